@@ -1,0 +1,118 @@
+"""The models, and the one registry of them.
+
+To add one: a file in this folder with a `Reducer`, and one line in `MODELS`. Its constructor names the
+settings it needs and gets those; a new knob is one new field of `tracking.config.RunConfig`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from .autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
+from .base import Array, ContractError, Epoch, OnEpoch, Reducer
+from .fitting import Diverged, Training
+from .pca import PCA
+from .vae import VAE
+
+__all__ = [
+    "MODELS",
+    "Array",
+    "ContractError",
+    "Diverged",
+    "Epoch",
+    "OnEpoch",
+    "Reducer",
+    "Training",
+    "UnknownModel",
+    "build",
+    "nearest",
+]
+
+MODELS: dict[str, type[Reducer]] = {
+    "pca": PCA,
+    "ae": Autoencoder,
+    "linear-ae": LinearAutoencoder,
+    "vae": VAE,
+}
+
+
+class UnknownModel(ValueError):
+    """No model goes by that name, or what the name points to can't be imported."""
+
+
+def build(model: str, settings: Mapping[str, Any]) -> Reducer:
+    """The unfitted model of that name, with the settings that its constructor asks for.
+
+    `model` is a name in MODELS, or `package.module:Name` for a Reducer class or a factory
+    (dim1, dim3) -> (encoder, decoder) of torch modules. Raises UnknownModel, or ContractError where
+    `Name` asks for a setting that there is not.
+    """
+    made_of = settings | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
+    found = _find(model)
+    if isinstance(found, type) and issubclass(found, Reducer):
+        reducer: Reducer = _call(found, made_of)
+        return reducer
+
+    def factory(dim1: int, dim3: int) -> Any:
+        return _call(found, made_of | {"dim1": dim1, "dim3": dim3})
+
+    return FactoryAutoencoder(
+        factory,
+        dim3=made_of["dim3"],
+        loss=made_of["loss"],
+        output=made_of["output"],
+        training=made_of["training"],
+    )
+
+
+def nearest(name: str, known: Mapping[str, object]) -> str:
+    """`; did you mean 'x'?` for the known name nearest to `name`, or nothing where none is near."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _find(model: str) -> Callable[..., Any]:
+    if model in MODELS:
+        return MODELS[model]
+    module_name, colon, name = model.partition(":")
+    if not colon:
+        raise UnknownModel(
+            f"unknown model {model!r}; known: {', '.join(MODELS)}, or package.module:Name{nearest(model, MODELS)}"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise UnknownModel(f"model {model!r}: importing {module_name!r} failed: {_one_line(error)}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
+        raise UnknownModel(
+            f"model {model!r}: {module_name} has no class or function {name!r}; it has: {', '.join(names) or 'none'}"
+        )
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise ContractError(f"model {model!r} lacks {missing}")
+    return found
+
+
+def _call(function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """function(**those settings that it names)."""
+    wanted = [
+        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    unknown = [p.name for p in wanted if p.name not in settings and p.default is p.empty]
+    if unknown:
+        raise ContractError(
+            f"{getattr(function, '__name__', function)} asks for {', '.join(unknown)}, which is no setting; "
+            f"the settings are: {', '.join(sorted(settings))}"
+        )
+    return function(**{p.name: settings[p.name] for p in wanted if p.name in settings})
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,123 @@
+"""The contract every model keeps: arrays in, codes out, and back.
+
+A *reducer* maps rows of `dim1` numbers to codes of `dim3` numbers and back again. PCA, an autoencoder
+and a VAE differ in how they find the map; what the rest of the project needs of them is written here
+once. A model of your own subclasses `Reducer` (or is a plain factory of torch modules, see
+`models.autoencoder.FactoryAutoencoder`) and is named on the command line as `package.module:Name`.
+
+Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training rows came to.
+
+    `number` counts from 1 to `total`, the budget. `metrics` holds `train/loss` and, where there are
+    validation rows, `val/loss`, `val/mse` and the parts of the model's own objective.
+    """
+
+    number: int
+    total: int
+    metrics: Mapping[str, float]
+
+
+class ContractError(ValueError):
+    """A model does not keep the contract; the message says which part."""
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+class Reducer(ABC):
+    """A map from data to codes and back.
+
+    A constructor asks for settings by naming them: `dim1`, `dim3`, `dim2`, `epochs`, `seed`, … (any
+    field of the run's configuration, and `dim1`); it is given those and no others.
+    """
+
+    @abstractmethod
+    def fit(
+        self,
+        x: Array,
+        y: Labels | None = None,
+        *,
+        x_val: Array | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Learn the map from x (N, dim1) and return self.
+
+        y (N,), the labels, may be ignored; every model here does. x_val (N_val, dim1) is looked at,
+        never learnt from. `on_epoch` is called after each epoch, if the model has epochs.
+        """
+
+    @abstractmethod
+    def encode(self, x: Array) -> Array:
+        """Codes z (N, dim3) of x (N, dim1): the same rows always give the same codes."""
+
+    @abstractmethod
+    def decode(self, z: Array) -> Array:
+        """Rows x_hat (N, dim1), in the data's units, of codes z (N, dim3)."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
+
+    @final
+    def reconstruct(self, x: Array) -> Array:
+        """decode(encode(x)), the deterministic reconstruction (N, dim1)."""
+        return self.decode(self.encode(x))
+
+    def axis_ticks(self, scores: Array, n: int) -> Array:
+        """n places (n,) along one axis of the latent plane at which to decode an image.
+
+        `scores` (N,) are the test codes along that axis. Unless a model knows better: evenly over the
+        range that the middle 95 % of the codes fill.
+        """
+        low, high = np.percentile(scores, [2.5, 97.5])
+        return np.linspace(low, high, n, dtype=np.float32)
+
+    def extra_metrics(self, x: Array) -> dict[str, float]:
+        """The model's own measures on x (N, dim1) beside the squared error, by name; none by default."""
+        return {}
+
+    def facts(self) -> dict[str, str]:
+        """What fitting resolved and a reader of the run should know, by name; nothing by default."""
+        return {}
+
+    def parameter_count(self) -> int:
+        """How many numbers were fitted; by default every floating-point number of the state."""
+        return sum(a.size for a in self.state().values() if np.issubdtype(a.dtype, np.floating))
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The fitted model as named arrays, enough for `restore`.
+
+        By default every attribute that is an array, a number or a string. A model that holds anything
+        else overrides both methods. Raises TypeError naming an attribute that no plain array can hold.
+        """
+        arrays = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
+        for name, array in arrays.items():
+            if array.dtype == object:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is no array, number or string: override state() and restore()"
+                )
+        return arrays
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:
+        """Become the fitted model that `state()` described, and return self."""
+        for name, array in state.items():
+            setattr(self, name, array if array.ndim else array.item())
+        return self

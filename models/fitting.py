@@ -1,0 +1,319 @@
+"""The one training loop, and the one class that every torch model stands on.
+
+The data lives in memory once, as a tensor on the device; a batch is an index into it. There is no
+DataLoader and no per-sample transform: on MNIST those cost more than the training.
+
+Three streams of random numbers come from `seed` and from nothing else: the initial weights, the order
+of the rows and the noise (of a VAE). So a change of the noise never changes the order, and the same
+seed on the same machine with the same number of threads gives bitwise equal losses.
+
+Adam: Kingma & Ba 2015.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Self, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .base import Array, Epoch, Labels, OnEpoch, Reducer
+
+EVAL_ROWS = 4096  # rows at a time where no gradient is needed
+EVAL_SEED = 0  # noise of an evaluation: the same each time, so that curves show the model and not the draw
+
+
+class Diverged(RuntimeError):
+    """The training loss stopped being a finite number."""
+
+
+class Objective(NamedTuple):
+    """What is minimised on one batch, a mean over its rows, and the named parts it is the sum of."""
+
+    loss: Tensor
+    parts: Mapping[str, Tensor]
+
+
+class Streams(NamedTuple):
+    """Independent seeds drawn from one."""
+
+    weights: int
+    order: int
+    noise: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a torch model is trained. The defaults are `tracking.config.RunConfig`'s."""
+
+    epochs: int
+    """Passes over the training rows: a budget, which `patience` may leave unspent."""
+    batch_size: int
+    """Rows per step."""
+    lr: float
+    """Adam's learning rate."""
+    patience: int
+    """Stop after so many epochs without a better validation loss; 0 never stops early."""
+    seed: int
+    """Where the weights, the order of the rows and the noise come from."""
+    device: str
+    """auto, cpu, cuda or mps."""
+
+
+def streams(seed: int) -> Streams:
+    """Three independent seeds for one `seed` (numpy's SeedSequence)."""
+    children = np.random.SeedSequence(seed).spawn(3)
+    return Streams(*(int(c.generate_state(1, np.uint64)[0] >> 1) for c in children))
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto`: CUDA, else Apple's MPS, else the CPU. Raises ValueError for a device that is not here."""
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if here[name]))
+    if not here.get(device, False):
+        raise ValueError(
+            f"device {device!r} is not available here; allowed: auto, {', '.join(k for k in here if here[k])}"
+        )
+    return torch.device(device)
+
+
+def in_unit_interval(x: Array) -> bool:
+    """Whether all of x lies in [0, 1], so that a sigmoid can reach it and BCE is defined."""
+    return bool(x.min() >= 0.0 and x.max() <= 1.0)
+
+
+class TorchReducer(Reducer):
+    """A pair of torch modules, trained by gradient descent.
+
+    Subclasses say what the modules are (`architecture`), what is minimised (`objective`), and which part
+    of the encoder's output is the code (`codes_of`). The decoder's last layer is linear; where the output
+    is `sigmoid`, this class puts the sigmoid behind it.
+
+    Where the data lie in [0, 1] the output is a sigmoid and the data are taken as they are. Else the
+    output is linear, and the modules see (x - mean) / scale: the mean of each column over the training
+    rows, and one scale for all columns, because a scale per column would change what PCA is compared on.
+    """
+
+    def __init__(self, *, dim3: int, loss: str, output: str, training: Training) -> None:
+        self.dim3, self.loss, self.output, self.training = dim3, loss, output, training
+        self.device = resolve_device(training.device)
+
+    @abstractmethod
+    def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
+        """Fresh encoder (B, dim1) -> (B, ·) and decoder (B, dim3) -> (B, dim1), without a last sigmoid."""
+
+    @abstractmethod
+    def codes_of(self, encoded: Tensor) -> Tensor:
+        """The deterministic code (B, dim3) in the encoder's output."""
+
+    @abstractmethod
+    def objective(self, x: Tensor, noise: torch.Generator) -> Objective:
+        """What to minimise on the rows x (B, dim1), in the modules' units."""
+
+    @abstractmethod
+    def default_loss(self, output: str) -> str:
+        """`mse` or `bce`: what `--loss auto` means under an output of `sigmoid` or `linear`."""
+
+    def after_fit(self, codes: Array) -> None:
+        """Learn what sampling needs from the codes (N, dim3) of the training rows; nothing by default."""
+
+    @final
+    def fit(
+        self,
+        x: Array,
+        y: Labels | None = None,
+        *,
+        x_val: Array | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Train on x (N, dim1); see `Reducer.fit`.
+
+        With `patience` > 0 training stops once the validation loss has not improved for that many
+        epochs, and the best epoch's weights are kept. Raises ValueError for a loss or an output that the
+        data do not allow, Diverged when the loss is no longer finite.
+        """
+        self._settle(x)
+        seeds = streams(self.training.seed)
+        # The global generator is what nn.Linear and a user's dropout draw from; it is put back after.
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seeds.weights)
+            self._build()
+            rows = self._to_modules(x)
+            rows_val = None if x_val is None else self._to_modules(x_val)
+            self._train(rows, rows_val, seeds, on_epoch)
+        self.after_fit(self.encode(x))
+        return self
+
+    @final
+    def encode(self, x: Array) -> Array:
+        """Codes (N, dim3) of x (N, dim1)."""
+        return self._in_blocks(lambda b: self.codes_of(self.encoder(self._to_modules(b))), x)
+
+    @final
+    def decode(self, z: Array) -> Array:
+        """Rows (N, dim1), in the data's units, of codes z (N, dim3)."""
+        return self._in_blocks(lambda b: self._to_data(self.decoder(torch.from_numpy(b).to(self.device))), z)
+
+    @final
+    def logits(self, z: Array) -> Array:
+        """The decoder's output before any sigmoid, (N, dim1), of codes z (N, dim3)."""
+        return self._in_blocks(lambda b: self.decoder(torch.from_numpy(b).to(self.device)), z)
+
+    @final
+    def parameter_count(self) -> int:
+        """The trainable numbers of encoder and decoder."""
+        return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
+
+    def facts(self) -> dict[str, str]:
+        """Loss, output, device and scaling, as `auto` came out."""
+        scaling = (
+            "none: the data lie in [0, 1]"
+            if self.output == "sigmoid"
+            else f"centred by the training mean, divided by {self.scale:.6g}"
+        )
+        return {"loss": self.loss, "output": self.output, "device": self.device.type, "scaling": scaling}
+
+    @final
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The weights, how the data are scaled, and what sampling needs: see `Reducer.state`."""
+        held = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | np.ndarray)}
+        weights = {f"weights/{k}": v.cpu().numpy() for k, v in self._network.state_dict().items()}
+        return {k: np.asarray(v) for k, v in held.items()} | weights
+
+    @final
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:
+        """See `Reducer.restore`; the device is this machine's, not the one that trained."""
+        super().restore({k: v for k, v in state.items() if not k.startswith("weights/")})
+        with torch.random.fork_rng(devices=[]):  # weights drawn here are overwritten at once
+            self._build()
+        self._network.load_state_dict(
+            {
+                k.removeprefix("weights/"): torch.from_numpy(np.array(v))
+                for k, v in state.items()
+                if k.startswith("weights/")
+            }
+        )
+        self._network.eval()
+        return self
+
+    @final
+    def reconstruction(self, raw: Tensor, x: Tensor) -> Tensor:
+        """The reconstruction term, averaged over the rows x (B, dim1), of the decoder's output `raw`.
+
+        `mse`: squared error averaged over pixels. `bce`: nats per row, summed over pixels.
+        """
+        if self.loss == "mse":
+            return F.mse_loss(self._output(raw), x)
+        return F.binary_cross_entropy_with_logits(raw, x, reduction="sum") / len(x)
+
+    def _settle(self, x: Array) -> None:
+        """Resolve `auto` and fit the scaling."""
+        unit = in_unit_interval(x)
+        if self.output == "auto":
+            self.output = "sigmoid" if unit else "linear"
+        if self.loss == "auto":
+            self.loss = self.default_loss(self.output)
+        if self.loss == "bce" and (self.output != "sigmoid" or not unit):
+            raise ValueError(
+                f"loss bce needs a sigmoid output and data in [0, 1]; "
+                f"here the output is {self.output} and the data lie in [{x.min():.4g}, {x.max():.4g}]"
+            )
+        self.dim1 = x.shape[1]
+        self.mean, self.scale = np.zeros(self.dim1, dtype=np.float32), 1.0
+        if self.output == "linear":
+            self.mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self.scale = math.sqrt(x.var(axis=0, dtype=np.float64).mean()) or 1.0
+
+    def _build(self) -> None:
+        self.encoder, self.decoder = self.architecture(self.dim1)
+        self._network = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder}).to(self.device)
+        self._mean = torch.from_numpy(self.mean).to(self.device)
+
+    def _to_modules(self, x: Array) -> Tensor:
+        rows = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        return rows if self.output == "sigmoid" else (rows - self._mean) / self.scale
+
+    def _output(self, raw: Tensor) -> Tensor:
+        return torch.sigmoid(raw) if self.output == "sigmoid" else raw
+
+    def _to_data(self, raw: Tensor) -> Tensor:
+        return torch.sigmoid(raw) if self.output == "sigmoid" else raw * self.scale + self._mean
+
+    def _in_blocks(self, function: Callable[[Array], Tensor], rows: Array) -> Array:
+        """function of every row, a block at a time, as one numpy array."""
+        rows = np.ascontiguousarray(rows, dtype=np.float32)
+        blocks = [rows[i : i + EVAL_ROWS] for i in range(0, len(rows), EVAL_ROWS)]
+        was_training = self._network.training
+        self._network.eval()
+        with torch.inference_mode():
+            out = [function(b).cpu().numpy() for b in blocks]
+        self._network.train(was_training)
+        return np.concatenate(out)
+
+    def _train(self, x: Tensor, x_val: Tensor | None, seeds: Streams, on_epoch: OnEpoch | None) -> None:
+        order = torch.Generator().manual_seed(seeds.order)
+        noise = torch.Generator(device=self.device).manual_seed(seeds.noise)
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(self._network.parameters(), lr=self.training.lr, fused=fused)
+        best, best_weights, waited = math.inf, None, 0
+        self.epochs_trained = 0
+        for number in range(1, self.training.epochs + 1):
+            self._network.train()
+            loss = self._one_epoch(x, optimizer, order, noise)
+            self.epochs_trained = number
+            if not math.isfinite(loss):
+                raise Diverged(f"the training loss became {loss} in epoch {number}; try a smaller --lr")
+            metrics = {"train/loss": loss}
+            if x_val is not None:
+                metrics |= self._evaluate(x_val)
+            if on_epoch is not None:
+                on_epoch(Epoch(number, self.training.epochs, metrics))
+            if self.training.patience > 0 and x_val is not None:
+                if metrics["val/loss"] < best:
+                    best, waited = metrics["val/loss"], 0
+                    best_weights = copy.deepcopy(self._network.state_dict())
+                else:
+                    waited += 1
+                if waited >= self.training.patience:
+                    break
+        if best_weights is not None:
+            self._network.load_state_dict(best_weights)
+        self._network.eval()
+
+    def _one_epoch(
+        self, x: Tensor, optimizer: torch.optim.Optimizer, order: torch.Generator, noise: torch.Generator
+    ) -> float:
+        """The loss of one pass over x, averaged over its rows, each batch before its own step."""
+        total = torch.zeros((), device=self.device)
+        for rows in torch.randperm(len(x), generator=order).to(self.device).split(self.training.batch_size):
+            batch = x[rows]  # (B, dim1)
+            optimizer.zero_grad(set_to_none=True)
+            loss = self.objective(batch, noise).loss
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)  # on the device: asking for a number would wait for it
+        return total.item() / len(x)
+
+    @torch.inference_mode()
+    def _evaluate(self, x: Tensor) -> dict[str, float]:
+        """`val/loss` and its parts, one seeded draw, and `val/mse` of the deterministic reconstruction."""
+        self._network.eval()
+        noise = torch.Generator(device=self.device).manual_seed(EVAL_SEED)
+        totals: dict[str, float] = {}
+        for block in x.split(EVAL_ROWS):
+            objective = self.objective(block, noise)
+            x_hat = self._output(self.decoder(self.codes_of(self.encoder(block))))
+            mse = F.mse_loss(x_hat, block) * self.scale**2  # in the data's units
+            for name, value in {"loss": objective.loss, "mse": mse, **objective.parts}.items():
+                totals[name] = totals.get(name, 0.0) + value.item() * len(block)
+        return {f"val/{name}": total / len(x) for name, total in totals.items()}
+

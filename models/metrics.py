@@ -1,0 +1,71 @@
+"""Errors and divergences, each with one definition for every model.
+
+Squared errors are means over rows and pixels, in the data's units, summed in float64: the one error by
+which models are compared. Divergences are in nats per row and are never compared across models.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Array
+
+Float64s = npt.NDArray[np.float64]
+
+ACTIVE_UNIT_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
+
+
+def row_mse(x: Array, x_hat: Array) -> Float64s:
+    """Mean squared error of each row, (N,) float64, of x and x_hat (N, dim1).
+
+    Computed in blocks of rows, so that float64 copies of a whole data set never exist.
+    """
+    if x.shape != x_hat.shape:
+        raise ValueError(f"x has shape {x.shape}, its reconstruction {x_hat.shape}")
+    errors = np.empty(len(x))
+    for start in range(0, len(x), 4096):
+        rows = slice(start, start + 4096)
+        errors[rows] = np.square(x[rows].astype(np.float64) - x_hat[rows]).mean(axis=1)
+    return errors
+
+
+def reconstruction_mse(x: Array, x_hat: Array) -> float:
+    """Mean over rows and pixels of (x - x_hat)^2, a float64."""
+    return float(row_mse(x, x_hat).mean())
+
+
+def explained_variance(x: Array, x_hat: Array, train_mean: Array) -> float:
+    """1 - SSE / SS, where SS is the squared error of always answering the training mean (dim1,).
+
+    0 for a model that knows only the mean image, 1 for a perfect one, NaN where every row is the mean.
+    """
+    total = reconstruction_mse(x, np.broadcast_to(train_mean, x.shape))
+    return 1.0 - reconstruction_mse(x, x_hat) / total if total > 0 else float("nan")
+
+
+def kl_standard_normal(mean: Array, log_var: Array) -> Float64s:
+    """KL(N(mean, exp(log_var)) || N(0, I)) of each row in nats, (N,), from (N, dim3) both.
+
+    Kingma & Welling 2014, appendix B: 1/2 sum_j (mean_j^2 + exp(log_var_j) - 1 - log_var_j).
+    """
+    m, v = mean.astype(np.float64), log_var.astype(np.float64)
+    return np.asarray(0.5 * (m**2 + np.exp(v) - 1.0 - v).sum(axis=1), dtype=np.float64)
+
+
+def bernoulli_nats(x: Array, logits: Array) -> Float64s:
+    """Binary cross-entropy of each row in nats, summed over pixels, (N,), from (N, dim1) both.
+
+    On grey pixels it has a floor above 0 (45.5 nats on MNIST's test images, what a perfect
+    reconstruction would cost) and is no log-likelihood.
+    """
+    t = logits.astype(np.float64)
+    return np.asarray((np.logaddexp(0.0, t) - x * t).sum(axis=1), dtype=np.float64)
+
+
+def active_units(mean: Array) -> int:
+    """How many of the dim3 latents move with the data: variance of the mean over rows > 0.01.
+
+    mean (N, dim3): the encoder's means. Burda, Grosse & Salakhutdinov 2016, section 5.2.
+    """
+    return int((mean.astype(np.float64).var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
