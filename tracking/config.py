@@ -1,0 +1,167 @@
+"""The configuration of one run: the only home of its defaults.
+
+The command line, the logged params and MLproject's defaults follow from `RunConfig`'s fields; the text
+under a field is its help. A test holds the three against each other.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any, Literal, Self, get_args, get_type_hints
+
+
+class BadInput(ValueError):
+    """Something a user typed or a file a user gave can't be used: one line, what is wrong and what is allowed."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that changes the numbers of one run, and what it keeps.
+
+    Raises BadInput for a value out of range; what depends on the data (dim3 against dim1, the size of
+    the validation set) is checked by `tracking.run.execute` once they are there.
+    """
+
+    model: str = "vae"
+    """pca, ae, linear-ae, vae, or package.module:Name: a Reducer class, or a factory (dim1, dim3) ->
+    (encoder, decoder) of torch modules."""
+    dataset: str = "mnist"
+    """mnist, fashion-mnist, digits, low-rank, a file (.npy, .npz, .csv, .parquet) or a folder of images."""
+    test_data: str = "none"
+    """A file or folder with the test rows of a dataset of your own; none: its last sixth, shuffled."""
+    label_column: str = "none"
+    """The column (of .csv, .parquet) or array (of .npz) with the labels; none: unlabelled, but for images
+    in one folder a class."""
+    dim2: int = 400
+    """Width of the hidden layer."""
+    dim3: int = 2
+    """Latent dimension: how many numbers a code has."""
+    epochs: int = 20
+    """Passes over the training rows: a budget, which --patience may leave unspent."""
+    batch_size: int = 128
+    """Rows per training step."""
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+    beta: float = 1.0
+    """Weight of a VAE's KL term; at 1 its objective is the ELBO."""
+    loss: Literal["auto", "mse", "bce"] = "auto"
+    """Reconstruction loss of AE and VAE; auto: mse for AE, bce for VAE where the data lie in [0, 1]."""
+    output: Literal["auto", "sigmoid", "linear"] = "auto"
+    """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1], else linear on centred data
+    divided by one scale."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation loss and keep the best; 0: never stop early."""
+    seed: int = 0
+    """Where the weights, the order of the rows and the noise come from."""
+    val_size: int | Literal["auto"] = "auto"
+    """Validation rows, taken from the training rows; auto: a tenth, at most 5000; 0: none."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where torch trains; auto: CUDA, else MPS, else the CPU."""
+    threads: int | Literal["auto"] = "auto"
+    """CPU threads; auto: one a core."""
+    artifacts: Literal["full", "light"] = "full"
+    """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
+
+    def __post_init__(self) -> None:
+        """Check every field against its type and range."""
+        for field in fields(self):
+            _check_type(field.name, getattr(self, field.name))
+        for name, low in _LOWEST.items():
+            value = getattr(self, name)
+            if value != "auto" and value < low:
+                raise BadInput(f"{name} must be at least {low}, got {value}")
+        if not (math.isfinite(self.lr) and 0 < self.lr <= 10):
+            raise BadInput(f"lr must be a number above 0 and at most 10, got {self.lr}")
+        if not (math.isfinite(self.beta) and 0 <= self.beta):
+            raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
+        if self.seed >= 2**32:
+            raise BadInput(f"seed must be below 2**32, got {self.seed}")
+        for name in ("model", "dataset", "test_data", "label_column"):
+            if not getattr(self, name).strip():
+                raise BadInput(f"{name} is empty")
+        if self.patience > 0 and self.val_size == 0:
+            raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
+
+    @property
+    def run_name(self) -> str:
+        """`vae-d2-s0`: what the run is called in the store."""
+        return f"{self.model.rpartition(':')[2]}-d{self.dim3}-s{self.seed}"
+
+    def to_json(self) -> str:
+        """All fields as JSON, in the order of their declaration; `from_json` reads it back."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The configuration that `to_json` wrote. Fields it does not know are left out, for older readers."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in json.loads(text).items() if k in known})
+
+
+_LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(RunConfig)
+
+
+@cache
+def field_help() -> dict[str, str]:
+    """The text under each field of RunConfig, by the field's name, on one line."""
+    (body,) = ast.parse(inspect.getsource(RunConfig)).body
+    assert isinstance(body, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for declaration, below in zip(body.body, body.body[1:], strict=False):
+        if isinstance(declaration, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(declaration.target, ast.Name) and isinstance(below.value, ast.Constant)
+            texts[declaration.target.id] = " ".join(str(below.value.value).split())
+    return texts
+
+
+def parse_field(name: str, text: str) -> Any:
+    """The value of field `name` typed as `text`. Raises BadInput naming what is allowed.
+
+    A whole number may be typed as `2` or `2.0` (MLflow writes some so), not as `2.5`.
+    """
+    kind, words = _split(_types()[name])
+    if text in words or kind is str:
+        return text
+    if kind is None:
+        raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}")
+    try:
+        number = float(text)
+        if kind is int:
+            if number != int(number):
+                raise ValueError
+            return int(number) if abs(number) < 2**53 else int(text)
+        return number
+    except (ValueError, OverflowError):
+        raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}") from None
+
+
+def _check_type(name: str, value: object) -> None:
+    """A value given from Python: bool is no number here, and an int serves as a float."""
+    kind, words = _split(_types()[name])
+    fits = kind is not None and isinstance(value, (int, float) if kind is float else kind)
+    if value not in words and (not fits or isinstance(value, bool)):
+        raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
+
+
+def _split(hint: Any) -> tuple[type | None, tuple[str, ...]]:
+    """A type hint as the type of its numbers or free text, if any, and the words it allows."""
+    options = get_args(hint) if not isinstance(hint, type) else (hint,)
+    kinds = [o for o in options if isinstance(o, type)]
+    words = [w for o in options if not isinstance(o, type) for w in (get_args(o) or (o,))]
+    return (kinds[0] if kinds else None), tuple(words)
+
+
+def _allowed(name: str) -> str:
+    kind, words = _split(_types()[name])
+    called = {None: [], int: ["a whole number"], float: ["a number"], str: ["text"]}[kind]
+    return " or ".join([*called, *words])

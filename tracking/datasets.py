@@ -1,0 +1,254 @@
+"""The data sets, and the one registry of them.
+
+To add one: a function that gives a `Dataset`, and one line in `DATASETS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_digits
+
+from models import Array, nearest
+
+from .config import BadInput
+from .files import Table, load_table
+from .idx import load_idx
+
+Labels = npt.NDArray[np.int64]
+
+SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
+TEST_SHARE = 6  # a source without a test set gives its last sixth
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows to learn from and rows to be judged on.
+
+    x_train (N, dim1) and x_test (N_test, dim1) are float32; y_train (N,) and y_test (N_test,) are class
+    numbers into `classes`, or None. `image_shape` is (height, width) or (height, width, 3) where a row is
+    a picture, else None. `scaling` says what reading did to the numbers, `source` where they are from.
+    """
+
+    name: str
+    source: str
+    x_train: Array
+    x_test: Array
+    y_train: Labels | None
+    y_test: Labels | None
+    image_shape: tuple[int, ...] | None
+    scaling: str
+    classes: tuple[str, ...] = field(default=())
+
+    @property
+    def dim1(self) -> int:
+        """Numbers in a row."""
+        return self.x_train.shape[1]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all rows in order, training rows then test rows; see `digest`."""
+        return digest(self.x_train, self.x_test)
+
+
+class Split(NamedTuple):
+    """The training rows of a Dataset parted into those to learn from and those to choose by."""
+
+    x_train: Array
+    y_train: Labels | None
+    x_val: Array | None
+    y_val: Labels | None
+
+
+def digest(*arrays: Array) -> str:
+    """Truncated SHA-256, 16 hexadecimal digits, over the shapes and all rows of arrays in order.
+
+    MLflow's own digest of a numpy array reads its first 10,000 numbers: 12 images of MNIST.
+    """
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(repr(array.shape).encode())
+        sha.update(np.ascontiguousarray(array, dtype=np.float32).data)
+    return sha.hexdigest()[:16]
+
+
+def load_dataset(name: str, *, test_data: str = "none", label_column: str = "none") -> Dataset:
+    """The data set of that name, or of that file or folder. Raises BadInput."""
+    if name in DATASETS:
+        for flag, value in {"test_data": test_data, "label_column": label_column}.items():
+            if value != "none":
+                raise BadInput(f"{flag} goes with a file or folder of your own, and {name} has its own; leave it out")
+        return DATASETS[name]()
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise BadInput(
+            f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
+            f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
+            f"{nearest(name, DATASETS)}"
+        )
+    return _own(path, test_data, label_column)
+
+
+def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
+    """Part the training rows: the last `val_size` of a permutation with a fixed seed are for validation.
+
+    auto: a tenth, at most 5,000; 0: none, and all rows are learnt from. Raises BadInput where fewer than
+    two training rows are left.
+    """
+    rows = len(dataset.x_train)
+    n_val = min(5000, rows // 10) if val_size == "auto" else val_size
+    if rows - n_val < 2:
+        raise BadInput(
+            f"val_size {n_val} leaves {max(rows - n_val, 0)} of {rows} training rows; allowed: 0 to {rows - 2}"
+        )
+    if n_val == 0:
+        return Split(dataset.x_train, dataset.y_train, None, None)
+    fit, val = _parted(rows, n_val)
+    y = dataset.y_train
+    return Split(
+        dataset.x_train[fit],
+        None if y is None else y[fit],
+        dataset.x_train[val],
+        None if y is None else y[val],
+    )
+
+
+def _parted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Row numbers of all but the last, and of the last, of a permutation with a fixed seed."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(rows)
+    return order[: rows - last], order[rows - last :]
+
+
+def _mnist() -> Dataset:
+    return _from_idx("mnist", tuple("0123456789"))
+
+
+def _fashion_mnist() -> Dataset:
+    classes = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+    return _from_idx("fashion-mnist", classes)
+
+
+def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
+    images = load_idx(name)
+    return Dataset(
+        name=name,
+        source=images.source,
+        x_train=_pixels(images.x_train),
+        x_test=_pixels(images.x_test),
+        y_train=images.y_train,
+        y_test=images.y_test,
+        image_shape=images.x_train.shape[1:],
+        scaling="divided by 255",
+        classes=classes,
+    )
+
+
+def _pixels(images: npt.NDArray[np.uint8]) -> Array:
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    flat /= 255
+    return flat
+
+
+def _digits() -> Dataset:
+    """Scikit-learn's 1,797 digits of 8 x 8 pixels: Alpaydin & Kaynak 1998, UCI. No download."""
+    x, y = load_digits(return_X_y=True)
+    table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8), "divided by 16")
+    return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"))
+
+
+LOW_RANK, LOW_RANK_NOISE = 8, 0.01
+
+
+def _low_rank() -> Dataset:
+    """7,000 rows of 64 numbers that lie in 8 dimensions but for noise: a curve with one true corner.
+
+    x = z W + 0.01 e, with z (N, 8) and e (N, 64) standard normal and W (8, 64) of orthonormal rows, so
+    that the covariance has 8 eigenvalues near 1 and 56 near 0.0001.
+    """
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((64, LOW_RANK)))[0].T
+    x = rng.standard_normal((7000, LOW_RANK)) @ basis + LOW_RANK_NOISE * rng.standard_normal((7000, 64))
+    rows = x.astype(np.float32)
+    return Dataset("low-rank", "synthetic", rows[:6000], rows[6000:], None, None, None, "none")
+
+
+def _own(path: Path, test_data: str, label_column: str) -> Dataset:
+    table = load_table(path, label_column)
+    name = path.resolve().stem or "data"
+    if test_data == "none":
+        y, classes = _class_numbers(table.y)
+        return _held_out(name, str(path), table._replace(y=y), classes)
+    test_path = Path(test_data).expanduser()
+    if not test_path.exists():
+        raise BadInput(f"test_data {test_data!r}: no such file or folder")
+    test = load_table(test_path, label_column)
+    if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
+        raise BadInput(
+            f"{test_path} has {_shape(test)}, but {path} has {_shape(table)}; training and test rows must match"
+        )
+    if test.scaling != table.scaling:
+        raise BadInput(
+            f"{test_path} holds numbers of another kind than {path} "
+            f"(scaling: {test.scaling}; {table.scaling}); save both as the same type"
+        )
+    both = None if table.y is None or test.y is None else np.concatenate([table.y.astype(str), test.y.astype(str)])
+    y, classes = _class_numbers(both)
+    n = len(table.x)
+    return Dataset(
+        name=name,
+        source=f"{path}, test rows {test_path}",
+        x_train=table.x,
+        x_test=test.x,
+        y_train=None if y is None else y[:n],
+        y_test=None if y is None else y[n:],
+        image_shape=table.image_shape,
+        scaling=table.scaling,
+        classes=classes,
+    )
+
+
+def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...]) -> Dataset:
+    """A Dataset whose test rows are the last sixth of a permutation with a fixed seed."""
+    rows = len(table.x)
+    fit, test = _parted(rows, max(1, rows // TEST_SHARE))
+    if len(fit) < 2:
+        raise BadInput(f"{source} has {rows} rows; at least 3 are needed, one of them to test on")
+    y = None if table.y is None else table.y.astype(np.int64)
+    return Dataset(
+        name=name,
+        source=source,
+        x_train=table.x[fit],
+        x_test=table.x[test],
+        y_train=None if y is None else y[fit],
+        y_test=None if y is None else y[test],
+        image_shape=table.image_shape,
+        scaling=table.scaling,
+        classes=classes,
+    )
+
+
+def _class_numbers(labels: npt.NDArray[np.generic] | None) -> tuple[Labels | None, tuple[str, ...]]:
+    """Labels of any kind as numbers from 0, and the class that each number stands for."""
+    if labels is None:
+        return None, ()
+    classes, numbers = np.unique(labels, return_inverse=True)
+    return numbers.astype(np.int64), tuple(str(c) for c in classes)
+
+
+def _shape(table: Table) -> str:
+    return f"{table.x.shape[1]} columns" if table.image_shape is None else "x".join(map(str, table.image_shape))
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {
+    "mnist": _mnist,
+    "fashion-mnist": _fashion_mnist,
+    "digits": _digits,
+    "low-rank": _low_rank,
+}

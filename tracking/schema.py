@@ -1,0 +1,114 @@
+"""The names in the tracking store: written by `tracking`, read by everybody.
+
+Standard library only, so that a reader needs neither torch nor a checkout of the models. A name that is
+not here is not in the store.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+VERSION: Final = "1"
+"""Of this schema, as logged under `Tag.SCHEMA`."""
+
+EXPERIMENT: Final = "elbowroom"
+"""The default experiment."""
+
+
+class Kind(StrEnum):
+    """What an MLflow run is, under `Tag.KIND`. Curves read `run` only."""
+
+    RUN = "run"
+    STUDY = "study"
+    TRIAL = "trial"
+    ORACLE = "oracle"
+    INVOCATION = "invocation"
+    ANALYSIS = "analysis"
+
+
+class Tag(StrEnum):
+    """Tags of a run. Readers take the configuration from CONFIG: params may be strings as typed."""
+
+    KIND = "elbowroom.kind"
+    SCHEMA = "elbowroom.schema"
+    CONFIG = "elbowroom.config"
+    """The whole RunConfig as JSON."""
+    DIGEST = "elbowroom.dataset.digest"
+    """Truncated SHA-256 over all rows of the data set: training rows, then test rows."""
+    DATASET = "elbowroom.dataset.name"
+    DATA_SCALING = "elbowroom.dataset.scaling"
+    """What reading the data did to the numbers in the file."""
+    COMMIT = "elbowroom.code.commit"
+    DIRTY = "elbowroom.code.dirty"
+    """`true` where the checkout had changes that no commit holds."""
+    REASON = "elbowroom.reason"
+    """Why a run is FAILED or KILLED, one line."""
+    DESCRIPTION = "mlflow.note.content"
+    PARENT = "mlflow.parentRunId"
+
+
+FACT_PREFIX: Final = "elbowroom.model."
+"""Before each fact that fitting resolved: `loss`, `output`, `device`, `scaling`."""
+
+PACKAGE_PREFIX: Final = "elbowroom.package."
+"""Before each package's name; the value is its version."""
+
+
+class Param(StrEnum):
+    """Params beside the fields of RunConfig."""
+
+    DIM1 = "dim1"
+    ROWS_TRAIN = "rows_train"
+    ROWS_VAL = "rows_val"
+    ROWS_TEST = "rows_test"
+    THREADS_USED = "threads_used"
+
+
+class Metric(StrEnum):
+    """Metrics of a run, in the data's units squared, seconds, nats per row or counts."""
+
+    # per epoch, steps from 1
+    TRAIN_LOSS = "train/loss"
+    VAL_LOSS = "val/loss"
+    VAL_MSE = "val/mse"
+    VAL_RECON = "val/recon"
+    VAL_KL = "val/kl"
+    VAL_ELBO = "val/elbo"
+    # once, at the end
+    VAL_MSE_FINAL = "val/mse/final"
+    TEST_MSE = "test/mse"
+    TEST_EXPLAINED_VARIANCE = "test/explained_variance"
+    DIM3 = "dim3"
+    """Also a param; params are strings, and "10" sorts before "2"."""
+    FIT_SECONDS = "fit_seconds"
+    SAMPLES_PER_SECOND = "samples_per_second"
+    PARAMETERS = "parameters"
+    EPOCHS_TRAINED = "epochs_trained"
+    TEST_BCE = "test/bce"
+    """Of the deterministic reconstruction, nats per row; on grey pixels its floor is above 0."""
+    TEST_ELBO = "test/elbo"
+    TEST_KL = "test/kl"
+    TEST_ACTIVE_UNITS = "test/active_units"
+
+
+class Artifact(StrEnum):
+    """Paths of artifacts. FIGURES, IMAGES and MODEL belong to `--artifacts full`, the others to every run."""
+
+    CODES = "codes/test.npy"
+    LABELS = "codes/labels.npy"
+    ERRORS_VAL = "errors/val.npy"
+    ERRORS_TEST = "errors/test.npy"
+    ORIGINALS = "examples/originals.npy"
+    RECONSTRUCTIONS = "examples/reconstructions.npy"
+    SPECTRUM = "spectrum.npy"
+    TRACEBACK = "traceback.txt"
+    FIGURES = "figures"
+    MODEL = "model"
+
+
+IMAGE_KEY: Final = "reconstructions"
+"""Of `log_image`: the UI's slider over the epochs."""
+
+EXAMPLES: Final = 16
+"""Test rows, the first ones, whose reconstruction every run logs."""
