@@ -14,7 +14,8 @@ from dataclasses import fields
 from typing import Any
 
 from .autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
-from .base import Array, ContractError, Epoch, OnEpoch, Reducer
+from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer
+from .contract import check_contract
 from .fitting import Diverged, Training
 from .pca import PCA
 from .vae import VAE
@@ -25,11 +26,13 @@ __all__ = [
     "ContractError",
     "Diverged",
     "Epoch",
+    "Labels",
     "OnEpoch",
     "Reducer",
     "Training",
     "UnknownModel",
     "build",
+    "check_contract",
     "nearest",
 ]
 

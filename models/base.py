@@ -64,6 +64,10 @@ class Reducer(ABC):
         never learnt from. `on_epoch` is called after each epoch, if the model has epochs.
         """
 
+    def check(self, x: Array) -> None:
+        """Raise ValueError where rows like x (N, dim1) can't be fitted; found out before a run is opened."""
+        return
+
     @abstractmethod
     def encode(self, x: Array) -> Array:
         """Codes z (N, dim3) of x (N, dim1): the same rows always give the same codes."""

@@ -154,6 +154,18 @@ class TorchReducer(Reducer):
         return self
 
     @final
+    def check(self, x: Array) -> None:
+        """Raise ValueError where a sigmoid can't reach the data, or BCE is not defined on them."""
+        unit = in_unit_interval(x)
+        if self.output == "sigmoid" and not unit:
+            raise ValueError(f"output sigmoid needs data in [0, 1], and these lie in [{x.min():.4g}, {x.max():.4g}]")
+        if self.loss == "bce" and (self.output == "linear" or not unit):
+            raise ValueError(
+                f"loss bce needs a sigmoid output and data in [0, 1]; "
+                f"here the output is {self.output} and the data lie in [{x.min():.4g}, {x.max():.4g}]"
+            )
+
+    @final
     def encode(self, x: Array) -> Array:
         """Codes (N, dim3) of x (N, dim1)."""
         return self._in_blocks(lambda b: self.codes_of(self.encoder(self._to_modules(b))), x)
@@ -217,16 +229,11 @@ class TorchReducer(Reducer):
 
     def _settle(self, x: Array) -> None:
         """Resolve `auto` and fit the scaling."""
-        unit = in_unit_interval(x)
+        self.check(x)
         if self.output == "auto":
-            self.output = "sigmoid" if unit else "linear"
+            self.output = "sigmoid" if in_unit_interval(x) else "linear"
         if self.loss == "auto":
             self.loss = self.default_loss(self.output)
-        if self.loss == "bce" and (self.output != "sigmoid" or not unit):
-            raise ValueError(
-                f"loss bce needs a sigmoid output and data in [0, 1]; "
-                f"here the output is {self.output} and the data lie in [{x.min():.4g}, {x.max():.4g}]"
-            )
         self.dim1 = x.shape[1]
         self.mean, self.scale = np.zeros(self.dim1, dtype=np.float32), 1.0
         if self.output == "linear":

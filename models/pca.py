@@ -43,11 +43,9 @@ class PCA(Reducer):
         """Eigendecompose the covariance of x (N, dim1), in float64; see `Reducer.fit`.
 
         The solver is named, because on fewer than 7,840 rows scikit-learn's "auto" may pick the
-        randomized one, and then two fits of the same data differ. Raises ValueError where dim3 is more
-        than x has rows or columns.
+        randomized one, and then two fits of the same data differ.
         """
-        if self.dim3 > min(x.shape):
-            raise ValueError(f"PCA with dim3 {self.dim3} needs as many rows and columns, got {x.shape}")
+        self.check(x)
         solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
         fitted = SklearnPCA(svd_solver=solver).fit(x.astype(np.float64))
         self.mean = fitted.mean_.astype(np.float32)  # mu: (dim1,)
@@ -56,6 +54,11 @@ class PCA(Reducer):
         self.spectrum: npt.NDArray[np.float64] = np.maximum(fitted.explained_variance_, 0.0)
         self.components = fitted.components_[: self.dim3].astype(np.float32)  # v: (dim3, dim1)
         return self
+
+    def check(self, x: Array) -> None:
+        """Raise ValueError where dim3 is more than x has rows or columns."""
+        if self.dim3 > min(x.shape):
+            raise ValueError(f"PCA with dim3 {self.dim3} needs as many rows and columns, got {x.shape}")
 
     def encode(self, x: Array) -> Array:
         """Scores alpha_i = (x - mu) · v_i, equation (1): (N, dim3) of (N, dim1)."""

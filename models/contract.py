@@ -1,0 +1,71 @@
+"""What every model must do, as checks that name the part that fails.
+
+The tests run them over the registry; `tracking.run` runs them on a model of your own before it opens a
+run, on a few rows of your data and for one epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from .base import Array, ContractError, Epoch, Reducer
+
+Result = TypeVar("Result")
+
+
+def check_contract(make: Callable[[], Reducer], x: Array, dim3: int) -> None:
+    """Fit what `make()` gives on x (N, dim1) and hold it against the contract of `Reducer`.
+
+    Raises ContractError whose message starts with the part: fit, encode, decode, sample, state.
+    """
+    model = _part("constructor", make)
+    epochs: list[Epoch] = []
+    before = x.copy()
+    fitted = _part("fit", lambda: model.fit(x, x_val=x[: len(x) // 2], on_epoch=epochs.append))
+    _require("fit", fitted is model, f"must return the model itself, returned {type(fitted).__name__}")
+    _require("fit", np.array_equal(x, before), "must not change the rows it is given")
+    numbers = [e.number for e in epochs]
+    _require("fit", numbers == list(range(1, len(numbers) + 1)), f"epochs must count from 1, got {numbers}")
+
+    z = _part("encode", lambda: model.encode(x))
+    _require_array("encode", z, (len(x), dim3))
+    _require("encode", np.array_equal(z, model.encode(x)), "the same rows must give the same codes")
+
+    x_hat = _part("decode", lambda: model.decode(z))
+    _require_array("decode", x_hat, x.shape)
+    one = _part("decode", lambda: model.decode(z[:1]))
+    _require_array("decode", one, (1, x.shape[1]))
+
+    draws = [_part("sample", lambda s=seed: model.sample(3, np.random.default_rng(s))) for seed in (0, 0, 1)]  # type: ignore[misc]
+    _require_array("sample", draws[0], (3, x.shape[1]))
+    _require("sample", np.array_equal(draws[0], draws[1]), "the same rng must give the same rows")
+    _require("sample", not np.array_equal(draws[0], draws[2]), "another rng must give other rows")
+
+    restored = _part("state", lambda: make().restore(model.state()))
+    same = np.allclose(restored.encode(x), z, atol=1e-5) and np.allclose(restored.decode(z), x_hat, atol=1e-5)
+    _require("state", same, "a model restored from its state must encode and decode as before")
+
+
+def _part(part: str, call: Callable[[], Result]) -> Result:
+    try:
+        return call()
+    except ContractError:
+        raise
+    except Exception as error:  # a user's model may raise anything
+        raise ContractError(f"{part}: raised {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _require(part: str, holds: bool, message: str) -> None:
+    if not holds:
+        raise ContractError(f"{part}: {message}")
+
+
+def _require_array(part: str, array: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise ContractError(f"{part}: must give a numpy array, gave {type(array).__name__}")
+    _require(part, array.shape == shape, f"must give shape {shape}, gave {array.shape}")
+    _require(part, array.dtype == np.float32, f"must give float32, gave {array.dtype}")
+    _require(part, bool(np.isfinite(array).all()), "gave NaN or infinite values")

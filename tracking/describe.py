@@ -1,0 +1,66 @@
+"""The paragraph that a stranger reads first: what was trained on what, what came out, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models import Epoch
+
+from .config import RunConfig
+from .datasets import Dataset
+from .schema import Metric
+
+FALLING = 0.01  # an error that fell by more than this share at the end had not settled
+
+
+def describe(
+    config: RunConfig,
+    data: Dataset,
+    rows: int,
+    facts: Mapping[str, str],
+    metrics: Mapping[str, float],
+    epochs: Sequence[Epoch],
+) -> str:
+    """One paragraph about a finished run, with its main numbers and a warning where it had not settled."""
+    how = ", ".join(f"{name} {facts[name]}" for name in ("loss", "output") if name in facts)
+    if epochs:
+        how += f", {len(epochs)} epochs"
+        if len(epochs) < config.epochs:
+            how += f" of {config.epochs} (stopped early, patience {config.patience})"
+        how += f", seed {config.seed}"
+    parts = [
+        f"{config.model} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)} ({how}), trained on "
+        f"{rows:,} rows of {data.dim1} numbers of {data.name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
+        f"On the {len(data.x_test):,} test rows: mean squared error {metrics[Metric.TEST_MSE]:.5g}, "
+        f"{metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance explained"
+        + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")
+        + ".",
+    ]
+    if Metric.TEST_ELBO in metrics:
+        parts.append(
+            f"ELBO {metrics[Metric.TEST_ELBO]:.4g} nats per row, of which KL {metrics[Metric.TEST_KL]:.3g}; "
+            f"{metrics[Metric.TEST_ACTIVE_UNITS]:.0f} of {config.dim3} latents active."
+        )
+    doubt = unsettled(epochs, config.epochs)
+    return " ".join([*parts, doubt] if doubt else parts)
+
+
+def unsettled(epochs: Sequence[Epoch], budget: int) -> str | None:
+    """A warning where the error still fell by over 1 % in the last fifth of a spent budget, else None.
+
+    Judged on `val/mse`, or where there are no validation rows on the training loss.
+    """
+    if not epochs or len(epochs) < budget:
+        return None
+    name = Metric.VAL_MSE if Metric.VAL_MSE in epochs[0].metrics else Metric.TRAIN_LOSS
+    called = "validation error" if name == Metric.VAL_MSE else "training loss (there are no validation rows)"
+    if len(epochs) == 1:
+        return f"One epoch cannot show whether the {called} has settled: raise --epochs."
+    errors = [e.metrics[name] for e in epochs]
+    last = max(1, len(errors) // 5)
+    before, after = min(errors[:-last]), min(errors[-last:])
+    fall = (before - after) / abs(before) if before else 0.0
+    if fall <= FALLING:
+        return None
+    span = f"{last} epochs" if last > 1 else "epoch"
+    return f"The {called} was still falling, by {fall:.1%} over the last {span}: more --epochs would lower it."

@@ -1,0 +1,108 @@
+"""Log a fitted model so that it loads anywhere: plain arrays, and the code that reads them.
+
+MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open, and spend
+half a minute on guessing requirements. Here the artifact holds the weights as .npz and a copy of the
+package `models` under a name with the hash of its content, so that two versions, or a caller with a
+package of that name, never clash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+import models
+from models import Reducer
+
+from . import serving
+from .schema import Artifact
+
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
+    outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
+    params=ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)]),
+)
+"""One for every op; the width is checked where the op is known."""
+
+
+def log_model(run_id: str, name: str, settings: Mapping[str, Any], model: Reducer) -> None:
+    """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`.
+
+    `name` and `settings` are what `models.build` was given. Raises TypeError for a model whose `state` is
+    no plain arrays.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        data, code = Path(temporary, "data"), Path(temporary, "code")
+        data.mkdir()
+        np.savez(data / "weights.npz", **model.state())  # type: ignore[arg-type]
+        # A run on a GPU must load where there is none.
+        about = {"model": name, "settings": {**settings, "device": "auto"}}
+        (data / "model.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+        package = _copy_code(code)
+        own = _copy_own(name, code)
+        mlflow.models.Model.log(
+            artifact_path=None,
+            name=Artifact.MODEL,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            loader_module=f"{package}.serving",
+            data_path=str(data),
+            code_paths=[str(code / package), *own],
+            signature=SIGNATURE,
+            pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
+        )
+
+
+def _copy_code(into: Path) -> str:
+    """Copy `models` and the serving module into a new package; its name, unique to its content."""
+    here = Path(models.__file__).parent
+    sources = {Path("models") / f.relative_to(here): f for f in sorted(here.rglob("*.py"))}
+    sources[Path("serving.py")] = Path(serving.__file__)
+    sha = hashlib.sha256()
+    for target, source in sources.items():
+        sha.update(str(target).encode() + source.read_bytes())
+    package = f"elbowroom_{sha.hexdigest()[:12]}"
+    for target, source in sources.items():
+        (into / package / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, into / package / target)
+    (into / package / "__init__.py").write_text("", encoding="utf-8")
+    return package
+
+
+def _copy_own(name: str, into: Path) -> list[str]:
+    """Copy the Python files of a user's `package.module:Name`; the paths to ship.
+
+    What pip installed is left to pip: it is not copied.
+    """
+    module_name, colon, _ = name.partition(":")
+    if not colon:
+        return []
+    file = Path(importlib.import_module(module_name).__file__ or "").resolve()
+    if file.is_relative_to(Path(sysconfig.get_path("purelib")).resolve()):
+        return []
+    parts = module_name.split(".")
+    if len(parts) == 1 and file.name != "__init__.py":
+        (into / file.name).write_bytes(file.read_bytes())
+        return [str(into / file.name)]
+    top = file.parents[len(parts) - (1 if file.name == "__init__.py" else 2)]
+    for source in sorted(top.rglob("*.py")):
+        target = into / parts[0] / source.relative_to(top)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return [str(into / parts[0])]
+

@@ -1,0 +1,236 @@
+"""One run in the tracking store, from its opening to a status that tells the truth."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+
+from .config import BadInput
+from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
+
+Result = TypeVar("Result")
+
+ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
+CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
+PARAM_LENGTH = 6000  # MLflow's longest param value
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class RunFailed(RuntimeError):
+    """A run was opened and did not finish; the store says so, as well as it could be reached."""
+
+    def __init__(self, reason: str, run_id: str) -> None:
+        super().__init__(reason)
+        self.reason, self.run_id = reason, run_id
+
+
+class Recorder:
+    """Writes one run. Made by `recording`; nothing else writes to runs of kind `run`."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client, self.run_id = client, run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log params, but for those the run has: under `mlflow run` they stand there as they were typed."""
+        there = self.client.get_run(self.run_id).data.params
+        new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items() if k not in there]
+        self.client.log_batch(self.run_id, params=new)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics at one step."""
+        now = time.time_ns() // 1_000_000
+        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
+
+    def inputs(self, datasets: Mapping[str, Any]) -> None:
+        """Log MLflow datasets by their context: train, validation, test."""
+        inputs = [
+            DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
+            for context, dataset in datasets.items()
+        ]
+        self.client.log_inputs(self.run_id, inputs)
+
+    def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
+        """Log a picture (height, width, 3 or 4) for the slider of the UI."""
+        self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
+
+    @contextmanager
+    def files(self) -> Iterator[Path]:
+        """A folder whose files become artifacts under the same paths when the block ends."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            self.client.log_artifacts(self.run_id, folder)
+
+
+def reach_store() -> MlflowClient:
+    """A client of the tracking store in use, once that has answered. Raises BadInput naming it.
+
+    A database file is made or upgraded here, so that nothing after has to.
+    """
+    uri = mlflow.get_tracking_uri()
+
+    def ask() -> MlflowClient:
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        return client
+
+    try:
+        return ask() if uri.startswith("sqlite") else _within(ANSWER_SECONDS, ask)
+    except TimeoutError as error:
+        raise BadInput(f"tracking URI {hidden(uri)} did not answer within {ANSWER_SECONDS:.0f} s") from error
+    except Exception as error:  # every kind of store fails in its own way
+        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)}") from error
+
+
+@contextmanager
+def recording(client: MlflowClient, name: str) -> Iterator[Recorder]:
+    """Open a run, or continue the one that `mlflow run` opened, and end it as the block ends.
+
+    FINISHED where the block came through; KILLED on Ctrl-C and SIGTERM, which go on; FAILED, with the
+    traceback as an artifact, on any other exception, raised again as RunFailed.
+    """
+    recorder = Recorder(client, _open(client, name))
+    try:
+        yield recorder
+        client.set_terminated(recorder.run_id, "FINISHED")
+    except KeyboardInterrupt as interrupt:
+        _close(recorder, "KILLED", str(interrupt) or "interrupted by Ctrl-C", None)
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        text = hidden("".join(traceback.format_exception(error)))
+        _close(recorder, "FAILED", reason, text)
+        raise RunFailed(reason, recorder.run_id) from error
+
+
+def refuse_invocation(reason: str) -> None:
+    """Under `mlflow run`, end the run that it opened as FAILED, with the reason as its description."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+
+    def end() -> None:
+        client = MlflowClient()
+        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {reason}")
+        client.set_tag(run_id, Tag.REASON, reason)
+        client.set_terminated(run_id, "FAILED")
+
+    with suppress(Exception):  # the reason may be the store itself; it is printed all the same
+        _within(ANSWER_SECONDS, end)
+
+
+def hidden(text: str) -> str:
+    """Text without the passwords of the URIs in it."""
+    return re.sub(r"(\w://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line, without passwords."""
+    text = " ".join(str(error).split())
+    return hidden(text if text and isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__}: {text}")
+
+
+def _open(client: MlflowClient, name: str) -> str:
+    tags = resolve_tags() | _code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        run_id = client.create_run(_experiment(client), run_name=name, tags=tags).info.run_id
+    else:
+        client.update_run(run_id, status="RUNNING", name=name)
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items() if not k.startswith("mlflow.")])
+    return run_id
+
+
+def _experiment(client: MlflowClient) -> str:
+    """The id of the experiment that the environment names, else of the default one, made where it is not."""
+    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if by_id:
+        return by_id
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:  # another process made it in between
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise BadInput(f"experiment {name!r} is deleted; restore it (mlflow experiments restore), or name another")
+    return str(found.experiment_id)
+
+
+def _close(recorder: Recorder, status: str, reason: str, trace: str | None) -> None:
+    """End a run that did not come through; where the store can't be reached, what is there stays."""
+
+    def end() -> None:
+        with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
+            recorder.tags({Tag.REASON: reason[:5000], Tag.DESCRIPTION: f"{status}: {reason[:5000]}"})
+            if trace is not None:
+                recorder.client.log_text(recorder.run_id, trace, Artifact.TRACEBACK)
+        recorder.client.set_terminated(recorder.run_id, status)
+
+    with suppress(Exception):
+        _within(CLOSING_SECONDS, end)
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result:
+    """call(), given up after so many seconds with TimeoutError: its own retries may go on for minutes."""
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError
+    return results[0]
+
+
+def _code_tags() -> dict[str, str]:
+    """The commit this code is from, whether it was changed since, and the versions it ran with."""
+    tags = {f"{PACKAGE_PREFIX}{name}": version(name) for name in PACKAGES}
+    tags[f"{PACKAGE_PREFIX}python"] = sys.version.split()[0]
+    top = _git("rev-parse", "--show-toplevel")
+    if top is not None and Path(top).resolve() == ROOT:
+        tags[Tag.COMMIT] = _git("rev-parse", "HEAD") or "no commit yet"
+        tags[Tag.DIRTY] = "true" if _git("status", "--porcelain") else "false"
+    return tags
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,76 @@
+"""The logged model: shipped inside the model artifact, beside a copy of `models`, and run from there.
+
+MLflow calls `_load_pyfunc` in a process that may have no checkout, and whose own `models` may be another
+package: so the copy has a name of its own (see `tracking.packaging`), and this file finds it by being its
+neighbour. Weights are plain arrays and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+OPS = ("reconstruct", "encode", "decode", "sample")
+
+
+class Served:
+    """One fitted model behind MLflow's `predict(data, params)`."""
+
+    def __init__(self, reducer: Any, dim1: int, dim3: int) -> None:
+        self.reducer = reducer
+        self.widths = {"reconstruct": dim1, "encode": dim1, "decode": dim3, "sample": None}
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """Apply params["op"] to the rows of data (N, ·), float32 in and out.
+
+        reconstruct and encode take rows of dim1, decode codes of dim3; sample draws as many new rows as
+        data has, whatever is in them, from a generator seeded with params["seed"]. Raises ValueError for
+        another op or width.
+        """
+        params = params or {}
+        op, seed = params.get("op", OPS[0]), params.get("seed", 0)
+        if op not in OPS:
+            raise ValueError(f"unknown op {op!r}; allowed: {', '.join(OPS)}")
+        rows = np.asarray(data.to_numpy() if isinstance(data, pd.DataFrame) else data, dtype=np.float32)
+        if op == "sample":
+            return self.reducer.sample(len(rows), np.random.default_rng(int(seed)))
+        width = self.widths[op]
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"op {op!r} takes rows of {width} numbers, got an array of shape {rows.shape}")
+        return getattr(self.reducer, op)(rows)
+
+
+def _load_pyfunc(path: str) -> Served:
+    """MLflow's entry: the model whose `model.json` and `weights.npz` lie in the folder `path`."""
+    about = json.loads((Path(path) / "model.json").read_text(encoding="utf-8"))
+    with np.load(Path(path) / "weights.npz", allow_pickle=False) as archive:
+        state = {name: archive[name] for name in archive}
+    models = importlib.import_module(f"{__package__}.models")
+    with _shipped(models, about["model"]):
+        reducer = models.build(about["model"], about["settings"]).restore(state)
+    return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"])
+
+
+@contextmanager
+def _shipped(models: Any, name: str) -> Iterator[None]:
+    """While a user's module is imported it is the shipped one, and its `models` the copy beside this file."""
+    module, colon, _ = name.partition(":")
+    tops = {"models"} | ({module.partition(".")[0]} if colon else set())
+    aside = {n: sys.modules.pop(n) for n in list(sys.modules) if n.partition(".")[0] in tops}
+    prefix = models.__name__
+    copies = {n: m for n, m in sys.modules.items() if n == prefix or n.startswith(f"{prefix}.")}
+    sys.modules.update({"models" + n.removeprefix(prefix): m for n, m in copies.items()})
+    try:
+        yield
+    finally:
+        for n in [n for n in sys.modules if n.partition(".")[0] in tops]:
+            del sys.modules[n]
+        sys.modules.update(aside)
