@@ -22,6 +22,7 @@ from .vae import VAE
 
 __all__ = [
     "MODELS",
+    "PCA",
     "Array",
     "ContractError",
     "Diverged",
@@ -55,7 +56,7 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
     (dim1, dim3) -> (encoder, decoder) of torch modules. Raises UnknownModel, or ContractError where
     `Name` asks for a setting that there is not.
     """
-    made_of = settings | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
+    made_of = dict(settings) | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
     found = _find(model)
     if isinstance(found, type) and issubclass(found, Reducer):
         reducer: Reducer = _call(found, made_of)
@@ -91,14 +92,14 @@ def _find(model: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         raise UnknownModel(f"model {model!r}: importing {module_name!r} failed: {_one_line(error)}") from error
-    found = getattr(module, name, None)
-    if not callable(found):
+    found: Callable[..., Any] | None = getattr(module, name, None)
+    if found is None or not callable(found):
         names = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
         raise UnknownModel(
             f"model {model!r}: {module_name} has no class or function {name!r}; it has: {', '.join(names) or 'none'}"
         )
     if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise ContractError(f"model {model!r} lacks {missing}")
     return found
 

@@ -78,7 +78,7 @@ class Reducer(ABC):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
+        """Return n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
 
     @final
     def reconstruct(self, x: Array) -> Array:
@@ -86,7 +86,7 @@ class Reducer(ABC):
         return self.decode(self.encode(x))
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
-        """n places (n,) along one axis of the latent plane at which to decode an image.
+        """Return n places (n,) along one axis of the latent plane at which to decode an image.
 
         `scores` (N,) are the test codes along that axis. Unless a model knows better: evenly over the
         range that the middle 95 % of the codes fill.

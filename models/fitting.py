@@ -256,7 +256,7 @@ class TorchReducer(Reducer):
         return torch.sigmoid(raw) if self.output == "sigmoid" else raw * self.scale + self._mean
 
     def _in_blocks(self, function: Callable[[Array], Tensor], rows: Array) -> Array:
-        """function of every row, a block at a time, as one numpy array."""
+        """Function of every row, a block at a time, as one numpy array."""
         rows = np.ascontiguousarray(rows, dtype=np.float32)
         blocks = [rows[i : i + EVAL_ROWS] for i in range(0, len(rows), EVAL_ROWS)]
         was_training = self._network.training
@@ -323,4 +323,3 @@ class TorchReducer(Reducer):
             for name, value in {"loss": objective.loss, "mse": mse, **objective.parts}.items():
                 totals[name] = totals.get(name, 0.0) + value.item() * len(block)
         return {f"val/{name}": total / len(x) for name, total in totals.items()}
-

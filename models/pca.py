@@ -62,11 +62,13 @@ class PCA(Reducer):
 
     def encode(self, x: Array) -> Array:
         """Scores alpha_i = (x - mu) · v_i, equation (1): (N, dim3) of (N, dim1)."""
-        return (x - self.mean) @ self.components.T
+        z: Array = (x - self.mean) @ self.components.T
+        return z
 
     def decode(self, z: Array) -> Array:
-        """mu + sum_i z_i v_i, the inverse of equation (1): (N, dim1) of scores (N, dim3)."""
-        return self.mean + z @ self.components
+        """The inverse of equation (1), mu + sum_i z_i v_i: (N, dim1) of scores (N, dim3)."""
+        x: Array = self.mean + z @ self.components
+        return x
 
     def generate(self, alpha: Array) -> Array:
         """Equation (2): mu + sum_i alpha_i sqrt(lambda_i) v_i, (N, dim1) of standardised scores (N, dim3)."""
@@ -78,15 +80,17 @@ class PCA(Reducer):
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
         """Plus and minus 2.5 standard deviations, in scores: equation (2) along one component."""
-        return np.linspace(-TICKS_REACH, TICKS_REACH, n, dtype=np.float32) * scores.std(dtype=np.float32)
+        ticks: Array = np.linspace(-TICKS_REACH, TICKS_REACH, n, dtype=np.float32) * scores.std(dtype=np.float32)
+        return ticks
 
     def parameter_count(self) -> int:
         """The mean and the components: dim1 · (dim3 + 1)."""
-        return self.mean.size + self.components.size
+        return int(self.mean.size + self.components.size)
 
     def facts(self) -> dict[str, str]:
         """The output is linear and the data centred by the training mean."""
         return {"output": "linear", "scaling": "centred by the training mean"}
 
     def _deviations(self) -> Array:
-        return np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)  # sqrt(lambda): (dim3,)
+        deviations: Array = np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)
+        return deviations  # sqrt(lambda): (dim3,)

@@ -31,9 +31,7 @@ class VAE(TorchReducer):
     The code of a row is its mean, so `decode(mean)` is the reconstruction.
     """
 
-    def __init__(
-        self, *, dim2: int, dim3: int, beta: float, loss: str, output: str, training: Training
-    ) -> None:
+    def __init__(self, *, dim2: int, dim3: int, beta: float, loss: str, output: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output=output, training=training)
         self.dim2, self.beta = dim2, beta
 
@@ -66,7 +64,8 @@ class VAE(TorchReducer):
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
         """Quantiles of the standard normal: each image stands for the same share of the prior."""
-        return norm.ppf(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
+        quantiles: Array = norm.ppf(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
+        return quantiles
 
     def extra_metrics(self, x: Array) -> dict[str, float]:
         """`elbo` (beta 1, one seeded draw) and `kl`, nats per row; `active_units`; and `bce` of decode(mean).
@@ -86,4 +85,4 @@ class VAE(TorchReducer):
         """The reconstruction term of x (N, dim1) decoded from z (N, dim3), nats per row."""
         if self.output == "sigmoid":
             return float(bernoulli_nats(x, self.logits(z)).mean())
-        return float(row_mse(x, self.decode(z)).mean()) * x.shape[1] / (2 * self.scale**2)
+        return float(row_mse(x, self.decode(z)).mean() * x.shape[1] / (2 * self.scale**2))

@@ -77,7 +77,7 @@ class RunConfig:
                 raise BadInput(f"{name} must be at least {low}, got {value}")
         if not (math.isfinite(self.lr) and 0 < self.lr <= 10):
             raise BadInput(f"lr must be a number above 0 and at most 10, got {self.lr}")
-        if not (math.isfinite(self.beta) and 0 <= self.beta):
+        if not (math.isfinite(self.beta) and self.beta >= 0):
             raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
@@ -119,7 +119,8 @@ def field_help() -> dict[str, str]:
     texts: dict[str, str] = {}
     for declaration, below in zip(body.body, body.body[1:], strict=False):
         if isinstance(declaration, ast.AnnAssign) and isinstance(below, ast.Expr):
-            assert isinstance(declaration.target, ast.Name) and isinstance(below.value, ast.Constant)
+            assert isinstance(declaration.target, ast.Name)
+            assert isinstance(below.value, ast.Constant)
             texts[declaration.target.id] = " ".join(str(below.value.value).split())
     return texts
 
@@ -163,5 +164,5 @@ def _split(hint: Any) -> tuple[type | None, tuple[str, ...]]:
 
 def _allowed(name: str) -> str:
     kind, words = _split(_types()[name])
-    called = {None: [], int: ["a whole number"], float: ["a number"], str: ["text"]}[kind]
-    return " or ".join([*called, *words])
+    called: dict[type | None, list[str]] = {None: [], int: ["a whole number"], float: ["a number"], str: ["text"]}
+    return " or ".join([*called[kind], *words])

@@ -50,7 +50,7 @@ class Dataset:
     @property
     def dim1(self) -> int:
         """Numbers in a row."""
-        return self.x_train.shape[1]
+        return int(self.x_train.shape[1])
 
     @cached_property
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -45,7 +45,8 @@ class Look(NamedTuple):
     def pictures(self, x: Array) -> Array:
         """Rows (n, dim1) as pictures (n, *image_shape) in [0, 1]; what lies outside is cut off."""
         assert self.image_shape is not None
-        return np.clip((x.reshape(-1, *self.image_shape) - self.low) / (self.high - self.low), 0, 1)
+        pictures: Array = (x.reshape(-1, *self.image_shape) - self.low) / (self.high - self.low)
+        return pictures.clip(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,14 +155,28 @@ def plot_reconstructions(view: RunView) -> Figure:
 
 
 def draw_reconstructions(title: str, originals: Array, reconstructions: Array, look: Look) -> Figure:
-    """Rows (n, dim1) above their reconstructions (n, dim1), the first ten."""
-    columns = min(10, len(originals))
-    figure = Figure(figsize=(9, 2.4), dpi=DPI, layout="constrained")
-    grid = figure.subplots(2, columns, squeeze=False, sharey="col")
-    for row, rows, name in zip(grid, (originals, reconstructions), ("original", "reconstruction"), strict=True):
-        for axes, x in zip(row, rows, strict=False):
-            _draw_row(axes, x, look)
-        row[0].set_ylabel(name, fontsize=9)
+    """Rows (n, dim1) above their reconstructions (n, dim1), the first ten; lines are drawn over each other."""
+    if look.image_shape is None:
+        return _draw_overlaid(title, originals[:8], reconstructions[:8])
+    figure = Figure(figsize=(9, 2.3), dpi=DPI, layout="constrained")
+    rows = {"original": originals[:10], "reconstruction": reconstructions[:10]}
+    for axes, (name, x) in zip(figure.subplots(2, 1), rows.items(), strict=True):
+        _draw_grid(axes, x, 1, look)
+        axes.set_ylabel(name, fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_overlaid(title: str, originals: Array, reconstructions: Array) -> Figure:
+    figure = Figure(figsize=(9, 4), dpi=DPI, layout="constrained")
+    grid = figure.subplots(2, 4, sharex=True, sharey=True).flat
+    for axes, x, x_hat in zip(grid, originals, reconstructions, strict=False):
+        axes.plot(np.arange(1, len(x) + 1), x, color=PALETTE[1], lw=2, label="original")
+        axes.plot(np.arange(1, len(x) + 1), x_hat, color=PALETTE[0], lw=1, label="reconstruction")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.supxlabel("column", fontsize=10)
+    figure.supylabel("value", fontsize=10)
     figure.suptitle(title)
     return figure
 
@@ -177,14 +192,14 @@ def plot_latent_scatter(view: RunView) -> Figure:
         _draw_line_of_codes(axes, scores[:, 0], labels, view.classes)
         axes.set_xlabel(plane.names[0])
     else:
-        colours = _colours(len(view.classes))
-        c = PALETTE[0] if labels is None else colours.colors[labels]
+        c = PALETTE[0] if labels is None else _colours(len(view.classes))[labels]
         axes.scatter(scores[:, 0], scores[:, 1], s=5, c=c, alpha=0.7, linewidths=0)
         axes.set(xlabel=plane.names[0], ylabel=plane.names[1])
         if labels is not None:
             _class_legend(axes, view.classes)
     axes.grid(alpha=0.2)
-    axes.set_title(f"{view.title}: codes of {len(scores):,} test rows")
+    shown = f"{len(scores):,} of {len(view.codes):,}" if len(scores) < len(view.codes) else f"{len(scores):,}"
+    axes.set_title(f"{view.title}: codes of {shown} test rows")
     return figure
 
 
@@ -228,10 +243,8 @@ def plot_samples(view: RunView) -> Figure:
     return figure
 
 
-def plot_generated_samples(
-    model: Reducer, n: int, rng: np.random.Generator, look: Look | None = None
-) -> Figure:
-    """n new rows in a square of pictures: a new `rng` gives others, the same seed gives the same.
+def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, look: Look | None = None) -> Figure:
+    """Draw n new rows in a square of pictures: a new `rng` gives others, the same seed gives the same.
 
     A VAE draws its codes from N(0, I), an autoencoder from a Gaussian fitted to its codes, PCA from its
     own Gaussian. Without a `look`, rows as long as a square are drawn as square pictures, others as lines.
@@ -247,7 +260,7 @@ def plot_generated_samples(
 
 
 def _draw_grid(axes: Axes, x: Array, rows: int, look: Look) -> None:
-    """x (n, dim1) as a grid with that many rows, filled from the top left, on axes from 0 to 1."""
+    """Draw x (n, dim1) as a grid with that many rows, filled from the top left, on axes from 0 to 1."""
     columns = -(-len(x) // rows)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     if look.image_shape is None:
@@ -271,17 +284,6 @@ def _draw_lines(axes: Axes, x: Array, rows: int, columns: int) -> None:
         axes.plot(c / columns + along, 1 - (r + 0.9 - 0.8 * (row - low) / span) / rows, color=PALETTE[0], lw=0.8)
 
 
-def _draw_row(axes: Axes, x: Array, look: Look) -> None:
-    """One row as a picture, or as a line of its numbers."""
-    axes.set(xticks=[])
-    if look.image_shape is None:
-        axes.plot(x, color=PALETTE[0], lw=0.8)
-        axes.tick_params(labelsize=6)
-        return
-    axes.set(yticks=[])
-    axes.imshow(look.pictures(x)[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-
-
 def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classes: tuple[str, ...]) -> None:
     """Codes of one dimension: a histogram, or a strip for each class."""
     if labels is None:
@@ -289,22 +291,22 @@ def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classe
         axes.set_ylabel("test rows")
         return
     height = np.random.default_rng(0).uniform(-0.35, 0.35, len(scores))
-    axes.scatter(scores, labels + height, s=4, c=_colours(len(classes)).colors[labels], linewidths=0)
+    axes.scatter(scores, labels + height, s=4, c=_colours(len(classes))[labels], linewidths=0)
     axes.set_yticks(range(len(classes)), classes)
     axes.set_ylabel("class")
 
 
-def _colours(n: int) -> ListedColormap:
-    """n colours, the palette over and over."""
-    rgb = ListedColormap(PALETTE)(np.arange(max(n, 1)) % len(PALETTE))
-    return ListedColormap(rgb)
+def _colours(n: int) -> npt.NDArray[np.float64]:
+    """n colours (n, 4), the palette over and over."""
+    return np.asarray(to_rgba_array(PALETTE))[np.arange(n) % len(PALETTE)]
 
 
 def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
     """A dot for each class, beside the axes; the first 20 where there are more."""
-    colours = _colours(len(classes)).colors
+    colours = _colours(len(classes))
     handles = [
-        Line2D([], [], marker="o", ls="", color=colours[i], label=name[:16]) for i, name in enumerate(classes[:20])
+        Line2D([], [], marker="o", ls="", color=tuple(colours[i]), label=name[:16])
+        for i, name in enumerate(classes[:20])
     ]
     title = "class" if len(classes) <= 20 else f"20 of {len(classes)} classes"
     axes.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)

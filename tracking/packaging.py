@@ -14,6 +14,7 @@ import json
 import shutil
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -55,17 +56,20 @@ def log_model(run_id: str, name: str, settings: Mapping[str, Any], model: Reduce
         (data / "model.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
         package = _copy_code(code)
         own = _copy_own(name, code)
-        mlflow.models.Model.log(
-            artifact_path=None,
-            name=Artifact.MODEL,
-            flavor=mlflow.pyfunc,
-            run_id=run_id,
-            loader_module=f"{package}.serving",
-            data_path=str(data),
-            code_paths=[str(code / package), *own],
-            signature=SIGNATURE,
-            pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
-        )
+        with warnings.catch_warnings():
+            # An example would be run through the model to guess the signature, which is given.
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            mlflow.models.Model.log(
+                artifact_path=None,
+                name=Artifact.MODEL,
+                flavor=mlflow.pyfunc,
+                run_id=run_id,
+                loader_module=f"{package}.serving",
+                data_path=str(data),
+                code_paths=[str(code / package), *own],
+                signature=SIGNATURE,
+                pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
+            )
 
 
 def _copy_code(into: Path) -> str:
@@ -105,4 +109,3 @@ def _copy_own(name: str, into: Path) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return [str(into / parts[0])]
-

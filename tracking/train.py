@@ -52,6 +52,7 @@ class Progress:
         self.bar: tqdm[NoReturn] | None = None
 
     def __call__(self, epoch: Epoch) -> None:
+        """Show one epoch."""
         shown = {k: f"{v:.4g}" for k, v in epoch.metrics.items() if k in (Metric.TRAIN_LOSS, Metric.VAL_MSE)}
         if not sys.stderr.isatty():
             words = "  ".join(f"{k} {v}" for k, v in shown.items())

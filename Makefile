@@ -1,0 +1,48 @@
+# The targets a newcomer needs; `make help` lists them. Without make: the four plain commands in README.md.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 5000
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+MLFLOW_EXPERIMENT_NAME ?= elbowroom
+export MLFLOW_EXPERIMENT_NAME
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui test test-unit test-slow check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## train a VAE on MNIST under MLflow, and print what came out
+	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -P model=vae --env-manager local
+
+ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
+	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port $(PORT)
+
+test: $(VENV)/test.stamp check ## every test but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
+	$(BIN)/python -m pytest -m "not slow and not server and not mnist"
+
+test-slow: $(VENV)/test.stamp ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/test.stamp ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove the environment; runs and data stay
+	rm -rf $(VENV)
+
+$(VENV)/run.stamp: requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; make PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
