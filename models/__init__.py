@@ -100,7 +100,7 @@ def _find(model: str) -> Callable[..., Any]:
         )
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
-        raise ContractError(f"model {model!r} lacks {missing}")
+        raise ContractError(f"lacks {missing}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -96,12 +97,18 @@ def reach_store() -> MlflowClient:
         client.search_experiments(max_results=1)
         return client
 
+    # Its own retries are announced by the connection pool, a line each; one line is promised.
+    pool = logging.getLogger("urllib3.connectionpool")
+    level = pool.level
+    pool.setLevel(logging.ERROR)
     try:
         return ask() if uri.startswith("sqlite") else _within(ANSWER_SECONDS, ask)
     except TimeoutError as error:
         raise BadInput(f"tracking URI {hidden(uri)} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)}") from error
+    finally:
+        pool.setLevel(level)
 
 
 @contextmanager
@@ -149,7 +156,8 @@ def hidden(text: str) -> str:
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
     text = " ".join(str(error).split())
-    return hidden(text if text and isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__}: {text}")
+    says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
+    return hidden(text if text and says_it_all else f"{type(error).__name__}: {text}")
 
 
 def _open(client: MlflowClient, name: str) -> str:

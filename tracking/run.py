@@ -22,7 +22,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import MODELS, PCA, Array, Epoch, OnEpoch, Reducer, build, check_contract
+from models import MODELS, PCA, Array, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
@@ -92,6 +92,8 @@ def prepare(config: RunConfig) -> Prepared:
         if config.model not in MODELS:
             few = parts.x_train[: max(TRIAL_ROWS, 2 * config.dim3)]
             check_contract(lambda: build(config.model, settings | {"epochs": 1}), few, config.dim3)
+    except ContractError as error:
+        raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:
         raise BadInput(str(error)) from error
     return Prepared(config, data, parts, settings, model)

@@ -1,0 +1,168 @@
+"""The logged model, used where there is no checkout."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from models import MODELS
+from tests.conftest import BIN, environment, free_port, wait_for
+from tracking.config import RunConfig
+from tracking.datasets import load_dataset
+from tracking.run import Prepared, execute, prepare
+
+OPS = ("reconstruct", "encode", "decode", "sample")
+
+# A stranger's process: no checkout on its path, and a package `models` of its own.
+STRANGER = """
+import sys
+import mlflow, numpy as np
+import models
+assert models.MINE == 1
+model = mlflow.pyfunc.load_model(sys.argv[1])
+x = np.load("x.npy")
+z = model.predict(x, params={"op": "encode"})
+np.savez("out.npz", reconstruct=model.predict(x), encode=z, decode=model.predict(z, params={"op": "decode"}),
+         sample=model.predict(x[:3], params={"op": "sample", "seed": 5}))
+assert sys.modules["models"] is models and models.MINE == 1
+"""
+
+OWN_REDUCER = """
+import numpy as np
+from models.base import Reducer
+
+class Keep(Reducer):
+    '''Keeps the first dim3 columns, and answers the mean for the others.'''
+    def __init__(self, dim3):
+        self.dim3 = dim3
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        self.mean = x.mean(axis=0)
+        return self
+    def encode(self, x):
+        return x[:, : self.dim3].copy()
+    def decode(self, z):
+        x = np.tile(self.mean, (len(z), 1))
+        x[:, : self.dim3] = z
+        return x
+    def sample(self, n, rng):
+        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
+"""
+
+OWN_FACTORY = """
+from torch import nn
+
+def factory(dim1, dim3, dim2):
+    return nn.Sequential(nn.Linear(dim1, dim2), nn.Tanh(), nn.Linear(dim2, dim3)), nn.Linear(dim3, dim1)
+"""
+
+
+def trained_again(config: RunConfig) -> Prepared:
+    """The same model, trained in this process: the same seed gives the same numbers."""
+    prepared = prepare(config)
+    prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
+    return prepared
+
+
+def used_by_a_stranger(store: MlflowClient, config: RunConfig, folder: Path) -> dict[str, np.ndarray]:
+    run_id = execute(config).run_id
+    folder.mkdir()
+    (folder / "models.py").write_text("MINE = 1\n")
+    np.save(folder / "x.npy", load_dataset(config.dataset).x_test)
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, PYTHONPATH="")
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, f"runs:/{run_id}/model"], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(folder / "out.npz"))
+
+
+@pytest.mark.parametrize("model", [*MODELS, "own_reducer:Keep", "own_factory:factory"])
+def test_loads_without_the_checkout_and_gives_the_same_numbers(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    (tmp_path / "own_reducer.py").write_text(OWN_REDUCER)
+    (tmp_path / "own_factory.py").write_text(OWN_FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = RunConfig(model=model, dataset="digits", epochs=2, dim2=16, dim3=3, threads=1)
+    out = used_by_a_stranger(store, config, tmp_path / "elsewhere")
+    mine, x = trained_again(config).model, load_dataset("digits").x_test
+    z = mine.encode(x)
+    wanted = {
+        "reconstruct": mine.reconstruct(x),
+        "encode": z,
+        "decode": mine.decode(z),
+        "sample": mine.sample(3, np.random.default_rng(5)),
+    }
+    for op in OPS:
+        assert out[op].dtype == np.float32
+        assert np.allclose(out[op], wanted[op], atol=1e-5), op
+
+
+@pytest.fixture
+def loaded(store: MlflowClient) -> mlflow.pyfunc.PyFuncModel:
+    run_id = execute(RunConfig(model="ae", dataset="digits", epochs=1, dim2=16, dim3=3)).run_id
+    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+
+
+@pytest.mark.parametrize(
+    ("rows", "op", "message"),
+    [
+        (np.zeros((2, 63), np.float32), "reconstruct", "takes rows of 64 numbers"),
+        (np.zeros((2, 64), np.float32), "decode", "takes rows of 3 numbers"),
+        (np.zeros((2, 64), np.float32), "explode", "unknown op 'explode'; allowed: reconstruct, encode"),
+    ],
+)
+def test_a_wrong_width_or_op_is_refused(
+    loaded: mlflow.pyfunc.PyFuncModel, rows: np.ndarray, op: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        loaded.predict(rows, params={"op": op})
+
+
+def test_nothing_in_the_artifact_is_a_pickle(store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(loaded.metadata.model_uuid and f"models:/{loaded.model_id}"))
+    suffixes = {p.suffix for p in folder.rglob("*") if p.is_file()}
+    assert suffixes <= {".py", ".npz", ".json", ".yaml", ".yml", ".txt", ""}
+    with np.load(next(folder.rglob("weights.npz")), allow_pickle=False) as weights:
+        assert {weights[name].dtype.kind for name in weights} <= set("fiU")
+
+
+def test_a_state_that_no_array_holds_is_refused_before_the_run(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = OWN_REDUCER.replace("self.mean = x.mean(axis=0)", "self.mean = x.mean(axis=0); self.secret = object()")
+    (tmp_path / "own_object.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"state: raised TypeError: Keep\.secret is no array, number or string"):
+        execute(RunConfig(model="own_object:Keep", dataset="digits"))
+
+
+@pytest.mark.slow
+def test_models_serve_answers_a_request(store: MlflowClient, tmp_path: Path) -> None:
+    config = RunConfig(model="vae", dataset="digits", epochs=1, dim2=16, threads=1)
+    run_id, port = execute(config).run_id, free_port()
+    command = [BIN / "mlflow", "models", "serve", "-m", f"runs:/{run_id}/model", "--env-manager", "local"]
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, PYTHONPATH="")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "-h", "127.0.0.1", "-p", str(port)], cwd=tmp_path, env=env, stdout=log, stderr=log
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ping", process, tmp_path / "log")
+        x = load_dataset("digits").x_test[:2]
+        body = json.dumps({"inputs": x.tolist(), "params": {"op": "encode"}}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            codes = np.array(json.load(answer)["predictions"])
+        assert np.allclose(codes, trained_again(config).model.encode(x), atol=1e-5)
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,0 +1,257 @@
+"""One recorded run, read back from the store as a stranger would."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from models import MODELS
+from models.base import Reducer
+from tracking.config import BadInput, RunConfig
+from tracking.datasets import digest, load_dataset, split
+from tracking.recorder import RunFailed
+from tracking.run import execute, prepare
+from tracking.schema import VERSION, Artifact, Kind, Metric, Tag
+
+QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
+
+
+def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
+    return np.load(client.download_artifacts(run_id, artifact), allow_pickle=False)
+
+
+def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set[str]:
+    found: set[str] = set()
+    for item in client.list_artifacts(run_id, path):
+        found |= artifacts(client, run_id, item.path) if item.is_dir else {item.path}
+    return found
+
+
+@pytest.fixture
+def vae_run(store: MlflowClient) -> Run:
+    return store.get_run(execute(RunConfig(**QUICK, model="vae")).run_id)
+
+
+def test_a_stranger_can_read_the_run(store: MlflowClient, vae_run: Run) -> None:
+    tags, params = vae_run.data.tags, vae_run.data.params
+    assert vae_run.info.status == "FINISHED"
+    assert vae_run.info.run_name == "vae-d2-s0"
+    assert store.get_experiment(vae_run.info.experiment_id).name == "elbowroom"
+    assert (tags[Tag.KIND], tags[Tag.SCHEMA]) == (Kind.RUN, VERSION)
+    assert RunConfig.from_json(tags[Tag.CONFIG]) == RunConfig(**QUICK, model="vae")
+    assert {k: params[k] for k in json.loads(tags[Tag.CONFIG])} == {
+        k: str(v) for k, v in json.loads(tags[Tag.CONFIG]).items()
+    }
+    assert (params["dim1"], params["rows_train"], params["rows_val"], params["rows_test"]) == (
+        "64",
+        "1349",
+        "149",
+        "299",
+    )
+    assert tags["elbowroom.model.loss"] == "bce"
+    assert tags["elbowroom.model.output"] == "sigmoid"
+    assert tags["elbowroom.dataset.scaling"] == "divided by 16"
+    assert tags["elbowroom.package.torch"]
+    assert tags[Tag.DIRTY] in ("true", "false")
+    assert len(tags[Tag.COMMIT]) == 40
+    description = tags[Tag.DESCRIPTION]
+    assert "trained on 1,349 rows of 64 numbers of digits" in description
+    assert f"mean squared error {vae_run.data.metrics[Metric.TEST_MSE]:.5g}" in description
+    assert "still falling" in description
+
+
+def test_metrics_are_live_and_final(store: MlflowClient, vae_run: Run) -> None:
+    for name in ("train/loss", "val/loss", "val/mse", "val/recon", "val/kl", "val/elbo"):
+        assert [m.step for m in store.get_metric_history(vae_run.info.run_id, name)] == [1, 2, 3], name
+    final = vae_run.data.metrics
+    assert final[Metric.DIM3] == 2
+    assert final[Metric.EPOCHS_TRAINED] == 3
+    assert final[Metric.PARAMETERS] == 64 * 32 + 32 + 32 * 4 + 4 + 2 * 32 + 32 + 32 * 64 + 64
+    assert final[Metric.VAL_MSE_FINAL] == pytest.approx(final[Metric.VAL_MSE], rel=1e-5)
+    assert final[Metric.SAMPLES_PER_SECOND] == pytest.approx(1349 * 3 / final[Metric.FIT_SECONDS])
+    assert final[Metric.TEST_ELBO] == pytest.approx(-(final[Metric.TEST_KL] + final[Metric.TEST_BCE]), rel=0.05)
+
+
+def test_errors_and_codes_in_the_store_are_those_of_the_metrics(store: MlflowClient, vae_run: Run) -> None:
+    run_id, final = vae_run.info.run_id, vae_run.data.metrics
+    data = load_dataset("digits")
+    assert array(store, run_id, Artifact.ERRORS_TEST).mean() == pytest.approx(final[Metric.TEST_MSE], rel=1e-6)
+    assert array(store, run_id, Artifact.ERRORS_VAL).mean() == pytest.approx(final[Metric.VAL_MSE_FINAL], rel=1e-6)
+    codes = array(store, run_id, Artifact.CODES)
+    assert (codes.shape, codes.dtype) == ((299, 2), np.float32)
+    assert np.array_equal(array(store, run_id, Artifact.LABELS), data.y_test)
+    assert np.array_equal(array(store, run_id, Artifact.ORIGINALS), data.x_test[:16])
+    errors = np.square(array(store, run_id, Artifact.RECONSTRUCTIONS) - data.x_test[:16]).mean(axis=1)
+    assert np.allclose(errors, array(store, run_id, Artifact.ERRORS_TEST)[:16], rtol=1e-4)
+
+
+def test_full_keeps_figures_pictures_and_model(store: MlflowClient, vae_run: Run) -> None:
+    kept = artifacts(store, vae_run.info.run_id)
+    assert {
+        f"figures/{n}.png" for n in ("losses", "reconstructions", "latent_scatter", "latent_grid", "samples")
+    } <= kept
+    steps = {p.split("%step%")[-1].split("+step+")[-1][0] for p in kept if p.startswith("images/reconstructions")}
+    assert steps == {"1", "2", "3"}
+    models = vae_run.outputs.model_outputs
+    assert len(models) == 1
+
+
+def test_light_keeps_the_arrays_alone(store: MlflowClient) -> None:
+    run_id = execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id
+    assert artifacts(store, run_id) == {
+        "codes/test.npy",
+        "codes/labels.npy",
+        "errors/test.npy",
+        "errors/val.npy",
+        "examples/originals.npy",
+        "examples/reconstructions.npy",
+        "spectrum.npy",
+    }
+    assert len(array(store, run_id, Artifact.SPECTRUM)) == 64
+
+
+def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(store: MlflowClient, vae_run: Run) -> None:
+    data = load_dataset("digits")
+    parts = split(data, "auto")
+    logged = {
+        i.tags[0].value: (i.dataset.name, i.dataset.digest)
+        for i in store.get_run(vae_run.info.run_id).inputs.dataset_inputs
+    }
+    assert logged == {
+        "train": ("digits", digest(parts.x_train)),
+        "validation": ("digits", digest(parts.x_val)),
+        "test": ("digits", digest(data.x_test)),
+    }
+    assert vae_run.data.tags[Tag.DIGEST] == data.digest
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_runs_with_and_without_validation_rows(store: MlflowClient, model: str) -> None:
+    result = execute(RunConfig(**QUICK, model=model, val_size=0, artifacts="light"))
+    run = store.get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    assert Metric.VAL_MSE_FINAL not in run.data.metrics
+    assert Artifact.ERRORS_VAL not in artifacts(store, result.run_id)
+    assert result.metrics[Metric.TEST_MSE] < 0.3
+
+
+def test_without_labels_nothing_about_labels_is_logged(store: MlflowClient) -> None:
+    run_id = execute(RunConfig(model="ae", dataset="low-rank", epochs=1, dim2=16, dim3=3)).run_id
+    assert Artifact.LABELS not in artifacts(store, run_id)
+    assert "figures/latent_scatter.png" in artifacts(store, run_id)
+    run = store.get_run(run_id)
+    assert run.data.tags["elbowroom.model.output"] == "linear"
+    assert run.data.tags["elbowroom.model.scaling"].startswith("centred by the training mean, divided by 0.")
+    assert Metric.TEST_BCE not in run.data.metrics
+
+
+def test_same_seed_gives_bitwise_equal_metrics(store: MlflowClient) -> None:
+    config = RunConfig(**QUICK, model="vae", artifacts="light", threads=1)
+    ids = [execute(config).run_id for _ in range(2)]
+    histories = [[m.value for m in store.get_metric_history(i, "train/loss")] for i in ids]
+    assert len(histories[0]) == 3
+    assert histories[0] == histories[1]
+    other = execute(RunConfig(**QUICK, model="vae", artifacts="light", threads=1, seed=1)).run_id
+    assert [m.value for m in store.get_metric_history(other, "train/loss")] != histories[0]
+
+
+def test_a_run_that_raises_ends_failed_with_its_traceback(store: MlflowClient) -> None:
+    def explode(epoch: object) -> None:
+        raise RuntimeError("the cat pulled the plug")
+
+    with pytest.raises(RunFailed, match="the cat pulled the plug") as caught:
+        execute(RunConfig(**QUICK), on_epoch=explode)
+    run = store.get_run(caught.value.run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[Tag.REASON] == "the cat pulled the plug"
+    assert run.data.metrics[Metric.TRAIN_LOSS] > 0  # what was logged before is not lost
+    assert "in explode" in Path(store.download_artifacts(caught.value.run_id, Artifact.TRACEBACK)).read_text()
+
+
+def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(store: MlflowClient) -> None:
+    with pytest.raises(RunFailed, match=r"training loss became (nan|inf) in epoch \d+") as caught:
+        execute(
+            RunConfig(dataset="low-rank", model="ae", epochs=50, lr=10.0, dim2=32, artifacts="light", batch_size=6000)
+        )
+    assert store.get_run(caught.value.run_id).info.status == "FAILED"
+
+
+def test_an_interrupted_run_ends_killed(store: MlflowClient) -> None:
+    def interrupt(epoch: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(RunConfig(**QUICK), on_epoch=interrupt)
+    (run,) = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
+    assert run.info.status == "KILLED"
+    assert run.data.tags[Tag.REASON] == "interrupted by Ctrl-C"
+
+
+def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.create_run("0", run_name="amused-ape-7")
+    store.log_param(run.info.run_id, "lr", "1e-3")  # as typed: logging 0.001 over it would raise
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    result = execute(RunConfig(**QUICK, artifacts="light"))
+    assert result.run_id == run.info.run_id
+    after = store.get_run(result.run_id)
+    assert (after.info.status, after.info.run_name) == ("FINISHED", "vae-d2-s0")
+    assert after.data.params["lr"] == "1e-3"
+    assert after.data.params["dim2"] == "32"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"model": "vea"}, "did you mean 'vae'"),
+        ({"dim3": 65}, "dim3 must be from 1 to 64"),
+        ({"val_size": 1497}, "leaves 1 of 1498 training rows"),
+        ({"dataset": "low-rank", "loss": "bce"}, "loss bce needs"),
+        ({"dataset": "low-rank", "output": "sigmoid"}, "output sigmoid needs"),
+        ({"device": "cuda:7"}, "device must be auto or cpu"),
+        (
+            {"model": "tests.tracking.test_run:Careless"},
+            "model 'tests.tracking.test_run:Careless': encode: must give float32",
+        ),
+    ],
+)
+def test_bad_input_leaves_no_run_behind(store: MlflowClient, bad: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        execute(RunConfig(**{**QUICK, **bad}))
+    assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
+
+
+def test_the_threads_are_put_back(store: MlflowClient) -> None:
+
+    before = torch.get_num_threads()
+    execute(RunConfig(**QUICK, artifacts="light", threads=1))
+    assert torch.get_num_threads() == before
+
+
+def test_prepare_does_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare(RunConfig(**QUICK))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Careless(Reducer):
+    """A model that computes in float64."""
+
+    def __init__(self, dim3: int) -> None:
+        self.dim3 = dim3
+
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        self.width = x.shape[1]
+        return self
+
+    def encode(self, x):
+        return x[:, : self.dim3].astype(float)
+
+    def decode(self, z):
+        return np.zeros((len(z), self.width), dtype=np.float32)
+
+    def sample(self, n, rng):
+        return rng.standard_normal((n, self.width), dtype=np.float32)

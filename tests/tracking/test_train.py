@@ -1,0 +1,150 @@
+"""The command line: what it prints, what it returns, what it leaves behind."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import environment
+from tracking import recorder
+from tracking.schema import Metric, Tag
+from tracking.train import main
+
+QUICK = ["--dataset", "digits", "--epochs", "2", "--dim2", "16", "--artifacts", "light"]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """`main` takes the signals of the process over; a test gives them back."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run(store: MlflowClient, *arguments: str) -> int:
+    return main([*arguments, "--tracking-uri", store.tracking_uri])
+
+
+def all_runs(store: MlflowClient) -> list:
+    return store.search_runs([e.experiment_id for e in store.search_experiments()])
+
+
+def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(store, *QUICK, "--model", "ae", "--dim3", "3", "--experiment", "mine") == 0
+    (recorded,) = all_runs(store)
+    assert store.get_experiment_by_name("mine").experiment_id == recorded.info.experiment_id
+    out, err = capsys.readouterr()
+    assert f"run ae-d3-s0, id {recorded.info.run_id}" in out
+    assert f"test/mse                  {recorded.data.metrics[Metric.TEST_MSE]:.6g}" in out
+    assert "mlflow ui --backend-store-uri sqlite:///" in out
+    assert err.splitlines()[-1].startswith("ae-d3-s0  epoch 2/2  train/loss ")  # stderr is no terminal here
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--model", "vea"], "unknown model 'vea'; known: pca, ae, linear-ae, vae, or package.module:Name; did you"),
+        (["--dataset", "mnits"], "unknown dataset 'mnits'"),
+        (["--dim3", "0"], "dim3 must be at least 1, got 0"),
+        (["--dim3", "65"], "dim3 must be from 1 to 64"),
+        (["--dim3", "2.5"], "dim3 must be a whole number, got '2.5'"),
+        (["--dim3", ""], "dim3 must be a whole number, got ''"),
+        (["--epochs", "-1"], "epochs must be at least 1, got -1"),
+        (["--lr", "nan"], "lr must be a number above 0"),
+        (["--beta", "-inf"], "beta must be a finite number"),
+        (["--val-size", "all"], "val_size must be a whole number or auto, got 'all'"),
+        (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["--test-data", "x.npy"], "test_data goes with a file or folder of your own"),
+        (["--model", "no.such:Model"], "importing 'no.such' failed"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert run(store, *QUICK, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (only,) = err.splitlines()
+    assert only.startswith("error: ")
+    assert line in only
+    assert all_runs(store) == []
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "nonsense://x", "sqlite:////proc/nowhere/x.db"])
+def test_a_store_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "--tracking-uri", uri]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"tracking URI {uri} can't be used" in line
+
+
+def test_a_server_that_does_not_answer_is_named_in_time(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recorder.ANSWER_SECONDS <= 15
+    monkeypatch.setattr(recorder, "ANSWER_SECONDS", 0.5)
+    assert main([*QUICK, "--tracking-uri", "http://ann:secret@127.0.0.1:9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: tracking URI http://ann:***@127.0.0.1:9 did not answer within 0 s"
+
+
+def test_under_mlflow_run_bad_input_ends_the_run_failed_with_the_reason(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", opened)
+    assert run(store, *QUICK, "--dim3", "0") == 2
+    after = store.get_run(opened)
+    assert after.info.status == "FAILED"
+    assert after.data.tags[Tag.DESCRIPTION] == "Not run: dim3 must be at least 1, got 0"
+
+
+def test_a_full_disk_ends_the_run_failed_with_one_line(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
+    assert run(store, *QUICK) == 1
+    (recorded,) = all_runs(store)
+    assert recorded.info.status == "FAILED"
+    assert recorded.data.metrics[Metric.TEST_MSE] > 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"error: run {recorded.info.run_id} failed: OSError: [Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_killed(store: MlflowClient, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tracking.train",
+        *QUICK,
+        "--epochs",
+        "100000",
+        "--tracking-uri",
+        store.tracking_uri,
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    guard = threading.Timer(120, process.kill)  # a child that never trains must not hang the tests
+    guard.start()
+    assert "epoch 1/" in process.stderr.readline()
+    process.send_signal(number)
+    _, err = process.communicate()
+    guard.cancel()
+    assert process.returncode == code
+    assert err.splitlines()[-1] == f"interrupted by {number.name}: the run ended KILLED"
+    (recorded,) = all_runs(store)
+    assert recorded.info.status == "KILLED"
+    assert recorded.data.tags[Tag.REASON] == f"interrupted by {number.name}"
