@@ -22,6 +22,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -41,7 +42,7 @@ SIGNATURE = ModelSignature(
 """One for every op; the width is checked where the op is known."""
 
 
-def log_model(run_id: str, name: str, settings: Mapping[str, Any], model: Reducer) -> None:
+def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer) -> None:
     """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`.
 
     `name` and `settings` are what `models.build` was given. Raises TypeError for a model whose `state` is
@@ -59,11 +60,17 @@ def log_model(run_id: str, name: str, settings: Mapping[str, Any], model: Reduce
         with warnings.catch_warnings():
             # An example would be run through the model to guess the signature, which is given.
             warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            # Made here, because on its own MLflow puts the model into the experiment that is active, which
+            # may not be the run's.
+            logged = client.create_logged_model(
+                client.get_run(run_id).info.experiment_id, name=Artifact.MODEL, source_run_id=run_id
+            )
             mlflow.models.Model.log(
                 artifact_path=None,
                 name=Artifact.MODEL,
                 flavor=mlflow.pyfunc,
                 run_id=run_id,
+                model_id=logged.model_id,
                 loader_module=f"{package}.serving",
                 data_path=str(data),
                 code_paths=[str(code / package), *own],

@@ -159,7 +159,7 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
                 path.parent.mkdir(exist_ok=True)
                 figure.savefig(path)
     if full:
-        log_model(recorder.run_id, run.config.model, run.settings, run.model)
+        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
     return RunResult(recorder.run_id, metrics)
 
 
