@@ -126,7 +126,7 @@ def test_a_wrong_width_or_op_is_refused(
 
 
 def test_nothing_in_the_artifact_is_a_pickle(store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel) -> None:
-    folder = Path(mlflow.artifacts.download_artifacts(loaded.metadata.model_uuid and f"models:/{loaded.model_id}"))
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{loaded.model_id}"))
     suffixes = {p.suffix for p in folder.rglob("*") if p.is_file()}
     assert suffixes <= {".py", ".npz", ".json", ".yaml", ".yml", ".txt", ""}
     with np.load(next(folder.rglob("weights.npz")), allow_pickle=False) as weights:

@@ -59,7 +59,7 @@ def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
         (["--dim3", ""], "dim3 must be a whole number, got ''"),
         (["--epochs", "-1"], "epochs must be at least 1, got -1"),
         (["--lr", "nan"], "lr must be a number above 0"),
-        (["--beta", "-inf"], "beta must be a finite number"),
+        (["--beta=-inf"], "beta must be a finite number"),
         (["--val-size", "all"], "val_size must be a whole number or auto, got 'all'"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-data", "x.npy"], "test_data goes with a file or folder of your own"),

@@ -1,0 +1,121 @@
+"""Every model of the registry keeps the contract, and a model that breaks it is told which part."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from models import MODELS, ContractError, UnknownModel, build, check_contract
+from models.base import Reducer
+
+SETTINGS: dict[str, Any] = {
+    "dim1": 12, "dim2": 8, "dim3": 2, "epochs": 1, "batch_size": 16, "lr": 1e-3, "beta": 1.0, "loss": "auto",
+    "output": "auto", "patience": 0, "seed": 0, "device": "cpu",
+}  # fmt: skip
+UNIT = np.random.default_rng(0).random((60, 12), dtype=np.float32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dim3", [1, 2, 5])
+@pytest.mark.parametrize("x", [UNIT, 3 * UNIT - 1], ids=["unit", "signed"])
+def test_every_model_keeps_the_contract(model: str, dim3: int, x: np.ndarray) -> None:
+    check_contract(lambda: build(model, SETTINGS | {"dim3": dim3}), x, dim3)
+
+
+class Good(Reducer):
+    """Keeps the first two columns."""
+
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        self.mean = x.mean(axis=0)
+        return self
+
+    def encode(self, x):
+        return x[:, :2].copy()
+
+    def decode(self, z):
+        return np.hstack([z, np.tile(self.mean[2:], (len(z), 1))])
+
+    def sample(self, n, rng):
+        return self.decode(rng.standard_normal((n, 2), dtype=np.float32))
+
+
+def test_a_good_model_of_ones_own_passes() -> None:
+    check_contract(Good, UNIT.copy(), 2)
+
+
+def spoil(x: np.ndarray) -> None:
+    x += 1
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "broken"),
+    [
+        ("fit: must return the model itself", "fit", lambda self, x, y=None, **k: None),
+        ("fit: must not change", "fit", lambda self, x, y=None, **k: (spoil(x), self)[1]),
+        ("fit: raised ZeroDivisionError", "fit", lambda self, x, y=None, **k: 1 / 0),
+        ("encode: must give shape", "encode", lambda self, x: x),
+        ("encode: must give float32", "encode", lambda self, x: x[:, :2].astype(float)),
+        ("encode: gave NaN", "encode", lambda self, x: x[:, :2] * np.float32("nan")),
+        ("encode: must give a numpy array", "encode", lambda self, x: x[:, :2].tolist()),
+        ("encode: the same rows", "encode", lambda self, x: np.random.default_rng().random((len(x), 2), np.float32)),
+        ("decode: must give shape", "decode", lambda self, z: z),
+        ("sample: another rng", "sample", lambda self, n, rng: np.zeros((n, 12), np.float32)),
+        ("sample: the same rng", "sample", lambda self, n, rng: np.random.default_rng().random((n, 12), np.float32)),
+        ("state: a model restored", "restore", lambda self, state: Good().fit(np.zeros((2, 12), np.float32))),
+        ("state: raised TypeError", "state", lambda self: Reducer.state(_with_object(self))),
+    ],
+)
+def test_what_breaks_is_named(part: str, method: str, broken: Any) -> None:
+    bad = type("Bad", (Good,), {method: broken})
+    with pytest.raises(ContractError, match=f"^{part}"):
+        check_contract(bad, UNIT.copy(), 2)
+
+
+def _with_object(model: Any) -> Any:
+    model.secret = object()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vea", "known: pca, ae, linear-ae, vae, or package.module:Name; did you mean 'vae'"),
+        ("no.such:Model", "importing 'no.such' failed: ModuleNotFoundError"),
+        ("math:tau_", "math has no class or function 'tau_'"),
+    ],
+)
+def test_an_unknown_model_is_told_what_is_known(name: str, message: str) -> None:
+    with pytest.raises(UnknownModel, match=message):
+        build(name, SETTINGS)
+
+
+def asks_too_much(dim1: int, dim3: int, colour: str) -> None:
+    raise AssertionError("never called")
+
+
+def not_a_pair(dim1: int, dim3: int) -> nn.Module:
+    return nn.Linear(dim1, dim3)
+
+
+def with_sigmoid(dim1: int, dim3: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Linear(dim1, dim3), nn.Sequential(nn.Linear(dim3, dim1), nn.Sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("asks_too_much", "asks for colour, which is no setting; the settings are: batch_size, beta"),
+        ("not_a_pair", "factory: gives Linear, not a pair"),
+        ("with_sigmoid", "decoder: ends in a Sigmoid"),
+    ],
+)
+def test_a_factory_that_does_not_fit_is_told_why(factory: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        build(f"tests.models.test_contract:{factory}", SETTINGS).fit(UNIT)
+
+
+def test_the_convolutional_example_of_the_docs_keeps_the_contract() -> None:
+    x = np.random.default_rng(0).random((20, 784), dtype=np.float32)
+    settings = SETTINGS | {"dim1": 784, "dim3": 3}
+    check_contract(lambda: build("docs.conv_autoencoder:conv_autoencoder", settings), x, 3)

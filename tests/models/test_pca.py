@@ -1,0 +1,49 @@
+"""PCA against what is known of it."""
+
+import numpy as np
+import pytest
+
+from models import PCA
+from models.metrics import reconstruction_mse
+
+X = (np.random.default_rng(1).standard_normal((300, 12)) * np.linspace(3, 0.2, 12) + 5).astype(np.float32)
+
+
+@pytest.mark.parametrize("dim3", [1, 4, 11])
+def test_train_error_is_the_sum_of_the_eigenvalues_left_out(dim3: int) -> None:
+    pca = PCA(dim3=dim3).fit(X)
+    wanted = pca.spectrum[dim3:].sum() / 12 * 299 / 300
+    assert reconstruction_mse(X, pca.reconstruct(X)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_equations_1_and_2_are_inverse_once_the_scores_are_standardised() -> None:
+    pca = PCA(dim3=2).fit(X)
+    scores = pca.encode(X)
+    x_hat = pca.generate(scores / np.sqrt(pca.spectrum[:2]).astype(np.float32))
+    assert np.allclose(x_hat, pca.reconstruct(X), atol=1e-4)
+    mean_image = reconstruction_mse(X, np.broadcast_to(pca.mean, X.shape))
+    assert reconstruction_mse(X, pca.generate(scores)) > mean_image  # the clash of notation, fed in as it stands
+
+
+@pytest.mark.parametrize("x", [X, X[:8]], ids=["tall", "wide"])
+def test_two_fits_are_bitwise_equal(x: np.ndarray) -> None:
+    a, b = PCA(dim3=5).fit(x), PCA(dim3=5).fit(x)
+    assert np.array_equal(a.components, b.components)
+    assert np.array_equal(a.encode(x), b.encode(x))
+
+
+def test_codes_are_uncorrelated_with_the_eigenvalues_as_variances() -> None:
+    pca = PCA(dim3=12).fit(X)
+    assert np.allclose(np.cov(pca.encode(X), rowvar=False), np.diag(pca.spectrum), atol=1e-4)
+
+
+def test_samples_have_the_mean_and_covariance_of_the_data() -> None:
+    sample = PCA(dim3=12).fit(X).sample(200_000, np.random.default_rng(0))
+    assert np.allclose(sample.mean(axis=0), X.mean(axis=0), atol=0.03)
+    assert np.allclose(np.cov(sample, rowvar=False), np.cov(X, rowvar=False), atol=0.1)
+
+
+def test_more_components_than_rows_or_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="dim3 13 needs as many rows and columns"):
+        PCA(dim3=13).fit(X)
+    assert PCA(dim3=2).fit(X).parameter_count() == 36
