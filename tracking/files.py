@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -56,27 +56,30 @@ def load_table(path: Path, label_column: str = "none") -> Table:
 def _npy(path: Path, label_column: str | None) -> Table:
     if label_column is not None:
         raise BadInput(f"{path}: a .npy file has no columns by name; label_column goes with .csv, .parquet and .npz")
-    return _table(_load(path), None, path)
+    with path.open("rb") as file:
+        return _table(_load(file, path), None, path)
 
 
 def _npz(path: Path, label_column: str | None) -> Table:
     """`x`, `x_train` or `data`, or the only array there is; labels in the array that label_column names."""
-    archive = _load(path)
-    names = list(archive)
-    others = [n for n in names if n != label_column]
-    chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
-    if chosen is None:
-        raise BadInput(
-            f"{path}: holds the arrays {', '.join(names) or 'none'}; allowed: x, x_train or data, or one array alone"
-        )
-    if label_column is not None and label_column not in names:
-        raise BadInput(f"{path}: has no array {label_column!r}; it has: {', '.join(names)}")
-    return _table(_member(archive, chosen, path), label_column and _member(archive, label_column, path), path)
+    with path.open("rb") as file:
+        archive = _load(file, path)
+        names = list(archive)
+        others = [n for n in names if n != label_column]
+        chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
+        if chosen is None:
+            raise BadInput(
+                f"{path}: holds the arrays {_some(names) or 'none'}; allowed: x, x_train or data, or one array alone"
+            )
+        if label_column is not None and label_column not in names:
+            raise BadInput(f"{path}: has no array {label_column!r}; it has: {', '.join(names)}")
+        labels = None if label_column is None else _member(archive, label_column, path)
+        return _table(_member(archive, chosen, path), labels, path)
 
 
-def _load(path: Path) -> Any:
+def _load(file: BinaryIO, path: Path) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(file, allow_pickle=False)
     except (ValueError, EOFError, BadZipFile) as error:
         raise BadInput(f"{path}: {_why(error)}") from error
 
@@ -121,7 +124,7 @@ def _frame(frame: pd.DataFrame, label_column: str | None, path: Path) -> Table:
     if label_column is not None:
         if label_column not in frame.columns:
             raise BadInput(f"{path}: has no column {label_column!r}; it has: {_some(list(frame.columns))}")
-        y = frame.pop(label_column).astype(str).to_numpy()
+        y = frame.pop(label_column).astype(str).to_numpy(dtype=str)
     for name, column in frame.items():
         if str(name) in ("", "Unnamed: 0", "__index_level_0__"):
             raise BadInput(f"{path}: its first column has no name and looks like row numbers; save without an index")
