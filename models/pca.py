@@ -4,7 +4,7 @@ Two equations of the assignment use the letter alpha for two things. Equation (1
 alpha_i = (x - mu) · v_i: a *score*, in the data's units, with variance lambda_i. Equation (2) generates,
 x = mu + sum_i alpha_i sqrt(lambda_i) v_i: here alpha_i is a *standardised* score, alpha_i / sqrt(lambda_i)
 of equation (1), with variance 1. Feed the one into the other and the reconstruction comes out worse than
-the mean image (MNIST, 2 components: 0.0702 against 0.0675). And its sum over i = 0..K has K + 1 terms, so
+the mean image (MNIST, 2 components: 0.0708 against 0.0675). And its sum over i = 0..K has K + 1 terms, so
 dim3 = K + 1.
 
 Here codes are the scores of equation (1): `decode` adds mu + sum_i z_i v_i, and `generate` is equation (2).

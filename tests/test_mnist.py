@@ -51,7 +51,7 @@ def test_shares_of_the_variance(whole: PCA, dim3: int, share: float) -> None:
 def test_equations_1_and_2_confused_are_worse_than_the_mean_image(mnist: Dataset, whole: PCA) -> None:
     z = whole.encode(mnist.x_test)
     z[:, 2:] = 0
-    assert round(reconstruction_mse(mnist.x_test, whole.generate(z)), 4) == 0.0702
+    assert round(reconstruction_mse(mnist.x_test, whole.generate(z)), 4) == 0.0708
     assert round(reconstruction_mse(mnist.x_test, np.broadcast_to(whole.mean, mnist.x_test.shape)), 4) == 0.0675
 
 

@@ -86,8 +86,8 @@ def load_dataset(name: str, *, test_data: str = "none", label_column: str = "non
             if value != "none":
                 raise BadInput(f"{flag} goes with a file or folder of your own, and {name} has its own; leave it out")
         return DATASETS[name]()
-    path = Path(name).expanduser()
-    if not path.exists():
+    path = _existing(name)
+    if path is None:
         raise BadInput(
             f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
             f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
@@ -185,8 +185,8 @@ def _own(path: Path, test_data: str, label_column: str) -> Dataset:
     if test_data == "none":
         y, classes = _class_numbers(table.y)
         return _held_out(name, str(path), table._replace(y=y), classes)
-    test_path = Path(test_data).expanduser()
-    if not test_path.exists():
+    test_path = _existing(test_data)
+    if test_path is None:
         raise BadInput(f"test_data {test_data!r}: no such file or folder")
     test = load_table(test_path, label_column)
     if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
@@ -198,7 +198,7 @@ def _own(path: Path, test_data: str, label_column: str) -> Dataset:
             f"{test_path} holds numbers of another kind than {path} "
             f"(scaling: {test.scaling}; {table.scaling}); save both as the same type"
         )
-    both = None if table.y is None or test.y is None else np.concatenate([table.y.astype(str), test.y.astype(str)])
+    both = None if table.y is None or test.y is None else np.concatenate([table.y, test.y])
     y, classes = _class_numbers(both)
     n = len(table.x)
     return Dataset(
@@ -212,6 +212,15 @@ def _own(path: Path, test_data: str, label_column: str) -> Dataset:
         scaling=table.scaling,
         classes=classes,
     )
+
+
+def _existing(text: str) -> Path | None:
+    """The file or folder typed as `text`, or None where there is none or no path can be called so."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...]) -> Dataset:

@@ -7,8 +7,10 @@ is unpickled.
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
@@ -27,6 +29,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".we
 EIGHT_BIT = "divided by 255 (8-bit numbers)"
 AS_READ = "none"
 
+# What numpy raises for a file that was cut, has flipped bits, or is something else.
+DAMAGED = (ValueError, EOFError, RuntimeError, MemoryError, BadZipFile, TokenError, zlib.error)
+
 
 class Table(NamedTuple):
     """Rows x (N, dim1), labels y (N,) of any kind or None, the shape of a picture or None, the scaling."""
@@ -42,7 +47,11 @@ def load_table(path: Path, label_column: str = "none") -> Table:
 
     Arrays of (N, height, width) or (N, height, width, 3) are pictures, one a row. Raises BadInput.
     """
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder")
     if path.is_dir():
+        if label_column != "none":
+            raise BadInput(f"{path}: a folder has no columns; its images are labelled by the subfolders they are in")
         return _images(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -57,13 +66,18 @@ def _npy(path: Path, label_column: str | None) -> Table:
     if label_column is not None:
         raise BadInput(f"{path}: a .npy file has no columns by name; label_column goes with .csv, .parquet and .npz")
     with path.open("rb") as file:
-        return _table(_load(file, path), None, path)
+        array = _load(file, path)
+    if not isinstance(array, np.ndarray):
+        raise BadInput(f"{path}: is a .npz file by its content; rename it")
+    return _table(array, None, path)
 
 
 def _npz(path: Path, label_column: str | None) -> Table:
     """`x`, `x_train` or `data`, or the only array there is; labels in the array that label_column names."""
     with path.open("rb") as file:
         archive = _load(file, path)
+        if isinstance(archive, np.ndarray):
+            raise BadInput(f"{path}: is a .npy file by its content; rename it")
         names = list(archive)
         others = [n for n in names if n != label_column]
         chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
@@ -72,7 +86,7 @@ def _npz(path: Path, label_column: str | None) -> Table:
                 f"{path}: holds the arrays {_some(names) or 'none'}; allowed: x, x_train or data, or one array alone"
             )
         if label_column is not None and label_column not in names:
-            raise BadInput(f"{path}: has no array {label_column!r}; it has: {', '.join(names)}")
+            raise BadInput(f"{path}: has no array {label_column!r}; it has: {_some(names)}")
         labels = None if label_column is None else _member(archive, label_column, path)
         return _table(_member(archive, chosen, path), labels, path)
 
@@ -80,14 +94,14 @@ def _npz(path: Path, label_column: str | None) -> Table:
 def _load(file: BinaryIO, path: Path) -> Any:
     try:
         return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, BadZipFile) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: {_why(error)}") from error
 
 
 def _member(archive: Any, name: str, path: Path) -> Any:
     try:
         return archive[name]
-    except (ValueError, EOFError, BadZipFile) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: array {name!r}: {_why(error)}") from error
 
 
@@ -98,12 +112,17 @@ def _why(error: Exception) -> str:
 
 
 def _csv(path: Path, label_column: str | None) -> Table:
-    """Arrow's reader: it refuses rows of different lengths, which pandas fills up or cuts in silence."""
+    """Arrow's reader: it refuses rows of different lengths, which pandas fills up or cuts in silence.
+
+    A first line of numbers is a row, unless it is 0,1,2,…: so pandas heads columns without names.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = next(csv.reader(file), [])
-        unnamed = bool(first) and all(_is_number(cell) for cell in first)
-        options = arrow_csv.ReadOptions(autogenerate_column_names=unnamed)
+        counted = len(first) > 2 and first == [str(i) for i in range(len(first))]
+        unnamed = bool(first) and all(_is_number(cell) for cell in first) and not counted
+        # In one thread: with more, the reader does not say which row is too short or too long.
+        options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=unnamed)
         frame = arrow_csv.read_csv(path, read_options=options).to_pandas()
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: {_first_line(error)}") from error
@@ -119,12 +138,20 @@ def _parquet(path: Path, label_column: str | None) -> Table:
 
 
 def _frame(frame: pd.DataFrame, label_column: str | None, path: Path) -> Table:
+    if len(frame) == 0:
+        raise BadInput(f"{path}: has a header and no rows")
     frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
     y = None
     if label_column is not None:
         if label_column not in frame.columns:
             raise BadInput(f"{path}: has no column {label_column!r}; it has: {_some(list(frame.columns))}")
-        y = frame.pop(label_column).astype(str).to_numpy(dtype=str)
+        labels = frame.pop(label_column)
+        if labels.ndim != 1:
+            raise BadInput(f"{path}: has {labels.shape[1]} columns {label_column!r}")
+        blank = (labels.isna() | (labels == "")).to_numpy()
+        if blank.any():
+            raise BadInput(f"{path}: row {int(blank.argmax()) + 1}, column {label_column!r} is empty")
+        y = labels.to_numpy() if pd.api.types.is_numeric_dtype(labels) else labels.to_numpy(dtype=str)
     for name, column in frame.items():
         if str(name) in ("", "Unnamed: 0", "__index_level_0__"):
             raise BadInput(f"{path}: its first column has no name and looks like row numbers; save without an index")
@@ -132,14 +159,20 @@ def _frame(frame: pd.DataFrame, label_column: str | None, path: Path) -> Table:
             row = int(column.isna().to_numpy().argmax()) + 1
             raise BadInput(f"{path}: row {row}, column {name!r} is empty or not a number")
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-            text = next(str(v) for v in column if not _is_number(v)) if len(column) else ""
-            raise BadInput(f"{path}: column {name!r} holds {text[:40]!r}, not numbers; label_column names the labels")
-    return _table(frame.to_numpy(), y, path)
+            words = ((row, repr(str(v)[:40])) for row, v in enumerate(column, 1) if not _is_number(v))
+            row, text = next(words, (1, f"values of type {column.dtype}"))
+            raise BadInput(
+                f"{path}: row {row}, column {name!r} holds {text}, not numbers; label_column names the labels"
+            )
+    array = frame.to_numpy()
+    return _table(array.astype(np.float64) if array.dtype == object else array, y, path)  # object: true beside 1.5
 
 
 def _images(folder: Path) -> Table:
     """Every image below a folder, in the order of their paths; labelled by subfolder where all are in one."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    inside = ((p, p.relative_to(folder).parts) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    # Names with a dot in front are what systems and editors leave: thumbnails, checkpoints, ._1.png
+    files = sorted(p for p, parts in inside if p.is_file() and not any(part.startswith(".") for part in parts))
     if not files:
         raise BadInput(f"{folder}: holds no images; allowed: {', '.join(IMAGE_SUFFIXES)}")
     pictures = [_picture(file) for file in files]
@@ -191,7 +224,8 @@ def _table(array: Any, labels: Any, path: Path) -> Table:
     finite = np.isfinite(x)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
-        raise BadInput(f"{path}: row {row + 1}, column {column + 1} is not a finite number")
+        value = array.reshape(len(array), -1)[row, column]
+        raise BadInput(f"{path}: row {row + 1}, column {column + 1} is not a finite number of 32 bits: {value}")
     if (x == x[0]).all():
         raise BadInput(f"{path}: all {len(x)} rows are the same")
     if labels is not None:
@@ -199,6 +233,8 @@ def _table(array: Any, labels: Any, path: Path) -> Table:
             raise BadInput(f"{path}: has {len(x)} rows, but labels of shape {labels.shape}")
         if labels.dtype.kind == "O":
             raise BadInput(f"{path}: the labels are Python objects; allowed: numbers or text")
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise BadInput(f"{path}: the label of row {int(np.isfinite(labels).argmin()) + 1} is not a finite number")
     return Table(x, labels, image_shape, EIGHT_BIT if array.dtype == np.uint8 else AS_READ)
 
 
