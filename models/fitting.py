@@ -302,7 +302,7 @@ class TorchReducer(Reducer):
         """The loss of one pass over x, averaged over its rows, each batch before its own step."""
         total = torch.zeros((), device=self.device)
         for rows in torch.randperm(len(x), generator=order).to(self.device).split(self.training.batch_size):
-            batch = x[rows]  # (B, dim1)
+            batch = x.index_select(0, rows)  # (B, dim1)
             optimizer.zero_grad(set_to_none=True)
             loss = self.objective(batch, noise).loss
             loss.backward()

@@ -22,15 +22,14 @@ def describe(
     epochs: Sequence[Epoch],
 ) -> str:
     """One paragraph about a finished run, with its main numbers and a warning where it had not settled."""
-    how = ", ".join(f"{name} {facts[name]}" for name in ("loss", "output") if name in facts)
+    how = [f"{name} {facts[name]}" for name in ("loss", "output") if name in facts]
     if epochs:
-        how += f", {len(epochs)} epochs"
-        if len(epochs) < config.epochs:
-            how += f" of {config.epochs} (stopped early, patience {config.patience})"
-        how += f", seed {config.seed}"
+        early = f" of {config.epochs} (stopped early, patience {config.patience})" * (len(epochs) < config.epochs)
+        how += [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}{early}", f"seed {config.seed}"]
     parts = [
-        f"{config.model} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)} ({how}), trained on "
-        f"{rows:,} rows of {data.dim1} numbers of {data.name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
+        f"{config.model} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
+        + (f" ({', '.join(how)})" if how else "")
+        + f", trained on {rows:,} rows of {data.dim1} numbers of {data.name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
         f"On the {len(data.x_test):,} test rows: mean squared error {metrics[Metric.TEST_MSE]:.5g}, "
         f"{metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance explained"
         + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")

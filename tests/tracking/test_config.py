@@ -1,25 +1,48 @@
 """One configuration, checked where it is made."""
 
 import json
+import re
 from dataclasses import fields
 
 import pytest
 
 from tracking.config import BadInput, RunConfig, field_help, parse_field
 
+BAD = {
+    "must be at least 1": [
+        ("dim2", 0), ("dim3", 0), ("dim3", -1), ("epochs", 0), ("batch_size", 0), ("threads", 0),
+    ],
+    "must be at least 0": [("patience", -1), ("seed", -1), ("val_size", -1)],
+    "must be below 2**32": [("seed", 2**32)],
+    "must be a whole number, ": [("dim3", 2.0), ("dim3", True), ("epochs", None), ("seed", "auto")],
+    "must be a whole number or auto": [("val_size", "all"), ("threads", 1.5)],
+    "must be a number above 0 and at most 10": [
+        ("lr", 0.0), ("lr", -1.0), ("lr", 10.5), ("lr", float("nan")), ("lr", float("inf")),
+    ],
+    "must be a finite number of at least 0": [("beta", -0.1), ("beta", float("nan")), ("beta", float("inf"))],
+    "must be a number, ": [("lr", "1e-3"), ("beta", False)],
+    "must be auto or mse or bce": [("loss", "l1"), ("loss", 1)],
+    "must be auto or sigmoid or linear": [("output", "tanh")],
+    "must be auto or cpu or cuda or mps": [("device", "tpu")],
+    "must be full or light": [("artifacts", "none")],
+    "must be text": [("model", 3), ("label_column", None)],
+    "is empty": [("model", " "), ("dataset", ""), ("test_data", ""), ("label_column", "\t")],
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("dim2", 0), ("dim3", 0), ("dim3", -1), ("dim3", 2.0), ("dim3", True), ("epochs", 0), ("batch_size", 0),
-        ("lr", 0.0), ("lr", -1.0), ("lr", float("nan")), ("lr", float("inf")), ("beta", -0.1), ("beta", float("nan")),
-        ("patience", -1), ("seed", -1), ("seed", 2**32), ("val_size", -1), ("val_size", "all"), ("threads", 0),
-        ("loss", "l1"), ("output", "tanh"), ("device", "tpu"), ("artifacts", "none"), ("model", " "), ("dataset", ""),
-    ],
-)  # fmt: skip
-def test_a_value_out_of_range_is_refused_by_name(field: str, value: object) -> None:
-    with pytest.raises(BadInput, match=f"^{field} "):
+    ("field", "value", "allowed"), [(*one, allowed) for allowed, those in BAD.items() for one in those]
+)
+def test_a_bad_value_is_refused_with_the_field_and_what_is_allowed(field: str, value: object, allowed: str) -> None:
+    with pytest.raises(BadInput, match=f"^{re.escape(f'{field} {allowed}')}"):
         RunConfig(**{field: value})
+
+
+def test_every_field_has_a_bad_value_above_and_the_ends_of_the_ranges_are_allowed() -> None:
+    assert {field for those in BAD.values() for field, _ in those} == {f.name for f in fields(RunConfig)}
+    ends = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "val_size": 0, "threads": 1}
+    config = RunConfig(**ends, lr=10, beta=0, seed=2**32 - 1)
+    assert (config.lr, config.beta, config.seed) == (10, 0, 4294967295)
 
 
 def test_patience_without_validation_rows_is_refused() -> None:
@@ -29,8 +52,12 @@ def test_patience_without_validation_rows_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "text", "value"),
-    [("dim3", "7", 7), ("dim3", "7.0", 7), ("lr", "1e-3", 1e-3), ("val_size", "auto", "auto"), ("val_size", "0", 0)],
-)
+    [
+        ("dim3", "7", 7), ("dim3", "7.0", 7), ("dim3", "1e3", 1000), ("seed", str(2**53 + 1), 2**53 + 1),
+        ("lr", "1e-3", 1e-3), ("lr", "1", 1.0), ("val_size", "auto", "auto"), ("val_size", "0", 0),
+        ("loss", "bce", "bce"), ("dataset", "2", "2"),
+    ],
+)  # fmt: skip
 def test_typed_values(field: str, text: str, value: object) -> None:
     parsed = parse_field(field, text)
     assert parsed == value
@@ -43,6 +70,24 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
         parse_field("dim3", text)
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("lr", "fast", "lr must be a number, got 'fast'"),
+        ("val_size", "0.1", "val_size must be a whole number or auto, got '0.1'"),
+        ("loss", "MSE", "loss must be auto or mse or bce, got 'MSE'"),
+    ],
+)
+def test_typed_nonsense_is_refused_with_what_is_allowed(field: str, text: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_field(field, text)
+    assert str(caught.value) == message
+
+
+def test_every_default_typed_as_it_is_shown_gives_itself() -> None:
+    assert RunConfig(**{f.name: parse_field(f.name, str(f.default)) for f in fields(RunConfig)}) == RunConfig()
+
+
 def test_json_gives_the_configuration_back_and_skips_what_it_does_not_know() -> None:
     config = RunConfig(model="ae", lr=3e-4, val_size=0)
     assert RunConfig.from_json(config.to_json()) == config
@@ -51,7 +96,9 @@ def test_json_gives_the_configuration_back_and_skips_what_it_does_not_know() -> 
 
 
 def test_every_field_explains_itself() -> None:
-    assert set(field_help()) == {f.name for f in fields(RunConfig)}
+    assert [*field_help()] == [f.name for f in fields(RunConfig)]
+    assert all(len(text.split()) > 2 and "\n" not in text for text in field_help().values())
+    assert field_help()["dim2"] == "Width of the hidden layer."
 
 
 def test_run_names() -> None:

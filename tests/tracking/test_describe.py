@@ -1,9 +1,14 @@
-"""When a run has not settled, and when it has."""
+"""What is said about a finished run; when it has not settled, and when it has."""
 
 import pytest
 
 from models import Epoch
-from tracking.describe import unsettled
+from tracking.config import RunConfig
+from tracking.datasets import load_dataset
+from tracking.describe import describe, unsettled
+from tracking.schema import Metric
+
+METRICS = {Metric.FIT_SECONDS: 12.34, Metric.TEST_MSE: 0.041234567, Metric.TEST_EXPLAINED_VARIANCE: 0.61234}
 
 
 def epochs(values: list[float], name: str = "val/mse") -> list[Epoch]:
@@ -15,6 +20,8 @@ def epochs(values: list[float], name: str = "val/mse") -> list[Epoch]:
     [
         ([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], "validation error was still falling, by 66.7% over the last 2 epochs"),
         ([2, 1, 1, 1, 1, 1, 1, 1, 1, 0.995], None),
+        ([2, 1, 1, 1, 1, 1, 1, 1, 1, 0.985], "by 1.5% over the last 2 epochs"),
+        ([4, 3, 2, 1], "by 50.0% over the last epoch:"),
         ([2, 1, 1.5, 1.6, 1.7], None),
         ([3], "One epoch cannot show whether the validation error has settled"),
     ],
@@ -29,3 +36,27 @@ def test_without_validation_rows_the_training_loss_is_judged_and_early_stops_are
     assert "training loss (there are no validation rows) was still falling, by 50.0%" in unsettled(falling, 3)
     assert unsettled(falling, 20) is None
     assert unsettled([], 20) is None
+
+
+def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
+    config = RunConfig(dataset="digits", dim3=3, epochs=2, seed=5)
+    metrics = METRICS | {
+        Metric.VAL_MSE_FINAL: 0.05, Metric.TEST_ELBO: -105.81, Metric.TEST_KL: 25.44, Metric.TEST_ACTIVE_UNITS: 2.0,
+    }  # fmt: skip
+    facts = {"loss": "bce", "output": "sigmoid", "device": "cpu"}
+    assert describe(config, load_dataset("digits"), 1349, facts, metrics, epochs([2, 1])) == (
+        "vae with 3 latent dimensions (loss bce, output sigmoid, 2 epochs, seed 5), trained on 1,349 rows of 64 "
+        "numbers of digits in 12.3 s. On the 299 test rows: mean squared error 0.041235, 61.2% of the variance explained; "
+        "validation error 0.05. ELBO -105.8 nats per row, of which KL 25.4; 2 of 3 latents active. "
+        "The validation error was still falling, by 50.0% over the last epoch: more --epochs would lower it."
+    )
+
+
+def test_the_paragraph_of_a_run_that_stopped_early() -> None:
+    config = RunConfig(model="ae", dim3=1, epochs=20, patience=2)
+    text = describe(config, load_dataset("digits"), 1349, {}, METRICS, epochs([3, 2, 1]))
+    assert text.startswith("ae with 1 latent dimension (3 epochs of 20 (stopped early, patience 2), seed 0), trained")
+    assert describe(config, load_dataset("digits"), 9, {}, METRICS, []).startswith(
+        "ae with 1 latent dimension, trained"
+    )
+    assert text.endswith("61.2% of the variance explained.")
