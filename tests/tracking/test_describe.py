@@ -46,8 +46,8 @@ def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
     facts = {"loss": "bce", "output": "sigmoid", "device": "cpu"}
     assert describe(config, load_dataset("digits"), 1349, facts, metrics, epochs([2, 1])) == (
         "vae with 3 latent dimensions (loss bce, output sigmoid, 2 epochs, seed 5), trained on 1,349 rows of 64 "
-        "numbers of digits in 12.3 s. On the 299 test rows: mean squared error 0.041235, 61.2% of the variance explained; "
-        "validation error 0.05. ELBO -105.8 nats per row, of which KL 25.4; 2 of 3 latents active. "
+        "numbers of digits in 12.3 s. On the 299 test rows: mean squared error 0.041235, 61.2% of the variance "
+        "explained; validation error 0.05. ELBO -105.8 nats per row, of which KL 25.4; 2 of 3 latents active. "
         "The validation error was still falling, by 50.0% over the last epoch: more --epochs would lower it."
     )
 
@@ -56,7 +56,5 @@ def test_the_paragraph_of_a_run_that_stopped_early() -> None:
     config = RunConfig(model="ae", dim3=1, epochs=20, patience=2)
     text = describe(config, load_dataset("digits"), 1349, {}, METRICS, epochs([3, 2, 1]))
     assert text.startswith("ae with 1 latent dimension (3 epochs of 20 (stopped early, patience 2), seed 0), trained")
-    assert describe(config, load_dataset("digits"), 9, {}, METRICS, []).startswith(
-        "ae with 1 latent dimension, trained"
-    )
+    assert "ae with 1 latent dimension, trained" in describe(config, load_dataset("digits"), 1349, {}, METRICS, [])
     assert text.endswith("61.2% of the variance explained.")
