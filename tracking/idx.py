@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 20.0  # seconds a mirror may be silent
 NPM_TIMEOUT = 300.0  # seconds for 11 MB
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 MD5: dict[str, dict[str, str]] = {
     "mnist": {
@@ -179,11 +180,10 @@ def _npm(into: Path) -> None:
 
 def _debian(into: Path) -> None:
     """Debian's package dataset-fashion-mnist, where it is installed."""
-    installed = Path("/usr/share/datasets/fashion-mnist")
-    if not installed.is_dir():
+    if not DEBIAN.is_dir():
         raise RuntimeError("dataset-fashion-mnist is not installed")
     for file in MD5["fashion-mnist"]:
-        (into / file).write_bytes(gzip.decompress((installed / f"{file}.gz").read_bytes()))
+        (into / file).write_bytes(gzip.decompress((DEBIAN / f"{file}.gz").read_bytes()))
 
 
 SOURCES: dict[str, list[tuple[str, Callable[[Path], None]]]] = {

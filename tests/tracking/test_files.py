@@ -1,5 +1,7 @@
 """Data of one's own: read right, or refused with one line that names the place."""
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,24 @@ X = np.arange(12, dtype=np.float64).reshape(4, 3)
 def picture(path: Path, value: int, size: tuple[int, int] = (3, 2), mode: str = "L") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, value if mode == "L" else (value, 0, 0)).save(path)
+
+
+def saved(path: Path) -> Path:
+    """X in a file of the kind that the suffix says."""
+    if path.suffix == ".parquet":
+        pd.DataFrame(X, columns=["a", "b", "c"]).to_parquet(path)
+    elif path.suffix == ".npy":
+        np.save(path, X)
+    else:
+        np.savez_compressed(path, x=X)
+    return path
+
+
+def refused(path: Path, message: str, label_column: str = "none") -> None:
+    """BadInput of one line."""
+    with pytest.raises(BadInput, match=message) as caught:
+        load_table(path, label_column)
+    assert "\n" not in str(caught.value)
 
 
 def test_npy_and_npz(tmp_path: Path) -> None:
@@ -37,10 +57,59 @@ def test_pictures_in_arrays_keep_their_shape_and_bytes_are_divided(tmp_path: Pat
     assert np.allclose(colour.x.reshape(2, 3, 4, 3)[..., 2] * 255, grey)
 
 
-@pytest.mark.parametrize("header", ["a,b,c\n", ""])
+@pytest.mark.parametrize(
+    ("arrays", "label", "x", "y"),
+    [
+        ({"anything": X}, "none", X, None),
+        ({"other": X[:2], "x_train": X}, "none", X, None),
+        ({"anything": X, "kind": np.array(list("uvuv"))}, "kind", X, list("uvuv")),
+        ({"anything": X > 4}, "none", X > 4, None),
+        ({"anything": np.asfortranarray(X.astype(">i2"))}, "none", X, None),
+    ],
+)
+def test_npz_with_one_array_or_one_of_a_known_name(
+    tmp_path: Path, arrays: dict[str, np.ndarray], label: str, x: np.ndarray, y: list[str] | None
+) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    table = load_table(tmp_path / "a.npz", label)
+    assert table.x.tolist() == x.tolist()
+    assert (None if table.y is None else table.y.tolist()) == y
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "dim1"),
+    [
+        ((4, 6), None, 6), ((4, 2, 3), (2, 3), 6), ((4, 1, 5, 6), (5, 6), 30), ((4, 5, 6, 1), (5, 6), 30),
+        ((4, 5, 6, 3), (5, 6, 3), 90), ((4, 3, 5, 6), (5, 6, 3), 90), ((4, 5, 6, 2), None, 60),
+    ],
+)  # fmt: skip
+def test_the_shape_of_a_picture(
+    tmp_path: Path, shape: tuple[int, ...], image_shape: tuple[int, ...] | None, dim1: int
+) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random(shape))
+    table = load_table(tmp_path / "a.npy")
+    assert (table.image_shape, table.x.shape) == (image_shape, (4, dim1))
+
+
+@pytest.mark.parametrize("header", ["a,b,c\n", "", "\ufeffa,b,c\r\n", "0,1,2\n", '"a","b","c"\n\n'])
 def test_csv_with_and_without_a_header(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.csv").write_text(header + "".join(",".join(map(str, row)) + "\n" for row in X))
     assert load_table(tmp_path / "a.csv").x.tolist() == X.tolist()
+
+
+def test_csv_with_labels_and_words_for_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,kind,b\n1.5,u,true\n2,v,false\n")
+    table = load_table(tmp_path / "a.csv", "kind")
+    assert (table.x.tolist(), table.y.tolist()) == ([[1.5, 1], [2, 0]], ["u", "v"])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "x", "scaling"), [("uint8", 1.0, "divided by 255 (8-bit numbers)"), ("int16", 255.0, "none")]
+)
+def test_only_bytes_are_divided(tmp_path: Path, dtype: str, x: float, scaling: str) -> None:
+    pd.DataFrame({"a": [0, 255]}, dtype=dtype).to_parquet(tmp_path / "a.parquet")
+    table = load_table(tmp_path / "a.parquet")
+    assert (table.x.tolist(), table.scaling) == ([[0], [x]], scaling)
 
 
 def test_parquet_with_labels(tmp_path: Path) -> None:
@@ -58,7 +127,16 @@ def test_folders_of_images(tmp_path: Path) -> None:
     picture(tmp_path / "flat" / "a.png", 9, mode="RGB")
     picture(tmp_path / "flat" / "b.png", 99)
     flat = load_table(tmp_path / "flat")
-    assert (flat.image_shape, flat.y) == ((2, 3, 3), None)
+    assert (flat.image_shape, flat.y, flat.scaling) == ((2, 3, 3), None, "divided by 255 (8-bit numbers)")
+    assert (flat.x.reshape(2, 6, 3)[:, 0] * 255).round().tolist() == [[9, 0, 0], [99, 99, 99]]
+
+
+def test_what_systems_leave_between_images_is_no_image(tmp_path: Path) -> None:
+    for name, value in {"a.png": 1, "b.PNG": 2, ".ipynb_checkpoints/a.png": 3}.items():
+        picture(tmp_path / name, value)
+    (tmp_path / "._a.png").write_bytes(b"resource fork")
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert (load_table(tmp_path).x[:, 0] * 255).round().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -66,32 +144,69 @@ def test_folders_of_images(tmp_path: Path) -> None:
     [
         (np.array([[1, np.nan], [2, 3]]), "row 1, column 2 is not a finite number"),
         (np.array([[1, 2], [np.inf, 3]]), "row 2, column 1 is not a finite number"),
-        (np.array([[1, 2], [1e300, 3]]), "row 2, column 1 is not a finite number"),
+        (np.array([[1, 2], [1e39, 3]]), r"row 2, column 1 is not a finite number of 32 bits: 1e\+39"),
         (np.array([["a", "b"], ["c", "d"]]), "holds str32 values; allowed: real numbers"),
         (np.array([[1, 2j], [3, 4]]), "holds complex128 values"),
         (np.zeros((0, 3)), "is empty"),
         (np.zeros((1, 3)), "has one row"),
         (np.zeros(3), "rows and columns are needed"),
         (np.ones((5, 3)), "all 5 rows are the same"),
-        (np.array([[object(), 1], [2, 3]], dtype=object), "holds Python objects, not numbers"),
+        (np.array([[1, 2], [3, 4]], dtype="M8[s]"), r"holds datetime64\[s\] values"),
+        (np.array(3.0), "rows and columns are needed"),
+        (np.zeros((3, 0)), "is empty"),
     ],
 )
 def test_arrays_that_are_no_data(tmp_path: Path, array: np.ndarray, message: str) -> None:
-    np.save(tmp_path / "a.npy", array, allow_pickle=True)
-    with pytest.raises(BadInput, match=message):
-        load_table(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", x=array)
+    for name in ("a.npy", "a.npz"):
+        refused(tmp_path / name, f"{name}: .*{message}")
+
+
+class Bomb:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    objects = np.array([[Bomb(tmp_path / "mark"), 1], [2, 3]], dtype=object)
+    np.save(tmp_path / "a.npy", objects, allow_pickle=True)
+    np.savez(tmp_path / "a.npz", x=objects)
+    np.savez(tmp_path / "labels.npz", x=X, kind=objects)
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
+    for name in ("a.npy", "a.npz", "pickle.npy"):
+        refused(tmp_path / name, f"{name}: .*holds Python objects, not numbers")
+    refused(tmp_path / "labels.npz", "labels.npz: array 'kind': holds Python objects", "kind")
+    assert not (tmp_path / "mark").exists()
+    np.load(tmp_path / "a.npy", allow_pickle=True)
+    assert (tmp_path / "mark").exists()  # the bomb works
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", b"", "a.csv: Empty CSV file"),
-        ("a.csv", b"a,b\n1,2\n3\n", "Expected 2 columns, got 1"),
-        ("a.csv", b"a,b\n1,2\n3,4,5\n", "Expected 2 columns, got 3"),
-        ("a.csv", b"a,b\n1,2\n3,\n", "row 2, column 'b' is empty"),
-        ("a.csv", b"a,b\n1,x\n3,4\n", "column 'b' holds 'x', not numbers"),
-        ("a.csv", b",b\n0,2\n1,4\n", "looks like row numbers"),
-        ("a.parquet", b"garbage", "a.parquet: "),
+        ("a.csv", b"a,b\n", "a.csv: has a header and no rows"),
+        ("a.csv", b"a,b\n1,2\n", "a.csv: has one row"),
+        ("a.csv", b"a,b\n1,2\n3\n", "a.csv: .*Row #3: Expected 2 columns, got 1: 3"),
+        ("a.csv", b"a,b\n1,2\n3,4,5\n", "a.csv: .*Row #3: Expected 2 columns, got 3: 3,4,5"),
+        ("a.csv", b"1,2\n3\n", "a.csv: .*Row #2: Expected 2 columns, got 1: 3"),
+        ("a.csv", b"a,b\n1,2\n3,\n", "a.csv: row 2, column 'b' is empty"),
+        ("a.csv", b"a,b\n1,2\n3,nan\n", "a.csv: row 2, column 'b' is empty or not a number"),
+        ("a.csv", b"a,b\n1,2\n3,-inf\n", "a.csv: row 2, column 2 is not a finite number of 32 bits: -inf"),
+        ("a.csv", b"a,b\n1,2\n3,x\n", "a.csv: row 2, column 'b' holds 'x', not numbers; label_column names"),
+        ("a.csv", b"a;b\n1;2\n3;4\n", "a.csv: row 1, column 'a;b' holds '1;2', not numbers"),
+        ("a.csv", b",b\n0,2\n1,4\n", "a.csv: .*looks like row numbers; save without an index"),
+        ("a.csv", bytes(range(256)), "a.csv: .*can't decode byte"),
+        ("a.parquet", b"", "a.parquet: .*size is 0 bytes"),
+        ("a.parquet", b"garbage" * 9, "a.parquet: .*not a parquet file"),
+        ("a.npy", b"", "a.npy: No data left in file"),
+        ("a.npz", b"", "a.npz: No data left in file"),
         ("a.npy", b"garbage", "or is no numpy file"),
         ("a.npz", b"PK\x03\x04garbage", "a.npz: "),
         ("a.npy", b"\x93NUMPY\x01\x00", "a.npy: "),
@@ -100,29 +215,113 @@ def test_arrays_that_are_no_data(tmp_path: Path, array: np.ndarray, message: str
 )
 def test_files_that_are_no_data(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadInput, match=message) as caught:
-        load_table(tmp_path / name)
-    assert "\n" not in str(caught.value)
+    refused(tmp_path / name, message)
 
 
-def test_labels_that_are_not_there(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(BadInput, match="has no column 'kind'; it has: a, b"):
-        load_table(tmp_path / "a.csv", "kind")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet", ""])
+def test_a_file_that_is_not_there(tmp_path: Path, suffix: str) -> None:
+    refused(tmp_path / f"a{suffix}", f"a{suffix}: no such file or folder")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
+    whole = saved(tmp_path / f"whole{suffix}").read_bytes()
+    for end in range(0, len(whole), max(1, len(whole) // 40)):
+        (tmp_path / f"cut{suffix}").write_bytes(whole[:end])
+        refused(tmp_path / f"cut{suffix}", f"cut{suffix}: ")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_a_flipped_byte_is_refused_or_changes_numbers_but_raises_nothing_else(tmp_path: Path, suffix: str) -> None:
+    whole = saved(tmp_path / f"whole{suffix}").read_bytes()
+    outcomes = set()
+    for place in range(0, len(whole), max(1, len(whole) // 200)):
+        flipped = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        (tmp_path / f"flipped{suffix}").write_bytes(flipped)
+        try:
+            load_table(tmp_path / f"flipped{suffix}")
+        except BadInput as error:
+            outcomes.add(str(error).startswith(f"{tmp_path}/flipped{suffix}: "))
+    assert outcomes == {True}
+
+
+def test_numpy_files_of_the_other_suffix(tmp_path: Path) -> None:
+    saved(tmp_path / "a.npy").rename(tmp_path / "b.npz")
+    saved(tmp_path / "a.npz").rename(tmp_path / "b.npy")
+    refused(tmp_path / "b.npz", "b.npz: is a .npy file by its content")
+    refused(tmp_path / "b.npy", "b.npy: is a .npz file by its content")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1, 2], "b": ["u", "v"]}, "row 1, column 'b' holds 'u', not numbers; label_column names the labels"),
+        ({"a": [1, 2], "b": ["1", "2"]}, "column 'b' holds values of type str, not numbers"),
+        ({"a": [1, 2], "b": [[1, 2], [3, 4]]}, r"row 1, column 'b' holds '\[1 2\]', not numbers"),
+        ({"a": [1.0, None], "b": [1, 2]}, "row 2, column 'a' is empty"),
+        ({"Unnamed: 0": [0, 1], "b": [1, 2]}, "looks like row numbers"),
+    ],
+)
+def test_tables_that_are_no_data(tmp_path: Path, columns: dict[str, list], message: str) -> None:
+    pd.DataFrame(columns).to_parquet(tmp_path / "a.parquet")
+    refused(tmp_path / "a.parquet", f"a.parquet: .*{message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "label", "message"),
+    [
+        ("a,b\n1,2\n3,4\n", "kind", "has no column 'kind'; it has: a, b$"),
+        ("a,kind\n1,u\n2,\n", "kind", "row 2, column 'kind' is empty"),
+        ("a,kind\n1,3\n2,\n", "kind", "row 2, column 'kind' is empty"),
+        ("a,a,b\n1,2,3\n3,4,5\n", "a", "has 2 columns 'a'"),
+        ("kind\nu\nv\n", "kind", "is empty"),
+        (",".join(f"c{i}" for i in range(20)) + "\n", "kind", "has a header and no rows"),
+        (",".join(f"c{i}" for i in range(20)) + "\n" + "1," * 19 + "1\n", "kind", "c10, c11 and 8 more$"),
+    ],
+)
+def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    refused(tmp_path / "a.csv", f"a.csv: .*{message}", label)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "label", "message"),
+    [
+        ({"u": X, "v": X}, "none", "holds the arrays u, v; allowed: x, x_train or data, or one array alone"),
+        ({"x": X}, "kind", "has no array 'kind'; it has: x"),
+        ({"x": X, "kind": np.arange(3)}, "kind", r"has 4 rows, but labels of shape \(3,\)"),
+        ({"x": X, "kind": np.array([1, np.nan, 2, 3])}, "kind", "the label of row 2 is not a finite number"),
+    ],
+)
+def test_npz_without_what_is_asked_for(tmp_path: Path, arrays: dict[str, np.ndarray], label: str, message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    refused(tmp_path / "a.npz", f"a.npz: {message}", label)
+
+
+def test_label_columns_go_with_tables(tmp_path: Path) -> None:
+    refused(saved(tmp_path / "a.npy"), "a .npy file has no columns by name", "kind")
+    picture(tmp_path / "folder" / "a.png", 1)
+    refused(tmp_path / "folder", "folder: a folder has no columns", "kind")
 
 
 def test_images_that_are_no_data(tmp_path: Path) -> None:
-    for name in ("broken", "sizes", "deep"):
+    for name in ("broken", "cut", "sizes", "deep", "one", "same"):
         picture(tmp_path / name / "a.png", 1)
     (tmp_path / "broken" / "b.png").write_bytes(b"\x89PNG not really")
     picture(tmp_path / "sizes" / "b.png", 1, size=(9, 9))
     Image.fromarray(np.zeros((2, 3), dtype=np.uint16)).save(tmp_path / "deep" / "b.png")
+    picture(tmp_path / "same" / "b.png", 1)
+    picture(tmp_path / "cut" / "b.png", 2, size=(300, 200))
+    content = (tmp_path / "cut" / "b.png").read_bytes()
+    (tmp_path / "cut" / "b.png").write_bytes(content[: len(content) // 2])
     (tmp_path / "empty").mkdir()
     for name, message in {
         "broken": "b.png: is no readable image",
+        "cut": "b.png: is no readable image",
+        "one": "one: has one row",
+        "same": "same: all 2 rows are the same",
         "sizes": "b.png: is 9x9 pixels, a.png is 3x2",
         "deep": "b.png: has more than 8 bits a pixel",
         "empty": "empty: holds no images",
     }.items():
-        with pytest.raises(BadInput, match=message):
-            load_table(tmp_path / name)
+        refused(tmp_path / name, message)
