@@ -1,12 +1,14 @@
 """Every model of the registry keeps the contract, and a model that breaks it is told which part."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from models import MODELS, ContractError, UnknownModel, build, check_contract
+from models import MODELS, ContractError, Epoch, UnknownModel, build, check_contract
 from models.base import Reducer
 
 SETTINGS: dict[str, Any] = {
@@ -14,6 +16,15 @@ SETTINGS: dict[str, Any] = {
     "output": "auto", "patience": 0, "seed": 0, "device": "cpu",
 }  # fmt: skip
 UNIT = np.random.default_rng(0).random((60, 12), dtype=np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One torch thread: on busy cores two wait for each other, and a small fit takes ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -51,19 +62,35 @@ def spoil(x: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("part", "method", "broken"),
     [
+        ("constructor: raised ValueError: no luck", "__init__", lambda self: fail("no luck")),
         ("fit: must return the model itself", "fit", lambda self, x, y=None, **k: None),
         ("fit: must not change", "fit", lambda self, x, y=None, **k: (spoil(x), self)[1]),
         ("fit: raised ZeroDivisionError", "fit", lambda self, x, y=None, **k: 1 / 0),
+        ("fit: epochs must count from 1", "fit", lambda self, x, on_epoch, **k: (on_epoch(Epoch(0, 1, {})), self)[1]),
+        ("fit: raised AttributeError", "fit", lambda self, x, on_epoch, **k: (on_epoch(1), self)[1]),
+        ("encode: raised ValueError: on two lines", "encode", lambda self, x: fail("on\ntwo lines")),
         ("encode: must give shape", "encode", lambda self, x: x),
         ("encode: must give float32", "encode", lambda self, x: x[:, :2].astype(float)),
         ("encode: gave NaN", "encode", lambda self, x: x[:, :2] * np.float32("nan")),
         ("encode: must give a numpy array", "encode", lambda self, x: x[:, :2].tolist()),
         ("encode: the same rows", "encode", lambda self, x: np.random.default_rng().random((len(x), 2), np.float32)),
         ("decode: must give shape", "decode", lambda self, z: z),
+        (r"decode: must give shape \(1, 12\)", "decode", lambda self, z: np.zeros((60, 12), np.float32)),
+        ("decode: must give float32", "decode", lambda self, z: np.zeros((len(z), 12))),
+        ("decode: gave NaN or infinite", "decode", lambda self, z: np.full((len(z), 12), np.inf, np.float32)),
+        ("sample: must give shape", "sample", lambda self, n, rng: rng.random((n, 2), np.float32)),
         ("sample: another rng", "sample", lambda self, n, rng: np.zeros((n, 12), np.float32)),
         ("sample: the same rng", "sample", lambda self, n, rng: np.random.default_rng().random((n, 12), np.float32)),
         ("state: a model restored", "restore", lambda self, state: Good().fit(np.zeros((2, 12), np.float32))),
-        ("state: raised TypeError", "state", lambda self: Reducer.state(_with_object(self))),
+        (
+            "state: raised TypeError: Bad.secret is no array, number or string: override",
+            "state",
+            lambda self: Reducer.state(_with_object(self)),
+        ),
+        ("state: must hold plain arrays, and mean holds", "state", lambda self: {"mean": np.array([{}, 1])}),
+        ("state: raised TypeError", "state", lambda self: None),
+        ("state: raised AttributeError: 'Bad' object has no attribute 'mean'", "state", lambda self: {}),
+        ("state: raised AttributeError: 'NoneType'", "restore", lambda self, state: None),
     ],
 )
 def test_what_breaks_is_named(part: str, method: str, broken: Any) -> None:
@@ -75,6 +102,28 @@ def test_what_breaks_is_named(part: str, method: str, broken: Any) -> None:
 def _with_object(model: Any) -> Any:
     model.secret = object()
     return model
+
+
+def fail(message: str) -> Any:
+    raise ValueError(message)
+
+
+def test_what_sampling_needs_must_be_in_the_state() -> None:
+    class Forgetful(Good):
+        spread = np.float32(1)
+
+        def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+            self.spread = x.std()
+            return super().fit(x)
+
+        def sample(self, n, rng):
+            return super().sample(n, rng) * self.spread
+
+        def state(self):
+            return {"mean": self.mean}
+
+    with pytest.raises(ContractError, match=r"^state: a model restored from its state must encode, decode and sample"):
+        check_contract(Forgetful, UNIT.copy(), 2)
 
 
 @pytest.mark.parametrize(

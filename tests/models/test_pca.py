@@ -6,6 +6,7 @@ import pytest
 from models import PCA
 from models.metrics import reconstruction_mse
 
+CENTRED = np.random.default_rng(2).standard_normal((400, 10)).astype(np.float32) * np.linspace(2, 0.5, 10, dtype="f4")
 X = (np.random.default_rng(1).standard_normal((300, 12)) * np.linspace(3, 0.2, 12) + 5).astype(np.float32)
 
 
@@ -14,6 +15,39 @@ def test_train_error_is_the_sum_of_the_eigenvalues_left_out(dim3: int) -> None:
     pca = PCA(dim3=dim3).fit(X)
     wanted = pca.spectrum[dim3:].sum() / 12 * 299 / 300
     assert reconstruction_mse(X, pca.reconstruct(X)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("dim3", [1, 5, 9])
+def test_the_same_to_a_millionth_where_float32_allows_it(dim3: int) -> None:
+    pca = PCA(dim3=dim3).fit(CENTRED)
+    wanted = pca.spectrum[dim3:].sum() / 10 * 399 / 400
+    assert reconstruction_mse(CENTRED, pca.reconstruct(CENTRED)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_fewer_rows_than_columns() -> None:
+    wide = X[:8]
+    pca = PCA(dim3=3).fit(wide)
+    assert pca.spectrum.shape == (8,)
+    wanted = pca.spectrum[3:].sum() / 12 * 7 / 8
+    assert reconstruction_mse(wide, pca.reconstruct(wide)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_mean_image_has_the_variance_of_the_data_as_its_error() -> None:
+    pca = PCA(dim3=1).fit(X)
+    error = reconstruction_mse(X, pca.decode(np.zeros((len(X), 1), np.float32)))
+    assert error == pytest.approx(X.var(axis=0, dtype=np.float64).mean(), rel=1e-5)
+
+
+def test_data_of_rank_3_need_3_components() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((100, 3)) @ rng.standard_normal((3, 12)) + 1).astype(np.float32)
+    pca = PCA(dim3=5).fit(x)
+    assert (pca.spectrum >= 0).all()
+    assert (pca.spectrum[3:] < 1e-10 * pca.spectrum[0]).all()
+    assert np.allclose(pca.components @ pca.components.T, np.eye(5), atol=1e-5)
+    assert np.allclose(pca.reconstruct(x), x, atol=1e-4)
+    assert np.isfinite(pca.sample(10, np.random.default_rng(0))).all()
+    assert reconstruction_mse(x, PCA(dim3=2).fit(x).reconstruct(x)) > 0.01
 
 
 def test_equations_1_and_2_are_inverse_once_the_scores_are_standardised() -> None:
@@ -46,4 +80,11 @@ def test_samples_have_the_mean_and_covariance_of_the_data() -> None:
 def test_more_components_than_rows_or_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="dim3 13 needs as many rows and columns"):
         PCA(dim3=13).fit(X)
+    with pytest.raises(ValueError, match=r"dim3 9 needs as many rows and columns, got \(8, 12\)"):
+        PCA(dim3=9).check(X[:8])
     assert PCA(dim3=2).fit(X).parameter_count() == 36
+
+
+def test_ticks_reach_two_and_a_half_standard_deviations() -> None:
+    scores = np.array([-2, 2], dtype=np.float32)  # of deviation 2
+    assert PCA(dim3=1).axis_ticks(scores, 5).tolist() == [-5, -2.5, 0, 2.5, 5]
