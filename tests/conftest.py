@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,12 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MPLBACKEND", "agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """One torch thread: on busy cores two wait for each other, and a small fit takes ten times as long."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

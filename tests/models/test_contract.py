@@ -1,11 +1,9 @@
 """Every model of the registry keeps the contract, and a model that breaks it is told which part."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from models import MODELS, ContractError, Epoch, UnknownModel, build, check_contract
@@ -16,15 +14,6 @@ SETTINGS: dict[str, Any] = {
     "output": "auto", "patience": 0, "seed": 0, "device": "cpu",
 }  # fmt: skip
 UNIT = np.random.default_rng(0).random((60, 12), dtype=np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One torch thread: on busy cores two wait for each other, and a small fit takes ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from models import PCA, Diverged, Epoch, Reducer, build
-from models.fitting import streams
+from models.fitting import in_unit_interval, resolve_device, streams
 from models.metrics import reconstruction_mse
 from tests.models.test_contract import SETTINGS
 
@@ -28,6 +28,12 @@ def series(epochs: list[Epoch], name: str) -> list[float]:
     return [e.metrics[name] for e in epochs]
 
 
+def same_state(a: Reducer, b: Reducer) -> bool:
+    """Whether two fitted models agree in every bit of weights and scaling."""
+    x, y = a.state(), b.state()
+    return x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x if k != "epochs_trained")
+
+
 @pytest.mark.parametrize("model", ["ae", "linear-ae", "vae"])
 def test_the_seed_decides_every_bit(model: str) -> None:
     torch.manual_seed(1)
@@ -36,6 +42,55 @@ def test_the_seed_decides_every_bit(model: str) -> None:
     assert series(a, "train/loss") == series(b, "train/loss")
     assert series(a, "train/loss") != series(c, "train/loss")
     assert torch.equal(torch.get_rng_state(), before)  # the caller's generator is left as it was
+
+
+@pytest.mark.parametrize("model", ["ae", "linear-ae", "vae"])
+def test_the_seed_decides_every_weight_and_validation_rows_none(model: str) -> None:
+    fitted, again, other, blind = (
+        train(model, x_val=v, seed=s)[0] for s, v in ((0, X_VAL), (0, X_VAL), (1, X_VAL), (0, None))
+    )
+    assert same_state(fitted, again)
+    assert not same_state(fitted, other)
+    assert same_state(fitted, blind)
+
+
+def rows_in_order(monkeypatch: pytest.MonkeyPatch, model: str, **settings: Any) -> list[int]:
+    """The rows, by number, as two epochs of training come to them."""
+    x = np.tile(np.arange(100, dtype=np.float32)[:, None] / 128, (1, 64))
+    built: Any = build(model, SETTINGS | {"dim1": 64, "epochs": 2} | settings)
+    objective, seen = built.objective, []
+    monkeypatch.setattr(
+        built, "objective", lambda x, noise: (seen.extend((x[:, 0] * 128).tolist()), objective(x, noise))[1]
+    )
+    built.fit(x)
+    return [int(n) for n in seen]
+
+
+def test_neither_the_noise_nor_the_weights_change_the_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = rows_in_order(monkeypatch, "vae")
+    assert sorted(order[:100]) == sorted(order[100:]) == list(range(100))
+    assert order[:100] != order[100:]
+    assert rows_in_order(monkeypatch, "vae", dim3=5) == order  # another amount of noise
+    assert rows_in_order(monkeypatch, "ae") == order  # none at all
+    assert rows_in_order(monkeypatch, "vae", batch_size=7) == order
+    assert rows_in_order(monkeypatch, "vae", seed=1) != order
+
+
+def test_looking_at_the_model_between_epochs_does_not_change_its_training() -> None:
+    fits = []
+    for look in (False, True):
+        losses: list[float] = []
+        model = build("tests.models.test_build:noisy", SETTINGS | {"dim1": 64, "epochs": 3})
+
+        def on_epoch(epoch: Epoch, model: Reducer = model, look: bool = look, losses: list[float] = losses) -> None:
+            losses.append(epoch.metrics["train/loss"])
+            if look:
+                model.reconstruct(X_VAL)
+
+        model.fit(X, on_epoch=on_epoch)
+        fits.append((losses, model))
+    assert fits[0][0] == fits[1][0]
+    assert same_state(fits[0][1], fits[1][1])
 
 
 def test_three_streams_from_one_seed() -> None:
@@ -52,11 +107,62 @@ def test_epochs_and_metrics() -> None:
     assert set(train("ae", x_val=None)[1][0].metrics) == {"train/loss"}
 
 
+@pytest.mark.parametrize(
+    "batch_size", [64, 999, 1000, 5000]
+)  # a short last batch, one of a row, one, and more than there are
+@pytest.mark.parametrize(("model", "x"), [("ae", X), ("linear-ae", SIGNED)])
+def test_the_training_loss_is_the_mean_over_the_rows(model: str, x: np.ndarray, batch_size: int) -> None:
+    still, epochs = train(model, x, None, lr=0.0, batch_size=batch_size, epochs=1)  # the weights stay
+    wanted = reconstruction_mse(x, still.reconstruct(x)) / still.scale**2
+    assert epochs[0].metrics["train/loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_each_batch_is_measured_before_its_own_step_from_weights_of_their_own_stream() -> None:
+    model, epochs = train("ae", epochs=1, batch_size=5000)
+    torch.manual_seed(streams(0).weights)
+    encoder, decoder = model.architecture(64)
+    with torch.no_grad():
+        x = torch.from_numpy(X)
+        wanted = ((decoder(encoder(x)).sigmoid() - x) ** 2).mean().item()
+    assert epochs[0].metrics["train/loss"] == pytest.approx(wanted, rel=1e-5)
+    assert same_state(model, train("ae", epochs=1, batch_size=1000)[0])
+
+
 def test_validation_error_is_that_of_the_deterministic_reconstruction_in_the_datas_units() -> None:
     for x, x_val in ((X, X_VAL), (SIGNED, 5 * X_VAL - 2)):
         model, epochs = train("vae", x, x_val)
         wanted = reconstruction_mse(x_val, model.reconstruct(x_val))
         assert epochs[-1].metrics["val/mse"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_validation_in_several_blocks_counts_every_row_once() -> None:
+    x_val = np.tile(DIGITS, (3, 1))  # 5391 rows, unlike blocks
+    x_val[4096:] = 1 - x_val[4096:]
+    model, epochs = train("ae", x_val=x_val)
+    wanted = reconstruction_mse(x_val, model.reconstruct(x_val))
+    assert epochs[-1].metrics["val/mse"] == pytest.approx(wanted, rel=1e-5)
+    assert epochs[-1].metrics["val/loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["ae", "linear-ae", "vae"])
+def test_ten_times_the_data_have_a_hundred_times_the_error_and_the_same_loss(model: str) -> None:
+    (_, once), (_, ten) = (train(model, k * SIGNED, k * SIGNED[:200]) for k in (1, 10))
+    assert series(ten, "val/mse") == pytest.approx([100 * v for v in series(once, "val/mse")], rel=1e-3)
+    assert series(ten, "train/loss") == pytest.approx(series(once, "train/loss"), rel=1e-3)
+
+
+def test_data_without_variance_are_learnt_and_not_divided_by_0() -> None:
+    x = np.full((50, 64), -3, dtype=np.float32)
+    model, _ = train("ae", x, x, lr=1e-2, epochs=50)
+    assert model.scale == 1
+    assert reconstruction_mse(x, model.reconstruct(x)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("x", "inside"), [([[0.0, 1.0]], True), ([[-1e-7, 1.0]], False), ([[0.0, 1.0001]], False), ([[0.5, np.nan]], False)]
+)
+def test_the_unit_interval_is_closed(x: list[list[float]], inside: bool) -> None:
+    assert in_unit_interval(np.array(x, dtype=np.float32)) is inside
 
 
 def test_one_scale_for_all_columns_where_the_data_leave_the_unit_interval() -> None:
@@ -72,10 +178,25 @@ def test_patience_stops_and_keeps_the_best_epoch() -> None:
     losses = series(epochs, "val/loss")
     best = int(np.argmin(losses))
     assert len(losses) == best + 4 < 200
+    shorter, _ = train("ae", lr=0.3, epochs=best + 1)
+    assert same_state(model, shorter)  # what a run has that ends with the best epoch
     assert reconstruction_mse(X_VAL, model.reconstruct(X_VAL)) == pytest.approx(losses[best], rel=1e-4)
 
 
-def test_a_loss_that_is_no_number_names_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("x_val", "patience"), [(X_VAL, 0), (None, 1)])
+def test_without_patience_or_validation_rows_the_budget_is_spent(x_val: np.ndarray | None, patience: int) -> None:
+    assert len(train("ae", x_val=x_val, lr=0.3, epochs=30, patience=patience)[1]) == 30
+
+
+def test_steps_far_too_large_diverge_in_the_second_epoch_of_one_step_each() -> None:
+    epochs: list[Epoch] = []
+    model = build("linear-ae", SETTINGS | {"dim1": 64, "epochs": 9, "batch_size": 1000, "lr": 1e30})
+    with pytest.raises(Diverged, match=r"training loss became (nan|inf) in epoch 2; try a smaller --lr"):
+        model.fit(X, on_epoch=epochs.append)
+    assert [e.number for e in epochs] == [1]
+
+
+def test_a_loss_that_is_no_number_names_the_epoch() -> None:
     x = X.copy()
     x[0, 0] = np.nan
     with pytest.raises(Diverged, match="training loss became nan in epoch 1"):
@@ -87,6 +208,35 @@ def test_bce_outside_the_unit_interval_is_refused() -> None:
         train("vae", SIGNED, loss="bce")
     with pytest.raises(ValueError, match="device 'mars' is not available here; allowed: auto, cpu"):
         train("ae", device="mars")
+
+
+@pytest.mark.parametrize(
+    ("x", "bad", "message"),
+    [
+        (X, {"loss": "bce", "output": "linear"}, "the output is linear and the data lie in"),
+        (SIGNED, {"loss": "bce", "output": "auto"}, "the output is auto and the data lie in"),
+        (
+            SIGNED,
+            {"loss": "mse", "output": "sigmoid"},
+            r"output sigmoid needs data in \[0, 1\], and these lie in \[-2, 3\]",
+        ),
+    ],
+)
+def test_check_refuses_before_anything_is_trained(x: np.ndarray, bad: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build("ae", SETTINGS | bad).check(x)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto").type == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    with pytest.raises(ValueError, match=r"device 'cuda' is not available here; allowed: auto, cpu$"):
+        build("ae", SETTINGS | {"device": "cuda"})
 
 
 def test_a_linear_autoencoder_reaches_the_error_of_pca() -> None:
