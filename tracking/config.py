@@ -12,6 +12,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 
@@ -70,7 +71,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check every field against its type and range."""
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
         for name, low in _LOWEST.items():
             value = getattr(self, name)
             if value != "auto" and value < low:
@@ -146,12 +147,17 @@ def parse_field(name: str, text: str) -> Any:
         raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}") from None
 
 
-def _check_type(name: str, value: object) -> None:
-    """A value given from Python: bool is no number here, and an int serves as a float."""
+def _plain(name: str, value: object) -> str | int | float:
+    """A value given from Python as str, int or float: numpy's numbers serve, a bool is none, 1 may mean 1.0."""
     kind, words = _split(_types()[name])
-    fits = kind is not None and isinstance(value, (int, float) if kind is float else kind)
-    if value not in words and (not fits or isinstance(value, bool)):
-        raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
+    if isinstance(value, str) and (kind is str or value in words):
+        return value
+    if not isinstance(value, bool):
+        if kind is int and isinstance(value, Integral):
+            return int(value)
+        if kind is float and isinstance(value, Real):
+            return float(value)
+    raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
 
 
 def _split(hint: Any) -> tuple[type | None, tuple[str, ...]]:

@@ -31,6 +31,7 @@ from .config import BadInput
 log = logging.getLogger(__name__)
 
 TIMEOUT = 20.0  # seconds a mirror may be silent
+DOWNLOAD = "download-"  # how the temporary folders in the cache begin
 NPM_TIMEOUT = 300.0  # seconds for 11 MB
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -111,6 +112,8 @@ def _fill(folder: Path, name: str) -> None:
                 log.warning("%s: %s in the cache, removed", name, problem)
             for file in MD5[name]:
                 (folder / file).unlink(missing_ok=True)
+            for left in folder.glob(f"{DOWNLOAD}*"):  # by a process that was killed: this one holds the lock
+                shutil.rmtree(left, ignore_errors=True)
             for label, source in SOURCES[name]:
                 failure = _try(source, label, folder, name)
                 if failure is None:
@@ -125,7 +128,7 @@ def _fill(folder: Path, name: str) -> None:
 
 def _try(source: Callable[[Path], None], label: str, folder: Path, name: str) -> str | None:
     """Fetch into a temporary folder, check, and move into the cache; the reason where that failed."""
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=DOWNLOAD, dir=folder) as temporary:
         log.info("%s: trying %s", name, label)
         try:
             source(Path(temporary))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import MODELS, PCA, Array, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
+from models import MODELS, PCA, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
@@ -32,6 +33,8 @@ from .figures import FIGURES, Look, RunView, draw_reconstructions
 from .packaging import log_model
 from .recorder import Recorder, reach_store, recording
 from .schema import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
+
+Errors = dict[Artifact, npt.NDArray[np.float64]]
 
 PICTURES = 6  # times that the reconstructions are logged during training
 TRIAL_ROWS = 64  # of the user's data, on which a model of their own is held against the contract
@@ -99,21 +102,48 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(config, data, parts, settings, model)
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What training came to: its epochs, and its seconds without those spent on recording them."""
+
+    epochs: tuple[Epoch, ...]
+    seconds: float
+
+
 def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch | None) -> RunResult:
     _log_what(run, recorder, threads)
-    examples = run.data.x_test[:EXAMPLES]
-    look = _look(run.data)
+    fitted = _fit(run, recorder, on_epoch)
+    errors = _errors(run)
+    metrics = _metrics(run, fitted, errors)
+    facts = run.model.facts()
+    recorder.metrics(metrics, len(fitted.epochs))
+    recorder.tags(
+        {f"{FACT_PREFIX}{name}": value for name, value in facts.items()}
+        | {Tag.DESCRIPTION: describe(run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs)}
+    )
     full = run.config.artifacts == "full"
-    epochs: list[Epoch] = []
+    view = _view(run, fitted.epochs)
+    with recorder.files() as folder:
+        _save_arrays(folder, run, view, errors)
+        if full:
+            _save_figures(folder / Artifact.FIGURES, view)
+    if full:
+        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
+    return RunResult(recorder.run_id, metrics)
 
+
+def _fit(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> Fitted:
+    """Train, and record each epoch as it ends."""
+    epochs: list[Epoch] = []
     recording_seconds = 0.0
+    examples, look = run.data.x_test[:EXAMPLES], _look(run.data)
 
     def record(epoch: Epoch) -> None:
         nonlocal recording_seconds
         began = time.perf_counter()
         epochs.append(epoch)
         recorder.metrics(epoch.metrics, epoch.number)
-        if full and epoch.number in _picture_epochs(epoch.total):
+        if run.config.artifacts == "full" and epoch.number in _picture_epochs(epoch.total):
             title = f"{run.config.run_name}, epoch {epoch.number}"
             figure = draw_reconstructions(title, examples, run.model.reconstruct(examples), look)
             recorder.image(_pixels(figure), IMAGE_KEY, epoch.number)
@@ -123,44 +153,34 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
 
     started = time.perf_counter()
     run.model.fit(run.split.x_train, run.split.y_train, x_val=run.split.x_val, on_epoch=record)
-    seconds = time.perf_counter() - started - recording_seconds
+    return Fitted(tuple(epochs), time.perf_counter() - started - recording_seconds)
 
-    passes = len(epochs) or 1
-    x_hat = run.model.reconstruct(run.data.x_test)
-    errors: dict[Artifact, Any] = {Artifact.ERRORS_TEST: row_mse(run.data.x_test, x_hat)}
-    if run.split.x_val is not None:
-        errors[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, run.model.reconstruct(run.split.x_val))
+
+def _errors(run: Prepared) -> Errors:
+    """The squared error of each test and each validation row, averaged over its columns."""
+    rows = {Artifact.ERRORS_TEST: run.data.x_test, Artifact.ERRORS_VAL: run.split.x_val}
+    return {name: row_mse(x, run.model.reconstruct(x)) for name, x in rows.items() if x is not None}
+
+
+def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
+    """The metrics of the end, by name."""
+    x_train, x_test = run.split.x_train, run.data.x_test
+    passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
         Metric.TEST_MSE: float(errors[Artifact.ERRORS_TEST].mean()),
         Metric.TEST_EXPLAINED_VARIANCE: explained_variance(
-            run.data.x_test, x_hat, run.split.x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
+            x_test, run.model.reconstruct(x_test), x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
         ),
-        **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
+        **{f"test/{name}": value for name, value in run.model.extra_metrics(x_test).items()},
         Metric.DIM3: run.config.dim3,
-        Metric.FIT_SECONDS: seconds,
-        Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / seconds,
+        Metric.FIT_SECONDS: fitted.seconds,
+        Metric.SAMPLES_PER_SECOND: len(x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
-        Metric.EPOCHS_TRAINED: len(epochs),
+        Metric.EPOCHS_TRAINED: len(fitted.epochs),
     }
     if Artifact.ERRORS_VAL in errors:
         metrics[Metric.VAL_MSE_FINAL] = float(errors[Artifact.ERRORS_VAL].mean())
-    recorder.metrics(metrics, len(epochs))
-    recorder.tags(
-        {f"{FACT_PREFIX}{name}": value for name, value in run.model.facts().items()}
-        | {Tag.DESCRIPTION: describe(run.config, run.data, len(run.split.x_train), run.model.facts(), metrics, epochs)}
-    )
-
-    view = _view(run, tuple(epochs), examples, look)
-    with recorder.files() as folder:
-        _save_arrays(folder, run, view, errors)
-        if full:
-            for name, figure in _draw(view):
-                path = folder / Artifact.FIGURES / f"{name}.png"
-                path.parent.mkdir(exist_ok=True)
-                figure.savefig(path)
-    if full:
-        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
-    return RunResult(recorder.run_id, metrics)
+    return metrics
 
 
 def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
@@ -196,7 +216,9 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
     )
 
 
-def _save_arrays(folder: Path, run: Prepared, view: RunView, errors: Mapping[Artifact, Any]) -> None:
+def _save_arrays(
+    folder: Path, run: Prepared, view: RunView, errors: Mapping[Artifact, npt.NDArray[np.float64]]
+) -> None:
     """The `light` artifacts, for readers that have numpy and nothing else."""
     arrays: dict[str, Any] = {name: rows.astype(np.float32) for name, rows in errors.items()}
     arrays |= {
@@ -213,7 +235,17 @@ def _save_arrays(folder: Path, run: Prepared, view: RunView, errors: Mapping[Art
         np.save(folder / name, array, allow_pickle=False)
 
 
-def _view(run: Prepared, epochs: tuple[Epoch, ...], examples: Array, look: Look) -> RunView:
+def _save_figures(folder: Path, view: RunView) -> None:
+    """Every figure that has something to show."""
+    folder.mkdir()
+    for name, plot in FIGURES.items():
+        figure = plot(view)
+        if figure is not None:
+            figure.savefig(folder / f"{name}.png")
+
+
+def _view(run: Prepared, epochs: tuple[Epoch, ...]) -> RunView:
+    examples = run.data.x_test[:EXAMPLES]
     return RunView(
         title=run.config.run_name,
         model=run.model,
@@ -223,15 +255,8 @@ def _view(run: Prepared, epochs: tuple[Epoch, ...], examples: Array, look: Look)
         classes=run.data.classes,
         originals=examples,
         reconstructions=run.model.reconstruct(examples),
-        look=look,
+        look=_look(run.data),
     )
-
-
-def _draw(view: RunView) -> Iterator[tuple[str, Figure]]:
-    for name, plot in FIGURES.items():
-        figure = plot(view)
-        if figure is not None:
-            yield name, figure
 
 
 def _look(data: Dataset) -> Look:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from tracking.config import BadInput, RunConfig, field_help, parse_field
@@ -43,6 +44,13 @@ def test_every_field_has_a_bad_value_above_and_the_ends_of_the_ranges_are_allowe
     ends = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "val_size": 0, "threads": 1}
     config = RunConfig(**ends, lr=10, beta=0, seed=2**32 - 1)
     assert (config.lr, config.beta, config.seed) == (10, 0, 4294967295)
+
+
+def test_numbers_of_numpy_are_taken_as_pythons_own() -> None:
+    config = RunConfig(dim3=np.int64(3), lr=np.float32(0.5), beta=2, val_size=np.int32(7))
+    assert config.to_json() == RunConfig(dim3=3, lr=0.5, beta=2.0, val_size=7).to_json()
+    with pytest.raises(BadInput, match=r"^dim3 must be a whole number, got np.float64\(3.0\)"):
+        RunConfig(dim3=np.float64(3))
 
 
 def test_patience_without_validation_rows_is_refused() -> None:

@@ -52,6 +52,14 @@ def test_wrong_files_are_refused_and_the_next_source_is_tried_once(calls: list[s
     assert calls == ["wrong", "right"]
 
 
+def test_what_a_killed_download_left_behind_is_removed(calls: list[str]) -> None:
+    left = cache_folder("mnist") / f"{idx.DOWNLOAD}abc"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"1")
+    load_idx("mnist")
+    assert sorted(p.name for p in cache_folder("mnist").iterdir()) == sorted([".lock", *FILES])
+
+
 def test_a_filled_cache_asks_nobody(calls: list[str]) -> None:
     cache_folder("mnist").mkdir()
     for name, content in FILES.items():
