@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
 Result = TypeVar("Result")
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
+RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
@@ -118,18 +119,24 @@ def recording(client: MlflowClient, name: str) -> Iterator[Recorder]:
     FINISHED where the block came through; KILLED on Ctrl-C and SIGTERM, which go on; FAILED, with the
     traceback as an artifact, on any other exception, raised again as RunFailed.
     """
-    recorder = Recorder(client, _open(client, name))
-    try:
-        yield recorder
-        client.set_terminated(recorder.run_id, "FINISHED")
-    except KeyboardInterrupt as interrupt:
-        _close(recorder, "KILLED", str(interrupt) or "interrupted by Ctrl-C", None)
-        raise
-    except Exception as error:
-        reason = one_line(error)
-        text = hidden("".join(traceback.format_exception(error)))
-        _close(recorder, "FAILED", reason, text)
-        raise RunFailed(reason, recorder.run_id) from error
+    with _reserve(client.tracking_uri) as release:
+        try:
+            recorder = Recorder(client, _open(client, name))
+        except (MlflowException, OSError) as error:
+            raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
+        try:
+            yield recorder
+            client.set_terminated(recorder.run_id, "FINISHED")
+        except KeyboardInterrupt as interrupt:
+            release()
+            _close(recorder, "KILLED", str(interrupt) or "interrupted by Ctrl-C", None)
+            raise
+        except Exception as error:
+            release()
+            reason = one_line(error)
+            text = hidden("".join(traceback.format_exception(error)))
+            _close(recorder, "FAILED", reason, text)
+            raise RunFailed(reason, recorder.run_id) from error
 
 
 def refuse_invocation(reason: str) -> None:
@@ -156,8 +163,30 @@ def hidden(text: str) -> str:
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
     text = " ".join(str(error).split())
+    text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
     says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
     return hidden(text if text and says_it_all else f"{type(error).__name__}: {text}")
+
+
+@contextmanager
+def _reserve(uri: str) -> Iterator[Callable[[], None]]:
+    """Hold some disk beside a sqlite store; calling what this yields gives it free.
+
+    A full disk then still has room for a run's last words: sqlite can't change a status without any.
+    Raises BadInput where there is no room to begin with. The file has no name, so none is left behind.
+    """
+    if not uri.startswith("sqlite:///"):
+        yield lambda: None
+        return
+    folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(tempfile.TemporaryFile(dir=folder))
+            file.write(bytes(RESERVE))
+            file.flush()
+        except OSError as error:
+            raise BadInput(f"tracking URI {hidden(uri)}: can't write to {folder}: {error.strerror}") from error
+        yield held.close
 
 
 def _open(client: MlflowClient, name: str) -> str:

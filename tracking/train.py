@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
         return 1
     except Interrupted as error:
-        print(f"{error}: the run ended KILLED", file=sys.stderr)
+        print(f"{error}; a run that was open ended KILLED", file=sys.stderr)
         return 128 + error.number
     finally:
         if progress is not None:
@@ -148,11 +148,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _be_quiet() -> None:
-    """Say what this program does, and not each step of a database migration."""
+    """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tracking").setLevel(logging.INFO)
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
     warnings.filterwarnings("ignore", message=".*dataset source.*", module="mlflow")
 
 

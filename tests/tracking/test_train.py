@@ -144,7 +144,7 @@ def test_a_signal_ends_the_run_killed(store: MlflowClient, tmp_path: Path, numbe
     _, err = process.communicate()
     guard.cancel()
     assert process.returncode == code
-    assert err.splitlines()[-1] == f"interrupted by {number.name}: the run ended KILLED"
+    assert err.splitlines()[-1] == f"interrupted by {number.name}; a run that was open ended KILLED"
     (recorded,) = all_runs(store)
     assert recorded.info.status == "KILLED"
     assert recorded.data.tags[Tag.REASON] == f"interrupted by {number.name}"

@@ -1,0 +1,51 @@
+"""What a user reads where the store fails."""
+
+import pytest
+from mlflow import MlflowClient, MlflowException
+
+from tracking.config import BadInput, RunConfig
+from tracking.recorder import hidden, one_line
+from tracking.run import execute
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("two\n  lines"), "two lines"),
+        (KeyError("lr"), "KeyError: 'lr'"),
+        (RuntimeError(""), "RuntimeError: "),
+        (
+            MlflowException(
+                "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block)\n"
+                "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO runs (a) VALUES (?)]"
+            ),
+            "(sqlite3.OperationalError) database or disk is full",
+        ),
+        (OSError("no route to postgresql://me:secret@host/db"), "OSError: no route to postgresql://me:***@host/db"),
+    ],
+)
+def test_an_exception_is_one_line_of_what_and_not_how(error: Exception, line: str) -> None:
+    assert one_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:se:cret@host:5000/x", "http://me:***@host:5000/x"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:///a@b.db", "sqlite:///a@b.db"),
+    ],
+)
+def test_passwords_are_hidden(text: str, shown: str) -> None:
+    assert hidden(text) == shown
+
+
+def test_a_store_that_answers_and_opens_no_run_is_bad_input(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("permission denied")
+
+    monkeypatch.setattr(MlflowClient, "create_run", refuse)
+    with pytest.raises(BadInput, match=r"^tracking URI sqlite:///.* can't open a run: permission denied$"):
+        execute(RunConfig(model="pca", dataset="digits"))
