@@ -60,7 +60,9 @@ def test_equations_1_and_2_confused_are_worse_than_the_mean_image(mnist: Dataset
     ("settings", "metric", "bound"),
     [
         ({"model": "ae", "dim3": 10}, "test/mse", 0.0146),
+        ({"model": "ae", "dim3": 20}, "test/mse", 0.0080),
         ({"model": "vae", "dim3": 20, "epochs": 10}, "test/elbo", 107.0),
+        ({"model": "vae", "dim3": 2}, "test/elbo", 155.0),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -26,6 +26,8 @@ from .datasets import Labels
 SIDE = 15  # images along each side of the decoded plane
 SAMPLE_SEEDS = (1, 2, 1)  # the third panel repeats the first: difference and repeatability in one figure
 SAMPLES = 36
+MOST_MARKERS = 50  # on a curve
+SMALL = 16  # pixels; smaller pictures are set apart by lines, their margins don't do it
 MOST_POINTS = 5000  # in a scatter: more only hide each other
 DPI = 110
 # Ten colours that stay apart, also for most colour-blind readers (after Petroff 2021).
@@ -108,13 +110,14 @@ def plot_losses(view: RunView) -> Figure | None:
     if not view.epochs:
         return None
     numbers = [e.number for e in view.epochs]
+    style = "o-" if len(numbers) <= MOST_MARKERS else "-"
     figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     panels = ((left, ("train/loss", "val/loss"), "objective"), (right, ("val/mse",), "mean squared error"))
     for axes, names, label in panels:
         for name, colour in zip(names, PALETTE, strict=False):
             if name in view.epochs[0].metrics:
-                axes.plot(numbers, [e.metrics[name] for e in view.epochs], "o-", ms=3, color=colour, label=name)
+                axes.plot(numbers, [e.metrics[name] for e in view.epochs], style, ms=3, color=colour, label=name)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
@@ -175,7 +178,8 @@ def _draw_overlaid(title: str, originals: Array, reconstructions: Array) -> Figu
         axes.plot(np.arange(1, len(x) + 1), x_hat, color=PALETTE[0], lw=1, label="reconstruction")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    figure.supxlabel("column", fontsize=10)
+    for axes in figure.axes[4:]:
+        axes.set_xlabel("column")
     figure.supylabel("value", fontsize=10)
     figure.suptitle(title)
     return figure
@@ -193,7 +197,7 @@ def plot_latent_scatter(view: RunView) -> Figure:
         axes.set_xlabel(plane.names[0])
     else:
         c = PALETTE[0] if labels is None else _colours(len(view.classes))[labels]
-        axes.scatter(scores[:, 0], scores[:, 1], s=5, c=c, alpha=0.7, linewidths=0)
+        axes.scatter(scores[:, 0], scores[:, 1], s=_dot(len(scores)), c=c, alpha=0.7, linewidths=0)
         axes.set(xlabel=plane.names[0], ylabel=plane.names[1])
         if labels is not None:
             _class_legend(axes, view.classes)
@@ -273,6 +277,9 @@ def _draw_grid(axes: Axes, x: Array, rows: int, look: Look) -> None:
     picture = picture.reshape(rows * height, columns * width, *colours)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1), interpolation="nearest")
     axes.set_aspect(rows * height / (columns * width))
+    if min(height, width) < SMALL:
+        axes.hlines(np.arange(1, rows) / rows, 0, 1, color="0.5", lw=0.6)
+        axes.vlines(np.arange(1, columns) / columns, 0, 1, color="0.5", lw=0.6)
 
 
 def _draw_lines(axes: Axes, x: Array, rows: int, columns: int) -> None:
@@ -291,9 +298,14 @@ def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classe
         axes.set_ylabel("test rows")
         return
     height = np.random.default_rng(0).uniform(-0.35, 0.35, len(scores))
-    axes.scatter(scores, labels + height, s=4, c=_colours(len(classes))[labels], linewidths=0)
+    axes.scatter(scores, labels + height, s=_dot(len(scores)), c=_colours(len(classes))[labels], linewidths=0)
     axes.set_yticks(range(len(classes)), classes)
     axes.set_ylabel("class")
+
+
+def _dot(n: int) -> float:
+    """The area of one of n dots, in points squared: few must be seen, many must not hide each other."""
+    return min(max(6000 / n, 5), 24)
 
 
 def _colours(n: int) -> npt.NDArray[np.float64]:
