@@ -1,6 +1,9 @@
 """`mlflow run`, for real, as the README says it."""
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,14 @@ from tracking.schema import Metric, Tag
 pytestmark = pytest.mark.server
 
 
-def mlflow_run(store: MlflowClient, folder: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
-    command = [BIN / "mlflow", "run", ROOT, "--env-manager", "local", "--experiment-name", "headline"]
+def command(*parameters: str) -> list[str]:
     given = [word for parameter in parameters for word in ("-P", parameter)]
+    return [str(BIN / "mlflow"), "run", str(ROOT), "--env-manager", "local", "--experiment-name", "headline", *given]
+
+
+def mlflow_run(store: MlflowClient, folder: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
     env = environment(MLFLOW_TRACKING_URI=store.tracking_uri)
-    return subprocess.run([*command, *given], cwd=folder, env=env, capture_output=True, text=True)
+    return subprocess.run(command(*parameters), cwd=folder, env=env, capture_output=True, text=True)
 
 
 def test_trains_and_continues_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: Path) -> None:
@@ -38,3 +44,28 @@ def test_bad_input_ends_the_run_failed_with_the_reason(store: MlflowClient, tmp_
     (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
     assert run.info.status == "FAILED"
     assert run.data.tags[Tag.DESCRIPTION].startswith("Not run: dim3 must be from 1 to 64")
+
+
+def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:
+    """As a terminal sends it: to `mlflow run`, which would call the run FAILED, and to the training."""
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri)
+    given = command("model=ae", "dataset=digits", "epochs=1000000", "artifacts=light")
+    with subprocess.Popen(
+        given,
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("epoch 1/" in line for line in process.stderr)
+        os.killpg(process.pid, signal.SIGINT)
+        process.stderr.read()
+    (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    assert run.data.tags[Tag.REASON] == "interrupted by SIGINT"
+    end = time.monotonic() + 60
+    while (status := store.get_run(run.info.run_id).info.status) != "KILLED":
+        assert time.monotonic() < end, status
+        time.sleep(0.2)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from models import Epoch
 
+from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, hidden, refuse_invocation
 from .run import RunResult, execute
@@ -91,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
         return 1
     except Interrupted as error:
+        if os.environ.get("MLFLOW_RUN_ID"):
+            keep_killed(os.environ["MLFLOW_RUN_ID"])
         print(f"{error}; a run that was open ended KILLED", file=sys.stderr)
         return 128 + error.number
     finally:
