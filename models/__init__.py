@@ -35,6 +35,7 @@ __all__ = [
     "build",
     "check_contract",
     "nearest",
+    "seeded",
 ]
 
 MODELS: dict[str, type[Reducer]] = {
@@ -72,6 +73,13 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
         output=made_of["output"],
         training=made_of["training"],
     )
+
+
+def seeded(model: str) -> bool:
+    """Whether a seed changes what this model fits; `model` as for `build`. PCA's fit is the same for all."""
+    found = _find(model)
+    names = inspect.signature(found).parameters
+    return not (isinstance(found, type) and issubclass(found, Reducer)) or bool({"seed", "training"} & set(names))
 
 
 def nearest(name: str, known: Mapping[str, object]) -> str:

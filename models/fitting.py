@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -246,7 +247,9 @@ class TorchReducer(Reducer):
         self._mean = torch.from_numpy(self.mean).to(self.device)
 
     def _to_modules(self, x: Array) -> Tensor:
-        rows = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        with warnings.catch_warnings():  # a study's rows are read-only, and nothing here writes to them
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            rows = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         return rows if self.output == "sigmoid" else (rows - self._mean) / self.scale
 
     def _output(self, raw: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
 
 from __future__ import annotations
 
+import weakref
 from typing import Self, final
 
 import numpy as np
@@ -46,8 +47,7 @@ class PCA(Reducer):
         randomized one, and then two fits of the same data differ.
         """
         self.check(x)
-        solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
-        fitted = SklearnPCA(svd_solver=solver).fit(x.astype(np.float64))
+        fitted, self.reused = _decompose(x)
         self.mean = fitted.mean_.astype(np.float32)  # mu: (dim1,)
         # All eigenvalues, (min(N, dim1),): this one fit knows the training error of every dim3.
         # Rounding leaves values of a rank-deficient covariance a hair below 0.
@@ -88,9 +88,30 @@ class PCA(Reducer):
         return int(self.mean.size + self.components.size)
 
     def facts(self) -> dict[str, str]:
-        """The output is linear and the data centred by the training mean."""
-        return {"output": "linear", "scaling": "centred by the training mean"}
+        """The output is linear, the data centred by the training mean, and the decomposition new or not."""
+        made = "reused from an earlier fit of the same rows" if self.reused else "made by this fit"
+        return {"output": "linear", "scaling": "centred by the training mean", "decomposition": made}
 
     def _deviations(self) -> Array:
         deviations: Array = np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)
         return deviations  # sqrt(lambda): (dim3,)
+
+
+# The decomposition last made of rows that can't change, by those rows: one serves every dim3 of a study.
+_last: list[tuple[weakref.ref[Array], SklearnPCA]] = []
+
+
+def _decompose(x: Array) -> tuple[SklearnPCA, bool]:
+    """All components of x (N, dim1), and whether they were there already.
+
+    Only read-only rows are remembered, by identity: a study's, which are mapped from files.
+    """
+    if not x.flags.writeable:
+        for rows, fitted in _last:
+            if rows() is x:
+                return fitted, True
+    solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
+    fitted = SklearnPCA(svd_solver=solver).fit(x.astype(np.float64))
+    if not x.flags.writeable:
+        _last[:] = [(weakref.ref(x), fitted)]
+    return fitted, False

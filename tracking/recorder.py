@@ -13,6 +13,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,8 +47,26 @@ class RunFailed(RuntimeError):
         self.reason, self.run_id = reason, run_id
 
 
+class Stopped(Exception):
+    """Raised from `on_epoch` to end a run KILLED, with this reason: pruned, or no longer wanted."""
+
+
+class Revoked(Stopped):
+    """Somebody else has closed this run: it was taken for dead. Nothing more is written to it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a new run belongs: its experiment, the run above it, its kind, and tags of its own."""
+
+    experiment_id: str
+    parent_run_id: str
+    kind: Kind
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Recorder:
-    """Writes one run. Made by `recording`; nothing else writes to runs of kind `run`."""
+    """Writes one run. Nothing outside this module writes to runs of kind `run`."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client, self.run_id = client, run_id
@@ -78,6 +98,11 @@ class Recorder:
         """Log a picture (height, width, 3 or 4) for the slider of the UI."""
         self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
 
+    def check_open(self) -> None:
+        """Raise Revoked where the run has been closed by somebody else."""
+        if self.client.get_run(self.run_id).info.status != "RUNNING":
+            raise Revoked(f"run {self.run_id} was closed by somebody else")
+
     @contextmanager
     def files(self) -> Iterator[Path]:
         """A folder whose files become artifacts under the same paths when the block ends."""
@@ -103,7 +128,7 @@ def reach_store() -> MlflowClient:
     level = pool.level
     pool.setLevel(logging.ERROR)
     try:
-        return ask() if uri.startswith("sqlite") else _within(ANSWER_SECONDS, ask)
+        return ask() if uri.startswith("sqlite") else within(ANSWER_SECONDS, ask)
     except TimeoutError as error:
         raise BadInput(f"tracking URI {hidden(uri)} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
@@ -113,35 +138,39 @@ def reach_store() -> MlflowClient:
 
 
 @contextmanager
-def recording(client: MlflowClient, name: str) -> Iterator[Recorder]:
+def recording(client: MlflowClient, name: str, place: Place | None = None) -> Iterator[Recorder]:
     """Open a run, or continue the one that `mlflow run` opened, and end it as the block ends.
 
-    FINISHED where the block came through; KILLED on Ctrl-C and SIGTERM, which go on; FAILED, with the
-    traceback as an artifact, on any other exception, raised again as RunFailed.
+    With `place` it is a new run there, whatever `mlflow run` opened. FINISHED where the block came through;
+    KILLED on Ctrl-C, SIGTERM and Stopped, which go on; FAILED, with the traceback as an artifact, on any
+    other exception, raised again as RunFailed.
     """
     with _reserve(client.tracking_uri) as release:
         try:
-            recorder = Recorder(client, _open(client, name))
+            recorder = Recorder(client, _open(client, name, place))
         except (MlflowException, OSError) as error:
             raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
         try:
             yield recorder
+            if place is not None:
+                recorder.check_open()
             client.set_terminated(recorder.run_id, "FINISHED")
-        except KeyboardInterrupt as interrupt:
+        except Revoked:
+            raise
+        except (KeyboardInterrupt, Stopped) as interrupt:
             release()
-            _close(recorder, "KILLED", str(interrupt) or "interrupted by Ctrl-C", None)
+            close(client, recorder.run_id, "KILLED", str(interrupt) or "interrupted by Ctrl-C")
             raise
         except Exception as error:
             release()
             reason = one_line(error)
             text = hidden("".join(traceback.format_exception(error)))
-            _close(recorder, "FAILED", reason, text)
+            close(client, recorder.run_id, "FAILED", reason, text)
             raise RunFailed(reason, recorder.run_id) from error
 
 
-def refuse_invocation(reason: str) -> None:
-    """Under `mlflow run`, end the run that it opened as FAILED, with the reason as its description."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
+def refuse_invocation(reason: str, run_id: str | None) -> None:
+    """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
     if not run_id:
         return
 
@@ -152,7 +181,7 @@ def refuse_invocation(reason: str) -> None:
         client.set_terminated(run_id, "FAILED")
 
     with suppress(Exception):  # the reason may be the store itself; it is printed all the same
-        _within(ANSWER_SECONDS, end)
+        within(ANSWER_SECONDS, end)
 
 
 def hidden(text: str) -> str:
@@ -189,18 +218,21 @@ def _reserve(uri: str) -> Iterator[Callable[[], None]]:
         yield held.close
 
 
-def _open(client: MlflowClient, name: str) -> str:
-    tags = resolve_tags() | _code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+def _open(client: MlflowClient, name: str, place: Place | None) -> str:
+    tags = resolve_tags() | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+    if place is not None:
+        tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
+        return str(client.create_run(place.experiment_id, run_name=name, tags=tags).info.run_id)
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
-        run_id = client.create_run(_experiment(client), run_name=name, tags=tags).info.run_id
+        run_id = client.create_run(experiment(client), run_name=name, tags=tags).info.run_id
     else:
         client.update_run(run_id, status="RUNNING", name=name)
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items() if not k.startswith("mlflow.")])
     return run_id
 
 
-def _experiment(client: MlflowClient) -> str:
+def experiment(client: MlflowClient) -> str:
     """The id of the experiment that the environment names, else of the default one, made where it is not."""
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if by_id:
@@ -219,21 +251,22 @@ def _experiment(client: MlflowClient) -> str:
     return str(found.experiment_id)
 
 
-def _close(recorder: Recorder, status: str, reason: str, trace: str | None) -> None:
+def close(client: MlflowClient, run_id: str, status: str, reason: str, trace: str | None = None) -> None:
     """End a run that did not come through; where the store can't be reached, what is there stays."""
 
     def end() -> None:
         with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
-            recorder.tags({Tag.REASON: reason[:5000], Tag.DESCRIPTION: f"{status}: {reason[:5000]}"})
+            said: dict[str, str] = {Tag.REASON: reason[:5000], Tag.DESCRIPTION: f"{status}: {reason[:5000]}"}
+            Recorder(client, run_id).tags(said)
             if trace is not None:
-                recorder.client.log_text(recorder.run_id, trace, Artifact.TRACEBACK)
-        recorder.client.set_terminated(recorder.run_id, status)
+                client.log_text(run_id, trace, Artifact.TRACEBACK)
+        client.set_terminated(run_id, status)
 
     with suppress(Exception):
-        _within(CLOSING_SECONDS, end)
+        within(CLOSING_SECONDS, end)
 
 
-def _within(seconds: float, call: Callable[[], Result]) -> Result:
+def within(seconds: float, call: Callable[[], Result]) -> Result:
     """call(), given up after so many seconds with TimeoutError: its own retries may go on for minutes."""
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -254,7 +287,8 @@ def _within(seconds: float, call: Callable[[], Result]) -> Result:
     return results[0]
 
 
-def _code_tags() -> dict[str, str]:
+@cache
+def code_tags() -> dict[str, str]:
     """The commit this code is from, whether it was changed since, and the versions it ran with."""
     tags = {f"{PACKAGE_PREFIX}{name}": version(name) for name in PACKAGES}
     tags[f"{PACKAGE_PREFIX}python"] = sys.version.split()[0]

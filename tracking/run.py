@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,11 +27,12 @@ from models import MODELS, PCA, ContractError, Epoch, OnEpoch, Reducer, build, c
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
-from .datasets import Dataset, Split, digest, load_dataset, split
+from .datasets import Dataset, Split
 from .describe import describe
 from .figures import FIGURES, Look, RunView, draw_reconstructions
+from .material import Material
 from .packaging import log_model
-from .recorder import Recorder, reach_store, recording
+from .recorder import Place, Recorder, reach_store, recording
 from .schema import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
 
 Errors = dict[Artifact, npt.NDArray[np.float64]]
@@ -53,33 +54,55 @@ class Prepared:
     """All that a run needs, found to be in order."""
 
     config: RunConfig
-    data: Dataset
-    split: Split
+    material: Material
     settings: Mapping[str, Any]
     model: Reducer
 
+    @property
+    def data(self) -> Dataset:
+        """The data set."""
+        return self.material.data
 
-def execute(config: RunConfig, on_epoch: OnEpoch | None = None) -> RunResult:
+    @property
+    def split(self) -> Split:
+        """Its training rows, parted."""
+        return self.material.split
+
+
+OnOpen = Callable[[Recorder], None]
+
+
+def execute(
+    config: RunConfig,
+    on_epoch: OnEpoch | None = None,
+    *,
+    place: Place | None = None,
+    material: Material | None = None,
+    on_open: OnOpen | None = None,
+) -> RunResult:
     """Train and record one run in MLflow's current tracking store.
 
     Under `mlflow run` (MLFLOW_RUN_ID) the run it opened is continued; else a new one is opened in the
-    experiment that MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME names, by default `elbowroom`.
-    `on_epoch` is called after each epoch has been logged; an exception from it ends the run FAILED, a
-    KeyboardInterrupt KILLED.
+    experiment that MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME names, by default `elbowroom`. With
+    `place` it is opened there, as a study's cells are. `material` is the data, where they are loaded
+    already. `on_open` is called when the run is open, `on_epoch` after each epoch has been logged; an
+    exception from them ends the run FAILED, a KeyboardInterrupt or Stopped KILLED.
 
     Raises BadInput before a run is opened, RunFailed after.
     """
     client = reach_store()
     with _threads(config) as threads:
-        prepared = prepare(config)
-        with recording(client, config.run_name) as recorder:
+        prepared = prepare(config, material)
+        with recording(client, config.run_name, place) as recorder:
+            if on_open is not None:
+                on_open(recorder)
             return _record(prepared, recorder, threads, on_epoch)
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Load the data and build the model. Raises BadInput for whatever can't be trained."""
-    data = load_dataset(config.dataset, test_data=config.test_data, label_column=config.label_column)
-    parts = split(data, config.val_size)
+def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
+    """Load the data, unless they are given, and build the model. Raises BadInput for what can't be trained."""
+    material = material or Material.load(config)
+    data, parts = material.data, material.split
     if config.patience > 0 and parts.x_val is None:
         raise BadInput(f"patience needs validation rows, and {data.name} is too small to have any; allowed: 0")
     most = min(parts.x_train.shape)
@@ -99,7 +122,7 @@ def prepare(config: RunConfig) -> Prepared:
         raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return Prepared(config, data, parts, settings, model)
+    return Prepared(config, material, settings, model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,18 +223,16 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
         {
             Tag.CONFIG: run.config.to_json(),
             Tag.DATASET: data.name,
-            Tag.DIGEST: data.digest,
+            Tag.DIGEST: run.material.digests["all"],
             Tag.DATA_SCALING: data.scaling,
         }
     )
-    rows = {"train": parts.x_train, "validation": parts.x_val, "test": data.x_test}
+    source = LocalArtifactDatasetSource(data.source)
     recorder.inputs(
         {
-            context: MetaDataset(  # type: ignore[abstract]
-                LocalArtifactDatasetSource(data.source), name=data.name, digest=digest(x)
-            )
-            for context, x in rows.items()
-            if x is not None
+            context: MetaDataset(source, name=data.name, digest=value)  # type: ignore[abstract]
+            for context, value in run.material.digests.items()
+            if context != "all"
         }
     )
 

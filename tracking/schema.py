@@ -44,6 +44,18 @@ class Tag(StrEnum):
     """`true` where the checkout had changes that no commit holds."""
     REASON = "elbowroom.reason"
     """Why a run is FAILED or KILLED, one line."""
+    STUDY = "elbowroom.study.name"
+    """On the study's parent, its cells and trials, and its later invocations."""
+    STUDY_SETTINGS = "elbowroom.study.settings"
+    """On the parent: what may not change under the study's name, as JSON."""
+    COORDINATOR = "elbowroom.study.coordinator"
+    """On the parent: host, process id and a token of the one that runs the study; empty when none does."""
+    TRIAL = "elbowroom.study.trial"
+    """On a cell or a trial: the number of its Optuna trial."""
+    WORKER = "elbowroom.study.worker"
+    """On a cell or a trial: host, process id and start of the process that trains it."""
+    LABEL = "elbowroom.study.label"
+    """`quick`: a preset too small to quote; `confirm`: a cell run again at twice the epochs."""
     DESCRIPTION = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
 
@@ -92,8 +104,12 @@ class Metric(StrEnum):
     TEST_ACTIVE_UNITS = "test/active_units"
 
 
+CURVE_PREFIX: Final = "curve/"
+"""On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
+
+
 class Artifact(StrEnum):
-    """Paths of artifacts. FIGURES, IMAGES and MODEL belong to `--artifacts full`, the others to every run."""
+    """Paths of artifacts. FIGURES and MODEL belong to `--artifacts full`, the others to every run."""
 
     CODES = "codes/test.npy"
     LABELS = "codes/labels.npy"

@@ -6,43 +6,19 @@ where Ctrl-C or SIGTERM killed it, as shells expect.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
-import signal
 import sys
-import warnings
 from dataclasses import fields
-from types import FrameType
 from typing import NoReturn
 
-import mlflow
 from mlflow import MlflowClient
 from tqdm import tqdm
 
 from models import Epoch
 
-from .aftermath import keep_killed
-from .config import BadInput, RunConfig, field_help, parse_field
-from .recorder import RunFailed, hidden, refuse_invocation
+from .cli import Parser, command, config_fields, see_it, use_store
+from .config import RunConfig
 from .run import RunResult, execute
-from .schema import EXPERIMENT, Metric, Tag
-
-DEFAULT_STORE = "sqlite:///mlflow.db"
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal that ends the run KILLED."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.number = number
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, without the usage: argparse prints forty."""
-        raise BadInput(f"{message}; --help lists what is allowed")
+from .schema import Metric, Tag
 
 
 class Progress:
@@ -72,59 +48,28 @@ class Progress:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    _be_quiet()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    progress = None
-    try:
-        config = _configure(arguments)
-        progress = Progress(config.run_name)
-        result = execute(config, on_epoch=progress)
-        progress.close()
-        _report(config, result)
-        return 0
-    except BadInput as error:
-        line = " ".join(str(error).split())
-        refuse_invocation(line)
-        print(f"error: {line}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
-        return 1
-    except Interrupted as error:
-        if os.environ.get("MLFLOW_RUN_ID"):
-            keep_killed(os.environ["MLFLOW_RUN_ID"])
-        print(f"{error}; a run that was open ended KILLED", file=sys.stderr)
-        return 128 + error.number
-    finally:
-        if progress is not None:
-            progress.close()
+    return command(lambda: _train(arguments), killed="a run that was open ended KILLED")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """One flag for each field of RunConfig, and where to record."""
-    made = _Parser(
-        prog="python -m tracking.train",
-        description="Train one model on one data set, recorded in MLflow.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    for field in fields(RunConfig):
-        text = field_help()[field.name].replace("%", "%%")
-        made.add_argument(f"--{field.name.replace('_', '-')}", default=str(field.default), metavar="X", help=text)
-    made.add_argument("--experiment", metavar="NAME", help=f"MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
-    made.add_argument("--tracking-uri", metavar="URI", help=f"MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
+    made = Parser("tracking.train", "Train one model on one data set, recorded in MLflow.")
+    made.add_fields(f.name for f in fields(RunConfig))
+    made.add_store()
     return made
 
 
-def _configure(arguments: list[str] | None) -> RunConfig:
-    """Where to record, set for this process, and what to train."""
+def _train(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
-    mlflow.set_tracking_uri(given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    if given.experiment is not None:
-        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-        os.environ["MLFLOW_EXPERIMENT_NAME"] = given.experiment
-    return RunConfig(**{f.name: parse_field(f.name, getattr(given, f.name)) for f in fields(RunConfig)})
+    use_store(given)
+    config = RunConfig(**config_fields(given, (f.name for f in fields(RunConfig))))
+    progress = Progress(config.run_name)
+    try:
+        result = execute(config, on_epoch=progress)
+    finally:
+        progress.close()
+    _report(config, result)
+    return 0
 
 
 def _report(config: RunConfig, result: RunResult) -> None:
@@ -135,28 +80,7 @@ def _report(config: RunConfig, result: RunResult) -> None:
         if name.startswith(("test/", "val/")):
             print(f"  {name:<26}{result.metrics[name]:.6g}")
     print(f"\nrun {config.run_name}, id {result.run_id}")
-    place = f"/#/experiments/{run.info.experiment_id}/runs/{result.run_id}"
-    uri = mlflow.get_tracking_uri()
-    if uri.startswith("http"):
-        print(f"see it at {hidden(uri.rstrip('/'))}{place}")
-    else:
-        print(f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End the run once; what arrives while it is being closed is too late to change anything."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(number)
-
-
-def _be_quiet() -> None:
-    """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("tracking").setLevel(logging.INFO)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
-    warnings.filterwarnings("ignore", message=".*dataset source.*", module="mlflow")
+    print(see_it(run.info.experiment_id, result.run_id))
 
 
 if __name__ == "__main__":

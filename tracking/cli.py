@@ -1,0 +1,131 @@
+"""What every command line of the project shares: quiet logs, one line for an error, signals, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from types import FrameType
+from typing import Any, NoReturn
+
+import mlflow
+
+from .aftermath import keep_killed
+from .config import BadInput, RunConfig, field_help, parse_field
+from .recorder import RunFailed, hidden, refuse_invocation
+from .schema import EXPERIMENT
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends what runs KILLED."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.number = number
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def __init__(self, module: str, description: str) -> None:
+        super().__init__(
+            prog=f"python -m {module}",
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage: argparse prints forty."""
+        raise BadInput(f"{message}; --help lists what is allowed")
+
+    def add_fields(self, names: Iterable[str], *, defaults: bool = True) -> None:
+        """A flag for each of these fields of RunConfig, with its default, or with None."""
+        by_name = {f.name: f for f in fields(RunConfig)}
+        for name in names:
+            text = field_help()[name].replace("%", "%%")
+            default = str(by_name[name].default) if defaults else None
+            self.add_argument(flag(name), default=default, metavar="X", help=text)
+
+    def add_store(self) -> None:
+        """Where to record."""
+        self.add_argument("--experiment", metavar="NAME", help=f"MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
+        self.add_argument("--tracking-uri", metavar="URI", help=f"MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
+
+
+def flag(name: str) -> str:
+    """`val_size` as it is typed: `--val-size`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def config_fields(given: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """The values of these fields of RunConfig as typed, those that were. Raises BadInput."""
+    typed = {name: getattr(given, name) for name in names}
+    return {name: parse_field(name, text) for name, text in typed.items() if text is not None}
+
+
+def use_store(given: argparse.Namespace) -> None:
+    """Record where the flags or the environment say, from here on in this process."""
+    mlflow.set_tracking_uri(given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    if given.experiment is not None:
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+        os.environ["MLFLOW_EXPERIMENT_NAME"] = given.experiment
+
+
+def command(body: Callable[[], int], *, killed: str) -> int:
+    """Run the body of a command line and return its exit code.
+
+    0 done; 1 a run failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
+    as shells expect, with the sentence `killed` behind the name of the signal.
+    """
+    be_quiet()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    invocation = os.environ.get("MLFLOW_RUN_ID")
+    try:
+        return body()
+    except BadInput as error:
+        line = " ".join(str(error).split())
+        refuse_invocation(line, invocation)
+        print(f"error: {line}", file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        if invocation:
+            keep_killed(invocation)
+        print(f"{error}; {killed}", file=sys.stderr)
+        return 128 + error.number
+
+
+def see_it(experiment_id: str, run_id: str) -> str:
+    """How to open a run in the UI, a line or two."""
+    place = f"/#/experiments/{experiment_id}/runs/{run_id}"
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("http"):
+        return f"see it at {hidden(uri.rstrip('/'))}{place}"
+    return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
+
+
+def be_quiet() -> None:
+    """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("tracking").setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
+    warnings.filterwarnings("ignore", message=".*dataset source.*", module="mlflow")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End once; what arrives while the runs are being closed is too late to change anything."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)

@@ -1,0 +1,93 @@
+"""The data as the runs of one study share them: loaded, parted and digested once, mapped into each process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from .config import RunConfig
+from .datasets import Dataset, Split, digest, load_dataset, split
+
+FACTS = "facts.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A data set and its parts: all that a run needs to know of the data."""
+
+    data: Dataset
+    split: Split
+
+    @classmethod
+    def load(cls, config: RunConfig) -> Self:
+        """The data that the configuration names. Raises BadInput."""
+        data = load_dataset(config.dataset, test_data=config.test_data, label_column=config.label_column)
+        return cls(data, split(data, config.val_size))
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Of all rows in order under `all`, and of the parts: train, validation, test."""
+        parts = {"train": self.split.x_train, "validation": self.split.x_val, "test": self.data.x_test}
+        return {"all": self.data.digest} | {name: digest(x) for name, x in parts.items() if x is not None}
+
+    def save(self, folder: Path) -> None:
+        """Write to `folder`, replacing what is there, what `map` reads."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        val = self.split.x_val if self.split.x_val is not None else self.split.x_train[:0]
+        arrays: dict[str, Any] = {"x": np.concatenate([self.split.x_train, val]), "x_test": self.data.x_test}
+        if self.split.y_train is not None:
+            y_val = self.split.y_val if self.split.y_val is not None else self.split.y_train[:0]
+            arrays["y"] = np.concatenate([self.split.y_train, y_val])
+        if self.data.y_test is not None:
+            arrays["y_test"] = self.data.y_test
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        facts = {
+            "name": self.data.name,
+            "source": self.data.source,
+            "image_shape": self.data.image_shape,
+            "scaling": self.data.scaling,
+            "classes": self.data.classes,
+            "rows_train": len(self.split.x_train),
+            "digests": self.digests,
+        }
+        (folder / FACTS).write_text(json.dumps(facts))
+
+    @classmethod
+    def map(cls, folder: Path) -> Self:
+        """What `save` wrote, as read-only maps of its files: many processes share one copy in memory.
+
+        The training rows of the data set stand here in the order of the split: those to learn from, then
+        those to choose by.
+        """
+        facts = json.loads((folder / FACTS).read_text())
+        arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False).view(np.ndarray) for p in folder.glob("*.npy")}
+        n, x, y = facts["rows_train"], arrays["x"], arrays.get("y")
+        data = Dataset(
+            name=facts["name"],
+            source=facts["source"],
+            x_train=x,
+            x_test=arrays["x_test"],
+            y_train=y,
+            y_test=arrays.get("y_test"),
+            image_shape=None if facts["image_shape"] is None else tuple(facts["image_shape"]),
+            scaling=facts["scaling"],
+            classes=tuple(facts["classes"]),
+        )
+        has_val = n < len(x)
+        parts = Split(
+            x[:n],
+            None if y is None else y[:n],
+            x[n:] if has_val else None,
+            y[n:] if has_val and y is not None else None,
+        )
+        made = cls(data, parts)
+        made.__dict__["digests"] = facts["digests"]  # of the rows as they were, not as they stand here
+        return made
