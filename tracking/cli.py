@@ -119,6 +119,7 @@ def be_quiet() -> None:
     """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tracking").setLevel(logging.INFO)
+    logging.getLogger("optuna").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
     warnings.filterwarnings("ignore", message=".*dataset source.*", module="mlflow")

@@ -118,6 +118,8 @@ class Artifact(StrEnum):
     ORIGINALS = "examples/originals.npy"
     RECONSTRUCTIONS = "examples/reconstructions.npy"
     SPECTRUM = "spectrum.npy"
+    CURVE = "curve.csv"
+    """Of a study: columns dim3, error, seed, model."""
     TRACEBACK = "traceback.txt"
     FIGURES = "figures"
     MODEL = "model"

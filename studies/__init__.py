@@ -1,0 +1,1 @@
+"""Studies: many runs, one question. The only place that imports optuna."""

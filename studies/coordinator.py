@@ -1,0 +1,163 @@
+"""What one study's coordinator does: hands cells out, tells what became of them, tries dead workers' again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from tracking.config import RunConfig
+from tracking.recorder import within
+
+from .ledger import Ledger
+from .objective import Ended, Job, Outcome
+from .spaces import cell_key
+from .workers import Pool
+
+TRIES = 3  # of a cell whose worker dies, in one start of the study
+POLL_SECONDS = 1.0  # at most, between looks at a signal or the claim
+CLAIM_SECONDS = 15.0  # between looks at whether the study is still ours
+STOP_SECONDS = 7.0  # for the stores to take what a Ctrl-C has to say
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that is not done, and why."""
+
+    config: RunConfig
+    reason: str
+
+
+@dataclass
+class Tally:
+    """What one start of a study has done."""
+
+    outcomes: list[tuple[RunConfig, Outcome]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    lost: int = 0
+    """Workers that died, or were lost, under a cell."""
+    seconds: float = 0.0
+
+
+class Source(ABC):
+    """Where the jobs of a study come from."""
+
+    @abstractmethod
+    def next(self) -> Job | None:
+        """The next job, or None where there is none for now."""
+
+    @abstractmethod
+    def again(self, job: Job) -> None:
+        """Try this job's cell once more, in a job of its own."""
+
+    @abstractmethod
+    def tell(self, job: Job, outcome: Outcome) -> None:
+        """Write down what became of a job."""
+
+
+class Grid(Source):
+    """The missing cells of a scan, one after the other."""
+
+    def __init__(self, ledger: Ledger, cells: Iterable[RunConfig], shared: str | None, once: bool) -> None:
+        self.ledger, self.shared, self.once = ledger, shared, once
+        self.waiting = deque(cells)
+
+    def next(self) -> Job | None:
+        """See Source."""
+        return self.ledger.ask(self.waiting.popleft(), self.shared, self.once) if self.waiting else None
+
+    def again(self, job: Job) -> None:
+        """See Source; at the end of the line."""
+        self.waiting.append(job.config)
+
+    def tell(self, job: Job, outcome: Outcome) -> None:
+        """See Source."""
+        self.ledger.tell(job, outcome)
+
+
+def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) -> Tally:
+    """Run every job of the source in the pool. Raises TakenOver where another process takes the study."""
+    tally, tries, began = Tally(), Counter[str](), time.perf_counter()
+    looked = time.monotonic()
+    while True:
+        while pool.free() and (job := source.next()) is not None:
+            pool.submit(job)
+        if not pool.running:
+            break
+        for job, outcome in pool.take(POLL_SECONDS):
+            source.tell(job, outcome)
+            key = cell_key(job.config, job.digest) + str(job.trial if job.pruning else "")
+            if outcome.ended is Ended.LOST:
+                tally.lost += 1
+                tries[key] += 1
+                if tries[key] < TRIES:
+                    source.again(job)
+                    progress.say(f"{job.config.run_name}: {outcome.reason}; trying it again")
+                    continue
+            tally.outcomes.append((job.config, outcome))
+            if outcome.ended in (Ended.LOST, Ended.FAILED):
+                tally.failures.append(Failure(job.config, outcome.reason))
+            progress(job.config, outcome)
+        if time.monotonic() - looked > CLAIM_SECONDS:
+            ledger.check_mine()
+            looked = time.monotonic()
+    tally.seconds = time.perf_counter() - began
+    return tally
+
+
+def stop(pool: Pool, ledger: Ledger, reason: str) -> None:
+    """End everything that runs, KILLED with this reason, as well as the stores can be reached in time."""
+    pool.stop()
+    try:
+        within(STOP_SECONDS, lambda: ledger.repair("KILLED", reason))
+    except Exception as error:
+        print(f"the stores did not take it in time ({error!r}); the next start puts them right", file=sys.stderr)
+
+
+class Progress:
+    """A bar over all cells with the time left where stderr is a terminal, a line a cell where not."""
+
+    def __init__(self, name: str, total: int, done: int, workers: int) -> None:
+        self.total, self.done, self.workers = total, done, workers
+        self.began, self.fresh = time.perf_counter(), 0
+        self.bar: tqdm[NoReturn] | None = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=done, desc=name, unit="cell")
+
+    def __call__(self, config: RunConfig, outcome: Outcome) -> None:
+        """Show one cell."""
+        self.done += 1
+        self.fresh += 1
+        said = outcome.ended.value if outcome.ended is not Ended.FINISHED else f"{outcome.seconds:.1f} s"
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"{config.run_name} {said}")
+            self.bar.update()
+            return
+        left = (time.perf_counter() - self.began) / self.fresh * (self.total - self.done)
+        more = f"  {outcome.reason}" if outcome.reason else ""
+        self.say(f"{self.done}/{self.total}  {config.run_name}  {said}{more}  about {duration(left)} left")
+
+    def say(self, line: str) -> None:
+        """Print a line beside the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3:07 min` or `2:05 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -1,0 +1,99 @@
+"""The curve of a scan: error against dim3 for each model, as a table, as numbers and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tracking.schema import Metric
+
+from .ledger import Finished
+from .objective import error_of
+
+
+class Point(NamedTuple):
+    """One model at one dim3: an error a seed."""
+
+    model: str
+    dim3: int
+    errors: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(np.mean(self.errors))
+
+
+def curve(cells: Iterable[Finished]) -> list[Point]:
+    """The points of all finished cells, by model in order of appearance and by dim3."""
+    errors: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for cell in cells:
+        place = (cell.config.model, cell.config.dim3)
+        errors.setdefault(place, []).append((cell.config.seed, error_of(dict(cell.metrics))))
+    order = list(dict.fromkeys(model for model, _ in errors))
+    return [
+        Point(model, dim3, tuple(e for _, e in sorted(values)))
+        for (model, dim3), values in sorted(errors.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    ]
+
+
+def error_name(cells: Iterable[Finished]) -> str:
+    """What the errors are."""
+    return (
+        "validation error"
+        if all(Metric.VAL_MSE_FINAL in cell.metrics for cell in cells)
+        else "test error (there are no validation rows)"
+    )
+
+
+def table(points: list[Point]) -> str:
+    """A line a dim3, a column a model: the mean over seeds, and ± their standard deviation where several."""
+    models = list(dict.fromkeys(p.model for p in points))
+    by_place = {(p.model, p.dim3): p for p in points}
+    lines = ["dim3  " + "".join(f"{m.rpartition(':')[2]:<18}" for m in models).rstrip()]
+    for dim3 in sorted({p.dim3 for p in points}):
+        words = [_words(by_place.get((m, dim3))) for m in models]
+        lines.append(f"{dim3:<6}" + "".join(f"{w:<18}" for w in words).rstrip())
+    return "\n".join(lines)
+
+
+def csv(points: list[Point]) -> str:
+    """The columns dim3, error, seed, model, as the analysis reads them."""
+    rows = [f"{p.dim3},{e!r},{seed},{p.model}" for p in points for seed, e in enumerate(p.errors)]
+    return "\n".join(["dim3,error,seed,model", *rows]) + "\n"
+
+
+def draw(points: list[Point], title: str, called: str) -> Figure:
+    """The mean over seeds as a line for each model, and a dot for each seed."""
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for number, model in enumerate(dict.fromkeys(p.model for p in points)):
+        mine = [p for p in points if p.model == model]
+        seeds = max(len(p.errors) for p in mine)
+        label = model.rpartition(":")[2] + (f", mean of {seeds} seeds" if seeds > 1 else "")
+        axes.plot([p.dim3 for p in mine], [p.mean for p in mine], "-o", ms=4, color=f"C{number}", label=label)
+        if seeds > 1:
+            x = [p.dim3 for p in mine for _ in p.errors]
+            axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=f"C{number}", alpha=0.5)
+    axes.set(title=title, xlabel="latent dimension dim3", ylabel=f"{called}, mean squared")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def metrics(points: list[Point]) -> Mapping[tuple[str, int], float]:
+    """The mean of each point, by model and dim3."""
+    return {(p.model, p.dim3): p.mean for p in points}
+
+
+def _words(point: Point | None) -> str:
+    if point is None:
+        return "-"
+    spread = f" ±{np.std(point.errors, ddof=1):.2g}" if len(point.errors) > 1 else ""
+    return f"{point.mean:.5g}{spread}"

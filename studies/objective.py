@@ -1,0 +1,203 @@
+"""One cell, trained and recorded in a worker process: `run_cell(job) -> Outcome`.
+
+A job is plain data, so that it travels to another process or machine; an outcome too. Nothing is raised:
+whatever goes wrong in a cell is an outcome, and a process that dies has none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+
+import mlflow
+import optuna
+import psutil
+from mlflow import MlflowClient
+from optuna.trial import Trial
+
+from models import Epoch
+from tracking.cli import be_quiet
+from tracking.config import RunConfig
+from tracking.material import Material
+from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line
+from tracking.run import execute
+from tracking.schema import Metric, Tag
+
+WATCH_SECONDS = 5.0  # between looks at whether the run is still this worker's to write
+_one_at_a_time = threading.Lock()  # the tracking URI and torch's threads are the process's
+
+
+class Ended(Enum):
+    """How a job ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    """The cell raised."""
+    PRUNED = "pruned"
+    LOST = "lost"
+    """The worker died, or its run was taken from it: nothing is known of the cell itself."""
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Where a trial asks whether to go on."""
+
+    storage: str
+    study: str
+    trial_id: int
+    metric: str
+    sign: int
+    """1 where lower is better, -1 where the metric is turned round first."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell, and where it is recorded."""
+
+    config: RunConfig
+    trial: int
+    place: Place
+    tracking_uri: str
+    digest: str
+    shared: str | None = None
+    """A folder with the data, on this machine; None: the worker loads them itself."""
+    once: bool = False
+    """Refuse to start where this trial has a run already: a cluster restarts the jobs of a lost worker."""
+    pruning: Pruning | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    ended: Ended
+    run_id: str | None = None
+    metrics: dict[str, float] | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    """From the job's start in the worker to its end."""
+
+
+def run_cell(job: Job) -> Outcome:
+    """Train and record one cell."""
+    began = time.perf_counter()
+    watch = _Watch(job)
+    with _one_at_a_time:
+        be_quiet()
+        os.environ.pop("MLFLOW_RUN_ID", None)  # an inherited one would be continued instead
+        mlflow.set_tracking_uri(job.tracking_uri)
+        try:
+            if job.once and trial_runs(MlflowClient(), job.place.parent_run_id, job.trial):
+                return Outcome(Ended.LOST, reason="its first worker was lost")
+            result = execute(
+                job.config,
+                watch.on_epoch,
+                place=job.place,
+                material=_material(job.config, job.digest, job.shared),
+                on_open=watch.on_open,
+            )
+        except Revoked as error:
+            return Outcome(Ended.LOST, watch.run_id, reason=str(error))
+        except Stopped as error:
+            return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
+        except RunFailed as error:
+            return Outcome(Ended.FAILED, error.run_id, reason=error.reason)
+        except Exception as error:
+            return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
+    return Outcome(Ended.FINISHED, result.run_id, dict(result.metrics), seconds=time.perf_counter() - began)
+
+
+def me() -> str:
+    """This process for a tag: host, process id, and when it started, because ids come back."""
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def process_here(tag: str) -> psutil.Process | None:
+    """The living process of this host that wrote `me()`, if it is one."""
+    words = tag.split()
+    if len(words) < 3 or words[0] != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(int(words[1]))
+        return process if abs(process.create_time() - float(words[2])) < 0.1 else None
+    except (psutil.Error, ValueError):
+        return None
+
+
+def trial_runs(client: MlflowClient, parent_run_id: str, trial: int) -> list[mlflow.entities.Run]:
+    """The runs of one trial of a study."""
+    experiment_id = client.get_run(parent_run_id).info.experiment_id
+    words = f"tags.`{Tag.PARENT}` = '{parent_run_id}' AND tags.`{Tag.TRIAL}` = '{trial}'"
+    return list(client.search_runs([experiment_id], words))
+
+
+class _Watch:
+    """Looks after one run while it trains: is it still ours, and is it worth going on?"""
+
+    def __init__(self, job: Job) -> None:
+        self.pruning = job.pruning
+        self.recorder: Recorder | None = None
+        self.looked = time.monotonic()
+        self.last: dict[str, float] = {}
+        self.trial: Trial | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        return None if self.recorder is None else self.recorder.run_id
+
+    def on_open(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        recorder.tags({Tag.WORKER: me()})
+        if self.pruning is not None:
+            study = optuna.load_study(study_name=self.pruning.study, storage=self.pruning.storage)
+            self.trial = Trial(study, self.pruning.trial_id)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        self.last = dict(epoch.metrics)
+        if self.recorder is not None and time.monotonic() - self.looked > WATCH_SECONDS:
+            self.recorder.check_open()
+            self.looked = time.monotonic()
+        if self.trial is not None and self.pruning is not None:
+            value = self.pruning.sign * epoch.metrics[self.pruning.metric]
+            self.trial.report(value, epoch.number)
+            if epoch.number < epoch.total and self.trial.should_prune():
+                raise Stopped(
+                    f"pruned after epoch {epoch.number} of {epoch.total}: {self.pruning.metric} "
+                    f"{epoch.metrics[self.pruning.metric]:.5g} is behind other trials at that epoch"
+                )
+
+
+@lru_cache(maxsize=1)
+def _load(dataset: str, test_data: str, label_column: str, val_size: int, shared: str | None) -> Material:
+    if shared is not None and Path(shared).is_dir():
+        return Material.map(Path(shared))
+    return Material.load(
+        RunConfig(
+            dataset=dataset,
+            test_data=test_data,
+            label_column=label_column,
+            val_size="auto" if val_size < 0 else val_size,
+        )
+    )
+
+
+def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
+    """The study's data, loaded once by each process. Raises ValueError where they are others than the study's."""
+    val_size = -1 if config.val_size == "auto" else config.val_size
+    material = _load(config.dataset, config.test_data, config.label_column, val_size, shared)
+    if material.digests["all"] != digest:
+        raise ValueError(
+            f"{config.dataset} on {socket.gethostname()} has digest {material.digests['all']}, the study's has {digest}"
+        )
+    return material
+
+
+def error_of(metrics: dict[str, float]) -> float:
+    """What a cell is judged by: the validation error, or the test error where there are no validation rows."""
+    return metrics[Metric.VAL_MSE_FINAL] if Metric.VAL_MSE_FINAL in metrics else metrics[Metric.TEST_MSE]

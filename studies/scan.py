@@ -1,0 +1,358 @@
+"""Scan the latent dimension: `python -m studies.scan --models pca,ae,vae --dim3 2:20 --seeds 3`.
+
+A grid of cells (model, dim3, seed), each trained once in a worker process and recorded as a run under the
+study's parent run. The same command again continues: a cell that is done is not run twice, a larger grid
+fills in what is missing. Exit codes: 0 complete; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlparse
+
+import mlflow
+from mlflow import MlflowClient
+
+from tracking.cli import Parser, command, config_fields, see_it, use_store
+from tracking.config import BadInput, RunConfig
+from tracking.idx import cache_folder
+from tracking.material import Material
+from tracking.recorder import Recorder, RunFailed, close, reach_store
+from tracking.run import prepare
+from tracking.schema import CURVE_PREFIX, Artifact, Kind, Metric, Tag
+
+from .coordinator import Grid, Progress, Tally, carry_out, duration, stop
+from .curve import csv, curve, draw, error_name, table
+from .ledger import Finished, Ledger, TakenOver, check_same, claim, connect, find_parent, find_study, lock_path
+from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
+from .workers import DaskPool, LocalPool, Pool
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+WHAT = "a scan of dim3"
+UNSET = "default"
+"""Typed for a flag that is not given: MLproject has no empty values."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a study runs on."""
+
+    name: str
+    storage: str
+    workers: int
+    backend: str
+    scheduler: str
+    take_over: bool
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    again = "what ran ended KILLED; the same command again goes on where this one stopped"
+    return command(lambda: _scan(arguments), killed=again)
+
+
+def parser() -> Parser:
+    """The grid, what its cells share, and how to run it."""
+    made = Parser("studies.scan", "Scan the latent dimension of several models, recorded in MLflow.")
+    grid = made.add_argument_group("the grid")
+    grid.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
+    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,ae,vae, or as in tracking.train")
+    grid.add_argument("--dim3", default=UNSET, metavar="2:20", help="latent dimensions: 2:20, 2:20:2 or 2,4,8")
+    grid.add_argument("--seeds", default=UNSET, metavar="N", help="seeds 0 to N-1; pca has one run")
+    grid.add_argument(
+        "--confirm",
+        default="no",
+        metavar="DIM3",
+        help="where the elbow of the trained models is: runs the cells there, beside it and at the end of the range "
+        "again at twice the epochs; one number, or ae=8,vae=10",
+    )
+    made.add_fields(shared_fields(), defaults=False)
+    add_means(made)
+    made.add_argument(
+        "--dry-run", nargs="?", const="yes", default="no", choices=("yes", "no"), help="stop after the table of costs"
+    )
+    made.add_store()
+    return made
+
+
+def add_means(made: argparse.ArgumentParser) -> None:
+    """How a study is run: the same for every kind."""
+    made.add_argument("--study", default=UNSET, metavar="NAME", help="the study's name; it continues under it")
+    made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URL", help="the database of Optuna's trials")
+    made.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
+    made.add_argument("--backend", default="loky", metavar="X", help="loky: processes here; dask: a Dask cluster")
+    made.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
+    made.add_argument(
+        "--take-over",
+        nargs="?",
+        const="yes",
+        default="no",
+        choices=("yes", "no"),
+        help="take the study of a machine that died",
+    )
+
+
+def means_of(given: argparse.Namespace, default_name: str) -> Means:
+    """How to run the study, as typed. Raises BadInput."""
+    if given.backend not in ("loky", "dask"):
+        raise BadInput(f"unknown backend {given.backend!r}; allowed: loky, dask")
+    if given.backend == "dask" and given.scheduler == "none":
+        raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
+    workers = os.cpu_count() or 1 if given.workers == UNSET else whole("workers", given.workers)
+    name = default_name if given.study == UNSET else given.study.strip()
+    if not name:
+        raise BadInput("study is empty; allowed: a name")
+    return Means(name, given.storage, workers, given.backend, given.scheduler, given.take_over == "yes")
+
+
+def whole(name: str, text: str, low: int = 1) -> int:
+    """A whole number as typed (MLflow may write 3 as 3.0). Raises BadInput."""
+    try:
+        number = int(text.removesuffix(".0"))
+    except ValueError:
+        number = low - 1
+    if number < low:
+        raise BadInput(f"{name} must be a whole number of at least {low}, got {text!r}")
+    return number
+
+
+def space_of(given: argparse.Namespace) -> tuple[Space, str]:
+    """The grid that was asked for, and the study's default name."""
+    if given.preset != UNSET and given.preset not in PRESETS:
+        raise BadInput(f"unknown preset {given.preset!r}; allowed: {', '.join(PRESETS)}")
+    preset = PRESETS.get(given.preset, Space(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 3, RunConfig()))
+    for name in shared_fields():
+        if getattr(given, name) == UNSET:
+            setattr(given, name, None)
+    base = replace(preset.base, **config_fields(given, shared_fields()))
+    models = list(preset.dim3)
+    if given.models != UNSET:
+        models = [m.strip() for m in given.models.split(",") if m.strip()]
+    dim3 = {m: preset.dim3.get(m, next(iter(preset.dim3.values()))) for m in models}
+    if given.dim3 != UNSET:
+        dim3 = dict.fromkeys(models, parse_range(given.dim3))
+    seeds = preset.seeds if given.seeds == UNSET else whole("seeds", given.seeds)
+    default = given.preset if given.preset != UNSET else f"scan-{Path(base.dataset).stem}"
+    return Space(dim3, seeds, base, preset.label), default
+
+
+def breaks_of(text: str, space: Space) -> dict[str, int]:
+    """`8` or `ae=8,vae=10` as the corner of each model; of a number alone, of all that have epochs."""
+    if text == "no":
+        return {}
+    corners: dict[str, int] = {}
+    for part in text.split(","):
+        model, equals, number = part.rpartition("=")
+        corners |= {m: whole("confirm", number) for m in ([model] if equals else [m for m in space.dim3 if m != "pca"])}
+    return corners
+
+
+def _scan(arguments: list[str] | None) -> int:
+    given = parser().parse_args(arguments)
+    use_store(given)
+    invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
+    space, default_name = space_of(given)
+    means = means_of(given, default_name)
+    cells = space.cells()  # before anything is opened: an unknown model is found out here
+    cells += space.confirmations(breaks_of(given.confirm, space))
+    client = reach_store()
+    storage = connect(means.storage)
+    material = Material.load(space.base)
+    check(space, material)
+    digest = material.digests["all"]
+    held = settings(space.base, digest)
+    study = find_study(storage, means.name)
+    check_same(study, means.name, WHAT, held)
+    parent = None if study is None else find_parent(client, study)
+    done = {} if study is None or parent is None else Ledger(client, study, parent, digest, Kind.RUN).done()
+    print(preview(means, cells, done, digest), flush=True)
+    if given.dry_run == "yes":
+        return 0
+    with (
+        opened_pool(means) as pool,
+        claim(
+            client,
+            storage,
+            means.name,
+            WHAT,
+            held,
+            kind=Kind.RUN,
+            digest=digest,
+            label=space.label,
+            take_over=means.take_over,
+            invocation=invocation,
+        ) as ledger,
+    ):
+        with shared_data(material, means) as shared:
+            del material
+            tally = run_grid(ledger, pool, cells, shared, means)
+        return finish(client, ledger, space, cells, tally, means)
+
+
+def check(space: Space, material: Material) -> None:
+    """Build each model at both ends of its range: what can't be trained is found out before anything runs."""
+    dim1 = material.data.dim1
+    for model, values in space.dim3.items():
+        if max(values) > dim1:
+            raise BadInput(f"dim3 goes to {max(values)}, and {material.data.name} has {dim1} columns (dim1)")
+        for dim3 in {min(values), max(values)}:
+            prepare(replace(space.base, model=model, dim3=dim3, threads=1), material)
+
+
+def preview(means: Means, cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> str:
+    """What there is to do, and what it will cost as far as finished cells tell."""
+    lines = [
+        f"study {means.name}: {len(cells)} cells on {cells[0].dataset}",
+        "model      cells   done   s/cell   MB/cell",
+    ]
+    total, known, disk = 0.0, True, 0.0
+    missing = 0
+    for model in dict.fromkeys(c.model for c in cells):
+        mine = [c for c in cells if c.model == model]
+        finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
+        left = len(mine) - len(finished)
+        missing += left
+        seconds = statistics.mean([(f.run.info.end_time - f.run.info.start_time) / 1000 for f in finished] or [0])
+        size = statistics.mean([_bytes(f) for f in finished[:3]] or [0]) / 1e6
+        known &= bool(finished) or not left
+        total, disk = total + left * seconds, disk + left * size
+        cost = f"{seconds:<9.1f}{size:.2f}" if finished else "?        ?"
+        lines.append(f"{model.rpartition(':')[2]:<11}{len(mine):<8}{len(finished):<7}{cost}")
+    if not missing:
+        lines.append("complete: nothing to run")
+    elif known:
+        lines.append(
+            f"left: {missing} cells, about {duration(total / means.workers)} on {means.workers} workers, {disk:.0f} MB"
+        )
+    else:
+        lines.append(f"left: {missing} cells; time and disk are estimated once a cell of each model has finished")
+    return "\n".join(lines)
+
+
+@contextmanager
+def opened_pool(means: Means) -> Iterator[Pool]:
+    """The workers, ended when the block ends."""
+    pool: Pool
+    if means.backend == "dask":
+        uri = mlflow.get_tracking_uri()
+        if uri.startswith("sqlite") and urlparse(means.scheduler).hostname not in ("127.0.0.1", "localhost"):
+            raise BadInput(
+                f"tracking URI {uri} is a file, which workers of a cluster can't share; "
+                "start an `mlflow server` and give --tracking-uri http://HOST:5000"
+            )
+        pool = DaskPool(means.scheduler)
+    else:
+        pool = LocalPool(means.workers)
+    try:
+        yield pool
+    finally:
+        pool.stop()
+
+
+@contextmanager
+def shared_data(material: Material, means: Means) -> Iterator[str | None]:
+    """A folder from which the workers of this machine map the data; on a cluster, where each loads them, None."""
+    if means.backend != "loky":
+        yield None
+        return
+    # Named after the study, so that a killed coordinator's is replaced by the next and not left behind.
+    folder = cache_folder("shared") / lock_path(means.storage, means.name).stem
+    try:
+        material.save(folder)
+        yield str(folder)
+    except OSError as error:
+        raise BadInput(f"the data can't be written to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | None, means: Means) -> Tally:
+    """Repair what an earlier start left, then run what is missing."""
+    try:
+        ledger.repair("FAILED", "its worker or coordinator died")
+        done = ledger.done()
+        missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
+        progress = Progress(ledger.study.study_name, len(cells), len(cells) - len(missing), means.workers)
+        if isinstance(pool, LocalPool) and missing:
+            print(f"{len(pool.executors)} workers ready after {pool.warm():.1f} s", file=sys.stderr)
+        try:
+            tally = carry_out(Grid(ledger, missing, shared, means.backend == "dask"), pool, ledger, progress)
+        finally:
+            progress.close()
+        ledger.repair("FAILED", "its worker was lost")
+        return tally
+    except KeyboardInterrupt as interrupt:
+        stop(pool, ledger, str(interrupt))
+        close(ledger.client, ledger.parent_id, "KILLED", str(interrupt))
+        raise
+    except TakenOver as error:
+        pool.stop()
+        raise RunFailed(str(error), ledger.parent_id) from error
+
+
+def finish(
+    client: MlflowClient, ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, means: Means
+) -> int:
+    """Write the curve onto the parent, print it, and say what failed; the exit code."""
+    wanted = {cell_key(c, ledger.digest) for c in cells if c.epochs == space.base.epochs}
+    done = [cell for key, cell in ledger.done().items() if key in wanted]
+    points = curve(sorted(done, key=lambda f: list(space.dim3).index(f.config.model)))
+    called = error_name(done)
+    label = f" [{space.label}: not to be quoted]" if space.label else ""
+    title = f"{space.base.dataset}, {space.base.epochs} epochs{label}"
+    text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
+    print(f"\n{text}\n")
+    recorder = Recorder(client, ledger.parent_id)
+    for point in points:
+        recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
+    recorder.tags({Tag.DESCRIPTION: "```\n" + text + "\n```"})
+    with recorder.files() as folder:
+        (folder / Artifact.CURVE).write_text(csv(points))
+        (folder / Artifact.FIGURES).mkdir()
+        if points:
+            draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
+    print(_costs(tally, means))
+    print(see_it(ledger.experiment_id, ledger.parent_id))
+    if tally.failures:
+        reason = f"{len(tally.failures)} of {len(cells)} cells failed"
+        print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
+        for failure in tally.failures:
+            print(f"  {failure.config.run_name:<16}{failure.reason}", file=sys.stderr)
+        close(client, ledger.parent_id, "FAILED", reason)
+        return 1
+    client.set_terminated(ledger.parent_id, "FINISHED")
+    return 0
+
+
+def _costs(tally: Tally, means: Means) -> str:
+    trained = [
+        o.metrics[Metric.FIT_SECONDS] for _, o in tally.outcomes if o.metrics and Metric.FIT_SECONDS in o.metrics
+    ]
+    if not trained or not tally.seconds:
+        return "nothing was left to run"
+    outside = 1 - sum(trained) / (means.workers * tally.seconds)
+    return (
+        f"{len(trained)} cells in {duration(tally.seconds)} on {means.workers} workers; "
+        f"{outside:.0%} of the workers' time outside training"
+        + (f"; {tally.lost} times a worker was lost" if tally.lost else "")
+    )
+
+
+def _bytes(cell: Finished) -> int:
+    """The size of a run's artifacts where they lie on this machine, else 0."""
+    place = urlparse(cell.run.info.artifact_uri)
+    if place.scheme not in ("", "file"):
+        return 0
+    return sum(p.stat().st_size for p in Path(place.path).rglob("*") if p.is_file())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

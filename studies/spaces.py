@@ -1,0 +1,123 @@
+"""Studies as values: which cells a scan has, and the presets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+from models import seeded
+from tracking.config import BadInput, RunConfig
+
+# Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
+# digest stands for them) and what is kept. `threads` is 1 in every cell.
+INDIFFERENT = ("dataset", "test_data", "label_column", "artifacts", "threads")
+# Fields in which the cells of one study differ; all others are the study's settings.
+COORDINATES = ("model", "dim3", "seed")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The grid of a scan: for each model its latent dimensions, and seeds from 0 for those that take one.
+
+    `base` holds all else that a run needs; `label` marks results too cheap to quote.
+    """
+
+    dim3: Mapping[str, tuple[int, ...]]
+    seeds: int
+    base: RunConfig
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that there is something to do."""
+        if not self.dim3:
+            raise BadInput("models is empty; allowed: a list like pca,ae,vae")
+        if self.seeds < 1:
+            raise BadInput(f"seeds must be at least 1, got {self.seeds}")
+        for model, values in self.dim3.items():
+            if not values or min(values) < 1:
+                raise BadInput(f"dim3 of {model} must be whole numbers of at least 1, got {values}")
+
+    def cells(self) -> list[RunConfig]:
+        """The configuration of each cell, in the order in which they are best run.
+
+        All models and dimensions with one seed first, so that the whole curve is there early; those cells
+        keep figures and the model, the others only what readers need.
+        """
+        return [
+            replace(self.base, model=model, dim3=k, seed=seed, threads=1, artifacts="full" if seed == 0 else "light")
+            for seed in range(self.seeds)
+            for k in sorted({k for values in self.dim3.values() for k in values})
+            for model, values in self.dim3.items()
+            if k in values and (seed == 0 or seeded(model))
+        ]
+
+    def confirmations(self, breaks: Mapping[str, int]) -> list[RunConfig]:
+        """The cells that confirm a corner: at the break, beside it and at the end, at twice the epochs.
+
+        `breaks` gives the dim3 of the corner for each trained model; a model without epochs needs none.
+        """
+        chosen = {}
+        for model, corner in breaks.items():
+            values = sorted(self.dim3.get(model, ()))
+            if corner not in values:
+                raise BadInput(f"confirm {corner}: not among the dim3 of {model}; allowed: {values}")
+            at = values.index(corner)
+            chosen[model] = tuple(dict.fromkeys([*values[max(at - 1, 0) : at + 2], values[-1]]))
+        longer = replace(self.base, epochs=2 * self.base.epochs)
+        return Space(chosen, self.seeds, longer).cells() if chosen else []
+
+
+def settings(base: RunConfig, digest: str) -> dict[str, object]:
+    """What may not change under a study's name: what its cells share, and the data."""
+    left_out = {*INDIFFERENT, *COORDINATES}
+    shared = {name: value for name, value in asdict(base).items() if name not in left_out}
+    return {"dataset": f"{base.dataset} ({digest})", **shared}
+
+
+def cell_key(config: RunConfig, digest: str) -> str:
+    """What makes two cells the same: all that changes numbers."""
+    values = {name: value for name, value in asdict(config).items() if name not in INDIFFERENT}
+    return json.dumps([digest, *sorted(values.items())])
+
+
+def parse_range(text: str) -> tuple[int, ...]:
+    """`2:20` (both ends included), `2:20:2` and `2,4,8`, or several such, as sorted numbers. Raises BadInput."""
+    allowed = "allowed: 2:20, 2:20:2 or 2,4,8, of whole numbers from 1"
+    values: set[int] = set()
+    for part in text.split(","):
+        try:
+            numbers = [int(word) for word in part.split(":")]
+        except ValueError:
+            raise BadInput(f"dim3 {text!r} is no range; {allowed}") from None
+        low, high, step = {1: (*numbers, numbers[0], 1), 2: (*numbers, 1), 3: tuple(numbers)}.get(
+            len(numbers), (0, 0, 0)
+        )
+        if low < 1 or high < low or step < 1:
+            raise BadInput(f"dim3 {text!r} is empty, reversed or below 1; {allowed}")
+        values |= set(range(low, high + 1, step))
+    return tuple(sorted(values))
+
+
+def shared_fields() -> list[str]:
+    """The fields of RunConfig that a study's cells share, and a command line may set."""
+    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads")]
+
+
+_SCAN = tuple(range(2, 21))
+
+PRESETS: dict[str, Space] = {
+    # minutes on two cores, real MNIST: enough to see the shape, too few epochs to quote
+    "quick": Space(dict.fromkeys(("pca", "ae", "vae"), _SCAN), 1, RunConfig(dataset="mnist", epochs=6), "quick"),
+    # the course assignment's question (3), with the larger dimensions at which a VAE stops using more
+    "assignment": Space(
+        {"pca": _SCAN, "ae": _SCAN, "vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist", epochs=20)
+    ),
+    # seconds: for tests and demonstrations
+    "digits": Space(
+        {"pca": tuple(range(2, 11)), "ae": tuple(range(2, 11))},
+        2,
+        RunConfig(dataset="digits", dim2=64, epochs=60, lr=3e-3, batch_size=64),
+        "quick",
+    ),
+}

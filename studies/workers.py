@@ -1,0 +1,176 @@
+"""Who trains the cells: processes of this machine (loky), or a Dask cluster."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from types import ModuleType
+
+import psutil
+from loky import ProcessPoolExecutor
+
+from tracking.config import BadInput
+from tracking.recorder import hidden, one_line
+
+from .objective import Ended, Job, Outcome, run_cell
+
+CONNECT_SECONDS = 15.0
+THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+distributed: ModuleType | None
+try:
+    distributed = importlib.import_module("distributed")
+except ImportError:  # the extra `cluster` is not installed
+    distributed = None
+
+
+class Pool(ABC):
+    """Takes jobs while `free()`, and gives their outcomes back."""
+
+    def __init__(self) -> None:
+        self.running: dict[Future[Outcome], Job] = {}
+
+    @abstractmethod
+    def slots(self) -> int:
+        """How many jobs run at once."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start a job."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the workers, at once, whatever they are doing."""
+
+    @abstractmethod
+    def finished(self, seconds: float) -> list[Future[Outcome]]:
+        """Those of `running` that are done, waiting so long for the first."""
+
+    def free(self) -> bool:
+        """Whether another job would run at once."""
+        return len(self.running) < self.slots()
+
+    def take(self, seconds: float) -> list[tuple[Job, Outcome]]:
+        """The jobs that ended, waiting for the first at most so long. A dead worker's are LOST."""
+        return [(self.running.pop(future), self.outcome(future)) for future in self.finished(seconds)]
+
+    def outcome(self, future: Future[Outcome]) -> Outcome:
+        """What a finished future holds."""
+        try:
+            return future.result()
+        except Exception as error:
+            codes = re.search(r"\{([^}]*)\}", str(error))
+            return Outcome(
+                Ended.LOST, reason=f"its worker process died ({codes[1]})" if codes else f"lost: {one_line(error)}"
+            )
+
+
+class LocalPool(Pool):
+    """Processes of this machine, each in an executor of its own: one that dies takes no other with it."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self.executors = [_executor() for _ in range(workers)]
+        self.used: dict[Future[Outcome], int] = {}
+
+    def warm(self) -> float:
+        """Start all workers and wait until they have imported what they need; the seconds it took."""
+        began = time.perf_counter()
+        wait([e.submit(_imported) for e in self.executors])
+        return time.perf_counter() - began
+
+    def slots(self) -> int:
+        """One an executor."""
+        return len(self.executors)
+
+    def submit(self, job: Job) -> None:
+        """Give the job to an idle executor."""
+        slot = next(i for i in range(len(self.executors)) if i not in self.used.values())
+        try:
+            future = self.executors[slot].submit(run_cell, job)
+        except Exception:  # it died while idle
+            self._renew(slot)
+            future = self.executors[slot].submit(run_cell, job)
+        self.running[future], self.used[future] = job, slot
+
+    def finished(self, seconds: float) -> list[Future[Outcome]]:
+        """See Pool; a broken executor is replaced."""
+        done = list(wait(list(self.running), seconds, FIRST_COMPLETED).done)
+        for future in done:
+            slot = self.used.pop(future)
+            if future.exception() is not None:
+                self._renew(slot)
+        return done
+
+    def stop(self) -> None:
+        """Kill every worker."""
+        for executor in self.executors:
+            for process in list((executor._processes or {}).values()):
+                if process.pid is not None and psutil.pid_exists(process.pid):
+                    os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+            executor.shutdown(wait=False, kill_workers=True)
+
+    def _renew(self, slot: int) -> None:
+        self.executors[slot].shutdown(wait=False, kill_workers=True)
+        self.executors[slot] = _executor()
+
+
+class DaskPool(Pool):
+    """The worker processes of a Dask cluster, as many as it has at the moment."""
+
+    def __init__(self, scheduler: str) -> None:
+        super().__init__()
+        if distributed is None:
+            raise BadInput("backend dask needs the extra `cluster`: pip install -r requirements-cluster.txt")
+        try:
+            self.client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except Exception as error:  # OSError, TimeoutError, ValueError for an address that is none
+            raise BadInput(f"scheduler {hidden(scheduler)} can't be reached: {one_line(error)}") from error
+
+    def slots(self) -> int:
+        """The cluster's threads; one where it has no worker yet, so that an adaptive one starts some."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return max(1, sum(int(w["nthreads"]) for w in workers))
+
+    def submit(self, job: Job) -> None:
+        """Queue the job; Dask starts it again on another worker when its own is lost: see Job.once."""
+        self.running[self.client.submit(run_cell, job, pure=False)] = job
+
+    def finished(self, seconds: float) -> list[Future[Outcome]]:
+        """See Pool."""
+        end = time.monotonic() + seconds
+        while not (done := [f for f in self.running if f.done()]) and time.monotonic() < end:
+            time.sleep(0.05)
+        return done
+
+    def stop(self) -> None:
+        """Leave the cluster. What runs there ends when it sees that its run was closed."""
+        self.client.cancel(list(self.running), force=True)
+        self.client.close(timeout=5)
+
+
+def _executor() -> ProcessPoolExecutor:
+    env = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg"}
+    return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(),))
+
+
+def _begin(parent: int) -> None:
+    """In a new worker: leave Ctrl-C to the coordinator, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def _imported() -> None:
+    """Finding this function imports all that a cell needs."""
