@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from studies.scan import parser as scan_parser
 from tests.conftest import ROOT
 from tracking.config import RunConfig
 from tracking.train import parser
@@ -118,6 +119,14 @@ def test_the_command_line_has_the_fields_of_the_configuration() -> None:
     assert {f.name: flags[f.name] for f in fields(RunConfig)} == {f.name: str(f.default) for f in fields(RunConfig)}
     typed = {o for a in parser()._actions for o in a.option_strings} - {"-h", "--help"}
     assert typed == {f"--{f.name.replace('_', '-')}" for f in fields(RunConfig)} | {"--experiment", "--tracking-uri"}
+
+
+def test_mlproject_scans_with_the_flags_and_defaults_of_the_command_line() -> None:
+    scan = project()["entry_points"]["scan"]
+    flags = {a.dest: a.default for a in scan_parser()._actions if a.dest not in ("help", "experiment", "tracking_uri")}
+    assert {k: v["default"] for k, v in scan["parameters"].items()} == {k: v or "default" for k, v in flags.items()}
+    typed = "".join(f" --{name.replace('_', '-')} {{{name}}}" for name in scan["parameters"])
+    assert scan["command"] == f"python -m studies.scan{typed}"
 
 
 def test_versions_live_in_requirements_alone() -> None:

@@ -1,0 +1,225 @@
+"""The scan's command line, on real worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import TrialState
+
+from studies.scan import main
+from tests.conftest import environment
+from tracking.schema import CURVE_PREFIX, Kind, Metric, Tag
+
+TINY = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "2", "--dim2", "8"]
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Shared data in the test's folder; the signals of the process given back."""
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def scan(store: MlflowClient, *arguments: str) -> int:
+    return main([*arguments, "--tracking-uri", store.tracking_uri, "--workers", "1", "--study", "s"])
+
+
+def runs(store: MlflowClient, kind: Kind = Kind.RUN) -> list[Run]:
+    experiments = [e.experiment_id for e in store.search_experiments()]
+    return [r for r in store.search_runs(experiments) if r.data.tags.get(Tag.KIND) == kind]
+
+
+def errors(store: MlflowClient) -> dict[str, float]:
+    """The validation error of each cell that is done, each of which must be done once."""
+    done = [r for r in runs(store) if r.info.status == "FINISHED"]
+    assert max(Counter(r.info.run_name for r in done).values()) == 1
+    return {r.info.run_name: r.data.metrics[Metric.VAL_MSE_FINAL] for r in done}
+
+
+def trials(states: tuple[TrialState, ...] | None = None) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="s", storage="sqlite:///optuna.db").get_trials(states=states)
+
+
+def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scan(store, *TINY) == 0
+    (parent,) = runs(store, Kind.STUDY)
+    cells = runs(store)
+    assert sorted(errors(store)) == ["ae-d2-s0", "ae-d3-s0", "pca-d2-s0", "pca-d3-s0"]
+    assert {r.data.tags[Tag.PARENT] for r in cells} == {parent.info.run_id}
+    by_number = {str(t.number): t for t in trials()}
+    for run in cells:
+        trial = by_number[run.data.tags[Tag.TRIAL]]
+        assert trial.user_attrs["run_id"] == run.info.run_id
+        assert trial.value == run.data.metrics[Metric.VAL_MSE_FINAL]
+    curve = {m.step: m.value for m in store.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
+    assert curve == {2: errors(store)["ae-d2-s0"], 3: errors(store)["ae-d3-s0"]}
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags[Tag.COORDINATOR] == ""
+    out = capsys.readouterr().out
+    assert f"{curve[3]:.5g}" in out
+    assert not list((Path(os.environ["ELBOWROOM_CACHE"]) / "shared").iterdir())
+
+    before = errors(store)
+    assert scan(store, *TINY) == 0  # nothing is missing
+    assert "complete: nothing to run" in capsys.readouterr().out
+    assert scan(store, *TINY, "--dim3", "2:4") == 0  # a larger grid fills in
+    assert {k: v for k, v in errors(store).items() if k in before} == before
+    assert len(runs(store)) == 6
+    assert scan(store, *TINY, "--epochs", "3") == 2  # what may not change is named
+    assert "epochs 2 -> 3" in capsys.readouterr().err
+    assert scan(store, *TINY, "--dim3", "2:3", "--dry-run") == 0
+    assert len(runs(store)) == 6
+    assert len(runs(store, Kind.STUDY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--dim3", "5:2"], "empty, reversed"),
+        (["--dim3", "2:65"], "dim3 goes to 65, and digits has 64 columns"),
+        (["--seeds", "0"], "seeds must be a whole number of at least 1"),
+        (["--workers", "0"], "workers must be a whole number of at least 1"),
+        (["--models", "vea"], "unknown model 'vea'"),
+        (["--models", ","], "models is empty"),
+        (["--backend", "spark"], "unknown backend 'spark'; allowed: loky, dask"),
+        (["--backend", "dask"], "needs --scheduler"),
+        (["--preset", "all"], "unknown preset 'all'; allowed: quick, assignment, digits"),
+        (["--storage", "nonsense"], "is no database URL"),
+        (["--storage", "sqlite:///mlflow.db"], "is an MLflow tracking store"),
+        (["--confirm", "7"], "confirm 7: not among the dim3 of ae"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert main([*TINY, "--study", "s", "--tracking-uri", store.tracking_uri, *arguments]) == 2
+    (only,) = capsys.readouterr().err.splitlines()
+    assert line in only
+    assert [*runs(store), *runs(store, Kind.STUDY)] == []
+
+
+def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
+    assert scan(store, *TINY) == 2
+    assert "holds a study of another program" in capsys.readouterr().err
+
+
+def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flaky.py").write_text(
+        "import os\n"
+        "from torch import nn\n"
+        "class Encoder(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        if self.out_features == 3 and len(x) > 64 and not os.path.exists('mended'):\n"
+        "            raise RuntimeError('no threes')\n"
+        "        return super().forward(x)\n"
+        "def flaky(dim1, dim3):\n"
+        "    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    given = [*TINY, "--models", "flaky:flaky,pca"]
+    assert scan(store, *given) == 1
+    err = capsys.readouterr().err
+    assert "1 of 4 cells failed" in err
+    assert "flaky-d3-s0     no threes" in err
+    assert len(errors(store)) == 3
+    (failed,) = [r for r in runs(store) if r.info.status == "FAILED"]
+    assert "no threes" in failed.data.tags[Tag.REASON]
+    assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
+    (tmp_path / "mended").touch()
+    assert scan(store, *given) == 0
+    assert len(runs(store)) == 5
+    assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+
+
+def start(store: MlflowClient, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "studies.scan", "--study", "s", "--tracking-uri", store.tracking_uri, *arguments]
+    env = environment(ELBOWROOM_CACHE=str(folder / "cache"))
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, text=True)
+
+
+def wait_for_training(store: MlflowClient, process: subprocess.Popen[str], log: Path) -> psutil.Process | None:
+    """A worker that trains a cell now; None where the study has ended."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            return None
+        for run in runs(store):
+            if run.info.status == "RUNNING" and Tag.WORKER in run.data.tags:
+                return psutil.Process(int(run.data.tags[Tag.WORKER].split()[1]))
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+LONG = [*TINY, "--models", "ae", "--epochs", "1000000"]
+
+
+def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(store, tmp_path, *LONG, "--workers", "1")
+    worker = wait_for_training(store, process, tmp_path / "log")
+    assert worker is not None
+    assert scan(store, *LONG) == 2
+    assert "is running on this machine already" in capsys.readouterr().err
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not worker.is_running()
+    assert "the same command again goes on" in (tmp_path / "log").read_text()
+    (run,) = runs(store)
+    assert (run.info.status, run.data.tags[Tag.REASON]) == ("KILLED", "interrupted by SIGINT")
+    assert runs(store, Kind.STUDY)[0].info.status == "KILLED"
+    assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
+
+
+@pytest.mark.slow
+def test_chaos(store: MlflowClient, tmp_path: Path) -> None:
+    """Workers and the coordinator die eight times, and the study comes out bit for bit as if they had not."""
+    grid = ["--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--dataset", "digits", "--epochs", "300"]
+    hits = 0
+    while True:
+        process = start(store, tmp_path, *grid, "--workers", "3")
+        while hits < 8 and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
+            hits += 1
+            if hits % 2:
+                worker.kill()
+                worker.wait(30)
+                continue
+            process.kill()
+            process.wait()
+            break
+        if process.wait(300) == 0:
+            break
+        assert hits < 50
+    assert hits == 8
+    disturbed = errors(store)
+    assert len(disturbed) == 5 + 10
+    states = Counter(r.info.status for r in runs(store))
+    assert states["FAILED"] >= 1
+    assert set(states) == {"FINISHED", "FAILED"}
+    assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
+    assert len(trials((TrialState.COMPLETE,))) == 15
+
+    calm = start(store, tmp_path, *grid, "--workers", "3", "--experiment", "calm", "--study", "calm")
+    assert calm.wait(300) == 0
+    everything = [r for r in runs(store) if r.data.tags[Tag.STUDY] == "calm"]
+    assert {r.info.run_name: r.data.metrics[Metric.VAL_MSE_FINAL] for r in everything} == disturbed
