@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
+from studies.objective import process_here
 from studies.scan import main
 from tests.conftest import environment
 from tracking.schema import CURVE_PREFIX, Kind, Metric, Tag
@@ -164,8 +165,9 @@ def wait_for_training(store: MlflowClient, process: subprocess.Popen[str], log: 
         if process.poll() is not None:
             return None
         for run in runs(store):
-            if run.info.status == "RUNNING" and Tag.WORKER in run.data.tags:
-                return psutil.Process(int(run.data.tags[Tag.WORKER].split()[1]))
+            worker = process_here(run.data.tags.get(Tag.WORKER, ""))
+            if run.info.status == "RUNNING" and worker is not None:  # None: it was killed a moment ago
+                return worker
         time.sleep(0.05)
     raise AssertionError(log.read_text())
 
