@@ -1,0 +1,222 @@
+"""Questions whose answers are known, asked of this machine: `python -m studies.oracles`.
+
+Each one trains or computes something that theory has an exact answer for, says how far off it was, and is
+recorded as a run of kind `oracle`. Exit codes: 0 all hold; 1 one does not; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from mlflow import MlflowClient
+from scipy.linalg import subspace_angles
+from threadpoolctl import threadpool_limits
+
+from models import PCA, Reducer, build
+from models.base import Array
+from models.metrics import explained_variance, kl_standard_normal, reconstruction_mse
+from tracking.cli import Parser, command, see_it, use_store
+from tracking.config import RunConfig
+from tracking.material import Material
+from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, reach_store, recording
+from tracking.schema import VERSION, Kind, Tag
+
+DIM3 = 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an oracle measured: whether theory was met, a sentence, and the numbers behind it."""
+
+    holds: bool
+    says: str
+    numbers: Mapping[str, float]
+
+
+Oracle = Callable[[Array], Finding]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    return command(lambda: _oracles(arguments), killed="the oracles are asked anew by the same command")
+
+
+def parser() -> Parser:
+    """Where to record: there is nothing else to say."""
+    made = Parser("studies.oracles", "Ask this machine questions whose answers are known.")
+    made.add_store()
+    return made
+
+
+def linear_ae_reaches_pca(x: Array) -> Finding:
+    """A linear autoencoder's best is PCA's subspace (Baldi & Hornik 1989): error ratio at most 1.01."""
+    pca = _fitted(x, model="pca")
+    linear = _fitted(x, model="linear-ae", epochs=600, batch_size=256, lr=3e-3)
+    ratio = reconstruction_mse(x, linear.reconstruct(x)) / reconstruction_mse(x, pca.reconstruct(x))
+    assert isinstance(pca, PCA)
+    origin = linear.decode(np.zeros((1, DIM3), dtype=np.float32))
+    spanned = linear.decode(np.eye(DIM3, dtype=np.float32)) - origin  # (dim3, dim1)
+    angle = float(np.degrees(subspace_angles(spanned.T, pca.components.T).max()))
+    return Finding(
+        0.999 <= ratio <= 1.01,
+        f"error / PCA's {ratio:.5f} (at most 1.01), largest principal angle {angle:.2f} degrees",
+        {"error_ratio": ratio, "principal_angle_degrees": angle},
+    )
+
+
+def pca_error_is_its_tail(x: Array) -> Finding:
+    """PCA's training error is the sum of the eigenvalues that it leaves out (Jolliffe 2002, section 2.1)."""
+    pca = _fitted(x, model="pca")
+    assert isinstance(pca, PCA)
+    error = reconstruction_mse(x, pca.reconstruct(x))
+    tail = float(pca.spectrum[DIM3:].sum()) * (len(x) - 1) / x.size
+    off = abs(error / tail - 1)
+    return Finding(
+        off < 1e-5, f"error {error:.7f}, tail of the spectrum {tail:.7f}", {"error": error, "tail": tail, "off": off}
+    )
+
+
+def kl_is_its_integral(x: Array) -> Finding:
+    """The VAE's KL term in closed form against 400,000 draws of log q(z) - log p(z): within 4 standard errors."""
+    rng = np.random.default_rng(0)
+    mean, log_var = rng.standard_normal((2, DIM3), dtype=np.float32)
+    closed = float(kl_standard_normal(mean[None], log_var[None])[0])
+    noise = rng.standard_normal((400_000, DIM3))
+    z = mean + np.exp(0.5 * log_var) * noise
+    draws = 0.5 * (z**2 - noise**2 - log_var).sum(axis=1)
+    drawn, error = float(draws.mean()), float(draws.std(ddof=1) / np.sqrt(len(draws)))
+    return Finding(
+        abs(closed - drawn) < 4 * error,
+        f"closed form {closed:.4f} nats, drawn {drawn:.4f} ± {error:.4f}",
+        {"closed_form": closed, "monte_carlo": drawn, "standard_error": error},
+    )
+
+
+def collapse_is_seen(x: Array) -> Finding:
+    """A VAE under a crushing beta keeps no latent: no active units, and the error of the mean row."""
+    crushed = _fitted(x, model="vae", dim2=64, beta=100.0, epochs=40, batch_size=64, lr=3e-3)
+    used = _fitted(x, model="vae", dim2=64, epochs=40, batch_size=64, lr=3e-3)
+    mean = x.mean(axis=0)
+    units, healthy = (m.extra_metrics(x)["active_units"] for m in (crushed, used))
+    explained = explained_variance(x, crushed.reconstruct(x), mean)
+    return Finding(
+        units == 0 and abs(explained) < 0.01 and healthy > 0,
+        f"{units:.0f} of {DIM3} units active and {explained:.2%} explained at beta 100; {healthy:.0f} active at beta 1",
+        {"active_units": units, "explained_variance": explained, "active_units_beta_1": healthy},
+    )
+
+
+def rank_3_is_solved_at_3(x: Array) -> Finding:
+    """Rows that lie in three dimensions: PCA and the linear autoencoder have no error left at 3, but at 2."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((20, 3)))[0].T
+    flat = (rng.standard_normal((1000, 3)) @ basis).astype(np.float32)
+    left = {
+        f"{model}_{k}": 1 - explained_variance(flat, _fitted(flat, **how, model=model, dim3=k).reconstruct(flat), mean)
+        for mean in [flat.mean(axis=0)]
+        for model, how in {"pca": {}, "linear-ae": {"epochs": 300, "batch_size": 100, "lr": 3e-3}}.items()
+        for k in (2, 3)
+    }
+    holds = all(left[f"{m}_3"] < 1e-3 and left[f"{m}_2"] > 0.1 for m in ("pca", "linear-ae"))
+    said = ", ".join(f"{name.replace('_', ' at ')} {share:.1e}" for name, share in left.items())
+    return Finding(holds, f"share of the variance left: {said}", left)
+
+
+def equal_seeds_are_equal(x: Array) -> Finding:
+    """Two trainings with one seed agree in every bit, one with another seed does not."""
+    differing = {}
+    for model in ("pca", "ae", "vae"):
+        a, b = (_fitted(x, model=model, dim2=32, epochs=3).encode(x) for _ in range(2))
+        differing[f"{model}_values_differing"] = float((a != b).sum())
+    other = _fitted(x, model="ae", dim2=32, epochs=3, seed=1).encode(x)
+    moved = bool((other != _fitted(x, model="ae", dim2=32, epochs=3).encode(x)).any())
+    total = sum(differing.values())
+    return Finding(
+        total == 0 and moved, f"{total:.0f} of the codes of pca, ae and vae differ between two trainings", differing
+    )
+
+
+ORACLES: Mapping[str, Oracle] = {
+    "linear-ae-reaches-pca": linear_ae_reaches_pca,
+    "pca-error-is-its-tail": pca_error_is_its_tail,
+    "kl-is-its-integral": kl_is_its_integral,
+    "collapse-is-seen": collapse_is_seen,
+    "rank-3-is-solved-at-3": rank_3_is_solved_at_3,
+    "equal-seeds-are-equal": equal_seeds_are_equal,
+}
+"""Each is asked with the training rows of `digits`, (1497, 64)."""
+
+
+def _oracles(arguments: list[str] | None) -> int:
+    given = parser().parse_args(arguments)
+    use_store(given)
+    client = reach_store()
+    parent_id, experiment_id = _parent(client)
+    try:
+        wrong = _ask_all(client, Place(experiment_id, parent_id, Kind.ORACLE))
+    except KeyboardInterrupt as interrupt:
+        close(client, parent_id, "KILLED", str(interrupt))
+        raise
+    print(see_it(experiment_id, parent_id))
+    if wrong:
+        reason = f"{len(wrong)} of {len(ORACLES)} do not hold: {', '.join(wrong)}"
+        close(client, parent_id, "FAILED", reason)
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
+    client.set_terminated(parent_id, "FINISHED")
+    print(f"all {len(ORACLES)} hold")
+    return 0
+
+
+def _ask_all(client: MlflowClient, place: Place) -> list[str]:
+    """Ask one after the other and record each; the names of those that do not hold."""
+    x = Material.load(RunConfig(dataset="digits", val_size=0)).split.x_train
+    wrong = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            for name, oracle in ORACLES.items():
+                began = time.perf_counter()
+                try:
+                    with recording(client, name, place) as recorder:
+                        finding = oracle(x)
+                        recorder.metrics({**finding.numbers, "holds": float(finding.holds)})
+                        recorder.tags({Tag.DESCRIPTION: finding.says})
+                except RunFailed as error:
+                    finding = Finding(False, error.reason, {})
+                wrong += [] if finding.holds else [name]
+                verdict = "holds" if finding.holds else "FAILS"
+                print(f"{verdict}  {name:<23}{finding.says}  ({time.perf_counter() - began:.1f} s)", flush=True)
+    finally:
+        torch.set_num_threads(before)
+    return wrong
+
+
+def _parent(client: MlflowClient) -> tuple[str, str]:
+    """The run above the oracles, and its experiment: the one that `mlflow run` opened, else a new one."""
+    tags: dict[str, str] = {Tag.KIND: Kind.ORACLE, Tag.SCHEMA: VERSION} | code_tags()
+    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+    if run_id is None:
+        run = client.create_run(experiment(client), run_name="oracles", tags=tags)
+    else:
+        client.update_run(run_id, status="RUNNING", name="oracles")
+        Recorder(client, run_id).tags(tags)
+        run = client.get_run(run_id)
+    return run.info.run_id, run.info.experiment_id
+
+
+def _fitted(x: Array, **values: object) -> Reducer:
+    """A model trained on x (N, dim1), with dim3 = DIM3 unless said otherwise."""
+    config = replace(RunConfig(dataset="digits", dim3=DIM3, threads=1, device="cpu"), **values)  # type: ignore[arg-type]
+    return build(config.model, asdict(config) | {"dim1": x.shape[1]}).fit(x)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The oracles hold, are recorded, and can fail."""
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from studies import oracles
+from studies.oracles import ORACLES, Finding, main
+from tracking.schema import Kind, Tag
+
+
+def test_all_hold_and_are_runs_of_their_own_kind(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--tracking-uri", store.tracking_uri]) == 0
+    assert f"all {len(ORACLES)} hold" in capsys.readouterr().out
+    runs = store.search_runs([e.experiment_id for e in store.search_experiments()])
+    assert {r.data.tags[Tag.KIND] for r in runs} == {Kind.ORACLE}
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    children = {r.info.run_name: r.data.metrics for r in runs if Tag.PARENT in r.data.tags}
+    assert set(children) == set(ORACLES)
+    assert {m["holds"] for m in children.values()} == {1.0}
+    assert children["linear-ae-reaches-pca"]["error_ratio"] <= 1.01
+
+
+def _raises(x: np.ndarray) -> Finding:
+    raise RuntimeError("no answer")
+
+
+def test_one_that_does_not_hold_or_raises_is_exit_code_1(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"wrong": lambda x: Finding(False, "2 is 3", {"off": 1.0}), "raises": _raises}
+    asked |= {"right": lambda x: Finding(True, "fine", {})}
+    monkeypatch.setattr(oracles, "ORACLES", asked)
+    assert main(["--tracking-uri", store.tracking_uri]) == 1
+    said = capsys.readouterr()
+    assert "FAILS  wrong" in said.out
+    assert "2 of 3 do not hold: wrong, raises" in said.err
+
+
+def test_a_wrong_machine_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oracles, "kl_standard_normal", lambda mean, log_var: np.array([(mean**2).sum()]))
+    assert not oracles.kl_is_its_integral(np.zeros((1, 1), dtype=np.float32)).holds
