@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .config import BadInput
 from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
@@ -92,7 +93,7 @@ class Recorder:
             DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
             for context, dataset in datasets.items()
         ]
-        self.client.log_inputs(self.run_id, inputs)
+        _log_inputs(self.client, self.run_id, inputs)
 
     def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
         """Log a picture (height, width, 3 or 4) for the slider of the UI."""
@@ -109,6 +110,17 @@ class Recorder:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.client.log_artifacts(self.run_id, folder)
+
+
+# Two runs that log a new data set at once both insert it, and one of the two is told that it is there.
+@retry(
+    retry=retry_if_exception(lambda error: re.search("unique|duplicate", str(error), re.IGNORECASE) is not None),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0, 0.2),
+    reraise=True,
+)
+def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    client.log_inputs(run_id, inputs)
 
 
 def reach_store() -> MlflowClient:
