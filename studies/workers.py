@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import ModuleType
 
 import psutil
-from loky import ProcessPoolExecutor
+from loky import ProcessPoolExecutor, process_executor
 
 from tracking.config import BadInput
 from tracking.recorder import hidden, one_line
@@ -21,6 +21,7 @@ from tracking.recorder import hidden, one_line
 from .objective import Ended, Job, Outcome, run_cell
 
 CONNECT_SECONDS = 15.0
+LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 distributed: ModuleType | None
@@ -163,6 +164,8 @@ def _executor() -> ProcessPoolExecutor:
 def _begin(parent: int) -> None:
     """In a new worker: leave Ctrl-C to the coordinator, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # loky takes the first training's memory for a leak, and would start a new process at each.
+    process_executor._MAX_MEMORY_LEAK_SIZE = LEAK_BYTES
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
