@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,6 +144,8 @@ class Ledger:
         self.experiment_id = parent.info.experiment_id
         self.label = parent.data.tags.get(Tag.LABEL, "")
         self.token = parent.data.tags.get(Tag.COORDINATOR, "")
+        self.values_of: Callable[[Mapping[str, float]], list[float]] = lambda metrics: [error_of(dict(metrics))]
+        """What a trial is told, from the metrics of its run."""
 
     def children(self) -> list[Run]:
         """All runs of the study's cells or trials."""
@@ -186,7 +188,7 @@ class Ledger:
         return Job(config, trial, place, mlflow.get_tracking_uri(), self.digest, shared, once)
 
     @lasting
-    def tell(self, job: Job, outcome: Outcome, values: list[float] | None = None) -> None:
+    def tell(self, job: Job, outcome: Outcome) -> None:
         """Write down what became of a job: on its trial, and on the run of a worker that died."""
         trial = self._trial(job.trial)
         if outcome.run_id is not None:
@@ -194,7 +196,7 @@ class Ledger:
         if outcome.ended is Ended.LOST:
             self._close_dead(trial_runs(self.client, self.parent_id, job.trial), "FAILED", outcome.reason)
         if outcome.ended is Ended.FINISHED and outcome.metrics is not None:
-            self.study.tell(job.trial, values or [error_of(outcome.metrics)], skip_if_finished=True)
+            self.study.tell(job.trial, self.values_of(outcome.metrics), skip_if_finished=True)
         else:
             self._attribute(trial, "reason", outcome.reason)
             state = TrialState.PRUNED if outcome.ended is Ended.PRUNED else TrialState.FAIL
@@ -217,8 +219,12 @@ class Ledger:
                 close(self.client, run.info.run_id, "FAILED", "another run of this cell had finished before")
         if self.kind is Kind.RUN:
             self._mirror(done)
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-            if trial.state is TrialState.WAITING:  # not ours: nothing here queues
+        by_trial = {r.data.tags.get(Tag.TRIAL): r for r in runs if r.info.status == "FINISHED"}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            finished = by_trial.get(str(trial.number)) if self.kind is Kind.TRIAL else None
+            if finished is not None:
+                self._attribute(trial, "run_id", finished.info.run_id)
+                self.study.tell(trial.number, self.values_of(finished.data.metrics), skip_if_finished=True)
                 continue
             self._attribute(trial, "reason", reason)
             self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

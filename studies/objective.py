@@ -110,7 +110,9 @@ def run_cell(job: Job) -> Outcome:
             return Outcome(Ended.FAILED, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
-    return Outcome(Ended.FINISHED, result.run_id, dict(result.metrics), seconds=time.perf_counter() - began)
+    return Outcome(
+        Ended.FINISHED, result.run_id, watch.last | dict(result.metrics), seconds=time.perf_counter() - began
+    )
 
 
 def me() -> str:

@@ -12,7 +12,7 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from tracking.recorder import Recorder, RunFailed, close, reach_store
 from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, Artifact, Kind, Metric, Tag
 
-from .coordinator import Grid, Progress, Tally, carry_out, duration, stop
+from .coordinator import Grid, Progress, Source, Tally, carry_out, duration, stop
 from .curve import csv, curve, draw, error_name, table
 from .ledger import Finished, Ledger, TakenOver, check_same, claim, connect, find_parent, find_study, lock_path
 from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
@@ -275,16 +275,26 @@ def shared_data(material: Material, means: Means) -> Iterator[str | None]:
 
 
 def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | None, means: Means) -> Tally:
-    """Repair what an earlier start left, then run what is missing."""
-    try:
-        ledger.repair("FAILED", "its worker or coordinator died")
+    """Run the cells that are missing."""
+
+    def begin() -> tuple[Source, Progress]:
         done = ledger.done()
         missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
         progress = Progress(ledger.study.study_name, len(cells), len(cells) - len(missing), means.workers)
-        if isinstance(pool, LocalPool) and missing:
+        return Grid(ledger, missing, shared, means.backend == "dask"), progress
+
+    return supervise(ledger, pool, begin)
+
+
+def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Progress]]) -> Tally:
+    """Repair what an earlier start left, run what `begin` finds missing then, and end in order if interrupted."""
+    try:
+        ledger.repair("FAILED", "its worker or coordinator died")
+        source, progress = begin()
+        if isinstance(pool, LocalPool) and progress.done < progress.total:
             print(f"{len(pool.executors)} workers ready after {pool.warm():.1f} s", file=sys.stderr)
         try:
-            tally = carry_out(Grid(ledger, missing, shared, means.backend == "dask"), pool, ledger, progress)
+            tally = carry_out(source, pool, ledger, progress)
         finally:
             progress.close()
         ledger.repair("FAILED", "its worker was lost")
