@@ -35,7 +35,7 @@ __all__ = [
     "build",
     "check_contract",
     "nearest",
-    "seeded",
+    "settings_of",
 ]
 
 MODELS: dict[str, type[Reducer]] = {
@@ -75,11 +75,16 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
     )
 
 
-def seeded(model: str) -> bool:
-    """Whether a seed changes what this model fits; `model` as for `build`. PCA's fit is the same for all."""
+def settings_of(model: str) -> frozenset[str]:
+    """The settings that this model asks for, those of its training among them; `model` as for `build`.
+
+    PCA asks for no `seed`: its fit is the same for all.
+    """
     found = _find(model)
-    names = inspect.signature(found).parameters
-    return not (isinstance(found, type) and issubclass(found, Reducer)) or bool({"seed", "training"} & set(names))
+    asked = set(inspect.signature(found).parameters)
+    if "training" in asked or not (isinstance(found, type) and issubclass(found, Reducer)):
+        asked |= {f.name for f in fields(Training)}
+    return frozenset(asked - {"training"})
 
 
 def nearest(name: str, known: Mapping[str, object]) -> str:

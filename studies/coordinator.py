@@ -13,7 +13,8 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from tracking.config import RunConfig
-from tracking.recorder import within
+from tracking.recorder import close, within
+from tracking.schema import Metric
 
 from .ledger import Ledger
 from .objective import Ended, Job, Outcome
@@ -28,9 +29,9 @@ STOP_SECONDS = 7.0  # for the stores to take what a Ctrl-C has to say
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that is not done, and why."""
+    """A job that came to nothing, by the name of its run, and why."""
 
-    config: RunConfig
+    name: str
     reason: str
 
 
@@ -38,7 +39,8 @@ class Failure:
 class Tally:
     """What one start of a study has done."""
 
-    outcomes: list[tuple[RunConfig, Outcome]] = field(default_factory=list)
+    fit_seconds: list[float] = field(default_factory=list)
+    """Of each cell that finished: what its training alone took."""
     failures: list[Failure] = field(default_factory=list)
     lost: int = 0
     """Workers that died, or were lost, under a cell."""
@@ -53,8 +55,8 @@ class Source(ABC):
         """The next job, or None where there is none for now."""
 
     @abstractmethod
-    def again(self, job: Job) -> None:
-        """Try this job's cell once more, in a job of its own."""
+    def again(self, job: Job) -> bool:
+        """Put another job in the place of this one, whose worker died; whether there is to be one."""
 
     @abstractmethod
     def tell(self, job: Job, outcome: Outcome) -> None:
@@ -67,14 +69,20 @@ class Grid(Source):
     def __init__(self, ledger: Ledger, cells: Iterable[RunConfig], shared: str | None, once: bool) -> None:
         self.ledger, self.shared, self.once = ledger, shared, once
         self.waiting = deque(cells)
+        self.tries = Counter[str]()
 
     def next(self) -> Job | None:
         """See Source."""
         return self.ledger.ask(self.waiting.popleft(), self.shared, self.once) if self.waiting else None
 
-    def again(self, job: Job) -> None:
-        """See Source; at the end of the line."""
+    def again(self, job: Job) -> bool:
+        """See Source; the same cell, at the end of the line."""
+        key = cell_key(job.config, job.digest)
+        self.tries[key] += 1
+        if self.tries[key] == TRIES:
+            return False
         self.waiting.append(job.config)
+        return True
 
     def tell(self, job: Job, outcome: Outcome) -> None:
         """See Source."""
@@ -83,7 +91,7 @@ class Grid(Source):
 
 def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) -> Tally:
     """Run every job of the source in the pool. Raises TakenOver where another process takes the study."""
-    tally, tries, began = Tally(), Counter[str](), time.perf_counter()
+    tally, began = Tally(), time.perf_counter()
     looked = time.monotonic()
     while True:
         while pool.free() and (job := source.next()) is not None:
@@ -92,18 +100,16 @@ def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) ->
             break
         for job, outcome in pool.take(POLL_SECONDS):
             source.tell(job, outcome)
-            key = cell_key(job.config, job.digest) + str(job.trial if job.pruning else "")
             if outcome.ended is Ended.LOST:
                 tally.lost += 1
-                tries[key] += 1
-                if tries[key] < TRIES:
-                    source.again(job)
-                    progress.say(f"{job.config.run_name}: {outcome.reason}; trying it again")
+                if source.again(job):
+                    progress.say(f"{job.name}: {outcome.reason}; trying it again")
                     continue
-            tally.outcomes.append((job.config, outcome))
             if outcome.ended in (Ended.LOST, Ended.FAILED):
-                tally.failures.append(Failure(job.config, outcome.reason))
-            progress(job.config, outcome)
+                tally.failures.append(Failure(job.name, outcome.reason))
+            if outcome.ended is Ended.FINISHED and outcome.metrics is not None:
+                tally.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
+            progress(job, outcome)
         if time.monotonic() - looked > CLAIM_SECONDS:
             ledger.check_mine()
             looked = time.monotonic()
@@ -120,6 +126,18 @@ def stop(pool: Pool, ledger: Ledger, reason: str) -> None:
         print(f"the stores did not take it in time ({error!r}); the next start puts them right", file=sys.stderr)
 
 
+def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
+    """End the study's parent run, FAILED where there is a reason for that, and say it; the exit code."""
+    if not reason:
+        ledger.client.set_terminated(ledger.parent_id, "FINISHED")
+        return 0
+    print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
+    for failure in failures:
+        print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
+    close(ledger.client, ledger.parent_id, "FAILED", reason)
+    return 1
+
+
 class Progress:
     """A bar over all cells with the time left where stderr is a terminal, a line a cell where not."""
 
@@ -130,18 +148,18 @@ class Progress:
         if sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=done, desc=name, unit="cell")
 
-    def __call__(self, config: RunConfig, outcome: Outcome) -> None:
-        """Show one cell."""
+    def __call__(self, job: Job, outcome: Outcome) -> None:
+        """Show one job that ended."""
         self.done += 1
         self.fresh += 1
         said = outcome.ended.value if outcome.ended is not Ended.FINISHED else f"{outcome.seconds:.1f} s"
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{config.run_name} {said}")
+            self.bar.set_postfix_str(f"{job.name} {said}")
             self.bar.update()
             return
         left = (time.perf_counter() - self.began) / self.fresh * (self.total - self.done)
         more = f"  {outcome.reason}" if outcome.reason else ""
-        self.say(f"{self.done}/{self.total}  {config.run_name}  {said}{more}  about {duration(left)} left")
+        self.say(f"{self.done}/{self.total}  {job.name}  {said}{more}  about {duration(left)} left")
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""

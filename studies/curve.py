@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -85,11 +85,6 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
-
-
-def metrics(points: list[Point]) -> Mapping[tuple[str, int], float]:
-    """The mean of each point, by model and dim3."""
-    return {(p.model, p.dim3): p.mean for p in points}
 
 
 def _words(point: Point | None) -> str:

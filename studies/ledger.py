@@ -144,6 +144,7 @@ class Ledger:
         self.experiment_id = parent.info.experiment_id
         self.label = parent.data.tags.get(Tag.LABEL, "")
         self.token = parent.data.tags.get(Tag.COORDINATOR, "")
+        self.epochs = study.user_attrs[f"{ATTRIBUTE}.settings"].get("epochs")  # None where they are tuned
         self.values_of: Callable[[Mapping[str, float]], list[float]] = lambda metrics: [error_of(dict(metrics))]
         """What a trial is told, from the metrics of its run."""
 
@@ -184,7 +185,10 @@ class Ledger:
         tags = {Tag.STUDY.value: self.study.study_name, Tag.TRIAL.value: str(trial)}
         if self.label:
             tags[Tag.LABEL] = self.label
-        place = Place(self.experiment_id, self.parent_id, self.kind, tags)
+        if self.epochs not in (None, config.epochs):
+            tags[Tag.CONFIRMS] = "true"
+        name = f"trial-{trial}" if self.kind is Kind.TRIAL else ""
+        place = Place(self.experiment_id, self.parent_id, self.kind, tags, name)
         return Job(config, trial, place, mlflow.get_tracking_uri(), self.digest, shared, once)
 
     @lasting

@@ -29,6 +29,8 @@ from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_
 from tracking.run import execute
 from tracking.schema import Metric, Tag
 
+PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
+"""Of tuning: not before five trials are complete, nor before epoch 3, at which the shortest ends."""
 WATCH_SECONDS = 5.0  # between looks at whether the run is still this worker's to write
 _one_at_a_time = threading.Lock()  # the tracking URI and torch's threads are the process's
 
@@ -70,6 +72,11 @@ class Job:
     once: bool = False
     """Refuse to start where this trial has a run already: a cluster restarts the jobs of a lost worker."""
     pruning: Pruning | None = None
+
+    @property
+    def name(self) -> str:
+        """What its run is called."""
+        return self.place.name or self.config.run_name
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ class _Watch:
         self.recorder = recorder
         recorder.tags({Tag.WORKER: me()})
         if self.pruning is not None:
-            study = optuna.load_study(study_name=self.pruning.study, storage=self.pruning.storage)
+            study = optuna.load_study(study_name=self.pruning.study, storage=self.pruning.storage, pruner=PRUNER)
             self.trial = Trial(study, self.pruning.trial_id)
 
     def on_epoch(self, epoch: Epoch) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import mlflow
-from mlflow import MlflowClient
 
 from tracking.cli import Parser, command, config_fields, see_it, use_store
 from tracking.config import BadInput, RunConfig
@@ -27,9 +26,9 @@ from tracking.idx import cache_folder
 from tracking.material import Material
 from tracking.recorder import Recorder, RunFailed, close, reach_store
 from tracking.run import prepare
-from tracking.schema import CURVE_PREFIX, Artifact, Kind, Metric, Tag
+from tracking.schema import CURVE_PREFIX, Artifact, Kind, Tag
 
-from .coordinator import Grid, Progress, Source, Tally, carry_out, duration, stop
+from .coordinator import Grid, Progress, Source, Tally, carry_out, conclude, duration, stop
 from .curve import csv, curve, draw, error_name, table
 from .ledger import Finished, Ledger, TakenOver, check_same, claim, connect, find_parent, find_study, lock_path
 from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
@@ -194,7 +193,7 @@ def _scan(arguments: list[str] | None) -> int:
         with shared_data(material, means) as shared:
             del material
             tally = run_grid(ledger, pool, cells, shared, means)
-        return finish(client, ledger, space, cells, tally, means)
+        return finish(ledger, space, cells, tally, means)
 
 
 def check(space: Space, material: Material) -> None:
@@ -308,49 +307,42 @@ def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Prog
         raise RunFailed(str(error), ledger.parent_id) from error
 
 
-def finish(
-    client: MlflowClient, ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, means: Means
-) -> int:
-    """Write the curve onto the parent, print it, and say what failed; the exit code."""
-    wanted = {cell_key(c, ledger.digest) for c in cells if c.epochs == space.base.epochs}
-    done = [cell for key, cell in ledger.done().items() if key in wanted]
-    points = curve(sorted(done, key=lambda f: list(space.dim3).index(f.config.model)))
-    called = error_name(done)
-    label = f" [{space.label}: not to be quoted]" if space.label else ""
-    title = f"{space.base.dataset}, {space.base.epochs} epochs{label}"
+def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, means: Means) -> int:
+    """Write the study's curve onto its parent, print it, and say what failed; the exit code.
+
+    The curve has every cell that the study holds, also where this start asked for fewer.
+    """
+    epochs = space.base.epochs
+    everything = sorted(ledger.done().values(), key=lambda f: [*space.dim3, f.config.model].index(f.config.model))
+    done = [f for f in everything if f.config.epochs == epochs]
+    longer = [f for f in everything if f.config.epochs == 2 * epochs]
+    points, called = curve(done), error_name(done)
+    title = f"{space.base.dataset}, {epochs} epochs" + (f" [{space.label}: not to be quoted]" if space.label else "")
     text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
+    if longer:
+        text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}"
     print(f"\n{text}\n")
-    recorder = Recorder(client, ledger.parent_id)
+    recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
     recorder.tags({Tag.DESCRIPTION: "```\n" + text + "\n```"})
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points))
-        (folder / Artifact.FIGURES).mkdir()
         if points:
+            (folder / Artifact.FIGURES).mkdir()
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
     print(_costs(tally, means))
     print(see_it(ledger.experiment_id, ledger.parent_id))
-    if tally.failures:
-        reason = f"{len(tally.failures)} of {len(cells)} cells failed"
-        print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
-        for failure in tally.failures:
-            print(f"  {failure.config.run_name:<16}{failure.reason}", file=sys.stderr)
-        close(client, ledger.parent_id, "FAILED", reason)
-        return 1
-    client.set_terminated(ledger.parent_id, "FINISHED")
-    return 0
+    failed = len(tally.failures)
+    return conclude(ledger, f"{failed} of {len(cells)} cells failed" if failed else "", tally.failures)
 
 
 def _costs(tally: Tally, means: Means) -> str:
-    trained = [
-        o.metrics[Metric.FIT_SECONDS] for _, o in tally.outcomes if o.metrics and Metric.FIT_SECONDS in o.metrics
-    ]
-    if not trained or not tally.seconds:
+    if not tally.fit_seconds:
         return "nothing was left to run"
-    outside = 1 - sum(trained) / (means.workers * tally.seconds)
+    outside = 1 - sum(tally.fit_seconds) / (means.workers * tally.seconds)
     return (
-        f"{len(trained)} cells in {duration(tally.seconds)} on {means.workers} workers; "
+        f"{len(tally.fit_seconds)} cells in {duration(tally.seconds)} on {means.workers} workers; "
         f"{outside:.0%} of the workers' time outside training"
         + (f"; {tally.lost} times a worker was lost" if tally.lost else "")
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
-from models import seeded
+from models import ContractError, UnknownModel, settings_of
 from tracking.config import BadInput, RunConfig
 
 # Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
@@ -14,6 +14,7 @@ from tracking.config import BadInput, RunConfig
 INDIFFERENT = ("dataset", "test_data", "label_column", "artifacts", "threads")
 # Fields in which the cells of one study differ; all others are the study's settings.
 COORDINATES = ("model", "dim3", "seed")
+MOST = 10_000  # values of a range: more are a slip of the finger
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Space:
             for seed in range(self.seeds)
             for k in sorted({k for values in self.dim3.values() for k in values})
             for model, values in self.dim3.items()
-            if k in values and (seed == 0 or seeded(model))
+            if k in values and (seed == 0 or "seed" in asked_by(model))
         ]
 
     def confirmations(self, breaks: Mapping[str, int]) -> list[RunConfig]:
@@ -66,6 +67,14 @@ class Space:
             chosen[model] = tuple(dict.fromkeys([*values[max(at - 1, 0) : at + 2], values[-1]]))
         longer = replace(self.base, epochs=2 * self.base.epochs)
         return Space(chosen, self.seeds, longer).cells() if chosen else []
+
+
+def asked_by(model: str) -> frozenset[str]:
+    """The settings that a model asks for. Raises BadInput where there is no such model."""
+    try:
+        return settings_of(model)
+    except (UnknownModel, ContractError) as error:
+        raise BadInput(str(error)) from error
 
 
 def settings(base: RunConfig, digest: str) -> dict[str, object]:
@@ -95,6 +104,8 @@ def parse_range(text: str) -> tuple[int, ...]:
         )
         if low < 1 or high < low or step < 1:
             raise BadInput(f"dim3 {text!r} is empty, reversed or below 1; {allowed}")
+        if len(range(low, high + 1, step)) > MOST:
+            raise BadInput(f"dim3 {text!r} has more than {MOST} values; {allowed}")
         values |= set(range(low, high + 1, step))
     return tuple(sorted(values))
 

@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -22,27 +22,33 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from tracking.cli import Parser, command, config_fields, flag, see_it, use_store
 from tracking.config import BadInput, RunConfig
 from tracking.material import Material
-from tracking.recorder import Recorder, close, reach_store
+from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import Artifact, Kind, Metric, Tag
 
-from .coordinator import Progress, Source, Tally
-from .ledger import Ledger, check_same, claim, connect, find_study
+from .coordinator import Progress, Source, Tally, conclude
+from .ledger import Ledger, check_same, claim, connect, find_study, lasting
 from .objective import Job, Outcome, Pruning
 from .scan import Means, add_means, means_of, opened_pool, shared_data, supervise, whole
-from .spaces import parse_range, settings, shared_fields
+from .spaces import asked_by, parse_range, settings, shared_fields
 
 TRIALS = "50"
-KNOBS = {"pca": (), "linear-ae": ("lr", "batch_size", "epochs"), "vae": ("lr", "dim2", "batch_size", "epochs", "beta")}
-DEFAULT_KNOBS = ("lr", "dim2", "batch_size", "epochs")
 SHORTEST = 3  # epochs of a trial, at least
+KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
+    "lr": lambda trial, most: trial.suggest_float("lr", 1e-4, 1e-2, log=True),
+    "dim2": lambda trial, most: trial.suggest_int("dim2", 32, 1024, log=True),
+    "batch_size": lambda trial, most: trial.suggest_categorical("batch_size", (32, 64, 128, 256, 512)),
+    "epochs": lambda trial, most: trial.suggest_int("epochs", min(SHORTEST, most), most),
+    "beta": lambda trial, most: trial.suggest_float("beta", 0.1, 10.0, log=True),
+}
+"""The field of a configuration that is tuned, of those that the model asks for, and what it may be; `most` epochs."""
 DRAWN_FROM = 2  # complete trials, without which there is nothing to draw
 
 
@@ -57,8 +63,8 @@ class Question:
     @property
     def knobs(self) -> tuple[str, ...]:
         """The fields that are tuned. beta is left alone where the error is the objective: it would go to 0."""
-        knobs = KNOBS.get(self.base.model, DEFAULT_KNOBS)
-        return knobs if self.one else tuple(k for k in knobs if k != "beta")
+        asked = asked_by(self.base.model)
+        return tuple(k for k in KNOBS if k in asked and (self.one or k != "beta"))
 
     @property
     def one(self) -> bool:
@@ -67,8 +73,8 @@ class Question:
 
     @property
     def metric(self) -> str:
-        """The metric of each epoch that is the objective."""
-        return Metric.VAL_ELBO if self.base.model == "vae" and self.one else Metric.VAL_MSE
+        """The metric of each epoch that is the objective: where beta is tuned, what does not depend on it."""
+        return Metric.VAL_ELBO if "beta" in self.knobs else Metric.VAL_MSE
 
     @property
     def sign(self) -> int:
@@ -78,7 +84,7 @@ class Question:
     @property
     def called(self) -> str:
         """The first objective, for people."""
-        return "validation -ELBO, nats" if self.sign < 0 else "validation error"
+        return "validation -ELBO (nats)" if self.sign < 0 else "validation error, mean squared"
 
     def values(self, metrics: Mapping[str, float]) -> list[float]:
         """The objectives of a finished run."""
@@ -87,19 +93,9 @@ class Question:
 
     def suggest(self, trial: Trial) -> RunConfig:
         """A configuration to try."""
-        found: dict[str, object] = {}
-        if "lr" in self.knobs:
-            found["lr"] = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
-        if "dim2" in self.knobs:
-            found["dim2"] = trial.suggest_int("dim2", 32, 1024, log=True)
-        if "batch_size" in self.knobs:
-            found["batch_size"] = trial.suggest_categorical("batch_size", (32, 64, 128, 256, 512))
-        if "epochs" in self.knobs:
-            found["epochs"] = trial.suggest_int("epochs", min(SHORTEST, self.base.epochs), self.base.epochs)
-        if "beta" in self.knobs:
-            found["beta"] = trial.suggest_float("beta", 0.1, 10.0, log=True)
-        low, high = min(self.dim3), max(self.dim3)
-        dim3 = low if self.one else trial.suggest_int("dim3", low, high)
+        found = {name: KNOBS[name](trial, self.base.epochs) for name in self.knobs}
+        low, high = self.dim3[0], self.dim3[-1]
+        dim3 = low if self.one else trial.suggest_int("dim3", low, high, step=self.dim3[1] - low)
         return replace(self.base, **found, dim3=dim3, threads=1, artifacts="light")  # type: ignore[arg-type]
 
 
@@ -115,20 +111,28 @@ class Tuning(Source):
         """See Source."""
         if self.left <= 0:
             return None
+        job = self._ask()
         self.left -= 1
-        trial = self.ledger.study.ask()
-        config = self.question.suggest(trial)
-        job = self.ledger.job(config, trial.number, self.shared, self.means.backend == "dask")
-        if not self.question.one:
-            return job
-        name = self.ledger.study.study_name
-        question = self.question
-        return replace(job, pruning=Pruning(self.means.storage, name, trial._trial_id, question.metric, question.sign))
+        return job
 
-    def again(self, job: Job) -> None:
+    @lasting
+    def _ask(self) -> Job:
+        """A trial that the sampler proposes, and its job. One that an outage cuts short the next repair closes."""
+        study, question = self.ledger.study, self.question
+        trial = study.ask()
+        job = self.ledger.job(question.suggest(trial), trial.number, self.shared, self.means.backend == "dask")
+        if not question.one:
+            return job
+        pruning = Pruning(self.means.storage, study.study_name, trial._trial_id, question.metric, question.sign)
+        return replace(job, pruning=pruning)
+
+    def again(self, job: Job) -> bool:
         """See Source; what is tried instead is the sampler's to say."""
+        if self.spare == 0:
+            return False
         self.spare -= 1
-        self.left += self.spare >= 0
+        self.left += 1
+        return True
 
     def tell(self, job: Job, outcome: Outcome) -> None:
         """See Source."""
@@ -150,7 +154,8 @@ def parser() -> Parser:
     made.add_argument("--seed", default="0", metavar="N", help="of every training, and of the search")
     made.add_argument("--dataset", default=RunConfig.dataset, metavar="X", help="as in tracking.train")
     made.add_argument("--epochs", default=str(RunConfig.epochs), metavar="N", help="at most, of one trial")
-    rest = [n for n in shared_fields() if n not in ("dataset", "epochs", *KNOBS["vae"])]
+    # patience would be a second way to stop early, beside the pruning and the number of epochs
+    rest = [n for n in shared_fields() if n not in ("dataset", "patience", *KNOBS)]
     made.add_fields(rest)
     add_means(made)
     made.add_store()
@@ -165,11 +170,14 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 def question_of(given: argparse.Namespace) -> Question:
     """What was asked. Raises BadInput."""
     dim3 = parse_range(given.dim3.removesuffix(".0"))
+    if len(set(np.diff(dim3))) > 1:
+        raise BadInput(f"dim3 {given.dim3!r} has gaps; allowed: one number, 2:20 or 2:20:2")
     names = ["model", "seed", *(n for n in shared_fields() if hasattr(given, n))]
     base = RunConfig(**config_fields(given, names), dim3=dim3[0])
-    if base.model == "pca":
-        raise BadInput("pca has nothing to tune; allowed: vae, ae, linear-ae or a model of your own")
-    return Question(base, dim3, whole("trials", given.trials))
+    question = Question(base, dim3, whole("trials", given.trials))
+    if not question.knobs:
+        raise BadInput(f"{base.model} has nothing to tune; allowed: a model that asks for one of {', '.join(KNOBS)}")
+    return question
 
 
 def _tune(arguments: list[str] | None) -> int:
@@ -225,29 +233,23 @@ def _tune(arguments: list[str] | None) -> int:
 def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
     """Print and record the best trials and Optuna's pictures; the exit code."""
     study, recorder = ledger.study, Recorder(ledger.client, ledger.parent_id)
-    states = {s: len(study.get_trials(deepcopy=False, states=(s,))) for s in (TrialState.COMPLETE, TrialState.PRUNED)}
-    lines = [f"{states[TrialState.COMPLETE]} trials complete, {states[TrialState.PRUNED]} pruned"]
-    if states[TrialState.COMPLETE]:
+    trials = counted(study)
+    complete = [t for t in trials if t.state is TrialState.COMPLETE]
+    lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned"]
+    if complete:
         lines += _best(ledger, question)
     text = "\n".join(lines)
     print(f"\n{text}\n")
     recorder.tags({Tag.DESCRIPTION: "```\n" + text + "\n```"})
-    if states[TrialState.COMPLETE] >= DRAWN_FROM:
+    if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
             for name, figure in pictures(study, question).items():
                 figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                 plt.close(figure)
     print(see_it(ledger.experiment_id, ledger.parent_id))
-    if tally.failures:
-        reason = f"{len(tally.failures)} trials failed"
-        print(f"\n{reason}; the same command again makes up for them:", file=sys.stderr)
-        for failure in tally.failures:
-            print(f"  {failure.config.run_name:<16}{failure.reason}", file=sys.stderr)
-        close(ledger.client, ledger.parent_id, "FAILED", reason)
-        return 1
-    ledger.client.set_terminated(ledger.parent_id, "FINISHED")
-    return 0
+    missing = question.trials - len(trials)
+    return conclude(ledger, f"{missing} of {question.trials} trials failed" if missing > 0 else "", tally.failures)
 
 
 def train_command(config: RunConfig) -> str:
@@ -282,27 +284,30 @@ def _config(ledger: Ledger, trial: FrozenTrial) -> RunConfig:
 
 
 def pictures(study: optuna.Study, question: Question) -> dict[str, Figure]:
-    """Optuna's own plots, those that apply, and the Pareto front."""
-    plt.switch_backend("agg")
+    """Optuna's own plots, those that apply, or the Pareto front."""
     if not question.one:
         return {"pareto_front": draw_front(study, question)}
-    called = question.called
+    plt.switch_backend("agg")
+    called, complete = question.called, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    varied = [k for k in question.knobs if len({t.params[k] for t in complete}) > 1]
     made: dict[str, Figure] = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "is experimental", once a plot
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # once a plot
         made["history"] = _figure(plots.plot_optimization_history(study, target_name=called))
         made["intermediate_values"] = _figure(plots.plot_intermediate_values(study))
-        made["slice"] = _figure(plots.plot_slice(study, target_name=called), width=3.2 * len(question.knobs))
-        made["parallel_coordinate"] = _figure(plots.plot_parallel_coordinate(study, target_name=called), width=9)
-        if len({tuple(t.params.values()) for t in counted(study)}) > DRAWN_FROM and len(set(_values(study))) > 1:
-            made["importances"] = _figure(plots.plot_param_importances(study, target_name=called))
-            two = list(optuna.importance.get_param_importances(study))[:2]
-            if len(two) == len(set(two)) == 2:
-                made["contour"] = _figure(plots.plot_contour(study, params=two, target_name=called))
-    for axes in made["intermediate_values"].axes:
-        axes.set(xlabel="epoch", ylabel=called)
-        if (legend := axes.get_legend()) is not None:
-            legend.remove()  # a line a trial: fifty entries
+        for name, plot in {"slice": plots.plot_slice, "parallel_coordinate": plots.plot_parallel_coordinate}.items():
+            if varied:
+                made[name] = _figure(plot(study, varied, target_name=called), max(8.0, 3.2 * len(varied)))
+        if len(varied) > 1 and len({t.value for t in complete}) > 1:
+            made["importances"] = _figure(plots.plot_param_importances(study, params=varied, target_name=called))
+            made["importances"].axes[0].get_legend().remove()  # type: ignore[union-attr]  # it hides a bar
+            two = list(optuna.importance.get_param_importances(study, params=varied))[:2]
+            made["contour"] = _figure(plots.plot_contour(study, params=two, target_name=called))
+    made["history"].axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    (axes,) = made["intermediate_values"].axes
+    axes.set(xlabel="epoch", ylabel=called)
+    if (legend := axes.get_legend()) is not None:
+        legend.remove()  # a line a trial: fifty entries
     return made
 
 
@@ -313,9 +318,9 @@ def draw_front(study: optuna.Study, question: Question) -> Figure:
     points = np.array([t.values for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))])
     front = np.array(sorted((t.values[1], t.values[0]) for t in study.best_trials))
     axes.plot(points[:, 1], points[:, 0], "o", ms=4, color="0.6", label="trial")
-    axes.plot(front[:, 0], front[:, 1], "-o", ms=5, color="C0", label="Pareto front")
+    axes.plot(front[:, 0], front[:, 1], "-o", ms=5, color="C0", drawstyle="steps-post", label="Pareto front")
     axes.set(title=f"{question.base.model} on {question.base.dataset}", xlabel="latent dimension dim3")
-    axes.set_ylabel(f"{question.called}, mean squared")
+    axes.set_ylabel(question.called)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
@@ -323,16 +328,16 @@ def draw_front(study: optuna.Study, question: Question) -> Figure:
     return figure
 
 
-def _values(study: optuna.Study) -> list[float]:
-    return [t.values[0] for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-
-
-def _figure(axes: object, width: float | None = None) -> Figure:
-    """The figure of what a plot of Optuna's returns, an Axes or an array of them."""
+def _figure(axes: object, width: float = 8.0) -> Figure:
+    """The figure of what a plot of Optuna's returns, an Axes or an array of them; plain numbers on its log axes."""
     figure = np.asarray(axes, dtype=object).flat[0].figure
     assert isinstance(figure, Figure)
-    if width is not None:
-        figure.set_size_inches(width, 4.2)
+    figure.set_size_inches(width, 4.2)
+    for axis in (axis for each in figure.axes for axis in (each.xaxis, each.yaxis)):
+        if axis.get_scale() == "log":
+            axis.set_major_locator(LogLocator(subs=(1, 3)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
     return figure
 
 

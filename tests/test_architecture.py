@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from studies.scan import parser as scan_parser
+from studies.tune import parser as tune_parser
 from tests.conftest import ROOT
+from tracking.cli import Parser
 from tracking.config import RunConfig
 from tracking.train import parser
 
@@ -121,12 +123,13 @@ def test_the_command_line_has_the_fields_of_the_configuration() -> None:
     assert typed == {f"--{f.name.replace('_', '-')}" for f in fields(RunConfig)} | {"--experiment", "--tracking-uri"}
 
 
-def test_mlproject_scans_with_the_flags_and_defaults_of_the_command_line() -> None:
-    scan = project()["entry_points"]["scan"]
-    flags = {a.dest: a.default for a in scan_parser()._actions if a.dest not in ("help", "experiment", "tracking_uri")}
-    assert {k: v["default"] for k, v in scan["parameters"].items()} == {k: v or "default" for k, v in flags.items()}
-    typed = "".join(f" --{name.replace('_', '-')} {{{name}}}" for name in scan["parameters"])
-    assert scan["command"] == f"python -m studies.scan{typed}"
+@pytest.mark.parametrize(("entry_point", "made"), [("scan", scan_parser), ("tune", tune_parser)])
+def test_mlproject_has_the_flags_and_defaults_of_the_command_line(entry_point: str, made: Callable[[], Parser]) -> None:
+    declared = project()["entry_points"][entry_point]
+    flags = {a.dest: a.default for a in made()._actions if a.dest not in ("help", "experiment", "tracking_uri")}
+    assert {k: v["default"] for k, v in declared["parameters"].items()} == {k: v or "default" for k, v in flags.items()}
+    typed = "".join(f" --{name.replace('_', '-')} {{{name}}}" for name in declared["parameters"])
+    assert declared["command"] == f"python -m studies.{entry_point}{typed}"
 
 
 def test_versions_live_in_requirements_alone() -> None:

@@ -64,6 +64,8 @@ class Place:
     parent_run_id: str
     kind: Kind
     tags: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    """Of the run; empty: as its configuration says."""
 
 
 class Recorder:

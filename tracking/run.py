@@ -93,7 +93,8 @@ def execute(
     client = reach_store()
     with _threads(config) as threads:
         prepared = prepare(config, material)
-        with recording(client, config.run_name, place) as recorder:
+        name = (place and place.name) or config.run_name
+        with recording(client, name, place) as recorder:
             if on_open is not None:
                 on_open(recorder)
             return _record(prepared, recorder, threads, on_epoch)

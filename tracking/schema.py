@@ -55,7 +55,9 @@ class Tag(StrEnum):
     WORKER = "elbowroom.study.worker"
     """On a cell or a trial: host, process id and start of the process that trains it."""
     LABEL = "elbowroom.study.label"
-    """`quick`: a preset too small to quote; `confirm`: a cell run again at twice the epochs."""
+    """On a study and its cells; `quick`: a preset too small to quote."""
+    CONFIRMS = "elbowroom.study.confirms"
+    """On a cell run again at twice the study's epochs, `true`: no part of the curve, but of its confirmation."""
     DESCRIPTION = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
 

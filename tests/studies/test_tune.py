@@ -1,0 +1,252 @@
+"""Tuning: what is tried and judged, pruning inside one dim3, totals, the best command, the Pareto front."""
+
+import shlex
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import FixedTrial, TrialState, create_trial
+
+from studies import scan, tune
+from studies.objective import PRUNER, Ended, Job, Pruning, run_cell
+from studies.tune import Question, train_command
+from tracking import train
+from tracking.cli import config_fields
+from tracking.config import RunConfig
+from tracking.material import Material
+from tracking.recorder import Place
+from tracking.schema import Kind, Metric, Tag
+
+AE = RunConfig(model="ae", dataset="digits", dim3=4, epochs=8)
+VAE = replace(AE, model="vae")
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Shared data in the test's folder; the signals of the process given back."""
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def call(store: MlflowClient, *arguments: str) -> int:
+    return tune.main(
+        ["--dataset", "digits", "--study", "t", "--workers", "1", "--tracking-uri", store.tracking_uri, *arguments]
+    )
+
+
+def runs(store: MlflowClient, kind: Kind) -> list[Run]:
+    experiments = [e.experiment_id for e in store.search_experiments()]
+    return [r for r in store.search_runs(experiments) if r.data.tags.get(Tag.KIND) == kind]
+
+
+def study() -> optuna.Study:
+    return optuna.load_study(study_name="t", storage="sqlite:///optuna.db")
+
+
+@pytest.mark.parametrize(
+    ("base", "dim3", "knobs", "metric"),
+    [
+        (VAE, (4,), {"lr", "dim2", "batch_size", "epochs", "beta"}, Metric.VAL_ELBO),
+        (AE, (4,), {"lr", "dim2", "batch_size", "epochs"}, Metric.VAL_MSE),
+        (replace(AE, model="linear-ae"), (4,), {"lr", "batch_size", "epochs"}, Metric.VAL_MSE),
+        # the error alone would drive beta to 0
+        (VAE, (2, 3), {"lr", "dim2", "batch_size", "epochs"}, Metric.VAL_MSE),
+        (replace(AE, model="docs.conv_autoencoder:conv_autoencoder"), (4,), {"lr", "batch_size", "epochs"}, "val/mse"),
+    ],
+)
+def test_a_model_is_tuned_in_what_it_asks_for(
+    base: RunConfig, dim3: tuple[int, ...], knobs: set[str], metric: str
+) -> None:
+    question = Question(base, dim3, 1)
+    assert set(question.knobs) == knobs
+    assert question.metric == metric
+
+
+def test_what_is_tried_is_the_base_but_for_the_knobs() -> None:
+    tried = {"lr": 0.01, "dim2": 50, "batch_size": 64, "epochs": 5, "beta": 0.5}
+    config = Question(VAE, (4,), 1).suggest(FixedTrial(tried))
+    assert config == replace(VAE, **tried, threads=1, artifacts="light")
+    over = Question(AE, (2, 4, 6), 1).suggest(
+        FixedTrial({"lr": 0.01, "dim2": 50, "batch_size": 64, "epochs": 5, "dim3": 6})
+    )
+    assert over.dim3 == 6
+
+
+def test_less_of_the_objective_is_better() -> None:
+    metrics: Mapping[str, float] = {
+        Metric.VAL_ELBO: -30.0,
+        Metric.VAL_MSE: 0.2,
+        Metric.VAL_MSE_FINAL: 0.1,
+        Metric.DIM3: 4.0,
+    }
+    assert Question(VAE, (4,), 1).values(metrics) == [30.0]
+    assert Question(AE, (4,), 1).values(metrics) == [0.1]
+    assert Question(VAE, (2, 3), 1).values(metrics) == [0.1, 4.0]
+
+
+@pytest.mark.parametrize("config", [replace(AE, artifacts="light"), replace(VAE, lr=0.0021, beta=0.3, test_data="a b")])
+def test_the_command_trains_this_configuration_and_keeps_everything(config: RunConfig) -> None:
+    words = shlex.split(train_command(replace(config, threads=1)))
+    assert words[:3] == ["python", "-m", "tracking.train"]
+    given = train.parser().parse_args(words[3:])
+    assert RunConfig(**config_fields(given, [f.name for f in fields(RunConfig)])) == replace(config, artifacts="full")
+
+
+def job_among(store: MlflowClient, others: float, metric: str, sign: int) -> tuple[Job, optuna.Study]:
+    """A trial of an autoencoder, after five that had `others` at every epoch."""
+    made = optuna.create_study(storage="sqlite:///optuna.db", study_name="t", pruner=PRUNER)
+    before = dict.fromkeys(range(1, AE.epochs + 1), others)
+    for _ in range(5):
+        made.add_trial(create_trial(value=others, intermediate_values=before))
+    trial = made.ask()
+    parent = store.create_run(store.create_experiment("e"))
+    place = Place(parent.info.experiment_id, parent.info.run_id, Kind.TRIAL, {Tag.TRIAL: str(trial.number)}, "trial-5")
+    pruning = Pruning("sqlite:///optuna.db", "t", trial._trial_id, metric, sign)
+    config = replace(VAE if sign < 0 else AE, dim2=16, threads=1, artifacts="light")
+    digest = Material.load(config).digests["all"]
+    return Job(config, trial.number, place, store.tracking_uri, digest, pruning=pruning), made
+
+
+@pytest.mark.parametrize(
+    ("others", "metric", "sign", "ended"),
+    [
+        (0.0, Metric.VAL_MSE, 1, Ended.PRUNED),
+        (1e9, Metric.VAL_MSE, 1, Ended.FINISHED),
+        (0.0, Metric.VAL_ELBO, -1, Ended.PRUNED),
+        (1e9, Metric.VAL_ELBO, -1, Ended.FINISHED),
+    ],
+)
+def test_a_trial_behind_the_median_is_killed_at_the_third_epoch_with_the_reason(
+    store: MlflowClient, others: float, metric: Metric, sign: int, ended: Ended
+) -> None:
+    job, made = job_among(store, others, metric, sign)
+    outcome = run_cell(job)
+    assert outcome.ended is ended
+    (run,) = runs(store, Kind.TRIAL)
+    assert run.info.run_id == outcome.run_id
+    assert run.info.run_name == "trial-5"
+    epochs = [m.step for m in store.get_metric_history(run.info.run_id, metric)]
+    assert list(made.get_trials()[-1].intermediate_values) == epochs
+    if ended is Ended.PRUNED:
+        assert run.info.status == "KILLED"
+        assert run.data.tags[Tag.REASON].startswith(f"pruned after epoch 3 of {AE.epochs}: {metric}")
+        assert epochs == [1, 2, 3]
+    else:
+        assert run.info.status == "FINISHED"
+        assert epochs == list(range(1, AE.epochs + 1))
+
+
+def test_the_best_is_printed_as_its_command_and_trials_are_a_total(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--model", "vae", "--dim3", "3", "--epochs", "6"]
+    assert call(store, *given, "--trials", "7") == 0
+    out = capsys.readouterr().out
+    (parent,) = runs(store, Kind.STUDY)
+    trials = study().get_trials()
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len(trials) == len(runs(store, Kind.TRIAL)) == 7
+    by_id = {r.info.run_id: r for r in runs(store, Kind.TRIAL)}
+    for trial in trials:
+        run = by_id[trial.user_attrs["run_id"]]
+        assert run.data.tags[Tag.TRIAL] == str(trial.number)
+        assert run.data.tags[Tag.PARENT] == parent.info.run_id
+        assert run.info.status == ("FINISHED" if trial.state is TrialState.COMPLETE else "KILLED")
+        if trial.state is TrialState.COMPLETE:
+            assert trial.value == -run.data.metrics[Metric.VAL_ELBO]
+    best = min((t for t in trials if t.state is TrialState.COMPLETE), key=lambda t: t.value)
+    config = RunConfig.from_json(by_id[best.user_attrs["run_id"]].data.tags[Tag.CONFIG])
+    assert train_command(config) in out
+    assert train_command(config) in parent.data.tags[Tag.DESCRIPTION]
+    assert parent.data.metrics["best/value"] == best.value
+    drawn = {Path(f.path).stem for f in store.list_artifacts(parent.info.run_id, "figures")}
+    assert {"history", "intermediate_values", "slice", "parallel_coordinate", "importances", "contour"} == drawn
+
+    assert call(store, *given, "--trials", "7") == 0
+    assert len(study().get_trials()) == 7
+    assert call(store, *given, "--trials", "9") == 0
+    assert len(study().get_trials()) == 9
+    assert len(runs(store, Kind.STUDY)) == 1
+    capsys.readouterr()
+    assert call(store, *given, "--trials", "9", "--epochs", "7") == 2
+    assert "most epochs 6 -> 7" in capsys.readouterr().err
+    assert scan.main(["--study", "t", "--dataset", "digits", "--tracking-uri", store.tracking_uri]) == 2
+    assert "holds a tuning at one dim3, not a scan of dim3" in capsys.readouterr().err
+
+
+def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
+    out = capsys.readouterr().out
+    trials = study().get_trials()
+    assert {t.state for t in trials} == {TrialState.COMPLETE}  # nothing is pruned across dim3
+    points = [(t.values[1], t.values[0]) for t in trials]
+    front = {(d, e) for d, e in points if not any((a <= d and b <= e and (a, b) != (d, e)) for a, b in points)}
+    (parent,) = runs(store, Kind.STUDY)
+    logged = {(m.step, m.value) for m in store.get_metric_history(parent.info.run_id, "pareto/error")}
+    assert logged == front
+    for dim3, error in front:
+        assert f"{int(dim3):<6}{error:<12.6g}python -m tracking.train --model ae" in out
+    assert [f.path for f in store.list_artifacts(parent.info.run_id, "figures")] == ["figures/pareto_front.png"]
+
+
+def test_trials_that_fail_are_told_and_made_up_for(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import os\n"
+        "from torch import nn\n"
+        "class Encoder(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        if len(x) > 64 and not os.path.exists('mended'):\n"
+        "            raise RuntimeError('out of order')\n"
+        "        return super().forward(x)\n"
+        "def broken(dim1, dim3):\n"
+        "    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    given = ["--model", "broken:broken", "--dim3", "2", "--trials", "2", "--epochs", "3"]
+    assert call(store, *given) == 1
+    said = capsys.readouterr()
+    assert "2 of 2 trials failed" in said.err
+    assert "trial-0         out of order" in said.err
+    assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
+    (tmp_path / "mended").touch()
+    assert call(store, *given) == 0
+    assert [t.state for t in study().get_trials()] == [TrialState.FAIL] * 2 + [TrialState.COMPLETE] * 2
+    assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--model", "pca"], "pca has nothing to tune"),
+        (["--model", "vea"], "unknown model 'vea'"),
+        (["--trials", "0"], "trials must be a whole number of at least 1"),
+        (["--dim3", "2,3,7"], "has gaps"),
+        (["--dim3", "2:65"], "dim3 must be from 1 to 64"),
+        (["--val-size", "0"], "there are none; allowed: a val_size above 0"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--workers", "0"], "workers must be a whole number of at least 1"),
+        (["--storage", "sqlite:///mlflow.db"], "is an MLflow tracking store"),
+        (["--patience", "3"], "unrecognized arguments"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert call(store, "--model", "vae", "--dim3", "3", "--epochs", "3", *arguments) == 2
+    (only,) = capsys.readouterr().err.splitlines()
+    assert line in only
+    assert [*runs(store, Kind.TRIAL), *runs(store, Kind.STUDY)] == []
+    assert not (Path("optuna.db").exists() and optuna.get_all_study_names("sqlite:///optuna.db"))
