@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ from tracking.config import RunConfig
 from tracking.recorder import close, within
 from tracking.schema import Metric
 
-from .ledger import Ledger
+from .ledger import Ledger, TakenOver
 from .objective import Ended, Job, Outcome
 from .spaces import cell_key
 from .workers import Pool
@@ -24,7 +24,7 @@ from .workers import Pool
 TRIES = 3  # of a cell whose worker dies, in one start of the study
 POLL_SECONDS = 1.0  # at most, between looks at a signal or the claim
 CLAIM_SECONDS = 15.0  # between looks at whether the study is still ours
-STOP_SECONDS = 7.0  # for the stores to take what a Ctrl-C has to say
+STOP_SECONDS = 5.0  # for the stores to take what a Ctrl-C has to say
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,31 @@ def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) ->
     return tally
 
 
-def stop(pool: Pool, ledger: Ledger, reason: str) -> None:
-    """End everything that runs, KILLED with this reason, as well as the stores can be reached in time."""
+def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Progress]]) -> Tally:
+    """Repair what an earlier start left, run what `begin` finds missing then, and end in order if interrupted."""
+    try:
+        ledger.repair("FAILED", "its worker or coordinator died")
+        source, progress = begin()
+        try:
+            if progress.done < progress.total:
+                pool.warm()
+            tally = carry_out(source, pool, ledger, progress)
+        finally:
+            progress.close()
+        ledger.repair("FAILED", "its worker was lost")
+        return tally
+    except TakenOver:  # whoever took the study closes our runs
+        raise
+    except BaseException as error:
+        _stop(pool, ledger, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
+        raise
+
+
+def _stop(pool: Pool, ledger: Ledger, status: str, reason: str) -> None:
+    """End everything that runs, with this status and reason, as well as the stores can be reached in time."""
     pool.stop()
     try:
-        within(STOP_SECONDS, lambda: ledger.repair("KILLED", reason))
+        within(STOP_SECONDS, lambda: ledger.repair(status, reason))
     except Exception as error:
         print(f"the stores did not take it in time ({error!r}); the next start puts them right", file=sys.stderr)
 
@@ -141,8 +161,8 @@ def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
 class Progress:
     """A bar over all cells with the time left where stderr is a terminal, a line a cell where not."""
 
-    def __init__(self, name: str, total: int, done: int, workers: int) -> None:
-        self.total, self.done, self.workers = total, done, workers
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.total, self.done = total, done
         self.began, self.fresh = time.perf_counter(), 0
         self.bar: tqdm[NoReturn] | None = None
         if sys.stderr.isatty():

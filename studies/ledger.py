@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,13 +32,25 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 
 from models import MODELS
 from tracking.config import BadInput, RunConfig
-from tracking.recorder import ANSWER_SECONDS, Place, Recorder, close, code_tags, experiment, hidden, one_line, within
+from tracking.recorder import (
+    ANSWER_SECONDS,
+    Place,
+    Recorder,
+    RunFailed,
+    close,
+    code_tags,
+    experiment,
+    hidden,
+    one_line,
+    within,
+)
 from tracking.schema import VERSION, Kind, Tag
 
-from .objective import Ended, Job, Outcome, error_of, me, process_here, trial_runs
+from .objective import ON_A_CLUSTER, Ended, Job, Outcome, be_patient, error_of, me, process_here, trial_runs
 from .spaces import cell_key
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
+LEAVING_SECONDS = 2.5  # in which the parent run must take its end: a Ctrl-C waits for it
 ATTRIBUTE = "elbowroom"  # before the user attributes of studies and trials
 
 lasting = retry(
@@ -90,6 +103,23 @@ def grid_point(config: RunConfig) -> dict[str, Any]:
     return {"model": model, "dim3": config.dim3, "seed": config.seed, "epochs": config.epochs}
 
 
+@dataclass(frozen=True)
+class Charter:
+    """What a study is: under one name it stays the same."""
+
+    name: str
+    what: str
+    """For people: `a scan of dim3`."""
+    settings: Mapping[str, object]
+    """What its runs share, as plain data."""
+    kind: Kind
+    """Of the runs below its parent."""
+    digest: str
+    """Of its data."""
+    label: str = ""
+    objectives: int = 1
+
+
 class Finished(NamedTuple):
     """A cell that is done: its run and its final metrics."""
 
@@ -100,15 +130,17 @@ class Finished(NamedTuple):
 
 def connect(url: str) -> optuna.storages.RDBStorage:
     """Optuna's storage at that URL. Raises BadInput where it can't be used, within seconds."""
-    _refuse_tracking_store(url)
-    sqlite = url.startswith("sqlite")
+    sqlite = _database(url).drivername.startswith("sqlite")
     options: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
 
     def open_it() -> optuna.storages.RDBStorage:
+        _refuse_tracking_store(url)
         return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
     try:
         return open_it() if sqlite else within(ANSWER_SECONDS, open_it)
+    except BadInput:
+        raise
     except TimeoutError as error:
         raise BadInput(f"storage {hidden(url)} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except ImportError as error:
@@ -119,32 +151,25 @@ def connect(url: str) -> optuna.storages.RDBStorage:
         raise BadInput(f"storage {hidden(url)} can't be used: {one_line(error)}") from error
 
 
-def find_study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study | None:
-    """The study of that name, or None."""
+def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.Study | None:
+    """The study of that name, or None. Raises BadInput where the name holds another one."""
     try:
-        return optuna.load_study(study_name=name, storage=storage, sampler=Fixed())
+        study = optuna.load_study(study_name=charter.name, storage=storage, sampler=Fixed())
     except KeyError:
         return None
+    _check_same(study, charter)
+    return study
 
 
 class Ledger:
-    """One study, held by this process: asks for trials, tells what became of them, repairs both stores.
+    """One study, held by this process: asks for trials, tells what became of them, repairs both stores."""
 
-    `what` is the kind of study (`scan`, `tune`, …), `settings` what may not change under its name.
-    """
-
-    def __init__(self, client: MlflowClient, study: optuna.Study, parent: Run, digest: str, kind: Kind) -> None:
-        self.client, self.study, self.parent_id, self.digest, self.kind = (
-            client,
-            study,
-            parent.info.run_id,
-            digest,
-            kind,
-        )
+    def __init__(self, client: MlflowClient, study: optuna.Study, parent: Run, charter: Charter) -> None:
+        self.client, self.study, self.parent_id, self.charter = client, study, parent.info.run_id, charter
+        self.kind, self.digest = charter.kind, charter.digest
         self.experiment_id = parent.info.experiment_id
         self.label = parent.data.tags.get(Tag.LABEL, "")
         self.token = parent.data.tags.get(Tag.COORDINATOR, "")
-        self.epochs = study.user_attrs[f"{ATTRIBUTE}.settings"].get("epochs")  # None where they are tuned
         self.values_of: Callable[[Mapping[str, float]], list[float]] = lambda metrics: [error_of(dict(metrics))]
         """What a trial is told, from the metrics of its run."""
 
@@ -185,7 +210,7 @@ class Ledger:
         tags = {Tag.STUDY.value: self.study.study_name, Tag.TRIAL.value: str(trial)}
         if self.label:
             tags[Tag.LABEL] = self.label
-        if self.epochs not in (None, config.epochs):
+        if self.kind is Kind.RUN and config.epochs != self.charter.settings["epochs"]:
             tags[Tag.CONFIRMS] = "true"
         name = f"trial-{trial}" if self.kind is Kind.TRIAL else ""
         place = Place(self.experiment_id, self.parent_id, self.kind, tags, name)
@@ -211,7 +236,8 @@ class Ledger:
         """Put both stores right when no worker of this study is meant to be alive.
 
         RUNNING runs end with `status` and `reason`, after their worker, should it still live on this
-        machine, has been killed. Of two FINISHED runs of one cell the later becomes FAILED. Open trials
+        machine, has been killed; a cluster's worker is not the study's to kill, and ends such a run when it
+        sees that it was closed. Of two FINISHED runs of one cell the later becomes FAILED. Open trials
         are told what their runs say, and a FINISHED run that Optuna does not know of becomes a trial.
         """
         runs = self.children()
@@ -269,8 +295,9 @@ class Ledger:
         for run in runs:
             if run.info.status != "RUNNING":
                 continue
-            worker = process_here(run.data.tags.get(Tag.WORKER, ""))
-            if worker is not None and worker.pid != os.getpid():
+            tag = run.data.tags.get(Tag.WORKER, "")
+            worker = process_here(tag)
+            if worker is not None and worker.pid != os.getpid() and not tag.endswith(ON_A_CLUSTER):
                 with suppress(Exception):
                     worker.kill()
                     worker.wait(10)
@@ -286,26 +313,9 @@ class Ledger:
 
 
 @contextmanager
-def claim(
-    client: MlflowClient,
-    storage: optuna.storages.RDBStorage,
-    name: str,
-    what: str,
-    settings: Mapping[str, object],
-    *,
-    kind: Kind,
-    digest: str,
-    label: str = "",
-    take_over: bool = False,
-    objectives: int = 1,
-    invocation: str | None = None,
-) -> Iterator[Ledger]:
-    """Hold the study of that name, made where it is not, for as long as the block runs.
-
-    `invocation` is the run that `mlflow run` opened, if it did: the first becomes the study's parent, a
-    later one is linked to it. Raises BadInput for a name that holds another study or one that runs.
-    """
-    lock = filelock.FileLock(lock_path(storage.url, name))
+def locked(storage_url: str, name: str) -> Iterator[None]:
+    """Keep other processes of this machine from the study of that name. Raises BadInput where one has it."""
+    lock = filelock.FileLock(lock_path(storage_url, name))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -313,47 +323,87 @@ def claim(
             f"study {name!r} is running on this machine already; wait for it, or use another --study"
         ) from None
     with lock:
-        study = find_study(storage, name)
-        check_same(study, name, what, settings)
-        parent = None if study is None else find_parent(client, study)
-        if parent is not None:
-            _refuse_running(parent, name, take_over)
-        if study is None:
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=["minimize"] * objectives,
-                sampler=Fixed(),
-                load_if_exists=True,
-            )
-            study.set_user_attr(f"{ATTRIBUTE}.study", what)
-            study.set_user_attr(f"{ATTRIBUTE}.settings", dict(settings))
-        parent_id = _parent(client, study, parent, label, settings, invocation)
-        token = f"{me()} {uuid.uuid4().hex[:8]}"
-        client.set_tag(parent_id, Tag.COORDINATOR, token)
-        client.update_run(parent_id, status="RUNNING")
-        ledger = Ledger(client, study, client.get_run(parent_id), digest, kind)
-        try:
-            yield ledger
-        finally:
-            with suppress(Exception):
-                ledger.check_mine()
-                within(5.0, lambda: client.set_tag(parent_id, Tag.COORDINATOR, ""))
+        yield
 
 
-def check_same(study: optuna.Study | None, name: str, what: str, settings: Mapping[str, object]) -> None:
-    """Raise BadInput where the name holds another kind of study, or one with other settings."""
+@contextmanager
+def claim(
+    client: MlflowClient,
+    storage: optuna.storages.RDBStorage,
+    charter: Charter,
+    *,
+    take_over: bool = False,
+    invocation: str | None = None,
+) -> Iterator[Ledger]:
+    """Hold a study, made where it is not, for as long as the block runs; within `locked`.
+
+    `invocation` is the run that `mlflow run` opened, if it did: the first becomes the study's parent, a
+    later one is linked to it. The block ends the parent run; where it raises, the parent ends KILLED or
+    FAILED with the reason. Raises BadInput for a name that holds another study or one that another machine
+    runs, RunFailed for whatever goes wrong in the block.
+    """
+    be_patient()
+    study = find_study(storage, charter)
+    parent = None if study is None else find_parent(client, study)
+    if parent is not None:
+        _refuse_running(parent, charter.name, take_over)
     if study is None:
-        return
-    held = study.user_attrs.get(f"{ATTRIBUTE}.study", "a study of another program")
-    if held != what:
-        raise BadInput(f"study {name!r} holds {held}, not {what}; use another --study")
+        study = optuna.create_study(
+            storage=storage,
+            study_name=charter.name,
+            directions=["minimize"] * charter.objectives,
+            sampler=Fixed(),
+            load_if_exists=True,
+        )
+    study.set_user_attr(f"{ATTRIBUTE}.settings", dict(charter.settings))
+    study.set_user_attr(f"{ATTRIBUTE}.study", charter.what)
+    parent_id = _parent(client, study, parent, charter, invocation)
+    token = f"{me()} {uuid.uuid4().hex[:8]}"
+    client.set_tag(parent_id, Tag.COORDINATOR, token)
+    client.update_run(parent_id, status="RUNNING")
+    ledger = Ledger(client, study, client.get_run(parent_id), charter)
+    try:
+        yield ledger
+    except TakenOver as error:
+        raise RunFailed(str(error), parent_id) from error
+    except KeyboardInterrupt as interrupt:
+        _leave(ledger, "KILLED", str(interrupt))
+        raise
+    except Exception as error:
+        _leave(ledger, "FAILED", one_line(error))
+        raise RunFailed(one_line(error), parent_id) from error
+    _leave(ledger)
+
+
+def _leave(ledger: Ledger, status: str | None = None, reason: str = "") -> None:
+    """Let go of the study, unless another process has it; its parent run ends so, if it has not ended."""
+
+    def end() -> None:
+        ledger.check_mine()
+        if status is not None:
+            close(ledger.client, ledger.parent_id, status, reason)
+        ledger.client.set_tag(ledger.parent_id, Tag.COORDINATOR, "")
+
+    with suppress(Exception):  # what the store does not take, the next start puts right
+        within(LEAVING_SECONDS, end)
+
+
+def _check_same(study: optuna.Study, charter: Charter) -> None:
+    """Raise BadInput where the study is of another kind, or has other settings."""
+    held = study.user_attrs.get(f"{ATTRIBUTE}.study")
+    if held is None and not study.get_trials(deepcopy=False) and len(study.directions) == charter.objectives:
+        return  # made by a process that died before it could say what for
+    if held != charter.what:
+        raise BadInput(
+            f"study {charter.name!r} holds {held or 'a study of another program'}, not {charter.what}; "
+            "use another --study"
+        )
     before = study.user_attrs[f"{ATTRIBUTE}.settings"]
-    now = json.loads(json.dumps(dict(settings)))
+    now = json.loads(json.dumps(dict(charter.settings)))
     changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
     if changed:
         raise BadInput(
-            f"study {name!r} was begun with other settings: {', '.join(changed)}; "
+            f"study {charter.name!r} was begun with other settings: {', '.join(changed)}; "
             "its cells could not be compared: repeat them as they were, or use another --study"
         )
 
@@ -395,46 +445,46 @@ def _refuse_running(parent: Run, name: str, take_over: bool) -> None:
 
 
 def _parent(
-    client: MlflowClient,
-    study: optuna.Study,
-    parent: Run | None,
-    label: str,
-    settings: Mapping[str, object],
-    invocation: str | None,
+    client: MlflowClient, study: optuna.Study, parent: Run | None, charter: Charter, invocation: str | None
 ) -> str:
     """The id of the parent run: the one the study has, else the invocation's, else a new one."""
-    tags: dict[str, str] = {Tag.STUDY: study.study_name, Tag.SCHEMA: VERSION}
+    tags: dict[str, str] = {Tag.STUDY: charter.name, Tag.SCHEMA: VERSION}
     if parent is not None:
         if invocation is not None and invocation != parent.info.run_id:
-            client.update_run(invocation, name=f"{study.study_name} (continued)")
+            client.update_run(invocation, name=f"{charter.name} (continued)")
             linked: dict[str, str] = {Tag.KIND: Kind.INVOCATION, Tag.PARENT: parent.info.run_id}
             Recorder(client, invocation).tags(tags | linked)
         return str(parent.info.run_id)
-    tags |= {Tag.KIND: Kind.STUDY, Tag.STUDY_SETTINGS: json.dumps(dict(settings))} | code_tags()
-    if label:
-        tags[Tag.LABEL] = label
-    run_id = invocation or client.create_run(experiment(client), run_name=study.study_name, tags=tags).info.run_id
+    tags |= {Tag.KIND: Kind.STUDY, Tag.STUDY_SETTINGS: json.dumps(dict(charter.settings))} | code_tags()
+    if charter.label:
+        tags[Tag.LABEL] = charter.label
+    run_id = invocation or client.create_run(experiment(client), run_name=charter.name, tags=tags).info.run_id
     if invocation is not None:
-        client.update_run(run_id, name=study.study_name)
+        client.update_run(run_id, name=charter.name)
         Recorder(client, run_id).tags(tags)
     study.set_user_attr(f"{ATTRIBUTE}.parent_run_id", run_id)
     return str(run_id)
 
 
-def _refuse_tracking_store(url: str) -> None:
-    """Raise BadInput for a URL that is none, or whose database holds MLflow's tables."""
+def _database(url: str) -> sqlalchemy.URL:
+    """The URL of a database, in its parts. Raises BadInput for one that is none."""
     try:
-        parsed = sqlalchemy.make_url(url)
+        return sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError:
         raise BadInput(
             f"storage {hidden(url)!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
         ) from None
+
+
+def _refuse_tracking_store(url: str) -> None:
+    """Raise BadInput for a database that holds MLflow's tables."""
+    parsed = _database(url)
     if parsed.drivername.startswith("sqlite") and not (parsed.database and Path(parsed.database).exists()):
         return
     tables: set[str] = set()
     with suppress(Exception):  # what else is wrong with it, opening it will say
         engine = sqlalchemy.create_engine(url)
-        tables = set(within(ANSWER_SECONDS, lambda: sqlalchemy.inspect(engine).get_table_names()))
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
         engine.dispose()
     if {"experiments", "runs"} <= tables:
         raise BadInput(

@@ -31,6 +31,8 @@ from tracking.schema import Metric, Tag
 
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 """Of tuning: not before five trials are complete, nor before epoch 3, at which the shortest ends."""
+ON_A_CLUSTER = " on a cluster"
+"""Behind a worker's name where its process belongs to a cluster, which may have other work for it."""
 WATCH_SECONDS = 5.0  # between looks at whether the run is still this worker's to write
 _one_at_a_time = threading.Lock()  # the tracking URI and torch's threads are the process's
 
@@ -99,9 +101,12 @@ def run_cell(job: Job) -> Outcome:
         be_quiet()
         os.environ.pop("MLFLOW_RUN_ID", None)  # an inherited one would be continued instead
         mlflow.set_tracking_uri(job.tracking_uri)
+        be_patient()
         try:
-            if job.once and trial_runs(MlflowClient(), job.place.parent_run_id, job.trial):
-                return Outcome(Ended.LOST, reason="its first worker was lost")
+            # Asked in any case: this waits for a server that is away, as opening a run does not.
+            before = trial_runs(MlflowClient(), job.place.parent_run_id, job.trial)
+            if job.once and before:
+                return _as_it_was(before)
             result = execute(
                 job.config,
                 watch.on_epoch,
@@ -120,6 +125,23 @@ def run_cell(job: Job) -> Outcome:
     return Outcome(
         Ended.FINISHED, result.run_id, watch.last | dict(result.metrics), seconds=time.perf_counter() - began
     )
+
+
+def _as_it_was(runs: list[mlflow.entities.Run]) -> Outcome:
+    """What became of a job on its first worker, which was lost: perhaps only after it had finished."""
+    for run in runs:
+        if run.info.status == "FINISHED":
+            return Outcome(Ended.FINISHED, run.info.run_id, dict(run.data.metrics))
+    return Outcome(Ended.LOST, reason="its first worker was lost")
+
+
+def be_patient() -> None:
+    """Let each request of this process outlast a tracking server that is away for ten minutes.
+
+    MLflow's retries wait 0, 4, 8, … 64 and then 120 seconds each: its default of 7 comes to four minutes,
+    the most that it allows, 10, to ten.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "10")
 
 
 def me() -> str:
@@ -150,7 +172,7 @@ class _Watch:
     """Looks after one run while it trains: is it still ours, and is it worth going on?"""
 
     def __init__(self, job: Job) -> None:
-        self.pruning = job.pruning
+        self.pruning, self.worker = job.pruning, me() + (ON_A_CLUSTER if job.once else "")
         self.recorder: Recorder | None = None
         self.looked = time.monotonic()
         self.last: dict[str, float] = {}
@@ -162,7 +184,7 @@ class _Watch:
 
     def on_open(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        recorder.tags({Tag.WORKER: me()})
+        recorder.tags({Tag.WORKER: self.worker})
         if self.pruning is not None:
             study = optuna.load_study(study_name=self.pruning.study, storage=self.pruning.storage, pruner=PRUNER)
             self.trial = Trial(study, self.pruning.trial_id)

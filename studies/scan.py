@@ -9,47 +9,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
-import mlflow
-
 from tracking.cli import Parser, command, config_fields, see_it, use_store
 from tracking.config import BadInput, RunConfig
-from tracking.idx import cache_folder
 from tracking.material import Material
-from tracking.recorder import Recorder, RunFailed, close, reach_store
+from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, Artifact, Kind, Tag
 
-from .coordinator import Grid, Progress, Source, Tally, carry_out, conclude, duration, stop
+from .coordinator import Grid, Progress, Source, Tally, conclude, duration, supervise
 from .curve import csv, curve, draw, error_name, table
-from .ledger import Finished, Ledger, TakenOver, check_same, claim, connect, find_parent, find_study, lock_path
+from .ledger import Charter, Finished, Ledger, claim, connect, find_parent, find_study, locked
+from .means import UNSET, Means, add_means, add_switch, means_of, opened_pool, shared_data, whole
 from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
-from .workers import DaskPool, LocalPool, Pool
+from .workers import Pool
 
-DEFAULT_STORAGE = "sqlite:///optuna.db"
 WHAT = "a scan of dim3"
-UNSET = "default"
-"""Typed for a flag that is not given: MLproject has no empty values."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a study runs on."""
-
-    name: str
-    storage: str
-    workers: int
-    backend: str
-    scheduler: str
-    take_over: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,52 +56,9 @@ def parser() -> Parser:
     )
     made.add_fields(shared_fields(), defaults=False)
     add_means(made)
-    made.add_argument(
-        "--dry-run", nargs="?", const="yes", default="no", choices=("yes", "no"), help="stop after the table of costs"
-    )
+    add_switch(made, "--dry-run", "stop after the table of costs")
     made.add_store()
     return made
-
-
-def add_means(made: argparse.ArgumentParser) -> None:
-    """How a study is run: the same for every kind."""
-    made.add_argument("--study", default=UNSET, metavar="NAME", help="the study's name; it continues under it")
-    made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URL", help="the database of Optuna's trials")
-    made.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
-    made.add_argument("--backend", default="loky", metavar="X", help="loky: processes here; dask: a Dask cluster")
-    made.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
-    made.add_argument(
-        "--take-over",
-        nargs="?",
-        const="yes",
-        default="no",
-        choices=("yes", "no"),
-        help="take the study of a machine that died",
-    )
-
-
-def means_of(given: argparse.Namespace, default_name: str) -> Means:
-    """How to run the study, as typed. Raises BadInput."""
-    if given.backend not in ("loky", "dask"):
-        raise BadInput(f"unknown backend {given.backend!r}; allowed: loky, dask")
-    if given.backend == "dask" and given.scheduler == "none":
-        raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
-    workers = os.cpu_count() or 1 if given.workers == UNSET else whole("workers", given.workers)
-    name = default_name if given.study == UNSET else given.study.strip()
-    if not name:
-        raise BadInput("study is empty; allowed: a name")
-    return Means(name, given.storage, workers, given.backend, given.scheduler, given.take_over == "yes")
-
-
-def whole(name: str, text: str, low: int = 1) -> int:
-    """A whole number as typed (MLflow may write 3 as 3.0). Raises BadInput."""
-    try:
-        number = int(text.removesuffix(".0"))
-    except ValueError:
-        number = low - 1
-    if number < low:
-        raise BadInput(f"{name} must be a whole number of at least {low}, got {text!r}")
-    return number
 
 
 def space_of(given: argparse.Namespace) -> tuple[Space, str]:
@@ -167,33 +105,22 @@ def _scan(arguments: list[str] | None) -> int:
     material = Material.load(space.base)
     check(space, material)
     digest = material.digests["all"]
-    held = settings(space.base, digest)
-    study = find_study(storage, means.name)
-    check_same(study, means.name, WHAT, held)
+    charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
+    study = find_study(storage, charter)
     parent = None if study is None else find_parent(client, study)
-    done = {} if study is None or parent is None else Ledger(client, study, parent, digest, Kind.RUN).done()
-    print(preview(means, cells, done, digest), flush=True)
-    if given.dry_run == "yes":
-        return 0
-    with (
-        opened_pool(means) as pool,
-        claim(
-            client,
-            storage,
-            means.name,
-            WHAT,
-            held,
-            kind=Kind.RUN,
-            digest=digest,
-            label=space.label,
-            take_over=means.take_over,
-            invocation=invocation,
-        ) as ledger,
-    ):
-        with shared_data(material, means) as shared:
+    done = {} if study is None or parent is None else Ledger(client, study, parent, charter).done()
+    with opened_pool(means) as pool:
+        print(preview(means.name, cells, done, digest, pool.slots()), flush=True)
+        if given.dry_run == "yes":
+            return 0
+        with (
+            locked(means.storage, means.name),
+            shared_data(material, means) as shared,
+            claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
+        ):
             del material
             tally = run_grid(ledger, pool, cells, shared, means)
-        return finish(ledger, space, cells, tally, means)
+            return finish(ledger, space, cells, tally, pool.slots())
 
 
 def check(space: Space, material: Material) -> None:
@@ -206,10 +133,10 @@ def check(space: Space, material: Material) -> None:
             prepare(replace(space.base, model=model, dim3=dim3, threads=1), material)
 
 
-def preview(means: Means, cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> str:
+def preview(name: str, cells: list[RunConfig], done: Mapping[str, Finished], digest: str, workers: int) -> str:
     """What there is to do, and what it will cost as far as finished cells tell."""
     lines = [
-        f"study {means.name}: {len(cells)} cells on {cells[0].dataset}",
+        f"study {name}: {len(cells)} cells on {cells[0].dataset}",
         "model      cells   done   s/cell   MB/cell",
     ]
     total, known, disk = 0.0, True, 0.0
@@ -228,49 +155,10 @@ def preview(means: Means, cells: list[RunConfig], done: Mapping[str, Finished], 
     if not missing:
         lines.append("complete: nothing to run")
     elif known:
-        lines.append(
-            f"left: {missing} cells, about {duration(total / means.workers)} on {means.workers} workers, {disk:.0f} MB"
-        )
+        lines.append(f"left: {missing} cells, about {duration(total / workers)} on {workers} workers, {disk:.0f} MB")
     else:
         lines.append(f"left: {missing} cells; time and disk are estimated once a cell of each model has finished")
     return "\n".join(lines)
-
-
-@contextmanager
-def opened_pool(means: Means) -> Iterator[Pool]:
-    """The workers, ended when the block ends."""
-    pool: Pool
-    if means.backend == "dask":
-        uri = mlflow.get_tracking_uri()
-        if uri.startswith("sqlite") and urlparse(means.scheduler).hostname not in ("127.0.0.1", "localhost"):
-            raise BadInput(
-                f"tracking URI {uri} is a file, which workers of a cluster can't share; "
-                "start an `mlflow server` and give --tracking-uri http://HOST:5000"
-            )
-        pool = DaskPool(means.scheduler)
-    else:
-        pool = LocalPool(means.workers)
-    try:
-        yield pool
-    finally:
-        pool.stop()
-
-
-@contextmanager
-def shared_data(material: Material, means: Means) -> Iterator[str | None]:
-    """A folder from which the workers of this machine map the data; on a cluster, where each loads them, None."""
-    if means.backend != "loky":
-        yield None
-        return
-    # Named after the study, so that a killed coordinator's is replaced by the next and not left behind.
-    folder = cache_folder("shared") / lock_path(means.storage, means.name).stem
-    try:
-        material.save(folder)
-        yield str(folder)
-    except OSError as error:
-        raise BadInput(f"the data can't be written to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | None, means: Means) -> Tally:
@@ -279,35 +167,13 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
         missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
-        progress = Progress(ledger.study.study_name, len(cells), len(cells) - len(missing), means.workers)
-        return Grid(ledger, missing, shared, means.backend == "dask"), progress
+        progress = Progress(means.name, len(cells), len(cells) - len(missing))
+        return Grid(ledger, missing, shared, means.on_cluster), progress
 
     return supervise(ledger, pool, begin)
 
 
-def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Progress]]) -> Tally:
-    """Repair what an earlier start left, run what `begin` finds missing then, and end in order if interrupted."""
-    try:
-        ledger.repair("FAILED", "its worker or coordinator died")
-        source, progress = begin()
-        if isinstance(pool, LocalPool) and progress.done < progress.total:
-            print(f"{len(pool.executors)} workers ready after {pool.warm():.1f} s", file=sys.stderr)
-        try:
-            tally = carry_out(source, pool, ledger, progress)
-        finally:
-            progress.close()
-        ledger.repair("FAILED", "its worker was lost")
-        return tally
-    except KeyboardInterrupt as interrupt:
-        stop(pool, ledger, str(interrupt))
-        close(ledger.client, ledger.parent_id, "KILLED", str(interrupt))
-        raise
-    except TakenOver as error:
-        pool.stop()
-        raise RunFailed(str(error), ledger.parent_id) from error
-
-
-def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, means: Means) -> int:
+def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, workers: int) -> int:
     """Write the study's curve onto its parent, print it, and say what failed; the exit code.
 
     The curve has every cell that the study holds, also where this start asked for fewer.
@@ -331,18 +197,18 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, m
         if points:
             (folder / Artifact.FIGURES).mkdir()
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
-    print(_costs(tally, means))
+    print(_costs(tally, workers))
     print(see_it(ledger.experiment_id, ledger.parent_id))
     failed = len(tally.failures)
     return conclude(ledger, f"{failed} of {len(cells)} cells failed" if failed else "", tally.failures)
 
 
-def _costs(tally: Tally, means: Means) -> str:
+def _costs(tally: Tally, workers: int) -> str:
     if not tally.fit_seconds:
         return "nothing was left to run"
-    outside = 1 - sum(tally.fit_seconds) / (means.workers * tally.seconds)
+    outside = 1 - sum(tally.fit_seconds) / (workers * tally.seconds)
     return (
-        f"{len(tally.fit_seconds)} cells in {duration(tally.seconds)} on {means.workers} workers; "
+        f"{len(tally.fit_seconds)} cells in {duration(tally.seconds)} on {workers} workers; "
         f"{outside:.0%} of the workers' time outside training"
         + (f"; {tally.lost} times a worker was lost" if tally.lost else "")
     )

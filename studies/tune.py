@@ -33,10 +33,10 @@ from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import Artifact, Kind, Metric, Tag
 
-from .coordinator import Progress, Source, Tally, conclude
-from .ledger import Ledger, check_same, claim, connect, find_study, lasting
+from .coordinator import Progress, Source, Tally, conclude, supervise
+from .ledger import Charter, Ledger, claim, connect, find_study, lasting, locked
+from .means import Means, add_means, means_of, opened_pool, shared_data, whole
 from .objective import Job, Outcome, Pruning
-from .scan import Means, add_means, means_of, opened_pool, shared_data, supervise, whole
 from .spaces import asked_by, parse_range, settings, shared_fields
 
 TRIALS = "50"
@@ -120,7 +120,7 @@ class Tuning(Source):
         """A trial that the sampler proposes, and its job. One that an outage cuts short the next repair closes."""
         study, question = self.ledger.study, self.question
         trial = study.ask()
-        job = self.ledger.job(question.suggest(trial), trial.number, self.shared, self.means.backend == "dask")
+        job = self.ledger.job(question.suggest(trial), trial.number, self.shared, self.means.on_cluster)
         if not question.one:
             return job
         pruning = Pruning(self.means.storage, study.study_name, trial._trial_id, question.metric, question.sign)
@@ -200,23 +200,15 @@ def _tune(arguments: list[str] | None) -> int:
     free = question.knobs
     held = {k: v for k, v in settings(base, digest).items() if k not in free}
     held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
-    check_same(find_study(storage, means.name), means.name, what, held)
+    charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2)
+    find_study(storage, charter)
     with (
         opened_pool(means) as pool,
-        claim(
-            client,
-            storage,
-            means.name,
-            what,
-            held,
-            kind=Kind.TRIAL,
-            digest=digest,
-            take_over=means.take_over,
-            objectives=1 if question.one else 2,
-            invocation=invocation,
-        ) as ledger,
+        locked(means.storage, means.name),
         shared_data(material, means) as shared,
+        claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
     ):
+        del material
         ledger.values_of = question.values
 
         def begin() -> tuple[Source, Progress]:
@@ -225,7 +217,7 @@ def _tune(arguments: list[str] | None) -> int:
             ledger.study.sampler = optuna.samplers.TPESampler(seed=base.seed + done, constant_liar=question.one)
             total = max(question.trials, done)
             print(f"study {means.name}: {done} of {question.trials} trials done, tuning {', '.join(free)}", flush=True)
-            return Tuning(ledger, question, shared, means), Progress(means.name, total, done, means.workers)
+            return Tuning(ledger, question, shared, means), Progress(means.name, total, done)
 
         return finish(ledger, question, supervise(ledger, pool, begin))
 

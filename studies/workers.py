@@ -6,21 +6,24 @@ import importlib
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from functools import partial
 from types import ModuleType
 
 import psutil
 from loky import ProcessPoolExecutor, process_executor
 
 from tracking.config import BadInput
-from tracking.recorder import hidden, one_line
+from tracking.recorder import hidden, one_line, within
 
 from .objective import Ended, Job, Outcome, run_cell
 
-CONNECT_SECONDS = 15.0
+CONNECT_SECONDS = 10.0
 LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -53,6 +56,10 @@ class Pool(ABC):
     def finished(self, seconds: float) -> list[Future[Outcome]]:
         """Those of `running` that are done, waiting so long for the first."""
 
+    def warm(self) -> None:
+        """Start the workers, where that is the pool's to do, and wait until they have imported what they need."""
+        return
+
     def free(self) -> bool:
         """Whether another job would run at once."""
         return len(self.running) < self.slots()
@@ -80,11 +87,11 @@ class LocalPool(Pool):
         self.executors = [_executor() for _ in range(workers)]
         self.used: dict[Future[Outcome], int] = {}
 
-    def warm(self) -> float:
-        """Start all workers and wait until they have imported what they need; the seconds it took."""
+    def warm(self) -> None:
+        """See Pool; the seconds it took are said."""
         began = time.perf_counter()
         wait([e.submit(_imported) for e in self.executors])
-        return time.perf_counter() - began
+        print(f"{len(self.executors)} workers ready after {time.perf_counter() - began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
         """One an executor."""
@@ -129,14 +136,46 @@ class DaskPool(Pool):
         super().__init__()
         if distributed is None:
             raise BadInput("backend dask needs the extra `cluster`: pip install -r requirements-cluster.txt")
+        self.address, self.alone = hidden(scheduler), False
+        dial = partial(distributed.Client, scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         try:
-            self.client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+            # One that takes the connection and says nothing is waited for without end.
+            self.client = within(CONNECT_SECONDS + 1, dial)
         except Exception as error:  # OSError, TimeoutError, ValueError for an address that is none
-            raise BadInput(f"scheduler {hidden(scheduler)} can't be reached: {one_line(error)}") from error
+            reason = one_line(error) if str(error) else f"no answer within {CONNECT_SECONDS:.0f} s"
+            raise BadInput(f"scheduler {self.address} can't be reached: {reason}") from error
+        try:
+            self._check_imports()
+        except BaseException:
+            self.client.close(timeout=5)
+            raise
+
+    def _check_imports(self) -> None:
+        """Raise BadInput where a process of the cluster can't import this code: each cell would be lost there.
+
+        The scheduler must as well, because Dask unpickles there what it hands to the workers.
+        """
+        found: dict[str, object] = self.client.run(_imported, on_error="return")
+        try:
+            self.client.run_on_scheduler(_imported)
+        except Exception as error:
+            found["scheduler"] = error
+        for where, answer in found.items():
+            if isinstance(answer, Exception):
+                raise BadInput(
+                    f"{where} of the Dask cluster can't import what a cell needs: {one_line(answer)}; start it in a "
+                    "checkout of this version, or with one on PYTHONPATH, in an environment with requirements.txt"
+                )
 
     def slots(self) -> int:
         """The cluster's threads; one where it has no worker yet, so that an adaptive one starts some."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        except Exception as error:  # KeyError while it is looked for, then that the client is closed
+            raise ConnectionError(f"scheduler {self.address} is gone") from error
+        if not workers and not self.alone:
+            print(f"scheduler {self.address} has no worker; waiting for one", file=sys.stderr)
+        self.alone = not workers
         return max(1, sum(int(w["nthreads"]) for w in workers))
 
     def submit(self, job: Job) -> None:
@@ -152,8 +191,9 @@ class DaskPool(Pool):
 
     def stop(self) -> None:
         """Leave the cluster. What runs there ends when it sees that its run was closed."""
-        self.client.cancel(list(self.running), force=True)
-        self.client.close(timeout=5)
+        with suppress(Exception):  # the scheduler may be gone
+            self.client.cancel(list(self.running), force=True)
+            self.client.close(timeout=5)
 
 
 def _executor() -> ProcessPoolExecutor:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tests.conftest import BIN, ROOT, environment
 from tracking.config import RunConfig
@@ -16,14 +17,18 @@ from tracking.schema import Metric, Tag
 pytestmark = pytest.mark.server
 
 
-def command(*parameters: str) -> list[str]:
-    given = [word for parameter in parameters for word in ("-P", parameter)]
-    return [str(BIN / "mlflow"), "run", str(ROOT), "--env-manager", "local", "--experiment-name", "headline", *given]
+def command(*parameters: str, entry_point: str = "main") -> list[str]:
+    where = ["run", str(ROOT), "-e", entry_point, "--env-manager", "local", "--experiment-name", "headline"]
+    return [str(BIN / "mlflow"), *where, *(word for parameter in parameters for word in ("-P", parameter))]
 
 
-def mlflow_run(store: MlflowClient, folder: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
-    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri)
-    return subprocess.run(command(*parameters), cwd=folder, env=env, capture_output=True, text=True)
+def mlflow_run(
+    store: MlflowClient, folder: Path, *parameters: str, entry_point: str = "main"
+) -> subprocess.CompletedProcess[str]:
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, ELBOWROOM_CACHE=str(folder / "cache"))
+    return subprocess.run(
+        command(*parameters, entry_point=entry_point), cwd=folder, env=env, capture_output=True, text=True
+    )
 
 
 def test_trains_and_continues_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: Path) -> None:
@@ -44,6 +49,25 @@ def test_bad_input_ends_the_run_failed_with_the_reason(store: MlflowClient, tmp_
     (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
     assert run.info.status == "FAILED"
     assert run.data.tags[Tag.DESCRIPTION].startswith("Not run: dim3 must be from 1 to 64")
+
+
+def test_a_scan_is_a_tree_below_the_first_invocation_and_the_second_is_linked(
+    store: MlflowClient, tmp_path: Path
+) -> None:
+    given = ["models=pca,ae", "seeds=1", "dataset=digits", "epochs=2", "study=s", "workers=1"]
+    given += [f"storage=sqlite:///{tmp_path}/optuna.db"]
+    for dim3 in ("2:3", "2:4"):
+        done = mlflow_run(store, tmp_path, *given, f"dim3={dim3}", entry_point="scan")
+        assert done.returncode == 0, done.stderr
+    runs = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    by_kind: dict[str, list[Run]] = {}
+    for run in runs:
+        by_kind.setdefault(run.data.tags[Tag.KIND], []).append(run)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {kind: len(of_kind) for kind, of_kind in by_kind.items()} == {"study": 1, "invocation": 1, "run": 6}
+    parent = by_kind["study"][0].info.run_id
+    assert {r.data.tags[Tag.PARENT] for r in [*by_kind["run"], *by_kind["invocation"]]} == {parent}
+    assert by_kind["study"][0].data.params["dim3"] == "2:3"
 
 
 def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:

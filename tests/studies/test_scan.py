@@ -88,14 +88,80 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
     assert len(runs(store, Kind.STUDY)) == 1
 
 
+def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scan(store, *TINY, "--dim3", "2:4") == 0
+    assert scan(store, *TINY, "--dim3", "2:4", "--seeds", "2", "--confirm", "ae=3") == 0
+    done = [r for r in runs(store) if r.info.status == "FINISHED"]
+    longer = [r for r in done if Tag.CONFIRMS in r.data.tags]
+    assert {r.data.params["epochs"] for r in longer} == {"4"}
+    assert sorted(r.info.run_name for r in longer) == [f"ae-d{k}-s{seed}" for k in (2, 3, 4) for seed in (0, 1)]
+    curve_runs = {r.info.run_name: r for r in done if Tag.CONFIRMS not in r.data.tags}
+    assert len(curve_runs) == len(done) - len(longer) == 3 + 2 * 3
+    (parent,) = runs(store, Kind.STUDY)
+    logged = {m.step: m.value for m in store.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
+    at_3 = [curve_runs[f"ae-d3-s{seed}"].data.metrics[Metric.VAL_MSE_FINAL] for seed in (0, 1)]
+    assert logged[3] == pytest.approx(sum(at_3) / 2, rel=1e-12)
+    assert "the same after 4 epochs, to confirm an elbow" in capsys.readouterr().out
+    assert len(trials((TrialState.COMPLETE,))) == len(trials()) == len(done)
+
+    assert scan(store, *TINY, "--dim3", "2:3", "--models", "ae") == 0  # asks for less: the curve stays whole
+    out = capsys.readouterr().out
+    assert "complete: nothing to run" in out
+    assert "4     0." in out
+
+
+def test_four_workers_share_two_sqlite_files(store: MlflowClient) -> None:
+    assert scan(store, *TINY, "--dim3", "2:7", "--seeds", "2", "--workers", "4") == 0
+    assert len(errors(store)) == len(runs(store)) == 6 + 2 * 6
+    assert len(trials((TrialState.COMPLETE,))) == len(trials()) == 18
+
+
+def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("studies.scan.draw", full)
+        assert scan(store, *TINY) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    (parent,) = runs(store, Kind.STUDY)
+    assert parent.info.status == "FAILED"
+    assert "No space left on device" in parent.data.tags[Tag.REASON]
+    assert scan(store, *TINY) == 0
+    assert len(runs(store)) == 4
+    assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+
+
+def test_data_that_cannot_be_shared_leave_no_study(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    assert scan(store, *TINY) == 2
+    assert "the data can't be written to" in capsys.readouterr().err
+    assert [*runs(store), *runs(store, Kind.STUDY)] == []
+    assert optuna.get_all_study_names("sqlite:///optuna.db") == []
+
+
+def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(store: MlflowClient) -> None:
+    optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
+    assert scan(store, *TINY) == 0
+    assert len(errors(store)) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--dim3", "5:2"], "empty, reversed"),
+        (["--dim3", "1:1000000000"], "more than 10000 values"),
         (["--dim3", "2:65"], "dim3 goes to 65, and digits has 64 columns"),
         (["--seeds", "0"], "seeds must be a whole number of at least 1"),
         (["--workers", "0"], "workers must be a whole number of at least 1"),
         (["--models", "vea"], "unknown model 'vea'"),
+        (["--models", "vea", "--seeds", "2"], "unknown model 'vea'"),
         (["--models", ","], "models is empty"),
         (["--backend", "spark"], "unknown backend 'spark'; allowed: loky, dask"),
         (["--backend", "dask"], "needs --scheduler"),
@@ -115,7 +181,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
-    optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
+    optuna.create_study(storage="sqlite:///optuna.db", study_name="s").ask()
     assert scan(store, *TINY) == 2
     assert "holds a study of another program" in capsys.readouterr().err
 

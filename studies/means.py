@@ -1,0 +1,122 @@
+"""What a study runs on: its flags, its workers, and the folder from which they map the data."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlparse
+
+import mlflow
+
+from tracking.config import BadInput
+from tracking.idx import cache_folder
+from tracking.material import Material
+
+from .ledger import lock_path
+from .workers import DaskPool, LocalPool, Pool
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+UNSET = "default"
+"""Typed for a flag that is not given: MLproject has no empty values."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """The flags that every kind of study has."""
+
+    name: str
+    storage: str
+    workers: int
+    backend: str
+    scheduler: str
+    take_over: bool
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether the workers may be on other machines."""
+        return self.backend == "dask"
+
+
+def add_means(made: argparse.ArgumentParser) -> None:
+    """The flags."""
+    made.add_argument("--study", default=UNSET, metavar="NAME", help="the study's name; it continues under it")
+    made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URL", help="the database of Optuna's trials")
+    made.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
+    made.add_argument("--backend", default="loky", metavar="X", help="loky: processes here; dask: a Dask cluster")
+    made.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
+    add_switch(made, "--take-over", "take the study of a machine that died")
+
+
+def add_switch(made: argparse._ActionsContainer, name: str, text: str) -> None:
+    """A flag that is on where it stands alone; MLproject always gives it yes or no."""
+    made.add_argument(name, nargs="?", const="yes", default="no", choices=("yes", "no"), help=text)
+
+
+def means_of(given: argparse.Namespace, default_name: str) -> Means:
+    """The flags as typed. Raises BadInput."""
+    if given.backend not in ("loky", "dask"):
+        raise BadInput(f"unknown backend {given.backend!r}; allowed: loky, dask")
+    if given.backend == "dask" and given.scheduler == "none":
+        raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
+    workers = os.cpu_count() or 1 if given.workers == UNSET else whole("workers", given.workers)
+    name = default_name if given.study == UNSET else given.study.strip()
+    if not name:
+        raise BadInput("study is empty; allowed: a name")
+    return Means(name, given.storage, workers, given.backend, given.scheduler, given.take_over == "yes")
+
+
+def whole(name: str, text: str, low: int = 1) -> int:
+    """A whole number as typed (MLflow may write 3 as 3.0). Raises BadInput."""
+    try:
+        number = int(text.removesuffix(".0"))
+    except ValueError:
+        number = low - 1
+    if number < low:
+        raise BadInput(f"{name} must be a whole number of at least {low}, got {text!r}")
+    return number
+
+
+@contextmanager
+def opened_pool(means: Means) -> Iterator[Pool]:
+    """The workers, ended when the block ends."""
+    pool = _cluster(means) if means.on_cluster else LocalPool(means.workers)
+    try:
+        yield pool
+    finally:
+        pool.stop()
+
+
+def _cluster(means: Means) -> Pool:
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite") and urlparse(means.scheduler).hostname not in ("127.0.0.1", "localhost"):
+        raise BadInput(
+            f"tracking URI {uri} is a file, which workers of a cluster can't share; "
+            "start an `mlflow server` and give --tracking-uri http://HOST:5000"
+        )
+    return DaskPool(means.scheduler)
+
+
+@contextmanager
+def shared_data(material: Material, means: Means) -> Iterator[str | None]:
+    """A folder from which the workers of this machine map the data; on a cluster, where each loads them, None.
+
+    To be entered with the study locked: the folder is named after it, so that a killed coordinator's is
+    replaced by the next and not left behind. Raises BadInput where it can't be written.
+    """
+    if means.on_cluster:
+        yield None
+        return
+    folder = cache_folder("shared") / lock_path(means.storage, means.name).stem
+    try:
+        try:
+            material.save(folder)
+        except OSError as error:
+            raise BadInput(f"the data can't be written to {folder}: {error.strerror or error}") from error
+        del material  # from here on the workers' maps are all that is needed
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
