@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlparse
 
 from tracking.cli import Parser, command, config_fields, see_it, use_store
 from tracking.config import BadInput, RunConfig
@@ -24,8 +21,9 @@ from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, Artifact, Kind, Tag
 
 from .coordinator import Grid, Progress, Source, Tally, conclude, duration, supervise
+from .costs import ScanProgress, costs, preview
 from .curve import csv, curve, draw, error_name, table
-from .ledger import Charter, Finished, Ledger, claim, connect, find_parent, find_study, locked
+from .ledger import Charter, Ledger, claim, connect, find_parent, find_study, locked
 from .means import UNSET, Means, add_means, add_switch, means_of, opened_pool, shared_data, whole
 from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
 from .workers import Pool
@@ -110,7 +108,7 @@ def _scan(arguments: list[str] | None) -> int:
     parent = None if study is None else find_parent(client, study)
     done = {} if study is None or parent is None else Ledger(client, study, parent, charter).done()
     with opened_pool(means) as pool:
-        print(preview(means.name, cells, done, digest, pool.slots()), flush=True)
+        print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
         if given.dry_run == "yes":
             return 0
         with (
@@ -133,41 +131,13 @@ def check(space: Space, material: Material) -> None:
             prepare(replace(space.base, model=model, dim3=dim3, threads=1), material)
 
 
-def preview(name: str, cells: list[RunConfig], done: Mapping[str, Finished], digest: str, workers: int) -> str:
-    """What there is to do, and what it will cost as far as finished cells tell."""
-    lines = [
-        f"study {name}: {len(cells)} cells on {cells[0].dataset}",
-        "model      cells   done   s/cell   MB/cell",
-    ]
-    total, known, disk = 0.0, True, 0.0
-    missing = 0
-    for model in dict.fromkeys(c.model for c in cells):
-        mine = [c for c in cells if c.model == model]
-        finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
-        left = len(mine) - len(finished)
-        missing += left
-        seconds = statistics.mean([(f.run.info.end_time - f.run.info.start_time) / 1000 for f in finished] or [0])
-        size = statistics.mean([_bytes(f) for f in finished[:3]] or [0]) / 1e6
-        known &= bool(finished) or not left
-        total, disk = total + left * seconds, disk + left * size
-        cost = f"{seconds:<9.1f}{size:.2f}" if finished else "?        ?"
-        lines.append(f"{model.rpartition(':')[2]:<11}{len(mine):<8}{len(finished):<7}{cost}")
-    if not missing:
-        lines.append("complete: nothing to run")
-    elif known:
-        lines.append(f"left: {missing} cells, about {duration(total / workers)} on {workers} workers, {disk:.0f} MB")
-    else:
-        lines.append(f"left: {missing} cells; time and disk are estimated once a cell of each model has finished")
-    return "\n".join(lines)
-
-
 def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | None, means: Means) -> Tally:
     """Run the cells that are missing."""
 
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
         missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
-        progress = Progress(means.name, len(cells), len(cells) - len(missing))
+        progress = ScanProgress(means.name, ledger, cells, done, pool.slots())
         return Grid(ledger, missing, shared, means.on_cluster), progress
 
     return supervise(ledger, pool, begin)
@@ -212,14 +182,6 @@ def _costs(tally: Tally, workers: int) -> str:
         f"{outside:.0%} of the workers' time outside training"
         + (f"; {tally.lost} times a worker was lost" if tally.lost else "")
     )
-
-
-def _bytes(cell: Finished) -> int:
-    """The size of a run's artifacts where they lie on this machine, else 0."""
-    place = urlparse(cell.run.info.artifact_uri)
-    if place.scheme not in ("", "file"):
-        return 0
-    return sum(p.stat().st_size for p in Path(place.path).rglob("*") if p.is_file())
 
 
 if __name__ == "__main__":
