@@ -61,7 +61,7 @@ class Pool(ABC):
         return
 
     def free(self) -> bool:
-        """Whether another job would run at once."""
+        """Whether it takes another job: one that would run at once."""
         return len(self.running) < self.slots()
 
     def take(self, seconds: float) -> list[tuple[Job, Outcome]]:
@@ -177,6 +177,10 @@ class DaskPool(Pool):
             print(f"scheduler {self.address} has no worker; waiting for one", file=sys.stderr)
         self.alone = not workers
         return max(1, sum(int(w["nthreads"]) for w in workers))
+
+    def free(self) -> bool:
+        """See Pool; or wait behind one that runs: an adaptive cluster grows by what waits."""
+        return len(self.running) < 2 * self.slots()
 
     def submit(self, job: Job) -> None:
         """Queue the job; Dask starts it again on another worker when its own is lost: see Job.once."""

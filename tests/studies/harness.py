@@ -1,0 +1,230 @@
+"""A study as a test sees it: started, watched, disturbed, and read back from both of its stores."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import optuna
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.objective import process_here
+from tests.conftest import BIN, environment, free_port, wait_for
+from tracking.schema import Kind, Metric, Tag
+
+Found = TypeVar("Found")
+OPEN = (TrialState.RUNNING, TrialState.WAITING)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study of a test, in the folder where its command is typed."""
+
+    folder: Path
+    tracking_uri: str
+    storage: str
+    experiment: str
+    name: str = "s"
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.tracking_uri)
+
+    @property
+    def log(self) -> str:
+        """What all its processes have said so far."""
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    def command(self, *arguments: str) -> list[str]:
+        place = ["--tracking-uri", self.tracking_uri, "--storage", self.storage, "--experiment", self.experiment]
+        return [sys.executable, "-m", "studies.scan", "--study", self.name, *place, *arguments]
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        env = environment(ELBOWROOM_CACHE=str(self.folder / "cache"), **more)
+        with (self.folder / "log").open("a") as log:
+            command = self.command(*arguments)
+            return subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log, text=True)
+
+    def run(self, *arguments: str, seconds: float = 300) -> int:
+        """The exit code of the command."""
+        return self.start(*arguments).wait(seconds)
+
+    def runs(self, kind: Kind = Kind.RUN) -> list[Run]:
+        found = self.client.get_experiment_by_name(self.experiment)
+        everything = [] if found is None else self.client.search_runs([found.experiment_id])
+        return [r for r in everything if r.data.tags.get(Tag.KIND) == kind and r.data.tags[Tag.STUDY] == self.name]
+
+    def parent(self) -> Run:
+        (parent,) = self.runs(Kind.STUDY)
+        return parent
+
+    def finished(self) -> list[Run]:
+        """The run of each cell that is done, each of which must be done once."""
+        done = [r for r in self.runs() if r.info.status == "FINISHED"]
+        assert set(Counter(r.info.run_name for r in done).values()) == {1}
+        return done
+
+    def errors(self) -> dict[str, float]:
+        return {r.info.run_name: r.data.metrics[Metric.VAL_MSE_FINAL] for r in self.finished()}
+
+    def statuses(self) -> Counter[str]:
+        return Counter(r.info.status for r in self.runs())
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        storage = optuna.storages.RDBStorage(self.storage)
+        try:
+            return optuna.load_study(study_name=self.name, storage=storage).get_trials(states=states or None)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+    def epochs(self, run: Run, metric: str = Metric.VAL_MSE) -> list[int]:
+        """The steps at which a run has this metric."""
+        return sorted(m.step for m in self.client.get_metric_history(run.info.run_id, metric))
+
+    def training(self, process: subprocess.Popen[str]) -> list[tuple[Run, psutil.Process]]:
+        """The cells that have opened their run, with the living worker of each; none once the study has ended."""
+
+        def look() -> list[tuple[Run, psutil.Process]] | None:
+            if process.poll() is not None:
+                return []
+            pairs = [(r, process_here(r.data.tags.get(Tag.WORKER, ""))) for r in self.runs()]
+            return [(r, w) for r, w in pairs if r.info.status == "RUNNING" and w is not None] or None
+
+        return until(look, lambda: self.log)
+
+    def halt_one(self, process: subprocess.Popen[str], epochs: int) -> tuple[Run, psutil.Process]:
+        """Stop a worker in the middle of a cell of so many epochs: there, whatever else this machine is doing."""
+
+        def look() -> tuple[Run, psutil.Process] | None:
+            assert process.poll() is None, self.log
+            for run, worker in self.training(process):
+                if Metric.VAL_MSE not in run.data.metrics:
+                    continue
+                worker.suspend()
+                now = self.client.get_run(run.info.run_id)
+                if now.info.status == "RUNNING" and len(self.epochs(now)) < epochs:
+                    return now, worker
+                worker.resume()
+            return None
+
+        return until(look, lambda: self.log)
+
+
+def until(look: Callable[[], Found | None], log: Callable[[], str], seconds: float = 120) -> Found:
+    """What `look` finds, asked until it is not None."""
+    end = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < end, log()
+        time.sleep(0.05)
+    return found
+
+
+@dataclass
+class Server:
+    """A server on a port of loopback, that can be killed and started again there."""
+
+    command: Sequence[str | Path]
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"server-{self.port}.log"
+
+    def launch(self) -> None:
+        env = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=env, stdout=log, stderr=log)
+
+    def start(self) -> None:
+        self.launch()
+        wait_for(f"{self.uri}/health", self.process, self.log)
+
+    def kill(self) -> None:
+        kill_tree(self.process)
+
+
+def mlflow_server(folder: Path, backend_store_uri: str, port: int | None = None) -> Server:
+    """`mlflow server` on loopback, not yet started; its artifacts are in the folder."""
+    port = port or free_port()
+    command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", backend_store_uri, "--artifacts-destination", folder / "artifacts"]
+    return Server([*command, *stores], folder, port)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask scheduler and its workers, one process and one thread each."""
+
+    address: str
+    workers: list[subprocess.Popen[bytes]]
+    scheduler: subprocess.Popen[bytes]
+
+
+@contextmanager
+def dask_cluster(folder: Path, *options: str, workers: int = 2) -> Iterator[Cluster]:
+    """The commands of docs/cluster.md on loopback, with the checkout importable; ended with the block."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    served = ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]
+    work = ["worker", address, "--host", "127.0.0.1", "--nworkers", "1", "--nthreads", "1", "--no-dashboard"]
+    env = environment(ELBOWROOM_CACHE=str(folder / "cache"))
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(name: str, words: list[str], ready: str) -> None:
+        path = folder / f"{name}.log"
+        with path.open("w") as log:
+            process = subprocess.Popen([BIN / "dask", *words], cwd=folder, env=env, stdout=log, stderr=log)
+        started.append(process)
+
+        def look() -> bool | None:
+            assert process.poll() is None, path.read_text()
+            return ready in path.read_text() or None
+
+        until(look, path.read_text)
+
+    try:
+        begin("scheduler", served, "Scheduler at:")
+        for number in range(workers):
+            begin(f"worker-{number}", [*work, "--local-directory", str(folder / "dask"), *options], "Registered to:")
+        yield Cluster(address, started[1:], started[0])
+    finally:
+        for process in reversed(started):
+            kill_tree(process)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that a test started, and what that has started, by their ids."""
+    family = []
+    if process.poll() is None:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    process.wait(30)
+    for child in family:
+        if child.is_running():
+            child.kill()
+    psutil.wait_procs(family, 30)
+
+
+def end(pid: int, number: int = signal.SIGINT, seconds: float = 30) -> None:
+    """Signal a process that is no child of this one, and wait until it is gone."""
+    process = psutil.Process(pid)
+    os.kill(pid, number)
+    process.wait(seconds)
