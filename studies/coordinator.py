@@ -58,10 +58,6 @@ class Source(ABC):
     def again(self, job: Job) -> bool:
         """Put another job in the place of this one, whose worker died; whether there is to be one."""
 
-    @abstractmethod
-    def tell(self, job: Job, outcome: Outcome) -> None:
-        """Write down what became of a job."""
-
 
 class Grid(Source):
     """The missing cells of a scan, one after the other."""
@@ -84,10 +80,6 @@ class Grid(Source):
         self.waiting.append(job.config)
         return True
 
-    def tell(self, job: Job, outcome: Outcome) -> None:
-        """See Source."""
-        self.ledger.tell(job, outcome)
-
 
 def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) -> Tally:
     """Run every job of the source in the pool. Raises TakenOver where another process takes the study."""
@@ -98,8 +90,8 @@ def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) ->
             pool.submit(job)
         if not pool.running:
             break
-        for job, outcome in pool.take(POLL_SECONDS):
-            source.tell(job, outcome)
+        for job, given in pool.take(POLL_SECONDS):
+            outcome = ledger.tell(job, given)
             if outcome.ended is Ended.LOST:
                 tally.lost += 1
                 if source.again(job):
@@ -124,7 +116,7 @@ def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Prog
         source, progress = begin()
         try:
             if progress.done < progress.total:
-                pool.warm()
+                pool.warm(progress.total - progress.done)
             tally = carry_out(source, pool, ledger, progress)
         finally:
             progress.close()
@@ -154,8 +146,13 @@ def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
     print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
     for failure in failures:
         print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
-    close(ledger.client, ledger.parent_id, "FAILED", reason)
+    close(ledger.client, ledger.parent_id, "FAILED", reason, describe=False)
     return 1
+
+
+def preformatted(*texts: str) -> str:
+    """Those of the texts that are not empty as a run's description, which is Markdown."""
+    return "```\n" + "\n\n".join(t for t in texts if t) + "\n```"
 
 
 class Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +16,16 @@ from .objective import error_of
 
 
 class Point(NamedTuple):
-    """One model at one dim3: an error a seed."""
+    """One model at one dim3."""
 
     model: str
     dim3: int
-    errors: tuple[float, ...]
+    by_seed: Mapping[int, float]
+
+    @property
+    def errors(self) -> list[float]:
+        """In the order of their seeds."""
+        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
 
     @property
     def mean(self) -> float:
@@ -30,14 +35,14 @@ class Point(NamedTuple):
 
 def curve(cells: Iterable[Finished]) -> list[Point]:
     """The points of all finished cells, by model in order of appearance and by dim3."""
-    errors: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    found: dict[tuple[str, int], dict[int, float]] = {}
     for cell in cells:
         place = (cell.config.model, cell.config.dim3)
-        errors.setdefault(place, []).append((cell.config.seed, error_of(dict(cell.metrics))))
-    order = list(dict.fromkeys(model for model, _ in errors))
+        found.setdefault(place, {})[cell.config.seed] = error_of(dict(cell.metrics))
+    order = list(dict.fromkeys(model for model, _ in found))
     return [
-        Point(model, dim3, tuple(e for _, e in sorted(values)))
-        for (model, dim3), values in sorted(errors.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+        Point(model, dim3, errors)
+        for (model, dim3), errors in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
 
 
@@ -51,19 +56,25 @@ def error_name(cells: Iterable[Finished]) -> str:
 
 
 def table(points: list[Point]) -> str:
-    """A line a dim3, a column a model: the mean over seeds, and ± their standard deviation where several."""
+    """A line a dim3, a column a model: the mean over seeds, and ± their standard deviation where several.
+
+    Where a point has fewer seeds than others of its model, their number stands behind it.
+    """
+    if not points:
+        return "no cell has finished"
     models = list(dict.fromkeys(p.model for p in points))
+    most = {m: max(len(p.errors) for p in points if p.model == m) for m in models}
     by_place = {(p.model, p.dim3): p for p in points}
     lines = ["dim3  " + "".join(f"{m.rpartition(':')[2]:<18}" for m in models).rstrip()]
     for dim3 in sorted({p.dim3 for p in points}):
-        words = [_words(by_place.get((m, dim3))) for m in models]
+        words = [_words(by_place.get((m, dim3)), most[m]) for m in models]
         lines.append(f"{dim3:<6}" + "".join(f"{w:<18}" for w in words).rstrip())
     return "\n".join(lines)
 
 
 def csv(points: list[Point]) -> str:
     """The columns dim3, error, seed, model, as the analysis reads them."""
-    rows = [f"{p.dim3},{e!r},{seed},{p.model}" for p in points for seed, e in enumerate(p.errors)]
+    rows = [f"{p.dim3},{p.by_seed[seed]!r},{seed},{p.model}" for p in points for seed in sorted(p.by_seed)]
     return "\n".join(["dim3,error,seed,model", *rows]) + "\n"
 
 
@@ -87,8 +98,8 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
     return figure
 
 
-def _words(point: Point | None) -> str:
+def _words(point: Point | None, most: int) -> str:
     if point is None:
         return "-"
     spread = f" ±{np.std(point.errors, ddof=1):.2g}" if len(point.errors) > 1 else ""
-    return f"{point.mean:.5g}{spread}"
+    return f"{point.mean:.5g}{spread}" + (f" ({len(point.errors)})" if len(point.errors) < most else "")

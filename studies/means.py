@@ -16,7 +16,7 @@ from tracking.config import BadInput
 from tracking.idx import cache_folder
 from tracking.material import Material
 
-from .ledger import lock_path
+from .storage import lock_path
 from .workers import DaskPool, LocalPool, Pool
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"

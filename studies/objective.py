@@ -29,6 +29,8 @@ from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_
 from tracking.run import execute
 from tracking.schema import Metric, Tag
 
+from .storage import lasting, storage_at
+
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 """Of tuning: not before five trials are complete, nor before epoch 3, at which the shortest ends."""
 ON_A_CLUSTER = " on a cluster"
@@ -106,7 +108,7 @@ def run_cell(job: Job) -> Outcome:
             # Asked in any case: this waits for a server that is away, as opening a run does not.
             before = trial_runs(MlflowClient(), job.place.parent_run_id, job.trial)
             if job.once and before:
-                return _as_it_was(before)
+                return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             result = execute(
                 job.config,
                 watch.on_epoch,
@@ -127,12 +129,12 @@ def run_cell(job: Job) -> Outcome:
     )
 
 
-def _as_it_was(runs: list[mlflow.entities.Run]) -> Outcome:
-    """What became of a job on its first worker, which was lost: perhaps only after it had finished."""
+def as_it_was(runs: list[mlflow.entities.Run], lost: Outcome) -> Outcome:
+    """The outcome of a job whose worker was lost, by the runs it has: perhaps that was only after it had finished."""
     for run in runs:
         if run.info.status == "FINISHED":
             return Outcome(Ended.FINISHED, run.info.run_id, dict(run.data.metrics))
-    return Outcome(Ended.LOST, reason="its first worker was lost")
+    return lost
 
 
 def be_patient() -> None:
@@ -186,8 +188,7 @@ class _Watch:
         self.recorder = recorder
         recorder.tags({Tag.WORKER: self.worker})
         if self.pruning is not None:
-            study = optuna.load_study(study_name=self.pruning.study, storage=self.pruning.storage, pruner=PRUNER)
-            self.trial = Trial(study, self.pruning.trial_id)
+            self.trial = _trial_of(self.pruning)
 
     def on_epoch(self, epoch: Epoch) -> None:
         self.last = dict(epoch.metrics)
@@ -195,13 +196,24 @@ class _Watch:
             self.recorder.check_open()
             self.looked = time.monotonic()
         if self.trial is not None and self.pruning is not None:
-            value = self.pruning.sign * epoch.metrics[self.pruning.metric]
-            self.trial.report(value, epoch.number)
-            if epoch.number < epoch.total and self.trial.should_prune():
+            value = epoch.metrics[self.pruning.metric]
+            if _is_behind(self.trial, self.pruning.sign * value, epoch.number) and epoch.number < epoch.total:
                 raise Stopped(
                     f"pruned after epoch {epoch.number} of {epoch.total}: {self.pruning.metric} "
-                    f"{epoch.metrics[self.pruning.metric]:.5g} is behind other trials at that epoch"
+                    f"{value:.5g} is behind other trials at that epoch"
                 )
+
+
+@lasting
+def _trial_of(pruning: Pruning) -> Trial:
+    study = optuna.load_study(study_name=pruning.study, storage=storage_at(pruning.storage), pruner=PRUNER)
+    return Trial(study, pruning.trial_id)
+
+
+@lasting
+def _is_behind(trial: Trial, value: float, epoch: int) -> bool:
+    trial.report(value, epoch)
+    return trial.should_prune()
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from tracking.cli import Parser, command, see_it, use_store
 from tracking.config import RunConfig
 from tracking.material import Material
 from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, reach_store, recording
-from tracking.schema import VERSION, Kind, Tag
+from tracking.schema import HOLDS, VERSION, Kind, Tag
 
 DIM3 = 8
 
@@ -187,7 +187,7 @@ def _ask_all(client: MlflowClient, place: Place) -> list[str]:
                 try:
                     with recording(client, name, place) as recorder:
                         finding = oracle(x)
-                        recorder.metrics({**finding.numbers, "holds": float(finding.holds)})
+                        recorder.metrics({**finding.numbers, HOLDS: float(finding.holds)})
                         recorder.tags({Tag.DESCRIPTION: finding.says})
                 except RunFailed as error:
                     finding = Finding(False, error.reason, {})

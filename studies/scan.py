@@ -20,12 +20,14 @@ from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, Artifact, Kind, Tag
 
-from .coordinator import Grid, Progress, Source, Tally, conclude, duration, supervise
+from .claim import claim, find_parent, find_study
+from .coordinator import Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
 from .costs import ScanProgress, costs, preview
 from .curve import csv, curve, draw, error_name, table
-from .ledger import Charter, Ledger, claim, connect, find_parent, find_study, locked
+from .ledger import Charter, Ledger, children, done_cells
 from .means import UNSET, Means, add_means, add_switch, means_of, opened_pool, shared_data, whole
-from .spaces import PRESETS, Space, cell_key, parse_range, settings, shared_fields
+from .spaces import PRESETS, Space, asked_by, cell_key, parse_range, settings, shared_fields
+from .storage import connect, locked
 from .workers import Pool
 
 WHAT = "a scan of dim3"
@@ -80,13 +82,16 @@ def space_of(given: argparse.Namespace) -> tuple[Space, str]:
 
 
 def breaks_of(text: str, space: Space) -> dict[str, int]:
-    """`8` or `ae=8,vae=10` as the corner of each model; of a number alone, of all that have epochs."""
+    """`8` or `ae=8,vae=10` as the corner of each model; of a number alone, of all that have epochs. Raises BadInput."""
     if text == "no":
         return {}
+    trained = [m for m in space.dim3 if "epochs" in asked_by(m)]
     corners: dict[str, int] = {}
     for part in text.split(","):
         model, equals, number = part.rpartition("=")
-        corners |= {m: whole("confirm", number) for m in ([model] if equals else [m for m in space.dim3 if m != "pca"])}
+        if not trained or (equals and model not in trained):
+            raise BadInput(f"confirm {part}: only what has epochs can be confirmed; allowed: {', '.join(trained)}")
+        corners |= dict.fromkeys([model] if equals else trained, whole("confirm", number))
     return corners
 
 
@@ -104,9 +109,8 @@ def _scan(arguments: list[str] | None) -> int:
     check(space, material)
     digest = material.digests["all"]
     charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
-    study = find_study(storage, charter)
-    parent = None if study is None else find_parent(client, study)
-    done = {} if study is None or parent is None else Ledger(client, study, parent, charter).done()
+    parent = find_parent(client, find_study(storage, charter), charter)
+    done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
     with opened_pool(means) as pool:
         print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
         if given.dry_run == "yes":
@@ -149,11 +153,14 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     The curve has every cell that the study holds, also where this start asked for fewer.
     """
     epochs = space.base.epochs
-    everything = sorted(ledger.done().values(), key=lambda f: [*space.dim3, f.config.model].index(f.config.model))
-    done = [f for f in everything if f.config.epochs == epochs]
+    done = ledger.done()
+    missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
+    reason = f"{len(missing)} of {len(cells)} cells failed" if missing else ""
+    everything = sorted(done.values(), key=lambda f: [*space.dim3, f.config.model].index(f.config.model))
+    short = [f for f in everything if f.config.epochs == epochs]
     longer = [f for f in everything if f.config.epochs == 2 * epochs]
-    points, called = curve(done), error_name(done)
-    title = f"{space.base.dataset}, {epochs} epochs" + (f" [{space.label}: not to be quoted]" if space.label else "")
+    points, called = curve(short), error_name(short)
+    title = f"{space.base.dataset}, {epochs} epochs" + (f" [{ledger.label}: not to be quoted]" if ledger.label else "")
     text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
     if longer:
         text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}"
@@ -161,7 +168,7 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
-    recorder.tags({Tag.DESCRIPTION: "```\n" + text + "\n```"})
+    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points))
         if points:
@@ -169,8 +176,7 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
     print(_costs(tally, workers))
     print(see_it(ledger.experiment_id, ledger.parent_id))
-    failed = len(tally.failures)
-    return conclude(ledger, f"{failed} of {len(cells)} cells failed" if failed else "", tally.failures)
+    return conclude(ledger, reason, tally.failures)
 
 
 def _costs(tally: Tally, workers: int) -> str:

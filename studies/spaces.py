@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 from models import ContractError, UnknownModel, settings_of
 from tracking.config import BadInput, RunConfig
@@ -81,7 +82,7 @@ def settings(base: RunConfig, digest: str) -> dict[str, object]:
     """What may not change under a study's name: what its cells share, and the data."""
     left_out = {*INDIFFERENT, *COORDINATES}
     shared = {name: value for name, value in asdict(base).items() if name not in left_out}
-    return {"dataset": f"{base.dataset} ({digest})", **shared}
+    return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}
 
 
 def cell_key(config: RunConfig, digest: str) -> str:

@@ -31,13 +31,15 @@ from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
-from tracking.schema import Artifact, Kind, Metric, Tag
+from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
 
-from .coordinator import Progress, Source, Tally, conclude, supervise
-from .ledger import Charter, Ledger, claim, connect, find_study, lasting, locked
+from .claim import claim, find_parent, find_study
+from .coordinator import Progress, Source, Tally, conclude, preformatted, supervise
+from .ledger import Charter, Ledger
 from .means import Means, add_means, means_of, opened_pool, shared_data, whole
-from .objective import Job, Outcome, Pruning
+from .objective import Job, Pruning
 from .spaces import asked_by, parse_range, settings, shared_fields
+from .storage import absolute, connect, lasting, locked
 
 TRIALS = "50"
 SHORTEST = 3  # epochs of a trial, at least
@@ -123,7 +125,9 @@ class Tuning(Source):
         job = self.ledger.job(question.suggest(trial), trial.number, self.shared, self.means.on_cluster)
         if not question.one:
             return job
-        pruning = Pruning(self.means.storage, study.study_name, trial._trial_id, question.metric, question.sign)
+        pruning = Pruning(
+            absolute(self.means.storage), study.study_name, trial._trial_id, question.metric, question.sign
+        )
         return replace(job, pruning=pruning)
 
     def again(self, job: Job) -> bool:
@@ -133,10 +137,6 @@ class Tuning(Source):
         self.spare -= 1
         self.left += 1
         return True
-
-    def tell(self, job: Job, outcome: Outcome) -> None:
-        """See Source."""
-        self.ledger.tell(job, outcome)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -201,7 +201,7 @@ def _tune(arguments: list[str] | None) -> int:
     held = {k: v for k, v in settings(base, digest).items() if k not in free}
     held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
     charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2)
-    find_study(storage, charter)
+    find_parent(client, find_study(storage, charter), charter)  # what is wrong with the name is said at once
     with (
         opened_pool(means) as pool,
         locked(means.storage, means.name),
@@ -227,12 +227,14 @@ def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
     study, recorder = ledger.study, Recorder(ledger.client, ledger.parent_id)
     trials = counted(study)
     complete = [t for t in trials if t.state is TrialState.COMPLETE]
+    missing = question.trials - len(trials)
+    reason = f"{missing} of {question.trials} trials failed" if missing > 0 else ""
     lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned"]
     if complete:
         lines += _best(ledger, question)
     text = "\n".join(lines)
     print(f"\n{text}\n")
-    recorder.tags({Tag.DESCRIPTION: "```\n" + text + "\n```"})
+    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
     if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
@@ -240,8 +242,7 @@ def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
                 figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                 plt.close(figure)
     print(see_it(ledger.experiment_id, ledger.parent_id))
-    missing = question.trials - len(trials)
-    return conclude(ledger, f"{missing} of {question.trials} trials failed" if missing > 0 else "", tally.failures)
+    return conclude(ledger, reason, tally.failures)
 
 
 def train_command(config: RunConfig) -> str:
@@ -260,12 +261,12 @@ def _best(ledger: Ledger, question: Question) -> list[str]:
     recorder = Recorder(ledger.client, ledger.parent_id)
     if question.one:
         best = study.best_trial
-        recorder.metrics({"best/value": study.best_value})
+        recorder.metrics({BEST: study.best_value})
         config = _config(ledger, best)
         return [f"best: trial {best.number}, {question.called} {study.best_value:.6g}", train_command(config)]
     front = sorted(study.best_trials, key=lambda t: t.values[1])
     for trial in front:
-        recorder.metrics({"pareto/error": trial.values[0]}, int(trial.values[1]))
+        recorder.metrics({PARETO: trial.values[0]}, int(trial.values[1]))
     said = [f"{int(t.values[1]):<6}{t.values[0]:<12.6g}{train_command(_config(ledger, t))}" for t in front]
     return ["Pareto front: no trial has both a smaller dim3 and a smaller error", "dim3  error", *said]
 

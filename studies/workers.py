@@ -56,8 +56,8 @@ class Pool(ABC):
     def finished(self, seconds: float) -> list[Future[Outcome]]:
         """Those of `running` that are done, waiting so long for the first."""
 
-    def warm(self) -> None:
-        """Start the workers, where that is the pool's to do, and wait until they have imported what they need."""
+    def warm(self, jobs: int) -> None:
+        """Start workers for so many jobs, where that is the pool's to do, and wait for their imports."""
         return
 
     def free(self) -> bool:
@@ -87,11 +87,12 @@ class LocalPool(Pool):
         self.executors = [_executor() for _ in range(workers)]
         self.used: dict[Future[Outcome], int] = {}
 
-    def warm(self) -> None:
+    def warm(self, jobs: int) -> None:
         """See Pool; the seconds it took are said."""
         began = time.perf_counter()
-        wait([e.submit(_imported) for e in self.executors])
-        print(f"{len(self.executors)} workers ready after {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        started = [e.submit(_imported) for e in self.executors[:jobs]]
+        wait(started)
+        print(f"{len(started)} workers ready after {time.perf_counter() - began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
         """One an executor."""

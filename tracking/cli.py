@@ -117,6 +117,7 @@ def see_it(experiment_id: str, run_id: str) -> str:
 
 def be_quiet() -> None:
     """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tracking").setLevel(logging.INFO)
     logging.getLogger("optuna").setLevel(logging.WARNING)

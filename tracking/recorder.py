@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import mlflow
 import numpy as np
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -133,6 +134,7 @@ def reach_store() -> MlflowClient:
     uri = mlflow.get_tracking_uri()
 
     def ask() -> MlflowClient:
+        _refuse_foreign(uri)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
         return client
@@ -143,12 +145,30 @@ def reach_store() -> MlflowClient:
     pool.setLevel(logging.ERROR)
     try:
         return ask() if uri.startswith("sqlite") else within(ANSWER_SECONDS, ask)
+    except BadInput:
+        raise
     except TimeoutError as error:
         raise BadInput(f"tracking URI {hidden(uri)} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)}") from error
     finally:
         pool.setLevel(level)
+
+
+def _refuse_foreign(uri: str) -> None:
+    """Raise BadInput for a database file with another program's tables, to which MLflow would add its own."""
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not uri.startswith("sqlite:///") or not path.exists():
+        return
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        tables = sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+    if tables and "experiments" not in tables:
+        raise BadInput(
+            f"tracking URI {uri} is another program's database (it holds {', '.join(sorted(tables)[:3])}, …)"
+        )
 
 
 @contextmanager
@@ -248,29 +268,48 @@ def _open(client: MlflowClient, name: str, place: Place | None) -> str:
 
 def experiment(client: MlflowClient) -> str:
     """The id of the experiment that the environment names, else of the default one, made where it is not."""
+    found = find_experiment(client)
+    if found is not None:
+        return found
+    with suppress(MlflowException):  # another process made it in between
+        return client.create_experiment(_experiment_name())
+    found = find_experiment(client)
+    if found is None:
+        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}")
+    return found
+
+
+def find_experiment(client: MlflowClient) -> str | None:
+    """The same, None where it is not. Raises BadInput for a deleted one."""
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if by_id:
         return by_id
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    name = _experiment_name()
     found = client.get_experiment_by_name(name)
     if found is None:
-        try:
-            return client.create_experiment(name)
-        except MlflowException:  # another process made it in between
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
+        return None
     if found.lifecycle_stage == "deleted":
         raise BadInput(f"experiment {name!r} is deleted; restore it (mlflow experiments restore), or name another")
     return str(found.experiment_id)
 
 
-def close(client: MlflowClient, run_id: str, status: str, reason: str, trace: str | None = None) -> None:
-    """End a run that did not come through; where the store can't be reached, what is there stays."""
+def _experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def close(
+    client: MlflowClient, run_id: str, status: str, reason: str, trace: str | None = None, *, describe: bool = True
+) -> None:
+    """End a run that did not come through; where the store can't be reached, what is there stays.
+
+    The reason takes the place of its description, unless that is to be kept.
+    """
 
     def end() -> None:
         with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
-            said: dict[str, str] = {Tag.REASON: reason[:5000], Tag.DESCRIPTION: f"{status}: {reason[:5000]}"}
+            said: dict[str, str] = {Tag.REASON: reason[:5000]}
+            if describe:
+                said[Tag.DESCRIPTION] = f"{status}: {reason[:5000]}"
             Recorder(client, run_id).tags(said)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
@@ -90,7 +91,7 @@ def execute(
 
     Raises BadInput before a run is opened, RunFailed after.
     """
-    client = reach_store()
+    client = reach_store() if place is None else MlflowClient()  # a study's store has been reached before
     with _threads(config) as threads:
         prepared = prepare(config, material)
         name = (place and place.name) or config.run_name

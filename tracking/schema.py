@@ -110,6 +110,16 @@ CURVE_PREFIX: Final = "curve/"
 """On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
 
 
+BEST: Final = "best/value"
+"""On a tuning's parent: the objective of its best trial."""
+
+PARETO: Final = "pareto/error"
+"""On the parent of a tuning over dim3: the error of each point of the Pareto front, its step the dim3."""
+
+HOLDS: Final = "holds"
+"""On an oracle's run: 1 where theory was met. Its other metrics are the oracle's own numbers."""
+
+
 class Artifact(StrEnum):
     """Paths of artifacts. FIGURES and MODEL belong to `--artifacts full`, the others to every run."""
 

@@ -1,0 +1,131 @@
+"""Where Optuna's trials are: one database, reached from every process of a study, and its lock on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+import sqlalchemy
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
+
+from tracking.config import BadInput
+from tracking.recorder import ANSWER_SECONDS, hidden, one_line, within
+
+OUTAGE_SECONDS = 600.0  # that a store may be away during a study
+SQLITE_SECONDS = 60.0  # that one process may hold the file
+
+
+def _may_pass(error: BaseException) -> bool:
+    away = isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError)
+    return away and re.search("full|read-?only", f"{error} {error.__cause__}", re.IGNORECASE) is None
+
+
+lasting = retry(
+    retry=retry_if_exception(_may_pass),
+    wait=wait_exponential(max=10),
+    stop=stop_after_delay(OUTAGE_SECONDS),
+    before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
+    reraise=True,
+)
+"""For what talks to the storage: waits for one that is away, not for a full disk."""
+
+
+def connect(url: str) -> optuna.storages.RDBStorage:
+    """The storage at that URL, its tables made or checked. Raises BadInput where it can't be used, within seconds."""
+
+    def open_it() -> optuna.storages.RDBStorage:
+        _refuse_tracking_store(url)
+        return storage_at(url)
+
+    sqlite = _database(url).drivername.startswith("sqlite")
+    try:
+        return open_it() if sqlite else within(ANSWER_SECONDS, open_it)
+    except BadInput:
+        raise
+    except TimeoutError as error:
+        raise BadInput(f"storage {hidden(url)} did not answer within {ANSWER_SECONDS:.0f} s") from error
+    except ImportError as error:
+        raise BadInput(
+            f"storage {hidden(url)} needs the extra `cluster`: pip install -r requirements-cluster.txt"
+        ) from error
+    except Exception as error:  # every database fails in its own way
+        raise BadInput(f"storage {hidden(url)} can't be used: {one_line(error)}") from error
+
+
+def storage_at(url: str) -> optuna.storages.RDBStorage:
+    """The storage at that URL, one a process."""
+    return _storage(absolute(url))
+
+
+@lru_cache(maxsize=1)
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    sqlite = url.startswith("sqlite")
+    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+
+
+def absolute(uri: str) -> str:
+    """The URI of a store; of a sqlite file with its whole path, so that it is the same in any folder."""
+    if not uri.startswith("sqlite:///"):
+        return uri
+    url = sqlalchemy.make_url(uri)
+    return url.set(database=str(Path(url.database or "").resolve())).render_as_string(hide_password=False)
+
+
+@contextmanager
+def locked(storage_url: str, name: str) -> Iterator[None]:
+    """Keep other processes of this machine from the study of that name. Raises BadInput where one has it."""
+    path = lock_path(storage_url, name)
+    try:
+        held = filelock.FileLock(path).acquire(timeout=0)
+    except filelock.Timeout:
+        raise BadInput(
+            f"study {name!r} is running on this machine already; wait for it, or use another --study"
+        ) from None
+    except OSError as error:  # another user's
+        raise BadInput(f"study {name!r} can't be locked by {path}: {error.strerror}") from error
+    with held:
+        yield
+
+
+def lock_path(storage_url: str, name: str) -> Path:
+    """Where this machine's lock of a study is."""
+    url = sqlalchemy.make_url(absolute(storage_url))
+    words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
+    return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(words.encode()).hexdigest()[:16]}.lock"
+
+
+def _database(url: str) -> sqlalchemy.URL:
+    """The URL of a database, in its parts. Raises BadInput for one that is none."""
+    try:
+        return sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        raise BadInput(
+            f"storage {hidden(url)!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
+        ) from None
+
+
+def _refuse_tracking_store(url: str) -> None:
+    """Raise BadInput for a database that holds MLflow's tables."""
+    parsed = _database(url)
+    if parsed.drivername.startswith("sqlite") and not (parsed.database and Path(parsed.database).exists()):
+        return
+    tables: set[str] = set()
+    with suppress(Exception):  # what else is wrong with it, opening it will say
+        engine = sqlalchemy.create_engine(url)
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+        engine.dispose()
+    if {"experiments", "runs"} <= tables:
+        raise BadInput(
+            f"storage {hidden(url)} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
+            "(both keep an alembic_version); use another database, like sqlite:///optuna.db"
+        )
