@@ -164,8 +164,8 @@ class DaskPool(Pool):
         for where, answer in found.items():
             if isinstance(answer, Exception):
                 raise BadInput(
-                    f"{where} of the Dask cluster can't import what a cell needs: {one_line(answer)}; start it in a "
-                    "checkout of this version, or with one on PYTHONPATH, in an environment with requirements.txt"
+                    f"{where} of the Dask cluster can't import what a cell needs: {one_line(answer)}; start it with "
+                    "this checkout on PYTHONPATH, in an environment with both requirements files"
                 )
 
     def slots(self) -> int:

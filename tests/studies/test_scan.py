@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -22,16 +21,6 @@ from tests.conftest import environment
 from tracking.schema import CURVE_PREFIX, Kind, Metric, Tag
 
 TINY = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "2", "--dim2", "8"]
-
-
-@pytest.fixture(autouse=True)
-def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Shared data in the test's folder; the signals of the process given back."""
-    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def scan(store: MlflowClient, *arguments: str) -> int:

@@ -1,8 +1,7 @@
 """Tuning: what is tried and judged, pruning inside one dim3, totals, the best command, the Pareto front."""
 
 import shlex
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -24,16 +23,6 @@ from tracking.schema import Kind, Metric, Tag
 
 AE = RunConfig(model="ae", dataset="digits", dim3=4, epochs=8)
 VAE = replace(AE, model="vae")
-
-
-@pytest.fixture(autouse=True)
-def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Shared data in the test's folder; the signals of the process given back."""
-    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def call(store: MlflowClient, *arguments: str) -> int:
