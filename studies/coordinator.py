@@ -24,7 +24,7 @@ from .workers import Pool
 TRIES = 3  # of a cell whose worker dies, in one start of the study
 POLL_SECONDS = 1.0  # at most, between looks at a signal or the claim
 CLAIM_SECONDS = 15.0  # between looks at whether the study is still ours
-STOP_SECONDS = 5.0  # for the stores to take what a Ctrl-C has to say
+STOP_SECONDS = 4.0  # for the stores to take what a Ctrl-C has to say
 
 
 @dataclass(frozen=True)
