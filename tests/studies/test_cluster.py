@@ -42,6 +42,7 @@ DIGITS = ("--dataset", "digits", "--dim2", "8")
 QUICK = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", "2")
 EPOCHS = 150
 LONG = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", str(EPOCHS))
+ONE = (*DIGITS, "--models", "ae", "--dim3", "2", "--seeds", "1", "--epochs", "1500")  # takes longer than a start
 CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--epochs", "300")
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 
@@ -112,17 +113,17 @@ def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_
     served: Study, undisturbed: Undisturbed
 ) -> None:
     with dask_cluster(served.folder, "--no-nanny") as cluster:
-        process = served.start(*LONG, *dask(cluster.address))
-        run, worker = served.halt_one(process, EPOCHS)
+        process = served.start(*ONE, *dask(cluster.address))
+        run, worker = served.halt_one(process, 1500)
         process.kill()
         process.wait(30)
         worker.resume()
-        assert served.run(*LONG, *dask(cluster.address)) == 0, served.log
+        assert served.run(*ONE, *dask(cluster.address)) == 0, served.log
         assert [w.poll() for w in cluster.workers] == [None, None]
-    settled(served, 6)
-    # Either the dead coordinator's cell was closed before its worker came to its end, or it counts.
+    settled(served, 1)
+    # Where a machine trains it in less time than a coordinator takes to start, it counts.
     assert served.client.get_run(run.info.run_id).info.status in ("FINISHED", "FAILED")
-    assert served.errors() == undisturbed(LONG)
+    assert served.errors() == undisturbed(ONE)
 
 
 @pytest.mark.server
