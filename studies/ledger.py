@@ -93,7 +93,7 @@ def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
     token = None
     words = f"tags.`{Tag.PARENT}` = '{parent.info.run_id}' AND tags.`{Tag.KIND}` = '{kind}'"
     while True:
-        page = client.search_runs([parent.info.experiment_id], words, max_results=1000, page_token=token)
+        page = client.search_runs([parent.info.experiment_id], words, max_results=100, page_token=token)
         found += page
         token = page.token
         if not token:

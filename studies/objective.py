@@ -105,9 +105,7 @@ def run_cell(job: Job) -> Outcome:
         mlflow.set_tracking_uri(job.tracking_uri)
         be_patient()
         try:
-            # Asked in any case: this waits for a server that is away, as opening a run does not.
-            before = trial_runs(MlflowClient(), job.place.parent_run_id, job.trial)
-            if job.once and before:
+            if job.once and (before := trial_runs(MlflowClient(), job.place.parent_run_id, job.trial)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             result = execute(
                 job.config,
