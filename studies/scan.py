@@ -181,7 +181,7 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
 
 def _costs(tally: Tally, workers: int) -> str:
     if not tally.fit_seconds:
-        return "nothing was left to run"
+        return "no cell finished" if tally.failures else "nothing was left to run"
     outside = 1 - sum(tally.fit_seconds) / (workers * tally.seconds)
     return (
         f"{len(tally.fit_seconds)} cells in {duration(tally.seconds)} on {workers} workers; "
