@@ -135,6 +135,7 @@ class Ledger:
         """All runs of the study's cells or trials."""
         return children(self.client, self.parent, self.kind)
 
+    @lasting
     def done(self) -> dict[str, Finished]:
         """The cells that are done, by key."""
         return done_cells(self.children())
@@ -216,6 +217,7 @@ class Ledger:
                 self._attribute(trial, "reason", reason)
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
+    @lasting
     def check_mine(self) -> None:
         """Raise TakenOver where another process has taken the study."""
         now = self.client.get_run(self.parent_id).data.tags.get(Tag.COORDINATOR, "")

@@ -25,7 +25,7 @@ from models import Epoch
 from tracking.cli import be_quiet
 from tracking.config import RunConfig
 from tracking.material import Material
-from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line
+from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line, was_cut_off
 from tracking.run import execute
 from tracking.schema import Metric, Tag
 
@@ -119,7 +119,10 @@ def run_cell(job: Job) -> Outcome:
         except Stopped as error:
             return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
         except RunFailed as error:
-            return Outcome(Ended.FAILED, error.run_id, reason=error.reason)
+            cut_off = error.__cause__ is not None and was_cut_off(
+                error.__cause__
+            )  # nothing is known of the cell itself
+            return Outcome(Ended.LOST if cut_off else Ended.FAILED, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
     return Outcome(

@@ -18,7 +18,7 @@ import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from tracking.config import BadInput
-from tracking.recorder import ANSWER_SECONDS, hidden, one_line, within
+from tracking.recorder import ANSWER_SECONDS, hidden, one_line, was_cut_off, within
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -26,7 +26,8 @@ SQLITE_SECONDS = 60.0  # that one process may hold the file
 
 def _may_pass(error: BaseException) -> bool:
     away = isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError)
-    return away and re.search("full|read-?only", f"{error} {error.__cause__}", re.IGNORECASE) is None
+    lasts = re.search("full|read-?only", f"{error} {error.__cause__}", re.IGNORECASE) is not None
+    return was_cut_off(error) or (away and not lasts)
 
 
 lasting = retry(
@@ -36,7 +37,7 @@ lasting = retry(
     before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
     reraise=True,
 )
-"""For what talks to the storage: waits for one that is away, not for a full disk."""
+"""For what talks to the storage or the tracking server: waits for one that is away, not for a full disk."""
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:

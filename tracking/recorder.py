@@ -41,6 +41,18 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotl
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def was_cut_off(error: BaseException) -> bool:
+    """Whether a server died in the middle of its answer: MLflow retries a request that gets none, not this."""
+    words = "Connection broken|Connection aborted|IncompleteRead|Response ended prematurely"
+    return isinstance(error, MlflowException) and re.search(words, str(error)) is not None
+
+
+# What is asked again this way may be said twice: MLflow keeps the same param, tag or metric once.
+asked_again = retry(
+    retry=retry_if_exception(was_cut_off), stop=stop_after_attempt(5), wait=wait_random(0, 1), reraise=True
+)
+
+
 class RunFailed(RuntimeError):
     """A run was opened and did not finish; the store says so, as well as it could be reached."""
 
@@ -75,20 +87,31 @@ class Recorder:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client, self.run_id = client, run_id
 
+    @asked_again
     def params(self, values: Mapping[str, object]) -> None:
         """Log params, but for those the run has: under `mlflow run` they stand there as they were typed."""
         there = self.client.get_run(self.run_id).data.params
         new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items() if k not in there]
         self.client.log_batch(self.run_id, params=new)
 
+    @asked_again
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at one step."""
-        now = time.time_ns() // 1_000_000
-        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
+        now = time.time_ns() // 1_000_000  # once: with another time it would be another value
+        self._batch([Metric(k, float(v), now, step) for k, v in values.items()])
+
+    @asked_again
+    def _batch(self, metrics: list[Metric]) -> None:
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+    @asked_again
+    def end(self, status: str) -> None:
+        """Close the run."""
+        self.client.set_terminated(self.run_id, status)
 
     def inputs(self, datasets: Mapping[str, Any]) -> None:
         """Log MLflow datasets by their context: train, validation, test."""
@@ -102,6 +125,7 @@ class Recorder:
         """Log a picture (height, width, 3 or 4) for the slider of the UI."""
         self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
 
+    @asked_again
     def check_open(self) -> None:
         """Raise Revoked where the run has been closed by somebody else."""
         if self.client.get_run(self.run_id).info.status != "RUNNING":
@@ -188,7 +212,7 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
             yield recorder
             if place is not None:
                 recorder.check_open()
-            client.set_terminated(recorder.run_id, "FINISHED")
+            recorder.end("FINISHED")
         except Revoked:
             raise
         except (KeyboardInterrupt, Stopped) as interrupt:

@@ -4,7 +4,7 @@ import pytest
 from mlflow import MlflowClient, MlflowException
 
 from tracking.config import BadInput, RunConfig
-from tracking.recorder import hidden, one_line
+from tracking.recorder import Recorder, hidden, one_line
 from tracking.run import execute
 
 
@@ -49,3 +49,21 @@ def test_a_store_that_answers_and_opens_no_run_is_bad_input(
     monkeypatch.setattr(MlflowClient, "create_run", refuse)
     with pytest.raises(BadInput, match=r"^tracking URI sqlite:///.* can't open a run: permission denied$"):
         execute(RunConfig(model="pca", dataset="digits"))
+
+
+def test_a_request_whose_answer_was_cut_off_is_said_again_and_counts_once(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.create_run("0").info.run_id
+    said = store.log_batch
+    cuts = iter([True, True, False])
+
+    def log_batch(*arguments: object, **more: object) -> None:
+        said(*arguments, **more)
+        if next(cuts):
+            raise MlflowException("('Connection broken: IncompleteRead(0 bytes read, 2 more expected)')")
+
+    monkeypatch.setattr(store, "log_batch", log_batch)
+    Recorder(store, run_id).metrics({"a": 1.0}, 3)
+    assert [(m.step, m.value) for m in store.get_metric_history(run_id, "a")] == [(3, 1.0)]
+    assert next(cuts, None) is None
