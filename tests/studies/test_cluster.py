@@ -205,7 +205,9 @@ def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
         settled(study, 6)
         assert 0 < reached < EPOCHS
         assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
-        assert study.statuses() == {"FINISHED": 6}
+        # A cell of which an answer was cut off in an upload is tried again; no other may fail.
+        failed = [r.data.tags[Tag.REASON] for r in study.runs() if r.info.status == "FAILED"]
+        assert [reason for reason in failed if "Connection broken" not in reason] == []
         for each in study.finished():
             if "ae" in each.info.run_name:
                 assert study.epochs(each) == list(range(1, EPOCHS + 1))
