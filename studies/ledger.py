@@ -174,7 +174,7 @@ class Ledger:
         """
         trial = self._trial(job.trial)
         if outcome.ended is Ended.LOST:
-            runs = trial_runs(self.client, self.parent_id, job.trial)
+            runs = trial_runs(self.client, job)
             outcome = as_it_was(runs, outcome)
             self._close_dead(runs, "FAILED", outcome.reason)
         if outcome.run_id is not None:

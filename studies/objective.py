@@ -105,7 +105,7 @@ def run_cell(job: Job) -> Outcome:
         mlflow.set_tracking_uri(job.tracking_uri)
         be_patient()
         try:
-            if job.once and (before := trial_runs(MlflowClient(), job.place.parent_run_id, job.trial)):
+            if job.once and (before := trial_runs(MlflowClient(), job)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             result = execute(
                 job.config,
@@ -119,10 +119,8 @@ def run_cell(job: Job) -> Outcome:
         except Stopped as error:
             return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
         except RunFailed as error:
-            cut_off = error.__cause__ is not None and was_cut_off(
-                error.__cause__
-            )  # nothing is known of the cell itself
-            return Outcome(Ended.LOST if cut_off else Ended.FAILED, error.run_id, reason=error.reason)
+            ended = Ended.LOST if was_cut_off(error.__cause__) else Ended.FAILED
+            return Outcome(ended, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
     return Outcome(
@@ -164,11 +162,10 @@ def process_here(tag: str) -> psutil.Process | None:
         return None
 
 
-def trial_runs(client: MlflowClient, parent_run_id: str, trial: int) -> list[mlflow.entities.Run]:
-    """The runs of one trial of a study."""
-    experiment_id = client.get_run(parent_run_id).info.experiment_id
-    words = f"tags.`{Tag.PARENT}` = '{parent_run_id}' AND tags.`{Tag.TRIAL}` = '{trial}'"
-    return list(client.search_runs([experiment_id], words))
+def trial_runs(client: MlflowClient, job: Job) -> list[mlflow.entities.Run]:
+    """The runs of a job's trial."""
+    words = f"tags.`{Tag.PARENT}` = '{job.place.parent_run_id}' AND tags.`{Tag.TRIAL}` = '{job.trial}'"
+    return list(client.search_runs([job.place.experiment_id], words))
 
 
 class _Watch:

@@ -41,7 +41,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotl
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def was_cut_off(error: BaseException) -> bool:
+def was_cut_off(error: BaseException | None) -> bool:
     """Whether a server died in the middle of its answer: MLflow retries a request that gets none, not this."""
     words = "Connection broken|Connection aborted|IncompleteRead|Response ended prematurely"
     return isinstance(error, MlflowException) and re.search(words, str(error)) is not None
