@@ -1,0 +1,286 @@
+"""Has a curve of error against dim3 a corner, and which dim3 to use: `judge`.
+
+The least error is always at the end of the range, and the usual knee follows the range. So the verdict is a
+comparison of models: a corner has to explain the curve better than every smooth curve does, and to stand in
+one place. And the choice is the corner where there is one, else a rule that doesn't move with the range.
+`docs/elbow.md` has the calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .choice import Choice, Rule, choose
+from .criteria import CRITERIA, Curve, elasticity
+from .shapes import Fit, Floats, Noise, Shape, aicc, corner_fits, free_fits, same_decay, smooth_fits
+
+Kind = Literal["clear", "none", "straight", "exhausted"]
+
+LEAST_POINTS = 4
+POINTS_TO_TELL = 8
+"""Fewer can't tell a corner from a curve."""
+LEAST_DELTA = 10.0
+"""AICc by which a corner has to beat every smooth family, the replicates counted."""
+LEAST_DELTA_OF_MEAN = 3.0
+"""And on the mean curve alone: a family that misses a nearly noiseless curve by a hair is no proof of a corner."""
+LEAST_DELTA_FREE = -4.0
+"""And every smooth curve of any form, on the mean curve: as good as, where the form is free."""
+LEAST_RATIO = 1.5
+"""Of the slopes before and after it; less is no elbow."""
+WIDEST = 0.25
+"""Share of the range, or two dimensions on each side, that the interval of a corner may span."""
+STRAIGHT_SLACK = 4.0
+"""AICc by which a line may lose to a curve and still be the plain explanation."""
+DRAWS = 400  # of the bootstraps
+LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken to shrink with the error
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a curve says.
+
+    kind: `clear`, a corner that smooth curves can't explain; `none`, smooth; `straight`, a line explains it
+    best; `exhausted`, no corner, and the rule for `choice` is not met before the end of the range. dim3: the
+    corner, else None; interval: its 95 % interval. choice: the dim3 to use, or None; rule: the sentence that
+    says why. criteria: what the literature would say. delta_aicc: by how much the best corner beats the best
+    smooth family. elasticity: how far kneedle's answer follows the end of the range, or None. reason: the
+    verdict in a sentence.
+    """
+
+    kind: Kind
+    dim3: int | None
+    interval: tuple[int, int] | None
+    choice: int | None
+    rule: str
+    criteria: Mapping[str, int | None]
+    delta_aicc: float
+    elasticity: float | None
+    reason: str
+
+
+def judge(
+    dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = "gain:0.05"
+) -> Verdict:
+    """Judge errors (S, D), a row a seed, at the latent dimensions dim3 (D,), ascending whole numbers from 1.
+
+    The scale of the errors doesn't matter. `rule` is `gain:g` (one more dimension lowers the error by less than
+    the share g) or `unexplained:u` (the error is at most the share u of the mean predictor's; `error` has to be
+    that share then). `rng` draws the bootstraps; None is seed 0.
+
+    Raises ValueError for what is no curve, in one line.
+    """
+    asked, curve = Rule.parse(rule), checked(dim3, error)
+    rng = np.random.default_rng(0) if rng is None else rng
+    evidence = weigh(curve)
+    corner = None if evidence.corner is None else stand(evidence, evidence.corner, rng)
+    choice = choose(asked, curve.dim3, curve.mean, evidence.redraw(evidence.plainest, rng) * evidence.scale)
+    kind, reason = _decide(evidence, corner, choice)
+    at = corner.dim3 if corner is not None and kind == "clear" else None
+    return Verdict(
+        kind=kind,
+        dim3=at,
+        interval=corner.interval if corner is not None and kind == "clear" else None,
+        choice=choice.dim3 if at is None else at,
+        rule=choice.sentence if at is None else "the corner of the curve",
+        criteria={name: criterion(curve) for name, criterion in CRITERIA.items()},
+        delta_aicc=evidence.delta,
+        elasticity=elasticity(curve),
+        reason=reason,
+    )
+
+
+def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
+    """The curve, its errors of shape (S, D). Raises ValueError for what is none."""
+    k, e = np.asarray(dim3, dtype=float), np.asarray(error, dtype=float)
+    e = e[None] if e.ndim == 1 else e
+    if k.ndim != 1 or e.ndim != 2 or e.shape[1] != len(k) or not len(e):
+        raise ValueError(f"dim3 must have shape (D,) and error (S, D), got {k.shape} and {e.shape}")
+    if len(k) < LEAST_POINTS:
+        raise ValueError(f"at least {LEAST_POINTS} values of dim3 are needed, got {len(k)}")
+    if not (np.isfinite(k).all() and (k == k.round()).all() and k[0] >= 1 and (np.diff(k) > 0).all()):
+        raise ValueError("dim3 must be ascending whole numbers from 1, each once")
+    if not (np.isfinite(e).all() and (e >= 0).all()):
+        raise ValueError("errors must be finite and not negative")
+    return Curve(k, e)
+
+
+class Evidence(NamedTuple):
+    """A curve divided by its largest error, and the best fits of each sort.
+
+    weights (D,), one over the noise's relative size; corner: the best corner, None where no break fits; delta,
+    delta_of_mean and delta_free: AICc by which it beats the smooth families, with the replicates and on the
+    mean curve alone, and the smooth curves of free form.
+    """
+
+    curve: Curve
+    scale: float
+    weights: Floats
+    noise: Noise
+    line: Fit
+    smooth: Fit
+    free: Fit
+    corner: Fit | None
+    delta: float
+    delta_of_mean: float
+    delta_free: float
+
+    @property
+    def plainest(self) -> Fit:
+        """The fit that explains the mean curve best."""
+        fits = [f for f in (self.smooth, self.free, self.corner) if f is not None]
+        return min(fits, key=lambda f: aicc(f, self.noise.ignored))
+
+    def redraw(self, about: Fit, rng: np.random.Generator) -> Floats:
+        """Mean curves (DRAWS, D) as they might have come out: a residual bootstrap about a fit, of all seeds' errors.
+
+        Residuals are weighted to the same size, and widened by the degrees of freedom that the fit took.
+        """
+        error = self.curve.error
+        left = (error - about.curve) * self.weights
+        free = error.size - about.shape.parameters + 1
+        left = left * np.sqrt(error.size / free) if free > 0 else left
+        drawn = rng.choice((left - left.mean()).ravel(), size=(DRAWS, *error.shape))
+        redrawn: Floats = about.curve + drawn.mean(axis=1) / self.weights
+        return redrawn
+
+
+def weigh(curve: Curve) -> Evidence:
+    """Fit every shape to the mean curve, and compare them by AICc."""
+    scale = float(curve.error.max()) or 1.0
+    curve = Curve(curve.dim3, curve.error / scale)
+    k, y = curve.dim3, curve.mean
+    weights = _weights(curve)
+    noise = Noise(len(curve.error), float((((curve.error - y) * weights) ** 2).sum()))
+    smooth = smooth_fits(k, y, weights)
+    free, corners = free_fits(k, y, weights), corner_fits(k, y, weights)
+
+    def best(fits: list[Fit], on: Noise) -> float:
+        return min((aicc(f, on) for f in fits), default=np.inf)
+
+    def ahead(others: list[Fit], on: Noise) -> float:
+        mine, theirs = best(corners, on), best(others, on)
+        return -np.inf if np.isinf(mine) else theirs - mine
+
+    alone = noise.ignored
+    return Evidence(
+        curve=curve,
+        scale=scale,
+        weights=weights,
+        noise=noise,
+        line=smooth[0],
+        smooth=min(smooth, key=lambda f: aicc(f, alone)),
+        free=min(free, key=lambda f: aicc(f, alone)),
+        corner=min(corners, key=lambda f: aicc(f, alone), default=None),
+        delta=ahead(smooth, noise),
+        delta_of_mean=ahead(smooth, alone),
+        delta_free=ahead(free, alone),
+    )
+
+
+class Corner(NamedTuple):
+    """Where the best corner stands, its 95 % interval, and by what factor the error falls faster before it."""
+
+    dim3: int
+    interval: tuple[int, int]
+    ratio: float
+
+
+def stand(evidence: Evidence, corner: Fit, rng: np.random.Generator) -> Corner:
+    """The corner's place, interval (its decay held, its break fitted again to each redrawn curve) and sharpness."""
+    breaks = _breaks(same_decay(corner), evidence.redraw(corner, rng), evidence.weights)
+    low, high = np.quantile(breaks, [0.025, 0.975], method="nearest")
+    before, after = _slopes(corner, evidence.curve.dim3)
+    at = round(corner.at)
+    ratio = np.inf if after >= 0 else before / after
+    return Corner(at, (min(round(low), at), max(round(high), at)), float(ratio))
+
+
+def _breaks(shape: Shape, curves: Floats, weights: Floats) -> Floats:
+    """The break that fits each of the curves (n, D) best, (n,)."""
+    q, r = np.linalg.qr(shape.designs * weights[:, None])
+    scores = np.einsum("gdp,nd->ngp", q, curves * weights, optimize=True)
+    gained = (scores**2).sum(axis=2)
+    bends = scores[:, :, -1] * np.sign(r[:, -1, -1]) > 0
+    best: Floats = shape.breaks[np.where(bends, gained, -np.inf).argmax(axis=1)]
+    return best
+
+
+def _slopes(corner: Fit, k: Floats) -> tuple[float, float]:
+    """The fitted curve's slopes just before and just after its break."""
+    at = corner.at
+    i = int(np.searchsorted(k, at, side="right")) - 1  # k[i] <= at
+    j = int(np.searchsorted(k, at, side="left"))  # k[j] >= at
+    slopes = np.diff(corner.curve) / np.diff(k)
+    before = slopes[i - 1] if k[i] == at else slopes[max(i - 1, 0)]
+    after = slopes[j] if k[j] == at else slopes[min(j, len(slopes) - 1)]
+    return float(before), float(after)
+
+
+def _weights(curve: Curve) -> Floats:
+    """One over the noise's size at each dim3 (D,), mean square 1: constant, or in proportion to the error.
+
+    Whichever makes the seeds' deviations from their mean likelier; constant where there is one seed.
+    """
+    mean, one = curve.mean, np.ones_like(curve.dim3)
+    left = curve.error - mean
+    if len(curve.error) < 2 or not left.any():
+        return one
+    level = np.maximum(mean, LEAST_LEVEL)
+    constant = left.size / 2 * np.log(np.mean(left**2))
+    proportional = left.size / 2 * np.log(np.mean((left / level) ** 2)) + (len(left) - 1) * np.log(level).sum()
+    if constant <= proportional:
+        return one
+    weights: Floats = (1 / level) / np.sqrt(np.mean(1 / level**2))
+    return weights
+
+
+def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[Kind, str]:
+    """The verdict's kind and its reason."""
+    why_not = _why_not(evidence, corner)
+    if why_not is None and corner is not None:
+        steeper = f"falls {corner.ratio:.2g} times as fast before it as after"
+        falls = "falls before it and not after" if np.isinf(corner.ratio) else steeper
+        return "clear", (
+            f"a corner at dim3 {corner.dim3} explains the curve better than every smooth one, "
+            f"by {evidence.delta:.0f} in AICc; the error {falls}"
+        )
+    points = len(evidence.curve.dim3)
+    if points >= POINTS_TO_TELL and _is_straight(evidence):
+        flat = abs(evidence.line.curve[0] - evidence.line.curve[-1]) < 0.02
+        return "straight", "the error doesn't depend on dim3" if flat else (
+            "a straight line explains the curve best: each dimension of this range lowers the error by as much"
+        )
+    if points >= POINTS_TO_TELL and choice.dim3 is None:
+        return "exhausted", f"{why_not}; and the error still falls too fast at the end of the range to stop there"
+    return "none", why_not or ""
+
+
+def _why_not(evidence: Evidence, corner: Corner | None) -> str | None:
+    """Why there is no clear corner, None where there is one."""
+    points = len(evidence.curve.dim3)
+    if points < POINTS_TO_TELL:
+        return f"{points} values of dim3 can't tell a corner from a curve: it takes {POINTS_TO_TELL}"
+    if corner is None:
+        return "the curve bends nowhere"
+    smooth = f"a smooth curve ({evidence.smooth.shape.name}) explains it as well as the best corner (at {corner.dim3}"
+    if evidence.delta < LEAST_DELTA or evidence.delta_of_mean < LEAST_DELTA_OF_MEAN:
+        return f"{smooth}; ahead by {evidence.delta:.1f} in AICc, {LEAST_DELTA:.0f} are needed)"
+    if evidence.delta_free < LEAST_DELTA_FREE:
+        return f"a smooth curve ({evidence.free.shape.name}) explains it better than the best corner (at {corner.dim3})"
+    if corner.ratio < LEAST_RATIO:
+        return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
+    span = evidence.curve.dim3[-1] - evidence.curve.dim3[0]
+    low, high = corner.interval
+    if high - low > max(4, WIDEST * span):
+        return f"the curve bends somewhere from {low} to {high}, in no one place"
+    return None
+
+
+def _is_straight(evidence: Evidence) -> bool:
+    others = min(aicc(f, evidence.noise.ignored) for f in (evidence.smooth, evidence.free))
+    return aicc(evidence.line, evidence.noise.ignored) <= others + STRAIGHT_SLACK

@@ -1,0 +1,258 @@
+"""How often the elbow's verdict is right, on curves whose answer is known: `python -m benchmarks.elbow`.
+
+Smooth curves of more than twenty forms, of which four are fitted; lines that meet in a corner, soft corners, plateaus,
+and corners after a curved start. For each range, noise and number of seeds: how often a smooth curve is called a
+corner, how often a corner is found, how near, and how often its interval has it. Beside it what others say of the
+same curves. Writes a table for people and JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import elbow_helper
+import numpy as np
+import numpy.typing as npt
+
+from analysis.criteria import Curve, kneedle
+from analysis.elbow import LEAST_DELTA, judge
+from analysis.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
+
+Floats = npt.NDArray[np.float64]
+
+RANGES = {"2..10": (2, 10), "2..20": (2, 20), "2..50": (2, 50), "1..100": (1, 100)}
+NOISES = (0.0, 0.003, 0.01, 0.03)
+SEEDS = (1, 3, 5)
+
+
+class Known(NamedTuple):
+    """A curve without noise (D,), the corner it has or None, and the factor by which it falls faster before it."""
+
+    name: str
+    error: Floats
+    corner: int | None = None
+    ratio: float = 1.0
+    kind: str = "smooth"
+
+
+def smooth(k: Floats) -> Iterator[Known]:
+    """Curves without a corner, from 1 downwards but where noted."""
+    x = (k - k[0]) / (k[-1] - k[0])
+    for p in (0.2, 0.5, 1, 2, 3):
+        yield Known(f"power {p}", (k / k[0]) ** -p)
+        yield Known(f"power {p} and floor", 0.1 + 0.9 * (k / k[0]) ** -p)
+    for tau in (0.1, 0.25, 0.4, 1):
+        yield Known(f"exponential {tau}", np.exp(-x / tau))
+        yield Known(f"exponential {tau} and floor", 0.2 + 0.8 * np.exp(-x / tau))
+    for fast, slow, share in ((0.1, 0.8, 0.5), (0.15, 2, 0.7), (0.05, 0.4, 0.5)):
+        yield Known(f"two exponentials {fast} {slow}", share * np.exp(-x / fast) + (1 - share) * np.exp(-x / slow))
+    yield Known("logarithm", 1 - 0.9 * np.log(k / k[0]) / np.log(k[-1] / k[0]))
+    for b in (0.5, 0.7, 1.3):
+        yield Known(f"stretched exponential {b}", np.exp(-((x / 0.3) ** b)))
+    yield Known("gaussian", np.exp(-((x / 0.5) ** 2)))
+    for middle in (0.3, 0.5):
+        yield Known(f"logistic {middle}", 1 / (1 + np.exp((x - middle) / 0.12)))
+    for p in (1, 2):
+        yield Known(f"rational {p}", (1 + k / (0.2 * (k[-1] - k[0]))) ** -p)
+    yield Known("parabola", 0.1 + 0.9 * (1 - x) ** 2)
+    yield Known("cubic", 0.05 + 0.95 * (1 - x) ** 3)
+    yield Known("square root", 1 - 0.9 * np.sqrt(x))
+    yield Known("power times exponential", (k / k[0]) ** -0.5 * np.exp(-x / 0.5))
+    yield Known("straight", 1 - 0.8 * x)
+    yield Known("flat", np.ones_like(x))
+    j: Floats = np.arange(1.0, 785)
+    for name, spectrum in (("1.2", j**-1.2), ("2", j**-2), ("lognormal", np.exp(-(np.linspace(0, 4, 784) ** 1.5)))):
+        yield Known(f"left eigenvalues {name}", _left(spectrum)[k.astype(int)])
+
+
+def corners(k: Floats, ratios: Sequence[float] = (2, 3, 5)) -> Iterator[Known]:
+    """Two lines that meet at 0.3, 0.5 or 0.7 of the range, and end at 0.1 of where they began."""
+    for place in (0.3, 0.5, 0.7):
+        c = round(k[0] + place * (k[-1] - k[0]))
+        for ratio in ratios:
+            yield Known(f"corner {ratio} at {place}", _two_lines(k, c, ratio, 0.1), c, ratio, "corner")
+
+
+def others(k: Floats) -> Iterator[Known]:
+    """Corners that are no two plain lines: shallow ones, soft ones, plateaus, and after a curved start."""
+    for place in (0.3, 0.5, 0.7):
+        c = round(k[0] + place * (k[-1] - k[0]))
+        yield Known(f"shallow corner 3 at {place}", _two_lines(k, c, 3, 0.4), c, 3, "shallow corner")
+        flat = np.where(k <= c, 1 - 0.8 * (k - k[0]) / (c - k[0]), 0.2)
+        yield Known(f"plateau from {place}", flat, c, np.inf, "plateau")
+        width = 0.5  # dimensions
+        bend = 0.5 * (k - c + np.sqrt((k - c) ** 2 + width**2))  # a hinge rounded over that many
+        fall = 0.9 / ((c - k[0]) + (k[-1] - c) / 4)
+        soft = 1 - fall * (k - k[0]) + 0.75 * fall * bend
+        yield Known(f"soft corner 4 at {place}", soft / soft[0], c, 4, "soft corner")
+        i = np.arange(1, round(k[-1]) + 60)
+        for name, spectrum in (
+            ("falling to 0.4", np.where(i <= c, 1 - 0.6 * i / c, 0.02)),
+            ("falling to 0.22", np.where(i <= c, np.exp(-1.5 * i / c), 0.01)),
+        ):
+            error = _left(spectrum)[k.astype(int)]
+            yield Known(f"rank {place}, eigenvalues {name}", error / error[0], c, np.inf, "rank")
+
+
+def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator) -> Floats:
+    """Errors (seeds, D) with normal noise of a share of the error, each seed its own."""
+    errors: Floats = np.maximum(error * (1 + noise * rng.standard_normal((seeds, len(error)))), 1e-12)
+    return errors
+
+
+def _left(spectrum: Floats) -> Floats:
+    """What is left of the eigenvalues after the first k, k from 0, as a share."""
+    left: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0)
+    return left / left[0]
+
+
+def _two_lines(k: Floats, c: int, ratio: float, end: float) -> Floats:
+    slow = (1 - end) / (ratio * (c - k[0]) + k[-1] - c)
+    error: Floats = 1 - ratio * slow * (np.minimum(k, c) - k[0]) - slow * np.maximum(k - c, 0)
+    return error
+
+
+class Answer(NamedTuple):
+    """What a judge says of a curve: a corner or None, and its interval where it has one."""
+
+    corner: float | None
+    interval: tuple[float, float] | None = None
+
+
+def ours(k: Floats, error: Floats) -> Answer:
+    """`analysis.elbow.judge`."""
+    verdict = judge(k, error)
+    return Answer(verdict.dim3, verdict.interval)
+
+
+def plain_aicc(k: Floats, error: Floats) -> Answer:
+    """Two lines against the fitted families by AICc on the mean curve, without the other conditions."""
+    y, one = error.mean(axis=0) / error.max(), np.ones_like(k)
+    corner = fit(two_lines(k, candidates(k)), y, one)
+    alone = Noise(1, 0.0)
+    ahead = min(aicc(f, alone) for f in smooth_fits(k, y, one)) - aicc(corner, alone)
+    return Answer(corner.at if corner is not None and ahead >= LEAST_DELTA else None)
+
+
+def by_kneed(k: Floats, error: Floats) -> Answer:
+    """kneed's KneeLocator on the mean curve."""
+    return Answer(kneedle(Curve(k, error)))
+
+
+def by_elbow_helper(k: Floats, error: Floats) -> Answer:
+    """elbow-helper's robust_elbow on the mean curve."""
+    found = elbow_helper.robust_elbow(k, error.mean(axis=0), elbow_helper.RobustKneeConfig(random_seed=0))
+    return Answer(found.knee_x, found.ci90) if isinstance(found, elbow_helper.ClearKnee) else Answer(None)
+
+
+JUDGES: dict[str, Callable[[Floats, Floats], Answer]] = {
+    "judge": ours,
+    "plain AICc": plain_aicc,
+    "kneed": by_kneed,
+    "elbow-helper": by_elbow_helper,
+}
+
+
+class Setting(NamedTuple):
+    """One cell of the calibration."""
+
+    judge: str
+    range: str
+    noise: float
+    seeds: int
+    repeats: int
+
+
+class Count(NamedTuple):
+    """Of curves of one sort: how many, called a corner, of these within 1 of it, and with an interval that has it."""
+
+    curves: int
+    found: int
+    near: int
+    covered: int
+
+    def __add__(self, other: tuple[int, ...]) -> Count:  # type: ignore[override]
+        return Count(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def measure(setting: Setting) -> dict[str, Count]:
+    """Counts by sort of curve (`smooth`, `corner 2`, `plateau`, …) and by each smooth curve's name."""
+    low, high = RANGES[setting.range]
+    k = np.arange(low, high + 1, dtype=float)
+    rng = np.random.default_rng([int(setting.noise * 1000), setting.seeds, high])
+    counts: dict[str, Count] = defaultdict(lambda: Count(0, 0, 0, 0))
+    for known in (*smooth(k), *corners(k), *others(k)):
+        sort = f"corner {known.ratio:g}" if known.kind == "corner" else known.kind
+        for _ in range(1 if setting.noise == 0 else setting.repeats):
+            answer = JUDGES[setting.judge](k, noisy(known.error, setting.noise, setting.seeds, rng))
+            hit = answer.corner is not None
+            near = hit and known.corner is not None and abs(answer.corner - known.corner) <= 1  # type: ignore[operator]
+            inside = hit and known.corner is not None and answer.interval is not None
+            covered = inside and answer.interval[0] <= known.corner <= answer.interval[1]  # type: ignore[index, operator]
+            for name in {sort, known.name}:
+                counts[name] += (1, int(hit), int(near), int(covered))
+    return dict(counts)
+
+
+def run(settings: list[Setting], workers: int) -> Iterator[tuple[Setting, dict[str, Count]]]:
+    """Measure each setting in a process of its own."""
+    with ProcessPoolExecutor(workers) as pool:
+        yield from zip(settings, pool.map(measure, settings), strict=True)
+
+
+def row(counts: dict[str, Count]) -> dict[str, float]:
+    """Shares for the table: false alarms, the worst curve's, power, and how near the found corners are."""
+    shares = {"smooth": counts["smooth"].found / counts["smooth"].curves}
+    for sort in ("corner 2", "corner 3", "corner 5", "shallow corner", "soft corner", "plateau", "rank"):
+        shares[sort] = counts[sort].found / counts[sort].curves
+    hits = counts["corner 2"] + counts["corner 3"] + counts["corner 5"]
+    shares["within 1"] = hits.near / max(hits.found, 1)
+    shares["covered"] = hits.covered / max(hits.found, 1)
+    return shares
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the calibration, or with `--compare` the other judges on settings of three seeds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.elbow", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument("--ranges", default=",".join(RANGES))
+    parser.add_argument("--judges", default="judge", help=", ".join(JUDGES))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--jsonl", help="write JSON lines there")
+    parser.add_argument("--verbose", action="store_true", help="name the smooth curves that were called corners")
+    given = parser.parse_args(arguments)
+    settings = [
+        Setting(judge, name, noise, int(seeds), given.repeats)
+        for judge in given.judges.split(",")
+        for seeds in given.seeds.split(",")
+        for name in given.ranges.split(",")
+        for noise in NOISES
+    ]
+    lines = []
+    heading: list[str] = []
+    for setting, counts in run(settings, given.workers):
+        shares = row(counts)
+        if not heading:
+            heading = ["judge", "seeds", "range", "noise", *shares]
+            print("| " + " | ".join(heading) + " |\n|" + "---|" * len(heading))
+        first = [setting.judge, str(setting.seeds), setting.range, f"{setting.noise:.1%}"]
+        print("| " + " | ".join([*first, *(f"{v:.3f}" for v in shares.values())]) + " |", flush=True)
+        if given.verbose:
+            wrong = {n: c for n, c in counts.items() if c.found and n in {s.name for s in smooth(np.arange(2.0, 11))}}
+            print("   ", {n: f"{c.found}/{c.curves}" for n, c in wrong.items()})
+        lines.append({**setting._asdict(), **shares})
+    if given.jsonl:
+        with open(given.jsonl, "w") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
