@@ -38,6 +38,8 @@ STRAIGHT_SLACK = 4.0
 """AICc by which a line may lose to a curve and still be the plain explanation."""
 DRAWS = 400  # of the bootstraps
 LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken to shrink with the error
+CALIBRATED_POINTS = (9, 100)
+CALIBRATED_NOISE = 0.03  # of one seed, as a share of the error
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,30 @@ def judge(
         elasticity=elasticity(curve),
         reason=reason,
     )
+
+
+def calibrated(dim3: npt.ArrayLike, error: npt.ArrayLike) -> str | None:
+    """Why how often `judge` is right was not measured for such a curve; None where it was.
+
+    The noise is that of one seed, and takes two of them to be seen. Raises ValueError for what is no curve.
+    """
+    curve = checked(dim3, error)
+    points, seeds = len(curve.dim3), len(curve.error)
+    least, most = CALIBRATED_POINTS
+    if not least <= points <= most:
+        return f"{points} values of dim3, where {least} to {most} were tried"
+    size = noise_share(curve) if seeds > 1 else 0.0
+    if size > CALIBRATED_NOISE:
+        return (
+            f"the seeds differ by {100 * size:.2g} % of the error, where up to {100 * CALIBRATED_NOISE:.2g} % was tried"
+        )
+    return None
+
+
+def noise_share(curve: Curve) -> float:
+    """The standard deviation over seeds, two and more, as a share of the error: its root mean square over dim3."""
+    level = np.maximum(curve.mean, LEAST_LEVEL * (curve.error.max() or 1.0))
+    return float(np.sqrt(np.mean(curve.error.var(axis=0, ddof=1) / level**2)))
 
 
 def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
