@@ -109,7 +109,8 @@ def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator) -> 
 def _left(spectrum: Floats) -> Floats:
     """What is left of the eigenvalues after the first k, k from 0, as a share."""
     left: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0)
-    return left / left[0]
+    left /= left[0]
+    return left
 
 
 def _two_lines(k: Floats, c: int, ratio: float, end: float) -> Floats:
