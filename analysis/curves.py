@@ -1,0 +1,137 @@
+"""Cells put together to curves: one comparison for each data set and training, one series for each model in it.
+
+Data sets and budgets are never averaged. A series judges the seeds that every dim3 of it has.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .shapes import Floats
+from .store import Cell, LeftOut, latest
+
+DEFAULTS = {("pca", "loss"): "", ("ae", "loss"): "mse", ("vae", "loss"): "bce", ("linear-ae", "loss"): "mse"}
+
+
+class Series(NamedTuple):
+    """One model's cells, by dim3 and seed."""
+
+    label: str
+    model: str
+    cells: dict[int, dict[int, Cell]]
+
+    @property
+    def dim3(self) -> list[int]:
+        """Ascending."""
+        return sorted(self.cells)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that every dim3 has; where there are none, [] and the mean of each dim3's own is judged."""
+        return sorted(set.intersection(*(set(by_seed) for by_seed in self.cells.values())))
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has epochs, and so seeds and a budget."""
+        return self.first.trained
+
+    @property
+    def first(self) -> Cell:
+        """Any cell of it."""
+        return next(iter(next(iter(self.cells.values())).values()))
+
+    def at(self, dim3: int) -> list[Cell]:
+        """The cells of one dim3 that count: of the common seeds, or all where there are none."""
+        by_seed = self.cells[dim3]
+        return [by_seed[seed] for seed in (self.seeds or sorted(by_seed))]
+
+    def errors(self, pick: str = "error") -> Floats:
+        """(S, D): a row a common seed; one row of means where there is none. nan where a cell has no such number."""
+        rows = [[_value(cell, pick) for cell in self.at(k)] for k in self.dim3]
+        if self.seeds:
+            return np.array(rows, dtype=float).T
+        return np.array([[float(np.mean(row)) for row in rows]])
+
+    @property
+    def dropped(self) -> list[Cell]:
+        """Finished cells of seeds that not every dim3 has."""
+        used = set(self.seeds)
+        return [c for by_seed in self.cells.values() for seed, c in by_seed.items() if used and seed not in used]
+
+
+class Comparison(NamedTuple):
+    """Series of the same data and training, and what had to be said about their cells."""
+
+    dataset: str
+    digest: str
+    settings: dict[str, str]
+    series: list[Series]
+    doubled: list[LeftOut]
+
+    @property
+    def name(self) -> str:
+        """`mnist, 20 epochs`."""
+        epochs = self.settings.get("epochs")
+        return f"{self.dataset}, {epochs} epochs" if epochs else self.dataset
+
+
+def compare(cells: Sequence[Cell]) -> list[Comparison]:
+    """The comparisons that the cells make, the largest first.
+
+    Models without epochs stand in each comparison of their data.
+    """
+    kept, doubled = latest(cells)
+    groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in kept:
+        if cell.trained:
+            groups[(*_data(cell), cell.settings)].append(cell)
+    for cell in kept:
+        if not cell.trained:
+            places = [place for place, members in groups.items() if _data(members[0]) == _data(cell)]
+            for place in places or [(*_data(cell), cell.settings)]:
+                groups[place].append(cell)
+    made = []
+    for members in groups.values():
+        first = members[0]
+        mine = [d for d in doubled if d.why.rpartition(" ")[2] in {c.run_id for c in members}]
+        made.append(Comparison(first.dataset, first.digest, dict(first.settings), _series(members), mine))
+    return sorted(made, key=lambda c: (-sum(len(s.cells) for s in c.series), c.name, sorted(c.settings.items())))
+
+
+def _data(cell: Cell) -> tuple[object, ...]:
+    """What cells must share to be compared: the rows, and those that were set aside of them."""
+    return (cell.dataset, cell.digest, cell.on_validation, dict(cell.settings).get("val_size", ""))
+
+
+def _series(cells: Sequence[Cell]) -> list[Series]:
+    """One for each model and variant, those without epochs first, then by name."""
+    by_variant: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, dict[int, Cell]]] = {}
+    for cell in cells:
+        by_variant.setdefault((cell.model, cell.variant), {}).setdefault(cell.dim3, {})[cell.seed] = cell
+    made = [Series(_label(model, variant, by_variant), model, grid) for (model, variant), grid in by_variant.items()]
+    return sorted(made, key=lambda s: (s.trained, s.label))
+
+
+def _label(
+    model: str, variant: tuple[tuple[str, str], ...], others: Iterable[tuple[str, tuple[tuple[str, str], ...]]]
+) -> str:
+    """The model's short name, and what tells it from other variants of it: `ae`, `ae (loss bce)`."""
+    short = model.rpartition(":")[2]
+    rivals = [dict(v) for m, v in others if m == model and v != variant]
+    mine = dict(variant)
+    differing = [k for k in mine if any(r.get(k) != mine[k] for r in rivals)]
+    shown = [f"{k} {mine[k]}" for k in differing if DEFAULTS.get((model, k)) != mine[k]]
+    return f"{short} ({', '.join(shown)})" if shown else short
+
+
+def _value(cell: Cell, pick: str) -> float:
+    if pick == "error":
+        return cell.error
+    if pick == "test":
+        return np.nan if cell.test is None else cell.test
+    found = cell.metric(pick)
+    return np.nan if found is None else found

@@ -1,0 +1,300 @@
+"""The report of an experiment, or of a table: read, find, draw, write, and close the loop in MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from tracking.schema import EXPERIMENT, Artifact, Tag
+from tracking.schema import Metric as Name
+
+from .curves import Comparison, compare
+from .errors import BadInput, Failed, hidden, one_line
+from .figures import FIGURES, Pictures, draw_pictures
+from .findings import Findings, find
+from .page import Page, RunLine, render
+from .publish import Registered, publish, register
+from .rows import fetch
+from .store import Cell, ColumnMap, Store, of_rows, parse_map, read
+from .table import read_rows
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+UNSET = "default"
+UNREACHABLE = (MlflowException, RequestException, SQLAlchemyError, OSError)
+Result = TypeVar("Result")
+PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
+
+
+def report(given: argparse.Namespace) -> str:
+    """Write the report that was asked for; what to print."""
+    out = _folder(Path("report" if given.out == UNSET else given.out))
+    if given.curve != UNSET:
+        store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)
+        findings = find(store, given.rule)
+        _write(out, findings, _files(findings, store, given, lambda run_id: None, "", None))
+        return _said(findings, out, "")
+    client, experiment = _open(given)
+    store = _ask(lambda: read(client, experiment, _columns(given)))
+    if not store.cells:
+        raise BadInput(_why_empty(store))
+    findings = _ask(lambda: find(store, given.rule))
+    registered = None
+    if given.no_log == "no":
+        registered = _ask(lambda: register(client, store, findings, _choose(given)))
+    files = _files(findings, store, given, _links(client, store.experiment_id), _how_to_open(client), registered)
+    _write(out, findings, files)
+    said = "" if registered is None else registered.sentence
+    if given.no_log == "no":
+        invocation = os.environ.get("MLFLOW_RUN_ID")
+        run_id = _ask(lambda: publish(client, store, findings, out, files, registered, invocation))
+        said += f"\nlogged as run {run_id}: {_links(client, store.experiment_id)(run_id)}"
+    return _said(findings, out, said)
+
+
+def _open(given: argparse.Namespace) -> tuple[MlflowClient, str]:
+    """The store that the flags or the environment name, asked once, and the experiment's name. Raises BadInput."""
+    # A server that is gone is found out in a minute, not after MLflow's ten.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    uri = given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not path.exists():
+        raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri)
+    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    try:
+        client.search_experiments(max_results=1)
+        if given.experiment is None and by_id:
+            return client, str(client.get_experiment(by_id).name)
+    except UNREACHABLE as error:
+        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)[:300]}") from error
+    return client, given.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def _ask(question: Callable[[], Result]) -> Result:
+    """An answer of the store. Raises Failed where it gives none."""
+    try:
+        return question()
+    except (BadInput, Failed):
+        raise
+    except UNREACHABLE as error:
+        raise Failed(f"the store stopped answering, nothing was written: {one_line(error)[:300]}") from error
+
+
+def _columns(given: argparse.Namespace) -> ColumnMap | None:
+    return None if given.map == UNSET else parse_map(given.map)
+
+
+def _why_empty(store: Store) -> str:
+    lacks = f"experiment {store.experiment!r} has no finished run that could be a point of a curve"
+    parts = []
+    if store.unfinished:
+        parts.append(f"{len(store.unfinished)} have not finished")
+    if store.left_out:
+        parts.append(
+            f"{len(store.left_out)} can't be used, like {store.left_out[0].name[:60]}: {store.left_out[0].why}"
+        )
+    return (
+        f"{lacks}: {'; '.join(parts) or 'it is empty; python -m studies.scan makes some, --map reads those of others'}"
+    )
+
+
+def _choose(given: argparse.Namespace) -> dict[str, str]:
+    """`dim3=12` or `model=vae,dim3=12` as typed. Raises BadInput."""
+    if given.choose == UNSET:
+        return {}
+    found = dict(part.strip().partition("=")[::2] for part in given.choose.split(","))
+    if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
+        raise BadInput(f"choose {given.choose!r}: allowed is dim3=12 or model=vae,dim3=12")
+    return found
+
+
+def _folder(out: Path) -> Path:
+    """The output folder, made, and seen to take files. Raises BadInput."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return out
+    except OSError as error:
+        raise BadInput(f"out {out}: can't be written: {error.strerror}") from error
+
+
+def _files(
+    findings: Findings,
+    store: Store,
+    given: argparse.Namespace,
+    links: Callable[[str], str | None],
+    note: str,
+    registered: Registered | None,
+) -> dict[str, bytes]:
+    """Everything that is written, by its path."""
+    figures: dict[str, dict[str, bytes]] = {}
+    for comparison, cells in zip(findings.comparisons, compare(store.cells), strict=True):
+        drawn = {name: draw(comparison) for name, draw in FIGURES.items()}
+        pictures = _pictures(cells)
+        if pictures is not None:
+            drawn["pictures"] = draw_pictures(pictures)
+        figures[comparison.name] = {name: _png(figure) for name, figure in drawn.items() if figure is not None}
+    page = Page(
+        title=f"How many dimensions? {findings.experiment}",
+        figures=figures,
+        links=links,
+        command=_command(given, findings),
+        made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},
+        note=note,
+        runs=_lines(store),
+        registered="" if registered is None else registered.sentence,
+    )
+    files = {
+        "report.html": render(findings, page).encode(),
+        "result.json": findings.to_json().encode(),
+        "curves.csv": curves_csv(findings).encode(),
+    }
+    for number, (_, by_name) in enumerate(figures.items()):
+        folder = "figures" if number == 0 else f"figures/{number + 1}"
+        files |= {f"{folder}/{name}.png": png for name, png in by_name.items()}
+    return files
+
+
+def _png(figure: object) -> bytes:
+    into = io.BytesIO()
+    figure.savefig(into, format="png", metadata={"Software": None})  # type: ignore[attr-defined]
+    return into.getvalue()
+
+
+def curves_csv(findings: Findings) -> str:
+    """Every point of every curve, a row each."""
+    into = io.StringIO()
+    names = (
+        "error",
+        "low",
+        "high",
+        "sd",
+        "test",
+        "seeds",
+        "fit_seconds",
+        "parameters",
+        "active_units",
+        "negative_elbo",
+    )
+    writer = csv.writer(into, lineterminator="\n")
+    writer.writerow(["comparison", "model", "dim3", *names])
+    for comparison in findings.comparisons:
+        for model in comparison.models:
+            for point in model.points:
+                values = [getattr(point, n) for n in names]
+                writer.writerow(
+                    [comparison.name, model.label, point.dim3, *("" if v is None else repr(v) for v in values)]
+                )
+    return into.getvalue()
+
+
+def _pictures(comparison: Comparison) -> Pictures | None:
+    """Originals, and their reconstructions by every model at one dim3 that most of them have."""
+    counts = {k: sum(k in s.cells for s in comparison.series) for s in comparison.series for k in s.dim3}
+    dim3 = min(counts, key=lambda k: (-counts[k], abs(k - PICTURED), k))
+    cells = {s.label: s.at(dim3)[0] for s in comparison.series if dim3 in s.cells and s.first.digest}
+    if not cells:
+        return None
+    originals = fetch(list(cells.values())[:1], Artifact.ORIGINALS)
+    made = fetch(list(cells.values()), Artifact.RECONSTRUCTIONS)
+    first = next(iter(originals.values()))
+    if isinstance(first, str) or first.ndim != 2:
+        return None
+    rows = [(label, made[c.run_id]) for label, c in cells.items()]
+    good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
+    return Pictures(dim3, _shape(next(iter(cells.values()))), first, good) if good else None
+
+
+def _shape(cell: Cell) -> tuple[int, ...] | None:
+    """The shape of a row as a picture, as the run says."""
+    text = cell.tag(Tag.IMAGE_SHAPE)
+    return tuple(int(n) for n in text.split("x")) if text else None
+
+
+def _lines(store: Store) -> list[RunLine]:
+    cells = sorted([*store.cells, *store.confirmations], key=lambda c: (c.model, c.dim3, c.seed, c.run_id))
+    lines = [
+        RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Name.FIT_SECONDS))
+        for c in cells
+    ]
+    others = [*store.unfinished, *store.left_out]
+    return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
+
+
+def _links(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
+    """The address of a run in the UI: the server's own, or the one that `mlflow ui` would have here."""
+    uri = client.tracking_uri
+    base = hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
+    return lambda run_id: f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def _how_to_open(client: MlflowClient) -> str:
+    uri = client.tracking_uri
+    if uri.startswith("http"):
+        return ""
+    return f"the links open in the UI of: mlflow ui --backend-store-uri {hidden(uri)}"
+
+
+def _command(given: argparse.Namespace, findings: Findings) -> str:
+    words = ["python", "-m", "analysis.report"]
+    if given.curve != UNSET:
+        words += ["--curve", given.curve]
+    else:
+        words += ["--experiment", findings.experiment]
+    for name in ("rule", "choose", "map"):
+        if getattr(given, name) not in (UNSET, "gain:0.05"):
+            words += [f"--{name}", getattr(given, name)]
+    return hidden(shlex.join(words))
+
+
+def _write(out: Path, findings: Findings, files: dict[str, bytes]) -> None:
+    """All files, each whole or not at all: written beside the folder's own and then moved over them."""
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
+            for name, content in files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            shutil.rmtree(out / "figures", ignore_errors=True)
+            for name in sorted({Path(n).parts[0] for n in files}):
+                os.replace(Path(folder) / name, out / name)
+    except OSError as error:
+        raise Failed(f"out {out}: {error.strerror or error}") from error
+
+
+def _said(findings: Findings, out: Path, more: str) -> str:
+    lines: list[str] = []
+    for comparison in findings.comparisons:
+        quick = " [too few epochs to quote]" if comparison.quick else ""
+        lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
+        for model in comparison.models:
+            lines.append(f"  {model.sentence}")
+            lines += [f"    {text}" for text in (model.confirmation, model.versus) if text]
+            if model.undertrained:
+                lines.append(f"    looks undertrained at dim3 {', '.join(map(str, model.undertrained))}")
+        if comparison.missing:
+            lines.append(f"  {len(comparison.missing)} cells are missing")
+    if findings.left_out:
+        lines.append(f"{len(findings.left_out)} runs were left out; the report names them")
+    if findings.unfinished:
+        lines.append(f"{len(findings.unfinished)} runs have not finished; the report names them")
+    return "\n".join([*lines, *([more] if more else []), f"open {out / 'report.html'}"])

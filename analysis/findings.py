@@ -1,0 +1,509 @@
+"""Everything that is found in an experiment, as plain values: `find(store) -> Findings`.
+
+The same runs give the same findings, byte for byte: what is drawn is drawn with seed 0, and neither the time
+nor the place of the store is part of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from tracking.schema import PACKAGE_PREFIX, Artifact, Metric, Tag
+
+from .curves import Comparison, Series, compare
+from .elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
+from .rows import fetch, interval
+from .sentences import sentence
+from .shapes import Floats
+from .spectrum import criteria as spectrum_criteria
+from .spectrum import left
+from .store import Cell, LeftOut, Store
+from .versus import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
+
+INTRINSIC = {
+    Metric.INTRINSIC_TWONN: "TwoNN",
+    Metric.INTRINSIC_MLE: "maximum likelihood",
+    Metric.INTRINSIC_PARTICIPATION: "participation ratio",
+    Metric.INTRINSIC_PARALLEL: "parallel analysis",
+}
+NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
+CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model at one dim3, means over seeds. error is what is judged, with the 95 % interval of its rows or None."""
+
+    dim3: int
+    error: float
+    low: float | None
+    high: float | None
+    sd: float | None
+    test: float | None
+    seeds: int
+    fit_seconds: float | None
+    parameters: float | None
+    bytes_per_code: int
+    active_units: float | None
+    negative_elbo: float | None
+
+
+@dataclass(frozen=True)
+class ModelFinding:
+    """One series: its points, and what they say. verdict is None with a reason where there are too few points."""
+
+    label: str
+    model: str
+    loss: str
+    trained: bool
+    seeds: list[int]
+    points: list[Point]
+    verdict: Verdict | None
+    no_verdict: str
+    sentence: str
+    uncalibrated: str | None
+    confirmed: bool | None
+    confirmation: str
+    elbo_verdict: Verdict | None
+    undertrained: dict[int, str]
+    against: list[Against]
+    versus: str
+    spectrum_criteria: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The cell to use: of which model, at which dim3, which run, and why. run_id is None where no cell is there."""
+
+    model: str
+    dim3: int
+    run_id: str | None
+    seed: int
+    why: str
+
+
+@dataclass(frozen=True)
+class ComparisonFinding:
+    """All models of one data set and training."""
+
+    name: str
+    dataset: str
+    digest: str
+    settings: dict[str, str]
+    quick: bool
+    error_name: str
+    missing: list[str]
+    notes: list[str]
+    models: list[ModelFinding]
+    intrinsic: dict[str, float]
+    same_loss: list[str]
+    doubled: list[LeftOut]
+    pick: Pick | None
+    pca_curve: PcaCurve | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one experiment."""
+
+    experiment: str
+    runs: list[str]
+    digest: str
+    rule: str
+    comparisons: list[ComparisonFinding]
+    left_out: list[LeftOut]
+    unfinished: list[LeftOut]
+    versions: dict[str, list[str]]
+    commits: list[str]
+
+    def to_json(self) -> str:
+        """With sorted keys and full precision; what is not finite is null."""
+        return json.dumps(_plain(asdict(self)), sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def find(store: Store, rule: str = "gain:0.05") -> Findings:
+    """Judge and compare everything that the store's cells can tell."""
+    comparisons = compare(store.cells)
+    used = sorted(c.run_id for comparison in comparisons for c in _cells(comparison))
+    used = sorted({*used, *(c.run_id for c in store.confirmations)})
+    return Findings(
+        experiment=store.experiment,
+        runs=used,
+        digest=hashlib.sha256("\n".join(used).encode()).hexdigest()[:16],
+        rule=rule,
+        comparisons=[_comparison(comparison, store, rule) for comparison in comparisons],
+        left_out=store.left_out,
+        unfinished=store.unfinished,
+        versions=_versions(store.cells),
+        commits=sorted(
+            {c.tag(Tag.COMMIT) + (" with changes" if c.tag(Tag.DIRTY) == "true" else "") for c in store.cells}
+        ),
+    )
+
+
+def _cells(comparison: Comparison) -> list[Cell]:
+    return [c for s in comparison.series for by_seed in s.cells.values() for c in by_seed.values()]
+
+
+def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
+    series = comparison.series
+    baseline = next((s for s in series if s.model == "pca"), None)
+    notes: list[str] = []
+    test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}
+    curve = None if baseline is None else pca_curve(baseline, notes)
+    models = []
+    for one in series:
+        versus = (
+            []
+            if baseline is None or one is baseline
+            else against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
+        )
+        models.append(_model(one, baseline, versus, store, rule, notes))
+    if baseline is None:
+        notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
+    if len(series) == 1:
+        notes.append(f"only {series[0].label} has finished cells here")
+    notes.extend(_about_seeds(series))
+    first = series[0].first
+    return ComparisonFinding(
+        name=comparison.name,
+        dataset=comparison.dataset,
+        digest=comparison.digest,
+        settings=comparison.settings,
+        quick=any(c.tag(Tag.LABEL) == "quick" for c in _cells(comparison)),
+        error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
+        missing=missing(comparison, store),
+        notes=list(dict.fromkeys(notes)),
+        models=models,
+        intrinsic={} if baseline is None else _intrinsic(baseline),
+        same_loss=_same_loss(series),
+        doubled=comparison.doubled,
+        pick=_pick(models, series),
+        pca_curve=curve,
+    )
+
+
+def _model(
+    series: Series, baseline: Series | None, versus: list[Against], store: Store, rule: str, notes: list[str]
+) -> ModelFinding:
+    dim3, errors = np.array(series.dim3), series.errors()
+    verdict, why = None, ""
+    if len(dim3) < LEAST_POINTS:
+        why = f"{len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
+    else:
+        try:
+            verdict = judge(dim3, _shares(series, errors) if rule.startswith("unexplained") else errors, rule=rule)
+        except ValueError as error:
+            why = str(error)
+    confirmed, confirmation = _confirmed(series, verdict, store)
+    named = undertrained(series, baseline, versus)
+    return ModelFinding(
+        label=series.label,
+        model=series.model,
+        loss=dict(series.first.variant).get("loss", ""),
+        trained=series.trained,
+        seeds=series.seeds if series.trained else [],
+        points=_points(series, errors, notes),
+        verdict=verdict,
+        no_verdict=why,
+        sentence=sentence(series.label, verdict, confirmed) if verdict else f"{series.label}: no verdict: {why}",
+        uncalibrated=None if verdict is None else calibrated(dim3, errors),
+        confirmed=confirmed,
+        confirmation=confirmation,
+        elbo_verdict=_elbo_verdict(series),
+        undertrained=named,
+        against=versus,
+        versus=who_wins(series.label, versus) if versus else "",
+        spectrum_criteria=_spectrum_criteria(series),
+    )
+
+
+def _shares(series: Series, errors: Floats) -> Floats:
+    """Errors as shares of the mean predictor's, which the explained variance of the test rows tells."""
+    explained = series.errors(Metric.TEST_EXPLAINED_VARIANCE)
+    baseline = np.nanmean(series.errors("test") / (1 - explained))
+    if not np.isfinite(baseline):
+        raise ValueError("unexplained needs test/mse and test/explained_variance, and these runs have none")
+    return errors / float(baseline)
+
+
+def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
+    """The mean over seeds of each row's error, by dim3, those of the commonest length; what lacks is noted."""
+    cells = [c for k in series.dim3 for c in series.at(k)]
+    arrays = fetch(cells, artifact)
+    found: dict[int, Floats] = {}
+    lacking: list[int] = []
+    for dim3 in series.dim3:
+        mine = [arrays[c.run_id] for c in series.at(dim3)]
+        good = [a for a in mine if isinstance(a, np.ndarray) and a.ndim == 1 and len(a) and np.isfinite(a).all()]
+        if len(good) == len(mine) and len({len(a) for a in good}) == 1:
+            found[dim3] = np.mean(good, axis=0, dtype=np.float64)
+        else:
+            lacking.append(dim3)
+    if found:
+        length = max((len(r) for r in found.values()), key=[len(r) for r in found.values()].count)
+        lacking += [k for k, r in found.items() if len(r) != length]
+        found = {k: r for k, r in found.items() if len(r) == length}
+    if lacking:
+        notes.append(
+            f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is missing or unusable"
+        )
+    return found
+
+
+def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
+    artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
+    rows = _rows(series, artifact, notes) if series.first.digest else {}
+    spread = redrawn(series, rows, "error")
+    test, seconds, parameters, active, elbo = (
+        _means(series, pick)
+        for pick in ("test", Metric.FIT_SECONDS, Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO)
+    )
+    negative = [None if e is None else -e for e in elbo]
+    made = []
+    for i, dim3 in enumerate(series.dim3):
+        low, high = interval(spread[dim3]) if dim3 in spread else (None, None)
+        cells = series.at(dim3)
+        made.append(
+            Point(
+                dim3=dim3,
+                error=float(errors[:, i].mean()),
+                low=low,
+                high=high,
+                sd=float(np.std([c.error for c in cells], ddof=1)) if len(cells) > 1 else None,
+                test=test[i],
+                seeds=len(cells),
+                fit_seconds=seconds[i],
+                parameters=parameters[i],
+                bytes_per_code=4 * dim3,
+                active_units=active[i],
+                negative_elbo=negative[i],
+            )
+        )
+    return made
+
+
+def _means(series: Series, pick: str) -> list[float | None]:
+    means = series.errors(pick).mean(axis=0)
+    return [float(m) if np.isfinite(m) else None for m in means]
+
+
+def _elbo_verdict(series: Series) -> Verdict | None:
+    """The verdict on the validation -ELBO, where every cell has one and a curve can be judged."""
+    negative = -np.asarray(series.errors(Metric.VAL_ELBO))
+    if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
+        return None
+    return judge(series.dim3, negative)
+
+
+def undertrained(series: Series, baseline: Series | None, versus: Sequence[Against]) -> dict[int, str]:
+    """The dim3 of a trained model that ought to be better: worse than PCA there, or than with fewer dimensions."""
+    if not series.trained:
+        return {}
+    errors = series.errors()
+    mean, seeds = errors.mean(axis=0), len(errors)
+    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
+    named: dict[int, str] = {}
+    for i, (before, dim3) in enumerate(pairwise(series.dim3)):
+        if mean[i + 1] > mean[i] + NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
+            named[dim3] = f"its error is higher than at {before}, beyond the noise of the seeds"
+    for point in versus:
+        if point.better is False and baseline is not None:
+            named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
+    return named
+
+
+def missing(comparison: Comparison, store: Store) -> list[str]:
+    """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there."""
+    lines = []
+    for series in comparison.series:
+        seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
+        wanted = asked(series, store)
+        if not wanted:
+            wanted = dict.fromkeys(series.dim3, seeds)
+        gone = [
+            f"{series.label} dim3 {dim3} seed {seed}"
+            for dim3, those in wanted.items()
+            for seed in those
+            if seed not in series.cells.get(dim3, {})
+        ]
+        lines.extend(gone)
+    return lines
+
+
+def asked(series: Series, store: Store) -> dict[int, list[int]]:
+    """The grid that the studies of this series' cells asked for, seeds by dim3; empty where none says."""
+    studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
+    wanted: dict[int, set[int]] = {}
+    for study in store.studies:
+        if study.data.tags.get(Tag.STUDY) in studies and Tag.GRID in study.data.tags:
+            grid = json.loads(study.data.tags[Tag.GRID])
+            seeds = range(int(grid["seeds"]) if series.trained else 1)
+            for dim3 in grid["dim3"].get(series.model, []):
+                wanted.setdefault(int(dim3), set()).update(seeds)
+    return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
+
+
+def _about_seeds(series: Sequence[Series]) -> list[str]:
+    notes = []
+    for one in (s for s in series if s.trained):
+        count = len(one.seeds)
+        if count == 0:
+            notes.append(f"{one.label}: no seed has all dim3, so the mean of those there is judged, as one curve")
+        elif count == 1:
+            notes.append(f"{one.label}: one seed, so nothing is known of how much another would differ: add --seeds 5")
+        elif count < SEEDS_TO_RESAMPLE:
+            notes.append(
+                f"{one.label}: {count} seeds; intervals are of the rows alone, an interval over seeds needs "
+                f"{SEEDS_TO_RESAMPLE}"
+            )
+        if one.dropped:
+            left = ranges(sorted({c.seed for c in one.dropped}))
+            notes.append(f"{one.label}: seed {left} is not judged, it lacks some dim3 ({len(one.dropped)} cells)")
+    return notes
+
+
+def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[bool | None, str]:
+    """Whether the corner of a trained model is still there at twice the epochs, None where nobody looked."""
+    if verdict is None or verdict.kind != "clear" or verdict.dim3 is None or not series.trained:
+        return None, ""
+    epochs = dict(series.first.settings).get("epochs", "")
+    twice = str(2 * int(epochs)) if epochs.isdigit() else ""
+    first = series.first
+    longer: dict[int, list[float]] = {}
+    for cell in store.confirmations:
+        same = (cell.model, cell.variant, cell.digest) == (first.model, first.variant, first.digest)
+        if same and dict(cell.settings).get("epochs") == twice:
+            longer.setdefault(cell.dim3, []).append(cell.error)
+    at = verdict.dim3
+    how = f"python -m studies.scan --confirm {series.model}={at} and the flags of the study"
+    before, after = max((k for k in longer if k < at), default=None), min((k for k in longer if k > at), default=None)
+    if at not in longer or before is None or after is None:
+        return None, f"unconfirmed: training too briefly can make a corner; {how}"
+    mean = {k: float(np.mean(v)) for k, v in longer.items()}
+    fall, then = (mean[before] - mean[at]) / (at - before), (mean[at] - mean[after]) / (after - at)
+    stands = fall >= CONFIRMED_RATIO * max(then, 0) and fall > 0
+    said = f"at {twice} epochs the error falls by {fall:.3g} a dimension before {at} and by {then:.3g} after it"
+    return stands, said
+
+
+def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
+    """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
+    cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
+    measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
+    if isinstance(measured, np.ndarray) and measured.ndim == 2 and measured.shape[1] == 2:
+        clipped = measured[:, 1]
+        return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
+    spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
+    test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
+    known = {k: v for k, v in test.items() if np.isfinite(v)}
+    if not known:
+        return None
+    if not isinstance(spectrum, np.ndarray) or spectrum.ndim != 1 or not spectrum.sum() > 0:
+        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
+        curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
+        return PcaCurve(curve, None)
+    shares = left(spectrum.astype(float))
+    last = max(known)
+    curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
+    for dim3, value in known.items():
+        curve[dim3] = value
+    return PcaCurve(curve, None)
+
+
+def _spectrum_criteria(series: Series) -> dict[str, int | None]:
+    if series.model != "pca":
+        return {}
+    cell = series.at(series.dim3[0])[0]
+    spectrum = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
+    usable = isinstance(spectrum, np.ndarray) and spectrum.ndim == 1 and np.isfinite(spectrum).all()
+    return spectrum_criteria(spectrum.astype(float)) if usable and isinstance(spectrum, np.ndarray) else {}
+
+
+def _intrinsic(baseline: Series) -> dict[str, float]:
+    found = {}
+    for metric, name in INTRINSIC.items():
+        values = [c.metric(metric) for k in baseline.dim3 for c in baseline.at(k)]
+        known = [v for v in values if v is not None]
+        if known:
+            found[name] = known[-1]
+    return found
+
+
+def _same_loss(series: Sequence[Series]) -> list[str]:
+    """Models with the same loss beside each other: what is the model's doing and not the loss's."""
+    said = []
+    trained = [s for s in series if s.trained]
+    for i, one in enumerate(trained):
+        for other in trained[i + 1 :]:
+            loss = dict(one.first.variant).get("loss", "")
+            if one.model == other.model or not loss or loss != dict(other.first.variant).get("loss"):
+                continue
+            mine, theirs = (dict(zip(s.dim3, s.errors("test").mean(axis=0), strict=True)) for s in (one, other))
+            shared = sorted(set(mine) & set(theirs))
+            ratios = [mine[k] / theirs[k] for k in shared if theirs[k] > 0]
+            if ratios:
+                said.append(
+                    f"with the same loss ({loss}), {one.label} has {min(ratios):.2f} to {max(ratios):.2f} times "
+                    f"the test error of {other.label} at dim3 {ranges(shared)}"
+                )
+    return said
+
+
+def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
+    """The model with the least error at its own choice, and the run of its first seed there."""
+    chosen = []
+    for model, one in zip(models, series, strict=True):
+        choice = None if model.verdict is None else model.verdict.choice
+        if choice is not None:
+            near = _nearest(model.points, choice)
+            chosen.append((near.error, choice, model, one))
+    if not chosen:
+        return None
+    error, dim3, model, one = min(chosen, key=lambda c: c[0])
+    return pick_at(
+        one, dim3, f"{model.sentence}; of the models with a choice it has the least error there ({error:.4g})"
+    )
+
+
+def _nearest(points: Sequence[Point], dim3: int) -> Point:
+    return min(points, key=lambda p: (abs(p.dim3 - dim3), p.dim3))
+
+
+def pick_at(series: Series, dim3: int, why: str) -> Pick:
+    """The run of one dim3 to use: of the first seed, the ones with a model first."""
+    cells = series.at(dim3) if dim3 in series.cells else []
+    best = min(cells, key=lambda c: c.seed, default=None)
+    return Pick(series.label, dim3, None if best is None else best.run_id, 0 if best is None else best.seed, why)
+
+
+def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, value in cell.run.data.tags.items():
+            if name.startswith(PACKAGE_PREFIX):
+                found.setdefault(name.removeprefix(PACKAGE_PREFIX), set()).add(value)
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value.tolist()]
+    if isinstance(value, (list, tuple)):
+        if hasattr(value, "_asdict"):
+            return _plain(value._asdict())
+        return [_plain(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value

@@ -1,0 +1,201 @@
+"""Closing the loop in MLflow: the analysis run, the chosen model in the registry, the experiment's description."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from tracking.schema import EXPERIMENT, VERSION, Kind, Tag
+from tracking.schema import Metric as Name
+
+from .curves import compare
+from .errors import BadInput, one_line
+from .findings import ComparisonFinding, Findings, Pick, pick_at
+from .store import Cell, Store
+
+ALIAS = "chosen"
+BEGIN, END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
+
+
+class Registered(NamedTuple):
+    """What became of the chosen model: a sentence, and its version where there is one."""
+
+    sentence: str
+    pick: Pick | None
+    version: str | None
+
+
+def register(client: MlflowClient, store: Store, findings: Findings, choose: Mapping[str, str]) -> Registered:
+    """Register the chosen cell's model as `elbowroom-<dataset>`, alias `chosen`, with tags that say why.
+
+    `choose` may name another dim3, and model. A cell without a model is not registered: the sentence then says
+    which command makes one. Raises BadInput where there is no such cell.
+    """
+    if not findings.comparisons:
+        return Registered("", None, None)
+    finding, cells = findings.comparisons[0], compare(store.cells)[0]
+    pick = finding.pick
+    if choose:
+        labels = [s.label for s in cells.series]
+        label = choose.get("model") or (pick.model if pick else labels[-1])
+        series = next((s for s in cells.series if s.label == label), None)
+        if series is None:
+            raise BadInput(f"choose model={label}: allowed: {', '.join(labels)}")
+        dim3 = int(choose["dim3"])
+        if dim3 not in series.cells:
+            raise BadInput(f"choose dim3={dim3}: {label} has finished cells at {', '.join(map(str, series.dim3))}")
+        pick = pick_at(series, dim3, "chosen by hand")
+    if pick is None:
+        return Registered("no model is registered: no curve has a choice yet", None, None)
+    cell = next((c for c in store.cells if c.run_id == pick.run_id), None)
+    logged = (
+        []
+        if cell is None
+        else client.search_logged_models(
+            [store.experiment_id], filter_string=f"source_run_id = '{cell.run_id}'", max_results=1
+        )
+    )
+    if cell is None or not logged:
+        return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
+    name = f"{EXPERIMENT}-{re.sub(r'[/:]', '-', finding.dataset)}"
+    try:
+        number = _version(client, name, logged[0].model_uri, cell.run_id)
+        for key, value in _why(pick, finding, findings).items():
+            client.set_model_version_tag(name, number, key, value[:5000])
+        client.set_registered_model_alias(name, ALIAS, number)
+    except MlflowException as error:
+        return Registered(f"the model could not be registered: {one_line(error)[:200]}", pick, None)
+    return Registered(
+        f"registered models:/{name}@{ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
+    )
+
+
+def _version(client: MlflowClient, name: str, source: str, run_id: str) -> str:
+    """The version that this run's model has, made where it has none."""
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
+    for there in client.search_model_versions(f"name = '{name}'"):
+        if there.run_id == run_id:
+            return str(there.version)
+    return str(client.create_model_version(name, source, run_id).version)
+
+
+def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str, str]:
+    return {
+        "elbowroom.model": pick.model,
+        "elbowroom.dim3": str(pick.dim3),
+        "elbowroom.why": pick.why,
+        "elbowroom.comparison": finding.name + (" [too few epochs to quote]" if finding.quick else ""),
+        "elbowroom.runs.digest": findings.digest,
+    }
+
+
+def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) -> str:
+    """What makes a run with a model at the chosen place."""
+    model = next(m for m in finding.models if m.label == pick.model)
+    flags = {**finding.settings, "loss": model.loss} if model.trained else {}
+    typed = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in sorted(flags.items()) if v)
+    lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
+    return (
+        f"{lacks}; this makes one: python -m tracking.train --model {model.model} --dataset {finding.dataset} "
+        f"--dim3 {pick.dim3} --seed {pick.seed} {typed} --artifacts full"
+    )
+
+
+def publish(
+    client: MlflowClient,
+    store: Store,
+    findings: Findings,
+    out: Path,
+    files: Mapping[str, bytes],
+    registered: Registered | None,
+    invocation: str | None,
+) -> str:
+    """Log the report as a run of kind `analysis`, and say the verdict in the experiment's description; its id.
+
+    `invocation` is the run that `mlflow run` opened, which is continued.
+    """
+    tags: dict[str, str] = {
+        Tag.KIND: Kind.ANALYSIS,
+        Tag.SCHEMA: VERSION,
+        Tag.RUNS_DIGEST: findings.digest,
+        Tag.DESCRIPTION: description(findings),
+    }
+    if invocation is None:
+        run_id = str(client.create_run(store.experiment_id, run_name="report", tags=tags).info.run_id)
+    else:
+        run_id = invocation
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+    try:
+        there = client.get_run(run_id).data.params
+        params = {
+            "analysed_experiment": findings.experiment,
+            "analysis_rule": findings.rule,
+            "runs_read": str(len(findings.runs)),
+        }
+        now = time.time_ns() // 1_000_000
+        client.log_batch(
+            run_id,
+            metrics=[Metric(k, v, now, 0) for k, v in _numbers(findings).items()],
+            params=[Param(k, v) for k, v in params.items() if k not in there],
+        )
+        for path in sorted({Path(name).parts[0] for name in files}):
+            if (out / path).is_dir():
+                client.log_artifacts(run_id, str(out / path), path)
+            else:
+                client.log_artifact(run_id, str(out / path))
+        client.set_terminated(run_id, "FINISHED")
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    _describe_experiment(client, store.experiment_id, findings, run_id, registered)
+    return run_id
+
+
+def description(findings: Findings) -> str:
+    """The verdicts, as Markdown whose strings from the store are literal."""
+    lines = []
+    for comparison in findings.comparisons:
+        lines.append(f"{_literal(comparison.name)}:\n")
+        lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+
+
+def _numbers(findings: Findings) -> dict[str, float]:
+    """`choice/<model>` and `elbow/<model>` of the first comparison."""
+    found: dict[str, float] = {}
+    for model in findings.comparisons[0].models if findings.comparisons else ():
+        label = re.sub(r"[^\w ./:-]", "_", model.label)
+        if model.verdict is not None and model.verdict.choice is not None:
+            found[f"choice/{label}"] = model.verdict.choice
+        if model.verdict is not None and model.verdict.dim3 is not None:
+            found[f"elbow/{label}"] = model.verdict.dim3
+    return found
+
+
+def _describe_experiment(
+    client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: Registered | None
+) -> None:
+    """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
+    tags = client.get_experiment(experiment_id).tags
+    before = tags.get(Tag.DESCRIPTION, "")
+    rest = re.sub(f"\n*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
+    link = f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts) of {len(findings.runs)} runs"
+    chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
+    ours = f"{BEGIN}\n{description(findings)}\n{link}{chosen}\n{END}"
+    client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, f"{rest}\n\n{ours}".lstrip())
+    for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
+        if f"mlflow.experiment.primaryMetric.{key}" not in tags:
+            client.set_experiment_tag(experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)

@@ -1,0 +1,110 @@
+"""The answer from a tracking store, or from a table: `python -m analysis.report --experiment NAME --out DIR`.
+
+With `--curve FILE.csv` it judges any table of errors against dim3, from any program, and needs no store. Exit
+codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stderr; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from .choice import Rule
+from .elbow import LEAST_POINTS, judge
+from .errors import BadInput, Failed, one_line
+from .sentences import sentence
+from .table import curve, read_rows
+
+UNSET = "default"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage."""
+        raise BadInput(f"{message}; --help lists what is allowed")
+
+
+def parser() -> Parser:
+    """Where the runs are, how to judge, and what to leave behind."""
+    made = Parser(
+        prog="python -m analysis.report",
+        description="How many latent dimensions, and is an autoencoder worth it over PCA? Read from a tracking store.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("--curve", default=UNSET, metavar="FILE.csv", help="judge this table: dim3,error[,seed][,model]")
+    made.add_argument(
+        "--rule", default="gain:0.05", metavar="RULE", help="gain:SHARE or unexplained:SHARE, for the choice"
+    )
+    made.add_argument(
+        "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
+    )
+    made.add_argument(
+        "--map", default=UNSET, metavar="A=B", help="read others' runs: dim3=params.k,error=metrics.loss,…"
+    )
+    made.add_argument(
+        "--out", default=UNSET, metavar="DIR", help="where to write; default: report, nothing for --curve"
+    )
+    made.add_argument(
+        "--no-log", nargs="?", const="yes", default="no", metavar="no", help="write nothing into the store"
+    )
+    made.add_argument("--experiment", metavar="NAME", help="MLFLOW_EXPERIMENT_NAME, else elbowroom")
+    made.add_argument("--tracking-uri", metavar="URI", help="MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        given = parser().parse_args(arguments)
+        rule = checked_rule(given.rule)
+        if given.curve != UNSET and given.out == UNSET:
+            print(judge_table(Path(given.curve), rule))
+            return 0
+        # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
+        experiment = importlib.import_module("analysis.experiment")
+        print(experiment.report(given))
+    except BadInput as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except Failed as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def checked_rule(text: str) -> str:
+    """A rule as `judge` takes it. Raises BadInput."""
+    try:
+        Rule.parse(text)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return text
+
+
+def judge_table(path: Path, rule: str) -> str:
+    """The verdict and the choice of each model in a table, a sentence and a reason each."""
+    rows = read_rows(path)
+    lines = []
+    for model in dict.fromkeys(row.model for row in rows):
+        dim3, errors = curve(rows, model)
+        if len(dim3) < LEAST_POINTS:
+            lines.append(f"{model}: {len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}")
+            continue
+        verdict = judge(dim3, errors, rule=rule)
+        lines += [sentence(model, verdict), f"  why: {verdict.reason}"]
+        criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in verdict.criteria.items())
+        lines.append(f"  others: {criteria}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

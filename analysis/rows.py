@@ -1,0 +1,62 @@
+"""Arrays of many runs, fetched in parallel, and the resampling of their rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+from mlflow.exceptions import MlflowException
+
+from .shapes import Floats
+from .store import Cell
+
+FETCHERS = 16
+DRAWS = 400
+Array = npt.NDArray[Any]
+
+
+def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:
+    """An array artifact of each cell by run id, or why it isn't there. Nothing is unpickled."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(FETCHERS) as pool:
+        return dict(zip([c.run_id for c in cells], pool.map(lambda c: _array(c, artifact, folder), cells), strict=True))
+
+
+def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
+    """One array, or why not."""
+    place = f"{cell.run.info.artifact_uri}/{artifact}"
+    try:
+        into = os.path.join(folder, cell.run_id)
+        path = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(into))
+        array: Array = np.load(Path(path), allow_pickle=False)
+        return array
+    except (OSError, ValueError, EOFError, MlflowException) as error:
+        lost = isinstance(error, (FileNotFoundError, MlflowException))
+        return "not in the store" if lost else f"{type(error).__name__}"
+
+
+def _made(folder: str) -> str:
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+@cache
+def draws(rows: int) -> npt.NDArray[np.float32]:
+    """How often each row is drawn, as shares (DRAWS, rows): one bootstrap for all, so that everything is paired."""
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
+    shares: npt.NDArray[np.float32] = (counts / rows).astype(np.float32)
+    return shares
+
+
+def interval(values: Iterable[float] | Floats) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap's values."""
+    low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,269 @@
+"""The one query: the runs of an experiment as cells, and what had to be left out, with the reason.
+
+Metrics and params come with the query's own pages; nothing is asked for run by run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric as LoggedMetric
+from mlflow.entities import Param, Run, RunData, RunInfo
+
+from tracking.schema import FACT_PREFIX, Kind, Metric, Tag
+
+from .errors import BadInput
+from .table import Row
+
+# Fields of a configuration that leave its numbers as they are, or that a cell is placed by.
+INDIFFERENT = ("dataset", "test_data", "label_column", "artifacts", "threads", "device")
+COORDINATES = ("model", "dim3", "seed")
+# Settings in which the series of one comparison may differ: they make another model of it.
+OF_THE_MODEL = ("loss", "beta", "output")
+TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
+SOURCES = ("params", "metrics", "tags")
+PAGE = 1000  # runs a request
+
+
+class Cell(NamedTuple):
+    """One run: where it stands on the grid, and what came out.
+
+    error is what is judged, the validation error where there is one; test is None where there is none.
+    trained says whether it had epochs, and with them a seed and a budget. settings are those of its training,
+    variant those that make another model of it.
+    """
+
+    run: Run
+    model: str
+    dim3: int
+    seed: int
+    dataset: str
+    digest: str
+    trained: bool
+    settings: tuple[tuple[str, str], ...]
+    variant: tuple[tuple[str, str], ...]
+    error: float
+    on_validation: bool
+    test: float | None
+
+    @property
+    def run_id(self) -> str:
+        """Of the store."""
+        return str(self.run.info.run_id)
+
+    @property
+    def name(self) -> str:
+        """Of the run, as its owner called it."""
+        return str(self.run.info.run_name or self.run_id)
+
+    def metric(self, name: str) -> float | None:
+        """A finite metric, None where there is none."""
+        value = self.run.data.metrics.get(name)
+        return value if value is not None and math.isfinite(value) else None
+
+    def tag(self, name: str) -> str:
+        """A tag, empty where there is none."""
+        return str(self.run.data.tags.get(name, ""))
+
+
+class LeftOut(NamedTuple):
+    """A run that is no part of any curve, and why."""
+
+    run_id: str
+    name: str
+    why: str
+
+
+class Store(NamedTuple):
+    """What an experiment holds: finished cells, those run again to confirm a corner, what was left out, studies."""
+
+    experiment_id: str
+    experiment: str
+    cells: list[Cell]
+    confirmations: list[Cell]
+    left_out: list[LeftOut]
+    unfinished: list[LeftOut]
+    studies: list[Run]
+
+
+ColumnMap = Mapping[str, tuple[str, str]]
+
+
+def parse_map(text: str) -> ColumnMap:
+    """`dim3=params.latent_size,error=metrics.val_loss` as target → (source, name). Raises BadInput."""
+    found: dict[str, tuple[str, str]] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        target, _, place = part.partition("=")
+        source, _, name = place.partition(".")
+        if target not in TARGETS or source not in SOURCES or not name:
+            raise BadInput(
+                f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join(TARGETS)} "
+                f"and a source of {', '.join(SOURCES)}"
+            )
+        found[target] = (source, name)
+    if not {"dim3", "error"} <= set(found):
+        raise BadInput("map needs dim3 and error, like dim3=params.latent_size,error=metrics.val_loss")
+    return found
+
+
+def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None) -> Store:
+    """The runs of an experiment. With `columns` those that others logged, of any kind. Raises BadInput."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        there = sorted(e.name for e in client.search_experiments(max_results=50))
+        raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
+    ours = "" if columns else f"tags.`{Tag.KIND}` = '{Kind.RUN}'"
+    runs = _search(client, found.experiment_id, ours)
+    store = Store(found.experiment_id, experiment, [], [], [], [], [])
+    if not columns:
+        store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))
+    places: Counter[tuple[str, str, int]] = Counter()
+    for run in sorted(runs, key=lambda r: (r.info.start_time or 0, r.info.run_id)):
+        try:
+            cell = _mapped(run, columns) if columns else _cell(run)
+        except Unusable as reason:
+            store.left_out.append(_left_out(run, str(reason)))
+            continue
+        if cell is None:
+            why = run.data.tags.get(Tag.REASON, "")
+            store.unfinished.append(_left_out(run, f"{run.info.status}{': ' if why else ''}{why}"))
+            continue
+        if columns and "seed" not in columns:  # told apart by their order
+            place = (cell.dataset, cell.model, cell.dim3)
+            cell = cell._replace(seed=places[place])
+            places[place] += 1
+        (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
+    return store
+
+
+def of_rows(rows: Sequence[Row], name: str) -> Store:
+    """A table as a store: each row a run that somebody logged."""
+    columns = {"dim3": ("metrics", "dim3"), "error": ("metrics", "error"), "model": ("params", "model")}
+    columns |= {"seed": ("params", "seed"), "dataset": ("params", "dataset")}
+    cells = []
+    for number, row in enumerate(rows):
+        run_id = f"row {number + 1}"
+        info = RunInfo(run_id, "0", "", "FINISHED", number, number, "active", run_name=run_id)
+        metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
+        params = [Param("model", row.model), Param("seed", str(row.seed)), Param("dataset", name)]
+        cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), columns)
+        assert cell is not None  # all have finished
+        cells.append(cell)
+    return Store("", name, cells, [], [], [], [])
+
+
+class Unusable(ValueError):
+    """Why a run can't be a point of a curve."""
+
+
+def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
+    """Every active run that matches, page after page."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], filter_string, max_results=PAGE, page_token=token)
+        runs.extend(page)
+        token = page.token
+        if not token:
+            return runs
+
+
+def _left_out(run: Run, why: str) -> LeftOut:
+    return LeftOut(run.info.run_id, run.info.run_name or run.info.run_id, why)
+
+
+def _cell(run: Run) -> Cell | None:
+    """A run of ours as a cell, None where it has not finished. Raises Unusable."""
+    if run.info.status != "FINISHED":
+        return None
+    data = run.data
+    try:
+        config: dict[str, Any] = json.loads(data.tags[Tag.CONFIG])
+        model, dim3, seed = str(config["model"]), int(config["dim3"]), int(config["seed"])
+    except (KeyError, ValueError, TypeError):
+        raise Unusable(f"its tag {Tag.CONFIG} is missing or broken") from None
+    name = Metric.VAL_MSE_FINAL if Metric.VAL_MSE_FINAL in data.metrics else Metric.TEST_MSE
+    trained = data.metrics.get(Metric.EPOCHS_TRAINED, 1) > 0
+    facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or str(config.get(k, "")) for k in OF_THE_MODEL}
+    shared = {k: str(v) for k, v in config.items() if k not in (*INDIFFERENT, *COORDINATES, *OF_THE_MODEL)}
+    return Cell(
+        run=run,
+        model=model,
+        dim3=dim3,
+        seed=seed if trained else 0,
+        dataset=data.tags.get(Tag.DATASET, "") or str(config.get("dataset", "")),
+        digest=data.tags.get(Tag.DIGEST, ""),
+        trained=trained,
+        settings=tuple(sorted(shared.items())) if trained else (("val_size", shared.get("val_size", "")),),
+        variant=tuple(sorted(facts.items())) if trained else (),
+        error=_number(data.metrics, name),
+        on_validation=name == Metric.VAL_MSE_FINAL,
+        test=_number(data.metrics, Metric.TEST_MSE) if Metric.TEST_MSE in data.metrics else None,
+    )
+
+
+def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
+    """A run that somebody else logged as a cell, None where it has not finished. Raises Unusable."""
+    if run.info.status != "FINISHED":
+        return None
+
+    def value(target: str, default: str = "") -> str:
+        if target not in columns:
+            return default
+        source, name = columns[target]
+        values = getattr(run.data, source)
+        if name not in values:
+            raise Unusable(f"it has no {source}.{name}")
+        return str(values[name])
+
+    dim3 = _finite(value("dim3"), "dim3")
+    if dim3 != round(dim3) or dim3 < 1:
+        raise Unusable(f"dim3 is {dim3:g}, no whole number from 1")
+    return Cell(
+        run=run,
+        model=value("model", "model"),
+        dim3=round(dim3),
+        seed=int(_finite(value("seed", "0"), "seed")),
+        dataset=value("dataset", "data"),
+        digest="",
+        trained=True,
+        settings=(),
+        variant=(),
+        error=_finite(value("error"), "error"),
+        on_validation=True,
+        test=_finite(value("test"), "test") if "test" in columns else None,
+    )
+
+
+def _number(metrics: Mapping[str, float], name: str) -> float:
+    if name not in metrics:
+        raise Unusable(f"it has no metric {name}")
+    return _finite(str(metrics[name]), name)
+
+
+def _finite(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise Unusable(f"its {name} is {text[:40]!r}, no number") from None
+    if not math.isfinite(value) or value < 0:
+        raise Unusable(f"its {name} is {text[:40]}")
+    return value
+
+
+def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[LeftOut]]:
+    """One cell for each place on the grid, the last that finished; and the others, named."""
+    by_place: dict[tuple[object, ...], Cell] = {}
+    doubled = []
+    for cell in sorted(cells, key=lambda c: (c.run.info.end_time or 0, c.run.info.start_time or 0, c.run_id)):
+        place = (cell.digest, cell.dataset, cell.model, cell.dim3, cell.seed, cell.settings, cell.variant)
+        before = by_place.get(place)
+        if before is not None:
+            doubled.append(_left_out(before.run, f"a later run of the same cell finished: {cell.run_id}"))
+        by_place[place] = cell
+    return list(by_place.values()), doubled
