@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ class Cell(NamedTuple):
     def metric(self, name: str) -> float | None:
         """A finite metric, None where there is none."""
         value = self.run.data.metrics.get(name)
-        return value if value is not None and math.isfinite(value) else None
+        return value if value is not None and _is_finite(value) else None
 
     def tag(self, name: str) -> str:
         """A tag, empty where there is none."""
@@ -251,9 +252,14 @@ def _finite(text: str, name: str) -> float:
         value = float(text)
     except ValueError:
         raise Unusable(f"its {name} is {text[:40]!r}, no number") from None
-    if not math.isfinite(value) or value < 0:
-        raise Unusable(f"its {name} is {text[:40]}")
+    if not _is_finite(value) or value < 0:
+        raise Unusable(f"its {name} is {'infinite' if value > 0 else text[:40]}")
     return value
+
+
+def _is_finite(value: float) -> bool:
+    """MLflow's databases keep an infinite metric as the largest number there is."""
+    return math.isfinite(value) and abs(value) < sys.float_info.max
 
 
 def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[LeftOut]]:
