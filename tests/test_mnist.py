@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models import PCA
+from models.intrinsic import measure, participation_ratio
 from models.metrics import reconstruction_mse
 from tracking.config import RunConfig
 from tracking.datasets import Dataset, load_dataset
@@ -53,6 +54,15 @@ def test_equations_1_and_2_confused_are_worse_than_the_mean_image(mnist: Dataset
     z[:, 2:] = 0
     assert round(reconstruction_mse(mnist.x_test, whole.generate(z)), 4) == 0.0708
     assert round(reconstruction_mse(mnist.x_test, np.broadcast_to(whole.mean, mnist.x_test.shape)), 4) == 0.0675
+
+
+def test_dimensions_of_the_data(mnist: Dataset, whole: PCA) -> None:
+    """TwoNN's is known; the others are what these definitions give, to be noticed when they change."""
+    found = measure(mnist.x_train, mnist.x_test)
+    assert found.twonn == pytest.approx(13.6, abs=0.1)
+    assert found.mle == pytest.approx(11.85, abs=0.01)
+    assert found.parallel_analysis == pytest.approx(42, abs=2)
+    assert participation_ratio(whole.spectrum) == pytest.approx(30.7, abs=0.1)
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from models.intrinsic import Intrinsic, measure
+
 from .config import RunConfig
 from .datasets import Dataset, Split, digest, load_dataset, split
 
@@ -35,6 +37,11 @@ class Material:
         """Of all rows in order under `all`, and of the parts: train, validation, test."""
         parts = {"train": self.split.x_train, "validation": self.split.x_val, "test": self.data.x_test}
         return {"all": self.data.digest} | {name: digest(x) for name, x in parts.items() if x is not None}
+
+    @cached_property
+    def intrinsic(self) -> Intrinsic:
+        """What the rows say of their own dimension: measured when first asked for, once for all runs on them."""
+        return measure(self.split.x_train, self.data.x_test)
 
     def save(self, folder: Path) -> None:
         """Write to `folder`, replacing what is there, what `map` reads."""

@@ -25,6 +25,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from threadpoolctl import threadpool_limits
 
 from models import MODELS, PCA, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
+from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
@@ -202,10 +203,29 @@ def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
         Metric.SAMPLES_PER_SECOND: len(x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
         Metric.EPOCHS_TRAINED: len(fitted.epochs),
+        **_intrinsic(run),
     }
     if Artifact.ERRORS_VAL in errors:
         metrics[Metric.VAL_MSE_FINAL] = float(errors[Artifact.ERRORS_VAL].mean())
     return metrics
+
+
+def _intrinsic(run: Prepared) -> dict[str, float]:
+    """How many dimensions the data themselves have, those measures that could be taken; of a PCA run only.
+
+    They are about the data and not the model. PCA's runs have them because its spectrum is one of their sources
+    and a study has few such runs; readers find them there.
+    """
+    if not isinstance(run.model, PCA):
+        return {}
+    rows = run.material.intrinsic
+    measures = {
+        Metric.INTRINSIC_TWONN: rows.twonn,
+        Metric.INTRINSIC_MLE: rows.mle,
+        Metric.INTRINSIC_PARTICIPATION: participation_ratio(run.model.spectrum),
+        Metric.INTRINSIC_PARALLEL: rows.parallel_analysis,
+    }
+    return {name: value for name, value in measures.items() if value is not None}
 
 
 def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:

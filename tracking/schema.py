@@ -80,7 +80,7 @@ class Param(StrEnum):
 
 
 class Metric(StrEnum):
-    """Metrics of a run, in the data's units squared, seconds, nats per row or counts."""
+    """Metrics of a run, in the data's units squared, seconds, nats per row, counts or dimensions."""
 
     # per epoch, steps from 1
     TRAIN_LOSS = "train/loss"
@@ -104,6 +104,15 @@ class Metric(StrEnum):
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
+    # of the data, on every PCA run they can be measured for; definitions in models/intrinsic.py
+    INTRINSIC_TWONN = "data/intrinsic/twonn"
+    """Dimensions by the two nearest neighbours, among the first 10,000 test rows."""
+    INTRINSIC_MLE = "data/intrinsic/mle"
+    """Dimensions by maximum likelihood over 20 neighbours, among the same rows."""
+    INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"
+    """(sum of lambda)^2 / sum of lambda^2, of the spectrum of the training rows."""
+    INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"
+    """Components that exceed the 95th percentile of permuted columns, on at most 5,000 training rows."""
 
 
 CURVE_PREFIX: Final = "curve/"

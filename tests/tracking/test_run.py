@@ -1,6 +1,7 @@
 """One recorded run, read back from the store as a stranger would."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from mlflow.entities import Run
 from models import MODELS
 from models.base import Reducer
 from models.fitting import TorchReducer
+from models.intrinsic import Intrinsic
+from tracking import material
 from tracking.config import BadInput, RunConfig
 from tracking.datasets import digest, load_dataset, split
+from tracking.material import Material
 from tracking.recorder import RunFailed
 from tracking.run import execute, prepare
 from tracking.schema import VERSION, Artifact, Kind, Metric, Tag
@@ -113,6 +117,62 @@ def test_light_keeps_the_arrays_alone(store: MlflowClient) -> None:
         "spectrum.npy",
     }
     assert len(array(store, run_id, Artifact.SPECTRUM)) == 64
+
+
+INTRINSIC = {
+    Metric.INTRINSIC_TWONN,
+    Metric.INTRINSIC_MLE,
+    Metric.INTRINSIC_PARTICIPATION,
+    Metric.INTRINSIC_PARALLEL,
+}
+
+
+@pytest.mark.parametrize("artifacts", ["light", "full"])
+def test_a_pca_run_has_the_dimensions_of_the_data(store: MlflowClient, artifacts: str) -> None:
+    run_id = execute(RunConfig(**QUICK, model="pca", artifacts=artifacts)).run_id
+    final = store.get_run(run_id).data.metrics
+    assert final.keys() >= INTRINSIC
+    assert final[Metric.INTRINSIC_TWONN] == pytest.approx(7.24, abs=0.01)
+    assert final[Metric.INTRINSIC_MLE] == pytest.approx(5.67, abs=0.01)
+    spectrum = array(store, run_id, Artifact.SPECTRUM)
+    ratio = spectrum.sum() ** 2 / np.square(spectrum).sum()
+    assert final[Metric.INTRINSIC_PARTICIPATION] == pytest.approx(ratio)
+    assert final[Metric.INTRINSIC_PARALLEL] == 9
+
+
+def test_the_run_of_a_trained_model_has_none(store: MlflowClient, vae_run: Run) -> None:
+    assert not vae_run.data.metrics.keys() & INTRINSIC
+    run_id = execute(RunConfig(**QUICK, model="ae", artifacts="light")).run_id
+    assert not store.get_run(run_id).data.metrics.keys() & INTRINSIC
+
+
+def test_the_data_are_measured_once_for_all_runs_on_them_and_not_within_the_fit(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def slow(*rows: np.ndarray) -> Intrinsic:
+        calls.append(len(rows))
+        time.sleep(1)
+        return Intrinsic(7.0, None, 3)
+
+    monkeypatch.setattr(material, "measure", slow)
+    shared = Material.load(RunConfig(**QUICK))
+    for dim3 in (2, 3):
+        config = RunConfig(model="pca", dataset="digits", dim3=dim3, artifacts="light", threads=1)
+        result = execute(config, material=shared)
+        kept = store.get_run(result.run_id).data.metrics
+        assert kept.keys() & INTRINSIC == INTRINSIC - {Metric.INTRINSIC_MLE}  # what is None is left out
+        assert kept[Metric.FIT_SECONDS] < 1
+    assert calls == [2]
+
+
+def test_copies_of_few_rows_have_no_neighbours_to_measure_and_do_no_harm(store: MlflowClient, tmp_path: Path) -> None:
+    np.save(tmp_path / "copies.npy", np.tile(np.eye(3, 5, dtype=np.float32), (100, 1)))
+    run_id = execute(RunConfig(model="pca", dataset=str(tmp_path / "copies.npy"), artifacts="light")).run_id
+    run = store.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
 
 
 def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(store: MlflowClient, vae_run: Run) -> None:
