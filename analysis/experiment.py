@@ -18,7 +18,6 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.schema import EXPERIMENT, Artifact, Tag
@@ -36,7 +35,7 @@ from .table import read_rows
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 UNSET = "default"
-UNREACHABLE = (MlflowException, RequestException, SQLAlchemyError, OSError)
+UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)  # requests raises OSErrors
 Result = TypeVar("Result")
 PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
 

@@ -165,7 +165,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
             if baseline is None or one is baseline
             else against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
         )
-        models.append(_model(one, baseline, versus, store, rule, notes))
+        models.append(_model(one, versus, store, rule, notes))
     if baseline is None:
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
     if len(series) == 1:
@@ -190,9 +190,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
     )
 
 
-def _model(
-    series: Series, baseline: Series | None, versus: list[Against], store: Store, rule: str, notes: list[str]
-) -> ModelFinding:
+def _model(series: Series, versus: list[Against], store: Store, rule: str, notes: list[str]) -> ModelFinding:
     dim3, errors = np.array(series.dim3), series.errors()
     verdict, why = None, ""
     if len(dim3) < LEAST_POINTS:
@@ -203,7 +201,7 @@ def _model(
         except ValueError as error:
             why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
-    named = undertrained(series, baseline, versus)
+    named = undertrained(series, versus)
     return ModelFinding(
         label=series.label,
         model=series.model,
@@ -303,7 +301,7 @@ def _elbo_verdict(series: Series) -> Verdict | None:
     return judge(series.dim3, negative)
 
 
-def undertrained(series: Series, baseline: Series | None, versus: Sequence[Against]) -> dict[int, str]:
+def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     """The dim3 of a trained model that ought to be better: worse than PCA there, or than with fewer dimensions."""
     if not series.trained:
         return {}
@@ -315,8 +313,13 @@ def undertrained(series: Series, baseline: Series | None, versus: Sequence[Again
         if mean[i + 1] > mean[i] + NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
             named[dim3] = f"its error is higher than at {before}, beyond the noise of the seeds"
     for point in versus:
-        if point.better is False and baseline is not None:
+        if point.errs == "more":
             named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
+    active = dict(zip(series.dim3, _means(series, Metric.TEST_ACTIVE_UNITS), strict=True))
+    for dim3 in named:
+        units = active[dim3]
+        if units is not None and units < dim3 - 0.5:  # not too little training, but units that a VAE leaves unused
+            named[dim3] += f", and uses {units:.1f} of its {dim3} units"
     return named
 
 
@@ -458,23 +461,15 @@ def _same_loss(series: Sequence[Series]) -> list[str]:
 
 
 def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
-    """The model with the least error at its own choice, and the run of its first seed there."""
-    chosen = []
-    for model, one in zip(models, series, strict=True):
-        choice = None if model.verdict is None else model.verdict.choice
-        if choice is not None:
-            near = _nearest(model.points, choice)
-            chosen.append((near.error, choice, model, one))
-    if not chosen:
+    """The model that errs least anywhere, at its own choice; None where that has none."""
+    judged = [(m, s) for m, s in zip(models, series, strict=True) if m.points]
+    if not judged:
         return None
-    error, dim3, model, one = min(chosen, key=lambda c: c[0])
-    return pick_at(
-        one, dim3, f"{model.sentence}; of the models with a choice it has the least error there ({error:.4g})"
-    )
-
-
-def _nearest(points: Sequence[Point], dim3: int) -> Point:
-    return min(points, key=lambda p: (abs(p.dim3 - dim3), p.dim3))
+    model, one = min(judged, key=lambda pair: min(p.error for p in pair[0].points))
+    choice = None if model.verdict is None else model.verdict.choice
+    if choice is None:
+        return None
+    return pick_at(one, choice, f"{model.sentence}; of all models {model.label} has the least error")
 
 
 def pick_at(series: Series, dim3: int, why: str) -> Pick:

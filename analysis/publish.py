@@ -18,6 +18,7 @@ from tracking.schema import Metric as Name
 from .curves import compare
 from .errors import BadInput, one_line
 from .findings import ComparisonFinding, Findings, Pick, pick_at
+from .sentences import numbers
 from .store import Cell, Store
 
 ALIAS = "chosen"
@@ -53,7 +54,8 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
             raise BadInput(f"choose dim3={dim3}: {label} has finished cells at {', '.join(map(str, series.dim3))}")
         pick = pick_at(series, dim3, "chosen by hand")
     if pick is None:
-        return Registered("no model is registered: no curve has a choice yet", None, None)
+        why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
+        return Registered(f"no model is registered: {why}", None, None)
     cell = next((c for c in store.cells if c.run_id == pick.run_id), None)
     logged = (
         []
@@ -174,14 +176,11 @@ def _literal(text: str) -> str:
 
 
 def _numbers(findings: Findings) -> dict[str, float]:
-    """`choice/<model>` and `elbow/<model>` of the first comparison."""
+    """Choices and elbows of the first comparison."""
     found: dict[str, float] = {}
     for model in findings.comparisons[0].models if findings.comparisons else ():
-        label = re.sub(r"[^\w ./:-]", "_", model.label)
-        if model.verdict is not None and model.verdict.choice is not None:
-            found[f"choice/{label}"] = model.verdict.choice
-        if model.verdict is not None and model.verdict.dim3 is not None:
-            found[f"elbow/{label}"] = model.verdict.dim3
+        if model.verdict is not None:
+            found |= numbers(model.label, model.verdict)
     return found
 
 

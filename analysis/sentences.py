@@ -1,6 +1,10 @@
-"""A verdict in one sentence."""
+"""A verdict in one sentence, and as metrics."""
 
 from __future__ import annotations
+
+import re
+
+from tracking.schema import CHOICE_PREFIX, ELBOW_PREFIX
 
 from .elbow import Verdict
 
@@ -20,3 +24,10 @@ def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str
     }
     use = f"use dim3 = {verdict.choice}, " if verdict.choice is not None else "no dim3 chosen, "
     return f"{label}: {use}{verdict.rule}; {kinds.get(verdict.kind, verdict.kind)}"
+
+
+def numbers(label: str, verdict: Verdict) -> dict[str, float]:
+    """A verdict as metrics: its choice and its elbow, those there are."""
+    name = re.sub(r"[^\w ./:-]", "_", label)
+    named = {f"{CHOICE_PREFIX}{name}": verdict.choice, f"{ELBOW_PREFIX}{name}": verdict.dim3}
+    return {k: float(v) for k, v in named.items() if v is not None}

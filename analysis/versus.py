@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .shapes import Floats
 
 SEEDS_TO_RESAMPLE = 5
 """With fewer, an interval is of the rows alone, and says nothing about other seeds."""
+
+SAME = 0.02
+"""Error ratios this near to 1 make no difference that matters."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,15 @@ class Against:
     clipped: Equivalent | None
 
     @property
-    def better(self) -> bool | None:
-        """Whether the model errs less, or more; None where its interval has 1 in it, or there is none."""
-        if self.low is None or self.high is None or self.low <= 1 <= self.high:
-            return None
-        return self.high < 1
+    def errs(self) -> Literal["less", "more", "the same", "unknown"]:
+        """What the interval of the ratio says of the model; the same: it lies within 2 % of 1."""
+        if self.low is None or self.high is None:
+            return "unknown"
+        if self.low >= 1 - SAME and self.high <= 1 + SAME:
+            return "the same"
+        if self.low <= 1 <= self.high:
+            return "unknown"
+        return "less" if self.high < 1 else "more"
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,12 @@ def against(
             spread = mine[dim3] / theirs[near] * pca[near]
         raw = None if curve is None else equivalent(curve.raw, error, spread)
         clipped = None if curve is None or curve.clipped is None else equivalent(curve.clipped, error, spread)
-        made.append(Against(dim3, float(error), base, ratio, low, high, raw, clipped))
+        made.append(Against(dim3, float(error), _number(base), _number(ratio), low, high, raw, clipped))
     return made
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
@@ -135,8 +147,9 @@ def who_wins(label: str, points: list[Against]) -> str:
     compared = [p for p in points if p.ratio is not None]
     if not compared:
         return f"{label} and PCA share no dim3"
-    less, more = [p for p in compared if p.better], [p for p in compared if p.better is False]
-    unknown = [p for p in compared if p.better is None]
+    less, more, same, unknown = (
+        [p for p in compared if p.errs == word] for word in ("less", "more", "the same", "unknown")
+    )
     parts = []
     if less:
         best = min(less, key=lambda p: p.ratio or np.inf)
@@ -146,6 +159,8 @@ def who_wins(label: str, points: list[Against]) -> str:
     if more:
         worst = max(more, key=lambda p: p.ratio or 0)
         parts.append(f"PCA errs less than {label} at dim3 {spans(more)} ({label} up to {worst.ratio:.2f} times)")
+    if same:
+        parts.append(f"{label} and PCA err the same, within {SAME:.0%}, at dim3 {spans(same)}")
     if unknown:
         ratios = [p.ratio for p in unknown if p.ratio is not None]
         why = "no intervals there" if all(p.low is None for p in unknown) else "the interval has 1 in it"

@@ -23,6 +23,7 @@ from sklearn.decomposition import PCA as SklearnPCA
 
 from .base import Array, Labels, OnEpoch, Reducer
 
+CLIPPED_EACH, CLIPPED_MORE = 32, 30  # dim3 at which the clipped error is measured
 TICKS_REACH = 2.5  # standard deviations each way on the latent plane
 
 
@@ -95,6 +96,32 @@ class PCA(Reducer):
     def _deviations(self) -> Array:
         deviations: Array = np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)
         return deviations  # sqrt(lambda): (dim3,)
+
+
+def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.float64]:
+    """The mean squared error on x_test (N_test, dim1) of PCA fitted on x (N, dim1) for every dim3: (K + 1, 2).
+
+    K is min(N, dim1); row 0 is the mean image's error. The first column is of the reconstructions as they are:
+    what the scores of the first dim3 components leave of the squared distance to the mean. The second, nan
+    without `clip`, is of those cut off to [0, 1]; it is measured at every dim3 to 32 and at 30 more, between
+    which its logarithm is linear.
+    """
+    fitted, _ = _decompose(x)
+    centred = x_test - fitted.mean_  # (N_test, dim1)
+    scores = centred @ fitted.components_.T  # (N_test, K)
+    kept = np.append(0.0, np.cumsum((scores**2).mean(axis=0)))
+    raw = np.maximum((centred**2).sum(axis=1).mean() - kept, 0.0) / x.shape[1]
+    most = len(raw) - 1
+    if not clip:
+        return np.column_stack([raw, np.full_like(raw, np.nan)])
+    places = np.unique([*range(min(CLIPPED_EACH, most) + 1), *np.geomspace(1, most, CLIPPED_MORE).round().astype(int)])
+    picture, errors = np.broadcast_to(fitted.mean_, x_test.shape).astype(np.float32), []
+    for before, dim3 in zip([0, *places[:-1]], places, strict=True):
+        more = scores[:, before:dim3].astype(np.float32) @ fitted.components_[before:dim3].astype(np.float32)
+        picture = picture + more
+        errors.append(((picture.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
+    logs = np.log(np.maximum(errors, np.finfo(float).tiny))
+    return np.column_stack([raw, np.exp(np.interp(np.arange(most + 1), places, logs))])
 
 
 # The decomposition last made of rows that can't change, by those rows: one serves every dim3 of a study.

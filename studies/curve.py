@@ -9,6 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis.elbow import LEAST_POINTS, Verdict, judge
+from analysis.table import Row
+from analysis.table import curve as judged
 from tracking.schema import Metric
 
 from .ledger import Finished
@@ -44,6 +47,17 @@ def curve(cells: Iterable[Finished]) -> list[Point]:
         Point(model, dim3, errors)
         for (model, dim3), errors in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
+
+
+def verdicts(points: list[Point]) -> dict[str, Verdict]:
+    """What the analysis says of each model's curve; nothing of those with too few points."""
+    rows = [Row(p.model, p.dim3, seed, error) for p in points for seed, error in p.by_seed.items()]
+    found = {}
+    for model in dict.fromkeys(p.model for p in points):
+        dim3, errors = judged(rows, model)
+        if len(dim3) >= LEAST_POINTS:
+            found[model] = judge(dim3, errors)
+    return found
 
 
 def error_name(cells: Iterable[Finished]) -> str:

@@ -8,29 +8,33 @@ fills in what is missing. Exit codes: 0 complete; 1 some cells failed; 2 bad inp
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.sentences import numbers, sentence
 from tracking.cli import Parser, command, config_fields, see_it, use_store
 from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
-from tracking.schema import CURVE_PREFIX, Artifact, Kind, Tag
+from tracking.schema import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
 
 from .claim import claim, find_parent, find_study
 from .coordinator import Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
 from .costs import ScanProgress, costs, preview
-from .curve import csv, curve, draw, error_name, table
-from .ledger import Charter, Ledger, children, done_cells
+from .curve import csv, curve, draw, error_name, table, verdicts
+from .ledger import Charter, Finished, Ledger, children, done_cells
 from .means import UNSET, Means, add_means, add_switch, means_of, opened_pool, shared_data, whole
 from .spaces import PRESETS, Space, asked_by, cell_key, parse_range, settings, shared_fields
 from .storage import connect, locked
 from .workers import Pool
 
 WHAT = "a scan of dim3"
+TAG_LENGTH = 5000  # of the longest value that every store takes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +56,7 @@ def parser() -> Parser:
         default="no",
         metavar="DIM3",
         help="where the elbow of the trained models is: runs the cells there, beside it and at the end of the range "
-        "again at twice the epochs; one number, or ae=8,vae=10",
+        "again at twice the epochs; auto (where the analysis finds it), one number, or ae=8,vae=10",
     )
     made.add_fields(shared_fields(), defaults=False)
     add_means(made)
@@ -81,6 +85,26 @@ def space_of(given: argparse.Namespace) -> tuple[Space, str]:
     return Space(dim3, seeds, base, preset.label), default
 
 
+def corners(text: str, space: Space, done: Iterable[Finished]) -> dict[str, int]:
+    """The corners to confirm: as typed, or with `auto` those that the analysis finds in what is done."""
+    if text != "auto":
+        return breaks_of(text, space)
+    points = curve(short(done, space))
+    found = {
+        model: verdict.dim3
+        for model, verdict in verdicts(points).items()
+        if verdict.dim3 is not None and model in space.dim3 and "epochs" in asked_by(model)
+    }
+    said = ", ".join(f"{model}={dim3}" for model, dim3 in found.items())
+    print(f"to confirm: {said}" if said else "nothing to confirm: no trained model's curve has a clear elbow")
+    return found
+
+
+def short(cells: Iterable[Finished], space: Space) -> list[Finished]:
+    """Those cells that are the curve, not its confirmation."""
+    return [f for f in cells if f.config.epochs == space.base.epochs]
+
+
 def breaks_of(text: str, space: Space) -> dict[str, int]:
     """`8` or `ae=8,vae=10` as the corner of each model; of a number alone, of all that have epochs. Raises BadInput."""
     if text == "no":
@@ -102,7 +126,6 @@ def _scan(arguments: list[str] | None) -> int:
     space, default_name = space_of(given)
     means = means_of(given, default_name)
     cells = space.cells()  # before anything is opened: an unknown model is found out here
-    cells += space.confirmations(breaks_of(given.confirm, space))
     client = reach_store()
     storage = connect(means.storage)
     material = Material.load(space.base)
@@ -111,6 +134,7 @@ def _scan(arguments: list[str] | None) -> int:
     charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
     parent = find_parent(client, find_study(storage, charter), charter)
     done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
+    cells += space.confirmations(corners(given.confirm, space, done.values()))
     with opened_pool(means) as pool:
         print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
         if given.dry_run == "yes":
@@ -121,6 +145,7 @@ def _scan(arguments: list[str] | None) -> int:
             claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
         ):
             del material
+            Recorder(client, ledger.parent_id).tags(grid_tag(space))
             tally = run_grid(ledger, pool, cells, shared, means)
             return finish(ledger, space, cells, tally, pool.slots())
 
@@ -133,6 +158,13 @@ def check(space: Space, material: Material) -> None:
             raise BadInput(f"dim3 goes to {max(values)}, and {material.data.name} has {dim1} columns (dim1)")
         for dim3 in {min(values), max(values)}:
             prepare(replace(space.base, model=model, dim3=dim3, threads=1), material)
+
+
+def grid_tag(space: Space) -> dict[str, str]:
+    """The cells that were asked for, for readers who want to know which of them are missing."""
+    grid = {"dim3": {model: list(values) for model, values in space.dim3.items()}, "seeds": space.seeds}
+    text = json.dumps(grid)
+    return {Tag.GRID: text} if len(text) <= TAG_LENGTH else {}
 
 
 def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | None, means: Means) -> Tally:
@@ -157,18 +189,24 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
     reason = f"{len(missing)} of {len(cells)} cells failed" if missing else ""
     everything = sorted(done.values(), key=lambda f: [*space.dim3, f.config.model].index(f.config.model))
-    short = [f for f in everything if f.config.epochs == epochs]
     longer = [f for f in everything if f.config.epochs == 2 * epochs]
-    points, called = curve(short), error_name(short)
+    mine = short(everything, space)
+    points, called = curve(mine), error_name(mine)
+    judged = verdicts(points)
     title = f"{space.base.dataset}, {epochs} epochs" + (f" [{ledger.label}: not to be quoted]" if ledger.label else "")
     text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
+    if judged:
+        text += "\n\n" + "\n".join(sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items())
     if longer:
         text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}"
     print(f"\n{text}\n")
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
-    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
+    for model, verdict in judged.items():
+        recorder.metrics(numbers(model, verdict))
+    kinds: dict[str, str] = {f"{VERDICT_PREFIX}{model}": verdict.kind for model, verdict in judged.items()}
+    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)} | kinds)
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points))
         if points:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from models.intrinsic import Intrinsic, measure
+from models.pca import errors_by_dim3
 
 from .config import RunConfig
 from .datasets import Dataset, Split, digest, load_dataset, split
@@ -30,7 +32,9 @@ class Material:
     def load(cls, config: RunConfig) -> Self:
         """The data that the configuration names. Raises BadInput."""
         data = load_dataset(config.dataset, test_data=config.test_data, label_column=config.label_column)
-        return cls(data, split(data, config.val_size))
+        parts = split(data, config.val_size)
+        parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
+        return cls(data, parts)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -42,6 +46,12 @@ class Material:
     def intrinsic(self) -> Intrinsic:
         """What the rows say of their own dimension: measured when first asked for, once for all runs on them."""
         return measure(self.split.x_train, self.data.x_test)
+
+    @cached_property
+    def pca_curve(self) -> npt.NDArray[np.float64]:
+        """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
+        x, x_test = self.split.x_train, self.data.x_test
+        return errors_by_dim3(x, x_test, clip=bool(x.min() >= 0 and x.max() <= 1))
 
     def save(self, folder: Path) -> None:
         """Write to `folder`, replacing what is there, what `map` reads."""

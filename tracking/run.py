@@ -248,6 +248,7 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
             Tag.DIGEST: run.material.digests["all"],
             Tag.DATA_SCALING: data.scaling,
         }
+        | ({} if data.image_shape is None else {Tag.IMAGE_SHAPE: "x".join(map(str, data.image_shape))})
     )
     source = LocalArtifactDatasetSource(data.source)
     recorder.inputs(
@@ -273,6 +274,7 @@ def _save_arrays(
         arrays[Artifact.LABELS] = view.labels
     if isinstance(run.model, PCA):
         arrays[Artifact.SPECTRUM] = run.model.spectrum
+        arrays[Artifact.PCA_CURVE] = run.material.pca_curve
     for name, array in arrays.items():
         (folder / name).parent.mkdir(exist_ok=True)
         np.save(folder / name, array, allow_pickle=False)

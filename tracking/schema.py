@@ -39,6 +39,10 @@ class Tag(StrEnum):
     DATASET = "elbowroom.dataset.name"
     DATA_SCALING = "elbowroom.dataset.scaling"
     """What reading the data did to the numbers in the file."""
+    IMAGE_SHAPE = "elbowroom.dataset.image_shape"
+    """`28x28` or `32x32x3`, where the rows are pictures."""
+    RUNS_DIGEST = "elbowroom.analysis.runs"
+    """On an analysis: truncated SHA-256 over the ids of the runs that it read."""
     COMMIT = "elbowroom.code.commit"
     DIRTY = "elbowroom.code.dirty"
     """`true` where the checkout had changes that no commit holds."""
@@ -54,6 +58,8 @@ class Tag(StrEnum):
     """On a cell or a trial: the number of its Optuna trial."""
     WORKER = "elbowroom.study.worker"
     """On a cell or a trial: host, process id and start of the process that trains it."""
+    GRID = "elbowroom.study.grid"
+    """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
     LABEL = "elbowroom.study.label"
     """On a study and its cells; `quick`: a preset too small to quote."""
     CONFIRMS = "elbowroom.study.confirms"
@@ -119,6 +125,16 @@ CURVE_PREFIX: Final = "curve/"
 """On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
 
 
+CHOICE_PREFIX: Final = "choice/"
+"""On a study's parent and on an analysis: `choice/<model>` is the dim3 to use, where the curve has one."""
+
+ELBOW_PREFIX: Final = "elbow/"
+"""Beside it: `elbow/<model>` is the corner of its curve, where that is clear."""
+
+VERDICT_PREFIX: Final = "elbowroom.verdict."
+"""Tags beside them: `clear`, `none`, `straight` or `exhausted`, for each model."""
+
+
 BEST: Final = "best/value"
 """On a tuning's parent: the objective of its best trial."""
 
@@ -139,6 +155,10 @@ class Artifact(StrEnum):
     ORIGINALS = "examples/originals.npy"
     RECONSTRUCTIONS = "examples/reconstructions.npy"
     SPECTRUM = "spectrum.npy"
+    PCA_CURVE = "pca_curve.npy"
+    """Of PCA: its test error for every dim3 from 0, as (K + 1, 2): raw, and clipped to [0, 1] or nan."""
+    REPORT = "report.html"
+    """Of an analysis; beside it `result.json` and `curves.csv`."""
     CURVE = "curve.csv"
     """Of a study: columns dim3, error, seed, model."""
     TRACEBACK = "traceback.txt"

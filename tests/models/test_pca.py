@@ -5,6 +5,7 @@ import pytest
 
 from models import PCA
 from models.metrics import reconstruction_mse
+from models.pca import errors_by_dim3
 
 CENTRED = np.random.default_rng(2).standard_normal((400, 10)).astype(np.float32) * np.linspace(2, 0.5, 10, dtype="f4")
 X = (np.random.default_rng(1).standard_normal((300, 12)) * np.linspace(3, 0.2, 12) + 5).astype(np.float32)
@@ -88,3 +89,19 @@ def test_more_components_than_rows_or_columns_are_refused() -> None:
 def test_ticks_reach_two_and_a_half_standard_deviations() -> None:
     scores = np.array([-2, 2], dtype=np.float32)  # of deviation 2
     assert PCA(dim3=1).axis_ticks(scores, 5).tolist() == [-5, -2.5, 0, 2.5, 5]
+
+
+def test_errors_by_dim3_are_those_of_each_fit_and_its_clipped_reconstruction() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.beta(0.5, 0.5, size=(300, 12)).astype(np.float32)
+    x_test = rng.beta(0.5, 0.5, size=(80, 12)).astype(np.float32)
+    curve = errors_by_dim3(x, x_test, clip=True)
+    assert curve.shape == (13, 2)
+    mean = np.broadcast_to(x.mean(axis=0), x_test.shape)
+    assert curve[0] == pytest.approx([np.mean((x_test - mean) ** 2)] * 2, rel=1e-5)
+    for dim3 in (1, 5, 11):
+        rebuilt = PCA(dim3=dim3).fit(x).reconstruct(x_test)
+        assert curve[dim3, 0] == pytest.approx(np.mean((x_test - rebuilt) ** 2), rel=1e-4)
+        assert curve[dim3, 1] == pytest.approx(np.mean((x_test - rebuilt.clip(0, 1)) ** 2), rel=1e-4)
+    assert curve[12, 0] == pytest.approx(0, abs=1e-12)
+    assert np.isnan(errors_by_dim3(x - 1, x_test - 1, clip=False)[:, 1]).all()

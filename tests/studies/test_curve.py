@@ -1,6 +1,6 @@
 """The curve as numbers, table and picture."""
 
-from studies.curve import Point, csv, draw, table
+from studies.curve import Point, csv, draw, table, verdicts
 
 POINTS = [
     Point("pca", 2, {0: 0.5}),
@@ -40,3 +40,14 @@ def test_the_picture_has_a_line_a_model_and_a_dot_a_seed() -> None:
     assert sorted(dots.get_xydata()[:, 1]) == [0.1, 0.2, 0.25, 0.3, 0.75]
     assert axes.get_ylim()[0] == 0
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["pca", "ae, mean of 3 seeds"]
+
+
+def test_each_curve_is_judged_on_the_seeds_that_all_its_dim3_have() -> None:
+    """Two lines that meet at 8; a third seed that has one dim3 alone has no say."""
+    corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 21)}
+    points = [Point("ae", k, {0: e, 1: e}) for k, e in corner.items()]
+    points[5].by_seed[2] = 99.0  # type: ignore[index]
+    points += [Point("pca", k, {0: 1.0 / k}) for k in (2, 3, 4)]
+    found = verdicts(points)
+    assert list(found) == ["ae"]
+    assert (found["ae"].kind, found["ae"].dim3, found["ae"].choice) == ("clear", 8, 8)

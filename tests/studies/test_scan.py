@@ -1,5 +1,6 @@
 """The scan's command line, on real worker processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,10 +16,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
+from studies.ledger import Finished
 from studies.objective import process_here
-from studies.scan import main
+from studies.scan import corners, main
+from studies.spaces import Space
 from tests.conftest import environment
-from tracking.schema import CURVE_PREFIX, Kind, Metric, Tag
+from tracking.config import RunConfig
+from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
 
 TINY = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "2", "--dim2", "8"]
 
@@ -167,6 +171,38 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (only,) = capsys.readouterr().err.splitlines()
     assert line in only
     assert [*runs(store), *runs(store, Kind.STUDY)] == []
+
+
+def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PCA on the digits falls by more than 5 % a dimension up to 9, and then by 8 % and 9 %: no end in sight."""
+    assert scan(store, "--models", "pca", "--dim3", "2:9", "--dataset", "digits") == 0
+    out = capsys.readouterr().out
+    assert "pca: no dim3 chosen" in out
+    assert "extend the range" in out
+    (parent,) = runs(store, Kind.STUDY)
+    assert parent.data.tags[f"{VERDICT_PREFIX}pca"] == "exhausted"
+    assert f"{CHOICE_PREFIX}pca" not in parent.data.metrics
+    assert "extend the range" in parent.data.tags[Tag.DESCRIPTION]
+    assert json.loads(parent.data.tags[Tag.GRID]) == {"dim3": {"pca": list(range(2, 10))}, "seeds": 3}
+
+
+def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
+    """Of trained models, on their curve at the study's epochs; PCA has no budget that could make a corner."""
+    values = tuple(range(2, 21))
+    space = Space({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
+
+    def cell(model: str, dim3: int, error: float, epochs: int = 20) -> Finished:
+        return Finished(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})  # type: ignore[arg-type]
+
+    corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in values}
+    done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]
+    done += [cell("ae", k, 7.0, epochs=40) for k in (7, 8, 9, 20)]
+    assert corners("auto", space, done) == {"ae": 8}
+    assert corners("auto", space, [cell("ae", k, 1 / k) for k in values]) == {}
+    assert corners("ae=5", space, done) == {"ae": 5}
+    assert corners("no", space, done) == {}
 
 
 def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
