@@ -9,7 +9,7 @@ MLFLOW_EXPERIMENT_NAME ?= elbowroom
 export MLFLOW_EXPERIMENT_NAME
 
 .DEFAULT_GOAL := help
-.PHONY: help run scan ui test test-unit test-slow check clean
+.PHONY: help run scan report ui test test-unit test-slow check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: $(VENV)/run.stamp ## train a VAE on MNIST under MLflow, and print what came
 
 scan: $(VENV)/run.stamp ## scan dim3 from 2 to 20 on MNIST with PCA, AE and VAE, a few epochs each
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -e scan -P preset=quick --env-manager local
+
+report: $(VENV)/run.stamp ## answer from the runs of the default store: reports/report.html
+	$(BIN)/python -m analysis.report
 
 ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port $(PORT)

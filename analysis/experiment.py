@@ -42,7 +42,7 @@ PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another m
 
 def report(given: argparse.Namespace) -> str:
     """Write the report that was asked for; what to print."""
-    out = _folder(Path("report" if given.out == UNSET else given.out))
+    out = _folder(Path("reports" if given.out == UNSET else given.out))
     if given.curve != UNSET:
         store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)
         findings = find(store, given.rule)

@@ -48,7 +48,7 @@ def parser() -> Parser:
         "--map", default=UNSET, metavar="A=B", help="read others' runs: dim3=params.k,error=metrics.loss,…"
     )
     made.add_argument(
-        "--out", default=UNSET, metavar="DIR", help="where to write; default: report, nothing for --curve"
+        "--out", default=UNSET, metavar="DIR", help="where to write; default: reports, nothing for --curve"
     )
     made.add_argument(
         "--no-log", nargs="?", const="yes", default="no", metavar="no", help="write nothing into the store"

@@ -2,7 +2,9 @@
 
 import ast
 import re
+import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -10,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.report import parser as report_parser
 from studies.scan import parser as scan_parser
 from studies.tune import parser as tune_parser
-from tests.conftest import ROOT
-from tracking.cli import Parser
+from tests.conftest import ROOT, environment
 from tracking.config import RunConfig
 from tracking.train import parser
 
@@ -123,13 +125,18 @@ def test_the_command_line_has_the_fields_of_the_configuration() -> None:
     assert typed == {f"--{f.name.replace('_', '-')}" for f in fields(RunConfig)} | {"--experiment", "--tracking-uri"}
 
 
-@pytest.mark.parametrize(("entry_point", "made"), [("scan", scan_parser), ("tune", tune_parser)])
-def test_mlproject_has_the_flags_and_defaults_of_the_command_line(entry_point: str, made: Callable[[], Parser]) -> None:
+@pytest.mark.parametrize(
+    ("entry_point", "made"), [("scan", scan_parser), ("tune", tune_parser), ("report", report_parser)]
+)
+def test_mlproject_has_the_flags_and_defaults_of_the_command_line(
+    entry_point: str, made: Callable[[], ArgumentParser]
+) -> None:
     declared = project()["entry_points"][entry_point]
     flags = {a.dest: a.default for a in made()._actions if a.dest not in ("help", "experiment", "tracking_uri")}
     assert {k: v["default"] for k, v in declared["parameters"].items()} == {k: v or "default" for k, v in flags.items()}
     typed = "".join(f" --{name.replace('_', '-')} {{{name}}}" for name in declared["parameters"])
-    assert declared["command"] == f"python -m studies.{entry_point}{typed}"
+    package = "analysis" if entry_point == "report" else "studies"
+    assert declared["command"] == f"python -m {package}.{entry_point}{typed}"
 
 
 def test_versions_live_in_requirements_alone() -> None:
@@ -140,3 +147,20 @@ def test_versions_live_in_requirements_alone() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = [line for line in lines if line and not line.startswith("#")]
     assert [line for line in pinned if not re.fullmatch(r"[\w-]+(\[\w+\])?==[\d.]+", line)] == []
+
+
+def test_the_analysis_needs_neither_torch_nor_optuna() -> None:
+    """All of it: imported in a process of its own."""
+    modules = [f"analysis.{f.stem}" for f in sorted((ROOT / "analysis").glob("*.py")) if f.stem != "__init__"]
+    asked = (
+        f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'torchvision', 'optuna') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_a_table_is_judged_without_mlflow() -> None:
+    """Which takes seconds to import; a verdict on a table takes less than two in all."""
+    asked = "import sys, analysis.report; print([m for m in ('mlflow', 'pandas', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -114,9 +114,15 @@ def test_light_keeps_the_arrays_alone(store: MlflowClient) -> None:
         "errors/val.npy",
         "examples/originals.npy",
         "examples/reconstructions.npy",
+        "pca_curve.npy",
         "spectrum.npy",
     }
     assert len(array(store, run_id, Artifact.SPECTRUM)) == 64
+    final = store.get_run(run_id).data
+    raw, clipped = array(store, run_id, Artifact.PCA_CURVE)[2]
+    assert raw == pytest.approx(final.metrics[Metric.TEST_MSE], rel=1e-5)
+    assert 0 < clipped < raw
+    assert final.tags[Tag.IMAGE_SHAPE] == "8x8"
 
 
 INTRINSIC = {
