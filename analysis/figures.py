@@ -186,7 +186,7 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
     origin = (low + high) / 2
     if min(places, default=0) >= ROOM:  # all have room on their left
         origin = low
-    elif max(places) <= 1 - ROOM:
+    elif max(places, default=1) <= 1 - ROOM:
         origin = high
     level = 0
     for name, value in sorted(inside.items(), key=lambda f: abs(f[1] - origin)):
