@@ -1,0 +1,247 @@
+"""The report's command line: what it writes, what it logs back, and what it refuses."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from analysis.report import main
+from tests.analysis.runs import errors, log
+from tracking.config import RunConfig
+from tracking.run import execute
+from tracking.schema import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
+
+CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 13)}
+TAKEN = {f"{folder}/{name}" for folder in ("figures",) for name in ("error.png", "equivalent.png", "ratio.png")}
+
+
+def fill(store: MlflowClient, folder: Path, **more: str) -> None:
+    """PCA, smooth, and an autoencoder with a corner at 8, with rows and without models."""
+    for k, error in CORNER.items():
+        log(store, model="pca", dim3=k, error=2 / k, test=2 / k, arrays=errors(2 / k, 2 / k), folder=folder, **more)  # type: ignore[arg-type]
+        for seed in (0, 1):
+            log(
+                store,
+                dim3=k,
+                seed=seed,
+                error=error,
+                test=error,
+                arrays=errors(error, error, seed),
+                folder=folder,
+                **more,
+            )  # type: ignore[arg-type]
+
+
+def report(store: MlflowClient, *arguments: str) -> int:
+    return main(["--experiment", "e", "--tracking-uri", store.tracking_uri, "--out", "out", *arguments])
+
+
+def analyses(store: MlflowClient) -> list[Run]:
+    experiments = [e.experiment_id for e in store.search_experiments()]
+    return [r for r in store.search_runs(experiments) if r.data.tags.get(Tag.KIND) == Kind.ANALYSIS]
+
+
+def result() -> dict:
+    return json.loads(Path("out/result.json").read_text())
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_everything_is_written_and_logged_back(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store, tmp_path / "arrays")
+    assert report(store) == 0
+    out = capsys.readouterr().out
+    assert "ae: use dim3 = 8: a clear elbow there" in out
+    assert "ae errs less than PCA" in out
+    written = {str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file()}
+    assert {"report.html", "result.json", "curves.csv"} | TAKEN <= written
+    (run,) = analyses(store)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics[f"{CHOICE_PREFIX}ae"] == 8
+    kept = {a.path for a in store.list_artifacts(run.info.run_id)}
+    assert {"report.html", "result.json", "curves.csv", "figures"} <= kept
+    assert run.data.tags[Tag.RUNS_DIGEST] == result()["digest"]
+    runs = [r.info.run_id for r in store.search_runs([run.info.experiment_id], max_results=1000)]
+    assert result()["runs"] == sorted(set(runs) - {run.info.run_id})
+    experiment = store.get_experiment_by_name("e")
+    assert experiment is not None
+    assert "use dim3 = 8" in experiment.tags[Tag.DESCRIPTION]
+    assert run.info.run_id in experiment.tags[Tag.DESCRIPTION]
+    assert experiment.tags["mlflow.experiment.primaryMetric.name"] == Metric.TEST_MSE
+
+
+def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store: MlflowClient, tmp_path: Path) -> None:
+    fill(store, tmp_path / "arrays")
+    experiment = store.get_experiment_by_name("e")
+    assert experiment is not None
+    store.set_experiment_tag(experiment.experiment_id, Tag.DESCRIPTION, "Mine.")
+    assert report(store) == 0
+    first = Path("out/result.json").read_bytes()
+    assert report(store) == 0
+    assert Path("out/result.json").read_bytes() == first
+    text = store.get_experiment(experiment.experiment_id).tags[Tag.DESCRIPTION]
+    assert text.startswith("Mine.\n")
+    assert text.count("use dim3 = 8") == 1
+    newest = max(analyses(store), key=lambda r: r.info.start_time)
+    assert newest.info.run_id in text
+
+
+def test_read_only_leaves_the_store_as_it_was(store: MlflowClient, tmp_path: Path) -> None:
+    fill(store, tmp_path / "arrays")
+    assert report(store, "--no-log") == 0
+    assert analyses(store) == []
+    assert not {t for e in store.search_experiments() for t in e.tags if t.startswith("mlflow.note")}
+    assert store.search_registered_models() == []
+    assert Path("out/report.html").exists()
+
+
+def test_a_report_of_a_server_over_http(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    client = MlflowClient(server)
+    mlflow.set_tracking_uri(server)
+    try:
+        fill(client, tmp_path / "arrays", experiment="report")
+        assert main(["--experiment", "report", "--tracking-uri", server, "--out", "out", "--no-log"]) == 0
+    finally:
+        mlflow.set_tracking_uri(before)
+    (comparison,) = result()["comparisons"]
+    assert [m["label"] for m in comparison["models"]] == ["pca", "ae"]
+    assert all(p["low"] is not None for m in comparison["models"] for p in m["points"])
+    assert f"{server}/#/experiments/" in Path("out/report.html").read_text()
+
+
+def models_logged(store: MlflowClient) -> None:
+    """PCA for real, whose runs have models."""
+    for k in range(2, 11):
+        execute(RunConfig(model="pca", dataset="digits", dim3=k, artifacts="full" if k == 4 else "light"))
+
+
+def test_the_chosen_model_is_registered_once_with_its_reason(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "e")
+    models_logged(store)
+    assert report(store, "--choose", "dim3=4") == 0
+    assert report(store, "--choose", "model=pca,dim3=4") == 0
+    version = store.get_model_version_by_alias("elbowroom-digits", "chosen")
+    assert version.version == "1"
+    assert version.tags["elbowroom.dim3"] == "4"
+    assert version.tags["elbowroom.why"] == "chosen by hand"
+    assert store.get_run(version.run_id).data.params["dim3"] == "4"
+    loaded = mlflow.pyfunc.load_model("models:/elbowroom-digits@chosen")
+    assert loaded.metadata.run_id == version.run_id
+    capsys.readouterr()
+    assert report(store, "--choose", "dim3=5") == 0  # a light run, which has no model
+    out = capsys.readouterr().out
+    command = re.search(r"this makes one: python -m (.*)", out)
+    assert command is not None
+    assert "--model pca --dataset digits --dim3 5 --seed 0" in command[1]
+    assert "--artifacts full" in command[1]
+    assert store.get_model_version_by_alias("elbowroom-digits", "chosen").version == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--experiment", "mine"], "no experiment 'mine'; there are: Default, e"),
+        (["--choose", "12"], "choose '12': allowed is dim3=12 or model=vae,dim3=12"),
+        (["--choose", "dim3=99"], "choose dim3=99: ae has finished cells at 2, 3, 4"),
+        (["--choose", "dim3=3,model=vae"], "choose model=vae: allowed: pca, ae"),
+        (["--map", "dim3=x"], "map 'dim3=x': allowed is TARGET=SOURCE.NAME"),
+        (["--rule", "gain:2"], "rule must be gain:SHARE"),
+        (["--tracking-uri", "sqlite:///none.db"], "there is no such file"),
+        (["--tracking-uri", "ftp://x"], "can't be used"),
+        (["--out", "mlflow.db"], "out mlflow.db: can't be written"),
+        (["--colour"], "unrecognized arguments: --colour; --help lists what is allowed"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    fill(store, tmp_path / "arrays")
+    assert report(store, *arguments) == 2
+    assert why in refusal(capsys)
+    assert analyses(store) == []
+    assert not list(Path("out").rglob("*")) if Path("out").exists() else True
+
+
+def test_without_finished_runs_it_says_what_there_is(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    log(store, dim3=2, error=1.0, status="FAILED", tags={Tag.REASON: "no room"})
+    log(store, dim3=2, error=float("nan"), name="odd")
+    assert report(store) == 2
+    line = refusal(capsys)
+    assert "1 have not finished" in line
+    assert "1 can't be used, like odd: its val/mse/final is nan" in line
+
+
+def test_a_store_that_dies_mid_read_fails_in_one_line_and_writes_nothing(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, tmp_path / "arrays")
+    monkeypatch.setattr("analysis.store.PAGE", 10)
+    search, pages = MlflowClient.search_runs, []
+
+    def dying(self: MlflowClient, *arguments: object, **named: object) -> object:
+        pages.append(1)
+        if len(pages) > 2:
+            raise MlflowException("Max retries exceeded: Connection refused")
+        return search(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MlflowClient, "search_runs", dying)
+    assert report(store) == 1
+    assert "the store stopped answering, nothing was written: Max retries exceeded" in refusal(capsys)
+    assert list(Path("out").iterdir()) == []
+
+
+def test_a_run_called_like_markup_is_text(store: MlflowClient, tmp_path: Path) -> None:
+    fill(store, tmp_path / "arrays")
+    log(store, dim3=2, seed=0, error=0.9, name="<script>alert(1)</script>")
+    assert report(store) == 0
+    html = Path("out/report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)" in html
+    (experiment,) = [e for e in store.search_experiments() if e.name == "e"]
+    assert "<script" not in experiment.tags[Tag.DESCRIPTION]
+
+
+def test_runs_of_others_are_reported_through_a_map(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = store.create_experiment("e")
+    for k, error in CORNER.items():
+        run = store.create_run(experiment)
+        store.log_param(run.info.run_id, "latent_size", k)
+        store.log_param(run.info.run_id, "arch", "mlp")
+        store.log_metric(run.info.run_id, "val_loss", error)
+        store.set_terminated(run.info.run_id)
+    assert report(store, "--map", "dim3=params.latent_size,error=metrics.val_loss,model=params.arch", "--no-log") == 0
+    assert "mlp: use dim3 = 8: a clear elbow there" in capsys.readouterr().out
+
+
+def test_a_table_can_have_the_whole_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{k},{e!r},ae" for k, e in CORNER.items()] + [f"{k},{1 / k!r},pca" for k in CORNER]
+    Path("t.csv").write_text("\n".join(["dim3,error,model", *lines]))
+    assert main(["--curve", "t.csv", "--out", "out"]) == 0
+    (comparison,) = result()["comparisons"]
+    choices: Mapping[str, int] = {m["label"]: m["verdict"]["choice"] for m in comparison["models"]}
+    assert choices["ae"] == 8
+    assert Path("out/figures/error.png").exists()
+
+
+def test_the_report_logs_everything_that_a_reader_of_artifacts_expects(store: MlflowClient, tmp_path: Path) -> None:
+    fill(store, tmp_path / "arrays")
+    assert report(store) == 0
+    (run,) = analyses(store)
+    local = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.REPORT))
+    assert local.read_bytes() == Path("out/report.html").read_bytes()
