@@ -32,6 +32,7 @@ LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
 ROOM = 0.4  # of the width of the axes, that a second opinion takes
 COLUMNS = 10  # pictures in a row
+MOST_SERIES = 12
 LONGEST = 28  # letters of a label
 DIM3 = "dim3 (latent dimensions)"
 
@@ -82,9 +83,14 @@ def styles(models: Sequence[ModelFinding]) -> list[Style]:
     return [STYLES[taken[i]] for i in range(len(models))]
 
 
+def _series(comparison: ComparisonFinding) -> list[tuple[ModelFinding, Style]]:
+    """The series that are drawn, and how: more than the first ones would hide each other."""
+    return list(zip(comparison.models, styles(comparison.models), strict=True))[:MOST_SERIES]
+
+
 def plot_error(comparison: ComparisonFinding) -> Figure | None:
     """The judged error against dim3, with intervals, elbows, choices, and the second opinions on the top edge."""
-    series = [(m, s) for m, s in zip(comparison.models, styles(comparison.models), strict=True) if m.points]
+    series = [(m, s) for m, s in _series(comparison) if m.points]
     if not series:
         return None
     legend = _Legend()
@@ -225,7 +231,7 @@ def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: b
 def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
     """How many principal components have the same test error as each model's dim3, with intervals."""
     series = []
-    for model, style in zip(comparison.models, styles(comparison.models), strict=True):
+    for model, style in _series(comparison):
         worth = [(a.dim3, a.raw, a.clipped) for a in model.against if a.raw is not None or a.clipped is not None]
         if worth:
             series.append((model, style, worth))
@@ -262,7 +268,7 @@ def _draw_worth(axes: Axes, worth: Sequence[tuple[float, Equivalent]], style: St
     axes.plot(x, y, style.marker, ms=3.5, mfc=fill, mec=style.colour, ls="")
     for at, e in worth:
         if e.low is not None:
-            axes.vlines(at, e.low, top if e.high is None else e.high, color=style.colour, lw=1.4)
+            axes.vlines(at, e.low, top if e.high is None else e.high, color=style.colour, lw=1.4, zorder=1.9)
     beyond = x[np.isnan(y)]
     if len(beyond):
         axes.plot(
@@ -287,7 +293,7 @@ def _worth_keys(legend: _Legend, found: Sequence[Equivalent]) -> None:
 def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     """The test error at equal dim3 over PCA's, with intervals."""
     series = []
-    for model, style in zip(comparison.models, styles(comparison.models), strict=True):
+    for model, style in _series(comparison):
         compared = [a for a in model.against if a.ratio is not None]
         if compared:
             series.append((model, style, compared))
@@ -318,11 +324,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
 
 def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
     """What a VAE is also judged by: the validation -ELBO, and below it how many of its latents are in use."""
-    series = [
-        (model, style)
-        for model, style in zip(comparison.models, styles(comparison.models), strict=True)
-        if any(p.negative_elbo is not None for p in model.points)
-    ]
+    series = [(m, s) for m, s in _series(comparison) if any(p.negative_elbo is not None for p in m.points)]
     if not series:
         return None
     active = any(p.active_units is not None for model, _ in series for p in model.points)
@@ -351,7 +353,7 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
 
 def plot_cost(comparison: ComparisonFinding) -> Figure | None:
     """The test error against what it takes: seconds to fit, and parameters."""
-    series = [(m, s) for m, s in zip(comparison.models, styles(comparison.models), strict=True)]
+    series = _series(comparison)
     costs = {"fit_seconds": "seconds to fit", "parameters": "parameters"}
     there = {
         name: [p for m, _ in series for p in m.points if _positive(getattr(p, name)) and _positive(p.test)]
@@ -460,18 +462,21 @@ def _figure(
     for axes in panels:
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(_short(comparison.name, 60), fontsize=11)
+    more = len(comparison.models) - MOST_SERIES
+    title = _short(comparison.name, 50) + (f", without {more} more models" if more > 0 else "")
+    figure.suptitle(title, fontsize=11)
     return figure, panels
 
 
 def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
-    """Logarithmic where the values span more than a ratio, with ticks at 1, 2 and 5; else from 0, or 0 to 0."""
+    """Logarithmic where the values span more than a ratio, with ticks at round numbers; else from 0."""
     axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
     numbers = _numbers(values)
     low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
     if low > 0 and high / low > log_from:
         axes.set(**{f"{name}scale": "log"})
-        axis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1,)))
+        subs = (1, 2, 3, 5) if high / low < 10 else (1, 2, 5) if high / low < 50 else (1,)
+        axis.set_major_locator(LogLocator(10, subs=subs))
         axis.set_minor_formatter(NullFormatter())
         axis.set_major_formatter(formatter or FuncFormatter(lambda v, _: f"{v:g}"))
         return

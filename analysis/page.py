@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
+from math import floor, log10
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from .elbow import Verdict
 from .findings import ComparisonFinding, Findings, ModelFinding
 from .sentences import sentence
-from .versus import Equivalent
+from .versus import Equivalent, ranges
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 500  # in the table; the others are in result.json
@@ -26,14 +27,17 @@ MOST_COMPARISONS = 20
 MOST_BYTES = 3_300_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
 LONGEST = 1000  # letters of a text
 LONGEST_NAME = 120
+LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
 # In the order in which they may use up the bytes.
 CAPTIONS = {
-    "error": "Error against dim3",
-    "equivalent": "What PCA would need for the same error",
-    "pictures": "PCA beside the others",
-    "ratio": "Error over PCA's",
-    "elbo": "Evidence lower bound and active units",
-    "cost": "Error against what it takes",
+    "error": "Lower is better. A dashed line is a corner that no smooth curve explains, a star the dim3 to use. "
+    "Above: how many dimensions the data have by other methods.",
+    "equivalent": "How many principal components PCA needs for the same test error: above the dotted line, a model is "
+    "worth more than PCA of the same dim3.",
+    "pictures": "The same test rows, and what each model makes of them at the same dim3.",
+    "ratio": "Below 1 a model errs less than PCA at the same dim3.",
+    "elbo": "Above: lower is better. Below: how many of the latent dimensions are in use.",
+    "cost": "Lower is better, and so is farther to the left.",
 }
 FIRST = ("error", "equivalent")  # on the first page, side by side
 
@@ -119,6 +123,8 @@ def _environment() -> Environment:
         "name": lambda text: clean(text, LONGEST_NAME),
         "elbo_sentence": elbo_sentence,
         "criteria": criteria,
+        "count": lambda value: "–" if value is None else f"{value:,.0f}",
+        "ranges": ranges,
     }
     return made
 
@@ -133,11 +139,12 @@ def number(value: float | None, digits: int = 3) -> str:
     """To three significant digits, whole from a thousand; a dash where there is none."""
     if value is None:
         return "–"
-    if abs(value) >= 1000:
+    size = abs(value)
+    if size >= 1000 or size == 0:
         return f"{value:,.0f}"
-    if value == int(value) and digits <= 3:
-        return f"{value:.0f}"
-    return f"{value:#.{digits}g}".removesuffix(".")
+    if size < LEAST_PLAIN:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(digits - 1 - floor(log10(size)), 0)}f}"
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
@@ -179,6 +186,7 @@ def criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
         rows.append((name.replace("_", " "), found))
     for name in spectrum:
         rows.append((name, [_answer(m, name, m.spectrum_criteria, in_range=False) for m in comparison.models]))
+    rows.append(("how far kneedle follows the range", [_elasticity(m.verdict) for m in comparison.models]))
     return rows
 
 
@@ -188,6 +196,11 @@ def _elbow(verdict: Verdict | None) -> str:
     if verdict.dim3 is None:
         return "none"
     return str(verdict.dim3) if verdict.interval is None else "{} [{}, {}]".format(verdict.dim3, *verdict.interval)
+
+
+def _elasticity(verdict: Verdict | None) -> str:
+    found = None if verdict is None else verdict.elasticity
+    return "–" if found is None else f"{round(found, 2) + 0:.2f}"
 
 
 def _answer(model: ModelFinding, name: str, found: Mapping[str, int | None], *, in_range: bool = True) -> str:
