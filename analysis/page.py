@@ -9,7 +9,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from math import floor, log10
+from math import floor, isfinite, log10
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ from .versus import Equivalent, ranges
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 500  # in the table; the others are in result.json
-MOST_LINES = 100  # of a list
-MOST_COMPARISONS = 20
-MOST_BYTES = 3_300_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
-LONGEST = 1000  # letters of a text
+MOST_LINES = 50  # of a list
+MOST_COMPARISONS = 12
+MOST_BYTES = 2_600_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
+LONGEST = 600  # letters of a text
 LONGEST_NAME = 120
 LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
 # In the order in which they may use up the bytes.
@@ -137,7 +137,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """To three significant digits, whole from a thousand; a dash where there is none."""
-    if value is None:
+    if value is None or not isfinite(value):
         return "–"
     size = abs(value)
     if size >= 1000 or size == 0:
