@@ -76,14 +76,14 @@ def _open(given: argparse.Namespace) -> tuple[MlflowClient, str]:
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
         raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
     try:
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(uri)
         client.search_experiments(max_results=1)
         if given.experiment is None and by_id:
             return client, str(client.get_experiment(by_id).name)
-    except UNREACHABLE as error:
+    except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)[:300]}") from error
     return client, given.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,7 +156,8 @@ def publish(
                 client.log_artifact(run_id, str(out / path))
         client.set_terminated(run_id, "FINISHED")
     except BaseException:
-        client.set_terminated(run_id, "FAILED")
+        with suppress(Exception):  # the reason may be the store itself
+            client.set_terminated(run_id, "FAILED")
         raise
     _describe_experiment(client, store.experiment_id, findings, run_id, registered)
     return run_id

@@ -20,9 +20,9 @@ def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str
     kinds = {
         "none": "no elbow, the curve is smooth",
         "straight": "no elbow, a straight line explains the curve best",
-        "exhausted": "no elbow in this range",
+        "exhausted": "no elbow",
     }
-    use = f"use dim3 = {verdict.choice}, " if verdict.choice is not None else "no dim3 chosen, "
+    use = f"use dim3 = {verdict.choice}, " if verdict.choice is not None else "no choice yet: "
     return f"{label}: {use}{verdict.rule}; {kinds.get(verdict.kind, verdict.kind)}"
 
 

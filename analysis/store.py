@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -120,6 +121,9 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
         raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
     ours = "" if columns else f"tags.`{Tag.KIND}` = '{Kind.RUN}'"
     runs = _search(client, found.experiment_id, ours)
+    if columns:  # what analyses left there is no run of theirs
+        runs = [r for r in runs if r.data.tags.get(Tag.KIND) not in (Kind.ANALYSIS, Kind.INVOCATION)]
+        runs = [r for r in runs if r.info.run_id != os.environ.get("MLFLOW_RUN_ID")]
     store = Store(found.experiment_id, experiment, [], [], [], [], [])
     if not columns:
         store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))

@@ -179,7 +179,7 @@ def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
     """PCA on the digits falls by more than 5 % a dimension up to 9, and then by 8 % and 9 %: no end in sight."""
     assert scan(store, "--models", "pca", "--dim3", "2:9", "--dataset", "digits") == 0
     out = capsys.readouterr().out
-    assert "pca: no dim3 chosen" in out
+    assert "pca: no choice yet" in out
     assert "extend the range" in out
     (parent,) = runs(store, Kind.STUDY)
     assert parent.data.tags[f"{VERDICT_PREFIX}pca"] == "exhausted"
