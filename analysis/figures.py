@@ -463,7 +463,7 @@ def _figure(
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     more = len(comparison.models) - MOST_SERIES
-    title = _short(comparison.name, 50) + (f", without {more} more models" if more > 0 else "")
+    title = _short(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
     figure.suptitle(title, fontsize=11)
     return figure, panels
 
