@@ -33,6 +33,7 @@ LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axi
 ROOM = 0.4  # of the width of the axes, that a second opinion takes
 COLUMNS = 10  # pictures in a row
 MOST_SERIES = 12
+STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # letters of a label
 DIM3 = "dim3 (latent dimensions)"
 
@@ -104,7 +105,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     _scale(axes.yaxis, errors, LOG_FROM)
     unit = "\nmean squared error per column, data units²" if comparison.digest else ""
     axes.set(xlabel=DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=_range(p for m, _ in series for p in m.points))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole(axes.xaxis)
     _draw_second_opinions(axes, comparison.intrinsic)
     legend.draw(figure)
     return figure
@@ -244,7 +245,7 @@ def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
     legend = _Legend()
     figure, (axes,) = _figure(comparison, extra=len(series) + 3)
     axes.set(xlabel=DIM3, ylabel="principal components\nwith the same test error", ylim=(0, top))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole(axes.xaxis)
     axes.plot([0, max(dim3) + 1], [0, max(dim3) + 1], color=GREY, lw=1, ls=(0, (1, 2)))
     axes.set_xlim(min(dim3) - 0.7, max(dim3) + 0.7)
     step = 0.5 / (2 * len(series))  # of a dimension, between the markers of one dim3
@@ -266,9 +267,9 @@ def _draw_worth(axes: Axes, worth: Sequence[tuple[float, Equivalent]], style: St
     fill = style.colour if filled else "white"
     axes.plot(x, y, ls=style.line if filled else ":", color=style.colour, lw=1, alpha=0.6)
     axes.plot(x, y, style.marker, ms=3.5, mfc=fill, mec=style.colour, ls="")
-    for at, e in worth:
-        if e.low is not None:
-            axes.vlines(at, e.low, top if e.high is None else e.high, color=style.colour, lw=1.4, zorder=1.9)
+    low, high = _numbers(e.low for _, e in worth), _numbers(top if e.high is None else e.high for _, e in worth)
+    if np.isfinite(low).any():
+        axes.vlines(x, low, high, color=style.colour, lw=1.4, zorder=1.9)
     beyond = x[np.isnan(y)]
     if len(beyond):
         axes.plot(
@@ -317,7 +318,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "1: as much as PCA")
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=DIM3, ylabel="test error over PCA's at the same dim3")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole(axes.xaxis)
     legend.draw(figure)
     return figure
 
@@ -342,11 +343,11 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         ends = [p.dim3 for model, _ in series for p in model.points]
         panels[1].plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, lw=1, ls=(0, (1, 2)))
         panels[1].set(ylabel="active units", ylim=(0, None))
-        panels[1].yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _whole(panels[1].yaxis, 5)
         legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "all units active")
     panels[0].set_ylabel("validation -ELBO\nnats per row")
     panels[-1].set_xlabel(DIM3)
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole(panels[-1].xaxis)
     legend.draw(figure)
     return figure
 
@@ -374,7 +375,7 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
             axes.plot(x, y, style.marker, ms=4, color=style.colour, ls="")
             axes.plot(x[-1:], y[-1:], style.marker, ms=9, color=style.colour, mec="white", ls="")
         axes.set_xlabel(costs[name])
-        _scale(axes.xaxis, [getattr(p, name) for p in there[name]], 5, EngFormatter(places=0, sep=""))
+        _scale(axes.xaxis, [getattr(p, name) for p in there[name]], 5, EngFormatter(sep=""))
         _scale(axes.yaxis, [p.test for points in there.values() for p in points if p.test], 5)
     legend.once(Line2D([], [], color=GREY, marker="o", ms=9, ls=""), "large: its largest dim3")
     panels[0].set_ylabel("test error, data units²")
@@ -481,9 +482,14 @@ def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatte
         axis.set_major_formatter(formatter or FuncFormatter(lambda v, _: f"{v:g}"))
         return
     axes.set(**{f"{name}lim": (0, None) if high > 0 else (0, 1)})
-    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(6, steps=STEPS))
     if formatter is not None:
         axis.set_major_formatter(formatter)
+
+
+def _whole(axis: Axis, most: int = 10) -> None:
+    """Ticks at whole numbers."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=STEPS, min_n_ticks=1))
 
 
 def _range(points: Iterable[Point]) -> tuple[float, float]:
@@ -510,7 +516,8 @@ def _short(text: str, longest: int = LONGEST) -> str:
     """A text from the store as matplotlib can draw it: cut, of letters that its font has, and no formula."""
     plain = text.encode("latin-1", "replace").decode("latin-1")
     plain = "".join(c if c.isprintable() else "?" for c in plain)
-    plain = plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+    if len(plain) > longest:  # names that differ often do so at their end
+        plain = f"{plain[: longest - longest // 3 - 1]}…{plain[-(longest // 3) :]}"
     return plain.replace("$", r"\$")
 
 

@@ -206,9 +206,10 @@ def test_equivalent_dimensions() -> None:
     line = line_of(figure, STYLES[KNOWN["ae"]].colour)
     np.testing.assert_allclose(line.get_ydata(), 2 * np.array(DIM3))
     np.testing.assert_allclose(line.get_xdata(), DIM3, atol=0.3)
-    bars = [c.get_segments()[0] for c in axes.collections]
-    assert len(bars) == 2 * 2 * len(DIM3)  # of two models, raw and clipped
-    assert [bars[0][0, 1], bars[0][1, 1]] == [3, 5]
+    raw, clipped, *others = [np.array(c.get_segments()) for c in axes.collections]  # (D, 2, 2), low to high
+    assert len(others) == 2  # of the other model
+    np.testing.assert_allclose(raw[:, 0, 1], 2 * np.array(DIM3) - 1)
+    np.testing.assert_allclose(clipped[:, 1, 1], 1.5 * np.array(DIM3) + 1)
     diagonal = next(line for line in axes.lines if list(line.get_xdata()) == list(line.get_ydata()))
     assert diagonal.get_xdata()[1] >= max(DIM3)
 
@@ -223,7 +224,8 @@ def test_what_no_pca_reaches_points_upward() -> None:
     assert arrow.get_xdata() == pytest.approx([3], abs=0.3)
     assert "on top: better than all 64" in legend_of(figure)
     top = axes.get_ylim()[1]
-    assert [c.get_segments()[0][1, 1] for c in axes.collections] == [top, top]
+    (bars,) = axes.collections
+    assert [segment[1, 1] for segment in bars.get_segments()] == [top, top]
 
 
 def test_ratios() -> None:
@@ -263,6 +265,11 @@ def test_colours_are_the_models_own() -> None:
     assert pair[0] == STYLES[KNOWN["ae"]] != pair[1]
     assert len(set(styles([model(f"own {i}") for i in range(len(STYLES))]))) == len(STYLES)
     assert len(styles([model(f"own {i}") for i in range(30)])) == 30
+
+
+def test_a_single_point_has_one_whole_tick() -> None:
+    (axes,) = drawn(FIGURES["error"](comparison([model("ae", dim3=(2,))]))).axes
+    assert [t for t in axes.get_xticks() if 1.5 <= t <= 2.5] == [2]
 
 
 def test_only_the_first_series_are_drawn() -> None:

@@ -80,9 +80,11 @@ def model(
             )
         )
         if trained and pca:
-            ends = (2.0 * k - 1, 2.0 * k + 1) if intervals else (None, None)
             ratio = (0.5, 0.45, 0.55) if intervals else (0.5, None, None)
-            raw, clipped = Equivalent(2.0 * k, *ends, 64), Equivalent(1.5 * k, *ends, 64)
+            raw, clipped = (
+                Equivalent(n, n - 1 if intervals else None, n + 1 if intervals else None, 64)
+                for n in (2.0 * k, 1.5 * k)
+            )
             against.append(Against(k, error, 2 * error, *ratio, raw, clipped))
     return ModelFinding(
         label=label,
