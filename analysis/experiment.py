@@ -28,7 +28,7 @@ from .errors import BadInput, Failed, hidden, one_line
 from .figures import FIGURES, Pictures, draw_pictures
 from .findings import Findings, find
 from .page import Page, RunLine, render
-from .publish import Registered, publish, register
+from .publish import Registered, publish, refuse, register
 from .rows import fetch
 from .store import Cell, ColumnMap, Store, of_rows, parse_map, read
 from .table import read_rows
@@ -41,7 +41,15 @@ PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another m
 
 
 def report(given: argparse.Namespace) -> str:
-    """Write the report that was asked for; what to print."""
+    """Write the report that was asked for; what to print. A run that `mlflow run` opened is told why not."""
+    try:
+        return _report(given)
+    except (BadInput, Failed) as error:
+        refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error))
+        raise
+
+
+def _report(given: argparse.Namespace) -> str:
     out = _folder(Path("reports" if given.out == UNSET else given.out))
     if given.curve != UNSET:
         store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)

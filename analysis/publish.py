@@ -163,6 +163,21 @@ def publish(
     return run_id
 
 
+def refuse(run_id: str | None, reason: str) -> None:
+    """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
+    if run_id is None:
+        return
+    with suppress(Exception):  # the reason may be the store itself; it is printed all the same
+        client = MlflowClient()
+        tags = {
+            Tag.KIND: Kind.ANALYSIS,
+            Tag.REASON: reason[:5000],
+            Tag.DESCRIPTION: f"No report: {_literal(reason[:5000])}",
+        }
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+        client.set_terminated(run_id, "FAILED")
+
+
 def description(findings: Findings) -> str:
     """The verdicts, as Markdown whose strings from the store are literal."""
     lines = []

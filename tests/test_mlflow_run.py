@@ -10,9 +10,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.analysis.runs import log
 from tests.conftest import BIN, ROOT, environment
 from tracking.config import RunConfig
-from tracking.schema import Metric, Tag
+from tracking.schema import Kind, Metric, Tag
 
 pytestmark = pytest.mark.server
 
@@ -68,6 +69,24 @@ def test_a_scan_is_a_tree_below_the_first_invocation_and_the_second_is_linked(
     parent = by_kind["study"][0].info.run_id
     assert {r.data.tags[Tag.PARENT] for r in [*by_kind["run"], *by_kind["invocation"]]} == {parent}
     assert by_kind["study"][0].data.params["dim3"] == "2:3"
+
+
+def test_a_report_is_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: Path) -> None:
+    for k in range(2, 11):
+        log(store, dim3=k, error=1.0 / k, test=1.0 / k, experiment="headline")
+    done = mlflow_run(store, tmp_path, f"out={tmp_path / 'out'}", entry_point="report")
+    assert done.returncode == 0, done.stderr
+    assert "ae: no choice yet" in done.stdout
+    assert (tmp_path / "out" / "report.html").exists()
+    runs = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    (analysis,) = [r for r in runs if r.data.tags[Tag.KIND] == Kind.ANALYSIS]
+    assert analysis.info.status == "FINISHED"
+    assert len(runs) == 10
+    done = mlflow_run(store, tmp_path, f"out={tmp_path / 'out'}", "choose=12", entry_point="report")
+    assert done.returncode == 1
+    newest = store.search_runs([analysis.info.experiment_id], order_by=["attributes.start_time DESC"])[0]
+    assert newest.info.status == "FAILED"
+    assert newest.data.tags[Tag.DESCRIPTION].startswith("No report: choose '12': allowed is")
 
 
 def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:
