@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 import numpy as np
@@ -32,15 +33,29 @@ def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:
 
 def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
     """One array, or why not."""
-    place = f"{cell.run.info.artifact_uri}/{artifact}"
     try:
-        into = os.path.join(folder, cell.run_id)
-        path = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(into))
-        array: Array = np.load(Path(path), allow_pickle=False)
+        path = _local(cell.run.info.artifact_uri, artifact) or _downloaded(cell, artifact, folder)
+        array: Array = np.load(path, allow_pickle=False)
         return array
     except (OSError, ValueError, EOFError, MlflowException) as error:
         lost = isinstance(error, (FileNotFoundError, MlflowException))
         return "not in the store" if lost else f"{type(error).__name__}"
+
+
+def _local(artifact_uri: str, artifact: str) -> str | None:
+    """The path of an artifact that this machine keeps, which needs no copy; None where it is elsewhere."""
+    parts = urlsplit(artifact_uri)
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    return os.path.join(url2pathname(parts.path) if parts.scheme else artifact_uri, artifact)
+
+
+def _downloaded(cell: Cell, artifact: str, folder: str) -> str:
+    """The path of a copy."""
+    place = f"{cell.run.info.artifact_uri}/{artifact}"
+    return str(
+        mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(os.path.join(folder, cell.run_id)))
+    )
 
 
 def _made(folder: str) -> str:

@@ -5,12 +5,14 @@ Metrics and params come with the query's own pages; nothing is asked for run by 
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
@@ -170,12 +172,25 @@ def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> lis
     """Every active run that matches, page after page."""
     runs: list[Run] = []
     token: str | None = None
-    while True:
-        page = client.search_runs([experiment_id], filter_string, max_results=PAGE, page_token=token)
-        runs.extend(page)
-        token = page.token
-        if not token:
-            return runs
+    with _no_collections():
+        while True:
+            page = client.search_runs([experiment_id], filter_string, max_results=PAGE, page_token=token)
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Hold Python's search for dead cycles: among millions of new objects it takes twice the time of the query."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _left_out(run: Run, why: str) -> LeftOut:

@@ -1,0 +1,117 @@
+"""The store that the benchmark makes is like a real one, and reading it asks for nothing run by run."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from analysis import store
+from analysis.curves import compare
+from analysis.findings import find
+from benchmarks.store import EPOCHS, fill, grid
+from tracking.schema import EXPERIMENT, Artifact, Metric, Tag
+
+RUNS, ROWS = 60, 100
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return fill(tmp_path_factory.mktemp("benchmark"), RUNS, ROWS)
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each method of the store is called, but for those that it calls of itself."""
+    counts: Counter[str] = Counter()
+    inside = []
+
+    def counted(name: str, method: Any) -> Any:
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not inside:
+                counts[name] += 1
+            inside.append(name)
+            try:
+                return method(*args, **kwargs)
+            finally:
+                inside.pop()
+
+        return call
+
+    for name in dir(SqlAlchemyStore):
+        method = getattr(SqlAlchemyStore, name)
+        if not name.startswith("_") and callable(method):
+            monkeypatch.setattr(SqlAlchemyStore, name, counted(name, method))
+    return counts
+
+
+def test_reading_asks_for_pages_and_nothing_run_by_run(
+    uri: str, requests: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = store.read(MlflowClient(uri), EXPERIMENT)
+    assert requests == {"get_experiment_by_name": 1, "search_runs": 2}  # the runs, the studies
+    requests.clear()
+    monkeypatch.setattr(store, "PAGE", 25)
+    assert len(store.read(MlflowClient(uri), EXPERIMENT).cells) == len(read.cells) == RUNS
+    assert requests == {"get_experiment_by_name": 1, "search_runs": 4}  # three pages of runs, one of studies
+
+
+def test_the_counting_sees_a_request_for_a_run(uri: str, requests: Counter[str]) -> None:
+    client = MlflowClient(uri)
+    (run,) = client.search_runs(["1"], max_results=1)
+    client.get_run(run.info.run_id)
+    client.get_metric_history(run.info.run_id, Metric.TEST_MSE)
+    assert requests == {"search_runs": 1, "get_run": 1, "get_metric_history": 1}
+
+
+def test_nothing_is_left_out_and_every_model_has_a_curve(uri: str) -> None:
+    mlflow.set_tracking_uri(uri)
+    read = store.read(MlflowClient(uri), EXPERIMENT)
+    assert (read.left_out, read.unfinished, len(read.studies)) == ([], [], 1)
+    (comparison,) = compare(read.cells)
+    dim3, cells = grid(RUNS)
+    assert {s.label: s.dim3 for s in comparison.series} == {"pca": dim3, "ae": dim3, "vae": dim3}
+    assert sorted((c.model, c.dim3, c.seed) for c in read.cells) == sorted(cells)
+    (found,) = find(read).comparisons
+    assert {m.label for m in found.models if m.verdict is not None} == {"pca", "ae", "vae"}
+    assert all(p.low is not None and p.low < p.error for m in found.models for p in m.points)  # the rows are there
+    assert all(m.against for m in found.models if m.trained)
+    assert found.pca_curve is not None
+    assert found.intrinsic
+
+
+def test_a_run_has_what_a_real_one_has(uri: str) -> None:
+    client = MlflowClient(uri)
+    (run,) = client.search_runs(["1"], f"params.model = 'vae' and tags.`{Tag.STUDY}` != ''", max_results=1)
+    history = client.get_metric_history(run.info.run_id, Metric.VAL_ELBO)
+    assert [m.step for m in history] == list(range(1, EPOCHS + 1))
+    assert run.data.metrics[Metric.VAL_ELBO] == history[-1].value
+    assert {d.dataset.name for d in run.inputs.dataset_inputs} == {"mnist"}
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    errors = np.load(folder / Artifact.ERRORS_TEST)
+    assert errors.shape == (ROWS,)
+    assert float(errors.mean(dtype=np.float64)) == run.data.metrics[Metric.TEST_MSE]
+    assert {f.path for f in client.list_artifacts(run.info.run_id, "examples")} == {
+        Artifact.ORIGINALS,
+        Artifact.RECONSTRUCTIONS,
+    }
+
+
+def test_the_same_store_comes_out_twice(uri: str, tmp_path: Path) -> None:
+    again = store.read(MlflowClient(fill(tmp_path, RUNS, ROWS)), EXPERIMENT)
+    before = store.read(MlflowClient(uri), EXPERIMENT)
+    assert [(c.run_id, c.error, c.test) for c in again.cells] == [(c.run_id, c.error, c.test) for c in before.cells]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 7, 60, 120, 1_000, 10_000])
+def test_a_grid_has_so_many_different_cells(runs: int) -> None:
+    dim3, cells = grid(runs)
+    assert len(set(cells)) == runs
+    assert {c.dim3 for c in cells} <= set(dim3)
