@@ -386,7 +386,10 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
 def draw_pictures(pictures: Pictures) -> Figure:
     """The originals, and below them each model's reconstructions; as lines where the rows are no pictures."""
     x = np.asarray(pictures.originals, dtype=float)[:COLUMNS]
-    rows = [("original", x), *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows)]
+    rows = [
+        ("original", x),
+        *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows[:MOST_SERIES]),
+    ]
     shape = pictures.image_shape
     as_images = shape is not None and int(np.prod(shape)) == x.shape[1] and len(shape) in (2, 3)
     low, high = float(np.nanmin(x)), float(np.nanmax(x))

@@ -43,14 +43,14 @@ FIRST = ("error", "equivalent")  # on the first page, side by side
 
 
 class RunLine(NamedTuple):
-    """One line of the table of runs."""
+    """One line of the table of runs; None where a run that was left out has no such number."""
 
     run_id: str
     name: str
     status: str
     model: str
-    dim3: int
-    seed: int
+    dim3: int | None
+    seed: int | None
     error: float | None
     test: float | None
     seconds: float | None

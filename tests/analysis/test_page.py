@@ -380,6 +380,12 @@ def test_ten_thousand_runs_are_under_five_megabytes() -> None:
     assert len(render(findings(), page(figures=figures, runs=runs)).encode()) < 2_000_000
 
 
+def test_a_run_that_was_left_out_has_a_line() -> None:
+    lost = RunLine("e" * 32, "lost", "its dim3 is 'many', no number", "", None, None, None, None, None)
+    text = Reader(render(findings(), page(runs=[lost]))).text
+    assert "lostits dim3 is 'many', no number–––––" in text
+
+
 def test_criteria() -> None:
     rows = dict(criteria(comparison()))
     assert rows["this report's elbow"] == ["none", "6 [5, 7]", "none"]
