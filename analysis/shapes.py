@@ -24,7 +24,7 @@ MARGIN = 2  # points on each side of a break, at least
 RATES = 160  # decays that a smooth curve is tried with; a step of 5 %, refined between
 HINGED_RATES = 30  # and before a corner
 MOST_BREAKS = 40  # tried with each decay; then all at the best decay
-MOST_KNOTS = 8
+MOST_KNOTS = 3  # more bend like a corner, and follow the noise
 SHORTEST = 0.3  # decay, in dimensions: shorter ones are over between two points
 SHORTEST_HINGED = 0.7
 
