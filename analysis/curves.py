@@ -64,19 +64,14 @@ class Series(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Series of the same data and training, and what had to be said about their cells."""
+    """Series of the same data and training, under a name of its own, and what had to be said about their cells."""
 
+    name: str
     dataset: str
     digest: str
     settings: dict[str, str]
     series: list[Series]
     doubled: list[LeftOut]
-
-    @property
-    def name(self) -> str:
-        """`mnist, 20 epochs`."""
-        epochs = self.settings.get("epochs")
-        return f"{self.dataset}, {epochs} epochs" if epochs else self.dataset
 
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:
@@ -98,8 +93,27 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
     for members in groups.values():
         first = members[0]
         mine = [d for d in doubled if d.why.rpartition(" ")[2] in {c.run_id for c in members}]
-        made.append(Comparison(first.dataset, first.digest, dict(first.settings), _series(members), mine))
-    return sorted(made, key=lambda c: (-sum(len(s.cells) for s in c.series), c.name, sorted(c.settings.items())))
+        made.append(Comparison("", first.dataset, first.digest, dict(first.settings), _series(members), mine))
+    made.sort(key=lambda c: (-sum(len(s.cells) for s in c.series), c.dataset, c.digest, sorted(c.settings.items())))
+    return [c._replace(name=name) for c, name in zip(made, _names(made), strict=True)]
+
+
+def _names(comparisons: Sequence[Comparison]) -> list[str]:
+    """`mnist, 20 epochs` for each, and what tells it from others that would be called the same."""
+    names = []
+    for mine in comparisons:
+        epochs = mine.settings.get("epochs")
+        rivals = [c for c in comparisons if c is not mine and c.dataset == mine.dataset]
+        parts = [mine.dataset, *([f"{epochs} epochs"] if epochs else [])]
+        same = [c for c in rivals if c.settings.get("epochs") == epochs]
+        parts += [
+            f"{k} {v}" for k, v in mine.settings.items() if k != "epochs" and any(c.settings.get(k) != v for c in same)
+        ]
+        if any(c.digest != mine.digest for c in rivals):
+            parts.append(f"digest {mine.digest[:8]}")
+        names.append(", ".join(parts))
+    doubled = {n for n in names if names.count(n) > 1}
+    return [f"{n} ({i + 1})" if n in doubled else n for i, n in enumerate(names)]
 
 
 def _data(cell: Cell) -> tuple[object, ...]:

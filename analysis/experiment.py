@@ -154,11 +154,13 @@ def _files(
 ) -> dict[str, bytes]:
     """Everything that is written, by its path."""
     figures: dict[str, dict[str, bytes]] = {}
+    pictures_at: dict[str, int] = {}
     for comparison, cells in zip(findings.comparisons, compare(store.cells), strict=True):
         drawn = {name: draw(comparison) for name, draw in FIGURES.items()}
         pictures = _pictures(cells)
         if pictures is not None:
             drawn["pictures"] = draw_pictures(pictures)
+            pictures_at[comparison.name] = pictures.dim3
         figures[comparison.name] = {name: _png(figure) for name, figure in drawn.items() if figure is not None}
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
@@ -169,6 +171,7 @@ def _files(
         note=note,
         runs=_lines(store),
         registered="" if registered is None else registered.sentence,
+        pictures_at=pictures_at,
     )
     files = {
         "report.html": render(findings, page).encode(),

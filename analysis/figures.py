@@ -336,9 +336,15 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         values = [_numbers(p.negative_elbo for p in model.points), _numbers(p.active_units for p in model.points)]
         for axes, y in zip(panels, values, strict=False):
             axes.plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
-        legend.add(_key(style), model.label, " (mean over seeds, no interval)")
+        sd = _numbers(p.elbo_sd for p in model.points)
+        if np.isfinite(sd).any():
+            panels[0].errorbar(x, values[0], sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
+            legend.once(Line2D([], [], color=GREY, marker="|", ms=9, ls=""), "bar: SD over seeds")
+        legend.add(_key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
         _draw_elbow(panels[0], model.label, model.elbo_verdict, style, i, legend)
-        _draw_choice(panels[0], model.elbo_verdict, x, values[0], style, legend)
+        least = int(np.nanargmin(values[0]))
+        panels[0].plot([x[least]], [values[0][least]], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
+        legend.once(Line2D([], [], marker="*", ms=11, ls="", color=GREY), "star: least")
     if active:
         ends = [p.dim3 for model, _ in series for p in model.points]
         panels[1].plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, lw=1, ls=(0, (1, 2)))

@@ -39,7 +39,10 @@ CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the
 
 @dataclass(frozen=True)
 class Point:
-    """One model at one dim3, means over seeds. error is what is judged, with the 95 % interval of its rows or None."""
+    """One model at one dim3: means over seeds, and SDs over seeds where there are two and more.
+
+    error is what is judged, with the 95 % interval of its rows or None.
+    """
 
     dim3: int
     error: float
@@ -53,6 +56,7 @@ class Point:
     bytes_per_code: int
     active_units: float | None
     negative_elbo: float | None
+    elbo_sd: float | None
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,7 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
                 error=float(errors[:, i].mean()),
                 low=low,
                 high=high,
-                sd=float(np.std([c.error for c in cells], ddof=1)) if len(cells) > 1 else None,
+                sd=_sd([c.error for c in cells]),
                 test=test[i],
                 seeds=len(cells),
                 fit_seconds=seconds[i],
@@ -283,9 +287,16 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
                 bytes_per_code=4 * dim3,
                 active_units=active[i],
                 negative_elbo=negative[i],
+                elbo_sd=_sd([c.metric(Metric.VAL_ELBO) for c in cells]),
             )
         )
     return made
+
+
+def _sd(values: Sequence[float | None]) -> float | None:
+    """Over seeds, of two and more."""
+    known = [v for v in values if v is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
 
 
 def _means(series: Series, pick: str) -> list[float | None]:

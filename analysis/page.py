@@ -17,7 +17,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .elbow import Verdict
 from .findings import ComparisonFinding, Findings, ModelFinding
-from .sentences import sentence
 from .versus import Equivalent, ranges
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -168,8 +167,17 @@ def worth(found: Equivalent | None) -> str:
 
 
 def elbo_sentence(model: ModelFinding) -> str:
-    """The verdict on the -ELBO, empty where there is none."""
-    return "" if model.elbo_verdict is None else sentence(f"{model.label} by its validation -ELBO", model.elbo_verdict)
+    """What the -ELBO says, empty where there is none.
+
+    Its zero means nothing, so a rule of relative gains has no say here: the least one and the corner do.
+    """
+    known = [(p.negative_elbo, p.dim3) for p in model.points if p.negative_elbo is not None]
+    if not known:
+        return ""
+    least, dim3 = min(known)
+    corner = None if model.elbo_verdict is None else model.elbo_verdict.dim3
+    elbow = "no elbow" if corner is None else f"an elbow at {_elbow(model.elbo_verdict)}"
+    return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
 def criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:

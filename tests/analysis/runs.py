@@ -25,6 +25,7 @@ def log(
     seed: int = 0,
     test: float | None = 0.5,
     epochs: int = 20,
+    lr: float = 1e-3,
     dataset: str = "digits",
     experiment: str = "e",
     status: str = "FINISHED",
@@ -36,7 +37,7 @@ def log(
     folder: Path | None = None,
 ) -> str:
     """Log one run of kind `run`; its id."""
-    config = RunConfig(model=model, dim3=dim3, seed=seed, epochs=epochs, dataset=dataset)
+    config = RunConfig(model=model, dim3=dim3, seed=seed, epochs=epochs, lr=lr, dataset=dataset)
     found = client.get_experiment_by_name(experiment)
     place = client.create_experiment(experiment) if found is None else found.experiment_id
     run_id = str(client.create_run(place, run_name=name or config.run_name, start_time=next(NOW)).info.run_id)

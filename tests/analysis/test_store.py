@@ -99,6 +99,20 @@ def test_data_and_epochs_are_never_mixed_and_pca_stands_in_each(store: MlflowCli
     assert names == {"digits, 20 epochs": ["pca", "ae"], "digits, 40 epochs": ["pca", "ae"], "other, 20 epochs": ["ae"]}
 
 
+def test_comparisons_that_differ_in_a_setting_have_names_that_differ(store: MlflowClient) -> None:
+    log(store, dim3=2, error=1.0)
+    log(store, dim3=3, error=1.0)
+    log(store, dim3=2, error=1.0, lr=0.01)
+    log(store, dim3=2, error=1.0, epochs=5)
+    log(store, dim3=2, error=1.0, dataset="other")
+    assert [c.name for c in compare(read(store, "e").cells)] == [
+        "digits, 20 epochs, lr 0.001",
+        "digits, 20 epochs, lr 0.01",
+        "digits, 5 epochs",
+        "other, 20 epochs",
+    ]
+
+
 def test_losses_make_two_series_of_one_model(store: MlflowClient) -> None:
     log(store, dim3=2, error=1.0, facts={"loss": "mse"})
     log(store, dim3=2, error=2.0, facts={"loss": "bce"})
