@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tracking.schema import PACKAGE_PREFIX, Artifact, Metric, Tag
+from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
 
 from .curves import Comparison, Series, compare
 from .elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
@@ -264,10 +264,10 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
     artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
     rows = _rows(series, artifact, notes) if series.first.digest else {}
     spread = redrawn(series, rows, "error")
-    test, seconds, parameters, active, elbo = (
-        _means(series, pick)
-        for pick in ("test", Metric.FIT_SECONDS, Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO)
+    test, parameters, active, elbo = (
+        _means(series, pick) for pick in ("test", Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO)
     )
+    seconds = _seconds(series)
     negative = [None if e is None else -e for e in elbo]
     made = []
     for i, dim3 in enumerate(series.dim3):
@@ -291,6 +291,15 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
             )
         )
     return made
+
+
+def _seconds(series: Series) -> list[float | None]:
+    """To fit, means over seeds. Where PCA took over the decomposition of an earlier fit, that one's time is its own."""
+    seconds = _means(series, Metric.FIT_SECONDS)
+    cells = [series.at(dim3) for dim3 in series.dim3]
+    reused = [any(c.tag(f"{FACT_PREFIX}decomposition").startswith("reused") for c in mine) for mine in cells]
+    made = [s for s, again in zip(seconds, reused, strict=True) if s is not None and not again]
+    return [max(made) if again and made else s for s, again in zip(seconds, reused, strict=True)]
 
 
 def _sd(values: Sequence[float | None]) -> float | None:

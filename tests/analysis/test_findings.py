@@ -167,6 +167,17 @@ def test_broken_rows_cost_their_interval_and_nothing_else(store: MlflowClient, t
     assert any("no interval at dim3 3 to 4: errors/val.npy" in note for note in comparison.notes)
 
 
+def test_pca_that_took_over_a_decomposition_took_as_long_as_the_one_that_made_it(store: MlflowClient) -> None:
+    for k, seconds, made in (
+        (2, 1.5, "made by this fit"),
+        (3, 0.001, "reused from an earlier fit"),
+        (4, 0.002, "reused"),
+    ):
+        facts, metrics = {"decomposition": made}, {Metric.FIT_SECONDS: seconds}
+        log(store, model="pca", dim3=k, error=1.0, facts=facts, metrics=metrics)
+    assert [p.fit_seconds for p in model(found(store), "pca").points] == [1.5, 1.5, 1.5]
+
+
 def test_missing_cells_are_those_of_the_grid(store: MlflowClient) -> None:
     grid = {"dim3": {"ae": [2, 3, 4, 5]}, "seeds": 2}
     log(store, dim3=2, error=None, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: "s", Tag.GRID: json.dumps(grid)})
