@@ -26,10 +26,10 @@ POINTS_TO_TELL = 8
 """Fewer can't tell a corner from a curve."""
 LEAST_DELTA = 10.0
 """AICc by which a corner has to beat every smooth family, the replicates counted."""
-LEAST_DELTA_OF_MEAN = 3.0
+LEAST_DELTA_OF_MEAN = 0.0
 """And on the mean curve alone: a family that misses a nearly noiseless curve by a hair is no proof of a corner."""
-LEAST_DELTA_FREE = -4.0
-"""And every smooth curve of any form, on the mean curve: as good as, where the form is free."""
+LEAST_DELTA_FREE = -2.0
+"""And every smooth curve of any form, on the mean curve: within 2, AICc can't tell (Burnham & Anderson 2002)."""
 LEAST_RATIO = 1.5
 """Of the slopes before and after it; less is no elbow."""
 WIDEST = 0.25
@@ -38,6 +38,7 @@ STRAIGHT_SLACK = 4.0
 """AICc by which a line may lose to a curve and still be the plain explanation."""
 DRAWS = 400  # of the bootstraps
 LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken to shrink with the error
+TINY = 1e-30
 CALIBRATED_POINTS = (9, 100)
 CALIBRATED_NOISE = 0.03  # of one seed, as a share of the error
 
@@ -115,9 +116,15 @@ def calibrated(dim3: npt.ArrayLike, error: npt.ArrayLike) -> str | None:
 
 
 def noise_share(curve: Curve) -> float:
-    """The standard deviation over seeds, two and more, as a share of the error: its root mean square over dim3."""
-    level = np.maximum(curve.mean, LEAST_LEVEL * (curve.error.max() or 1.0))
-    return float(np.sqrt(np.mean(curve.error.var(axis=0, ddof=1) / level**2)))
+    """The standard deviation over seeds, two and more, as a share of the error: its root mean square over dim3.
+
+    What a seed is off by everywhere, its level, is no noise here.
+    """
+    scale = curve.error.max() or 1.0
+    curve = Curve(curve.dim3, curve.error / scale)
+    left = curve.error - curve.mean - _scatter(curve).levels
+    free = (len(left) - 1) * (left.shape[1] - 1)
+    return float(np.sqrt(((left / np.maximum(curve.mean, LEAST_LEVEL)) ** 2).sum() / free))
 
 
 def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
@@ -138,7 +145,7 @@ def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
 class Evidence(NamedTuple):
     """A curve divided by its largest error, and the best fits of each sort.
 
-    weights (D,), one over the noise's relative size; corner: the best corner, None where no break fits; delta,
+    weights (D,) and levels (S, D): see Scatter. corner: the best corner, None where no break fits; delta,
     delta_of_mean and delta_free: AICc by which it beats the smooth families, with the replicates and on the
     mean curve alone, and the smooth curves of free form.
     """
@@ -146,6 +153,7 @@ class Evidence(NamedTuple):
     curve: Curve
     scale: float
     weights: Floats
+    levels: Floats
     noise: Noise
     line: Fit
     smooth: Fit
@@ -164,15 +172,28 @@ class Evidence(NamedTuple):
     def redraw(self, about: Fit, rng: np.random.Generator) -> Floats:
         """Mean curves (DRAWS, D) as they might have come out: a residual bootstrap about a fit, of all seeds' errors.
 
-        Residuals are weighted to the same size, and widened by the degrees of freedom that the fit took.
+        Residuals are weighted to the same size, and widened by the degrees of freedom that the fit and the
+        seeds' levels took; the levels are drawn as they are, a seed at a time.
         """
         error = self.curve.error
-        left = (error - about.curve) * self.weights
-        free = error.size - about.shape.parameters + 1
+        seeds = len(error)
+        left = (error - self.levels - about.curve) * self.weights
+        free = error.size - seeds - about.shape.parameters + 2
         left = left * np.sqrt(error.size / free) if free > 0 else left
-        drawn = rng.choice((left - left.mean()).ravel(), size=(DRAWS, *error.shape))
-        redrawn: Floats = about.curve + drawn.mean(axis=1) / self.weights
+        drawn = rng.choice((left - left.mean()).ravel(), size=(DRAWS, *error.shape)).mean(axis=1) / self.weights
+        widened = self.levels * np.sqrt(seeds / max(seeds - 1, 1))
+        redrawn: Floats = about.curve + drawn + widened[rng.integers(seeds, size=(DRAWS, seeds))].mean(axis=1)
         return redrawn
+
+
+class Scatter(NamedTuple):
+    """How seeds differ from their mean: weights (D,), one over the noise's relative size, mean square 1; levels (S, D),
+    how far each seed lies off at all dim3; rest (S, D), weighted, what is left.
+    """
+
+    weights: Floats
+    levels: Floats
+    rest: Floats
 
 
 def weigh(curve: Curve) -> Evidence:
@@ -180,8 +201,9 @@ def weigh(curve: Curve) -> Evidence:
     scale = float(curve.error.max()) or 1.0
     curve = Curve(curve.dim3, curve.error / scale)
     k, y = curve.dim3, curve.mean
-    weights = _weights(curve)
-    noise = Noise(len(curve.error), float((((curve.error - y) * weights) ** 2).sum()))
+    scatter = _scatter(curve)
+    weights = scatter.weights
+    noise = Noise(len(curve.error), float((scatter.rest**2).sum()) * len(k) / (len(k) - 1))
     smooth = smooth_fits(k, y, weights)
     free, corners = free_fits(k, y, weights), corner_fits(k, y, weights)
 
@@ -197,6 +219,7 @@ def weigh(curve: Curve) -> Evidence:
         curve=curve,
         scale=scale,
         weights=weights,
+        levels=scatter.levels,
         noise=noise,
         line=smooth[0],
         smooth=min(smooth, key=lambda f: aicc(f, alone)),
@@ -247,22 +270,21 @@ def _slopes(corner: Fit, k: Floats) -> tuple[float, float]:
     return float(before), float(after)
 
 
-def _weights(curve: Curve) -> Floats:
-    """One over the noise's size at each dim3 (D,), mean square 1: constant, or in proportion to the error.
+def _scatter(curve: Curve) -> Scatter:
+    """How the seeds differ. A constant noise goes with an offset of each seed, one in proportion with a factor.
 
-    Whichever makes the seeds' deviations from their mean likelier; constant where there is one seed.
+    Whichever of the two makes the rest likelier; without seeds to compare, a constant.
     """
-    mean, one = curve.mean, np.ones_like(curve.dim3)
-    left = curve.error - mean
-    if len(curve.error) < 2 or not left.any():
-        return one
-    level = np.maximum(mean, LEAST_LEVEL)
-    constant = left.size / 2 * np.log(np.mean(left**2))
-    proportional = left.size / 2 * np.log(np.mean((left / level) ** 2)) + (len(left) - 1) * np.log(level).sum()
-    if constant <= proportional:
-        return one
-    weights: Floats = (1 / level) / np.sqrt(np.mean(1 / level**2))
-    return weights
+    left = curve.error - curve.mean
+    sizes = (np.ones_like(curve.mean), np.maximum(curve.mean, LEAST_LEVEL))
+    found = []
+    for size in sizes:
+        own = (left / size).mean(axis=1, keepdims=True)  # (S, 1)
+        rest = left / size - own
+        unlikely = np.log(max(float(np.mean(rest**2)), TINY)) + 2 * np.log(size).mean()
+        scale = np.sqrt(np.mean(1 / size**2))
+        found.append((unlikely, Scatter(1 / size / scale, own * size, rest / scale)))
+    return min(found, key=lambda f: f[0])[1] if left.any() else found[0][1]
 
 
 def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[Kind, str]:
@@ -293,11 +315,14 @@ def _why_not(evidence: Evidence, corner: Corner | None) -> str | None:
         return f"{points} values of dim3 can't tell a corner from a curve: it takes {POINTS_TO_TELL}"
     if corner is None:
         return "the curve bends nowhere"
-    smooth = f"a smooth curve ({evidence.smooth.shape.name}) explains it as well as the best corner (at {corner.dim3}"
-    if evidence.delta < LEAST_DELTA or evidence.delta_of_mean < LEAST_DELTA_OF_MEAN:
-        return f"{smooth}; ahead by {evidence.delta:.1f} in AICc, {LEAST_DELTA:.0f} are needed)"
+    best = f"the best corner (at {corner.dim3}"
+    if evidence.delta < LEAST_DELTA:
+        ahead = f"ahead by {evidence.delta:.1f} in AICc, {LEAST_DELTA:.0f} are needed"
+        return f"a smooth curve ({evidence.smooth.shape.name}) explains it as well as {best}; {ahead})"
+    if evidence.delta_of_mean < LEAST_DELTA_OF_MEAN:
+        return f"a smooth curve ({evidence.smooth.shape.name}) explains the mean over seeds better than {best})"
     if evidence.delta_free < LEAST_DELTA_FREE:
-        return f"a smooth curve ({evidence.free.shape.name}) explains it better than the best corner (at {corner.dim3})"
+        return f"a smooth curve ({evidence.free.shape.name}) explains it better than {best})"
     if corner.ratio < LEAST_RATIO:
         return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
     span = evidence.curve.dim3[-1] - evidence.curve.dim3[0]
