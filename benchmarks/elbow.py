@@ -1,6 +1,6 @@
 """How often the elbow's verdict is right, on curves whose answer is known: `python -m benchmarks.elbow`.
 
-Smooth curves of more than twenty forms, of which four are fitted; lines that meet in a corner, soft corners, plateaus,
+Smooth curves of more than thirty forms, of which four are fitted; lines that meet in a corner, soft corners, plateaus,
 and corners after a curved start. For each range, noise and number of seeds: how often a smooth curve is called a
 corner, how often a corner is found, how near, and how often its interval has it. Beside it what others say of the
 same curves. Writes a table for people and JSON lines.
@@ -64,10 +64,26 @@ def smooth(k: Floats) -> Iterator[Known]:
     yield Known("cubic", 0.05 + 0.95 * (1 - x) ** 3)
     yield Known("square root", 1 - 0.9 * np.sqrt(x))
     yield Known("power times exponential", (k / k[0]) ** -0.5 * np.exp(-x / 0.5))
+    yield Known("shifted power", 0.05 + 0.95 * (1 + (k - k[0]) / 6) ** -2)
+    yield Known("power and line", 0.6 * k[0] / k + 0.4 * (1 - 0.9 * x))
+    yield Known("gaussian and line", 0.6 * np.exp(-((x / 0.3) ** 2)) + 0.4 * (1 - 0.8 * x))
+    yield Known("high at first", 0.4 * np.exp(k[0] - k) + 0.6 * np.exp(-x / 0.6))
+    yield Known("hyperbolic tangent", 1 - 0.9 * np.tanh(x / 0.4))
+    yield Known("hyperbola", np.hypot(0.15, x - 0.5) - (x - 0.5) + 0.05)
+    yield Known("power 1.5 from the end", 0.1 + 0.9 * (1 - x) ** 1.5)
+    yield Known("quarter of a sine", 1 - 0.9 * np.sin(np.pi * x / 2))
+    yield Known("decreasing, then rising", 0.3 + (x - 0.6) ** 2)
+    yield Known("gamma", (1 + x / 0.15) * np.exp(-x / 0.15))
     yield Known("straight", 1 - 0.8 * x)
     yield Known("flat", np.ones_like(x))
     j: Floats = np.arange(1.0, 785)
-    for name, spectrum in (("1.2", j**-1.2), ("2", j**-2), ("lognormal", np.exp(-(np.linspace(0, 4, 784) ** 1.5)))):
+    bumpy = j**-1.1 * np.exp(0.3 * np.sin(2 * np.log(j)) + 0.15 * np.sin(7 * np.log(j) + 1))
+    for name, spectrum in (
+        ("1.2", j**-1.2),
+        ("2", j**-2),
+        ("lognormal", np.exp(-(np.linspace(0, 4, 784) ** 1.5))),
+        ("bumpy", bumpy),
+    ):
         yield Known(f"left eigenvalues {name}", _left(spectrum)[k.astype(int)])
 
 
@@ -100,9 +116,10 @@ def others(k: Floats) -> Iterator[Known]:
             yield Known(f"rank {place}, eigenvalues {name}", error / error[0], c, np.inf, "rank")
 
 
-def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator) -> Floats:
-    """Errors (seeds, D) with normal noise of a share of the error, each seed its own."""
-    errors: Floats = np.maximum(error * (1 + noise * rng.standard_normal((seeds, len(error)))), 1e-12)
+def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator, levels: float = 0.0) -> Floats:
+    """Errors (seeds, D) with normal noise of a share of the error, each seed its own; levels: a factor of each seed."""
+    factors = 1 + levels * rng.standard_normal((seeds, 1)) if levels else 1.0
+    errors: Floats = np.maximum(error * factors * (1 + noise * rng.standard_normal((seeds, len(error)))), 1e-12)
     return errors
 
 
@@ -168,6 +185,7 @@ class Setting(NamedTuple):
     noise: float
     seeds: int
     repeats: int
+    levels: float = 0.0
 
 
 class Count(NamedTuple):
@@ -190,8 +208,8 @@ def measure(setting: Setting) -> dict[str, Count]:
     counts: dict[str, Count] = defaultdict(lambda: Count(0, 0, 0, 0))
     for known in (*smooth(k), *corners(k), *others(k)):
         sort = f"corner {known.ratio:g}" if known.kind == "corner" else known.kind
-        for _ in range(1 if setting.noise == 0 else setting.repeats):
-            answer = JUDGES[setting.judge](k, noisy(known.error, setting.noise, setting.seeds, rng))
+        for _ in range(setting.repeats if setting.noise or setting.levels else 1):
+            answer = JUDGES[setting.judge](k, noisy(known.error, setting.noise, setting.seeds, rng, setting.levels))
             hit = answer.corner is not None
             near = hit and known.corner is not None and abs(answer.corner - known.corner) <= 1  # type: ignore[operator]
             inside = hit and known.corner is not None and answer.interval is not None
@@ -219,22 +237,24 @@ def row(counts: dict[str, Count]) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the calibration, or with `--compare` the other judges on settings of three seeds."""
+    """Run the calibration of each judge in each setting."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.elbow", description=__doc__)
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--ranges", default=",".join(RANGES))
+    parser.add_argument("--noises", default=",".join(map(str, NOISES)))
+    parser.add_argument("--levels", type=float, default=0.0, help="by what share whole seeds differ besides")
     parser.add_argument("--judges", default="judge", help=", ".join(JUDGES))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--jsonl", help="write JSON lines there")
     parser.add_argument("--verbose", action="store_true", help="name the smooth curves that were called corners")
     given = parser.parse_args(arguments)
     settings = [
-        Setting(judge, name, noise, int(seeds), given.repeats)
+        Setting(judge, name, noise, int(seeds), given.repeats, given.levels)
         for judge in given.judges.split(",")
         for seeds in given.seeds.split(",")
         for name in given.ranges.split(",")
-        for noise in NOISES
+        for noise in map(float, given.noises.split(","))
     ]
     lines = []
     heading: list[str] = []
