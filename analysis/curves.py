@@ -92,7 +92,8 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
     made = []
     for members in groups.values():
         first = members[0]
-        mine = [d for d in doubled if d.why.rpartition(" ")[2] in {c.run_id for c in members}]
+        ids = {c.run_id for c in members}
+        mine = [d for d in doubled if d.why.rpartition(" ")[2] in ids]
         made.append(Comparison("", first.dataset, first.digest, dict(first.settings), _series(members), mine))
     made.sort(key=lambda c: (-sum(len(s.cells) for s in c.series), c.dataset, c.digest, sorted(c.settings.items())))
     return [c._replace(name=name) for c, name in zip(made, _names(made), strict=True)]
