@@ -304,7 +304,7 @@ def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[
             "a straight line explains the curve best: each dimension of this range lowers the error by as much"
         )
     if points >= POINTS_TO_TELL and choice.dim3 is None:
-        return "exhausted", f"{why_not}; and the error still falls too fast at the end of the range to stop there"
+        return "exhausted", f"{why_not}; and the rule for a choice is not met before the end of the range"
     return "none", why_not or ""
 
 
@@ -315,14 +315,17 @@ def _why_not(evidence: Evidence, corner: Corner | None) -> str | None:
         return f"{points} values of dim3 can't tell a corner from a curve: it takes {POINTS_TO_TELL}"
     if corner is None:
         return "the curve bends nowhere"
-    best = f"the best corner (at {corner.dim3}"
+    best = f"the best corner, at {corner.dim3}"
+    smooth = f"a smooth curve ({evidence.smooth.shape.name})"
+    if evidence.delta < 0:
+        return f"{smooth} explains it better than {best}, by {-evidence.delta:.0f} in AICc"
     if evidence.delta < LEAST_DELTA:
-        ahead = f"ahead by {evidence.delta:.1f} in AICc, {LEAST_DELTA:.0f} are needed"
-        return f"a smooth curve ({evidence.smooth.shape.name}) explains it as well as {best}; {ahead})"
+        ahead = f"by {evidence.delta:.1f} in AICc, where {LEAST_DELTA:.0f} are needed"
+        return f"{best}, explains it hardly better than {smooth}: {ahead}"
     if evidence.delta_of_mean < LEAST_DELTA_OF_MEAN:
-        return f"a smooth curve ({evidence.smooth.shape.name}) explains the mean over seeds better than {best})"
+        return f"{smooth} explains the mean over seeds as well as {best}"
     if evidence.delta_free < LEAST_DELTA_FREE:
-        return f"a smooth curve ({evidence.free.shape.name}) explains it better than {best})"
+        return f"a smooth curve ({evidence.free.shape.name}) explains it better than {best}"
     if corner.ratio < LEAST_RATIO:
         return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
     span = evidence.curve.dim3[-1] - evidence.curve.dim3[0]
