@@ -34,12 +34,14 @@ def parser() -> Parser:
     made = Parser(
         prog="python -m analysis.report",
         description="How many latent dimensions, and is an autoencoder worth it over PCA? Read from a tracking store.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
     made.add_argument("--curve", default=UNSET, metavar="FILE.csv", help="judge this table: dim3,error[,seed][,model]")
     made.add_argument(
-        "--rule", default="gain:0.05", metavar="RULE", help="gain:SHARE or unexplained:SHARE, for the choice"
+        "--rule",
+        default="gain:0.05",
+        metavar="RULE",
+        help="gain:SHARE or unexplained:SHARE, for the choice; default: gain:0.05",
     )
     made.add_argument(
         "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
