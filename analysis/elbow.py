@@ -17,7 +17,19 @@ import numpy.typing as npt
 
 from .choice import Choice, Rule, choose
 from .criteria import CRITERIA, Curve, elasticity
-from .shapes import Fit, Floats, Noise, Shape, aicc, corner_fits, free_fits, same_decay, smooth_fits
+from .shapes import (
+    Fit,
+    Floats,
+    Noise,
+    Shape,
+    aicc,
+    bent_fits,
+    corner_fits,
+    free_fits,
+    joined_fits,
+    same_decay,
+    smooth_fits,
+)
 
 Kind = Literal["clear", "none", "straight", "exhausted"]
 
@@ -197,7 +209,10 @@ class Scatter(NamedTuple):
 
 
 def weigh(curve: Curve) -> Evidence:
-    """Fit every shape to the mean curve, and compare them by AICc."""
+    """Fit every shape to the mean curve, and compare them by AICc.
+
+    A corner after a curved start is in the running where it beats, by as much as any, the same curve without it.
+    """
     scale = float(curve.error.max()) or 1.0
     curve = Curve(curve.dim3, curve.error / scale)
     k, y = curve.dim3, curve.mean
@@ -205,7 +220,9 @@ def weigh(curve: Curve) -> Evidence:
     weights = scatter.weights
     noise = Noise(len(curve.error), float((scatter.rest**2).sum()) * len(k) / (len(k) - 1))
     smooth = smooth_fits(k, y, weights)
-    free, corners = free_fits(k, y, weights), corner_fits(k, y, weights)
+    least = min(aicc(f, noise) for f in joined_fits(k, y, weights)) - LEAST_DELTA
+    free = free_fits(k, y, weights)
+    corners = corner_fits(k, y, weights) + [f for f in bent_fits(k, y, weights) if aicc(f, noise) <= least]
 
     def best(fits: list[Fit], on: Noise) -> float:
         return min((aicc(f, on) for f in fits), default=np.inf)

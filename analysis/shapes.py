@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 FLOOR = 1e-3
 """Of the largest error: misfits below it are as good as none, on curves that have no noise."""
 MARGIN = 2  # points on each side of a break, at least
+LEAST_TAIL = 0.1  # of the points, after a curved start: the end of a curve alone is no line that follows it
 RATES = 160  # decays that a smooth curve is tried with; a step of 5 %, refined between
 HINGED_RATES = 30  # and before a corner
 MOST_BREAKS = 40  # tried with each decay; then all at the best decay
@@ -124,13 +125,11 @@ def free_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
 
 
 def corner_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
-    """Two lines that meet; a parabola that meets a line; an exponential with a corner."""
+    """Two lines that meet; an exponential with a corner."""
     breaks = candidates(k)
     if not len(breaks):
         return []
     fits = [fit(two_lines(k, breaks), y, weights)]
-    if len(breaks[breaks >= k[MARGIN + 1]]):
-        fits.append(fit(bent(k, breaks[breaks >= k[MARGIN + 1]]), y, weights))
     few = breaks[np.unique(np.linspace(0, len(breaks) - 1, MOST_BREAKS).round().astype(int))]
     rates = _scales(k)[:: RATES // HINGED_RATES]
     rates = rates[rates > SHORTEST_HINGED]
@@ -138,6 +137,26 @@ def corner_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
     if coarse is not None:
         rate = rates[coarse.chosen // len(few)]
         fits.append(fit(_hinged(k, np.array([rate]), breaks), y, weights) or coarse)
+    return [f for f in fits if f is not None]
+
+
+def bent_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+    """Corners after a curved start: a parabola or a cubic that meets a line."""
+    breaks, last = candidates(k), k[-1 - max(MARGIN, round(LEAST_TAIL * len(k)))]
+    fits = []
+    for power in (2, 3):
+        inside = breaks[(breaks >= k[min(MARGIN + power - 1, len(k) - 1)]) & (breaks <= last)]
+        if len(inside):
+            fits.append(fit(bent(k, inside, power), y, weights))
+    return [f for f in fits if f is not None]
+
+
+def joined_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+    """Their smooth counterparts: a cubic; a parabola or a cubic that runs into a line without a corner."""
+    x, ends = _unit(k), k[MARGIN + 1 : -1]
+    fits = [fit(_shape("cubic", [x**0, x, x**2, x**3]), y, weights)]
+    if len(ends):
+        fits += [fit(bent(k, ends, power, hinge=False), y, weights) for power in (2, 3)]
     return [f for f in fits if f is not None]
 
 
@@ -163,14 +182,16 @@ def two_lines(k: Floats, breaks: Floats) -> Shape:
     return _stack("two lines", [[one, x, _hinge(k, c)] for c in breaks], 1, breaks)
 
 
-def bent(k: Floats, breaks: Floats) -> Shape:
-    """A parabola before each break and a line after it, with a hinge where they meet."""
+def bent(k: Floats, breaks: Floats, power: int, hinge: bool = True) -> Shape:
+    """A parabola (power 2) or a cubic (3) before each break and a line after it; without a hinge they meet smoothly."""
     x, one = _unit(k), np.ones_like(k)
     span = k[-1] - k[0]
-    before = [(np.maximum(c - k, 0) / span) ** 2 for c in breaks]
-    return _stack(
-        "parabola and line", [[one, x, b, _hinge(k, c)] for b, c in zip(before, breaks, strict=True)], 1, breaks
-    )
+    before = [np.maximum(c - k, 0) / span for c in breaks]
+    columns = [[one, x, *(b**p for p in range(2, power + 1))] for b in before]
+    name = "parabola and line" if power == 2 else "cubic and line"
+    if not hinge:
+        return _stack(f"{name}, joined smoothly", columns, 1)
+    return _stack(name, [[*some, _hinge(k, c)] for some, c in zip(columns, breaks, strict=True)], 1, breaks)
 
 
 def _hinged(k: Floats, rates: Floats, breaks: Floats) -> Shape:
