@@ -239,7 +239,7 @@ def row(counts: dict[str, Count]) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the calibration of each judge in each setting."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.elbow", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--ranges", default=",".join(RANGES))
     parser.add_argument("--noises", default=",".join(map(str, NOISES)))
