@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import NamedTuple
 
 import elbow_helper
@@ -221,7 +222,7 @@ def measure(setting: Setting) -> dict[str, Count]:
 
 def run(settings: list[Setting], workers: int) -> Iterator[tuple[Setting, dict[str, Count]]]:
     """Measure each setting in a process of its own."""
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         yield from zip(settings, pool.map(measure, settings), strict=True)
 
 
