@@ -14,6 +14,9 @@ NOTHING = 1e-6
 """Of the largest error: what is below it counts as that much."""
 
 
+ROUNDING = 1e-9  # a gain of exactly the share is not less than it
+
+
 class Rule(NamedTuple):
     """`gain` or `unexplained`, and its share."""
 
@@ -34,7 +37,8 @@ class Rule(NamedTuple):
 
     def first(self, dim3: Floats, means: Floats) -> Floats:
         """The smallest of dim3 (D,) that meets the rule in each curve of `means` (n, D): (n,), nan where none does."""
-        met = gains(dim3, means) < self.share if self.name == "gain" else means <= self.share
+        gain = self.name == "gain"
+        met = gains(dim3, means) < self.share * (1 - ROUNDING) if gain else means <= self.share * (1 + ROUNDING)
         return np.where(met.any(axis=1), dim3[met.argmax(axis=1)], np.nan)
 
     @property

@@ -49,6 +49,12 @@ def test_first() -> None:
     assert Rule("gain", 0.05).first(k, means)[1] == 1
 
 
+def test_a_gain_of_exactly_the_share_is_not_less_than_it() -> None:
+    k = np.arange(2.0, 21)  # at 19 one more dimension lowers 1/k by exactly 5 %
+    assert np.isnan(Rule("gain", 0.05).first(k, 1 / k[None])[0])
+    assert Rule("unexplained", 0.1).first(k, 0.3 / k[None])[0] == 3  # 0.3 / 3 is above 0.1 by rounding, or is not
+
+
 def test_interval() -> None:
     answers = np.arange(1.0, 102)
     assert interval(answers, 50) == (3, 99) or interval(answers, 50) == (4, 98)
