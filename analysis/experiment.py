@@ -302,9 +302,9 @@ def _said(findings: Findings, out: Path, more: str) -> str:
             if model.undertrained:
                 lines.append(f"    looks undertrained at dim3 {', '.join(map(str, model.undertrained))}")
         if comparison.missing:
-            lines.append(f"  {len(comparison.missing)} cells are missing")
+            lines.append(f"  cells missing: {len(comparison.missing)}")
     if findings.left_out:
-        lines.append(f"{len(findings.left_out)} runs were left out; the report names them")
+        lines.append(f"runs left out: {len(findings.left_out)}; the report names them")
     if findings.unfinished:
-        lines.append(f"{len(findings.unfinished)} runs have not finished; the report names them")
+        lines.append(f"runs that have not finished: {len(findings.unfinished)}; the report names them")
     return "\n".join([*lines, *([more] if more else []), f"open {out / 'report.html'}"])
