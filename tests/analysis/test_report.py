@@ -205,6 +205,25 @@ def test_a_store_that_dies_mid_read_fails_in_one_line_and_writes_nothing(
     assert list(Path("out").iterdir()) == []
 
 
+def test_a_server_that_dies_before_its_artifacts_are_read_is_not_one_without_them(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, tmp_path / "arrays")
+
+    def gone(cell: object, artifact: str, folder: str) -> str:
+        monkeypatch.setattr("analysis.rows.mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
+        monkeypatch.setattr(MlflowClient, "search_experiments", lambda *a, **k: dead())
+        return "not in the store"
+
+    def dead() -> None:
+        raise MlflowException("Max retries exceeded: Connection refused")
+
+    monkeypatch.setattr("analysis.rows._array", gone)
+    assert report(store, "--no-log") == 1
+    assert "the store stopped answering, nothing was written: Max retries exceeded" in refusal(capsys)
+    assert list(Path("out").iterdir()) == []
+
+
 def test_a_run_called_like_markup_is_text(store: MlflowClient, tmp_path: Path) -> None:
     fill(store, tmp_path / "arrays")
     log(store, dim3=2, seed=0, error=0.9, name="<script>alert(1)</script>")
@@ -251,6 +270,7 @@ def test_a_table_can_have_the_whole_report(tmp_path: Path, monkeypatch: pytest.M
     choices: Mapping[str, int] = {m["label"]: m["verdict"]["choice"] for m in comparison["models"]}
     assert choices["ae"] == 8
     assert Path("out/figures/error.png").exists()
+    assert not Path("mlflow.db").exists()
 
 
 def test_the_report_logs_everything_that_a_reader_of_artifacts_expects(store: MlflowClient, tmp_path: Path) -> None:
