@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks.elbow import RANGES, Count, Setting, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on two free cores, more on busy ones
 
 NOISES = (0.0, 0.01, 0.03)
-REPEATS = 20
+REPEATS = 15
 
 Table = dict[tuple[str, float], dict[str, Count]]
 
