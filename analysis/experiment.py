@@ -54,7 +54,7 @@ def _report(given: argparse.Namespace) -> str:
     if given.curve != UNSET:
         store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)
         findings = find(store, given.rule)
-        _write(out, findings, _files(findings, store, given, lambda run_id: None, "", None))
+        _write(out, _files(findings, store, given, lambda run_id: None, "", None))
         return _said(findings, out, "")
     client, experiment = _open(given)
     store = _ask(lambda: read(client, experiment, _columns(given)))
@@ -65,7 +65,7 @@ def _report(given: argparse.Namespace) -> str:
     if given.no_log == "no":
         registered = _ask(lambda: register(client, store, findings, _choose(given)))
     files = _files(findings, store, given, _links(client, store.experiment_id), _how_to_open(client), registered)
-    _write(out, findings, files)
+    _write(out, files)
     said = "" if registered is None else registered.sentence
     if given.no_log == "no":
         invocation = os.environ.get("MLFLOW_RUN_ID")
@@ -276,7 +276,7 @@ def _command(given: argparse.Namespace, findings: Findings) -> str:
     return hidden(shlex.join(words))
 
 
-def _write(out: Path, findings: Findings, files: dict[str, bytes]) -> None:
+def _write(out: Path, files: dict[str, bytes]) -> None:
     """All files, each whole or not at all: written beside the folder's own and then moved over them."""
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
