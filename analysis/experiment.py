@@ -7,20 +7,13 @@ import csv
 import io
 import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
-import mlflow
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT, Artifact, Tag
+from tracking.schema import Artifact, Tag
 from tracking.schema import Metric as Name
 
 from .curves import Comparison, compare
@@ -28,15 +21,13 @@ from .errors import BadInput, Failed, hidden, one_line
 from .figures import FIGURES, Pictures, draw_pictures
 from .findings import Findings, find
 from .page import Page, RunLine, render
+from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Registered, publish, refuse, register
 from .rows import fetch
 from .store import Cell, ColumnMap, Store, of_rows, parse_map, read
 from .table import read_rows
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
 UNSET = "default"
-UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)  # requests raises OSErrors
-Result = TypeVar("Result")
 PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
 
 
@@ -50,60 +41,28 @@ def report(given: argparse.Namespace) -> str:
 
 
 def _report(given: argparse.Namespace) -> str:
-    out = _folder(Path("reports" if given.out == UNSET else given.out))
+    out = output_folder(Path("reports" if given.out == UNSET else given.out))
     if given.curve != UNSET:
         store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)
         findings = find(store, given.rule)
-        _write(out, _files(findings, store, given, lambda run_id: None, "", None))
+        write_files(out, _files(findings, store, given, lambda run_id: None, "", None))
         return _said(findings, out, "")
-    client, experiment = _open(given)
-    store = _ask(lambda: read(client, experiment, _columns(given)))
+    client, experiment = opened(given.tracking_uri, given.experiment)
+    store = ask(lambda: read(client, experiment, _columns(given)))
     if not store.cells:
         raise BadInput(_why_empty(store))
-    findings = _ask(lambda: find(store, given.rule))
+    findings = ask(lambda: find(store, given.rule))
     registered = None
     if given.no_log == "no":
-        registered = _ask(lambda: register(client, store, findings, _choose(given)))
-    files = _files(findings, store, given, _links(client, store.experiment_id), _how_to_open(client), registered)
-    _write(out, files)
+        registered = ask(lambda: register(client, store, findings, _choose(given)))
+    files = _files(findings, store, given, links_of(client, store.experiment_id), how_to_open(client), registered)
+    write_files(out, files)
     said = "" if registered is None else registered.sentence
     if given.no_log == "no":
         invocation = os.environ.get("MLFLOW_RUN_ID")
-        run_id = _ask(lambda: publish(client, store, findings, out, files, registered, invocation))
-        said += f"\nlogged as run {run_id}: {_links(client, store.experiment_id)(run_id)}"
+        run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation))
+        said += f"\nlogged as run {run_id}: {links_of(client, store.experiment_id)(run_id)}"
     return _said(findings, out, said)
-
-
-def _open(given: argparse.Namespace) -> tuple[MlflowClient, str]:
-    """The store that the flags or the environment name, asked once, and the experiment's name. Raises BadInput."""
-    # A server that is gone is found out in a minute, not after MLflow's ten.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    uri = given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.exists():
-        raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
-    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    try:
-        mlflow.set_tracking_uri(uri)
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-        if given.experiment is None and by_id:
-            return client, str(client.get_experiment(by_id).name)
-    except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)[:300]}") from error
-    return client, given.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-
-
-def _ask(question: Callable[[], Result]) -> Result:
-    """An answer of the store. Raises Failed where it gives none."""
-    try:
-        return question()
-    except (BadInput, Failed):
-        raise
-    except UNREACHABLE as error:
-        raise Failed(f"the store stopped answering, nothing was written: {one_line(error)[:300]}") from error
 
 
 def _columns(given: argparse.Namespace) -> ColumnMap | None:
@@ -134,16 +93,6 @@ def _choose(given: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def _folder(out: Path) -> Path:
-    """The output folder, made, and seen to take files. Raises BadInput."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return out
-    except OSError as error:
-        raise BadInput(f"out {out}: can't be written: {error.strerror}") from error
-
-
 def _files(
     findings: Findings,
     store: Store,
@@ -161,7 +110,7 @@ def _files(
         if pictures is not None:
             drawn["pictures"] = draw_pictures(pictures)
             pictures_at[comparison.name] = pictures.dim3
-        figures[comparison.name] = {name: _png(figure) for name, figure in drawn.items() if figure is not None}
+        figures[comparison.name] = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
@@ -182,12 +131,6 @@ def _files(
         folder = "figures" if number == 0 else f"figures/{number + 1}"
         files |= {f"{folder}/{name}.png": png for name, png in by_name.items()}
     return files
-
-
-def _png(figure: object) -> bytes:
-    into = io.BytesIO()
-    figure.savefig(into, format="png", metadata={"Software": None})  # type: ignore[attr-defined]
-    return into.getvalue()
 
 
 def curves_csv(findings: Findings) -> str:
@@ -231,10 +174,10 @@ def _pictures(comparison: Comparison) -> Pictures | None:
         return None
     rows = [(label, made[c.run_id]) for label, c in cells.items()]
     good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
-    return Pictures(dim3, _shape(next(iter(cells.values()))), first, good) if good else None
+    return Pictures(dim3, image_shape(next(iter(cells.values()))), first, good) if good else None
 
 
-def _shape(cell: Cell) -> tuple[int, ...] | None:
+def image_shape(cell: Cell) -> tuple[int, ...] | None:
     """The shape of a row as a picture, as the run says."""
     text = cell.tag(Tag.IMAGE_SHAPE)
     return tuple(int(n) for n in text.split("x")) if text else None
@@ -250,20 +193,6 @@ def _lines(store: Store) -> list[RunLine]:
     return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
 
 
-def _links(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
-    """The address of a run in the UI: the server's own, or the one that `mlflow ui` would have here."""
-    uri = client.tracking_uri
-    base = hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
-    return lambda run_id: f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
-def _how_to_open(client: MlflowClient) -> str:
-    uri = client.tracking_uri
-    if uri.startswith("http"):
-        return ""
-    return f"the links open in the UI of: mlflow ui --backend-store-uri {hidden(uri)}"
-
-
 def _command(given: argparse.Namespace, findings: Findings) -> str:
     words = ["python", "-m", "analysis.report"]
     if given.curve != UNSET:
@@ -274,21 +203,6 @@ def _command(given: argparse.Namespace, findings: Findings) -> str:
         if getattr(given, name) not in (UNSET, "gain:0.05"):
             words += [f"--{name}", getattr(given, name)]
     return hidden(shlex.join(words))
-
-
-def _write(out: Path, files: dict[str, bytes]) -> None:
-    """All files, each whole or not at all: written beside the folder's own and then moved over them."""
-    try:
-        with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
-            for name, content in files.items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            shutil.rmtree(out / "figures", ignore_errors=True)
-            for name in sorted({Path(n).parts[0] for n in files}):
-                os.replace(Path(folder) / name, out / name)
-    except OSError as error:
-        raise Failed(f"out {out}: {error.strerror or error}") from error
 
 
 def _said(findings: Findings, out: Path, more: str) -> str:

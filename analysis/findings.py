@@ -129,7 +129,7 @@ class Findings:
 
     def to_json(self) -> str:
         """With sorted keys and full precision; what is not finite is null."""
-        return json.dumps(_plain(asdict(self)), sort_keys=True, indent=1, allow_nan=False) + "\n"
+        return json.dumps(plain(asdict(self)), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def find(store: Store, rule: str = "gain:0.05") -> Findings:
@@ -508,15 +508,15 @@ def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in sorted(found.items())}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
+        return [plain(v) for v in value.tolist()]
     if isinstance(value, (list, tuple)):
         if hasattr(value, "_asdict"):
-            return _plain(value._asdict())
-        return [_plain(v) for v in value]
+            return plain(value._asdict())
+        return [plain(v) for v in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.integer):

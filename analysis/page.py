@@ -90,7 +90,7 @@ class Uri(str):
 def render(findings: Findings, page: Page) -> str:
     """The whole page."""
     shown = findings.comparisons[:MOST_COMPARISONS]
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         findings=findings,
         page=page,
         comparisons=shown,
@@ -101,12 +101,13 @@ def render(findings: Findings, page: Page) -> str:
         runs=page.runs[:MOST_RUNS],
         more_runs=max(len(page.runs) - MOST_RUNS, 0),
         most=MOST_LINES,
-        link=lambda run_id: _link(page.links(run_id)),
+        link=lambda run_id: link_to(page.links(run_id)),
     )  # fmt: skip
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates in which everything from a store is escaped, cut and cleaned."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -221,7 +222,7 @@ def _answer(model: ModelFinding, name: str, found: Mapping[str, int | None], *, 
     return f"{value} (end of the range)" if at_end else str(value)
 
 
-def _link(address: str | None) -> str | None:
+def link_to(address: str | None) -> str | None:
     """An address that a browser may follow: escaping does not make `javascript:` harmless."""
     return address if address is not None and address.startswith(("http://", "https://")) else None
 

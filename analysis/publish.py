@@ -125,29 +125,58 @@ def publish(
 
     `invocation` is the run that `mlflow run` opened, which is continued.
     """
-    tags: dict[str, str] = {
-        Tag.KIND: Kind.ANALYSIS,
-        Tag.SCHEMA: VERSION,
-        Tag.RUNS_DIGEST: findings.digest,
-        Tag.DESCRIPTION: description(findings),
-    }
+    run_id = log_analysis(
+        client,
+        store.experiment_id,
+        Record(
+            "report",
+            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: description(findings)},
+            params={
+                "analysed_experiment": findings.experiment,
+                "analysis_rule": findings.rule,
+                "runs_read": str(len(findings.runs)),
+            },
+            metrics=_numbers(findings),
+        ),
+        out,
+        files,
+        invocation,
+    )
+    _describe_experiment(client, store.experiment_id, findings, run_id, registered)
+    return run_id
+
+
+class Record(NamedTuple):
+    """What an analysis leaves in the store beside its files."""
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def log_analysis(
+    client: MlflowClient,
+    experiment_id: str,
+    record: Record,
+    out: Path,
+    files: Mapping[str, bytes],
+    invocation: str | None,
+) -> str:
+    """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
+    tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
     if invocation is None:
-        run_id = str(client.create_run(store.experiment_id, run_name="report", tags=tags).info.run_id)
+        run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
     else:
         run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
         there = client.get_run(run_id).data.params
-        params = {
-            "analysed_experiment": findings.experiment,
-            "analysis_rule": findings.rule,
-            "runs_read": str(len(findings.runs)),
-        }
         now = time.time_ns() // 1_000_000
         client.log_batch(
             run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in _numbers(findings).items()],
-            params=[Param(k, v) for k, v in params.items() if k not in there],
+            metrics=[Metric(k, v, now, 0) for k, v in record.metrics.items()],
+            params=[Param(k, v) for k, v in record.params.items() if k not in there],
         )
         for path in sorted({Path(name).parts[0] for name in files}):
             if (out / path).is_dir():
@@ -159,7 +188,6 @@ def publish(
         with suppress(Exception):  # the reason may be the store itself
             client.set_terminated(run_id, "FAILED")
         raise
-    _describe_experiment(client, store.experiment_id, findings, run_id, registered)
     return run_id
 
 

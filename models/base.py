@@ -80,6 +80,13 @@ class Reducer(ABC):
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Return n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
 
+    def posterior(self, x: Array) -> tuple[Array, Array] | None:
+        """Mean and log-variance, (N, dim3) each, of each row's code, where the model gives a distribution.
+
+        None by default: most encoders give one code and no more. The mean is what `encode` gives.
+        """
+        return None
+
     @final
     def reconstruct(self, x: Array) -> Array:
         """decode(encode(x)), the deterministic reconstruction (N, dim1)."""

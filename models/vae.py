@@ -58,6 +58,12 @@ class VAE(TorchReducer):
         kl = 0.5 * (mean**2 + log_var.exp() - 1.0 - log_var).sum(dim=1).mean()
         return Objective(recon + self.beta * kl, {"recon": recon, "kl": kl, "elbo": -(recon + kl)})
 
+    def posterior(self, x: Array) -> tuple[Array, Array]:
+        """Mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""
+        encoded = self._in_blocks(lambda b: self.encoder(self._to_modules(b)), x)
+        mean, log_var = np.split(encoded, 2, axis=1)
+        return mean, log_var
+
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """decode(z) for z from N(0, I): (n, dim1)."""
         return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
@@ -73,8 +79,7 @@ class VAE(TorchReducer):
         The ELBO's likelihood is Bernoulli where the output is a sigmoid, whatever loss was trained; else
         Gaussian of unit variance in the modules' units, without its constant.
         """
-        encoded = self._in_blocks(lambda b: self.encoder(self._to_modules(b)), x)
-        mean, log_var = np.split(encoded, 2, axis=1)
+        mean, log_var = self.posterior(x)
         noise = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)
         kl = float(kl_standard_normal(mean, log_var).mean())
         recon = self._nats(x, mean + np.exp(0.5 * log_var) * noise)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import mlflow
@@ -101,13 +101,17 @@ def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
 
 
 def done_cells(runs: list[Run]) -> dict[str, Finished]:
-    """The cells that are done, by key; of two FINISHED runs of one cell the earlier counts."""
+    """The cells that are done, by key; of two FINISHED runs of one cell the earlier counts.
+
+    A measured one stands for the cell that needs no measures, too.
+    """
     cells: dict[str, Finished] = {}
     for run in sorted(runs, key=lambda r: r.info.start_time):
         if run.info.status == "FINISHED" and Tag.CONFIG in run.data.tags:
             config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
-            key = cell_key(config, run.data.tags[Tag.DIGEST])
-            cells.setdefault(key, Finished(run, config, run.data.metrics))
+            for served in (config, replace(config, measure="no")):
+                key = cell_key(served, run.data.tags[Tag.DIGEST])
+                cells.setdefault(key, Finished(run, config, run.data.metrics))
     return cells
 
 
@@ -229,8 +233,7 @@ class Ledger:
         trials = self.study.get_trials(deepcopy=False)
         running = {t.number for t in trials if t.state is TrialState.RUNNING}  # those the caller tells
         known = {t.user_attrs.get("run_id") for t in trials if t.state is TrialState.COMPLETE}
-        for cell in done.values():
-            run_id = cell.run.info.run_id
+        for run_id, cell in {c.run.info.run_id: c for c in done.values()}.items():
             if run_id in known or int(cell.run.data.tags.get(Tag.TRIAL, -1)) in running:
                 continue
             self.study.add_trial(

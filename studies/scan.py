@@ -124,7 +124,14 @@ def _scan(arguments: list[str] | None) -> int:
     use_store(given)
     invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
     space, default_name = space_of(given)
-    means = means_of(given, default_name)
+    return run_space(space, means_of(given, default_name), invocation, given.confirm, given.dry_run == "yes")
+
+
+def run_space(space: Space, means: Means, invocation: str | None, confirm: str = "no", dry_run: bool = False) -> int:
+    """Run the cells of a space that are missing, as a study; the exit code. Raises BadInput before a run is opened.
+
+    `invocation` is the run that `mlflow run` opened, taken out of the environment.
+    """
     cells = space.cells()  # before anything is opened: an unknown model is found out here
     client = reach_store()
     storage = connect(means.storage)
@@ -134,10 +141,10 @@ def _scan(arguments: list[str] | None) -> int:
     charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
     parent = find_parent(client, find_study(storage, charter), charter)
     done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
-    cells += space.confirmations(corners(given.confirm, space, done.values()))
+    cells += space.confirmations(corners(confirm, space, done.values()))
     with opened_pool(means) as pool:
         print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
-        if given.dry_run == "yes":
+        if dry_run:
             return 0
         with (
             locked(means.storage, means.name),

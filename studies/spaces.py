@@ -22,20 +22,24 @@ MOST = 10_000  # values of a range: more are a slip of the finger
 class Space:
     """The grid of a scan: for each model its latent dimensions, and seeds from 0 for those that take one.
 
-    `base` holds all else that a run needs; `label` marks results too cheap to quote.
+    `base` holds all else that a run needs; `label` marks results too cheap to quote. The cells at the dim3 of
+    `measured` are run with `--measure`, and with at least `repeats` seeds.
     """
 
     dim3: Mapping[str, tuple[int, ...]]
     seeds: int
     base: RunConfig
     label: str = ""
+    measured: tuple[int, ...] = ()
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""
         if not self.dim3:
             raise BadInput("models is empty; allowed: a list like pca,ae,vae")
-        if self.seeds < 1:
-            raise BadInput(f"seeds must be at least 1, got {self.seeds}")
+        for name in ("seeds", "repeats"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}")
         for model, values in self.dim3.items():
             if not values or min(values) < 1:
                 raise BadInput(f"dim3 of {model} must be whole numbers of at least 1, got {values}")
@@ -47,12 +51,23 @@ class Space:
         keep figures and the model, the others only what readers need.
         """
         return [
-            replace(self.base, model=model, dim3=k, seed=seed, threads=1, artifacts="full" if seed == 0 else "light")
-            for seed in range(self.seeds)
+            replace(
+                self.base,
+                model=model,
+                dim3=k,
+                seed=seed,
+                threads=1,
+                artifacts="full" if seed == 0 else "light",
+                measure="yes" if k in self.measured else "no",
+            )
+            for seed in range(max(self.seeds, self.repeats))
             for k in sorted({k for values in self.dim3.values() for k in values})
             for model, values in self.dim3.items()
-            if k in values and (seed == 0 or "seed" in asked_by(model))
+            if k in values and seed < self._seeds_at(k) and (seed == 0 or "seed" in asked_by(model))
         ]
+
+    def _seeds_at(self, dim3: int) -> int:
+        return max(self.seeds, self.repeats) if dim3 in self.measured else self.seeds
 
     def confirmations(self, breaks: Mapping[str, int]) -> list[RunConfig]:
         """The cells that confirm a corner: at the break, beside it and at the end, at twice the epochs.
@@ -80,13 +95,13 @@ def asked_by(model: str) -> frozenset[str]:
 
 def settings(base: RunConfig, digest: str) -> dict[str, object]:
     """What may not change under a study's name: what its cells share, and the data."""
-    left_out = {*INDIFFERENT, *COORDINATES}
+    left_out = {*INDIFFERENT, *COORDINATES, "measure"}
     shared = {name: value for name, value in asdict(base).items() if name not in left_out}
     return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}
 
 
 def cell_key(config: RunConfig, digest: str) -> str:
-    """What makes two cells the same: all that changes numbers."""
+    """What makes two cells the same: all that changes numbers, or which of them there are."""
     values = {name: value for name, value in asdict(config).items() if name not in INDIFFERENT}
     return json.dumps([digest, *sorted(values.items())])
 
@@ -113,7 +128,7 @@ def parse_range(text: str) -> tuple[int, ...]:
 
 def shared_fields() -> list[str]:
     """The fields of RunConfig that a study's cells share, and a command line may set."""
-    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads")]
+    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads", "measure")]
 
 
 _SCAN = tuple(range(2, 21))

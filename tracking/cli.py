@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         for name in names:
             text = field_help()[name].replace("%", "%%")
             default = str(by_name[name].default) if defaults else None
-            self.add_argument(flag(name), default=default, metavar="X", help=text)
+            switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if by_name[name].default == "no" else {}
+            self.add_argument(flag(name), default=default, metavar="X", help=text, **switch)
 
     def add_store(self) -> None:
         """Where to record."""

@@ -67,6 +67,9 @@ class RunConfig:
     """CPU threads; auto: one a core."""
     artifacts: Literal["full", "light"] = "full"
     """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
+    measure: Literal["no", "yes"] = "no"
+    """Also measure what the latent space is like and how good samples are: neighbourhoods, robustness,
+    interpolations, precision and recall."""
 
     def __post_init__(self) -> None:
         """Check every field against its type and range."""

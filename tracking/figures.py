@@ -105,6 +105,29 @@ def latent_plane(codes: Array) -> Plane:
     return Plane(axes, mean - axes.T @ (axes @ mean), names)
 
 
+class DecodedPlane(NamedTuple):
+    """Rows decoded over the latent plane: ticks (side,), ascending, for each axis; x (rows · side, dim1), top left
+    first."""
+
+    plane: Plane
+    ticks: list[Array]
+    x: Array
+    rows: int
+
+
+def decoded_plane(model: Reducer, codes: Array, side: int) -> DecodedPlane:
+    """Decode a grid over the plane of codes (N, dim3), side by side, or one row where dim3 is 1.
+
+    Where along each axis is the model's to say (`Reducer.axis_ticks`): an autoencoder over the range its
+    codes fill, a VAE at quantiles of the standard normal, PCA over standard deviations by equation (2).
+    """
+    plane = latent_plane(codes)
+    ticks = [model.axis_ticks(column, side) for column in plane.scores(codes).T]
+    up = ticks[1][::-1] if len(ticks) > 1 else np.zeros(1, dtype=np.float32)
+    points = np.stack([[u, v][: len(ticks)] for v in up for u in ticks[0]]).astype(np.float32)
+    return DecodedPlane(plane, ticks, model.decode(plane.codes(points)), len(up))
+
+
 def plot_losses(view: RunView) -> Figure | None:
     """Training and validation loss, and the validation error, against the epoch."""
     if not view.epochs:
@@ -208,24 +231,14 @@ def plot_latent_scatter(view: RunView) -> Figure:
 
 
 def plot_latent_grid(view: RunView) -> Figure:
-    """Images decoded from a grid over the latent plane (the assignment's Figure 2, right).
-
-    Where along each axis is the model's to say (`Reducer.axis_ticks`): an autoencoder over the range its
-    codes fill, a VAE at quantiles of the standard normal, PCA over standard deviations by equation (2).
-    """
-    plane = latent_plane(view.codes)
-    scores = plane.scores(view.codes)
+    """Images decoded from a grid over the latent plane (the assignment's Figure 2, right)."""
     side = SIDE if view.look.image_shape is not None else 7
-    ticks = [view.model.axis_ticks(column, side) for column in scores.T]
-    across, up = ticks[0], (ticks[1][::-1] if len(ticks) > 1 else np.zeros(1, dtype=np.float32))
-    points = np.stack([[u, v][: len(ticks)] for v in up for u in across]).astype(np.float32)
-    x = view.model.decode(plane.codes(points))
-    height = 7.2 if len(up) > 1 else 2.0
-    figure = Figure(figsize=(7.2, height), dpi=DPI, layout="constrained")
+    plane, ticks, x, rows = decoded_plane(view.model, view.codes, side)
+    figure = Figure(figsize=(7.2, 7.2 if rows > 1 else 2.0), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    _draw_grid(axes, x, len(up), view.look)
+    _draw_grid(axes, x, rows, view.look)
     step = max(1, side // 5)
-    axes.set_xticks((np.arange(side)[::step] + 0.5) / side, [f"{t:.2g}" for t in across[::step]])
+    axes.set_xticks((np.arange(side)[::step] + 0.5) / side, [f"{t:.2g}" for t in ticks[0][::step]])
     axes.set_xlabel(plane.names[0])
     if len(ticks) > 1:
         axes.set_yticks((np.arange(side)[::step] + 0.5) / side, [f"{t:.2g}" for t in ticks[1][::step]])

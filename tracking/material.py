@@ -17,6 +17,7 @@ from models.pca import errors_by_dim3
 
 from .config import RunConfig
 from .datasets import Dataset, Split, digest, load_dataset, split
+from .references import References
 
 FACTS = "facts.json"
 
@@ -52,6 +53,11 @@ class Material:
         """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
         x, x_test = self.split.x_train, self.data.x_test
         return errors_by_dim3(x, x_test, clip=bool(x.min() >= 0 and x.max() <= 1))
+
+    @cached_property
+    def references(self) -> References:
+        """What samples of these data are judged by, for all runs that are measured once."""
+        return References.of(self.split.x_train, self.data.x_test)
 
     def save(self, folder: Path) -> None:
         """Write to `folder`, replacing what is there, what `map` reads."""

@@ -33,6 +33,7 @@ from .datasets import Dataset, Split
 from .describe import describe
 from .figures import FIGURES, Look, RunView, draw_reconstructions
 from .material import Material
+from .measure import Measured, measure
 from .packaging import log_model
 from .recorder import Place, Recorder, reach_store, recording
 from .schema import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
@@ -148,9 +149,10 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         | {Tag.DESCRIPTION: describe(run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs)}
     )
     full = run.config.artifacts == "full"
+    measured = _measured(run, recorder, len(fitted.epochs))
     view = _view(run, fitted.epochs)
     with recorder.files() as folder:
-        _save_arrays(folder, run, view, errors)
+        _save_arrays(folder, run, view, errors, measured.arrays)
         if full:
             _save_figures(folder / Artifact.FIGURES, view)
     if full:
@@ -228,6 +230,17 @@ def _intrinsic(run: Prepared) -> dict[str, float]:
     return {name: value for name, value in measures.items() if value is not None}
 
 
+def _measured(run: Prepared, recorder: Recorder, step: int) -> Measured:
+    """What `--measure` asks for; its numbers and tags are logged here, its arrays with the others."""
+    if run.config.measure == "no":
+        return Measured()
+    began = time.perf_counter()
+    measured = measure(run.model, run.material, run.model.encode(run.data.x_test))
+    recorder.metrics(measured.metrics | {Metric.MEASURE_SECONDS: time.perf_counter() - began}, step)
+    recorder.tags(measured.tags)
+    return measured
+
+
 def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
     """What is known before training: the configuration, the data and where they are from."""
     data, parts = run.data, run.split
@@ -261,7 +274,11 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
 
 
 def _save_arrays(
-    folder: Path, run: Prepared, view: RunView, errors: Mapping[Artifact, npt.NDArray[np.float64]]
+    folder: Path,
+    run: Prepared,
+    view: RunView,
+    errors: Mapping[Artifact, npt.NDArray[np.float64]],
+    measured: Mapping[str, npt.NDArray[np.generic]],
 ) -> None:
     """The `light` artifacts, for readers that have numpy and nothing else."""
     arrays: dict[str, Any] = {name: rows.astype(np.float32) for name, rows in errors.items()}
@@ -275,6 +292,7 @@ def _save_arrays(
     if isinstance(run.model, PCA):
         arrays[Artifact.SPECTRUM] = run.model.spectrum
         arrays[Artifact.PCA_CURVE] = run.material.pca_curve
+    arrays |= {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in measured.items()}
     for name, array in arrays.items():
         (folder / name).parent.mkdir(exist_ok=True)
         np.save(folder / name, array, allow_pickle=False)

@@ -62,6 +62,8 @@ class Tag(StrEnum):
     """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
     LABEL = "elbowroom.study.label"
     """On a study and its cells; `quick`: a preset too small to quote."""
+    AUTO_SOLVER = "elbowroom.measure.auto_solver"
+    """On a measured PCA run: the solver that scikit-learn would take by itself for these rows."""
     CONFIRMS = "elbowroom.study.confirms"
     """On a cell run again at twice the study's epochs, `true`: no part of the curve, but of its confirmation."""
     DESCRIPTION = "mlflow.note.content"
@@ -119,6 +121,65 @@ class Metric(StrEnum):
     """(sum of lambda)^2 / sum of lambda^2, of the spectrum of the training rows."""
     INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"
     """Components that exceed the 95th percentile of permuted columns, on at most 5,000 training rows."""
+    # of a run with `--measure`; definitions in models/geometry.py and models/samples.py
+    MEASURE_SECONDS = "measure/seconds"
+    TRUSTWORTHINESS = "measure/trustworthiness"
+    """Whether neighbours among the codes are neighbours among the rows: first 5,000 test rows."""
+    CONTINUITY = "measure/continuity"
+    """Whether neighbours among the rows are neighbours among the codes."""
+    LARGEST_STEP = "measure/interpolation/largest_step"
+    """Of the pictures along a straight line between two codes: the largest change over the mean one."""
+    DETOUR = "measure/interpolation/detour"
+    """Length of their path over the straight distance between its ends."""
+    MIDWAY = "measure/interpolation/midway_mse"
+    """Mean squared difference of the picture halfway to its nearest training row."""
+    SAME_DRAW = "measure/draws/same_seed"
+    """Mean squared difference between the samples of two draws with one seed."""
+    NEW_DRAW = "measure/draws/new_seed"
+    """And with two seeds."""
+    SAMPLED_MSE = "measure/sampled_codes_mse"
+    """Test error of decode(z), z drawn from the posterior: test/mse has z = its mean."""
+    REFIT_DEGREES = "measure/refit/again_degrees"
+    """Of PCA: the largest principal angle between two fits of the same rows."""
+    OTHER_DEGREES = "measure/refit/other_degrees"
+    """And to the eigenvectors that another exact program gives for the same rows in another order."""
+    FLIPPED = "measure/refit/flipped"
+    """How many of its axes point the other way there."""
+    RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"
+    """Between two fits by scikit-learn's randomized solver with two seeds."""
+
+
+class Source(StrEnum):
+    """Where the rows that a run with `--measure` judges come from; the last two are no model's."""
+
+    OWN = "own"
+    """The model's own `sample`: a VAE's prior, PCA's Gaussian, a Gaussian on an autoencoder's codes."""
+    NORMAL = "normal"
+    """decode(z) for z from N(0, I)."""
+    MIXTURE = "mixture"
+    """decode(z) for z from a Gaussian mixture on the codes of the training rows."""
+    RECONSTRUCTED = "reconstructed"
+    """decode(encode(x)) of held-out rows: what the decoder leaves of real ones."""
+    REAL = "real"
+    """Other real rows: the best that can be had."""
+    MEAN_ROW = "mean_row"
+    """The mean of the training rows, always: the worst in variety."""
+
+
+class Quality(StrEnum):
+    """What is measured of generated rows."""
+
+    PRECISION = "precision"
+    RECALL = "recall"
+    OUTSIDE = "outside"
+    """Share of the values outside the data's range, [0, 1] where the data lie there."""
+    NEAREST = "nearest_mse"
+    """Median over samples of the mean squared difference to the nearest training row."""
+
+
+def sample_metric(source: Source, quality: Quality) -> str:
+    """The name of a metric of generated rows, as `measure/samples/own/recall`."""
+    return f"measure/samples/{source}/{quality}"
 
 
 CURVE_PREFIX: Final = "curve/"
@@ -159,11 +220,43 @@ class Artifact(StrEnum):
     """Of PCA: its test error for every dim3 from 0, as (K + 1, 2): raw, and clipped to [0, 1] or nan."""
     REPORT = "report.html"
     """Of an analysis; beside it `result.json` and `curves.csv`."""
+    # of a run with `--measure`
+    CODES_SAMPLED = "codes/sampled.npy"
+    """Of a model with a posterior: one draw for each test row, (N_test, dim3)."""
+    CODES_REFIT = "codes/refit.npy"
+    """Of PCA: the codes of the test rows by another exact program, (N_test, dim3)."""
+    KL_BY_DIM = "measure/kl_by_dim.npy"
+    """Nats, mean over test rows, (dim3,)."""
+    ROBUSTNESS = "measure/robustness.npy"
+    """(R, 3): length of a push in SDs of the codes, error of decode(z + push), its standard error."""
+    INTERPOLATIONS = "measure/interpolations.npy"
+    """(pairs, steps, dim1): decoded along straight lines between codes."""
+    PLANE = "measure/plane.npy"
+    """(side, side, dim1), or (1, side, dim1) where dim3 is 1: decoded over the latent plane, top left first."""
+    PLANE_TICKS = "measure/plane_ticks.npy"
+    """(2, side), ascending: where, along each axis."""
+    DRAWS = "measure/draws.npy"
+    """(3, n, dim1): samples with one seed, with another, and with the first again."""
     CURVE = "curve.csv"
     """Of a study: columns dim3, error, seed, model."""
     TRACEBACK = "traceback.txt"
     FIGURES = "figures"
     MODEL = "model"
+
+
+def sample_artifact(source: Source) -> str:
+    """Generated rows (n, dim1), as `measure/samples_own.npy`."""
+    return f"measure/samples_{source}.npy"
+
+
+def nearest_artifact(source: Source) -> str:
+    """The nearest training row of each of them, (n, dim1)."""
+    return f"measure/nearest_{source}.npy"
+
+
+def distances_artifact(source: Source) -> str:
+    """Mean squared difference of more of them to their nearest training row, (m,)."""
+    return f"measure/nearest_mse_{source}.npy"
 
 
 IMAGE_KEY: Final = "reconstructions"

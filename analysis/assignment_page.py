@@ -1,0 +1,70 @@
+"""The assignment's page as one HTML file that needs no network and no script: `render(answers, findings, page)`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from . import prose
+from .answers import NEIGHBOURS, Answers, Spread
+from .findings import Findings
+from .page import MOST_LINES, Uri, environment, link_to
+
+
+class AssignmentPage(NamedTuple):
+    """What stands on the page beside the answers: figures, PNG by name; links, a run's address by its id; command,
+    how it was made; made_with, versions; note, how to go on; runs, ids and names of the measured ones."""
+
+    figures: Mapping[str, bytes]
+    links: Callable[[str], str | None]
+    command: str
+    made_with: Mapping[str, str]
+    note: str
+    runs: Sequence[tuple[str, str]]
+
+
+def share(found: Spread | None) -> str:
+    """A mean share in per cent."""
+    return "–" if found is None else prose.percent(found.mean)
+
+
+def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
+    """The whole page."""
+    finding = findings.comparisons[0]
+    made = environment()
+    made.filters |= {"plus_minus": prose.plus_minus, "estimate": prose.estimate, "share": share}
+    clashes = [text for refit in answers.refits if (text := prose.about_clash(refit))]
+    return made.get_template("assignment.html.j2").render(
+        answers=answers,
+        findings=findings,
+        finding=finding,
+        page=page,
+        shown=answers.shown,
+        most=MOST_LINES,
+        neighbours=NEIGHBOURS,
+        uri=lambda name: Uri(f"data:image/png;base64,{base64.b64encode(page.figures[name]).decode()}"),
+        link=lambda run_id: link_to(page.links(run_id)),
+        repeats=_repeats(answers),
+        clash=clashes[0] if clashes else "",
+        maps=prose.about_maps(answers.maps),
+        commonest=next((m.commonest for m in answers.maps if m.commonest is not None), None),
+        refits=[text for refit in answers.refits for text in prose.about_refit(refit)],
+        curves=prose.about_curves(finding),
+        draws=prose.about_draws(answers),
+        priors=prose.about_priors(answers.priors),
+        robust=prose.about_robustness(answers.robust),
+        smooth=prose.about_smoothness(answers.smooth),
+        health=prose.about_health(answers.health),
+        made=prose.about_generators(answers),
+        main=[g for g in answers.generators if g.main],
+        others=[g for g in answers.generators if not g.main],
+    )
+
+
+def _repeats(answers: Answers) -> list[tuple[str, list[str]]]:
+    """What is said of each model's repeats, over all dim3 that are shown."""
+    by_label: dict[str, list[str]] = {}
+    for found in answers.repeats:
+        by_label.setdefault(found.label, []).extend(prose.about_repeats(found))
+    return list(by_label.items())

@@ -1,0 +1,344 @@
+"""The assignment's questions answered in words, every number of which is one of `analysis.answers` or of the findings.
+
+What a sentence claims follows from the numbers by the thresholds below; where they are missing, it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from .answers import Answers, Estimate, Generator, Health, Map, Prior, Refit, Repeats, Robust, Smooth, Spread
+from .findings import ComparisonFinding, ModelFinding
+from .page import interval, number, worth
+
+ALIKE = 0.05  # of a disparity below which two codes count as the same but for the map that was allowed
+APART = 0.5  # above which that map explains little
+SAME_ANGLE = 0.01  # degrees: what rounding does
+PUSH = 1.0  # SDs, the push that the answer speaks of
+
+
+def plus_minus(found: Spread | None, digits: int = 3) -> str:
+    """`0.0414 ± 0.0005`, or the number alone where there is one run; a dash where there is none."""
+    if found is None:
+        return "–"
+    return number(found.mean, digits) + ("" if found.sd is None else f" ± {number(found.sd, 2)}")
+
+
+def estimate(found: Estimate | None) -> str:
+    """A number with its interval."""
+    return "–" if found is None else interval(found.value, found.low, found.high)
+
+
+def percent(value: float) -> str:
+    """A share in per cent."""
+    return f"{value:.1%}".replace("%", " %")
+
+
+def about_repeats(found: Repeats) -> list[str]:
+    """Task 1, of one model at one dim3."""
+    if found.note:
+        return [f"{found.note}."]
+    if found.collapsed:
+        return [
+            f"{found.label} has collapsed at dim3 {found.dim3} ({', '.join(found.collapsed)}): its codes are constant, "
+            "and there is nothing to compare."
+        ]
+    raw, affine, cka, overlap = (
+        [v for v in (getattr(p, name) for p in found.pairs) if v is not None]
+        for name in ("raw", "affine", "cka", "overlap")
+    )
+    parts = []
+    if found.error is not None and len(found.error.values) > 1:
+        share = 0.0 if found.error.sd is None else found.error.sd / found.error.mean
+        parts.append(
+            f"{len(found.error.values)} runs of {found.label} at dim3 {found.dim3} that differ in the seed alone: test "
+            f"error {plus_minus(found.error)} (mean ± SD over runs), a spread of {percent(share)} of the error."
+        )
+    if raw and affine and cka:
+        parts.append(
+            f"Two plots of it differ by a Procrustes disparity of {_range(raw)} as they came (0: the same but for "
+            f"rotation, reflection, shift and one scale; 1: nothing in common), {_range(affine)} after the best affine "
+            f"map, which may also shear and stretch; linear CKA {_range(cka)}. {_reading(max(raw), max(affine))}"
+        )
+    if overlap and found.chance is not None:
+        parts.append(
+            f"Of the 10 nearest neighbours of a code, runs share {percent(sum(overlap) / len(overlap))} on average "
+            f"(chance: {percent(found.chance)})."
+        )
+    if found.accuracy:
+        parts.append(
+            f"A nearest-neighbour vote on the codes names the class of {_list(estimate(a) for a in found.accuracy)} of "
+            "the test rows, run by run."
+        )
+    return [" ".join(parts)] if parts else []
+
+
+def _reading(raw: float, affine: float) -> str:
+    """What two disparities mean."""
+    if raw <= ALIKE:
+        return "So the plots are the same but for rotation, reflection and scale."
+    if affine <= ALIKE:
+        return "So the runs differ by an affine map: rotation, scale and shear explain the difference."
+    if affine < APART:
+        return (
+            "So rotation, scale and shear explain part of the difference; the rest is bent: classes lie in another "
+            "arrangement, and no linear map takes one plot to the other."
+        )
+    return "So no linear map takes one plot to the other: the runs found different arrangements of the classes."
+
+
+def about_refit(found: Refit) -> list[str]:
+    """Task 2: whether PCA's result changes when it is run twice."""
+    same = found.again <= SAME_ANGLE and found.other <= SAME_ANGLE
+    flips = (
+        "all axes point the same way"
+        if found.flipped == 0
+        else f"{found.flipped} of its {found.dim3} axes point{'s' * (found.flipped == 1)} the other way"
+    )
+    solver = found.auto_solver.replace("_", " ")
+    auto = (
+        f"For these {found.rows:,} rows scikit-learn would by itself take the solver {solver}"
+        + (", which is exact" if "random" not in solver else "")
+        + f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may take the randomized one"
+    )
+    return [
+        f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces is "
+        f"{_angle(found.again)}. Another exact program, given the rows in another order, finds them within "
+        f"{_angle(found.other)}, and there {flips}: an eigenvector and its negative are equally right. "
+        + ("So the result does not change but for signs. " if same else "So the result changes. ")
+        + f"{auto}. Two fits by that one with different seeds are {_angle(found.randomized)} apart here."
+    ]
+
+
+def about_clash(found: Refit) -> str:
+    """The two meanings of alpha, in numbers."""
+    if found.clash is None or found.error is None or found.mean_row is None:
+        return ""
+    compared = "worse" if found.clash > found.mean_row else "better"
+    return (
+        f"The scores of equation (1) put into equation (2) as they are give an error of {number(found.clash)} at dim3 "
+        f"{found.dim3}, {compared} than the mean row's {number(found.mean_row)}; divided by sqrt(lambda) first, "
+        f"{number(found.error)}."
+    )
+
+
+def about_maps(maps: Sequence[Map]) -> list[str]:
+    """Task 2: the others against PCA."""
+    texts = []
+    for dim3 in dict.fromkeys(m.dim3 for m in maps):
+        mine = [m for m in maps if m.dim3 == dim3]
+        pca = next((m for m in mine if m.model == "pca"), None)
+        for other in mine:
+            if pca is None or other is pca or other.ratio is None:
+                continue
+            parts = [
+                f"At dim3 {dim3} {other.label} leaves {estimate(other.ratio)} of PCA's test error "
+                f"({estimate(other.error)} against {estimate(pca.error)})"
+            ]
+            if other.accuracy is not None and pca.accuracy is not None:
+                parts.append(
+                    f"neighbours among its codes name the class of {estimate(other.accuracy)} of the rows, among PCA's "
+                    f"of {estimate(pca.accuracy)}"
+                )
+            if other.trustworthiness is not None and pca.trustworthiness is not None:
+                parts.append(
+                    f"its trustworthiness is {plus_minus(other.trustworthiness)} against "
+                    f"{plus_minus(pca.trustworthiness)}, its continuity {plus_minus(other.continuity)} against "
+                    f"{plus_minus(pca.continuity)}"
+                )
+            if other.outside is not None and pca.outside is not None:
+                parts.append(
+                    f"of the values it generates {percent(other.outside.mean)} lie outside the data's range, of PCA's "
+                    f"{percent(pca.outside.mean)}"
+                )
+            texts.append("; ".join(parts) + ".")
+    return texts
+
+
+def about_curves(finding: ComparisonFinding) -> list[str]:
+    """Task 3: eigenvectors against latents, and whether there is a simple way to choose."""
+    texts = [f"{model.versus}." for model in finding.models if model.versus]
+    texts += [text for model in finding.models if (text := _worths(model))]
+    texts += [f"{model.sentence}." for model in finding.models]
+    corners = [m for m in finding.models if m.verdict is not None and m.verdict.kind == "clear"]
+    judged = [m for m in finding.models if m.verdict is not None]
+    if judged and not corners:
+        texts.append(
+            "Is there a simple way to the best dim3? Not by the error alone: it falls with every dimension, so its "
+            f"minimum is the end of the range ({max(p.dim3 for m in judged for p in m.points)} here), and no curve has "
+            "a corner that a smooth curve doesn't explain. What there is instead is a rule, stated beforehand: the "
+            "choice above is where one dimension more stops paying."
+        )
+    elif corners:
+        texts.append(
+            "Is there a simple way to the best dim3? Where the curve has a clear corner, yes: there, "
+            f"for {_list(m.label for m in corners)}. The minimum of the error is none: it is the end of the range."
+        )
+    for model in judged:
+        assert model.verdict is not None
+        said = {name.replace("_", " "): k for name, k in model.verdict.criteria.items() if k is not None}
+        if len(set(said.values())) > 1:
+            texts.append(
+                f"The usual criteria do not agree for {model.label}: "
+                f"{_list(f'{name} {k}' for name, k in said.items())}."
+            )
+    pca = next((m for m in finding.models if m.spectrum_criteria), None)
+    if pca is not None:
+        known = [f"{name} {k}" for name, k in pca.spectrum_criteria.items() if k is not None]
+        if known:
+            texts.append(
+                "For PCA one decomposition gives the whole curve and every criterion at once; by its spectrum: "
+                f"{_list(known)}. An autoencoder has to be trained for each dim3."
+            )
+    return texts
+
+
+def _worths(model: ModelFinding) -> str:
+    """What one model's latents are worth in eigenvectors, at the ends of its curve and in the middle."""
+    known = [a for a in model.against if a.raw is not None]
+    if not known:
+        return ""
+    picked = dict.fromkeys(known[i].dim3 for i in (0, len(known) // 2, -1))
+    said = [
+        f"{a.dim3} latents are worth {worth(a.raw)} components"
+        + (f" ({worth(a.clipped)} clipped)" if a.clipped else "")
+        for a in known
+        if a.dim3 in picked
+    ]
+    return f"{model.label} in eigenvectors, by test error: {'; '.join(said)}."
+
+
+def about_draws(answers: Answers) -> list[str]:
+    """Task 4: whether generated samples differ from call to call."""
+    return [
+        f"Samples of {d.label} at dim3 {d.dim3}: a new draw differs from the one before by {plus_minus(d.new)} (mean "
+        f"squared), the first seed drawn again by {number(d.same.mean)}"
+        + (": identical" if d.same.mean == 0 else "")
+        + "."
+        for d in answers.draws
+    ]
+
+
+def about_robustness(found: Sequence[Robust]) -> list[str]:
+    """Task 4: the assignment's motive, the models other than PCA side by side."""
+    texts = []
+    for dim3 in dict.fromkeys(r.dim3 for r in found):
+        mine = [r for r in found if r.dim3 == dim3 and r.model != "pca" and PUSH in r.lengths]
+        said, ratios = [], {}
+        for one in mine:
+            at = one.lengths.index(PUSH)
+            ratio = one.ratios[at]
+            if ratio is not None:
+                ratios[one.label] = ratio
+                said.append(
+                    f"{one.label}'s error from {number(one.errors[0])} to {number(one.errors[at])} "
+                    f"({number(ratio)} times)"
+                )
+        if not said:
+            continue
+        least = min(ratios, key=lambda label: ratios[label])
+        end = f": {least} takes it best" if len(ratios) > 1 else ""
+        texts.append(f"A push of one SD of the codes takes, at dim3 {dim3}, {_list(said)}{end}.")
+    return texts
+
+
+def about_smoothness(found: Sequence[Smooth]) -> list[str]:
+    """Task 4: along straight lines between codes."""
+    texts = []
+    for dim3 in dict.fromkeys(s.dim3 for s in found):
+        said = [
+            f"{s.label} makes a largest step of {plus_minus(s.largest_step)} times the mean one and a detour of "
+            f"{plus_minus(s.detour)}, and halfway its picture is {plus_minus(s.midway)} from the nearest training row"
+            for s in found
+            if s.dim3 == dim3 and s.largest_step is not None and s.midway is not None
+        ]
+        if said:
+            texts.append(
+                f"Between codes of different classes at dim3 {dim3} (1 and 1 are even and straight, as PCA's fading of "
+                f"one picture into the other is): {'; '.join(said)}."
+            )
+    return texts
+
+
+def about_priors(found: Sequence[Prior]) -> list[str]:
+    """Task 4: the aggregate codes against N(0, I)."""
+    return [
+        f"{p.label} at dim3 {p.dim3}, {p.of}: MMD² {plus_minus(p.squared)} to N(0, I), where chance gives up to "
+        f"{number(p.null.mean)}; told apart in {p.rejected} of {len(p.squared.values)} runs. "
+        + (
+            f"As a Gaussian its KL to N(0, I) is {plus_minus(p.kl)} nats."
+            if p.kl is not None
+            else "A latent does not vary, so a Gaussian's KL is infinite."
+        )
+        for p in found
+    ]
+
+
+def about_health(found: Sequence[Health]) -> list[str]:
+    """Task 4: what a VAE does with its latents."""
+    texts = []
+    for one in found:
+        active = "" if one.active is None else f"{plus_minus(one.active)} of {one.dim3} units are active, "
+        text = f"{one.label} at dim3 {one.dim3}: {active}KL {plus_minus(one.kl)} nats in all. "
+        if one.error is not None and one.sampled_error is not None:
+            text += (
+                f"Decoded from the means its test error is {plus_minus(one.error)}, from draws "
+                f"{plus_minus(one.sampled_error)}. "
+            )
+        text += f"Collapsed: {one.reason}." if one.collapsed else "Not collapsed."
+        texts.append(text)
+    return texts
+
+
+def about_generators(answers: Answers) -> list[str]:
+    """Task 4: which samples are like the data, and whether one of them is a copy."""
+    texts = []
+    real = next((c for c in answers.controls if c.source == "real"), None)
+    floor = next((c for c in answers.controls if c.source != "real"), None)
+    for dim3 in dict.fromkeys(g.dim3 for g in answers.generators):
+        mine = [g for g in answers.generators if g.dim3 == dim3 and g.main and g.precision and g.recall]
+        if mine:
+            best = _by(mine, lambda g: g.precision)
+            varied = _by(mine, lambda g: g.recall)
+            texts.append(
+                f"At dim3 {dim3} the samples most like real rows are those of {best.name} (precision "
+                f"{plus_minus(best.precision)}), the most varied those of {varied.name} (recall "
+                f"{plus_minus(varied.recall)})."
+            )
+    if real is not None and real.precision and real.recall:
+        texts.append(
+            f"Other real rows reach {number(real.precision.mean)} and {number(real.recall.mean)}: no generator can be "
+            "expected to do better."
+        )
+    if floor is not None and floor.precision and floor.recall:
+        texts.append(
+            f"The mean row, given always, has precision {number(floor.precision.mean)} and recall "
+            f"{number(floor.recall.mean)}: without variety, precision says nothing."
+        )
+    if real is not None and real.nearest:
+        near = [g for g in answers.generators if g.main and g.nearest]
+        said = _list(f"{g.name} at dim3 {g.dim3} {plus_minus(g.nearest)}" for g in near)
+        texts.append(
+            f"To the nearest training row real test rows have a median distance of {number(real.nearest.mean)} (mean "
+            f"squared); samples: {said}. Copies would be at 0."
+        )
+    return texts
+
+
+def _by(generators: Sequence[Generator], pick: Callable[[Generator], Spread | None]) -> Generator:
+    return max(generators, key=lambda g: found.mean if (found := pick(g)) is not None else -1.0)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _angle(degrees: float) -> str:
+    return "0°" if degrees < 1e-6 else f"{number(degrees, 2)}°"
+
+
+def _list(words: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *head, last = list(words)
+    return f"{', '.join(head)} and {last}" if head else last

@@ -1,0 +1,71 @@
+"""How good samples of given data can be: real rows as the ceiling, the mean row as the floor, the judge of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models import Array
+from models.samples import Features, nearest_training, outside, precision_recall
+
+from .schema import Quality
+
+JUDGED = 5_000  # rows of each sample whose precision and recall are measured, at most half the test rows
+BALL = 3  # neighbours up to which the ball of a row reaches (Kynkäänniemi et al. 2019)
+SEARCHED = 1_000  # samples whose nearest training row is looked for
+KEPT = 16  # samples that are kept as pictures, with their nearest training row
+
+
+class SampleQuality(NamedTuple):
+    """What was measured of generated rows; the first of them and their nearest training rows, (n, dim1) both;
+    and the mean squared difference of more of them to theirs, (m,)."""
+
+    numbers: Mapping[Quality, float]
+    rows: Array
+    nearest: Array
+    distances: npt.NDArray[np.float64]
+
+
+class References(NamedTuple):
+    """Held-out rows to judge samples by, in PCA's features, as many other real rows, and the range of the data."""
+
+    x_train: Array
+    features: Features
+    held_out: Array
+    others: Array
+    low: float
+    high: float
+    real: SampleQuality
+    mean_row: SampleQuality
+
+    @property
+    def count(self) -> int:
+        """Rows of each sample that precision and recall compare: equally many on both sides."""
+        return len(self.held_out)
+
+    @classmethod
+    def of(cls, x_train: Array, x_test: Array) -> Self:
+        """From the training rows (N, dim1) and the test rows (N_test, dim1), in two halves: one to judge by, one as
+        the sample that no generator can beat."""
+        low, high = float(x_train.min()), float(x_train.max())
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+        features = Features.fit(x_train)
+        half = min(JUDGED, len(x_test) // 2)
+        mean = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
+        bare = SampleQuality({}, x_test[:0], x_test[:0], np.empty(0))
+        made = cls(x_train, features, features(x_test[:half]), x_test[half:], low, high, bare, bare)
+        return made._replace(real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
+
+    def judge(self, x: Array) -> SampleQuality:
+        """The quality of rows x (n, dim1), as far as there are enough of them."""
+        numbers: dict[Quality, float] = {Quality.OUTSIDE: outside(x, self.low, self.high)}
+        if BALL < self.count <= len(x):
+            found = precision_recall(self.held_out, self.features(x[: self.count]), BALL)
+            numbers |= {Quality.PRECISION: found.precision, Quality.RECALL: found.recall}
+        index, distances = nearest_training(x[:SEARCHED], self.x_train)
+        numbers[Quality.NEAREST] = float(np.median(distances))
+        return SampleQuality(numbers, x[:KEPT], self.x_train[index[:KEPT]], distances)
