@@ -3,16 +3,17 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5000
+FULL ?= no
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 MLFLOW_EXPERIMENT_NAME ?= elbowroom
 export MLFLOW_EXPERIMENT_NAME
 
 .DEFAULT_GOAL := help
-.PHONY: help run scan report ui test test-unit test-slow check clean
+.PHONY: help run scan report assignment ui test test-unit test-slow check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## train a VAE on MNIST under MLflow, and print what came out
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -P model=vae --env-manager local
@@ -22,6 +23,9 @@ scan: $(VENV)/run.stamp ## scan dim3 from 2 to 20 on MNIST with PCA, AE and VAE,
 
 report: $(VENV)/run.stamp ## answer from the runs of the default store: reports/report.html
 	$(BIN)/python -m analysis.report
+
+assignment: $(VENV)/run.stamp ## run what the course assignment asks for, and answer it: reports/assignment.html
+	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -e assignment -P full=$(FULL) --env-manager local
 
 ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port $(PORT)

@@ -323,7 +323,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         refits=[r for g in groups if g.is_pca and (r := _refit(g, shelf)) is not None],
         priors=[p for g in groups if not g.is_pca for p in _priors(g, codes[id(g)], shelf)],
         health=[h for g in groups if g.has_posterior and (h := _health(g, codes[id(g)], shelf)) is not None],
-        robust=[r for g in groups if (r := _robust(g, shelf)) is not None],
+        robust=[r for r in (_robust(g, shelf) for g in groups) if r is not None],
         smooth=[
             Smooth(g.label, g.dim3, g.spread(Metric.LARGEST_STEP), g.spread(Metric.DETOUR), g.spread(Metric.MIDWAY))
             for g in groups
@@ -417,8 +417,7 @@ def _row_errors(group: Group, shelf: Shelf) -> Array | None:
     arrays = [a for a in shelf.take(group.cells, Artifact.ERRORS_TEST, 1) if a is not None]
     if not arrays or len({len(a) for a in arrays}) > 1:
         return None
-    mean: Array = np.mean(arrays, axis=0, dtype=np.float64)
-    return mean
+    return np.asarray(np.mean(arrays, axis=0, dtype=np.float64))
 
 
 def _map(group: Group, codes: _Codes, errors: Array | None, baseline: Array | None) -> Map:
@@ -525,7 +524,7 @@ def _robust(group: Group, shelf: Shelf) -> Robust | None:
     arrays = [a for a in shelf.take(group.cells, Artifact.ROBUSTNESS, 2) if a is not None and a.shape[1] == 3]
     if not arrays or len({len(a) for a in arrays}) > 1:
         return None
-    lengths, errors, se = np.mean(arrays, axis=0, dtype=np.float64).T
+    lengths, errors, se = np.asarray(np.mean(arrays, axis=0, dtype=np.float64)).T
     return Robust(group.label, group.series.model, group.dim3, lengths.tolist(), errors.tolist(), se.tolist())
 
 

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from .figures import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
 
@@ -36,6 +37,7 @@ ABREAST = 3  # panels with axes of their own in a row
 PAIRS = 2  # interpolations of each model
 FINE = 16  # pixels; smaller pictures are set apart by lines, their margins don't do it
 MOST_CLASSES = 20  # in a legend
+MOST_CROSSES = 30  # in a panel
 ACTIVE = 0.01  # nats, above which a latent dimension says something
 AXES = ("$z_1$", "$z_2$")
 CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
@@ -85,16 +87,18 @@ def draw_repeats(
     columns = max(len(came), len(aligned))
     width = _width(columns)
     side = (width - 0.8) / columns
-    figure = _figure(width, 2 * (min(side, 3.0) + 0.35) + 0.9)
+    titles = [_wrapped(cloud.title, side - 0.35, NORMAL) for cloud in came]
+    around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
+    figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
     grid = figure.subplots(2, columns, squeeze=False)
     common = _window(np.concatenate([_finite(cloud.codes) for cloud in aligned]))
     middle, half = common.mean(axis=1), float(np.diff(common).max()) / 2
     for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
-        for panel, cloud in zip(grid[row], clouds, strict=False):
+        for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=False)):
             _draw_cloud(panel, cloud.codes, labels, classes, side)
             panel.set_xlabel(axes[0], fontsize=NORMAL)
             if row == 0:
-                panel.set_title(_wrapped(cloud.title, side - 0.1, NORMAL), fontsize=NORMAL)
+                panel.set_title(titles[i], fontsize=NORMAL)
             elif cloud.codes.shape[1] == 1:
                 panel.set_xlim(*common[0])
             else:
@@ -102,12 +106,12 @@ def draw_repeats(
                 panel.set_aspect("equal")
             if panel is grid[row, 0]:
                 panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=NORMAL)
-            elif row == 1 or cloud.codes.shape[1] == 1:
+            elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
                 panel.tick_params(labelleft=False)
         for panel in grid[row, len(clouds) :]:
             panel.remove()
     _class_legend(figure, labels, classes)
-    return figure
+    return _settled(figure)
 
 
 def draw_planes(
@@ -127,19 +131,19 @@ def draw_planes(
     width = _width(columns)
     side = (width - 0.6) / columns
     flat = all(len(d.x) == 1 for d in decoded)
-    heights = [min(side, 3.6), min(side, 3.6) * (0.3 if flat else 1.0)]
+    heights = [side - 0.3, (side - 0.3) * (0.3 if flat else 1.0)]
     look = _fitted(look, [d.x for d in decoded])
-    figure = _figure(width, bands * (sum(heights) + 1.2) + 0.6)
+    figure = _figure(width, bands * (sum(heights) + 1.15) + _legend_height(width, labels, classes))
     grid = GridSpec(2 * bands, columns, figure=figure, height_ratios=heights * bands)
     for i, (cloud, plane) in enumerate(zip(clouds, decoded, strict=True)):
         band, column = divmod(i, columns)
         above = figure.add_subplot(grid[2 * band, column])
         _draw_cloud(above, cloud.codes, labels, classes, side)
-        above.set_title(_wrapped(cloud.title, side - 0.1, NORMAL), fontsize=NORMAL)
+        above.set_title(_wrapped(cloud.title, side - 0.35, NORMAL), fontsize=NORMAL)
         below = figure.add_subplot(grid[2 * band + 1, column])
         _draw_cells(below, plane.x, look, gap=False)
         if plane.title != cloud.title:
-            below.set_title(_wrapped(plane.title, side - 0.1, NORMAL), fontsize=NORMAL)
+            below.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
         _tick_values(below, plane)
         for panel in (above, below):
             panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
@@ -150,7 +154,7 @@ def draw_planes(
         if column == 0 and len(plane.ticks) > 1:
             below.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
     _class_legend(figure, labels, classes)
-    return figure
+    return _settled(figure)
 
 
 def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
@@ -158,7 +162,7 @@ def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
     rows (n, dim1)."""
     look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
     bands = [(label, np.stack([samples[:COLUMNS], nearest[:COLUMNS]])) for label, samples, nearest in rows]
-    return _draw_bands(bands, look, ("sample", "nearest"))[0]
+    return _settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
 
 
 def draw_draws(
@@ -168,12 +172,12 @@ def draw_draws(
     look = _fitted(look, [draws])
     columns = math.ceil(math.sqrt(draws.shape[1]))
     rows = math.ceil(draws.shape[1] / columns)
-    side = WIDTH / len(draws)
-    figure = _figure(WIDTH, side * rows / columns * _tall(look, draws.shape[2]) + 0.35)
+    side = (WIDTH - 0.3) / len(draws)
+    figure = _figure(WIDTH, side * rows / columns * _tall(look, draws.shape[2]) + 0.3)
     for axes, x, title in zip(figure.subplots(1, len(draws), squeeze=False).flat, draws, titles, strict=True):
         _draw_cells(axes, _filled(x, rows, columns), look)
         axes.set_title(_wrapped(title, side - 0.1, NORMAL), fontsize=NORMAL)
-    return figure
+    return _settled(figure)
 
 
 def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> Figure:
@@ -216,17 +220,17 @@ def draw_interpolations(rows: list[tuple[str, Array]], look: Look) -> Figure:
     if steps % 2 and steps > 3:
         places[steps // 2] = "\n0.5"
     last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=SMALL)
-    return figure
+    return _settled(figure)
 
 
 def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
     """The KL divergence (dim3,) of each latent dimension in nats, the largest first, a panel for each model.
 
-    A cross marks a dimension at or below `active`.
+    A cross marks a dimension at or below `active`, every other or so where there are more than find room.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
     top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
-    side = WIDTH / grid[-1].get_gridspec().ncols
+    side = WIDTH / _columns(len(panels))
     silent = False
     for i, (axes, (label, kl)) in enumerate(zip(grid, panels, strict=True)):
         ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
@@ -235,9 +239,10 @@ def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
         below = ranks[ordered <= active]
         if len(below):
             silent = True
-            size = min(5.0, max(1.5, 100 / len(ordered)))
+            below = below[:: math.ceil(len(ordered) / MOST_CROSSES)]
+            size = min(5.0, max(2.5, 80 / len(ordered)))
             axes.plot(below, np.full(len(below), 0.04), "x", ms=size, color=GREY, transform=axes.get_xaxis_transform())
-        more = f"total {ordered.sum():.3g} nats\n{len(ordered) - len(below)} of {len(ordered)} above {active:g}"
+        more = f"total {ordered.sum():.3g} nats\n{(ordered > active).sum()} of {len(ordered)} above {active:g}"
         axes.set_title(f"{_wrapped(label, side - 0.6, NORMAL)}\n{more}", fontsize=NORMAL)
         axes.set(xlim=(0.3, len(ordered) + 0.7), ylim=(0, 1.05 * top))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS, min_n_ticks=1))
@@ -280,7 +285,7 @@ def draw_quality(
     axes.tick_params(labelsize=SMALL)
     _plain(axes)
     figure.legend(keys, texts, loc="outside right center", fontsize=SMALL + 0.5, frameon=False)
-    return figure
+    return _settled(figure)
 
 
 def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figure:
@@ -302,6 +307,9 @@ def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figur
     left = min(float(x[0]) for x in found)
     if left > 0 and max(middles) / min(middles) > LOG_FROM:
         axes.set(xscale="log", xlim=(left / 1.1, 1.1 * right))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if right / left < 1e4 else (1,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(0, 1.04 * right)
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS))
@@ -402,12 +410,12 @@ def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
     rows, columns, dim1 = x.shape
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
-    if gap:
-        axes.spines[:].set_visible(False)
     there = ~np.isnan(x).all(axis=2)
     scaled = np.clip((np.asarray(x, dtype=float) - look.low) / ((look.high - look.low) or 1.0), 0, 1)
     shape = _shape(look, dim1)
     if shape is None:
+        if gap:
+            axes.spines[:].set_color("0.85")
         along = np.linspace(0.08, 0.92, dim1) if dim1 > 1 else np.array([0.5])
         for i, j in np.argwhere(there):
             marker = "." if dim1 == 1 else ""
@@ -419,11 +427,15 @@ def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
         axes.set(xlim=(0, columns), ylim=(0, rows))
         axes.set_aspect(_tall(look, dim1))
         return
-    height, width, *colours = shape
+    if gap:
+        axes.spines[:].set_visible(False)
+    zoom = math.ceil(FINE / min(shape[:2])) if gap else 1  # so that frames of one pixel are thin
+    height, width, *colours = zoom * shape[0], zoom * shape[1], *shape[2:]
     frame = 1 if gap else 0
     tiles = np.ones((rows, columns, height + 2 * frame, width + 2 * frame, *colours))
     inner = tiles[:, :, frame : frame + height, frame : frame + width]
-    inner[there] = np.nan_to_num(scaled[there]).reshape(-1, height, width, *colours)
+    pictures = np.nan_to_num(scaled[there]).reshape(-1, *shape)
+    inner[there] = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
     picture = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3], *colours)
     picture = picture[..., 0] if colours == [1] else picture
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=(0, columns, 0, rows))
@@ -436,11 +448,17 @@ def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
 def _tick_values(axes: Axes, plane: Decoded) -> None:
     """Where on the latent plane the cells are: up to five values along each axis."""
     for name, ticks in zip("xy", plane.ticks, strict=False):
-        shown = np.unique(np.linspace(0, len(ticks) - 1, min(len(ticks), 5)).round().astype(int))
+        shown = _even(len(ticks))
         span = float(ticks[-1] - ticks[0])
         set_ticks = axes.set_xticks if name == "x" else axes.set_yticks
         set_ticks(shown + 0.5, [_number(float(ticks[i]), span) for i in shown], fontsize=SMALL)
     axes.tick_params(length=2.5)
+
+
+def _even(n: int) -> npt.NDArray[np.int64]:
+    """At most six of n cells, the outermost ones among them, as evenly spaced as they can be."""
+    counts = [m for m in (6, 5, 4, 3) if m <= n and (n - 1) % (m - 1) == 0]
+    return np.linspace(0, n - 1, counts[0] if counts else min(n, 4)).round().astype(np.int64)
 
 
 def _number(value: float, span: float) -> str:
@@ -513,41 +531,68 @@ def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]
     """A dot for each class below everything, for the first 20 of more."""
     if labels is None or not classes:
         return
-    names = [_short(name, 16) for name in classes[:MOST_CLASSES]]
+    names = _class_names(classes)
     keys = [Line2D([], [], marker="o", ms=5, ls="", color=PALETTE[i % len(PALETTE)]) for i in range(len(names))]
     more = len(classes) > MOST_CLASSES
     figure.legend(
         keys, names, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.0,
-        ncols=_abreast(figure, names, 10), handletextpad=0.1, title_fontsize=SMALL + 0.5,
+        ncols=_abreast(figure.get_figwidth(), names, 10), handletextpad=0.1, title_fontsize=SMALL + 0.5,
         title=f"class (the first {MOST_CLASSES} of {len(classes)})" if more else "class",
     )  # fmt: skip
+
+
+def _class_names(classes: tuple[str, ...]) -> list[str]:
+    return [_short(name, 14) for name in classes[:MOST_CLASSES]]
+
+
+def _legend_height(width: float, labels: Array | None, classes: tuple[str, ...]) -> float:
+    """Inches that the legend of the classes takes."""
+    if labels is None or not classes:
+        return 0.0
+    names = _class_names(classes)
+    return 0.3 + 0.19 * math.ceil(len(names) / _abreast(width, names, 10))
 
 
 def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str]) -> None:
     """Below everything."""
     figure.legend(
         keys, texts, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.2,
-        ncols=_abreast(figure, texts, 3), handlelength=2.6,
+        ncols=_abreast(figure.get_figwidth(), texts, 3), handlelength=2.6,
     )  # fmt: skip
 
 
-def _abreast(figure: Figure, texts: Sequence[str], most: int) -> int:
+def _abreast(width: float, texts: Sequence[str], most: int) -> int:
     """How many columns of a legend find room."""
-    each = max(map(len, texts)) * SMALL * LETTER + 0.45
-    return max(1, min(most, len(texts), int((figure.get_figwidth() - 0.2) / each)))
+    each = max(_inches(text.replace(r"\$", "$"), SMALL + 0.5) for text in texts) + 0.5
+    columns = max(1, min(most, len(texts), int((width - 0.2) / each)))
+    return math.ceil(len(texts) / math.ceil(len(texts) / columns))
 
 
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
+def _settled(figure: Figure) -> Figure:
+    """The figure laid out: panels of a fixed shape need several passes until their labels have room."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    for _ in range(2):
+        engine.execute(figure)
+    return figure
+
+
 def _width(columns: int) -> float:
     return (4.2, 5.8, WIDTH)[min(columns, 3) - 1]
 
 
+def _columns(n: int) -> int:
+    """Of n panels: at most three, and as even as they go."""
+    return math.ceil(n / math.ceil(n / ABREAST))
+
+
 def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
-    """A figure with n panels, at most three in a row, and room for what stands around them."""
-    columns = n if n <= ABREAST else math.ceil(n / math.ceil(n / ABREAST))
+    """A figure with n panels, and room for what stands around them."""
+    columns = _columns(n)
     rows = math.ceil(n / columns)
     figure = _figure(_width(columns), rows * (height + 0.35) + extra)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -561,7 +606,7 @@ def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
 
 def _outer(grid: list[Axes], i: int, below: str, left: str) -> None:
     """Name the axes of panel i where none is below it, and none on its left."""
-    columns = grid[0].get_gridspec().ncols  # type: ignore[union-attr]
+    columns = _columns(len(grid))
     if i + columns >= len(grid):
         grid[i].set_xlabel(below, fontsize=NORMAL)
     if i % columns == 0:
@@ -587,8 +632,16 @@ def _folded(name: str, side: float) -> str:
 
 def _wrapped(text: str, inches: float, size: float) -> str:
     """A label, cut, on as many lines as it needs."""
-    lines = textwrap.wrap(_cut(text), max(8, int(inches / (size * LETTER)))) or [""]
-    return "\n".join(lines).replace("$", r"\$")
+    plain = _cut(text)
+    each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * LETTER)
+    return "\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))).replace("$", r"\$")
+
+
+def _inches(text: str, size: float) -> float:
+    """How wide a text is drawn."""
+    return (
+        float(TextPath((0, 0), text.replace("$", r"\$"), size=size).get_extents().width) / 72 if text.strip() else 0.0
+    )
 
 
 def _short(text: str, longest: int = LONGEST) -> str:

@@ -509,6 +509,7 @@ def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def plain(value: object) -> object:
+    """A value as JSON can hold it: arrays as lists, what is not finite as None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):

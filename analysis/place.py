@@ -82,6 +82,7 @@ def links_of(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
 
 
 def how_to_open(client: MlflowClient) -> str:
+    """What to start so that links work, where the store is not a server; else nothing."""
     uri = client.tracking_uri
     if uri.startswith("http"):
         return ""

@@ -102,8 +102,8 @@ def about_refit(found: Refit) -> list[str]:
         + f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may take the randomized one"
     )
     return [
-        f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces is "
-        f"{_angle(found.again)}. Another exact program, given the rows in another order, finds them within "
+        f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces "
+        f"is {_angle(found.again)}. Another exact program, given the rows in another order, finds them within "
         f"{_angle(found.other)}, and there {flips}: an eigenvector and its negative are equally right. "
         + ("So the result does not change but for signs. " if same else "So the result changes. ")
         + f"{auto}. Two fits by that one with different seeds are {_angle(found.randomized)} apart here."

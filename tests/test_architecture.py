@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from analysis.report import parser as report_parser
+from studies.assignment import parser as assignment_parser
 from studies.scan import parser as scan_parser
 from studies.tune import parser as tune_parser
 from tests.conftest import ROOT, environment
@@ -126,7 +127,8 @@ def test_the_command_line_has_the_fields_of_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry_point", "made"), [("scan", scan_parser), ("tune", tune_parser), ("report", report_parser)]
+    ("entry_point", "made"),
+    [("scan", scan_parser), ("tune", tune_parser), ("report", report_parser), ("assignment", assignment_parser)],
 )
 def test_mlproject_has_the_flags_and_defaults_of_the_command_line(
     entry_point: str, made: Callable[[], ArgumentParser]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -29,7 +30,8 @@ class SampleQuality(NamedTuple):
     distances: npt.NDArray[np.float64]
 
 
-class References(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class References:
     """Held-out rows to judge samples by, in PCA's features, as many other real rows, and the range of the data."""
 
     x_train: Array
@@ -58,7 +60,7 @@ class References(NamedTuple):
         mean = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
         bare = SampleQuality({}, x_test[:0], x_test[:0], np.empty(0))
         made = cls(x_train, features, features(x_test[:half]), x_test[half:], low, high, bare, bare)
-        return made._replace(real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
+        return replace(made, real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
 
     def judge(self, x: Array) -> SampleQuality:
         """The quality of rows x (n, dim1), as far as there are enough of them."""

@@ -65,3 +65,21 @@ def test_settings_are_what_the_cells_share() -> None:
 def test_an_empty_grid_is_refused(dim3: dict[str, tuple[int, ...]], seeds: int) -> None:
     with pytest.raises(BadInput):
         Space(dim3, seeds, RunConfig())
+
+
+def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
+    space = Space({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
+    cells = [(c.model, c.dim3, c.seed, c.measure) for c in space.cells()]
+    assert cells == [
+        ("pca", 2, 0, "yes"),
+        ("ae", 2, 0, "yes"),
+        ("pca", 3, 0, "no"),
+        ("ae", 3, 0, "no"),
+        ("ae", 2, 1, "yes"),
+        ("ae", 2, 2, "yes"),
+    ]
+
+
+def test_a_study_may_have_measured_cells_and_others() -> None:
+    assert settings(RunConfig(measure="yes"), "d") == settings(RunConfig(), "d")
+    assert cell_key(RunConfig(measure="yes"), "d") != cell_key(RunConfig(), "d")
