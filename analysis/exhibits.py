@@ -1,6 +1,6 @@
 """The figures of the page that answers the assignment: codes, what is decoded from them, and what is generated.
 
-Each function takes arrays and returns a Figure; none of the lists may be empty, and no array may be without rows.
+Each function takes arrays and returns a Figure; no list but `decoded` may be empty, and no array without rows.
 Labels are cut and drawn letter by letter; only the names of latent axes may be formulas. Drawn on bare Figures,
 without pyplot, on white.
 """
@@ -124,35 +124,40 @@ def draw_planes(
 ) -> Figure:
     """The codes of several models, a column each, and below them what is decoded from a grid over the latent plane.
 
-    More than three models stand in several such pairs of rows.
+    More than three models stand in several such pairs of rows. Where nothing is `decoded` the codes stand alone.
     """
     columns = min(len(clouds), ABREAST)
     bands = math.ceil(len(clouds) / columns)
     width = _width(columns)
     side = (width - 0.6) / columns
-    flat = all(len(d.x) == 1 for d in decoded)
-    heights = [side - 0.3, (side - 0.3) * (0.3 if flat else 1.0)]
-    look = _fitted(look, [d.x for d in decoded])
-    figure = _figure(width, bands * (sum(heights) + 1.15) + _legend_height(width, labels, classes))
-    grid = GridSpec(2 * bands, columns, figure=figure, height_ratios=heights * bands)
-    for i, (cloud, plane) in enumerate(zip(clouds, decoded, strict=True)):
+    heights = [side - 0.3]
+    if decoded:
+        heights.append(heights[0] * (0.3 if all(len(plane.x) == 1 for plane in decoded) else 1.0))
+        look = _fitted(look, [plane.x for plane in decoded])
+    rows = len(heights)
+    figure = _figure(width, bands * (sum(heights) + 0.58 * rows) + _legend_height(width, labels, classes))
+    grid = GridSpec(rows * bands, columns, figure=figure, height_ratios=heights * bands)
+    for i, cloud in enumerate(clouds):
         band, column = divmod(i, columns)
-        above = figure.add_subplot(grid[2 * band, column])
-        _draw_cloud(above, cloud.codes, labels, classes, side)
-        above.set_title(_wrapped(cloud.title, side - 0.35, NORMAL), fontsize=NORMAL)
-        below = figure.add_subplot(grid[2 * band + 1, column])
-        _draw_cells(below, plane.x, look, gap=False)
-        if plane.title != cloud.title:
-            below.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
-        _tick_values(below, plane)
-        for panel in (above, below):
-            panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
+        panel = figure.add_subplot(grid[rows * band, column])
+        _draw_cloud(panel, cloud.codes, labels, classes, side)
+        panel.set_title(_wrapped(cloud.title, side - 0.35, NORMAL), fontsize=NORMAL)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
         if column == 0 or cloud.codes.shape[1] != clouds[i - 1].codes.shape[1]:
-            above.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=NORMAL)
+            panel.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=NORMAL)
         elif cloud.codes.shape[1] == 1 and labels is not None:
-            above.tick_params(labelleft=False)
+            panel.tick_params(labelleft=False)
+        if not decoded:
+            continue
+        plane = decoded[i]
+        panel = figure.add_subplot(grid[rows * band + 1, column])
+        _draw_cells(panel, plane.x, look, gap=False)
+        if not cloud.title.startswith(plane.title):
+            panel.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
+        _tick_values(panel, plane)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
         if column == 0 and len(plane.ticks) > 1:
-            below.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
+            panel.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
     _class_legend(figure, labels, classes)
     return _settled(figure)
 

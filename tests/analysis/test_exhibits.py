@@ -49,7 +49,7 @@ def drawn(figure: Figure) -> Figure:
 
 
 def clouds(n: int = 3, dim3: int = 2, titles: tuple[str, ...] = ("PCA", "AE", "VAE")) -> list[Cloud]:
-    return [Cloud(titles[i % len(titles)], CODES[:, :dim3] * (i + 1)) for i in range(n)]
+    return [Cloud(titles[i % len(titles)], CODES[:, :dim3] * (i + 1.0)) for i in range(n)]
 
 
 def planes(n: int = 3, rows: int = 5, shown: slice = slice(None), titles: tuple[str, ...] = ("PCA", "AE", "VAE")):
@@ -78,7 +78,7 @@ def titles_of(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("n", [1, 4, 6])
 def test_any_number_of_panels(n: int) -> None:
     assert len(drawn(draw_repeats(clouds(n), clouds(n), Y, DIGITS)).axes) == 2 * n
     assert len(drawn(draw_planes(clouds(n), planes(n), Y, DIGITS, LOOK)).axes) == 2 * n
@@ -86,8 +86,11 @@ def test_any_number_of_panels(n: int) -> None:
     assert len(drawn(draw_kl([(f"VAE, dim3 = {k}", np.ones(k)) for k in range(2, n + 2)])).axes) == n
     assert len(drawn(draw_samples([("PCA", X[:n], X[:n])] * n, LOOK)).axes) == n
     assert len(drawn(draw_interpolations([("PCA", X[: 3 * n].reshape(3, n, 64))] * n, LOOK)).axes) == n
-    drawn(draw_quality([(f"generator {i}", 0.1 * i, 0.5) for i in range(n)], None, None))
-    drawn(draw_distances([(f"generator {i}", np.ones(i + 1)) for i in range(n)], None))
+
+
+def test_one_generator_and_no_references() -> None:
+    drawn(draw_quality([("PCA", 0.1, 0.5)], None, None))
+    drawn(draw_distances([("PCA", np.ones(1))], None))
 
 
 HOSTILES: dict[str, Callable[[], Figure]] = {
@@ -152,13 +155,12 @@ def test_one_dimension_is_a_strip_for_each_class() -> None:
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
-@pytest.mark.parametrize("labels", [Y, None])
 @pytest.mark.parametrize("value", [0.0, 1e6, np.nan])
-def test_a_collapsed_model(dim3: int, labels: Array | None, value: float) -> None:
+def test_a_collapsed_model(dim3: int, value: float) -> None:
     flat = [Cloud("VAE", np.full((len(Y), dim3), value, dtype=np.float32))]
-    drawn(draw_repeats(flat, flat, labels, DIGITS))
+    drawn(draw_repeats(flat, flat, None, DIGITS))
     same = Decoded("VAE", np.ones((5 if dim3 == 2 else 1, 5, 64)), np.zeros((dim3, 5)))
-    drawn(draw_planes(flat, [same], labels, DIGITS, LOOK))
+    drawn(draw_planes(flat, [same], Y, DIGITS, LOOK))
 
 
 def test_planes() -> None:
@@ -175,12 +177,18 @@ def test_planes() -> None:
     assert legend_of(figure) == list(DIGITS)
 
 
+def test_codes_alone() -> None:
+    figure = drawn(draw_planes(clouds(2), [], Y, DIGITS, LOOK))
+    assert titles_of(figure) == ["PCA", "AE"]
+    assert pictures(figure) == []
+
+
 def test_planes_of_one_dimension_and_with_long_names() -> None:
     figure = drawn(draw_planes(clouds(2, 1), planes(2, 1), Y, DIGITS, LOOK))
     assert [p.shape for p in pictures(figure)] == [(8, 40)] * 2
     assert list(figure.axes[1].get_yticks()) == []
     names = ("principal axis 1 of the 10-dimensional codes", "principal axis 2 of the 10-dimensional codes")
-    figure = drawn(draw_planes(clouds(6), planes(6), Y, DIGITS, LOOK, names))
+    figure = drawn(draw_planes(clouds(4), planes(4), Y, DIGITS, LOOK, names))
     assert figure.axes[0].get_xlabel().replace("\n", " ") == names[0]
 
 

@@ -1,0 +1,111 @@
+"""The assignment as one command: what is missing is run, what is there is not, and the page is written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from studies import assignment, scan
+from studies.spaces import PRESETS, Space
+from tracking.config import RunConfig
+from tracking.schema import Artifact, Kind, Metric, Tag
+
+TINY = Space(
+    {"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(dataset="digits", dim2=16, epochs=2, batch_size=256), label="quick"
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "digits", TINY)
+
+
+def runs(store: MlflowClient, kind: str = Kind.RUN) -> list:
+    experiment = store.get_experiment_by_name("elbowroom")
+    return [] if experiment is None else store.search_runs([experiment.experiment_id], f"tags.`{Tag.KIND}` = '{kind}'")
+
+
+def assign(*more: str) -> int:
+    return assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2", "--workers", "2", *more])
+
+
+def test_what_is_missing_is_run_and_the_page_is_written(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scan.main(["--preset", "digits", "--models", "pca,ae,vae", "--workers", "2"]) == 0
+    assert len(runs(store)) == 6
+    assert assign() == 0
+    made = runs(store)
+    assert len(made) == 6 + 3 + 2  # dim3 2 measured, and a second seed of ae and vae; dim3 3 serves as it is
+    measured = [r for r in made if Metric.MEASURE_SECONDS in r.data.metrics]
+    assert sorted(r.info.run_name for r in measured) == ["ae-d2-s0", "ae-d2-s1", "pca-d2-s0", "vae-d2-s0", "vae-d2-s1"]
+    page = (tmp_path / "reports" / "assignment.html").read_text()
+    for heading in ("1. The autoencoder", "2. The PCA", "3. The error", "4. The variational", "too few epochs to quote"):
+        assert heading in page
+    assert "<script" not in page
+    numbers = (tmp_path / "reports" / "assignment.json").read_bytes()
+    found = json.loads(numbers)["answers"]
+    assert [r["names"] for r in found["repeats"]] == [
+        ["scikit-learn", "another exact program"],
+        ["seed 0", "seed 1"],
+        ["seed 0", "seed 1"],
+    ]
+    assert found["notes"] == []
+    (logged,) = runs(store, Kind.ANALYSIS)
+    paths = {item.path for item in store.list_artifacts(logged.info.run_id)}
+    assert {"assignment.html", "assignment.json", "assignment-figures"} == paths
+
+    capsys.readouterr()
+    assert assign() == 0  # again: nothing is left to run, and the same is said of it
+    assert "nothing was left to run" in capsys.readouterr().out
+    assert len(runs(store)) == len(made)
+    assert (tmp_path / "reports" / "assignment.json").read_bytes() == numbers
+
+    assert scan.main(["--preset", "digits", "--models", "pca,ae,vae", "--seeds", "2", "--workers", "2"]) == 0
+    assert len(runs(store)) == len(made) + 2  # dim3 3 with seed 1; the measured ones stand for dim3 2
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--preset", "digitz"], "unknown preset 'digitz'; allowed: quick, assignment, digits"),
+        (["--preset", "digits", "--show", "7"], "show 7: not among the dim3 of pca; allowed: 2, 3"),
+        (["--preset", "digits", "--show", "x"], "dim3 'x' is no range"),
+        (["--preset", "digits", "--show", "2", "--repeats", "0"], "repeats must be a whole number of at least 1"),
+        (["--preset", "digits", "--full"], "full is the preset assignment, and 'digits' was asked for"),
+        (["--preset", "digits", "--show", "2", "--out", "file"], "out file: can't be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    (tmp_path / "file").touch()
+    assert assignment.main(more) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+    assert runs(store) == runs(store, Kind.STUDY) == []
+    assert not (tmp_path / "optuna.db").exists()
+
+
+def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
+    space, name = assignment.space_of(assignment.parser().parse_args(["--full"]))
+    assert (name, space.seeds, space.base.epochs, space.measured) == ("assignment", 3, 20, (2, 10))
+    space, name = assignment.space_of(assignment.parser().parse_args([]))
+    assert (name, space.label, space.repeats) == ("quick", "quick", 3)
+    assert len(space.cells()) == 57 + 8
+
+
+def test_only_the_costs_are_said(store: MlflowClient, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert assign("--dry-run") == 0
+    assert "8 cells on digits" in capsys.readouterr().out
+    assert runs(store) == []
+    assert not (tmp_path / "reports" / "assignment.html").exists()
+
+
+def test_the_artifacts_of_a_measured_run_have_the_names_that_readers_use(store: MlflowClient) -> None:
+    assert assign() == 0
+    vae = next(r for r in runs(store) if r.info.run_name == "vae-d2-s1")
+    paths = {item.path for item in store.list_artifacts(vae.info.run_id, "measure")}
+    assert {Artifact.KL_BY_DIM, Artifact.ROBUSTNESS, Artifact.DRAWS, Artifact.PLANE} <= paths
