@@ -207,6 +207,7 @@ class Generator:
     main: bool
     precision: Spread | None
     recall: Spread | None
+    coverage: Spread | None
     outside: Spread | None
     nearest: Spread | None
 
@@ -532,27 +533,27 @@ def _generators(group: Group) -> list[Generator]:
     """The ways to make rows with one model, those that the assignment's question is about first."""
     shown = group.label.upper() if group.series.model in ("pca", "ae", "vae") else group.label
     if group.is_pca:
-        ways = [(Source.OWN, "equation (2), alpha from N(0, I)", True)]
+        ways = [(Source.OWN, "equation (2)", True)]
     elif group.has_posterior:
-        ways = [(Source.OWN, "z from N(0, I)", True), (Source.MIXTURE, "z from a mixture on its codes", False)]
+        ways = [(Source.OWN, "N(0, I)", True), (Source.MIXTURE, "mixture", False)]
     else:
         ways = [
-            (Source.NORMAL, "z from N(0, I)", True),
-            (Source.MIXTURE, "z from a mixture on its codes", True),
-            (Source.OWN, "z from one Gaussian on its codes", False),
+            (Source.NORMAL, "N(0, I)", True),
+            (Source.MIXTURE, "mixture", True),
+            (Source.OWN, "one Gaussian", False),
         ]
-    ways.append((Source.RECONSTRUCTED, "reconstructions of real rows", False))
+    ways.append((Source.RECONSTRUCTED, "reconstructions", False))
     return [
         _generator(f"{shown}, {how}", group.label, source, group.dim3, main, group.cells) for source, how, main in ways
     ]
 
 
 def _generator(name: str, label: str, source: Source, dim3: int | None, main: bool, cells: Sequence[Cell]) -> Generator:
-    precision, recall, outside, nearest = (
+    precision, recall, coverage, outside, nearest = (
         spread(c.metric(sample_metric(source, quality)) for c in cells)
-        for quality in (Quality.PRECISION, Quality.RECALL, Quality.OUTSIDE, Quality.NEAREST)
+        for quality in (Quality.PRECISION, Quality.RECALL, Quality.COVERAGE, Quality.OUTSIDE, Quality.NEAREST)
     )
-    return Generator(name, label, source.value, dim3, main, precision, recall, outside, nearest)
+    return Generator(name, label, source.value, dim3, main, precision, recall, coverage, outside, nearest)
 
 
 def _controls(groups: Sequence[Group]) -> list[Generator]:

@@ -85,6 +85,31 @@ def affine_disparity(a: Codes, b: Codes) -> float | None:
     return float(np.mean([1 if d is None else d for d in left]))  # uncorrelated: the fit is the mean, and constant
 
 
+def reshaped_onto(b: Codes, a: Codes) -> Float64s:
+    """The codes b given a's mean and covariance and turned to fit: an affine map that leaves b as wide as a.
+
+    For drawing: the least-squares map shrinks what it can't explain, down to a line or a point. The narrower is
+    padded with zeros. Where either doesn't vary all rows are a's mean.
+    """
+    b, a = _pair(b, a)
+    constant = _is_constant(a) or _is_constant(b)
+    b, a = _padded(b, a)
+    mean = a.mean(axis=0)
+    if constant:
+        return np.tile(mean, (len(b), 1))
+    own, white = _whitened(a), _whitened(b)
+    rotation, _ = orthogonal_procrustes(white, own)
+    onto: Float64s = white @ rotation @ (own.T @ (a - mean)) / len(a) + mean  # the last factor: a's SDs, by its axes
+    return onto
+
+
+def _whitened(codes: Float64s) -> Float64s:
+    """With mean 0 and covariance I in the directions in which codes vary, 0 in others; axes as near as can be."""
+    u, s, v = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
+    white: Float64s = (u * (s > s[0] * ROUNDING)) @ v * np.sqrt(len(codes))
+    return white
+
+
 def rigid_onto(b: Codes, a: Codes) -> Float64s:
     """The codes b rotated or reflected, shifted and scaled once onto a, in its units; for drawing both at once.
 

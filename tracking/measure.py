@@ -107,12 +107,13 @@ def _samples(found: Measured, model: Reducer, material: Material) -> None:
     """Each way to generate rows, against real ones; and what real ones and the mean row come to."""
     training_codes = model.encode(material.split.x_train)
     references = material.references
+    reconstructed = model.reconstruct(references.held_out)
     _log_sample(found, Source.REAL, references.real)
     _log_sample(found, Source.MEAN_ROW, references.mean_row)
     _log_sample(found, Source.RECONSTRUCTED, references.judge(model.reconstruct(references.others)))
     for name, generate in GENERATORS.items():
         rows = generate(model, training_codes, max(references.count, SEARCHED), np.random.default_rng(SEED))
-        _log_sample(found, Source(name), references.judge(rows))
+        _log_sample(found, Source(name), references.judge(rows, reconstructed))
 
 
 def _log_sample(found: Measured, source: Source, sample: SampleQuality) -> None:

@@ -37,6 +37,7 @@ class References:
     x_train: Array
     features: Features
     held_out: Array
+    held_out_features: Array
     others: Array
     low: float
     high: float
@@ -59,15 +60,23 @@ class References:
         half = min(JUDGED, len(x_test) // 2)
         mean = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
         bare = SampleQuality({}, x_test[:0], x_test[:0], np.empty(0))
-        made = cls(x_train, features, features(x_test[:half]), x_test[half:], low, high, bare, bare)
+        held_out = x_test[:half]
+        made = cls(x_train, features, held_out, features(held_out), x_test[half:], low, high, bare, bare)
         return replace(made, real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
 
-    def judge(self, x: Array) -> SampleQuality:
-        """The quality of rows x (n, dim1), as far as there are enough of them."""
+    def judge(self, x: Array, reconstructed: Array | None = None) -> SampleQuality:
+        """The quality of rows x (n, dim1), as far as there are enough of them.
+
+        `reconstructed` is what the model that made them leaves of the held-out rows. No row that a decoder makes is
+        as sharp as a real one, so few real rows lie in its samples' balls; these do where the samples are varied.
+        """
         numbers: dict[Quality, float] = {Quality.OUTSIDE: outside(x, self.low, self.high)}
         if BALL < self.count <= len(x):
-            found = precision_recall(self.held_out, self.features(x[: self.count]), BALL)
+            made = self.features(x[: self.count])
+            found = precision_recall(self.held_out_features, made, BALL)
             numbers |= {Quality.PRECISION: found.precision, Quality.RECALL: found.recall}
+            if reconstructed is not None:
+                numbers[Quality.COVERAGE] = precision_recall(self.features(reconstructed), made, BALL).recall
         index, distances = nearest_training(x[:SEARCHED], self.x_train)
         numbers[Quality.NEAREST] = float(np.median(distances))
         return SampleQuality(numbers, x[:KEPT], self.x_train[index[:KEPT]], distances)

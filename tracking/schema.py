@@ -171,6 +171,8 @@ class Quality(StrEnum):
 
     PRECISION = "precision"
     RECALL = "recall"
+    COVERAGE = "recall_of_reconstructions"
+    """Recall, with the model's reconstructions of the held-out rows in the place of these."""
     OUTSIDE = "outside"
     """Share of the values outside the data's range, [0, 1] where the data lie there."""
     NEAREST = "nearest_mse"

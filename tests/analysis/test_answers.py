@@ -243,12 +243,12 @@ def test_the_four_generators_and_the_controls(store: MlflowClient, tmp_path: Pat
         log_measured(store, tmp_path, model=model, arrays=vae if model == "vae" else None, metrics=more)
     found = answers(store)
     assert [g.name for g in found.generators if g.main] == [
-        "PCA, equation (2), alpha from N(0, I)",
-        "AE, z from N(0, I)",
-        "AE, z from a mixture on its codes",
-        "VAE, z from N(0, I)",
+        "PCA, equation (2)",
+        "AE, N(0, I)",
+        "AE, mixture",
+        "VAE, N(0, I)",
     ]
-    mixture = next(g for g in found.generators if g.name.startswith("AE, z from a mix"))
+    mixture = next(g for g in found.generators if g.name.startswith("AE, mix"))
     assert mixture.recall is not None
     assert mixture.recall.mean == 0.75
     assert [c.source for c in found.controls] == ["real", "mean_row"]

@@ -21,6 +21,7 @@ from analysis.latents import (
     neighbour_accuracy,
     neighbour_overlap,
     neighbours,
+    reshaped_onto,
     rigid_onto,
 )
 
@@ -304,3 +305,15 @@ def test_shapes_that_do_not_go_together() -> None:
         neighbour_accuracy(found, np.arange(4))
     with pytest.raises(ValueError, match="MMD needs 20 rows at least, has 19"):
         mmd_to_normal(normal(19, 2))
+
+
+def test_codes_reshaped_onto_others_keep_their_width() -> None:
+    rng = np.random.default_rng(3)
+    a = rng.standard_normal((400, 2)) @ np.array([[3, 1], [0, 0.5]]) + [7, -2]
+    np.testing.assert_allclose(reshaped_onto(a @ np.array([[1, 2], [-1, 0.5]]) - 4, a), a, atol=1e-9)
+    unrelated = reshaped_onto(rng.standard_normal((400, 2)), a)
+    np.testing.assert_allclose(np.cov(unrelated.T), np.cov(a.T), rtol=1e-9)
+    np.testing.assert_allclose(unrelated.mean(axis=0), a.mean(axis=0), rtol=1e-9)
+    assert reshaped_onto(np.ones((400, 2)), a) == pytest.approx(np.tile(a.mean(axis=0), (400, 1)))
+    line = reshaped_onto(a[:, :1], a)  # one dimension can't fill two
+    assert np.linalg.matrix_rank(line - line.mean(axis=0), tol=1e-6) == 1
