@@ -180,6 +180,7 @@ class Smooth:
     """Task 4: along straight lines between codes."""
 
     label: str
+    model: str
     dim3: int
     largest_step: Spread | None
     detour: Spread | None
@@ -326,7 +327,14 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         health=[h for g in groups if g.has_posterior and (h := _health(g, codes[id(g)], shelf)) is not None],
         robust=[r for r in (_robust(g, shelf) for g in groups) if r is not None],
         smooth=[
-            Smooth(g.label, g.dim3, g.spread(Metric.LARGEST_STEP), g.spread(Metric.DETOUR), g.spread(Metric.MIDWAY))
+            Smooth(
+                g.label,
+                g.series.model,
+                g.dim3,
+                g.spread(Metric.LARGEST_STEP),
+                g.spread(Metric.DETOUR),
+                g.spread(Metric.MIDWAY),
+            )
             for g in groups
         ],
         draws=[

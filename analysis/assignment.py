@@ -7,6 +7,7 @@ Reads runs and nothing else; `python -m studies.assignment` makes those that are
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ from .exhibits import (
 )
 from .figures import plot_equivalent, plot_error
 from .findings import Findings, find, plain
-from .latents import affine_onto
+from .latents import reshaped_onto
 from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Record, log_analysis
 from .report import Parser
@@ -127,7 +128,7 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     files = {
         "assignment.html": render(answers, findings, page).encode(),
         "assignment.json": _json(answers, findings).encode(),
-        **{f"{FOLDER}/{name}.png": data for name, data in figures.items()},
+        **{f"{FOLDER}/{i + 1:02d}-{_slug(name)}.png": data for i, (name, data) in enumerate(figures.items())},
     }
     write_files(out, files)
     said = [f"open {out / 'assignment.html'}"]
@@ -143,6 +144,11 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     if answers.notes:
         said.insert(0, f"missing or unusable: {len(answers.notes)}; the page names them")
     return "\n".join(said)
+
+
+def _slug(name: str) -> str:
+    """A figure's name, which has a model's name in it, as a file's."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-")
 
 
 def _comparison(store: Store, wanted: Wanted) -> Comparison:
@@ -224,7 +230,7 @@ def _at(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf) -> 
     points = [
         (g.name, g.precision.mean, g.recall.mean)
         for g in answers.generators
-        if g.dim3 == dim3 and g.precision is not None and g.recall is not None
+        if g.dim3 == dim3 and g.main and g.precision is not None and g.recall is not None
     ]
     ends = [
         (c.precision.mean, c.recall.mean) if c.precision is not None and c.recall is not None else None
@@ -281,7 +287,7 @@ def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf
     reference = known[0][1]
     came = [Cloud(name, _flat(codes)) for name, codes in known]
     aligned = [Cloud(known[0][0], _flat(reference))]
-    aligned += [Cloud(name, _flat(affine_onto(codes, reference))) for name, codes in known[1:]]
+    aligned += [Cloud(name, _flat(reshaped_onto(codes, reference))) for name, codes in known[1:]]
     return draw_repeats(came, aligned, _fitting(labels, reference), classes)
 
 

@@ -12,6 +12,7 @@ from .findings import ComparisonFinding, ModelFinding
 from .page import interval, number, worth
 
 ALIKE = 0.05  # of a disparity below which two codes count as the same but for the map that was allowed
+MOSTLY = 0.2  # to which it explains most
 APART = 0.5  # above which that map explains little
 SAME_ANGLE = 0.01  # degrees: what rounding does
 PUSH = 1.0  # SDs, the push that the answer speaks of
@@ -34,57 +35,63 @@ def percent(value: float) -> str:
     return f"{value:.1%}".replace("%", " %")
 
 
+def fixed(value: float | None) -> str:
+    """A share or a correlation, to three places."""
+    return "–" if value is None else f"{value:.3f}"
+
+
 def about_repeats(found: Repeats) -> list[str]:
     """Task 1, of one model at one dim3."""
+    where = f"{found.label} at dim3 {found.dim3}"
     if found.note:
         return [f"{found.note}."]
     if found.collapsed:
         return [
-            f"{found.label} has collapsed at dim3 {found.dim3} ({', '.join(found.collapsed)}): its codes are constant, "
-            "and there is nothing to compare."
+            f"{where} has collapsed ({', '.join(found.collapsed)}): its codes are constant, and there is nothing to "
+            "compare."
         ]
     raw, affine, cka, overlap = (
         [v for v in (getattr(p, name) for p in found.pairs) if v is not None]
         for name in ("raw", "affine", "cka", "overlap")
     )
-    parts = []
-    if found.error is not None and len(found.error.values) > 1:
-        share = 0.0 if found.error.sd is None else found.error.sd / found.error.mean
-        parts.append(
-            f"{len(found.error.values)} runs of {found.label} at dim3 {found.dim3} that differ in the seed alone: test "
-            f"error {plus_minus(found.error)} (mean ± SD over runs), a spread of {percent(share)} of the error."
+    texts = []
+    if found.model == "pca":
+        texts.append(f"{where}, by {' and by '.join(found.names)}:")
+    elif found.error is not None and found.error.sd is not None:
+        share = percent(found.error.sd / found.error.mean) if found.error.mean > 0 else "0"
+        texts.append(
+            f"{where}, {len(found.error.values)} runs that differ in the seed alone: test error "
+            f"{plus_minus(found.error)} (mean ± SD over runs), a spread of {share}."
         )
     if raw and affine and cka:
-        parts.append(
-            f"Two plots of it differ by a Procrustes disparity of {_range(raw)} as they came (0: the same but for "
-            f"rotation, reflection, shift and one scale; 1: nothing in common), {_range(affine)} after the best affine "
-            f"map, which may also shear and stretch; linear CKA {_range(cka)}. {_reading(max(raw), max(affine))}"
+        texts.append(
+            f"Two of its plots have a Procrustes disparity of {_range(raw)} as they came, {_range(affine)} after the "
+            f"best affine map, and a linear CKA of {_range(cka)}. {_reading(max(raw), max(affine))}"
         )
     if overlap and found.chance is not None:
-        parts.append(
-            f"Of the 10 nearest neighbours of a code, runs share {percent(sum(overlap) / len(overlap))} on average "
-            f"(chance: {percent(found.chance)})."
+        texts.append(
+            f"Of the 10 nearest neighbours of a code they share {percent(sum(overlap) / len(overlap))} (chance: "
+            f"{percent(found.chance)})."
         )
     if found.accuracy:
-        parts.append(
-            f"A nearest-neighbour vote on the codes names the class of {_list(estimate(a) for a in found.accuracy)} of "
-            "the test rows, run by run."
+        texts.append(
+            f"The vote of these neighbours names the class of {_list(estimate(a) for a in found.accuracy)} of the test "
+            "rows" + (", run by run." if len(found.accuracy) > 1 else ".")
         )
-    return [" ".join(parts)] if parts else []
+    return [" ".join(texts[:2]), *([" ".join(texts[2:])] if texts[2:] else [])] if texts else []
 
 
 def _reading(raw: float, affine: float) -> str:
     """What two disparities mean."""
     if raw <= ALIKE:
-        return "So the plots are the same but for rotation, reflection and scale."
+        return "So they are the same plot but for rotation, reflection and scale."
     if affine <= ALIKE:
-        return "So the runs differ by an affine map: rotation, scale and shear explain the difference."
+        return "So they differ by an affine map: rotation, scale and shear explain the difference."
+    if affine <= MOSTLY:
+        return "So rotation, scale and shear explain most of the difference, and the rest is bent."
     if affine < APART:
-        return (
-            "So rotation, scale and shear explain part of the difference; the rest is bent: classes lie in another "
-            "arrangement, and no linear map takes one plot to the other."
-        )
-    return "So no linear map takes one plot to the other: the runs found different arrangements of the classes."
+        return "So rotation, scale and shear explain part of the difference, and the rest is bent."
+    return "So no linear map takes one plot to the other: the runs laid the classes out differently."
 
 
 def about_refit(found: Refit) -> list[str]:
@@ -184,7 +191,7 @@ def about_curves(finding: ComparisonFinding) -> list[str]:
             )
     pca = next((m for m in finding.models if m.spectrum_criteria), None)
     if pca is not None:
-        known = [f"{name} {k}" for name, k in pca.spectrum_criteria.items() if k is not None]
+        known = [f"{name}: {k}" for name, k in pca.spectrum_criteria.items() if k is not None]
         if known:
             texts.append(
                 "For PCA one decomposition gives the whole curve and every criterion at once; by its spectrum: "
@@ -210,12 +217,14 @@ def _worths(model: ModelFinding) -> str:
 
 def about_draws(answers: Answers) -> list[str]:
     """Task 4: whether generated samples differ from call to call."""
+    if not answers.draws:
+        return []
+    said = _list(f"{plus_minus(d.new)} for {d.label} at dim3 {d.dim3}" for d in answers.draws)
+    most = max(d.same.mean for d in answers.draws)
+    again = "identical, to the last bit" if most == 0 else f"up to {number(most)} apart"
     return [
-        f"Samples of {d.label} at dim3 {d.dim3}: a new draw differs from the one before by {plus_minus(d.new)} (mean "
-        f"squared), the first seed drawn again by {number(d.same.mean)}"
-        + (": identical" if d.same.mean == 0 else "")
-        + "."
-        for d in answers.draws
+        f"A new draw gives other pictures: their mean squared difference to the first is {said}.",
+        f"The first seed drawn again gives pictures that are {again}.",
     ]
 
 
@@ -237,48 +246,46 @@ def about_robustness(found: Sequence[Robust]) -> list[str]:
         if not said:
             continue
         least = min(ratios, key=lambda label: ratios[label])
-        end = f": {least} takes it best" if len(ratios) > 1 else ""
+        end = f": that of {least} grows least" if len(ratios) > 1 else ""
         texts.append(f"A push of one SD of the codes takes, at dim3 {dim3}, {_list(said)}{end}.")
     return texts
 
 
 def about_smoothness(found: Sequence[Smooth]) -> list[str]:
-    """Task 4: along straight lines between codes."""
+    """Task 4: along straight lines between codes, the models other than PCA side by side."""
     texts = []
     for dim3 in dict.fromkeys(s.dim3 for s in found):
-        said = [
-            f"{s.label} makes a largest step of {plus_minus(s.largest_step)} times the mean one and a detour of "
-            f"{plus_minus(s.detour)}, and halfway its picture is {plus_minus(s.midway)} from the nearest training row"
-            for s in found
-            if s.dim3 == dim3 and s.largest_step is not None and s.midway is not None
-        ]
-        if said:
-            texts.append(
-                f"Between codes of different classes at dim3 {dim3} (1 and 1 are even and straight, as PCA's fading of "
-                f"one picture into the other is): {'; '.join(said)}."
-            )
+        steps = {s.label: s.largest_step for s in found if s.dim3 == dim3 and s.model != "pca" and s.largest_step}
+        if len(steps) > 1:
+            least = min(steps, key=lambda label: steps[label].mean)
+            said = _list(f"{plus_minus(step)} times the mean one for {label}" for label, step in steps.items())
+            texts.append(f"At dim3 {dim3} the largest step is {said}: {least} changes most evenly.")
     return texts
 
 
 def about_priors(found: Sequence[Prior]) -> list[str]:
     """Task 4: the aggregate codes against N(0, I)."""
-    return [
-        f"{p.label} at dim3 {p.dim3}, {p.of}: MMD² {plus_minus(p.squared)} to N(0, I), where chance gives up to "
-        f"{number(p.null.mean)}; told apart in {p.rejected} of {len(p.squared.values)} runs. "
-        + (
-            f"As a Gaussian its KL to N(0, I) is {plus_minus(p.kl)} nats."
-            if p.kl is not None
-            else "A latent does not vary, so a Gaussian's KL is infinite."
-        )
-        for p in found
-    ]
+    texts = []
+    for dim3 in dict.fromkeys(p.dim3 for p in found):
+        mine = [p for p in found if p.dim3 == dim3 and p.of != "means"]
+        if mine:
+            said = _list(f"{plus_minus(p.squared)} for the {p.of} of {p.label}" for p in mine)
+            beyond = [p for p in mine if p.rejected]
+            within = (
+                "none of them is more than chance"
+                if not beyond
+                else "more than chance for "
+                + _list(f"{p.label} in {p.rejected} of {len(p.squared.values)} runs" for p in beyond)
+            )
+            texts.append(f"At dim3 {dim3} the squared MMD to N(0, I) is {said}; {within}.")
+    return texts
 
 
 def about_health(found: Sequence[Health]) -> list[str]:
     """Task 4: what a VAE does with its latents."""
     texts = []
     for one in found:
-        active = "" if one.active is None else f"{plus_minus(one.active)} of {one.dim3} units are active, "
+        active = "" if one.active is None else f"{_count(one.active)} of {one.dim3} units are active, "
         text = f"{one.label} at dim3 {one.dim3}: {active}KL {plus_minus(one.kl)} nats in all. "
         if one.error is not None and one.sampled_error is not None:
             text += (
@@ -305,6 +312,13 @@ def about_generators(answers: Answers) -> list[str]:
                 f"{plus_minus(best.precision)}), the most varied those of {varied.name} (recall "
                 f"{plus_minus(varied.recall)})."
             )
+        covered = [g for g in mine if g.coverage]
+        if covered:
+            said = _list(f"{g.name} {plus_minus(g.coverage)}" for g in covered)
+            texts.append(
+                "No decoder makes rows as sharp as real ones, which keeps its recall low whatever it samples. With its "
+                f"reconstructions of the held-out rows in the place of these rows the recall at dim3 {dim3} is: {said}."
+            )
     if real is not None and real.precision and real.recall:
         texts.append(
             f"Other real rows reach {number(real.precision.mean)} and {number(real.recall.mean)}: no generator can be "
@@ -329,8 +343,14 @@ def _by(generators: Sequence[Generator], pick: Callable[[Generator], Spread | No
     return max(generators, key=lambda g: found.mean if (found := pick(g)) is not None else -1.0)
 
 
+def _count(found: Spread) -> str:
+    """Whole numbers of runs: one where they agree, else from the least to the most."""
+    low, high = min(found.values), max(found.values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
 def _range(values: Sequence[float]) -> str:
-    low, high = number(min(values)), number(max(values))
+    low, high = fixed(min(values)), fixed(max(values))
     return low if low == high else f"{low} to {high}"
 
 
