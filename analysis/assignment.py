@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +116,7 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     answers = ask(lambda: answer(comparison, wanted.shown, shelf))
     groups = measured(comparison, wanted.shown)
     figures = {name: png(figure) for name, figure in ask(lambda: _figures(groups, answers, findings, shelf)).items()}
+    answers = replace(answers, notes=list(dict.fromkeys([*answers.notes, *shelf.notes])))
     links = links_of(client, store.experiment_id)
     page = AssignmentPage(
         figures=figures,

@@ -33,7 +33,13 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
     """The whole page."""
     finding = findings.comparisons[0]
     made = environment()
-    made.filters |= {"plus_minus": prose.plus_minus, "estimate": prose.estimate, "share": share, "fixed": prose.fixed}
+    made.filters |= {
+        "plus_minus": prose.plus_minus,
+        "estimate": prose.estimate,
+        "share": share,
+        "fixed": prose.fixed,
+        "portion": prose.portion,
+    }
     clashes = [text for refit in answers.refits if (text := prose.about_clash(refit))]
     return made.get_template("assignment.html.j2").render(
         answers=answers,

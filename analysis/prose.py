@@ -15,6 +15,7 @@ ALIKE = 0.05  # of a disparity below which two codes count as the same but for t
 MOSTLY = 0.2  # to which it explains most
 APART = 0.5  # above which that map explains little
 SAME_ANGLE = 0.01  # degrees: what rounding does
+COVERS = 0.01  # of a recall from which samples are called varied
 PUSH = 1.0  # SDs, the push that the answer speaks of
 
 
@@ -38,6 +39,13 @@ def percent(value: float) -> str:
 def fixed(value: float | None) -> str:
     """A share or a correlation, to three places."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def portion(found: Spread | None) -> str:
+    """A share of each run, to three places: those of samples have no more."""
+    return fixed(None if found is None else found.mean) + (
+        "" if found is None or found.sd is None else f" ± {fixed(found.sd)}"
+    )
 
 
 def about_repeats(found: Repeats) -> list[str]:
@@ -307,27 +315,29 @@ def about_generators(answers: Answers) -> list[str]:
         if mine:
             best = _by(mine, lambda g: g.precision)
             varied = _by(mine, lambda g: g.recall)
+            most = "none covers real rows"
+            if varied.recall is not None and varied.recall.mean >= COVERS:
+                most = f"the most varied those of {varied.name} (recall {portion(varied.recall)})"
             texts.append(
                 f"At dim3 {dim3} the samples most like real rows are those of {best.name} (precision "
-                f"{plus_minus(best.precision)}), the most varied those of {varied.name} (recall "
-                f"{plus_minus(varied.recall)})."
+                f"{portion(best.precision)}), {most}."
             )
         covered = [g for g in mine if g.coverage]
         if covered:
-            said = _list(f"{g.name} {plus_minus(g.coverage)}" for g in covered)
+            said = _list(f"{g.name} {portion(g.coverage)}" for g in covered)
             texts.append(
                 "No decoder makes rows as sharp as real ones, which keeps its recall low whatever it samples. With its "
                 f"reconstructions of the held-out rows in the place of these rows the recall at dim3 {dim3} is: {said}."
             )
     if real is not None and real.precision and real.recall:
         texts.append(
-            f"Other real rows reach {number(real.precision.mean)} and {number(real.recall.mean)}: no generator can be "
+            f"Other real rows reach {fixed(real.precision.mean)} and {fixed(real.recall.mean)}: no generator can be "
             "expected to do better."
         )
     if floor is not None and floor.precision and floor.recall:
         texts.append(
-            f"The mean row, given always, has precision {number(floor.precision.mean)} and recall "
-            f"{number(floor.recall.mean)}: without variety, precision says nothing."
+            f"The mean row, given always, has precision {fixed(floor.precision.mean)} and recall "
+            f"{fixed(floor.recall.mean)}: without variety, precision says nothing."
         )
     if real is not None and real.nearest:
         near = [g for g in answers.generators if g.main and g.nearest]

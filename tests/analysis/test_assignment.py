@@ -1,0 +1,252 @@
+"""The assignment's page: its sections, its numbers, and what it makes of runs that lack something or lie."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from analysis import assignment, prose
+from analysis.answers import Draws, Estimate, Generator, Map, Pair, Prior, Refit, Repeats, Robust, Smooth, spread
+from analysis.assignment import Wanted, write
+from tests.analysis.runs import log
+from tests.analysis.test_answers import CODES, METRICS, N, log_measured
+from tracking.schema import (
+    Artifact,
+    Kind,
+    Metric,
+    Source,
+    Tag,
+    distances_artifact,
+    nearest_artifact,
+    sample_artifact,
+)
+
+RNG = np.random.default_rng(1)
+PICTURES = {
+    Artifact.ORIGINALS: RNG.random((16, 64)),
+    Artifact.DRAWS: RNG.random((3, 36, 64)),
+    Artifact.PLANE: RNG.random((15, 15, 64)),
+    Artifact.PLANE_TICKS: np.tile(np.linspace(-2, 2, 15), (2, 1)),
+    Artifact.INTERPOLATIONS: RNG.random((5, 11, 64)),
+    **{
+        name(source): RNG.random((16, 64)) if name is not distances_artifact else RNG.random(50)
+        for source in Source
+        for name in (sample_artifact, nearest_artifact, distances_artifact)
+    },
+}
+VAE = {Artifact.CODES_SAMPLED: CODES.astype(np.float32), Artifact.KL_BY_DIM: np.array([0.5, 2.0])}
+PCA = {
+    Artifact.CODES_REFIT: (CODES * [1, -1]).astype(np.float32),
+    Artifact.SPECTRUM: np.linspace(9, 0.1, 64),
+    Artifact.PCA_CURVE: np.tile(np.linspace(0.9, 0, 65)[:, None], 2),
+}
+REFIT = {Metric.REFIT_DEGREES: 0, Metric.OTHER_DEGREES: 1e-9, Metric.FLIPPED: 1, Metric.RANDOMIZED_DEGREES: 0.5}
+
+
+def log_all(client: MlflowClient, folder: Path, *, model_of: Mapping[str, str] | None = None) -> None:
+    """A PCA run and two each of an autoencoder and a VAE at dim3 2, measured, and a curve beside them."""
+    names = {"pca": "pca", "ae": "ae", "vae": "vae"} | dict(model_of or {})
+    shape = {Tag.IMAGE_SHAPE: "8x8"}
+    log_measured(
+        client,
+        folder,
+        model=names["pca"],
+        test=0.4,
+        arrays=PICTURES | PCA,
+        metrics=REFIT,
+        tags=shape | {Tag.AUTO_SOLVER: "covariance_eigh"},
+    )
+    for seed in range(2):
+        log_measured(client, folder, model=names["ae"], seed=seed, test=0.2, arrays=PICTURES, tags=shape)
+        log_measured(
+            client,
+            folder,
+            model=names["vae"],
+            seed=seed,
+            test=0.25,
+            arrays=PICTURES | VAE,
+            metrics={Metric.SAMPLED_MSE: 0.3, Metric.TEST_ACTIVE_UNITS: 2},
+            tags=shape,
+        )
+    for dim3 in range(3, 8):
+        for model in names.values():
+            log(client, model=model, dim3=dim3, error=1 / dim3, test=1 / dim3)
+
+
+def test_the_page_has_four_sections_with_figures_and_is_the_same_again(store: MlflowClient, tmp_path: Path) -> None:
+    log_all(store, tmp_path / "arrays")
+    first, second = tmp_path / "first", tmp_path / "second"
+    for out in (first, second):
+        out.mkdir()
+        write(store, "e", out, Wanted(shown=(2,)), log=False)
+    page = (first / "assignment.html").read_text()
+    figures = sorted(path.name for path in (first / "assignment-figures").iterdir())
+    assert [name.removesuffix(".png")[3:] for name in figures] == [
+        "error", "equivalent", "repeats-pca", "repeats-ae", "repeats-vae", "planes", "posterior", "draws-vae-2",
+        "samples-2", "distances-2", "quality-2", "interpolations-2", "robustness", "kl",
+    ]  # fmt: skip
+    assert len(re.findall(r'<img src="data:image/png;base64,', page)) == len(figures)
+    assert [f"{i}." in page for i in (1, 2, 3, 4)] == [True] * 4
+    assert "run twice on the same rows" in page
+    assert "0.500 [0.500, 0.500] of PCA&#39;s test error" in page  # the autoencoder's .2 over .4
+    assert "Missing or unusable" not in page
+    assert not re.search(r"<script|https?://(?!127)", page)
+    for name in ("assignment.html", "assignment.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    found = json.loads((first / "assignment.json").read_text())
+    assert found["answers"]["health"][0]["kl_by_dim"] == [[2.0, 0.5]] * 2
+
+
+def test_the_command_writes_and_logs(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_all(store, tmp_path / "arrays")
+    given = ["--experiment", "e", "--show", "2", "--tracking-uri", store.tracking_uri]
+    assert assignment.main(given) == 0
+    assert "logged as run" in capsys.readouterr().out
+    (run,) = store.search_runs(
+        [store.get_experiment_by_name("e").experiment_id], f"tags.`{Tag.KIND}` = '{Kind.ANALYSIS}'"
+    )
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "assignment")
+    assert assignment.main([*given, "--no-log"]) == 0
+    assert "logged" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--show", "two"], "error: show 'two': allowed are whole numbers from 1, like 2,10"),
+        (["--show", "3"], "error: experiment 'e' has no finished run with --measure at dim3 3"),
+        (["--experiment", "none"], "error: no experiment 'none'"),
+        (["--tracking-uri", "sqlite:///gone.db"], "error: tracking URI sqlite:///gone.db: there is no such file"),
+        (["--out", "file"], "error: out file: can't be written"),
+    ],
+)
+def test_bad_input_is_one_line(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    (tmp_path / "file").touch()
+    log_measured(store, tmp_path / "arrays")
+    assert assignment.main(["--experiment", "e", "--tracking-uri", store.tracking_uri, *more]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def test_what_is_missing_is_on_the_page_and_the_rest_goes_on(store: MlflowClient, tmp_path: Path) -> None:
+    log_measured(store, tmp_path / "arrays", labels=None)  # no pictures at all, no labels, one run
+    write(store, "e", tmp_path, Wanted(shown=(2, 10)), log=False)
+    page = (tmp_path / "assignment.html").read_text()
+    assert "ae has 1 measured run at dim3 2: it takes two to compare." in page
+    assert "ae at dim3 10 was not measured" in page
+    assert "measure/draws.npy is" not in page  # that of a VAE alone is looked for
+    assert "measure/plane.npy is not in the store" in page
+    assert "no labels" in page
+    assert "1. The autoencoder" in page
+
+
+def test_hostile_names_are_text_and_no_path(store: MlflowClient, tmp_path: Path) -> None:
+    hostile = f"../../x<script>alert(1)</script>$_{{{'y' * 5000}"
+    log_all(store, tmp_path / "arrays", model_of={"vae": hostile})
+    out = tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    write(store, "e", out, Wanted(shown=(2,)), log=False)
+    page = (out / "assignment.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert sorted(p.name for p in out.iterdir()) == ["assignment-figures", "assignment.html", "assignment.json"]
+    assert all(re.fullmatch(r"[\w-]+\.png", p.name) for p in (out / "assignment-figures").iterdir())
+
+
+def test_the_wanted_comparison_is_taken(store: MlflowClient, tmp_path: Path) -> None:
+    log_all(store, tmp_path / "arrays")
+    other = log(store, model="ae", dim3=2, error=0.1, epochs=3, metrics=METRICS)
+    write(store, "e", tmp_path, Wanted(epochs=3, shown=(2,)), log=False)
+    assert json.loads((tmp_path / "assignment.json").read_text())["runs"][0:1] != []
+    assert other in json.loads((tmp_path / "assignment.json").read_text())["runs"]
+
+
+def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
+    pair = Pair("seed 0", "seed 1", raw, affine, 0.5, 0.2)
+    values = {"label": "ae", "model": "ae", "dim3": 2, "names": ["seed 0", "seed 1"], "error": spread([0.1, 0.12])}
+    values |= {"pairs": [pair], "chance": 0.001, "accuracy": [Estimate(0.6, 0.59, 0.61)], "collapsed": [], "note": ""}
+    return Repeats(**{**values, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("raw", "affine", "said"),
+    [
+        (0.0, 0.0, "the same plot but for rotation"),
+        (0.3, 0.01, "an affine map: rotation, scale and shear explain the difference"),
+        (0.3, 0.15, "explain most of the difference"),
+        (0.6, 0.3, "explain part of the difference"),
+        (0.9, 0.8, "no linear map"),
+    ],
+)
+def test_the_reading_follows_the_numbers(raw: float, affine: float, said: str) -> None:
+    text = " ".join(prose.about_repeats(repeats(raw=raw, affine=affine)))
+    assert said in text
+    assert "0.110 ± 0.014" in text
+    assert "share 20.0 % (chance: 0.1 %)" in text
+    assert "0.600 [0.590, 0.610]" in text
+
+
+def test_one_run_and_collapsed_runs_are_said_so() -> None:
+    assert prose.about_repeats(repeats(raw=0, affine=0, note="one run alone")) == ["one run alone."]
+    (text,) = prose.about_repeats(repeats(raw=0, affine=0, collapsed=["seed 1"]))
+    assert "has collapsed (seed 1)" in text
+
+
+def test_pca_run_twice_in_words() -> None:
+    found = Refit(2, 0.0, 1e-9, 1, 0.5, "covariance_eigh", 55_000, 784, 0.0557, 0.0702, 0.0675)
+    (text,) = prose.about_refit(found)
+    assert "1 of its 2 axes points the other way" in text
+    assert "So the result does not change but for signs." in text
+    assert "fewer than 7,840 rows" in text
+    assert "0.50° apart" in text
+    assert "0.0702 at dim3 2, worse than the mean row's 0.0675" in prose.about_clash(found)
+
+
+def test_draws_push_and_prior_in_words() -> None:
+    one = spread([0.0])
+    new = spread([0.03, 0.05])
+    assert one is not None
+    assert new is not None
+    answers = type("A", (), {"draws": [Draws("vae", 2, one, new)]})()
+    text = " ".join(prose.about_draws(answers))
+    assert "0.0400 ± 0.014 for vae at dim3 2" in text
+    assert "identical, to the last bit" in text
+    robust = [
+        Robust("ae", "ae", 2, [0, 1], [0.1, 0.3], [0, 0]),
+        Robust("vae", "vae", 2, [0, 1], [0.1, 0.2], [0, 0]),
+        Robust("pca", "pca", 2, [0, 1], [0.1, 0.11], [0, 0]),
+    ]
+    (text,) = prose.about_robustness(robust)
+    assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
+    assert text.endswith("that of vae grows least.")
+    squared, null = spread([0.2, 0.0]), spread([0.01, 0.01])
+    assert squared is not None
+    assert null is not None
+    (text,) = prose.about_priors([Prior("vae", 2, "draws", squared, null, 1, None)])
+    assert "more than chance for vae in 1 of 2 runs" in text
+    steps = [Smooth(m, m, 2, spread([v]), None, None) for m, v in (("pca", 1.0), ("ae", 1.5), ("vae", 1.2))]
+    assert prose.about_smoothness(steps)[0].endswith("vae changes most evenly.")
+
+
+def test_nothing_measured_is_a_dash() -> None:
+    assert prose.plus_minus(None) == prose.estimate(None) == prose.fixed(None) == "–"
+    bare = Map("ae", "ae", 2, None, None, None, None, None, None, None)
+    assert prose.about_maps([bare]) == []
+    empty = Generator("x", "x", "own", 2, True, None, None, None, None, None)
+    answers = type("A", (), {"generators": [empty], "controls": [], "draws": []})()
+    assert prose.about_generators(answers) == []
+    assert prose.about_draws(answers) == []
+
+
+def test_the_arrays_of_these_tests_have_the_shapes_of_real_ones() -> None:
+    assert PICTURES[Artifact.PLANE].shape == (15, 15, 64)
+    assert len(CODES) == N
