@@ -250,3 +250,28 @@ def test_nothing_measured_is_a_dash() -> None:
 def test_the_arrays_of_these_tests_have_the_shapes_of_real_ones() -> None:
     assert PICTURES[Artifact.PLANE].shape == (15, 15, 64)
     assert len(CODES) == N
+
+
+def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tmp_path: Path) -> None:
+    flat = PICTURES | {Artifact.PLANE: RNG.random((1, 15, 64)), Artifact.PLANE_TICKS: np.linspace(-2, 2, 15)[None]}
+    for seed in range(2):
+        line = CODES[:, :1] * (-1) ** seed
+        log_measured(store, tmp_path / "arrays", seed=seed, dim3=1, codes=line, arrays=flat)
+        log_measured(
+            store,
+            tmp_path / "arrays",
+            model="vae",
+            seed=seed,
+            dim3=1,
+            codes=np.zeros((N, 1)),
+            arrays=flat
+            | {Artifact.CODES_SAMPLED: RNG.standard_normal((N, 1)), Artifact.KL_BY_DIM: np.zeros(1, dtype=np.float32)},
+            metrics={Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0},
+        )
+    write(store, "e", tmp_path, Wanted(shown=(1,)), log=False)
+    page = (tmp_path / "assignment.html").read_text()
+    assert "the same plot but for rotation" in page
+    assert "vae at dim3 1 has collapsed (seed 0, seed 1): its codes are constant" in page
+    assert "Collapsed: no latent carries anything" in page
+    assert "infinite: a latent does not vary" in page
+    assert len(list((tmp_path / "assignment-figures").iterdir())) >= 8
