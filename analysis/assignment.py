@@ -32,7 +32,7 @@ from tracking.schema import (
 from .answers import Answers, Group, Shelf, answer, measured
 from .assignment_page import AssignmentPage, render
 from .curves import Comparison, compare
-from .errors import BadInput, Failed, hidden, one_line
+from .errors import BadInput, hidden
 from .exhibits import (
     Cloud,
     Decoded,
@@ -52,7 +52,7 @@ from .findings import Findings, find, plain
 from .latents import reshaped_onto
 from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Record, log_analysis
-from .report import Parser
+from .report import Parser, add_store, command
 from .store import Cell, Store, read
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +71,11 @@ class Wanted(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    return command(lambda: _said(arguments))
+
+
+def parser() -> Parser:
+    """Where the runs are, what to show, and what to leave behind."""
     made = Parser(
         prog="python -m analysis.assignment",
         description="Answer the course assignment from the measured runs of a tracking store.",
@@ -78,30 +83,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     made.add_argument("--show", default="2,10", metavar="2,10", help="the dim3 to show")
     made.add_argument("--out", default="reports", metavar="DIR", help="where to write assignment.html")
-    made.add_argument(
-        "--no-log", nargs="?", const="yes", default="no", metavar="no", help="write nothing into the store"
-    )
-    made.add_argument("--experiment", metavar="NAME", help="MLFLOW_EXPERIMENT_NAME, else elbowroom")
-    made.add_argument("--tracking-uri", metavar="URI", help="MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
-    try:
-        given = made.parse_args(arguments)
-        words = given.show.split(",")
-        if not all(w.strip().isdigit() and int(w) > 0 for w in words):
-            raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
-        out = output_folder(Path(given.out))
-        client, experiment = opened(given.tracking_uri, given.experiment)
-        shown = tuple(dict.fromkeys(int(w) for w in words))
-        print(write(client, experiment, out, Wanted(shown=shown), log=given.no_log == "no"))
-    except BadInput as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
-    except Failed as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    add_store(made)
+    return made
+
+
+def _said(arguments: list[str] | None) -> str:
+    given = parser().parse_args(arguments)
+    words = given.show.split(",")
+    if not all(w.strip().isdigit() and int(w) > 0 for w in words):
+        raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
+    out = output_folder(Path(given.out))
+    client, experiment = opened(given.tracking_uri, given.experiment)
+    shown = tuple(dict.fromkeys(int(w) for w in words))
+    return write(client, experiment, out, Wanted(shown=shown), log=given.no_log == "no")
 
 
 def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, log: bool = True) -> str:

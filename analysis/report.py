@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,25 +53,37 @@ def parser() -> Parser:
     made.add_argument(
         "--out", default=UNSET, metavar="DIR", help="where to write; default: reports, nothing for --curve"
     )
+    add_store(made)
+    return made
+
+
+def add_store(made: Parser) -> None:
+    """The flags of which store to read, and whether to write into it."""
     made.add_argument(
         "--no-log", nargs="?", const="yes", default="no", metavar="no", help="write nothing into the store"
     )
     made.add_argument("--experiment", metavar="NAME", help="MLFLOW_EXPERIMENT_NAME, else elbowroom")
     made.add_argument("--tracking-uri", metavar="URI", help="MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
-    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    return command(lambda: _said(arguments))
+
+
+def _said(arguments: list[str] | None) -> str:
+    given = parser().parse_args(arguments)
+    rule = checked_rule(given.rule)
+    if given.curve != UNSET and given.out == UNSET:
+        return judge_table(Path(given.curve), rule)
+    # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
+    return str(importlib.import_module("analysis.experiment").report(given))
+
+
+def command(body: Callable[[], str]) -> int:
+    """Print what the body of a command line returns, or its error as one line; the exit code."""
     try:
-        given = parser().parse_args(arguments)
-        rule = checked_rule(given.rule)
-        if given.curve != UNSET and given.out == UNSET:
-            print(judge_table(Path(given.curve), rule))
-            return 0
-        # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
-        experiment = importlib.import_module("analysis.experiment")
-        print(experiment.report(given))
+        print(body())
     except BadInput as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
