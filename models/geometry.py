@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA as SklearnPCA
 
 from .base import Array, Reducer
 from .metrics import Float64s, row_mse
-from .pca import _decompose
+from .pca import decompose
 
 FEWEST = 20  # rows; with fewer no neighbourhood is worth a number
 LENGTHS = (0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3)  # of a push, in standard deviations
@@ -142,8 +142,8 @@ def refit(x_train: Array, x_test: Array, dim3: int) -> Refits:
     scikit-learn's own choice get the rows as they are. Raises ValueError where dim3 is more than x_train has rows
     or columns.
     """
-    first = _decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
-    again = _decompose(x_train.copy())[0].components_[:dim3]  # a copy is not remembered, so this is a fit
+    first = decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
+    again = decompose(x_train.copy())[0].components_[:dim3]  # a copy is not remembered, so this is a fit
     mean, other = _unfixed_axes(x_train, dim3)
     randomized = [
         SklearnPCA(n_components=dim3, svd_solver="randomized", random_state=seed).fit(x_train).components_

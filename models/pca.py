@@ -48,7 +48,7 @@ class PCA(Reducer):
         randomized one, and then two fits of the same data differ.
         """
         self.check(x)
-        fitted, self.reused = _decompose(x)
+        fitted, self.reused = decompose(x)
         self.mean = fitted.mean_.astype(np.float32)  # mu: (dim1,)
         # All eigenvalues, (min(N, dim1),): this one fit knows the training error of every dim3.
         # Rounding leaves values of a rank-deficient covariance a hair below 0.
@@ -106,7 +106,7 @@ def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.flo
     without `clip`, is of those cut off to [0, 1]; it is measured at every dim3 to 32 and at 30 more, between
     which its logarithm is linear.
     """
-    fitted, _ = _decompose(x)
+    fitted, _ = decompose(x)
     centred = x_test - fitted.mean_  # (N_test, dim1)
     scores = centred @ fitted.components_.T  # (N_test, K)
     kept = np.append(0.0, np.cumsum((scores**2).mean(axis=0)))
@@ -128,7 +128,7 @@ def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.flo
 _last: list[tuple[weakref.ref[Array], SklearnPCA]] = []
 
 
-def _decompose(x: Array) -> tuple[SklearnPCA, bool]:
+def decompose(x: Array) -> tuple[SklearnPCA, bool]:
     """All components of x (N, dim1), and whether they were there already.
 
     Only read-only rows are remembered, by identity: a study's, which are mapped from files.

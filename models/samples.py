@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture
 
 from .base import Array, Reducer
 from .metrics import Float64s, row_mse
-from .pca import _decompose
+from .pca import decompose
 
 FEATURES = 50  # at most: on MNIST they hold 82 % of the variance
 BLOCK = 1000  # rows whose distances to all others are held at a time
@@ -49,7 +49,7 @@ class Features(NamedTuple):
     @classmethod
     def fit(cls, x_train: Array) -> Self:
         """The features of x_train (N, dim1): the decomposition that PCA made of these rows, where there is one."""
-        fitted, _ = _decompose(x_train)
+        fitted, _ = decompose(x_train)
         return cls(fitted.mean_.astype(np.float32), fitted.components_[:FEATURES].astype(np.float32))
 
     def __call__(self, x: Array) -> Array:
