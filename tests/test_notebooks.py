@@ -1,0 +1,134 @@
+"""The notebooks: the same as their text, run from top to bottom, and what they print holds on another machine."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from mlflow import MlflowClient
+from nbformat import NotebookNode
+
+from notebooks.execute import HERE, NAMES, executed
+
+MOST_BYTES = 1_500_000
+# A person's or a build's folder, on any system; the addresses of documentation are none.
+FOLDER = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|tmp|mnt|opt|var)/|[A-Z]:\\\\")
+
+
+def stored(name: str) -> NotebookNode:
+    return jupytext.read(HERE / f"{name}.ipynb")
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(cell: NotebookNode) -> str:
+    return "".join(o.text for o in cell.outputs if o.output_type == "stream")
+
+
+def numbers(notebook: NotebookNode) -> dict[str, float]:
+    """What the last cell prints, a name and a number on each line."""
+    lines = printed(code_cells(notebook)[-1]).splitlines()
+    return {name: float(value) for name, value in (line.split() for line in lines)}
+
+
+def texts(notebook: NotebookNode) -> list[str]:
+    """All text that was put out."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return [o.text if o.output_type == "stream" else str(o.get("data", {}).get("text/plain", "")) for o in outputs]
+
+
+def test_every_notebook_is_known() -> None:
+    assert {f.stem for f in HERE.glob("*.ipynb")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_and_its_text_say_the_same(name: str) -> None:
+    notebook, text = stored(name), jupytext.read(HERE / f"{name}.py")
+    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in text.cells]
+    for each in (notebook, text):
+        assert each.metadata["jupytext"]["formats"] == "ipynb,py:percent"
+        assert each.metadata["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_came_from_one_run_without_a_fault(name: str) -> None:
+    cells = code_cells(stored(name))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert {o.output_type for o in outputs} <= {"stream", "execute_result", "display_data"}
+    assert {o.name for o in outputs if o.output_type == "stream"} == {"stdout"}
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_is_small_and_nobodys(name: str) -> None:
+    notebook, file = stored(name), HERE / f"{name}.ipynb"
+    assert file.stat().st_size < MOST_BYTES
+    assert [text for text in texts(notebook) if FOLDER.search(text)] == []
+    assert set(notebook.metadata) == {"jupytext", "kernelspec"}  # no versions
+    assert [cell.metadata for cell in notebook.cells if "execution" in cell.metadata] == []  # no times
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("saved to /home/jo/x.npy", True),
+        ("'/root/.cache'", True),
+        (r"C:\\Users\\jo", True),
+        ("https://example.org/work/x", False),
+        ("loss/val", False),
+    ],
+)
+def test_folders_are_found(text: str, found: bool) -> None:
+    assert bool(FOLDER.search(text)) == found
+
+
+def hold_autoencoders(n: dict[str, float]) -> None:
+    """Relations that every machine's numbers have."""
+    assert n["worst_ae_mse"] < n["pca_mse"] < n["mean_mse"] < n["confused_mse"]
+    assert n["ae_dim3_10_mse"] < n["worst_ae_mse"]
+    assert n["worth_of_ae_2"] > 2
+    assert n["worth_of_ae_10"] > 10
+    assert n["pca_again_degrees"] < 1e-6
+    assert n["pca_other_disparity"] < 1e-6
+    assert n["least_affine_between_seeds"] > 0.05
+    assert n["least_shared_between_seeds"] > 5 * n["shared_by_chance"]
+
+
+def hold_vae(n: dict[str, float]) -> None:
+    """Relations that every machine's numbers have."""
+    assert n["ae_mse"] < n["mean_mse"]
+    assert n["vae_mse"] < n["mean_mse"]
+    assert n["vae_active_units"] == 2
+    assert n["collapsed_active_units"] == 0
+    assert n["collapsed_mse"] == pytest.approx(n["mean_mse"], rel=0.05)
+    assert n["mmd_null"] < n["mmd_vae_draws"] < n["mmd_ae_codes"] / 3
+    assert n["vae_pushed_by_3_mse"] < n["ae_pushed_by_3_mse"]
+    assert max(n["recall_vae_samples"], n["recall_vae_reconstructions"]) < 0.1 < n["recall_real"]
+
+
+HOLD = {"autoencoders": hold_autoencoders, "vae": hold_vae}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_numbers_hold(name: str) -> None:
+    HOLD[name](numbers(stored(name)))
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_from_top_to_bottom(
+    name: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
+    # Else the artifacts would go to a folder of the checkout, where the kernel works.
+    experiment = store.create_experiment("notebooks", artifact_location=(tmp_path / "artifacts").as_uri())
+    notebook = executed(name)
+    HOLD[name](numbers(notebook))
+    assert {run.info.status for run in store.search_runs([experiment])} == {"FINISHED"}
