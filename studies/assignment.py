@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlflow
-from analysis.assignment import Wanted, write
 
+from analysis.assignment import Wanted, write
 from analysis.errors import BadInput as Unanswerable
 from analysis.errors import Failed
 from analysis.place import opened, output_folder
