@@ -310,43 +310,47 @@ def about_generators(answers: Answers) -> list[str]:
     texts = []
     real = next((c for c in answers.controls if c.source == "real"), None)
     floor = next((c for c in answers.controls if c.source != "real"), None)
-    for dim3 in dict.fromkeys(g.dim3 for g in answers.generators):
-        mine = [g for g in answers.generators if g.dim3 == dim3 and g.main and g.precision and g.recall]
-        if mine:
-            best = _by(mine, lambda g: g.precision)
-            varied = _by(mine, lambda g: g.recall)
-            most = "none covers real rows"
-            if varied.recall is not None and varied.recall.mean >= COVERS:
-                most = f"the most varied those of {varied.name} (recall {portion(varied.recall)})"
-            texts.append(
-                f"At dim3 {dim3} the samples most like real rows are those of {best.name} (precision "
-                f"{portion(best.precision)}), {most}."
-            )
-        covered = [g for g in mine if g.coverage]
-        if covered:
-            said = _list(f"{g.name} {portion(g.coverage)}" for g in covered)
-            texts.append(
-                "No decoder makes rows as sharp as real ones, which keeps its recall low whatever it samples. With its "
-                f"reconstructions of the held-out rows in the place of these rows the recall at dim3 {dim3} is: {said}."
-            )
     if real is not None and real.precision and real.recall:
         texts.append(
-            f"Other real rows reach {fixed(real.precision.mean)} and {fixed(real.recall.mean)}: no generator can be "
-            "expected to do better."
+            f"Other real rows have precision {fixed(real.precision.mean)} and recall {fixed(real.recall.mean)}: "
+            "what can be had."
         )
     if floor is not None and floor.precision and floor.recall:
         texts.append(
             f"The mean row, given always, has precision {fixed(floor.precision.mean)} and recall "
-            f"{fixed(floor.recall.mean)}: without variety, precision says nothing."
+            f"{fixed(floor.recall.mean)}: blurred rows lie amid the real ones, so precision alone is no praise."
         )
+    main = [g for g in answers.generators if g.main]
+    for dim3 in dict.fromkeys(g.dim3 for g in main):
+        mine = [g for g in main if g.dim3 == dim3 and g.precision and g.recall]
+        if mine:
+            precise, varied = _by(mine, lambda g: g.precision), _by(mine, lambda g: g.recall)
+            most = f"none has a recall of {COVERS}"
+            if varied.recall is not None and varied.recall.mean >= COVERS:
+                most = f"the highest recall {varied.name} ({portion(varied.recall)})"
+            texts.append(
+                f"At dim3 {dim3} the highest precision has {precise.name} ({portion(precise.precision)}), and {most}."
+            )
+    for dim3 in dict.fromkeys(g.dim3 for g in main):
+        covered = [g for g in main if g.dim3 == dim3 and g.coverage]
+        if covered:
+            said = _list(f"{portion(g.coverage)} for {g.name}" for g in covered)
+            texts.append(
+                "No decoder makes rows as sharp as real ones, which keeps recall low wherever z is drawn. That choice "
+                f"shows in the recall of the model's own reconstructions of these rows, at dim3 {dim3}: {said}."
+            )
     if real is not None and real.nearest:
-        near = [g for g in answers.generators if g.main and g.nearest]
-        said = _list(f"{g.name} at dim3 {g.dim3} {plus_minus(g.nearest)}" for g in near)
         texts.append(
             f"To the nearest training row real test rows have a median distance of {number(real.nearest.mean)} (mean "
-            f"squared); samples: {said}. Copies would be at 0."
+            "squared), and a copy would have 0."
         )
-    return texts
+        for dim3 in dict.fromkeys(g.dim3 for g in main):
+            near = [g for g in main if g.dim3 == dim3 and g.nearest]
+            if near:
+                texts.append(
+                    f"Samples at dim3 {dim3} have {_list(f'{plus_minus(g.nearest)} for {g.name}' for g in near)}."
+                )
+    return [" ".join(texts[:2]), *texts[2:]] if texts else []
 
 
 def _by(generators: Sequence[Generator], pick: Callable[[Generator], Spread | None]) -> Generator:

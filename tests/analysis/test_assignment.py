@@ -237,6 +237,24 @@ def test_draws_push_and_prior_in_words() -> None:
     assert prose.about_smoothness(steps)[0].endswith("vae changes most evenly.")
 
 
+def generator(name: str, source: str, precision: float, recall: float, coverage: float | None = None) -> Generator:
+    values = (precision, recall, coverage, 0.0, 0.02)
+    return Generator(name, "x", source, 2, True, *(spread([v]) for v in values))
+
+
+def test_generators_in_words() -> None:
+    made = [generator("AE, N(0, I)", "normal", 0.99, 0.0, 0.1), generator("VAE, N(0, I)", "own", 0.9, 0.3, 0.8)]
+    controls = [generator("other real rows", "real", 0.86, 0.75), generator("the mean row", "mean_row", 1, 0)]
+    text = "\n".join(prose.about_generators(type("A", (), {"generators": made, "controls": controls})()))
+    assert "precision 0.860 and recall 0.750: what can be had" in text
+    assert "precision 1.000 and recall 0.000: blurred" in text
+    assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
+    assert "at dim3 2: 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
+    assert "none has a recall of 0.01" in "\n".join(
+        prose.about_generators(type("A", (), {"generators": made[:1], "controls": []})())
+    )
+
+
 def test_nothing_measured_is_a_dash() -> None:
     assert prose.plus_minus(None) == prose.estimate(None) == prose.fixed(None) == "–"
     bare = Map("ae", "ae", 2, None, None, None, None, None, None, None)
