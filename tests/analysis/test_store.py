@@ -186,4 +186,5 @@ def test_every_field_of_the_configuration_has_its_place(store: MlflowClient) -> 
         "artifacts",
         "threads",
         "device",
+        "measure",
     }
