@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_metric
+from tracking.schema import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
 
 from .curves import Comparison, Series
 from .errors import BadInput
@@ -33,6 +33,7 @@ from .rows import draws, fetch, interval
 from .store import Cell
 
 NEIGHBOURS = 10
+MOST_CLASSES = 10_000
 OTHER_PROGRAM = "another exact program"
 Array = npt.NDArray[Any]
 
@@ -298,6 +299,14 @@ def _unusable(array: Array, ndim: int) -> str:
     return "" if np.isfinite(array).all() else "not finite"
 
 
+def class_labels(cell: Cell) -> Array | None:
+    """The classes of the test rows, whole numbers from 0, where a run has them; rows without are no fault."""
+    found = fetch([cell], Artifact.LABELS)[cell.run_id]
+    if isinstance(found, str) or found.ndim != 1 or not found.size or found.dtype.kind not in "iu":
+        return None
+    return found if found.min() >= 0 and found.max() < MOST_CLASSES else None
+
+
 def same_rows(cells: Sequence[Cell]) -> None:
     """Raise BadInput unless all runs are of the same rows in the same order, as their digests say."""
     digests = dict.fromkeys(c.digest for c in cells)
@@ -374,11 +383,9 @@ class _Codes:
 
     def _labels(self, group: Group, shelf: Shelf) -> Array | None:
         """Of the test rows, where the runs have them; data without labels are no fault."""
-        found = fetch(group.cells[:1], Artifact.LABELS)[group.cells[0].run_id]
         rows = {len(a) for a in self.by_name.values()}
-        if isinstance(found, str) or found.ndim != 1 or found.dtype.kind not in "iu" or {len(found)} != rows:
-            return None
-        return found
+        found = class_labels(group.cells[0])
+        return found if found is not None and {len(found)} == rows else None
 
 
 def _repeats(group: Group, codes: _Codes) -> Repeats:
@@ -460,9 +467,10 @@ def _refit(group: Group, shelf: Shelf) -> Refit | None:
         return None
     spectrum, scores = shelf.one(cell, Artifact.SPECTRUM, 1), shelf.one(cell, Artifact.CODES, 2)
     curve = fetch([cell], Artifact.PCA_CURVE)[cell.run_id]
-    dim1 = int(cell.run.data.params.get("dim1", 0))
+    dim1 = _count(cell, Param.DIM1)
     clash = None
-    if spectrum is not None and scores is not None and cell.test is not None and dim1:
+    fits = spectrum is not None and scores is not None and len(spectrum[: group.dim3]) == scores.shape[1]
+    if fits and spectrum is not None and scores is not None and cell.test is not None and dim1:
         # (2) multiplies each score of (1) by sqrt(lambda) once more; the v_i are orthonormal.
         excess = (scores.astype(float) ** 2).mean(axis=0) * (np.sqrt(spectrum[: group.dim3]) - 1) ** 2
         clash = float(cell.test + excess.sum() / dim1)
@@ -473,12 +481,18 @@ def _refit(group: Group, shelf: Shelf) -> Refit | None:
         flipped=int(flipped),
         randomized=randomized,
         auto_solver=cell.tag(Tag.AUTO_SOLVER),
-        rows=int(cell.run.data.params.get("rows_train", 0)),
+        rows=_count(cell, Param.ROWS_TRAIN),
         dim1=dim1,
         error=cell.test,
         clash=clash,
-        mean_row=None if isinstance(curve, str) else float(curve[0, 0]),
+        mean_row=None if isinstance(curve, str) or curve.ndim != 2 or not curve.size else float(curve[0, 0]),
     )
+
+
+def _count(cell: Cell, param: Param) -> int:
+    """A whole number among a run's params, 0 where there is none."""
+    text = cell.run.data.params.get(param, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
@@ -520,8 +534,11 @@ def _health(group: Group, codes: _Codes, shelf: Shelf) -> Health | None:
 def _why_collapsed(group: Group) -> str:
     """The usual cause, as the run's own settings show it."""
     first = group.cells[0]
-    beta = float(dict(first.variant).get("beta") or 1)
-    dim1 = int(first.run.data.params.get("dim1", 0))
+    dim1 = _count(first, Param.DIM1)
+    try:
+        beta = float(dict(first.variant).get("beta") or 1)
+    except ValueError:
+        beta = 1.0
     text = "no latent carries anything: the KL term, summed over latents, outweighs the reconstruction"
     if beta > 1 and dim1:
         text += f"; beta = {beta:g} weighs like a reconstruction averaged over {beta:g} of the {dim1} pixels"

@@ -16,6 +16,7 @@ MOSTLY = 0.2  # to which it explains most
 APART = 0.5  # above which that map explains little
 SAME_ANGLE = 0.01  # degrees: what rounding does
 COVERS = 0.01  # of a recall from which samples are called varied
+COVARIANCE_COLUMNS = 1000  # to which scikit-learn, left alone, may decompose the covariance matrix
 PUSH = 1.0  # SDs, the push that the answer speaks of
 
 
@@ -114,7 +115,11 @@ def about_refit(found: Refit) -> list[str]:
     auto = (
         f"For these {found.rows:,} rows scikit-learn would by itself take the solver {solver}"
         + (", which is exact" if "random" not in solver else "")
-        + f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may take the randomized one"
+        + (
+            f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may take the randomized one"
+            if found.dim1 <= COVARIANCE_COLUMNS
+            else f"; with more than {COVARIANCE_COLUMNS:,} columns it may take the randomized one on any number of rows"
+        )
     )
     return [
         f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces "
@@ -177,17 +182,19 @@ def about_curves(finding: ComparisonFinding) -> list[str]:
     texts += [f"{model.sentence}." for model in finding.models]
     corners = [m for m in finding.models if m.verdict is not None and m.verdict.kind == "clear"]
     judged = [m for m in finding.models if m.verdict is not None]
-    if judged and not corners:
+    if judged:
+        least = _list(f"{min(m.points, key=lambda p: p.error).dim3} for {m.label}" for m in judged)
+        last = _list(dict.fromkeys(str(m.points[-1].dim3) for m in judged))
         texts.append(
-            "Is there a simple way to the best dim3? Not by the error alone: it falls with every dimension, so its "
-            f"minimum is the end of the range ({max(p.dim3 for m in judged for p in m.points)} here), and no curve has "
-            "a corner that a smooth curve doesn't explain. What there is instead is a rule, stated beforehand: the "
-            "choice above is where one dimension more stops paying."
-        )
-    elif corners:
-        texts.append(
-            "Is there a simple way to the best dim3? Where the curve has a clear corner, yes: there, "
-            f"for {_list(m.label for m in corners)}. The minimum of the error is none: it is the end of the range."
+            "Is there a simple way to the best dim3? "
+            + (
+                f"Where a curve has a clear corner, yes, there: {_list(m.label for m in corners)}. "
+                if corners
+                else "No curve has a corner that a smooth curve doesn't explain. "
+            )
+            + f"The least error is at {least}, where the range ends at {last}: a minimum at the end moves with the "
+            "range and chooses nothing. Without a corner there is a rule, stated beforehand: the choice above, where "
+            "there is one, is where one dimension more stops paying."
         )
     for model in judged:
         assert model.verdict is not None

@@ -293,3 +293,26 @@ def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tm
     assert "Collapsed: no latent carries anything" in page
     assert "infinite: a latent does not vary" in page
     assert len(list((tmp_path / "assignment-figures").iterdir())) >= 8
+
+
+def test_arrays_that_are_not_what_they_should_be_are_named(store: MlflowClient, tmp_path: Path) -> None:
+    lies = PICTURES | VAE | {
+        Artifact.DRAWS: RNG.random((7, 36, 64)),
+        Artifact.PLANE_TICKS: RNG.random((5, 3)),
+        Artifact.ROBUSTNESS: RNG.random((4, 9)),
+        Artifact.LABELS: np.full(N, 2**60),
+        sample_artifact(Source.OWN): np.array([["text"]]),
+    }  # fmt: skip
+    tags = {Tag.IMAGE_SHAPE: "8xhigh", "elbowroom.model.beta": "much"}
+    for seed in range(2):
+        run_id = log_measured(
+            store, tmp_path / "arrays", model="vae", seed=seed, arrays=lies, tags=tags,
+            metrics={Metric.SAMPLED_MSE: 0.3, Metric.TEST_ACTIVE_UNITS: 0},
+        )  # fmt: skip
+        store.log_param(run_id, "dim1", "many")
+    write(store, "e", tmp_path, Wanted(shown=(2,)), log=False)
+    page = (tmp_path / "assignment.html").read_text()
+    assert "figure draws vae 2: the arrays do not fit it" in page
+    assert "measure/samples_own.npy is unusable" in page
+    assert "no labels" in page
+    assert "1. The autoencoder" in page
