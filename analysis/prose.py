@@ -65,7 +65,7 @@ def about_repeats(found: Repeats) -> list[str]:
     )
     texts = []
     if found.model == "pca":
-        texts.append(f"{where}, by {' and by '.join(found.names)}:")
+        texts.append(f"{where}, fitted by {' and by '.join(found.names)}.")
     elif found.error is not None and found.error.sd is not None:
         share = percent(found.error.sd / found.error.mean) if found.error.mean > 0 else "0"
         texts.append(
