@@ -75,7 +75,7 @@ def test_what_is_stored_is_small_and_nobodys(name: str) -> None:
     ("text", "found"),
     [
         ("saved to /home/jo/x.npy", True),
-        ("'/root/.cache'", True),
+        ("'/Users/jo/.cache'", True),
         (r"C:\\Users\\jo", True),
         ("https://example.org/work/x", False),
         ("loss/val", False),
