@@ -282,13 +282,22 @@ def _is_finite(value: float) -> bool:
 
 
 def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[LeftOut]]:
-    """One cell for each place on the grid, the last that finished; and the others, named."""
+    """One cell for each place on the grid, the last that finished of those with the most measures; the others, named.
+
+    A run that was measured says all that a bare one of the same cell does.
+    """
     by_place: dict[tuple[object, ...], Cell] = {}
     doubled = []
-    for cell in sorted(cells, key=lambda c: (c.run.info.end_time or 0, c.run.info.start_time or 0, c.run_id)):
+
+    def rank(cell: Cell) -> tuple[bool, int, int, str]:
+        info = cell.run.info
+        return cell.metric(Metric.MEASURE_SECONDS) is not None, info.end_time or 0, info.start_time or 0, cell.run_id
+
+    for cell in sorted(cells, key=rank):
         place = (cell.digest, cell.dataset, cell.model, cell.dim3, cell.seed, cell.settings, cell.variant)
         before = by_place.get(place)
         if before is not None:
-            doubled.append(_left_out(before.run, f"a later run of the same cell finished: {cell.run_id}"))
+            what = "a later" if rank(before)[0] == rank(cell)[0] else "a measured"
+            doubled.append(_left_out(before.run, f"{what} run of the same cell finished: {cell.run_id}"))
         by_place[place] = cell
     return list(by_place.values()), doubled

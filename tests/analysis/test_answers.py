@@ -252,3 +252,12 @@ def test_the_four_generators_and_the_controls(store: MlflowClient, tmp_path: Pat
     assert mixture.recall is not None
     assert mixture.recall.mean == 0.75
     assert [c.source for c in found.controls] == ["real", "mean_row"]
+
+
+def test_a_bare_run_of_a_measured_cell_does_not_hide_it(store: MlflowClient, tmp_path: Path) -> None:
+    run_id = log_measured(store, tmp_path)
+    bare = log(store, dim3=2, error=0.1)
+    (comparison,) = compare(read(store, "e").cells)
+    assert [c.run_id for c in measured(comparison, (2,))[0].cells] == [run_id]
+    (doubled,) = comparison.doubled
+    assert (doubled.run_id, doubled.why) == (bare, f"a measured run of the same cell finished: {run_id}")
