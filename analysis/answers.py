@@ -132,7 +132,8 @@ class Refit:
 class Prior:
     """Task 4: how far all codes together are from N(0, I). squared and null: the MMD and its level by chance.
 
-    rejected counts the runs whose MMD is above it at 5 %; kl is in nats, None where a latent doesn't vary.
+    rejected counts the runs whose MMD is above it at 5 %; kl is in nats, None where the codes of a run lie in fewer
+    dimensions.
     """
 
     label: str
@@ -304,7 +305,7 @@ def class_labels(cell: Cell) -> Array | None:
     found = fetch([cell], Artifact.LABELS)[cell.run_id]
     if isinstance(found, str) or found.ndim != 1 or not found.size or found.dtype.kind not in "iu":
         return None
-    return found if found.min() >= 0 and found.max() < MOST_CLASSES else None
+    return found.astype(np.int64) if found.min() >= 0 and found.max() < MOST_CLASSES else None
 
 
 def same_rows(cells: Sequence[Cell]) -> None:
@@ -506,7 +507,8 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
         squared, null = spread(m.squared for m in found), spread(m.null for m in found)
         if squared is not None and null is not None:
             rejected = sum(m.squared > m.null for m in found)
-            kl = spread(gaussian_kl(a) for a in arrays)
+            divergences = [gaussian_kl(a) for a in arrays]
+            kl = None if None in divergences else spread(divergences)
             made.append(Prior(group.label, group.dim3, of, squared, null, rejected, kl))
     return made
 

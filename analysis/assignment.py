@@ -63,7 +63,7 @@ def parser() -> Parser:
 def _said(arguments: list[str] | None) -> str:
     given = parser().parse_args(arguments)
     words = given.show.split(",")
-    if not all(w.strip().isdigit() and int(w) > 0 for w in words):
+    if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", w, re.ASCII) for w in words):
         raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
     out = output_folder(Path(given.out))
     client, experiment = opened(given.tracking_uri, given.experiment)

@@ -15,6 +15,7 @@ from tracking.schema import Artifact, Source, Tag, distances_artifact, nearest_a
 from .answers import Answers, Generator, Group, Shelf, class_labels
 from .errors import one_line
 from .exhibits import (
+    AXES,
     Cloud,
     Decoded,
     Look,
@@ -148,14 +149,24 @@ def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
     return Look(shape) if low >= 0 and high <= 1 else Look(shape, low, high)
 
 
-def _flat(codes: Array) -> Array:
-    """Codes as they are drawn: up to two dimensions as they are, more on their first two principal axes."""
-    if codes.shape[1] <= PLANE_SIDE:
-        return codes
-    centred = codes - codes.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:PLANE_SIDE]
-    flat: Array = codes @ axes.T
+def _plane(codes: Array) -> Array:
+    """The directions (2, dim3), or (1, 1), on which codes are drawn: their first two principal axes above dim3 = 2.
+
+    By the rule of the pictures decoded over the plane: an axis points where its largest entry is positive, and
+    nothing is centred.
+    """
+    dim3 = codes.shape[1]
+    if dim3 <= PLANE_SIDE:
+        return np.eye(dim3)
+    _, vectors = np.linalg.eigh(np.cov(codes, rowvar=False, dtype=np.float64))
+    axes = vectors[:, ::-1].T[:PLANE_SIDE]
+    flat: Array = axes * np.sign(axes[np.arange(PLANE_SIDE), np.abs(axes).argmax(axis=1)])[:, None]
     return flat
+
+
+def _names(codes: Array) -> tuple[str, str]:
+    """What the axes of a plane are called."""
+    return AXES if codes.shape[1] <= PLANE_SIDE else ("principal axis 1", "principal axis 2")
 
 
 def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf: Shelf) -> Figure | None:
@@ -168,10 +179,11 @@ def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf
     if len(known) < 2 or len({len(codes) for _, codes in known}) > 1:
         return None
     reference = known[0][1]
-    came = [Cloud(name, _flat(codes)) for name, codes in known]
-    aligned = [Cloud(known[0][0], _flat(reference))]
-    aligned += [Cloud(name, _flat(reshaped_onto(codes, reference))) for name, codes in known[1:]]
-    return draw_repeats(came, aligned, _fitting(labels, reference), classes)
+    came = [Cloud(name, codes @ _plane(codes).T) for name, codes in known]
+    onto = [reference, *(reshaped_onto(codes, reference) for _, codes in known[1:])]
+    plane = _plane(reference)  # one for all, or what was turned to fit would be turned away again
+    aligned = [Cloud(name, codes @ plane.T) for (name, _), codes in zip(known, onto, strict=True)]
+    return draw_repeats(came, aligned, _fitting(labels, reference), classes, _names(reference))
 
 
 def _fitting(labels: Array | None, codes: Array) -> Array | None:
@@ -182,15 +194,16 @@ def _planes(
     groups: Sequence[Group], labels: Array | None, classes: tuple[str, ...], look: Look, shelf: Shelf
 ) -> Figure | None:
     """Scatter and decoded plane of each model, side by side."""
-    clouds, decoded = [], []
+    clouds, decoded, names = [], [], AXES
     for group in groups:
         cell = group.cells[0]
         codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3)
         ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2)
         if codes is not None and x is not None and ticks is not None:
-            clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", _flat(codes)))
+            clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ _plane(codes).T))
             decoded.append(Decoded(group.label, x, ticks))
-    return draw_planes(clouds, decoded, _fitting(labels, clouds[0].codes), classes, look) if clouds else None
+            names = _names(codes)
+    return draw_planes(clouds, decoded, _fitting(labels, clouds[0].codes), classes, look, names) if clouds else None
 
 
 def _posterior(
@@ -202,6 +215,8 @@ def _posterior(
             continue
         means, drawn = (shelf.one(group.cells[0], a, 2) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
         if means is not None and drawn is not None and means.shape == drawn.shape:
-            clouds = [Cloud(f"{group.label}: means", _flat(means)), Cloud(f"{group.label}: draws", _flat(drawn))]
-            return draw_planes(clouds, [], _fitting(labels, means), classes, look)
+            plane = _plane(means)
+            sets = {"means": means, "draws": drawn}
+            clouds = [Cloud(f"{group.label}: {of}", codes @ plane.T) for of, codes in sets.items()]
+            return draw_planes(clouds, [], _fitting(labels, means), classes, look, _names(means))
     return None

@@ -54,7 +54,7 @@ def about_repeats(found: Repeats) -> list[str]:
     where = f"{found.label} at dim3 {found.dim3}"
     if found.note:
         return [f"{found.note}."]
-    if found.collapsed:
+    if len(found.names) - len(found.collapsed) < 2 and found.collapsed:
         return [
             f"{where} has collapsed ({', '.join(found.collapsed)}): its codes are constant, and there is nothing to "
             "compare."
@@ -64,6 +64,8 @@ def about_repeats(found: Repeats) -> list[str]:
         for name in ("raw", "affine", "cka", "overlap")
     )
     texts = []
+    if found.collapsed:
+        texts.append(f"Of {where} {', '.join(found.collapsed)} has collapsed, and is left out of the comparison.")
     if found.model == "pca":
         texts.append(f"{where}, fitted by {' and by '.join(found.names)}.")
     elif found.error is not None and found.error.sd is not None:
@@ -97,10 +99,10 @@ def _reading(raw: float, affine: float) -> str:
     if affine <= ALIKE:
         return "So they differ by an affine map: rotation, scale and shear explain the difference."
     if affine <= MOSTLY:
-        return "So rotation, scale and shear explain most of the difference, and the rest is bent."
+        return "So rotation, scale and shear explain most of the difference, and the rest is not affine."
     if affine < APART:
-        return "So rotation, scale and shear explain part of the difference, and the rest is bent."
-    return "So no linear map takes one plot to the other: the runs laid the classes out differently."
+        return "So rotation, scale and shear explain part of the difference, and the rest is not affine."
+    return "So no affine map takes one plot to the other: the runs are laid out differently."
 
 
 def about_refit(found: Refit) -> list[str]:
@@ -237,8 +239,10 @@ def about_draws(answers: Answers) -> list[str]:
     said = _list(f"{plus_minus(d.new)} for {d.label} at dim3 {d.dim3}" for d in answers.draws)
     most = max(d.same.mean for d in answers.draws)
     again = "identical, to the last bit" if most == 0 else f"up to {number(most)} apart"
+    alike = [d for d in answers.draws if min(d.new.values) == 0]
     return [
-        f"A new draw gives other pictures: their mean squared difference to the first is {said}.",
+        f"A new draw differs from the first by a mean square of {said}."
+        + (f" Draws that do not differ come from a collapsed model: {_list(d.label for d in alike)}." if alike else ""),
         f"The first seed drawn again gives pictures that are {again}.",
     ]
 

@@ -9,9 +9,25 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis import assignment, prose
-from analysis.answers import Draws, Estimate, Generator, Map, Pair, Prior, Refit, Repeats, Robust, Smooth, spread
+from analysis import assignment, gallery, prose
+from analysis.answers import (
+    Draws,
+    Estimate,
+    Generator,
+    Map,
+    Pair,
+    Prior,
+    Refit,
+    Repeats,
+    Robust,
+    Shelf,
+    Smooth,
+    measured,
+    spread,
+)
 from analysis.assignment import Wanted, write
+from analysis.curves import compare
+from analysis.store import read
 from tests.analysis.runs import log
 from tests.analysis.test_answers import CODES, METRICS, N, log_measured
 from tracking.schema import (
@@ -119,6 +135,7 @@ def test_the_command_writes_and_logs(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--show", "²"], "error: show '²': allowed are whole numbers from 1, like 2,10"),
         (["--show", "two"], "error: show 'two': allowed are whole numbers from 1, like 2,10"),
         (["--show", "3"], "error: experiment 'e' has no finished run with --measure at dim3 3"),
         (["--experiment", "none"], "error: no experiment 'none'"),
@@ -184,7 +201,7 @@ def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
         (0.3, 0.01, "an affine map: rotation, scale and shear explain the difference"),
         (0.3, 0.15, "explain most of the difference"),
         (0.6, 0.3, "explain part of the difference"),
-        (0.9, 0.8, "no linear map"),
+        (0.9, 0.8, "no affine map"),
     ],
 )
 def test_the_reading_follows_the_numbers(raw: float, affine: float, said: str) -> None:
@@ -199,6 +216,10 @@ def test_one_run_and_collapsed_runs_are_said_so() -> None:
     assert prose.about_repeats(repeats(raw=0, affine=0, note="one run alone")) == ["one run alone."]
     (text,) = prose.about_repeats(repeats(raw=0, affine=0, collapsed=["seed 1"]))
     assert "has collapsed (seed 1)" in text
+    three = repeats(raw=0, affine=0, names=["seed 0", "seed 1", "seed 2"], collapsed=["seed 1"])
+    text = " ".join(prose.about_repeats(three))
+    assert "Of ae at dim3 2 seed 1 has collapsed" in text
+    assert "the same plot but for rotation" in text
 
 
 def test_pca_run_twice_in_words() -> None:
@@ -291,7 +312,7 @@ def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tm
     assert "the same plot but for rotation" in page
     assert "vae at dim3 1 has collapsed (seed 0, seed 1): its codes are constant" in page
     assert "Collapsed: no latent carries anything" in page
-    assert "infinite: a latent does not vary" in page
+    assert "infinite: codes lie in fewer dimensions" in page
     assert len(list((tmp_path / "assignment-figures").iterdir())) >= 8
 
 
@@ -316,3 +337,17 @@ def test_arrays_that_are_not_what_they_should_be_are_named(store: MlflowClient, 
     assert "measure/samples_own.npy is unusable" in page
     assert "no labels" in page
     assert "1. The autoencoder" in page
+
+
+def test_codes_of_many_dimensions_are_drawn_on_one_plane(store: MlflowClient, tmp_path: Path) -> None:
+    codes = RNG.standard_normal((N, 4)) * [1, 4, 2, 3]
+    turned = codes @ np.linalg.qr(RNG.standard_normal((4, 4)))[0]
+    for seed, z in enumerate((codes, turned)):
+        log_measured(store, tmp_path / "arrays", seed=seed, dim3=4, codes=z)
+    (comparison,) = compare(read(store, "e").cells)
+    (group,) = measured(comparison, (4,))
+    figure = gallery._repeats(group, None, (), Shelf())
+    assert figure is not None
+    first, second = (panel.collections[0].get_offsets().data for panel in figure.axes[2:4])
+    np.testing.assert_allclose(second, first, atol=1e-4)  # turned back, and not mirrored by the projection
+    assert figure.axes[2].get_xlabel() == "principal axis 1"
