@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import prose
-from .answers import NEIGHBOURS, Answers, Spread
+from .answers import NEIGHBOURS, Answers, Robust, Spread
 from .findings import Findings
 from .page import MOST_LINES, Uri, environment, link_to
 
@@ -59,13 +59,19 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         curves=prose.about_curves(finding),
         draws=prose.about_draws(answers),
         priors=prose.about_priors(answers.priors),
-        robust=prose.about_robustness(answers.robust),
+        robust=prose.about_robustness(_alive(answers)),
         smooth=prose.about_smoothness(answers.smooth),
         health=prose.about_health(answers.health),
         made=prose.about_generators(answers),
         main=[g for g in answers.generators if g.main],
         others=[g for g in answers.generators if not g.main],
     )
+
+
+def _alive(answers: Answers) -> list[Robust]:
+    """Of the models that have not collapsed: a decoder that ignores its codes takes any push."""
+    dead = {(h.label, h.dim3) for h in answers.health if h.collapsed}
+    return [r for r in answers.robust if (r.label, r.dim3) not in dead]
 
 
 def _repeats(answers: Answers) -> list[tuple[str, list[str]]]:

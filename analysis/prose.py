@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from tracking.schema import Source
+
 from .answers import Answers, Estimate, Generator, Health, Map, Prior, Refit, Repeats, Robust, Smooth, Spread
 from .findings import ComparisonFinding, ModelFinding
 from .page import interval, number, worth
@@ -265,7 +267,7 @@ def about_robustness(found: Sequence[Robust]) -> list[str]:
         if not said:
             continue
         least = min(ratios, key=lambda label: ratios[label])
-        end = f": that of {least} grows least" if len(ratios) > 1 else ""
+        end = f": in proportion that of {least} grows least" if len(ratios) > 1 else ""
         texts.append(f"A push of one SD of the codes takes, at dim3 {dim3}, {_list(said)}{end}.")
     return texts
 
@@ -323,13 +325,14 @@ def about_generators(answers: Answers) -> list[str]:
     floor = next((c for c in answers.controls if c.source != "real"), None)
     if real is not None and real.precision and real.recall:
         texts.append(
-            f"Other real rows have precision {fixed(real.precision.mean)} and recall {fixed(real.recall.mean)}: "
-            "what can be had."
+            f"Other real rows have precision {fixed(real.precision.mean)} and recall {fixed(real.recall.mean)}."
         )
     if floor is not None and floor.precision and floor.recall:
+        amid = floor.precision.mean > 0.5
         texts.append(
             f"The mean row, given always, has precision {fixed(floor.precision.mean)} and recall "
-            f"{fixed(floor.recall.mean)}: blurred rows lie amid the real ones, so precision alone is no praise."
+            f"{fixed(floor.recall.mean)}"
+            + (": blurred rows lie amid the real ones, so precision alone is no praise." if amid else ".")
         )
     main = [g for g in answers.generators if g.main]
     for dim3 in dict.fromkeys(g.dim3 for g in main):
@@ -346,9 +349,15 @@ def about_generators(answers: Answers) -> list[str]:
         covered = [g for g in main if g.dim3 == dim3 and g.coverage]
         if covered:
             said = _list(f"{portion(g.coverage)} for {g.name}" for g in covered)
+            kept = [g.recall.mean for g in answers.generators if g.dim3 == dim3 and _is_bound(g) and g.recall]
+            bound = ""
+            if kept and real is not None and real.recall and max(kept) < real.recall.mean / 2:
+                bound = (
+                    f"Even reconstructions of real rows, which nobody drew, have a recall of {_range(kept)} at dim3 "
+                    f"{dim3}: the decoders, and not where z is drawn, keep it low. "
+                )
             texts.append(
-                "No decoder makes rows as sharp as real ones, which keeps recall low wherever z is drawn. That choice "
-                f"shows in the recall of the model's own reconstructions of these rows, at dim3 {dim3}: {said}."
+                f"{bound}Of the model's own reconstructions of these rows the samples' recall at dim3 {dim3} is {said}."
             )
     if real is not None and real.nearest:
         texts.append(
@@ -362,6 +371,11 @@ def about_generators(answers: Answers) -> list[str]:
                     f"Samples at dim3 {dim3} have {_list(f'{plus_minus(g.nearest)} for {g.name}' for g in near)}."
                 )
     return [" ".join(texts[:2]), *texts[2:]] if texts else []
+
+
+def _is_bound(generator: Generator) -> bool:
+    """Whether it is what a decoder leaves of real rows."""
+    return generator.source == Source.RECONSTRUCTED
 
 
 def _by(generators: Sequence[Generator], pick: Callable[[Generator], Spread | None]) -> Generator:

@@ -80,6 +80,8 @@ def _interpolations(found: Measured, model: Reducer, material: Material, codes: 
     if not len(first):
         return
     paths = interpolate(model, codes[first], codes[last])
+    if not np.isfinite(paths).all():
+        return
     smooth = smoothness(paths)
     if len(smooth.detour):
         found.metrics[Metric.LARGEST_STEP] = float(smooth.largest_step.mean())
@@ -107,7 +109,7 @@ def _samples(found: Measured, model: Reducer, material: Material) -> None:
     """Each way to generate rows, against real ones; and what real ones and the mean row come to."""
     training_codes = model.encode(material.split.x_train)
     references = material.references
-    reconstructed = model.reconstruct(references.held_out)
+    reconstructed = model.reconstruct(references.held_out) if references.count else None
     _log_sample(found, Source.REAL, references.real)
     _log_sample(found, Source.MEAN_ROW, references.mean_row)
     _log_sample(found, Source.RECONSTRUCTED, references.judge(model.reconstruct(references.others)))

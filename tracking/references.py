@@ -65,17 +65,19 @@ class References:
         return replace(made, real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
 
     def judge(self, x: Array, reconstructed: Array | None = None) -> SampleQuality:
-        """The quality of rows x (n, dim1), as far as there are enough of them.
+        """The quality of rows x (n, dim1), as far as there are enough of them; none where they are not finite.
 
         `reconstructed` is what the model that made them leaves of the held-out rows. No row that a decoder makes is
         as sharp as a real one, so few real rows lie in its samples' balls; these do where the samples are varied.
         """
+        if not np.isfinite(x).all():  # a decoder may overflow where no code is
+            return SampleQuality({}, x[:0], x[:0], np.empty(0))
         numbers: dict[Quality, float] = {Quality.OUTSIDE: outside(x, self.low, self.high)}
         if BALL < self.count <= len(x):
             made = self.features(x[: self.count])
             found = precision_recall(self.held_out_features, made, BALL)
             numbers |= {Quality.PRECISION: found.precision, Quality.RECALL: found.recall}
-            if reconstructed is not None:
+            if reconstructed is not None and np.isfinite(reconstructed).all():
                 numbers[Quality.COVERAGE] = precision_recall(self.features(reconstructed), made, BALL).recall
         index, distances = nearest_training(x[:SEARCHED], self.x_train)
         numbers[Quality.NEAREST] = float(np.median(distances))

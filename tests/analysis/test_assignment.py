@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,7 +249,7 @@ def test_draws_push_and_prior_in_words() -> None:
     ]
     (text,) = prose.about_robustness(robust)
     assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
-    assert text.endswith("that of vae grows least.")
+    assert text.endswith("in proportion that of vae grows least.")
     squared, null = spread([0.2, 0.0]), spread([0.01, 0.01])
     assert squared is not None
     assert null is not None
@@ -265,12 +266,14 @@ def generator(name: str, source: str, precision: float, recall: float, coverage:
 
 def test_generators_in_words() -> None:
     made = [generator("AE, N(0, I)", "normal", 0.99, 0.0, 0.1), generator("VAE, N(0, I)", "own", 0.9, 0.3, 0.8)]
+    made.append(replace(generator("AE, reconstructions", "reconstructed", 0.9, 0.2), main=False))
     controls = [generator("other real rows", "real", 0.86, 0.75), generator("the mean row", "mean_row", 1, 0)]
     text = "\n".join(prose.about_generators(type("A", (), {"generators": made, "controls": controls})()))
-    assert "precision 0.860 and recall 0.750: what can be had" in text
+    assert "precision 0.860 and recall 0.750." in text
     assert "precision 1.000 and recall 0.000: blurred" in text
     assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
-    assert "at dim3 2: 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
+    assert "recall at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
+    assert "Even reconstructions of real rows, which nobody drew, have a recall of 0.200 at dim3 2" in text
     assert "none has a recall of 0.01" in "\n".join(
         prose.about_generators(type("A", (), {"generators": made[:1], "controls": []})())
     )

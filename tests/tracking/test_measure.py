@@ -100,3 +100,13 @@ def test_references_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_flag_may_stand_alone() -> None:
     assert parser().parse_args(["--measure"]).measure == "yes"
     assert parser().parse_args([]).measure == "no"
+
+
+def test_rows_that_are_not_finite_have_no_quality() -> None:
+    rows = np.random.default_rng(0).random((20, 4)).astype(np.float32)
+    references = References.of(rows, rows)
+    assert references.judge(np.full((20, 4), np.inf, dtype=np.float32)).numbers == {}
+    assert (
+        references.judge(rows, np.full((10, 4), np.nan, dtype=np.float32)).numbers.keys()
+        == references.real.numbers.keys()
+    )
