@@ -1,4 +1,4 @@
-"""The assignment's four tasks as plain values, from a store's measured runs: `answer(comparison, finding, shown)`.
+"""The assignment's four tasks as plain values, from a store's measured runs: `answer(...)`.
 
 What needs the data or a model was measured when the runs were made (`--measure`); here codes are compared, runs put
 together, and what is missing named. The same runs give the same values.
@@ -19,6 +19,7 @@ from tracking.schema import Artifact, Metric, Param, Quality, Source, Tag, sampl
 from .curves import Comparison, Series
 from .errors import BadInput
 from .latents import (
+    FEWEST,
     affine_disparity,
     disparity,
     gaussian_kl,
@@ -321,17 +322,18 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     groups = measured(comparison, shown)
     same_rows([c for g in groups for c in g.cells])
     codes = {id(g): _Codes(g, shelf) for g in groups}
-    baselines = {g.dim3: _row_errors(g, shelf) for g in groups if g.is_pca}
+    errors = {id(g): _row_errors(g, shelf) for g in groups}
+    baselines = {g.dim3: errors[id(g)] for g in groups if g.is_pca}
     missing = [
         f"{s.label} at dim3 {k} was not measured: its part of the page is missing"
         for s in comparison.series
         for k in shown
-        if not any(g.series is s and g.dim3 == k for g in groups) and (s.seeds or s.cells)
+        if not any(g.series is s and g.dim3 == k for g in groups)
     ]
-    made = Answers(
+    return Answers(
         shown=list(shown),
         repeats=[_repeats(g, codes[id(g)]) for g in groups],
-        maps=[_map(g, codes[id(g)], _row_errors(g, shelf), baselines.get(g.dim3)) for g in groups],
+        maps=[_map(g, codes[id(g)], errors[id(g)], baselines.get(g.dim3)) for g in groups],
         refits=[r for g in groups if g.is_pca and (r := _refit(g, shelf)) is not None],
         priors=[p for g in groups if not g.is_pca for p in _priors(g, codes[id(g)], shelf)],
         health=[h for g in groups if g.has_posterior and (h := _health(g, codes[id(g)], shelf)) is not None],
@@ -354,9 +356,8 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         ],
         generators=[maker for g in groups for maker in _generators(g)],
         controls=_controls(groups),
-        notes=[],
+        notes=[*missing, *dict.fromkeys(shelf.notes)],  # last, when all else has been asked for
     )
-    return Answers(**{**vars(made), "notes": [*missing, *dict.fromkeys(shelf.notes)]})
 
 
 class _Codes:
@@ -373,7 +374,7 @@ class _Codes:
         for name in [n for n, a in self.by_name.items() if len(a) != max(lengths, key=lengths.count)]:
             shelf.notes.append(f"{group.label} at dim3 {group.dim3}, {name}: its codes are of another number of rows")
             del self.by_name[name]
-        self.labels = self._labels(group, shelf)
+        self.labels = self._labels(group)
         self.near = {n: neighbours(a, NEIGHBOURS) for n, a in self.by_name.items() if len(a) > NEIGHBOURS}
         self.collapsed = [n for n, a in self.by_name.items() if is_constant(a)]
         self.correct = {
@@ -382,7 +383,7 @@ class _Codes:
             if self.labels is not None and n not in self.collapsed and n != OTHER_PROGRAM
         }
 
-    def _labels(self, group: Group, shelf: Shelf) -> Array | None:
+    def _labels(self, group: Group) -> Array | None:
         """Of the test rows, where the runs have them; data without labels are no fault."""
         rows = {len(a) for a in self.by_name.values()}
         found = class_labels(group.cells[0])
@@ -503,7 +504,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
         sets["draws"] = [a for a in shelf.take(group.cells, Artifact.CODES_SAMPLED, 2) if a is not None]
     made = []
     for of, arrays in sets.items():
-        found = [mmd_to_normal(a) for a in arrays if len(a) >= 20]
+        found = [mmd_to_normal(a) for a in arrays if len(a) >= FEWEST]
         squared, null = spread(m.squared for m in found), spread(m.null for m in found)
         if squared is not None and null is not None:
             rejected = sum(m.squared > m.null for m in found)

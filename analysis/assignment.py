@@ -28,7 +28,7 @@ from .gallery import figures_of
 from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Record, log_analysis
 from .report import Parser, add_store, command
-from .store import Cell, Store, read
+from .store import Store, read
 
 FOLDER = "assignment-figures"
 SHOWN = (2, 10)
@@ -78,7 +78,7 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     """
     store = ask(lambda: read(client, experiment))
     comparison = _comparison(store, wanted)
-    findings = ask(lambda: find(store._replace(cells=_cells(comparison))))
+    findings = ask(lambda: find(store._replace(cells=comparison.cells)))
     shelf = Shelf()
     answers = ask(lambda: answer(comparison, wanted.shown, shelf))
     groups = measured(comparison, wanted.shown)
@@ -124,10 +124,13 @@ def _slug(name: str) -> str:
 
 def _comparison(store: Store, wanted: Wanted) -> Comparison:
     """The comparison with measured runs that is wanted, the largest where several are."""
-    found = [c for c in compare(store.cells) if measured(c, wanted.shown)]
-    for given, has in ((wanted.dataset, "dataset"), (wanted.epochs, "epochs")):
-        if given is not None:
-            found = [c for c in found if str(given) == (c.dataset if has == "dataset" else c.settings.get("epochs"))]
+    found = [
+        c
+        for c in compare(store.cells)
+        if wanted.dataset in (None, c.dataset)
+        and (wanted.epochs is None or str(wanted.epochs) == c.settings.get("epochs"))
+        and measured(c, wanted.shown)
+    ]
     if not found:
         shown = ", ".join(map(str, wanted.shown))
         raise BadInput(
@@ -135,10 +138,6 @@ def _comparison(store: Store, wanted: Wanted) -> Comparison:
             "python -m studies.assignment makes them"
         )
     return found[0]
-
-
-def _cells(comparison: Comparison) -> list[Cell]:
-    return [c for s in comparison.series for by_seed in s.cells.values() for c in by_seed.values()]
 
 
 def _command(experiment: str, wanted: Wanted) -> str:

@@ -73,6 +73,11 @@ class Comparison(NamedTuple):
     series: list[Series]
     doubled: list[LeftOut]
 
+    @property
+    def cells(self) -> list[Cell]:
+        """Of all its series."""
+        return [c for s in self.series for by_seed in s.cells.values() for c in by_seed.values()]
+
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:
     """The comparisons that the cells make, the largest first.

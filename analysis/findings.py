@@ -135,7 +135,7 @@ class Findings:
 def find(store: Store, rule: str = "gain:0.05") -> Findings:
     """Judge and compare everything that the store's cells can tell."""
     comparisons = compare(store.cells)
-    used = sorted(c.run_id for comparison in comparisons for c in _cells(comparison))
+    used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)
     used = sorted({*used, *(c.run_id for c in store.confirmations)})
     return Findings(
         experiment=store.experiment,
@@ -150,10 +150,6 @@ def find(store: Store, rule: str = "gain:0.05") -> Findings:
             {c.tag(Tag.COMMIT) + (" with changes" if c.tag(Tag.DIRTY) == "true" else "") for c in store.cells}
         ),
     )
-
-
-def _cells(comparison: Comparison) -> list[Cell]:
-    return [c for s in comparison.series for by_seed in s.cells.values() for c in by_seed.values()]
 
 
 def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
@@ -181,7 +177,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         dataset=comparison.dataset,
         digest=comparison.digest,
         settings=comparison.settings,
-        quick=any(c.tag(Tag.LABEL) == "quick" for c in _cells(comparison)),
+        quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
         error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
         missing=missing(comparison, store),
         notes=list(dict.fromkeys(notes)),

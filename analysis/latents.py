@@ -17,6 +17,7 @@ Smola 2012 (MMD).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,23 +92,14 @@ def reshaped_onto(b: Codes, a: Codes) -> Float64s:
     For drawing: the least-squares map shrinks what it can't explain, down to a line or a point. The narrower is
     padded with zeros. Where either doesn't vary all rows are a's mean.
     """
-    b, a = _pair(b, a)
-    constant = _is_constant(a) or _is_constant(b)
-    b, a = _padded(b, a)
-    mean = a.mean(axis=0)
-    if constant:
-        return np.tile(mean, (len(b), 1))
-    own, white = _whitened(a), _whitened(b)
-    rotation, _ = orthogonal_procrustes(white, own)
-    onto: Float64s = white @ rotation @ (own.T @ (a - mean)) / len(a) + mean  # the last factor: a's SDs, by its axes
-    return onto
 
+    def reshape(b: Float64s, a: Float64s) -> Float64s:
+        own, white = _whitened(a), _whitened(b)
+        rotation, _ = orthogonal_procrustes(white, own)
+        onto: Float64s = white @ rotation @ (own.T @ a) / len(a)  # the last factor: a's SDs, by its axes
+        return onto
 
-def _whitened(codes: Float64s) -> Float64s:
-    """With mean 0 and covariance I in the directions in which codes vary, 0 in others; axes as near as can be."""
-    u, s, v = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
-    white: Float64s = (u * (s > s[0] * ROUNDING)) @ v * np.sqrt(len(codes))
-    return white
+    return _onto(b, a, reshape)
 
 
 def rigid_onto(b: Codes, a: Codes) -> Float64s:
@@ -116,16 +108,29 @@ def rigid_onto(b: Codes, a: Codes) -> Float64s:
     (N, the greater dim3): the narrower is padded with zeros, so a's own axes come first. The scale is that of least
     squares, so the less both agree the smaller b is drawn. Where either doesn't vary all rows are a's mean.
     """
+
+    def turn(b: Float64s, a: Float64s) -> Float64s:
+        rotation, singular = orthogonal_procrustes(b, a)  # singular: the sum of the singular values of b'a
+        onto: Float64s = b @ rotation * (singular / np.square(b).sum())
+        return onto
+
+    return _onto(b, a, turn)
+
+
+def _onto(b: Codes, a: Codes, bring: Callable[[Float64s, Float64s], Float64s]) -> Float64s:
+    """b brought onto a, both centred and of equal width, and put back to a's mean; that mean where one is constant."""
     b, a = _pair(b, a)
     constant = _is_constant(a) or _is_constant(b)
     b, a = _padded(b, a)
     mean = a.mean(axis=0)
-    b = b - b.mean(axis=0)
-    if constant:
-        return np.tile(mean, (len(b), 1))
-    rotation, singular = orthogonal_procrustes(b, a - mean)  # singular: the sum of the singular values of b'a
-    onto: Float64s = b @ rotation * (singular / np.square(b).sum()) + mean
-    return onto
+    return np.tile(mean, (len(b), 1)) if constant else bring(b - b.mean(axis=0), a - mean) + mean
+
+
+def _whitened(centred: Float64s) -> Float64s:
+    """With covariance I in the directions in which centred codes vary, 0 in others; axes as near as can be."""
+    u, s, v = np.linalg.svd(centred, full_matrices=False)
+    white: Float64s = (u * (s > s[0] * ROUNDING)) @ v * np.sqrt(len(centred))
+    return white
 
 
 def linear_cka(a: Codes, b: Codes) -> float | None:

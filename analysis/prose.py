@@ -19,14 +19,15 @@ APART = 0.5  # above which that map explains little
 SAME_ANGLE = 0.01  # degrees: what rounding does
 COVERS = 0.01  # of a recall from which samples are called varied
 COVARIANCE_COLUMNS = 1000  # to which scikit-learn, left alone, may decompose the covariance matrix
+AMID = 0.5  # of a precision of the mean row above which it lies amid the real ones
 PUSH = 1.0  # SDs, the push that the answer speaks of
 
 
-def plus_minus(found: Spread | None, digits: int = 3) -> str:
+def plus_minus(found: Spread | None) -> str:
     """`0.0414 ± 0.0005`, or the number alone where there is one run; a dash where there is none."""
     if found is None:
         return "–"
-    return number(found.mean, digits) + ("" if found.sd is None else f" ± {number(found.sd, 2)}")
+    return number(found.mean) + ("" if found.sd is None else f" ± {number(found.sd, 2)}")
 
 
 def estimate(found: Estimate | None) -> str:
@@ -328,7 +329,7 @@ def about_generators(answers: Answers) -> list[str]:
             f"Other real rows have precision {fixed(real.precision.mean)} and recall {fixed(real.recall.mean)}."
         )
     if floor is not None and floor.precision and floor.recall:
-        amid = floor.precision.mean > 0.5
+        amid = floor.precision.mean > AMID
         texts.append(
             f"The mean row, given always, has precision {fixed(floor.precision.mean)} and recall "
             f"{fixed(floor.recall.mean)}"

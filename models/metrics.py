@@ -45,12 +45,17 @@ def explained_variance(x: Array, x_hat: Array, train_mean: Array) -> float:
 
 
 def kl_standard_normal(mean: Array, log_var: Array) -> Float64s:
-    """KL(N(mean, exp(log_var)) || N(0, I)) of each row in nats, (N,), from (N, dim3) both.
+    """KL(N(mean, exp(log_var)) || N(0, I)) of each row in nats, (N,), from (N, dim3) both."""
+    return np.asarray(kl_by_latent(mean, log_var).sum(axis=1), dtype=np.float64)
 
-    Kingma & Welling 2014, appendix B: 1/2 sum_j (mean_j^2 + exp(log_var_j) - 1 - log_var_j).
+
+def kl_by_latent(mean: Array, log_var: Array) -> Float64s:
+    """The same before it is summed over latents: (N, dim3).
+
+    Kingma & Welling 2014, appendix B: 1/2 (mean_j^2 + exp(log_var_j) - 1 - log_var_j).
     """
     m, v = mean.astype(np.float64), log_var.astype(np.float64)
-    return np.asarray(0.5 * (m**2 + np.exp(v) - 1.0 - v).sum(axis=1), dtype=np.float64)
+    return np.asarray(0.5 * (m**2 + np.exp(v) - 1.0 - v), dtype=np.float64)
 
 
 def bernoulli_nats(x: Array, logits: Array) -> Float64s:

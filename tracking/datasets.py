@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sklearn.datasets import load_digits
 
 from models import Array, nearest
+from models.fitting import in_unit_interval
 
 from .config import BadInput
 from .files import Table, load_table
@@ -65,6 +66,11 @@ class Split(NamedTuple):
     y_train: Labels | None
     x_val: Array | None
     y_val: Labels | None
+
+
+def value_range(x: Array) -> tuple[float, float]:
+    """From the lowest to the highest value of x, or [0, 1] where all lie there."""
+    return (0.0, 1.0) if in_unit_interval(x) else (float(x.min()), float(x.max()))
 
 
 def digest(*arrays: Array) -> str:

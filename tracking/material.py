@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.fitting import in_unit_interval
 from models.intrinsic import Intrinsic, measure
 from models.pca import errors_by_dim3
 
@@ -52,7 +53,7 @@ class Material:
     def pca_curve(self) -> npt.NDArray[np.float64]:
         """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
         x, x_test = self.split.x_train, self.data.x_test
-        return errors_by_dim3(x, x_test, clip=bool(x.min() >= 0 and x.max() <= 1))
+        return errors_by_dim3(x, x_test, clip=in_unit_interval(x))
 
     @cached_property
     def references(self) -> References:

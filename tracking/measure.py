@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from models import PCA, Array, Reducer
 from models.geometry import interpolate, refit, robustness, smoothness, trustworthiness
-from models.metrics import reconstruction_mse
+from models.metrics import kl_by_latent, reconstruction_mse
 from models.samples import GENERATORS, nearest_training
 
 from .figures import SIDE, decoded_plane
@@ -131,11 +131,11 @@ def _posterior(found: Measured, model: Reducer, material: Material) -> None:
     posterior = model.posterior(x)
     if posterior is None:
         return
-    mean, log_var = (part.astype(np.float64) for part in posterior)
+    mean, log_var = posterior
     noise = np.random.default_rng(SEED).standard_normal(mean.shape)
-    drawn = (mean + np.exp(0.5 * log_var) * noise).astype(np.float32)
+    drawn = (mean + np.exp(0.5 * log_var.astype(np.float64)) * noise).astype(np.float32)
     found.arrays[Artifact.CODES_SAMPLED] = drawn
-    found.arrays[Artifact.KL_BY_DIM] = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).mean(axis=0)
+    found.arrays[Artifact.KL_BY_DIM] = kl_by_latent(mean, log_var).mean(axis=0)
     found.metrics[Metric.SAMPLED_MSE] = reconstruction_mse(x, model.decode(drawn))
 
 

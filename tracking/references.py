@@ -12,6 +12,7 @@ import numpy.typing as npt
 from models import Array
 from models.samples import Features, nearest_training, outside, precision_recall
 
+from .datasets import value_range
 from .schema import Quality
 
 JUDGED = 5_000  # rows of each sample whose precision and recall are measured, at most half the test rows
@@ -53,9 +54,7 @@ class References:
     def of(cls, x_train: Array, x_test: Array) -> Self:
         """From the training rows (N, dim1) and the test rows (N_test, dim1), in two halves: one to judge by, one as
         the sample that no generator can beat."""
-        low, high = float(x_train.min()), float(x_train.max())
-        if low >= 0 and high <= 1:
-            low, high = 0.0, 1.0
+        low, high = value_range(x_train)
         features = Features.fit(x_train)
         half = min(JUDGED, len(x_test) // 2)
         mean = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -29,7 +29,7 @@ from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
-from .datasets import Dataset, Split
+from .datasets import Dataset, Split, value_range
 from .describe import describe
 from .figures import FIGURES, Look, RunView, draw_reconstructions
 from .material import Material
@@ -149,8 +149,8 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         | {Tag.DESCRIPTION: describe(run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs)}
     )
     full = run.config.artifacts == "full"
-    measured = _measured(run, recorder, len(fitted.epochs))
     view = _view(run, fitted.epochs)
+    measured = _measured(run, recorder, view)
     with recorder.files() as folder:
         _save_arrays(folder, run, view, errors, measured.arrays)
         if full:
@@ -230,13 +230,13 @@ def _intrinsic(run: Prepared) -> dict[str, float]:
     return {name: value for name, value in measures.items() if value is not None}
 
 
-def _measured(run: Prepared, recorder: Recorder, step: int) -> Measured:
+def _measured(run: Prepared, recorder: Recorder, view: RunView) -> Measured:
     """What `--measure` asks for; its numbers and tags are logged here, its arrays with the others."""
     if run.config.measure == "no":
         return Measured()
     began = time.perf_counter()
-    measured = measure(run.model, run.material, run.model.encode(run.data.x_test))
-    recorder.metrics(measured.metrics | {Metric.MEASURE_SECONDS: time.perf_counter() - began}, step)
+    measured = measure(run.model, run.material, view.codes)
+    recorder.metrics(measured.metrics | {Metric.MEASURE_SECONDS: time.perf_counter() - began}, len(view.epochs))
     recorder.tags(measured.tags)
     return measured
 
@@ -324,8 +324,7 @@ def _view(run: Prepared, epochs: tuple[Epoch, ...]) -> RunView:
 
 def _look(data: Dataset) -> Look:
     """Pictures from black at the lowest training pixel to white at the highest, or [0, 1] where they lie there."""
-    low, high = float(data.x_train.min()), float(data.x_train.max())
-    return Look(data.image_shape) if low >= 0 and high <= 1 else Look(data.image_shape, low, high)
+    return Look(data.image_shape, *value_range(data.x_train))
 
 
 def _picture_epochs(total: int) -> set[int]:
