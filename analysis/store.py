@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 
-from tracking.schema import FACT_PREFIX, Kind, Metric, Tag
+from tracking.schema import BEFORE, FACT_PREFIX, Kind, Metric, Tag
 
 from .errors import BadInput
 from .table import Row
@@ -203,7 +203,7 @@ def _cell(run: Run) -> Cell | None:
         return None
     data = run.data
     try:
-        config: dict[str, Any] = json.loads(data.tags[Tag.CONFIG])
+        config: dict[str, Any] = BEFORE | json.loads(data.tags[Tag.CONFIG])
         model, dim3, seed = str(config["model"]), int(config["dim3"]), int(config["seed"])
     except (KeyError, ValueError, TypeError):
         raise Unusable(f"its tag {Tag.CONFIG} is missing or broken") from None

@@ -44,7 +44,7 @@ from .storage import absolute, connect, lasting, locked
 TRIALS = "50"
 SHORTEST = 3  # epochs of a trial, at least
 KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
-    "lr": lambda trial, most: trial.suggest_float("lr", 1e-4, 1e-2, log=True),
+    "lr": lambda trial, most: trial.suggest_float("lr", 1e-4, 3e-2, log=True),
     "dim2": lambda trial, most: trial.suggest_int("dim2", 32, 1024, log=True),
     "batch_size": lambda trial, most: trial.suggest_categorical("batch_size", (32, 64, 128, 256, 512)),
     "epochs": lambda trial, most: trial.suggest_int("epochs", min(SHORTEST, most), most),

@@ -15,6 +15,8 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
 
+from .schema import BEFORE
+
 
 class BadInput(ValueError):
     """Something a user typed or a file a user gave can't be used: one line, what is wrong and what is allowed."""
@@ -42,12 +44,15 @@ class RunConfig:
     """Width of the hidden layer."""
     dim3: int = 2
     """Latent dimension: how many numbers a code has."""
-    epochs: int = 20
+    epochs: int = 12
     """Passes over the training rows: a budget, which --patience may leave unspent."""
     batch_size: int = 128
     """Rows per training step."""
-    lr: float = 1e-3
-    """Learning rate of Adam."""
+    lr: float = 1e-2
+    """Learning rate of Adam, at its highest."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """How the learning rate goes over the budget; one-cycle: up over the first tenth, then down to 0 as
+    half a cosine."""
     beta: float = 1.0
     """Weight of a VAE's KL term; at 1 its objective is the ELBO."""
     loss: Literal["auto", "mse", "bce"] = "auto"
@@ -102,9 +107,9 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that `to_json` wrote. Fields it does not know are left out, for older readers."""
+        """The configuration that `to_json` wrote, now or in an older version. Fields it does not know are left out."""
         known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in json.loads(text).items() if k in known})
+        return cls(**{k: v for k, v in (BEFORE | json.loads(text)).items() if k in known})
 
 
 _LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}

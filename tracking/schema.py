@@ -16,6 +16,10 @@ EXPERIMENT: Final = "elbowroom"
 """The default experiment."""
 
 
+BEFORE: Final = {"schedule": "constant"}
+"""What a run was trained with whose configuration (`Tag.CONFIG`) is older than the field."""
+
+
 class Kind(StrEnum):
     """What an MLflow run is, under `Tag.KIND`. Curves read `run` only."""
 

@@ -78,7 +78,7 @@ class Greedy(Good):
 def test_a_class_is_given_the_settings_that_it_names_and_no_others() -> None:
     settings = SETTINGS | {"dim3": 4, "seed": 9}
     before = dict(settings)
-    training = Training(epochs=1, batch_size=16, lr=1e-3, patience=0, seed=9, device="cpu")
+    training = Training(epochs=1, batch_size=16, lr=1e-3, schedule="constant", patience=0, seed=9, device="cpu")
     model: Any = build(f"{HERE}:Choosy", settings)
     assert model.given == {"dim3": 4, "seed": 9, "training": training, "colour": "red"}
     assert settings == before

@@ -10,8 +10,8 @@ from models import MODELS, ContractError, Epoch, UnknownModel, build, check_cont
 from models.base import Reducer
 
 SETTINGS: dict[str, Any] = {
-    "dim1": 12, "dim2": 8, "dim3": 2, "epochs": 1, "batch_size": 16, "lr": 1e-3, "beta": 1.0, "loss": "auto",
-    "output": "auto", "patience": 0, "seed": 0, "device": "cpu",
+    "dim1": 12, "dim2": 8, "dim3": 2, "epochs": 1, "batch_size": 16, "lr": 1e-3, "schedule": "constant", "beta": 1.0,
+    "loss": "auto", "output": "auto", "patience": 0, "seed": 0, "device": "cpu",
 }  # fmt: skip
 UNIT = np.random.default_rng(0).random((60, 12), dtype=np.float32)
 
@@ -118,7 +118,7 @@ def test_what_sampling_needs_must_be_in_the_state() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vea", "known: pca, ae, linear-ae, vae, or package.module:Name; did you mean 'vae'"),
+        ("vea", "known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name; did you mean 'vae'"),
         ("no.such:Model", "importing 'no.such' failed: ModuleNotFoundError"),
         ("math:tau_", "math has no class or function 'tau_'"),
     ],

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from models import PCA, Diverged, Epoch, Reducer, build
-from models.fitting import in_unit_interval, resolve_device, streams
+from models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams
 from models.metrics import reconstruction_mse
 from tests.models.test_contract import SETTINGS
 
@@ -91,6 +91,57 @@ def test_looking_at_the_model_between_epochs_does_not_change_its_training() -> N
         fits.append((losses, model))
     assert fits[0][0] == fits[1][0]
     assert same_state(fits[0][1], fits[1][1])
+
+
+# Training losses of the first commit with this loop, one thread: what a change of the loop may not change.
+LOSSES = {
+    "ae": [0.18091217041015625, 0.1757780456542969, 0.17039288330078126],
+    "linear-ae": [1.2175972900390626, 1.1709810791015625, 1.1402181396484374],
+    "vae": [45.2295859375, 44.3130546875, 43.35298828125],
+}
+
+
+@pytest.mark.parametrize("model", LOSSES)
+def test_at_a_constant_rate_the_losses_are_those_of_the_first_loop(model: str) -> None:
+    assert series(train(model)[1], "train/loss") == pytest.approx(LOSSES[model], rel=1e-5)  # another BLAS, other bits
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1000.0])
+def test_the_cross_entropy_and_its_gradient_are_torchs_own(scale: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    raw = (scale * torch.randn(50, 64, generator=draw, dtype=torch.float64)).requires_grad_()
+    x = torch.rand(50, 64, generator=draw, dtype=torch.float64).round(decimals=1)  # 0 and 1 among them
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(raw, x, reduction="sum")
+    got = cross_entropy(raw, x)
+    assert got.item() == pytest.approx(wanted.item(), rel=1e-12)
+    gradients = [torch.autograd.grad(loss, raw)[0] for loss in (got, wanted)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+
+
+def test_one_cycle_rises_over_a_tenth_and_falls_to_nothing() -> None:
+    share = SCHEDULES["one-cycle"]
+    assert [share(p) for p in (0.05, 0.1, 0.55, 1.0)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+    assert max(share(p) for p in np.linspace(0, 1, 1001)) == 1.0
+
+
+def test_a_budget_of_one_step_takes_it_at_the_middle_of_the_cycle() -> None:
+    one = {"epochs": 1, "batch_size": 5000}
+    scheduled, _ = train("ae", schedule="one-cycle", lr=1e-2, **one)
+    constant, _ = train("ae", lr=1e-2 * SCHEDULES["one-cycle"](0.5), **one)
+    assert same_state(scheduled, constant)
+
+
+def test_the_rate_of_each_step_follows_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+
+    def noted(self: torch.optim.Adam, *arguments: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    train("ae", schedule="one-cycle", lr=1e-2, epochs=2, batch_size=300)  # 1,000 rows: four steps an epoch
+    assert rates == pytest.approx([1e-2 * SCHEDULES["one-cycle"]((i + 0.5) / 8) for i in range(8)])
 
 
 def test_three_streams_from_one_seed() -> None:

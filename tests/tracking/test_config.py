@@ -23,6 +23,7 @@ BAD = {
     "must be a finite number of at least 0": [("beta", -0.1), ("beta", float("nan")), ("beta", float("inf"))],
     "must be a number, ": [("lr", "1e-3"), ("beta", False)],
     "must be auto or mse or bce": [("loss", "l1"), ("loss", 1)],
+    "must be one-cycle or constant": [("schedule", "cosine")],
     "must be auto or sigmoid or linear": [("output", "tanh")],
     "must be auto or cpu or cuda or mps": [("device", "tpu")],
     "must be full or light": [("artifacts", "none")],
@@ -102,6 +103,12 @@ def test_json_gives_the_configuration_back_and_skips_what_it_does_not_know() -> 
     assert RunConfig.from_json(config.to_json()) == config
     later = json.loads(config.to_json()) | {"invented_later": 1}
     assert RunConfig.from_json(json.dumps(later)) == config
+
+
+def test_a_configuration_from_before_there_were_schedules_had_a_constant_rate() -> None:
+    before = json.loads(RunConfig(model="ae", lr=3e-4).to_json())
+    del before["schedule"]
+    assert RunConfig.from_json(json.dumps(before)) == RunConfig(model="ae", lr=3e-4, schedule="constant")
 
 
 def test_every_field_explains_itself() -> None:
