@@ -46,6 +46,11 @@ MODELS: dict[str, type[Reducer]] = {
 }
 
 
+LR_HERE, LR_ELSEWHERE = 1e-2, 1e-3
+"""What `lr` auto means for a model of the registry and for any other. The first was chosen on these layers
+(docs/performance.md) and kills others: the convolutions of docs/conv_autoencoder.py, for one."""
+
+
 class UnknownModel(ValueError):
     """No model goes by that name, or what the name points to can't be imported."""
 
@@ -57,7 +62,10 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
     (dim1, dim3) -> (encoder, decoder) of torch modules. Raises UnknownModel, or ContractError where
     `Name` asks for a setting that there is not.
     """
-    made_of = dict(settings) | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
+    settings = dict(settings)
+    if settings["lr"] == "auto":
+        settings["lr"] = LR_HERE if model in MODELS else LR_ELSEWHERE
+    made_of = settings | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
     found = _find(model)
     if isinstance(found, type) and issubclass(found, Reducer):
         reducer: Reducer = _call(found, made_of)

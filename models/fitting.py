@@ -216,13 +216,14 @@ class TorchReducer(Reducer):
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
 
     def facts(self) -> dict[str, str]:
-        """Loss, output, device and scaling, as `auto` came out."""
+        """Loss, output, learning rate, device and scaling, as `auto` came out."""
         scaling = (
             "none: the data lie in [0, 1]"
             if self.output == "sigmoid"
             else f"centred by the training mean, divided by {self.scale:.6g}"
         )
-        return {"loss": self.loss, "output": self.output, "device": self.device.type, "scaling": scaling}
+        lr = f"{self.training.lr:g}, {self.training.schedule}"
+        return {"loss": self.loss, "output": self.output, "lr": lr, "device": self.device.type, "scaling": scaling}
 
     @final
     def state(self) -> dict[str, npt.NDArray[np.generic]]:

@@ -48,8 +48,8 @@ class RunConfig:
     """Passes over the training rows: a budget, which --patience may leave unspent."""
     batch_size: int = 128
     """Rows per training step."""
-    lr: float = 1e-2
-    """Learning rate of Adam, at its highest."""
+    lr: float | Literal["auto"] = "auto"
+    """Learning rate of Adam, at its highest; auto: 0.01 for the models here, 0.001 for one of your own."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """How the learning rate goes over the budget; one-cycle: up over the first tenth, then down to 0 as
     half a cosine."""
@@ -84,8 +84,8 @@ class RunConfig:
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise BadInput(f"{name} must be at least {low}, got {value}")
-        if not (math.isfinite(self.lr) and 0 < self.lr <= 10):
-            raise BadInput(f"lr must be a number above 0 and at most 10, got {self.lr}")
+        if self.lr != "auto" and not (math.isfinite(self.lr) and 0 < self.lr <= 10):
+            raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
         if self.seed >= 2**32:

@@ -84,6 +84,12 @@ def test_a_class_is_given_the_settings_that_it_names_and_no_others() -> None:
     assert settings == before
 
 
+@pytest.mark.parametrize(("model", "lr"), [("ae", 1e-2), ("vae", 1e-2), (f"{HERE}:Choosy", 1e-3)])
+def test_an_automatic_learning_rate_is_lower_for_layers_it_was_not_chosen_on(model: str, lr: float) -> None:
+    built: Any = build(model, SETTINGS | {"lr": "auto"})
+    assert (built.training if model in MODELS else built.given["training"]).lr == lr
+
+
 def test_a_class_that_asks_for_no_setting_is_told_the_settings() -> None:
     with pytest.raises(ContractError, match=r"Greedy asks for colour, taste, which is no setting; .* batch_size, beta"):
         build(f"{HERE}:Greedy", SETTINGS)

@@ -17,11 +17,12 @@ BAD = {
     "must be below 2**32": [("seed", 2**32)],
     "must be a whole number, ": [("dim3", 2.0), ("dim3", True), ("epochs", None), ("seed", "auto")],
     "must be a whole number or auto": [("val_size", "all"), ("threads", 1.5)],
-    "must be a number above 0 and at most 10": [
+    "must be auto or a number above 0 and at most 10": [
         ("lr", 0.0), ("lr", -1.0), ("lr", 10.5), ("lr", float("nan")), ("lr", float("inf")),
     ],
     "must be a finite number of at least 0": [("beta", -0.1), ("beta", float("nan")), ("beta", float("inf"))],
-    "must be a number, ": [("lr", "1e-3"), ("beta", False)],
+    "must be a number or auto": [("lr", "1e-3")],
+    "must be a number, ": [("beta", False)],
     "must be auto or mse or bce": [("loss", "l1"), ("loss", 1)],
     "must be one-cycle or constant": [("schedule", "cosine")],
     "must be auto or sigmoid or linear": [("output", "tanh")],
@@ -83,7 +84,7 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("lr", "fast", "lr must be a number, got 'fast'"),
+        ("lr", "fast", "lr must be a number or auto, got 'fast'"),
         ("val_size", "0.1", "val_size must be a whole number or auto, got '0.1'"),
         ("loss", "MSE", "loss must be auto or mse or bce, got 'MSE'"),
     ],
