@@ -1,5 +1,6 @@
 """What is said about a finished run; when it has not settled, and when it has."""
 
+import numpy as np
 import pytest
 
 from models import Epoch
@@ -67,3 +68,15 @@ def test_the_paragraph_of_a_run_that_stopped_early() -> None:
     assert text.startswith("ae with 1 latent dimension (3 epochs of 20 (stopped early, patience 2), seed 0), trained")
     assert "ae with 1 latent dimension, trained" in describe(config, load_dataset("digits"), 1349, {}, METRICS, [])
     assert text.endswith("61.2% of the variance explained.")
+
+
+def test_the_paragraph_of_a_model_with_ordered_latents_says_what_its_curve_is() -> None:
+    config = RunConfig(model="nested-ae", dim3=5)
+    curve = np.array([0.05, 0.04, 0.03, 0.025, 0.0212345])
+    text = describe(config, load_dataset("digits"), 1349, {}, METRICS, [], curve)
+    assert text.endswith(
+        "Its latents are ordered, so one training gives the error of every smaller dim3 (curve/mse, the step is the "
+        "dim3): 0.05 at 1, 0.04 at 2, 0.02123 at 5."
+    )
+    one = describe(RunConfig(model="nested-ae", dim3=1), load_dataset("digits"), 1349, {}, METRICS, [], curve[:1])
+    assert one.endswith("the step is the dim3): 0.05 at 1.")

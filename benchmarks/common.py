@@ -1,0 +1,63 @@
+"""What the benchmarks share: the machine's description, JSON lines, tables, and ratios over rounds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGES = ("torch", "numpy", "mlflow", "optuna")
+
+
+class Spread(NamedTuple):
+    """The least, the median and the greatest of some numbers."""
+
+    least: float
+    median: float
+    greatest: float
+
+    def __format__(self, spec: str) -> str:
+        """`3.03 (2.95 to 3.13)`, each number by `spec`."""
+        return f"{self.median:{spec}} ({self.least:{spec}} to {self.greatest:{spec}})"
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Of one number or more."""
+    held = sorted(values)
+    return Spread(held[0], statistics.median(held), held[-1])
+
+
+def machine() -> dict[str, Any]:
+    """What a timing depends on."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def _cpu() -> str:
+    """The processor's name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_lines(path: Path | None, lines: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines, the machine first; nothing where there is no path."""
+    if path is not None:
+        path.write_text("".join(json.dumps(line) + "\n" for line in [{"machine": machine()}, *lines]))

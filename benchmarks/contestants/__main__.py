@@ -1,0 +1,36 @@
+"""One measurement: `python -m benchmarks.contestants NAME …`; says `ready`, waits for a line, trains, says JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+
+def main() -> int:
+    """Run one contestant."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("module")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--option", default="")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    contestant = importlib.import_module(f"benchmarks.contestants.{given.module}")
+    run = contestant.prepare(given.folder, given.epochs, given.device, given.option)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    seconds, error = run()
+    print(json.dumps({"seconds": seconds, "test_mse": error}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""This project's training loop, on rows in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from models import build
+from models.metrics import reconstruction_mse
+from tracking.config import RunConfig
+
+
+def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
+    """At the plain loop's settings."""
+    x, x_test = np.load(folder / "x_train.npy"), np.load(folder / "x_test.npy")
+    config = RunConfig(model="ae", dim3=10, epochs=epochs, batch_size=128, lr=1e-3, schedule="constant", device=device)  # type: ignore[arg-type]
+    model = build("ae", asdict(config) | {"dim1": x.shape[1]})
+
+    def run() -> tuple[float, float]:
+        began = time.perf_counter()
+        model.fit(x)
+        seconds = time.perf_counter() - began
+        return seconds, reconstruction_mse(x_test, model.reconstruct(x_test))
+
+    return run

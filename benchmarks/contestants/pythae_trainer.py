@@ -1,0 +1,83 @@
+"""pythae's trainer with its autoencoder around the same layers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from pythae.data.datasets import BaseDataset
+from pythae.models import AE, AEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import Tensor, nn
+
+from benchmarks.plain import BATCH_SIZE, DIM1, DIM2, LR, error_on, ff, scratch
+
+
+class Encoder(BaseEncoder):
+    """784 to 10."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = ff(DIM1, DIM2, 10)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """In the wrapping that pythae asks for."""
+        return ModelOutput(embedding=self.layers(x))
+
+
+class Decoder(BaseDecoder):
+    """10 to 784, and a sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = ff(10, DIM2, DIM1)
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        """In the wrapping that pythae asks for."""
+        return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
+
+
+class Whole(nn.Module):
+    """Encoder and decoder as one net, to be measured as the others are."""
+
+    def __init__(self, model: AE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction (B, 784)."""
+        out: Tensor = self.model.decoder(self.model.encoder(x).embedding).reconstruction
+        return out
+
+
+def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
+    """Its trainer writes a checkpoint at the end, and nothing else."""
+    logging.disable(logging.WARNING)
+    x, x_test = torch.from_numpy(np.load(folder / "x_train.npy")), np.load(folder / "x_test.npy")
+    config = AEConfig(input_dim=(DIM1,), latent_dim=10, uses_default_encoder=False, uses_default_decoder=False)
+    model = AE(config, Encoder(), Decoder())
+    place = scratch()
+    settings = BaseTrainerConfig(
+        output_dir=place.name,
+        num_epochs=epochs,
+        learning_rate=LR,
+        per_device_train_batch_size=BATCH_SIZE,
+        optimizer_cls="Adam",
+        no_cuda=device != "cuda",
+    )
+    trainer = BaseTrainer(model=model, train_dataset=BaseDataset(x, torch.zeros(len(x))), training_config=settings)
+
+    def run() -> tuple[float, float]:
+        began = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - began
+        place.cleanup()
+        return seconds, error_on(Whole(model), x_test)
+
+    return run

@@ -1,0 +1,104 @@
+"""What a user would write instead: torchvision's MNIST through a DataLoader, a module, Adam, a loop over the batches.
+
+The layers, the losses and the settings are those of the models here; the code is that of a course's notebook.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision.datasets import MNIST
+from torchvision.transforms import ToTensor
+
+DIM1, DIM2 = 784, 400
+BATCH_SIZE, LR = 128, 1e-3
+
+
+def ff(dim1: int, dim2: int, dim3: int) -> nn.Sequential:
+    """The assignment's building block."""
+    return nn.Sequential(nn.Linear(dim1, dim2), nn.ReLU(), nn.Linear(dim2, dim3))
+
+
+class Net(nn.Module):
+    """The assignment's autoencoder, or with `variational` its VAE: `loss` of flat images (B, 784)."""
+
+    def __init__(self, dim3: int, *, variational: bool = False) -> None:
+        super().__init__()
+        self.variational = variational
+        self.encoder = ff(DIM1, DIM2, 2 * dim3 if variational else dim3)
+        self.decoder = ff(dim3, DIM2, DIM1)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Mean squared error; of a VAE the negative ELBO per image."""
+        code = self.encoder(x)
+        if not self.variational:
+            return F.mse_loss(torch.sigmoid(self.decoder(code)), x)
+        mean, log_var = code.chunk(2, dim=1)
+        logits = self.decoder(mean + torch.exp(0.5 * log_var) * torch.randn_like(mean))
+        bce = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+        loss: Tensor = (bce + kl) / len(x)
+        return loss
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The deterministic reconstruction (B, 784)."""
+        codes = self.encoder(x)
+        codes = codes.chunk(2, dim=1)[0] if self.variational else codes
+        return torch.sigmoid(self.decoder(codes))
+
+
+def train(net: Net, folder: Path, epochs: int, *, workers: int = 0, device: str = "cpu") -> float:
+    """Train on the MNIST in a folder that torchvision knows; the seconds of the loop."""
+    net.to(device)
+    loader = DataLoader(
+        MNIST(folder, train=True, transform=ToTensor()), batch_size=BATCH_SIZE, shuffle=True, num_workers=workers
+    )
+    optimizer = torch.optim.Adam(net.parameters(), lr=LR)
+    began = time.perf_counter()
+    for _ in range(epochs):
+        for images, _ in loader:
+            optimizer.zero_grad()
+            loss = net.loss(images.flatten(1).to(device))
+            loss.backward()
+            optimizer.step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+@torch.no_grad()
+def error_on(net: nn.Module, x: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:
+    """The mean squared error of a net's reconstruction of x (N, 784)."""
+    device = next(net.parameters()).device
+    total = 0.0
+    for block in torch.from_numpy(x).split(4096):
+        total += float(((net(block.to(device)).cpu() - block).double() ** 2).sum())
+    return total / x.size
+
+
+def plain_epoch_seconds(model: str, dim3: int, folder: Path, *, threads: int | None = None, workers: int = 0) -> float:
+    """Seconds of one epoch of the plain loop for `ae` or `vae`, on the MNIST in a folder that torchvision knows."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return train(Net(dim3, variational=model == "vae"), folder, 1, workers=workers)
+
+
+def link_mnist(cache: Path, into: Path) -> Path:
+    """`into`, a folder in which torchvision finds the four files that lie in `cache`."""
+    raw = into / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in cache.glob("*-ubyte"):
+        (raw / file.name).symlink_to(file.resolve())
+    return into
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder of a benchmark."""
+    return tempfile.TemporaryDirectory(prefix="benchmark-")

@@ -1,0 +1,197 @@
+"""How fast an autoencoder trains, here and in what a user would pick instead: `python -m benchmarks.training`.
+
+The same autoencoder (784-400-10, batch 128, Adam 1e-3, float32) on MNIST's 60,000 training images, by this project's
+loop, the plain DataLoader loop, pythae's trainer and Lightning's; and the limit: the training's products of matrices,
+of the same shapes and number, with nothing between them. Each measurement is a process of its own, and times the
+training alone: imports and what is loaded before the first epoch are left out. Rounds are interleaved. Two modes: one
+process with a thread for each core, and one process with one thread on each core at the same time, as a scan runs.
+
+pythae and Lightning live in an environment of their own, which the first run makes (requirements-bench.txt).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tracking.datasets import load_dataset
+from tracking.idx import cache_folder
+
+from .common import machine, spread, table, write_lines
+from .plain import link_mnist, scratch
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ROOT / ".venv-bench"
+ROUNDS, EPOCHS = 5, 3
+
+
+class Contestant(NamedTuple):
+    """A module of `benchmarks.contestants`, its option, and whether it lives in the peers' environment."""
+
+    module: str
+    option: str = ""
+    peer: bool = False
+
+
+CONTESTANTS = {
+    "ours": Contestant("ours"),
+    "plain loop": Contestant("plain", "0"),
+    "plain loop, 2 workers": Contestant("plain", "2"),
+    "pythae": Contestant("pythae_trainer", peer=True),
+    "Lightning": Contestant("lightning_trainer", peer=True),
+    "Lightning, whole batches": Contestant("lightning_trainer", "batches", peer=True),
+    "limit": Contestant("limit"),
+}
+MODES = ("one process", "one per core")
+
+
+class Measured(NamedTuple):
+    """One contestant in one round: rows a second, summed over its processes, and its test error if it has one."""
+
+    contestant: str
+    mode: str
+    round: int
+    rows_per_second: float
+    test_mse: float | None
+
+
+def peers_python(folder: Path = PEERS) -> str:
+    """The interpreter of the peers' environment, made where it is missing or its requirements have changed."""
+    wanted = hashlib.sha256((ROOT / "requirements-bench.txt").read_bytes()).hexdigest()
+    stamp, python = folder / "stamp", folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"installing the peers into {folder.name}: some minutes, once", file=sys.stderr, flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(ROOT / "requirements-bench.txt")]
+        subprocess.run(install, check=True)
+        stamp.write_text(wanted)
+    return str(python)
+
+
+def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device: str) -> Measured:
+    """Run a contestant once, in one process or in one for each core that begin together."""
+    contestant = CONTESTANTS[name]
+    cores = os.cpu_count() or 1
+    processes, threads = (1, cores) if mode == MODES[0] else (cores, 1)
+    command = [peers_python() if contestant.peer else sys.executable, "-m", "benchmarks.contestants"]
+    command += [contestant.module, "--folder", str(folder), "--epochs", str(epochs), "--threads", str(threads)]
+    command += ["--device", device, "--option", contestant.option]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    results = []
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    cwd=ROOT,
+                    env=environment,
+                    text=True,
+                    bufsize=1,
+                )
+            )
+            for _ in range(processes)
+        ]
+        stack.callback(lambda: [process.kill() for process in running])  # where one failed, the others still wait
+        for process in running:
+            assert process.stdout is not None
+            while "ready" not in (line := process.stdout.readline()):
+                if not line:
+                    raise SystemExit(f"error: {name} ended before it began, exit code {process.wait()}")
+        for process in running:  # all have loaded what they need: now together
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+        for process in running:
+            out, _ = process.communicate()
+            if process.returncode != 0:
+                raise SystemExit(f"error: {name} failed, exit code {process.returncode}")
+            results.append(json.loads(out.splitlines()[-1]))
+    rows = epochs * len(np.load(folder / "x_train.npy", mmap_mode="r"))
+    errors = [r["test_mse"] for r in results if r["test_mse"] is not None]
+    return Measured(
+        name, mode, number, sum(rows / r["seconds"] for r in results), float(np.mean(errors)) if errors else None
+    )
+
+
+def lay_out(folder: Path) -> None:
+    """MNIST as every contestant takes it: arrays for those in memory, the files for torchvision."""
+    data = load_dataset("mnist")
+    np.save(folder / "x_train.npy", data.x_train)
+    np.save(folder / "x_test.npy", data.x_test)
+    link_mnist(cache_folder("mnist"), folder)
+
+
+def ratios(measured: Iterable[Measured], mode: str, contestant: str) -> list[float]:
+    """Rows a second of ours over the contestant's, round by round."""
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    for m in measured:
+        if m.mode == mode:
+            found[m.round][m.contestant] = m.rows_per_second
+    return [r["ours"] / r[contestant] for _, r in sorted(found.items()) if {"ours", contestant} <= r.keys()]
+
+
+def summary(measured: Sequence[Measured]) -> str:
+    """A table for each mode: speed, ours against it, test error."""
+    parts = []
+    for mode in dict.fromkeys(m.mode for m in measured):
+        rows = []
+        for name in dict.fromkeys(m.contestant for m in measured if m.mode == mode):
+            mine = [m for m in measured if (m.mode, m.contestant) == (mode, name)]
+            errors = [m.test_mse for m in mine if m.test_mse is not None]
+            against = ratios(measured, mode, name)
+            rows.append(
+                (
+                    name,
+                    f"{spread(m.rows_per_second for m in mine):,.0f}",
+                    f"{spread(against):.2f}" if against else "",
+                    f"{spread(errors):.4f}" if errors else "",
+                )
+            )
+        parts.append(f"{mode}\n\n" + table(("", "rows per second", "ours over it", "test MSE"), rows))
+    return "\n\n".join(parts)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Time all contestants in interleaved rounds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each measurement")
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS], metavar="NAME")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=[*MODES], metavar="MODE")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
+    given = parser.parse_args(arguments)
+    print(json.dumps(machine()), file=sys.stderr)
+    measured: list[Measured] = []
+    with scratch() as place:
+        folder = Path(place)
+        lay_out(folder)
+        for number in range(given.rounds):
+            turned = given.only[number % len(given.only) :] + given.only[: number % len(given.only)]
+            for mode in given.modes:
+                for name in turned:  # another one first in each round
+                    found = measure(name, mode, number, folder, given.epochs, given.device)
+                    measured.append(found)
+                    said: dict[str, Any] = found._asdict()
+                    print(json.dumps(said), file=sys.stderr, flush=True)
+    measured.sort(key=lambda m: (MODES.index(m.mode), given.only.index(m.contestant), m.round))
+    print(summary(measured))
+    write_lines(given.jsonl, (m._asdict() for m in measured))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
