@@ -105,8 +105,8 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
             )
             for _ in range(processes)
         ]
-        stack.callback(lambda: [process.kill() for process in running])  # where one failed, the others still wait
         for process in running:
+            stack.callback(process.kill)  # where one fails, the others still wait
             assert process.stdout is not None
             while "ready" not in (line := process.stdout.readline()):
                 if not line:
