@@ -1,0 +1,62 @@
+"""What a scan spends where, from times whose answer is known, and from a real scan of seconds."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import start
+from benchmarks.scan import Cell, Scan, edges, outside, plain_seconds, proportional_memory, run_scan, summary
+
+CELLS = [
+    Cell("pca", 2, began=110, ended=112, fit=1),
+    Cell("ae", 2, began=110, ended=130, fit=18),
+    Cell("vae", 2, began=112, ended=140, fit=26),
+    Cell("ae", 3, began=130, ended=145, fit=15),
+]
+SCAN = Scan(began=100, ended=150, workers=2, cells=CELLS, memory=0)
+
+
+def test_shares_and_edges() -> None:
+    assert outside(SCAN) == pytest.approx(1 - 60 / 100)
+    assert edges(SCAN) == (10, 5)
+
+
+def test_the_plain_approach_trains_the_models_that_have_epochs() -> None:
+    assert plain_seconds(CELLS, {"ae": 5.0, "vae": 6.0}) == 20 * (2 * 5 + 6)
+    assert plain_seconds(CELLS, {"ae": 5.0, "vae": 6.0}, epochs=1) == 16
+
+
+def test_the_summary_says_how_many_times_the_scan_the_plain_approach_takes() -> None:
+    said = summary(SCAN, {"ae": 5.0, "vae": 6.0}).splitlines()
+    assert "| ae | 2 | 16.5 | 1.0 |" in said
+    assert said[-2].endswith("outside training 40.0%; 10.0 s before the first cell, 5.0 s after the last")
+    assert said[-1].endswith("320 s, 6.4 times the scan")
+    assert "plain" not in summary(SCAN, {})
+
+
+def test_proportional_memory_is_no_more_than_the_resident() -> None:
+    me = psutil.Process(os.getpid())
+    resident = sum(p.memory_info().rss for p in [me, *me.children(recursive=True)])
+    assert 0 < proportional_memory(me) <= resident
+
+
+def test_a_real_scan_is_timed(tmp_path: Path) -> None:
+    flags = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "1"]
+    scan = run_scan(tmp_path / "scan", flags, workers=1, weigh=True)
+    assert sorted((c.model, c.dim3) for c in scan.cells) == [("ae", 2), ("ae", 3), ("pca", 2), ("pca", 3)]
+    assert all(0 < c.fit < c.ended - c.began for c in scan.cells)
+    assert scan.began < min(c.began for c in scan.cells) < max(c.ended for c in scan.cells) < scan.ended
+    assert 0.5 < outside(scan) < 1
+    assert scan.memory > 100 << 20  # torch alone is more
+
+
+def test_a_scan_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="the scan ended with 2\nerror: unknown preset 'no'"):
+        run_scan(tmp_path / "scan", ["--preset", "no"], workers=1)
+
+
+def test_the_driver_ends_where_the_first_epoch_begins(tmp_path: Path) -> None:
+    flags = ["--model", "ae", "--dataset", "digits", "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    assert 0 < start.seconds("", []) < start.seconds(start.DRIVER, flags)
