@@ -88,11 +88,11 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in kept:
         if cell.trained:
-            groups[(*_data(cell), cell.settings)].append(cell)
+            groups[(*data_of(cell), cell.settings)].append(cell)
     for cell in kept:
         if not cell.trained:
-            places = [place for place, members in groups.items() if _data(members[0]) == _data(cell)]
-            for place in places or [(*_data(cell), cell.settings)]:
+            places = [place for place, members in groups.items() if data_of(members[0]) == data_of(cell)]
+            for place in places or [(*data_of(cell), cell.settings)]:
                 groups[place].append(cell)
     made = []
     for members in groups.values():
@@ -122,7 +122,7 @@ def _names(comparisons: Sequence[Comparison]) -> list[str]:
     return [f"{n} ({i + 1})" if n in doubled else n for i, n in enumerate(names)]
 
 
-def _data(cell: Cell) -> tuple[object, ...]:
+def data_of(cell: Cell) -> tuple[object, ...]:
     """What cells must share to be compared: the rows, and those that were set aside of them."""
     return (cell.dataset, cell.digest, cell.on_validation, dict(cell.settings).get("val_size", ""))
 

@@ -78,6 +78,8 @@ def _why_empty(store: Store) -> str:
         parts.append(
             f"{len(store.left_out)} can't be used, like {store.left_out[0].name[:60]}: {store.left_out[0].why}"
         )
+    if store.nested:
+        parts.append(f"{len(store.nested)} have a curve of their own, which is shown beside one and not judged")
     return (
         f"{lacks}: {'; '.join(parts) or 'it is empty; python -m studies.scan makes some, --map reads those of others'}"
     )
@@ -184,7 +186,10 @@ def image_shape(cell: Cell) -> tuple[int, ...] | None:
 
 
 def _lines(store: Store) -> list[RunLine]:
-    cells = sorted([*store.cells, *store.confirmations], key=lambda c: (c.model, c.dim3, c.seed, c.run_id))
+    cells = sorted(
+        [*store.cells, *store.confirmations, *(n.cell for n in store.nested)],
+        key=lambda c: (c.model, c.dim3, c.seed, c.run_id),
+    )
     lines = [
         RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Name.FIT_SECONDS))
         for c in cells
@@ -215,6 +220,7 @@ def _said(findings: Findings, out: Path, more: str) -> str:
             lines += [f"    {text}" for text in (model.confirmation, model.versus) if text]
             if model.undertrained:
                 lines.append(f"    looks undertrained at dim3 {', '.join(map(str, model.undertrained))}")
+        lines += [f"  {nested.sentence}" for nested in comparison.nested]
         if comparison.missing:
             lines.append(f"  cells missing: {len(comparison.missing)}")
     if findings.left_out:

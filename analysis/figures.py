@@ -358,6 +358,43 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
     return figure
 
 
+def plot_nested(comparison: ComparisonFinding) -> Figure | None:
+    """Curves that one training gave whole, beside the dedicated one; below by what share they err more."""
+    shown = comparison.nested[: len(STYLES) - len(KNOWN)]
+    if not shown:
+        return None
+    gaps = any(p.gap is not None for n in shown for p in n.points)
+    figure, panels = _figure(comparison, extra=len(shown) + 2 + 8 * gaps, rows=1 + gaps)
+    legend = _Legend()
+    for model, style in _series(comparison):
+        if model.label in {n.dedicated for n in shown}:
+            x, y = np.array([p.dim3 for p in model.points]), _numbers(p.test for p in model.points)
+            panels[0].plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+            legend.add(_key(style), model.label, ", one training for each dim3")
+    for nested, style in zip(shown, STYLES[len(KNOWN) :], strict=False):
+        x, y = np.array([p.dim3 for p in nested.points]), _numbers(p.error for p in nested.points)
+        least, most = (_numbers(getattr(p, end) for p in nested.points) for end in ("least", "most"))
+        panels[0].plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+        legend.add(_key(style), nested.label, f", the first of {nested.dim3} latents")
+        if np.isfinite(least).any():
+            panels[0].fill_between(x, least, most, color=style.colour, alpha=0.22, lw=0)
+            legend.once(Patch(color=GREY, alpha=0.25, lw=0), "band: least and most of its seeds")
+        gap = _numbers(None if p.gap is None else 100 * p.gap for p in nested.points)
+        if gaps and np.isfinite(gap).any():
+            panels[1].plot(x, gap, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+    if gaps:
+        panels[1].axhline(0, color=GREY, lw=1, ls=(0, (1, 2)))
+        panels[1].set_ylabel("errs more, in %")
+        panels[1].yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+        legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "0: as much as a dedicated one")
+    _scale(panels[0].yaxis, [p.error for n in shown for p in n.points], 5)
+    panels[0].set_ylabel("test error, data units²")
+    panels[-1].set_xlabel(DIM3)
+    _whole(panels[-1].xaxis)
+    legend.draw(figure)
+    return figure
+
+
 def plot_cost(comparison: ComparisonFinding) -> Figure | None:
     """The test error against what it takes: seconds to fit, and parameters."""
     series = _series(comparison)
@@ -535,5 +572,6 @@ FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {
     "equivalent": plot_equivalent,
     "ratio": plot_ratio,
     "elbo": plot_elbo,
+    "nested": plot_nested,
     "cost": plot_cost,
 }

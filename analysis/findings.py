@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
 
 from .curves import Comparison, Series, compare
 from .elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
+from .nested import NestedFinding, beside
 from .rows import fetch, interval
 from .sentences import sentence
 from .shapes import Floats
@@ -95,7 +96,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class ComparisonFinding:
-    """All models of one data set and training."""
+    """All models of one data set and training; beside them, not judged, the curves that one training gave whole."""
 
     name: str
     dataset: str
@@ -111,6 +112,7 @@ class ComparisonFinding:
     doubled: list[LeftOut]
     pick: Pick | None
     pca_curve: PcaCurve | None
+    nested: list[NestedFinding] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,20 @@ class Findings:
     commits: list[str]
 
     def to_json(self) -> str:
-        """With sorted keys and full precision; what is not finite is null."""
-        return json.dumps(plain(asdict(self)), sort_keys=True, indent=1, allow_nan=False) + "\n"
+        """With sorted keys and full precision; what is not finite is null. Without `nested` where there is none."""
+        values = asdict(self)
+        for comparison in values["comparisons"]:
+            if not comparison["nested"]:
+                del comparison["nested"]
+        return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def find(store: Store, rule: str = "gain:0.05") -> Findings:
     """Judge and compare everything that the store's cells can tell."""
     comparisons = compare(store.cells)
     used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)
-    used = sorted({*used, *(c.run_id for c in store.confirmations)})
+    used = sorted({*used, *(c.run_id for c in store.confirmations), *(n.cell.run_id for n in store.nested)})
+    read = [*store.cells, *(n.cell for n in store.nested)]
     return Findings(
         experiment=store.experiment,
         runs=used,
@@ -145,10 +152,8 @@ def find(store: Store, rule: str = "gain:0.05") -> Findings:
         comparisons=[_comparison(comparison, store, rule) for comparison in comparisons],
         left_out=store.left_out,
         unfinished=store.unfinished,
-        versions=_versions(store.cells),
-        commits=sorted(
-            {c.tag(Tag.COMMIT) + (" with changes" if c.tag(Tag.DIRTY) == "true" else "") for c in store.cells}
-        ),
+        versions=_versions(read),
+        commits=sorted({c.tag(Tag.COMMIT) + (" with changes" if c.tag(Tag.DIRTY) == "true" else "") for c in read}),
     )
 
 
@@ -187,6 +192,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         doubled=comparison.doubled,
         pick=_pick(models, series),
         pca_curve=curve,
+        nested=beside(comparison, store.nested),
     )
 
 

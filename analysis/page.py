@@ -36,6 +36,8 @@ CAPTIONS = {
     "pictures": "The same test rows, and what each model makes of them at the same dim3.",
     "ratio": "Below 1 a model errs less than PCA at the same dim3.",
     "elbo": "Above: lower is better. Below: how many of the latent dimensions are in use.",
+    "nested": "Above: lower is better. Below: by how much the parts of one model err more than models trained "
+    "for their dim3.",
     "cost": "Lower is better, and so is farther to the left.",
 }
 FIRST = ("error", "equivalent")  # on the first page, side by side
@@ -256,6 +258,8 @@ def alt(name: str, comparison: ComparisonFinding, pictures_at: int | None = None
         at = "equal dim3" if pictures_at is None else f"dim3 {pictures_at}"
         labels = ", ".join(m.label for m in models)
         return f"Test rows, and their reconstructions at {at} by {labels}."
+    if name == "nested":
+        return f"Test error against dim3. {'. '.join(n.sentence for n in comparison.nested)}."
     heading, say = _ALTS[name]
     said = [f"{m.label}: {text}" for m in models if (text := say(m))]
     opinions = ", ".join(f"{n} {number(v)}" for n, v in comparison.intrinsic.items()) if name == "error" else ""

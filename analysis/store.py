@@ -1,6 +1,7 @@
 """The one query: the runs of an experiment as cells, and what had to be left out, with the reason.
 
-Metrics and params come with the query's own pages; nothing is asked for run by run.
+Metrics and params come with the query's own pages; nothing is asked for run by run, but the histories of those
+few runs that have a curve of their own.
 """
 
 from __future__ import annotations
@@ -83,8 +84,18 @@ class LeftOut(NamedTuple):
     why: str
 
 
+class Nested(NamedTuple):
+    """A run of a model whose latents are ordered, and the test error of its first 1, 2, … latents by how many."""
+
+    cell: Cell
+    curve: dict[int, float]
+
+
 class Store(NamedTuple):
-    """What an experiment holds: finished cells, those run again to confirm a corner, what was left out, studies."""
+    """What an experiment holds: finished cells, those run again to confirm a corner, what was left out, studies.
+
+    Runs that have a curve of their own stand in `nested` and nowhere else: they are no point of another.
+    """
 
     experiment_id: str
     experiment: str
@@ -93,6 +104,7 @@ class Store(NamedTuple):
     left_out: list[LeftOut]
     unfinished: list[LeftOut]
     studies: list[Run]
+    nested: list[Nested]
 
 
 ColumnMap = Mapping[str, tuple[str, str]]
@@ -126,7 +138,7 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
     if columns:  # what analyses left there is no run of theirs
         runs = [r for r in runs if r.data.tags.get(Tag.KIND) not in (Kind.ANALYSIS, Kind.INVOCATION)]
         runs = [r for r in runs if r.info.run_id != os.environ.get("MLFLOW_RUN_ID")]
-    store = Store(found.experiment_id, experiment, [], [], [], [], [])
+    store = Store(found.experiment_id, experiment, [], [], [], [], [], [])
     if not columns:
         store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))
     places: Counter[tuple[str, str, int]] = Counter()
@@ -139,6 +151,9 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
         if cell is None:
             why = run.data.tags.get(Tag.REASON, "")
             store.unfinished.append(_left_out(run, f"{run.info.status}{': ' if why else ''}{why}"))
+            continue
+        if _has_curve(run):
+            store.nested.append(Nested(cell, _curve(client, cell)))
             continue
         if columns and "seed" not in columns:  # told apart by their order
             place = (cell.dataset, cell.model, cell.dim3)
@@ -161,7 +176,7 @@ def of_rows(rows: Sequence[Row], name: str) -> Store:
         cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), columns)
         assert cell is not None  # all have finished
         cells.append(cell)
-    return Store("", name, cells, [], [], [], [])
+    return Store("", name, cells, [], [], [], [], [])
 
 
 class Unusable(ValueError):
@@ -227,10 +242,24 @@ def _cell(run: Run) -> Cell | None:
     )
 
 
+def _has_curve(run: Run) -> bool:
+    """Whether it is a run of ours whose model gives the error of every smaller dim3."""
+    return Metric.CURVE_MSE in run.data.metrics and run.data.tags.get(Tag.KIND) == Kind.RUN
+
+
+def _curve(client: MlflowClient, cell: Cell) -> dict[int, float]:
+    """That error by dim3, where it is a number: a request for each such run, of which there are few."""
+    history = client.get_metric_history(cell.run_id, Metric.CURVE_MSE)
+    return {m.step: m.value for m in sorted(history, key=lambda m: (m.step, m.timestamp)) if _is_finite(m.value)}
+
+
 def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
     """A run that somebody else logged as a cell, None where it has not finished. Raises Unusable."""
     if run.info.status != "FINISHED":
         return None
+
+    if _has_curve(run):
+        raise Unusable(f"it has a curve of its own ({Metric.CURVE_MSE}), and is no point of one")
 
     def value(target: str, default: str = "") -> str:
         if target not in columns:

@@ -17,6 +17,7 @@ from .autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
 from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer
 from .contract import check_contract
 from .fitting import Diverged, Training
+from .nested import NestedAutoencoder
 from .pca import PCA
 from .vae import VAE
 
@@ -34,6 +35,7 @@ __all__ = [
     "UnknownModel",
     "build",
     "check_contract",
+    "gives_a_curve",
     "nearest",
     "settings_of",
 ]
@@ -42,6 +44,7 @@ MODELS: dict[str, type[Reducer]] = {
     "pca": PCA,
     "ae": Autoencoder,
     "linear-ae": LinearAutoencoder,
+    "nested-ae": NestedAutoencoder,
     "vae": VAE,
 }
 
@@ -93,6 +96,12 @@ def settings_of(model: str) -> frozenset[str]:
     if "training" in asked or not (isinstance(found, type) and issubclass(found, Reducer)):
         asked |= {f.name for f in fields(Training)}
     return frozenset(asked - {"training"})
+
+
+def gives_a_curve(model: str) -> bool:
+    """Whether one training of this model gives the error of every smaller dim3 too; `model` as for `build`."""
+    found = _find(model)
+    return isinstance(found, type) and issubclass(found, Reducer) and found.nested_errors is not Reducer.nested_errors
 
 
 def nearest(name: str, known: Mapping[str, object]) -> str:

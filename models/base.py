@@ -105,6 +105,15 @@ class Reducer(ABC):
         """The model's own measures on x (N, dim1) beside the squared error, by name; none by default."""
         return {}
 
+    def nested_errors(self, x: Array) -> npt.NDArray[np.float64] | None:
+        """Mean squared error on x (N, dim1) by the first 1, 2, …, dim3 latents alone: (dim3,), or None.
+
+        None by default: only where the latents were trained to be ordered is a part of them a smaller model.
+        A model that overrides this gives a whole curve from one training; its runs are kept apart from those
+        that give one point of a curve each.
+        """
+        return None
+
     def facts(self) -> dict[str, str]:
         """What fitting resolved and a reader of the run should know, by name; nothing by default."""
         return {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from models import ContractError, UnknownModel, settings_of
+from models import ContractError, UnknownModel, gives_a_curve, settings_of
 from tracking.config import BadInput, RunConfig
 
 # Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
@@ -48,8 +48,16 @@ class Space:
         """The configuration of each cell, in the order in which they are best run.
 
         All models and dimensions with one seed first, so that the whole curve is there early; those cells
-        keep figures and the model, the others only what readers need.
+        keep figures and the model, the others only what readers need. Raises BadInput where there is no such
+        model, or where one training of it gives the whole curve and several dim3 are asked for.
         """
+        for model, values in self.dim3.items():
+            asked_by(model)  # found out here where there is no such model
+            if len(values) > 1 and gives_a_curve(model):
+                raise BadInput(
+                    f"dim3 of {model}: one training gives the error of every smaller dim3 too, and no scan is needed; "
+                    f"allowed: one dim3, like --models {model} --dim3 {max(values)}"
+                )
         return [
             replace(
                 self.base,
@@ -137,9 +145,7 @@ PRESETS: dict[str, Space] = {
     # minutes on two cores, real MNIST: enough to see the shape, too few epochs to quote
     "quick": Space(dict.fromkeys(("pca", "ae", "vae"), _SCAN), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
     # the course assignment's question (3), with the larger dimensions at which a VAE stops using more
-    "assignment": Space(
-        {"pca": _SCAN, "ae": _SCAN, "vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")
-    ),
+    "assignment": Space({"pca": _SCAN, "ae": _SCAN, "vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")),
     # seconds: for tests and demonstrations
     "digits": Space(
         {"pca": tuple(range(2, 11)), "ae": tuple(range(2, 11))},

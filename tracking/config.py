@@ -31,7 +31,7 @@ class RunConfig:
     """
 
     model: str = "vae"
-    """pca, ae, linear-ae, vae, or package.module:Name: a Reducer class, or a factory (dim1, dim3) ->
+    """pca, ae, linear-ae, nested-ae, vae, or package.module:Name: a Reducer class, or a factory (dim1, dim3) ->
     (encoder, decoder) of torch modules."""
     dataset: str = "mnist"
     """mnist, fashion-mnist, digits, low-rank, a file (.npy, .npz, .csv, .parquet) or a folder of images."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from models import Epoch
 
 from .config import RunConfig
@@ -22,8 +25,12 @@ def describe(
     facts: Mapping[str, str],
     metrics: Mapping[str, float],
     epochs: Sequence[Epoch],
+    curve: npt.NDArray[np.float64] | None = None,
 ) -> str:
-    """One paragraph about a finished run, with its main numbers and a warning where it had not settled."""
+    """One paragraph about a finished run, with its main numbers and a warning where it had not settled.
+
+    `curve` (dim3,) is the test error of its first 1, 2, … latents, where the model orders them.
+    """
     how = [f"{name} {facts[name]}" for name in ("loss", "output") if name in facts]
     if epochs:
         early = f" of {config.epochs} (stopped early, patience {config.patience})" * (len(epochs) < config.epochs)
@@ -41,6 +48,12 @@ def describe(
         parts.append(
             f"ELBO {metrics[Metric.TEST_ELBO]:.4g} nats per row, of which KL {metrics[Metric.TEST_KL]:.3g}; "
             f"{metrics[Metric.TEST_ACTIVE_UNITS]:.0f} of {config.dim3} latents active."
+        )
+    if curve is not None:
+        ends = dict.fromkeys((1, max(config.dim3 // 2, 1), config.dim3))
+        parts.append(
+            f"Its latents are ordered, so one training gives the error of every smaller dim3 ({Metric.CURVE_MSE}, the "
+            f"step is the dim3): {', '.join(f'{curve[k - 1]:.4g} at {k}' for k in ends)}."
         )
     doubt = unsettled(epochs, config)
     return " ".join([*parts, doubt] if doubt else parts)

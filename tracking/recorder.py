@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
@@ -36,6 +37,7 @@ Result = TypeVar("Result")
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
+MOST_METRICS = 1000  # that MLflow takes in one request
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +105,13 @@ class Recorder:
         """Log metrics at one step."""
         now = time.time_ns() // 1_000_000  # once: with another time it would be another value
         self._batch([Metric(k, float(v), now, step) for k, v in values.items()])
+
+    def series(self, name: str, values: npt.NDArray[np.float64]) -> None:
+        """Log one metric's values (n,) at steps 1, 2, …, in as few requests as the store takes them."""
+        now = time.time_ns() // 1_000_000
+        metrics = [Metric(name, float(v), now, step) for step, v in enumerate(values, 1)]
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._batch(metrics[start : start + MOST_METRICS])
 
     @asked_again
     def _batch(self, metrics: list[Metric]) -> None:

@@ -144,9 +144,16 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
     metrics = _metrics(run, fitted, errors)
     facts = run.model.facts()
     recorder.metrics(metrics, len(fitted.epochs))
+    curve = run.model.nested_errors(run.data.x_test)
+    if curve is not None:
+        recorder.series(Metric.CURVE_MSE, curve)
     recorder.tags(
         {f"{FACT_PREFIX}{name}": value for name, value in facts.items()}
-        | {Tag.DESCRIPTION: describe(run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs)}
+        | {
+            Tag.DESCRIPTION: describe(
+                run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs, curve
+            )
+        }
     )
     full = run.config.artifacts == "full"
     view = _view(run, fitted.epochs)

@@ -116,6 +116,10 @@ class Metric(StrEnum):
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
+    # of a model whose latents are ordered, and of no other
+    CURVE_MSE = "curve/mse"
+    """Test error of its first 1, 2, … latents, up to all; the step is how many. A run that has it is no point
+    of a curve, but has one of its own."""
     # of the data, on every PCA run they can be measured for; definitions in models/intrinsic.py
     INTRINSIC_TWONN = "data/intrinsic/twonn"
     """Dimensions by the two nearest neighbours, among the first 10,000 test rows."""

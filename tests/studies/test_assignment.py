@@ -91,7 +91,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
     space, name = assignment.space_of(assignment.parser().parse_args(["--full"]))
-    assert (name, space.seeds, space.base.epochs, space.measured) == ("assignment", 3, 20, (2, 10))
+    assert (name, space.seeds, space.base.epochs, space.measured) == ("assignment", 3, 12, (2, 10))
     space, name = assignment.space_of(assignment.parser().parse_args([]))
     assert (name, space.label, space.repeats) == ("quick", "quick", 3)
     assert len(space.cells()) == 57 + 8

@@ -48,6 +48,12 @@ def test_confirmations_are_at_the_corner_beside_it_and_at_the_end_at_twice_the_e
         space.confirmations({"ae": 9})
 
 
+def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -> None:
+    assert [c.dim3 for c in Space({"nested-ae": (32,)}, 2, RunConfig()).cells()] == [32, 32]
+    with pytest.raises(BadInput, match=r"allowed: one dim3, like --models nested-ae --dim3 20$"):
+        Space({"ae": (2, 3), "nested-ae": (2, 20)}, 1, RunConfig()).cells()
+
+
 def test_a_key_holds_what_changes_numbers_and_nothing_else() -> None:
     a = RunConfig(model="ae", dim3=3)
     same = replace(a, artifacts="light", threads=1, dataset="elsewhere.npy")

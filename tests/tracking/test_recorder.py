@@ -1,5 +1,6 @@
 """What a user reads where the store fails."""
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient, MlflowException
 
@@ -67,3 +68,13 @@ def test_a_request_whose_answer_was_cut_off_is_said_again_and_counts_once(
     Recorder(store, run_id).metrics({"a": 1.0}, 3)
     assert [(m.step, m.value) for m in store.get_metric_history(run_id, "a")] == [(3, 1.0)]
     assert next(cuts, None) is None
+
+
+def test_a_series_longer_than_a_request_is_logged_whole(store: MlflowClient) -> None:
+    run_id = store.create_run("0").info.run_id
+    values = np.linspace(2, 1, 1001)
+    Recorder(store, run_id).series("a", values)
+    history = sorted(store.get_metric_history(run_id, "a"), key=lambda m: m.step)
+    assert [m.step for m in history] == list(range(1, 1002))
+    assert [m.value for m in history] == values.tolist()
+    assert store.get_run(run_id).data.metrics["a"] == 1.0

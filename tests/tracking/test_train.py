@@ -51,14 +51,14 @@ def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--model", "vea"], "unknown model 'vea'; known: pca, ae, linear-ae, vae, or package.module:Name; did you"),
+        (["--model", "vea"], "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name"),
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
         (["--dim3", "0"], "dim3 must be at least 1, got 0"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),
         (["--dim3", "2.5"], "dim3 must be a whole number, got '2.5'"),
         (["--dim3", ""], "dim3 must be a whole number, got ''"),
         (["--epochs", "-1"], "epochs must be at least 1, got -1"),
-        (["--lr", "nan"], "lr must be a number above 0"),
+        (["--lr", "nan"], "lr must be auto or a number above 0"),
         (["--beta=-inf"], "beta must be a finite number"),
         (["--val-size", "all"], "val_size must be a whole number or auto, got 'all'"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
