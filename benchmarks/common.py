@@ -11,7 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PACKAGES = ("torch", "numpy", "mlflow", "optuna")
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna")
 
 
 class Spread(NamedTuple):
@@ -37,6 +39,8 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
@@ -54,16 +56,20 @@ class Net(nn.Module):
         return torch.sigmoid(self.decoder(codes))
 
 
-def train(net: Net, folder: Path, epochs: int, *, workers: int = 0, device: str = "cpu") -> float:
-    """Train on the MNIST in a folder that torchvision knows; the seconds of the loop."""
+def load(folder: Path, *, rows: Sequence[int] | None = None, workers: int = 0) -> DataLoader[Any]:
+    """Shuffled batches of the training images, or of those `rows`, of the MNIST in a folder that torchvision knows."""
+    data = MNIST(folder, train=True, transform=ToTensor())
+    part = data if rows is None else Subset(data, rows)
+    return DataLoader(part, batch_size=BATCH_SIZE, shuffle=True, num_workers=workers)
+
+
+def train(net: Net, batches: Iterable[tuple[Tensor, Any]], epochs: int, *, device: str = "cpu") -> float:
+    """Train on batches of (images, labels), which are gone through once an epoch; the seconds of the loop."""
     net.to(device)
-    loader = DataLoader(
-        MNIST(folder, train=True, transform=ToTensor()), batch_size=BATCH_SIZE, shuffle=True, num_workers=workers
-    )
     optimizer = torch.optim.Adam(net.parameters(), lr=LR)
     began = time.perf_counter()
     for _ in range(epochs):
-        for images, _ in loader:
+        for images, _ in batches:
             optimizer.zero_grad()
             loss = net.loss(images.flatten(1).to(device))
             loss.backward()
@@ -83,11 +89,19 @@ def error_on(net: nn.Module, x: np.ndarray[tuple[int, int], np.dtype[np.float32]
     return total / x.size
 
 
-def plain_epoch_seconds(model: str, dim3: int, folder: Path, *, threads: int | None = None, workers: int = 0) -> float:
-    """Seconds of one epoch of the plain loop for `ae` or `vae`, on the MNIST in a folder that torchvision knows."""
+def plain_epoch_seconds(
+    model: str,
+    dim3: int,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    rows: Sequence[int] | None = None,
+    device: str = "cpu",
+) -> float:
+    """Seconds of one epoch of the plain loop for `ae` or `vae`; folder and rows as `load` takes them."""
     if threads is not None:
         torch.set_num_threads(threads)
-    return train(Net(dim3, variational=model == "vae"), folder, 1, workers=workers)
+    return train(Net(dim3, variational=model == "vae"), load(folder, rows=rows), 1, device=device)
 
 
 def link_mnist(cache: Path, into: Path) -> Path:

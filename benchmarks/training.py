@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,24 +47,26 @@ class Contestant(NamedTuple):
 
 CONTESTANTS = {
     "ours": Contestant("ours"),
-    "plain loop": Contestant("plain", "0"),
-    "plain loop, 2 workers": Contestant("plain", "2"),
+    "plain": Contestant("plain", "0"),
+    "plain, 2 workers": Contestant("plain", "2"),
     "pythae": Contestant("pythae_trainer", peer=True),
-    "Lightning": Contestant("lightning_trainer", peer=True),
-    "Lightning, whole batches": Contestant("lightning_trainer", "batches", peer=True),
+    "lightning": Contestant("lightning_trainer", peer=True),
+    "lightning, batches": Contestant("lightning_trainer", "batches", peer=True),
     "limit": Contestant("limit"),
 }
-MODES = ("one process", "one per core")
+MODES = {"one": "one process, a thread for each core", "per core": "one process with one thread on each core"}
 
 
 class Measured(NamedTuple):
-    """One contestant in one round: rows a second, summed over its processes, and its test error if it has one."""
+    """One contestant in one round: the seconds of each process, training rows a second summed over them, test error."""
 
     contestant: str
     mode: str
     round: int
-    rows_per_second: float
+    seconds: list[float]
+    samples_per_second: float
     test_mse: float | None
+    versions: dict[str, str]
 
 
 def peers_python(folder: Path = PEERS) -> str:
@@ -84,7 +86,7 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
     """Run a contestant once, in one process or in one for each core that begin together."""
     contestant = CONTESTANTS[name]
     cores = os.cpu_count() or 1
-    processes, threads = (1, cores) if mode == MODES[0] else (cores, 1)
+    processes, threads = (1, cores) if mode == "one" else (cores, 1)
     command = [peers_python() if contestant.peer else sys.executable, "-m", "benchmarks.contestants"]
     command += [contestant.module, "--folder", str(folder), "--epochs", str(epochs), "--threads", str(threads)]
     command += ["--device", device, "--option", contestant.option]
@@ -122,7 +124,13 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
     rows = epochs * len(np.load(folder / "x_train.npy", mmap_mode="r"))
     errors = [r["test_mse"] for r in results if r["test_mse"] is not None]
     return Measured(
-        name, mode, number, sum(rows / r["seconds"] for r in results), float(np.mean(errors)) if errors else None
+        name,
+        mode,
+        number,
+        seconds=[r["seconds"] for r in results],
+        samples_per_second=sum(rows / r["seconds"] for r in results),
+        test_mse=float(np.mean(errors)) if errors else None,
+        versions=results[0]["versions"],
     )
 
 
@@ -135,16 +143,16 @@ def lay_out(folder: Path) -> None:
 
 
 def ratios(measured: Iterable[Measured], mode: str, contestant: str) -> list[float]:
-    """Rows a second of ours over the contestant's, round by round."""
+    """Samples a second of ours over the contestant's, round by round."""
     found: dict[int, dict[str, float]] = defaultdict(dict)
     for m in measured:
         if m.mode == mode:
-            found[m.round][m.contestant] = m.rows_per_second
+            found[m.round][m.contestant] = m.samples_per_second
     return [r["ours"] / r[contestant] for _, r in sorted(found.items()) if {"ours", contestant} <= r.keys()]
 
 
 def summary(measured: Sequence[Measured]) -> str:
-    """A table for each mode: speed, ours against it, test error."""
+    """A table for each mode: speed, ours against it, test error; and ours as a share of the limit."""
     parts = []
     for mode in dict.fromkeys(m.mode for m in measured):
         rows = []
@@ -155,12 +163,14 @@ def summary(measured: Sequence[Measured]) -> str:
             rows.append(
                 (
                     name,
-                    f"{spread(m.rows_per_second for m in mine):,.0f}",
+                    f"{spread(m.samples_per_second for m in mine):,.0f}",
                     f"{spread(against):.2f}" if against else "",
                     f"{spread(errors):.4f}" if errors else "",
                 )
             )
-        parts.append(f"{mode}\n\n" + table(("", "rows per second", "ours over it", "test MSE"), rows))
+        parts += [MODES[mode], table(("", "samples per second", "ours over it", "test MSE"), rows)]
+        if share := ratios(measured, mode, "limit"):
+            parts.append(f"ours as a share of the limit: {spread(share):.1%}")
     return "\n\n".join(parts)
 
 
@@ -169,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each measurement")
-    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS], metavar="NAME")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS], metavar="NAME")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=[*MODES], metavar="MODE")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
@@ -180,16 +190,16 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(place)
         lay_out(folder)
         for number in range(given.rounds):
-            turned = given.only[number % len(given.only) :] + given.only[: number % len(given.only)]
+            first = number % len(given.contestants)
+            turned = given.contestants[first:] + given.contestants[:first]
             for mode in given.modes:
                 for name in turned:  # another one first in each round
                     found = measure(name, mode, number, folder, given.epochs, given.device)
                     measured.append(found)
-                    said: dict[str, Any] = found._asdict()
-                    print(json.dumps(said), file=sys.stderr, flush=True)
-    measured.sort(key=lambda m: (MODES.index(m.mode), given.only.index(m.contestant), m.round))
+                    print(json.dumps(found._asdict()), file=sys.stderr, flush=True)
+                    write_lines(given.jsonl, (m._asdict() for m in measured))  # what is there, if it is cut short
+    measured.sort(key=lambda m: (given.modes.index(m.mode), given.contestants.index(m.contestant), m.round))
     print(summary(measured))
-    write_lines(given.jsonl, (m._asdict() for m in measured))
     return 0
 
 

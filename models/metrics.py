@@ -35,13 +35,17 @@ def reconstruction_mse(x: Array, x_hat: Array) -> float:
     return float(row_mse(x, x_hat).mean())
 
 
-def explained_variance(x: Array, x_hat: Array, train_mean: Array) -> float:
-    """1 - SSE / SS, where SS is the squared error of always answering the training mean (dim1,).
+def constant_mse(x: Array, row: Array) -> float:
+    """The error of always answering `row` (dim1,) to x (N, dim1); of the training mean: what there is to explain."""
+    return reconstruction_mse(x, np.broadcast_to(row, x.shape))
 
-    0 for a model that knows only the mean image, 1 for a perfect one, NaN where every row is the mean.
+
+def explained_variance(error: float, total: float) -> float:
+    """1 - SSE / SS, of a model's error and that of always answering the training mean.
+
+    0 for a model that knows only the mean row, 1 for a perfect one, NaN where every row is the mean.
     """
-    total = reconstruction_mse(x, np.broadcast_to(train_mean, x.shape))
-    return 1.0 - reconstruction_mse(x, x_hat) / total if total > 0 else float("nan")
+    return 1.0 - error / total if total > 0 else float("nan")
 
 
 def kl_standard_normal(mean: Array, log_var: Array) -> Float64s:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from models import PCA, Reducer, build
 from models.base import Array
-from models.metrics import explained_variance, kl_standard_normal, reconstruction_mse
+from models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
 from tracking.cli import Parser, command, see_it, use_store
 from tracking.config import RunConfig
 from tracking.material import Material
@@ -104,7 +104,7 @@ def collapse_is_seen(x: Array) -> Finding:
     used = _fitted(x, model="vae", dim2=64, epochs=40, batch_size=64, lr=3e-3)
     mean = x.mean(axis=0)
     units, healthy = (m.extra_metrics(x)["active_units"] for m in (crushed, used))
-    explained = explained_variance(x, crushed.reconstruct(x), mean)
+    explained = explained_variance(reconstruction_mse(x, crushed.reconstruct(x)), constant_mse(x, mean))
     return Finding(
         units == 0 and abs(explained) < 0.01 and healthy > 0,
         f"{units:.0f} of {DIM3} units active and {explained:.2%} explained at beta 100; {healthy:.0f} active at beta 1",
@@ -117,9 +117,9 @@ def rank_3_is_solved_at_3(x: Array) -> Finding:
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.standard_normal((20, 3)))[0].T
     flat = (rng.standard_normal((1000, 3)) @ basis).astype(np.float32)
+    total = constant_mse(flat, flat.mean(axis=0))
     left = {
-        f"{model}_{k}": 1 - explained_variance(flat, _fitted(flat, **how, model=model, dim3=k).reconstruct(flat), mean)
-        for mean in [flat.mean(axis=0)]
+        f"{model}_{k}": reconstruction_mse(flat, _fitted(flat, **how, model=model, dim3=k).reconstruct(flat)) / total
         for model, how in {"pca": {}, "linear-ae": {"epochs": 300, "batch_size": 100, "lr": 3e-3}}.items()
         for k in (2, 3)
     }

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from models.fitting import in_unit_interval
 from models.intrinsic import Intrinsic, measure
+from models.metrics import constant_mse
 from models.pca import errors_by_dim3
 
 from .config import RunConfig
@@ -54,6 +55,11 @@ class Material:
         """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
         x, x_test = self.split.x_train, self.data.x_test
         return errors_by_dim3(x, x_test, clip=in_unit_interval(x))
+
+    @cached_property
+    def mean_row_mse(self) -> float:
+        """The test error of always answering the mean of the training rows."""
+        return constant_mse(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64).astype(np.float32))
 
     @cached_property
     def references(self) -> References:

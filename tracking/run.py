@@ -199,17 +199,15 @@ def _errors(run: Prepared) -> Errors:
 
 def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
     """The metrics of the end, by name."""
-    x_train, x_test = run.split.x_train, run.data.x_test
+    test = float(errors[Artifact.ERRORS_TEST].mean())
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
-        Metric.TEST_MSE: float(errors[Artifact.ERRORS_TEST].mean()),
-        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(
-            x_test, run.model.reconstruct(x_test), x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
-        ),
-        **{f"test/{name}": value for name, value in run.model.extra_metrics(x_test).items()},
+        Metric.TEST_MSE: test,
+        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.material.mean_row_mse),
+        **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
         Metric.FIT_SECONDS: fitted.seconds,
-        Metric.SAMPLES_PER_SECOND: len(x_train) * passes / fitted.seconds,
+        Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
         Metric.EPOCHS_TRAINED: len(fitted.epochs),
         **_intrinsic(run),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "lightning", "pythae")
 
 
 def main() -> int:
@@ -25,10 +29,14 @@ def main() -> int:
     torch.manual_seed(0)
     contestant = importlib.import_module(f"benchmarks.contestants.{given.module}")
     run = contestant.prepare(given.folder, given.epochs, given.device, given.option)
+    if given.device == "cuda":  # the driver and cuBLAS start now, not within the first steps
+        torch.ones(64, 64, device="cuda").mm(torch.ones(64, 64, device="cuda"))
+        torch.cuda.synchronize()
+    versions = {name: version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     print("ready", flush=True)
     sys.stdin.readline()
     seconds, error = run()
-    print(json.dumps({"seconds": seconds, "test_mse": error}), flush=True)
+    print(json.dumps({"seconds": seconds, "test_mse": error, "versions": versions}), flush=True)
     return 0
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from models.metrics import (
     active_units,
     bernoulli_nats,
+    constant_mse,
     explained_variance,
     kl_standard_normal,
     reconstruction_mse,
@@ -38,10 +39,12 @@ def test_blocks_of_rows_are_the_plain_formula(n: int) -> None:
 
 def test_explained_variance_is_0_for_the_mean_and_1_for_perfection() -> None:
     mean = A.mean(axis=0)
-    assert explained_variance(A, np.broadcast_to(mean, A.shape), mean) == 0
-    assert explained_variance(A, A, mean) == 1
-    assert explained_variance(A, B, mean) == pytest.approx(1 - 1.5 / 1.25)  # SS: (.25 + 2.25) · 2 / 4
-    assert math.isnan(explained_variance(B, B, B[0]))  # every row is the mean
+    total = constant_mse(A, mean)
+    assert total == 1.25  # (.25 + 2.25) · 2 / 4
+    assert explained_variance(reconstruction_mse(A, np.broadcast_to(mean, A.shape)), total) == 0
+    assert explained_variance(0.0, total) == 1
+    assert explained_variance(reconstruction_mse(A, B), total) == pytest.approx(1 - 1.5 / 1.25)
+    assert math.isnan(explained_variance(0.0, constant_mse(B, B[0])))  # every row is the mean
 
 
 def test_kl_to_the_standard_normal() -> None:
