@@ -38,7 +38,7 @@ def parser() -> Parser:
     """How much to run, what to show, and where to write."""
     made = Parser("studies.assignment", "Run what the course assignment asks for, and answer it from the store.")
     what = made.add_argument_group("what to run")
-    add_switch(what, "--full", "three seeds and 20 epochs everywhere, the preset assignment: about an hour")
+    add_switch(what, "--full", "three seeds and 12 epochs everywhere, the preset assignment: about an hour")
     what.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
     what.add_argument("--show", default="2,10", metavar="2,10", help="the dim3 to repeat, measure and show")
     what.add_argument("--repeats", default="3", metavar="N", help="seeds of the models that are shown")
