@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import subspace_angles
-from sklearn import manifold
-from sklearn.decomposition import PCA as SklearnPCA
+import scipy
 
 from .base import Array, Reducer
+from .lazy import sklearn
 from .metrics import Float64s, row_mse
 from .pca import decompose
 
@@ -74,8 +73,8 @@ def trustworthiness(x: Array, z: Array, rows: int = 5000, k: int = 10) -> Neighb
         return Neighbourhoods(None, None)
     k = min(k, (len(x) - 1) // 2)
     return Neighbourhoods(
-        float(manifold.trustworthiness(x, z, n_neighbors=k)),
-        float(manifold.trustworthiness(z, x, n_neighbors=k)),
+        float(sklearn.manifold.trustworthiness(x, z, n_neighbors=k)),
+        float(sklearn.manifold.trustworthiness(z, x, n_neighbors=k)),
     )
 
 
@@ -130,7 +129,7 @@ def principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -
 
     Through sines as well as cosines: a cosine alone can't tell an angle below 1e-6 degrees from 0.
     """
-    radians = subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))
+    radians = scipy.linalg.subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))
     return np.asarray(np.rad2deg(radians), dtype=np.float64)
 
 
@@ -145,11 +144,11 @@ def refit(x_train: Array, x_test: Array, dim3: int) -> Refits:
     first = decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
     again = decompose(x_train.copy())[0].components_[:dim3]  # a copy is not remembered, so this is a fit
     mean, other = _unfixed_axes(x_train, dim3)
+    pca = sklearn.decomposition.PCA
     randomized = [
-        SklearnPCA(n_components=dim3, svd_solver="randomized", random_state=seed).fit(x_train).components_
-        for seed in (0, 1)
+        pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(x_train).components_ for seed in (0, 1)
     ]
-    auto = SklearnPCA(n_components=dim3, svd_solver="auto", random_state=0).fit(x_train)
+    auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(x_train)
     return Refits(
         again_degrees=float(principal_angles(first, again)[0]),
         other_degrees=float(principal_angles(first, other)[0]),

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from .base import Array
+from .lazy import sklearn
 
 Float64s = npt.NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def neighbour_distances(x: Array) -> Float64s:
         return np.empty((0, NEIGHBOURS))
     x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)  # far from 0, |a|^2 - 2 a·b + |b|^2 would cancel
     # Not a tree: it would have to look everywhere in hundreds of dimensions.
-    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(x)
+    nearest = sklearn.neighbors.NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(x)
     distances: Float64s = nearest.kneighbors()[0].astype(np.float64)  # (N, K), of others than the row itself
     return distances[distances[:, 0] > 0]  # rows can differ by less than rounding, too
 

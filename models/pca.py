@@ -15,13 +15,13 @@ Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
 from __future__ import annotations
 
 import weakref
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA as SklearnPCA
 
 from .base import Array, Labels, OnEpoch, Reducer
+from .lazy import sklearn
 
 CLIPPED_EACH, CLIPPED_MORE = 32, 30  # dim3 at which the clipped error is measured
 TICKS_REACH = 2.5  # standard deviations each way on the latent plane
@@ -125,10 +125,10 @@ def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.flo
 
 
 # The decomposition last made of rows that can't change, by those rows: one serves every dim3 of a study.
-_last: list[tuple[weakref.ref[Array], SklearnPCA]] = []
+_last: list[tuple[weakref.ref[Array], Any]] = []
 
 
-def decompose(x: Array) -> tuple[SklearnPCA, bool]:
+def decompose(x: Array) -> tuple[Any, bool]:
     """All components of x (N, dim1), and whether they were there already.
 
     Only read-only rows are remembered, by identity: a study's, which are mapped from files.
@@ -138,7 +138,7 @@ def decompose(x: Array) -> tuple[SklearnPCA, bool]:
             if rows() is x:
                 return fitted, True
     solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
-    fitted = SklearnPCA(svd_solver=solver).fit(x.astype(np.float64))
+    fitted = sklearn.decomposition.PCA(svd_solver=solver).fit(x.astype(np.float64))
     if not x.flags.writeable:
         _last[:] = [(weakref.ref(x), fitted)]
     return fitted, False

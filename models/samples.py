@@ -18,12 +18,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.mixture import GaussianMixture
+import scipy
 
 from .base import Array, Reducer
+from .lazy import sklearn
 from .metrics import Float64s, row_mse
 from .pca import decompose
 
@@ -97,7 +95,7 @@ def nearest_training(x: Array, x_train: Array) -> tuple[npt.NDArray[np.intp], Fl
     Of x (n, dim1) and x_train (N, dim1). The difference is computed anew from the row that was found, so that it
     is 0 for a copy: |a|^2 - 2 a·b + |b|^2, which is fast enough for finding it, would leave a rest.
     """
-    index: npt.NDArray[np.intp] = pairwise_distances_argmin(x, x_train)
+    index: npt.NDArray[np.intp] = sklearn.metrics.pairwise_distances_argmin(x, x_train)
     return index, row_mse(x, x_train[index])
 
 
@@ -120,7 +118,7 @@ def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> 
     """From ten Gaussians, with full covariances, fitted to the codes of the training rows."""
     chosen = np.linspace(0, len(codes) - 1, min(len(codes), MIXTURE_ROWS)).astype(int)
     fitted_on = codes[chosen].astype(np.float64)
-    mixture = GaussianMixture(
+    mixture = sklearn.mixture.GaussianMixture(
         n_components=max(1, min(MIXTURE_COMPONENTS, len(fitted_on) // MIXTURE_ROWS_EACH)),
         # Codes have no unit, so the least variance is relative; of a collapsed model it would be 0, and is not.
         reg_covar=max(1e-6 * float(fitted_on.var(axis=0).mean()), 1e-12),
@@ -128,7 +126,7 @@ def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> 
         random_state=MIXTURE_SEED,
     )
     with warnings.catch_warnings():  # not at the optimum, or fewer different codes than components: good enough
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
         mixture.fit(fitted_on)
     mixture.random_state = int(rng.integers(2**31))
     z, _ = mixture.sample(n)  # one component after the other
@@ -158,4 +156,4 @@ def _squared_radii(x: Array, k: int) -> Float64s:
 
 def _squared_distances(a: Array, b: Array) -> Float64s:
     """(n, m) of (n, f) and (m, f), from the differences themselves, so that of two equal rows it is 0 exactly."""
-    return np.asarray(cdist(a, b, "sqeuclidean"), dtype=np.float64)
+    return np.asarray(scipy.spatial.distance.cdist(a, b, "sqeuclidean"), dtype=np.float64)

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from models import Array, nearest
 from models.fitting import in_unit_interval
+from models.lazy import sklearn
 
 from .config import BadInput
 from .files import Table, load_table
@@ -164,7 +164,7 @@ def _pixels(images: npt.NDArray[np.uint8]) -> Array:
 
 def _digits() -> Dataset:
     """Scikit-learn's 1,797 digits of 8 x 8 pixels: Alpaydin & Kaynak 1998, UCI. No download."""
-    x, y = load_digits(return_X_y=True)
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
     table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8), "divided by 16")
     return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"))
 
