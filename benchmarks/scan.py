@@ -2,8 +2,9 @@
 
 Runs `studies.scan` in a process of its own on a store of its own. Outside training is what the workers' wall time
 has beside the seconds of their fits: starting, reading data, measuring, drawing, writing, waiting at the end. The plain
-approach trains the same autoencoders and VAEs one after another by the plain loop, for 20 epochs each; its epochs are
-measured before and after the scan. `--parts` adds the scaling from one worker to two, and the memory of four.
+approach trains the same autoencoders and VAEs one after another by the plain loop on all cores, for the 20 epochs of
+its recipe, and beside that for as many as the scan has; an epoch of it is measured before and after the scan. Then the
+scaling from one worker to two, and the memory of four; `--parts scan,scaling,memory` chooses.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tracking.idx import cache_folder
+from studies.spaces import PRESETS
+from tracking.idx import cache_folder, load_idx
 from tracking.schema import Kind, Metric, Tag
 
 from .common import machine, table, write_lines
@@ -140,6 +142,7 @@ def compare(folder: Path, flags: Sequence[str], workers: int, *, plain: bool) ->
                 seconds += [plain_epoch_seconds(model, 10, mnist, threads=os.cpu_count()) for _ in range(2)]
 
     if plain:
+        load_idx("mnist")  # into the cache, where it is not
         time_plain()
     scan = run_scan(folder, flags, workers)
     if plain:
@@ -147,14 +150,21 @@ def compare(folder: Path, flags: Sequence[str], workers: int, *, plain: bool) ->
     return scan, {model: statistics.median(s) for model, s in timed.items() if s}
 
 
-def summary(scan: Scan, epoch: dict[str, float]) -> str:
-    """What the scan came to, as a table and lines."""
+def beside(cells: Sequence[Cell]) -> dict[str, float]:
+    """For each model the median of the seconds that a cell spends outside its fit."""
+    return {
+        model: statistics.median(c.ended - c.began - c.fit for c in cells if c.model == model)
+        for model in dict.fromkeys(c.model for c in cells)
+    }
+
+
+def summary(scan: Scan, epoch: dict[str, float], epochs: int) -> str:
+    """What the scan, of so many epochs, came to, as a table and lines; `epoch` is empty without a plain loop."""
     start, end = edges(scan)
     rows = []
-    for model in dict.fromkeys(c.model for c in scan.cells):
-        mine = [c for c in scan.cells if c.model == model]
-        fits, rest = statistics.median(c.fit for c in mine), statistics.median(c.ended - c.began - c.fit for c in mine)
-        rows.append((model, str(len(mine)), f"{fits:.1f}", f"{rest:.1f}"))
+    for model, rest in beside(scan.cells).items():
+        fits = [c.fit for c in scan.cells if c.model == model]
+        rows.append((model, str(len(fits)), f"{statistics.median(fits):.1f}", f"{rest:.1f}"))
     lines = [
         table(("", "cells", "s in the fit", "s beside it"), rows),
         "",
@@ -162,41 +172,51 @@ def summary(scan: Scan, epoch: dict[str, float]) -> str:
         f"{start:.1f} s before the first cell, {end:.1f} s after the last",
     ]
     if epoch:
-        seconds = plain_seconds(scan.cells, epoch)
         said = ", ".join(f"{model} {s:.2f}" for model, s in epoch.items())
-        lines.append(
-            f"plain loop: {said} s an epoch; these autoencoders and VAEs for {PLAIN_EPOCHS} epochs each: "
-            f"{seconds:.0f} s, {seconds / scan.wall:.1f} times the scan"
-        )
+        lines.append(f"plain loop: {said} s an epoch; these autoencoders and VAEs one after another:")
+        for number, why in ((PLAIN_EPOCHS, "its recipe"), (epochs, "as the scan")):
+            seconds = plain_seconds(scan.cells, epoch, number)
+            lines.append(f"{number} epochs each ({why}): {seconds:.0f} s, {seconds / scan.wall:.1f} times the scan")
     return "\n".join(lines)
+
+
+def _parts(text: str) -> list[str]:
+    parts = text.split(",")
+    if not set(parts) <= set(PARTS):
+        raise ValueError
+    return parts
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scan", description=__doc__)
-    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="quick")
+    parser.add_argument("--epochs", type=int, help="of each cell; default: the preset's")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--parts", type=_parts, default=[*PARTS], help=f"of {','.join(PARTS)}; default: all")
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
     given = parser.parse_args(arguments)
     print(json.dumps(machine()), file=sys.stderr)
     lines: list[dict[str, object]] = []
-    flags = ["--preset", given.preset]
+    base = PRESETS[given.preset].base
+    epochs = base.epochs if given.epochs is None else given.epochs
+    flags = ["--preset", given.preset, "--epochs", str(epochs)]
+    some = [*flags, "--dim3", SOME, "--seeds", "1"]
     with scratch() as place:
         if "scan" in given.parts:
-            on_mnist = given.preset != "digits"
-            scan, epoch = compare(Path(place) / "scan", flags, given.workers, plain=on_mnist)
-            print(summary(scan, epoch), flush=True)
-            lines.append({"part": "scan", "wall_s": scan.wall, "outside": outside(scan), "plain_epoch_s": epoch})
-            lines[-1] |= {"workers": scan.workers, "plain_s": plain_seconds(scan.cells, epoch), "edges_s": edges(scan)}
+            scan, epoch = compare(Path(place) / "scan", flags, given.workers, plain=base.dataset == "mnist")
+            print(summary(scan, epoch, epochs), flush=True)
+            lines.append({"part": "scan", "preset": given.preset, "epochs": epochs, "workers": scan.workers})
+            lines[-1] |= {"wall_s": scan.wall, "outside": outside(scan), "edges_s": edges(scan)}
+            lines[-1] |= {"beside_s": beside(scan.cells), "plain_epoch_s": epoch}
+            lines[-1] |= {f"plain_{n}_epochs_s": plain_seconds(scan.cells, epoch, n) for n in (PLAIN_EPOCHS, epochs)}
         if "scaling" in given.parts:
-            some = [*flags, "--dim3", SOME]
             walls = {n: run_scan(Path(place) / f"workers-{n}", some, n).wall for n in (1, 2)}
             gain = walls[1] / walls[2]
             print(f"dim3 {SOME}: {walls[1]:.0f} s with one worker, {walls[2]:.0f} s with two: {gain:.2f} times as fast")
             lines.append({"part": "scaling", "one_worker_s": walls[1], "two_workers_s": walls[2]})
         if "memory" in given.parts:
-            most = run_scan(Path(place) / "memory", [*flags, "--dim3", SOME], MOST_WORKERS, weigh=True).memory
+            most = run_scan(Path(place) / "memory", some, MOST_WORKERS, weigh=True).memory
             print(f"most memory with {MOST_WORKERS} workers, shared pages counted once: {most / GIB:.2f} GiB")
             lines.append({"part": "memory", "workers": MOST_WORKERS, "bytes": most})
     write_lines(given.jsonl, lines)

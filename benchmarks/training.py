@@ -3,8 +3,9 @@
 The same autoencoder (784-400-10, batch 128, Adam 1e-3, float32) on MNIST's 60,000 training images, by this project's
 loop, the plain DataLoader loop, pythae's trainer and Lightning's; and the limit: the training's products of matrices,
 of the same shapes and number, with nothing between them. Each measurement is a process of its own, and times the
-training alone: imports and what is loaded before the first epoch are left out. Rounds are interleaved. Two modes: one
-process with a thread for each core, and one process with one thread on each core at the same time, as a scan runs.
+training alone: imports and what is loaded before the first epoch are left out. Rounds are interleaved, and the number
+of the round is its seed. Two modes: one process with a thread for each core, and one process with one thread on each
+core at the same time, as a scan runs.
 
 pythae and Lightning live in an environment of their own, which the first run makes (requirements-bench.txt).
 """
@@ -89,8 +90,9 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
     processes, threads = (1, cores) if mode == "one" else (cores, 1)
     command = [peers_python() if contestant.peer else sys.executable, "-m", "benchmarks.contestants"]
     command += [contestant.module, "--folder", str(folder), "--epochs", str(epochs), "--threads", str(threads)]
-    command += ["--device", device, "--option", contestant.option]
+    command += ["--device", device, "--option", contestant.option, "--seed", str(number)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment["TQDM_DISABLE"] = "1"  # pythae's progress bar can't be turned off otherwise; Lightning's is off too
     results = []
     with ExitStack() as stack:
         running = [

@@ -79,10 +79,10 @@ def table(points: list[Point]) -> str:
     models = list(dict.fromkeys(p.model for p in points))
     most = {m: max(len(p.errors) for p in points if p.model == m) for m in models}
     by_place = {(p.model, p.dim3): p for p in points}
-    lines = ["dim3  " + "".join(f"{m.rpartition(':')[2]:<18}" for m in models).rstrip()]
+    lines = ["dim3  " + "".join(f"{m.rpartition(':')[2]:<20}" for m in models).rstrip()]
     for dim3 in sorted({p.dim3 for p in points}):
         words = [_words(by_place.get((m, dim3)), most[m]) for m in models]
-        lines.append(f"{dim3:<6}" + "".join(f"{w:<18}" for w in words).rstrip())
+        lines.append(f"{dim3:<6}" + "".join(f"{w:<20}" for w in words).rstrip())
     return "\n".join(lines)
 
 

@@ -24,9 +24,10 @@ def main() -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--option", default="")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(given.seed)
     contestant = importlib.import_module(f"benchmarks.contestants.{given.module}")
     run = contestant.prepare(given.folder, given.epochs, given.device, given.option)
     if given.device == "cuda":  # the driver and cuBLAS start now, not within the first steps

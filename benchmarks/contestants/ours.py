@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models import build
 from models.metrics import reconstruction_mse
@@ -17,8 +18,9 @@ from tracking.config import RunConfig
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
     """At the plain loop's settings."""
     x, x_test = np.load(folder / "x_train.npy"), np.load(folder / "x_test.npy")
-    config = RunConfig(model="ae", dim3=10, epochs=epochs, batch_size=128, lr=1e-3, schedule="constant", device=device)  # type: ignore[arg-type]
-    model = build("ae", asdict(config) | {"dim1": x.shape[1]})
+    settings = asdict(RunConfig(model="ae", dim3=10, epochs=epochs, batch_size=128, lr=1e-3, schedule="constant"))
+    seed = torch.initial_seed()  # the others draw from torch's own generator
+    model = build("ae", settings | {"dim1": x.shape[1], "device": device, "seed": seed})
 
     def run() -> tuple[float, float]:
         began = time.perf_counter()

@@ -1,5 +1,6 @@
 """What a scan spends where, from times whose answer is known, and from a real scan of seconds."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,18 @@ import psutil
 import pytest
 
 from benchmarks import start
-from benchmarks.scan import Cell, Scan, edges, outside, plain_seconds, proportional_memory, run_scan, summary
+from benchmarks.scan import (
+    Cell,
+    Scan,
+    beside,
+    edges,
+    main,
+    outside,
+    plain_seconds,
+    proportional_memory,
+    run_scan,
+    summary,
+)
 
 CELLS = [
     Cell("pca", 2, began=110, ended=112, fit=1),
@@ -21,6 +33,7 @@ SCAN = Scan(began=100, ended=150, workers=2, cells=CELLS, memory=0)
 def test_shares_and_edges() -> None:
     assert outside(SCAN) == pytest.approx(1 - 60 / 100)
     assert edges(SCAN) == (10, 5)
+    assert beside(CELLS) == {"pca": 1, "ae": 1, "vae": 2}
 
 
 def test_the_plain_approach_trains_the_models_that_have_epochs() -> None:
@@ -29,11 +42,14 @@ def test_the_plain_approach_trains_the_models_that_have_epochs() -> None:
 
 
 def test_the_summary_says_how_many_times_the_scan_the_plain_approach_takes() -> None:
-    said = summary(SCAN, {"ae": 5.0, "vae": 6.0}).splitlines()
+    said = summary(SCAN, {"ae": 5.0, "vae": 6.0}, epochs=5).splitlines()
     assert "| ae | 2 | 16.5 | 1.0 |" in said
-    assert said[-2].endswith("outside training 40.0%; 10.0 s before the first cell, 5.0 s after the last")
-    assert said[-1].endswith("320 s, 6.4 times the scan")
-    assert "plain" not in summary(SCAN, {})
+    assert said[-4].endswith("outside training 40.0%; 10.0 s before the first cell, 5.0 s after the last")
+    assert said[-2:] == [
+        "20 epochs each (its recipe): 320 s, 6.4 times the scan",
+        "5 epochs each (as the scan): 80 s, 1.6 times the scan",
+    ]
+    assert "plain" not in summary(SCAN, {}, epochs=5)
 
 
 def test_proportional_memory_is_no_more_than_the_resident() -> None:
@@ -50,6 +66,21 @@ def test_a_real_scan_is_timed(tmp_path: Path) -> None:
     assert scan.began < min(c.began for c in scan.cells) < max(c.ended for c in scan.cells) < scan.ended
     assert 0.5 < outside(scan) < 1
     assert scan.memory > 100 << 20  # torch alone is more
+
+
+@pytest.mark.slow
+def test_the_command_times_a_scan_without_a_plain_loop_where_the_data_are_not_mnist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "lines.jsonl"
+    assert main(["--preset", "digits", "--epochs", "1", "--parts", "scan", "--jsonl", str(lines)]) == 0
+    found = [json.loads(line) for line in lines.read_text().splitlines()][1]
+    assert (found["part"], found["epochs"], found["plain_epoch_s"]) == ("scan", 1, {})
+    assert set(found["beside_s"]) == {"pca", "ae"}
+    assert 0 < sum(found["edges_s"]) < found["wall_s"]
+    said = capsys.readouterr().out
+    assert "| ae | 18 |" in said
+    assert "plain" not in said
 
 
 def test_a_scan_that_fails_says_why(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """The contestants train the same autoencoder, the limit counts what it has to, and tables say what was measured."""
 
+import os
+import subprocess
+import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +16,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain, time_to_quality, training
 from benchmarks.common import Spread, spread, table
-from benchmarks.contestants import limit, ours
+from benchmarks.contestants import limit
 from benchmarks.time_to_quality import Reached, first_at_or_below
 from benchmarks.training import Measured
 from models import build
+from models.fitting import streams
+from models.metrics import reconstruction_mse
 from tests.models.test_contract import SETTINGS
+from tracking.config import RunConfig
+from tracking.material import Material
 
-X = np.random.default_rng(0).random((300, 784), dtype=np.float32)
+BYTES = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8)
+X = BYTES.astype(np.float32) / 255
 TRAINING = SETTINGS | {"dim1": 784, "dim2": 400, "dim3": 10, "batch_size": 128}
 
 
@@ -55,46 +65,134 @@ def test_the_plain_net_has_our_layers_and_our_loss(model: str) -> None:
         assert plain.error_on(net, X) == pytest.approx(float(((net(x) - x) ** 2).mean()), rel=1e-5)
 
 
-def test_every_contestant_of_this_environment_trains_on_the_same_rows(tmp_path: Path) -> None:
-    for name, x in (("x_train", X), ("x_test", X[:50])):
-        np.save(tmp_path / f"{name}.npy", x)
-    seconds, error = ours.prepare(tmp_path, 2, "cpu", "")()
-    assert seconds > 0
-    assert 0.05 < error < 0.3  # 1/12 is the variance of uniform pixels
-    for mode in training.MODES:
-        found = training.measure("limit", mode, 4, tmp_path, 2, "cpu")
-        assert found[:3] == ("limit", mode, 4)
-        assert found.rows_per_second > 0
+class Batches:
+    """The rows of X as a loader gives them, in the order that our loop draws from its seed."""
+
+    def __init__(self) -> None:
+        self.order = torch.Generator().manual_seed(streams(TRAINING["seed"]).order)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, None]]:
+        for rows in torch.randperm(len(X), generator=self.order).split(128):
+            yield torch.from_numpy(X)[rows].view(-1, 1, 28, 28), None
+
+
+class Noted(plain.Net):
+    """A net that keeps its losses, each times the rows it is the mean of."""
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        found = super().loss(x)
+        self.seen = [*getattr(self, "seen", []), found.item() * len(x)]
+        return found
+
+
+def test_the_plain_loop_takes_our_steps() -> None:
+    losses: list[float] = []
+    mine = build("ae", TRAINING | {"epochs": 3}).fit(X, on_epoch=lambda e: losses.append(e.metrics["train/loss"]))
+    torch.manual_seed(streams(TRAINING["seed"]).weights)
+    net = Noted(10)
+    fresh = [p.detach().clone() for p in net.parameters()]
+    assert plain.train(net, Batches(), 3) > 0
+    assert losses == pytest.approx([sum(net.seen[i : i + 3]) / len(X) for i in (0, 3, 6)], abs=1e-6)
+    for ours, theirs, before in zip(mine._network.parameters(), net.parameters(), fresh, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        assert (before - theirs).abs().max() > 1e-4  # it has gone ten times further than the two may differ
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small MNIST, laid out as the contestants take it: 300 images to learn from, 50 to be judged on."""
+    cache, into = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("data")
+    for name, images in (("train", BYTES), ("t10k", BYTES[:50])):
+        n = len(images)
+        header = np.array([0x803, n, 28, 28], ">i4").tobytes()
+        (cache / f"{name}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        (cache / f"{name}-labels-idx1-ubyte").write_bytes(np.array([0x801, n], ">i4").tobytes() + bytes(n))
+    np.save(into / "x_train.npy", X)
+    np.save(into / "x_test.npy", X[:50])
+    return plain.link_mnist(cache, into)
+
+
+@pytest.mark.parametrize("name", [n for n, c in training.CONTESTANTS.items() if not c.peer])
+def test_every_contestant_of_this_environment_runs(folder: Path, name: str) -> None:
+    mode = "per core" if name == "limit" else "one"
+    found = training.measure(name, mode, 4, folder, 2, "cpu")
+    assert found[:3] == (name, mode, 4)
+    assert len(found.seconds) == (1 if mode == "one" else os.cpu_count())
+    assert found.samples_per_second == pytest.approx(sum(600 / s for s in found.seconds))
+    assert found.versions["torch"] == torch.__version__.partition("+")[0]
+    if name == "limit":
         assert found.test_mse is None
+    else:
+        assert found.test_mse == pytest.approx(1 / 12, rel=0.1)  # the variance of uniform pixels: no more is in them
+
+
+def test_the_peers_are_installed_once_and_again_when_their_versions_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(training, "ROOT", tmp_path)
+    monkeypatch.setattr(venv, "create", lambda folder, **_: (folder.mkdir(exist_ok=True), made.append("venv")))
+    monkeypatch.setattr(subprocess, "run", lambda command, check: made.append(command[-1]))
+    wanted = tmp_path / "requirements-bench.txt"
+    wanted.write_text("pythae==1")
+    for _ in range(2):
+        assert Path(training.peers_python(tmp_path / "peers")).is_relative_to(tmp_path / "peers")
+    assert made == ["venv", str(wanted)]
+    wanted.write_text("pythae==2")
+    training.peers_python(tmp_path / "peers")
+    assert made == ["venv", str(wanted)] * 2
 
 
 def test_a_contestant_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="limit ended before it began, exit code 1"):
-        training.measure("limit", training.MODES[0], 0, tmp_path / "nothing", 1, "cpu")
+        training.measure("limit", "one", 0, tmp_path / "nothing", 1, "cpu")
 
 
 def test_ratios_are_taken_round_by_round_and_the_table_says_the_middle() -> None:
-    one = training.MODES[0]
-    speeds = {"ours": (300, 200, 600), "plain loop": (100, 100, 100), "limit": (400, 400, 800)}
+    speeds = {"ours": (300, 200, 600), "plain": (100, 100, 100), "limit": (400, 400, 800)}
     measured = [
-        Measured(n, one, i, v, None if n == "limit" else 0.0182) for n, s in speeds.items() for i, v in enumerate(s)
+        Measured(n, "one", i, [1.0], v, None if n == "limit" else 0.0182, {})
+        for n, s in speeds.items()
+        for i, v in enumerate(s)
     ]
-    assert training.ratios(measured, one, "plain loop") == [3, 2, 6]
-    assert training.ratios(measured, training.MODES[1], "plain loop") == []
+    assert training.ratios(measured, "one", "plain") == [3, 2, 6]
+    assert training.ratios(measured, "per core", "plain") == []
     assert training.summary(measured).splitlines() == [
-        "one process",
+        "one process, a thread for each core",
         "",
-        "|  | rows per second | ours over it | test MSE |",
+        "|  | samples per second | ours over it | test MSE |",
         "| --- | ---: | ---: | ---: |",
         "| ours | 300 (200 to 600) | 1.00 (1.00 to 1.00) | 0.0182 (0.0182 to 0.0182) |",
-        "| plain loop | 100 (100 to 100) | 3.00 (2.00 to 6.00) | 0.0182 (0.0182 to 0.0182) |",
+        "| plain | 100 (100 to 100) | 3.00 (2.00 to 6.00) | 0.0182 (0.0182 to 0.0182) |",
         "| limit | 400 (400 to 800) | 0.75 (0.50 to 0.75) |  |",
+        "",
+        "ours as a share of the limit: 75.0% (50.0% to 75.0%)",
     ]
 
 
 def test_spread_and_table() -> None:
     assert spread([3, 1, 2, 10]) == Spread(1, 2.5, 10)
     assert table(("a", "b"), [("x", "1")]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_the_plain_loop_learns_from_the_rows_that_we_learn_from(folder: Path) -> None:
+    material = Material.load(RunConfig(dataset="digits"))
+    rows = time_to_quality.training_rows(material.data)
+    assert np.array_equal(material.data.x_train[rows], material.split.x_train)
+    assert len(rows) < len(material.data.x_train)
+    some = [7, 3, 11]
+    (images, _) = next(iter(plain.load(folder, rows=some)))
+    assert sorted(images.flatten(1).sum(dim=1).tolist()) == pytest.approx(sorted(X[some].sum(axis=1).tolist()))
+
+
+def test_the_clock_stands_still_while_we_validate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))  # a second from each look at the clock to the next
+    monkeypatch.setattr(time_to_quality, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    config = RunConfig(model="ae", epochs=3, val_size=0, device="cpu")
+    errors, times = time_to_quality.errors_and_times(config, X[:100], X[100:])
+    assert times == [1, 2, 3]
+    alone = build("ae", asdict(config)).fit(X[:100])
+    assert errors[-1] == reconstruction_mse(X[100:], alone.reconstruct(X[100:]))  # validation disturbs nothing
 
 
 def test_the_epoch_at_which_a_target_is_reached() -> None:
@@ -107,5 +205,7 @@ def test_seeds_that_do_not_get_there_are_counted_and_not_averaged() -> None:
         return Reached("ae", 2, seed, 0.04, 0.05, epoch, None if epoch is None else 2.0 * epoch, 12.0, 100.0)
 
     (line,) = time_to_quality.summary([one(0, 5), one(1, 10)]).splitlines()[2:]
-    assert line.split(" | ")[-4:] == ["8 (5 to 10)", "15.0 (10.0 to 20.0)", "7.5 (5.0 to 10.0)", "8.3 (8.3 to 8.3) |"]
+    reached, budget = line.split(" | ")[-5:-2], line.split(" | ")[-2:]
+    assert reached == ["8 (5 to 10)", "15.0 (10.0 to 20.0)", "7.5 (5.0 to 10.0)"]
+    assert budget == ["12.0 (12.0 to 12.0)", "8.3 (8.3 to 8.3) |"]
     assert "1 of 2 not reached" in time_to_quality.summary([one(0, 5), one(1, None)])
