@@ -58,6 +58,7 @@ def test_proportional_memory_is_no_more_than_the_resident() -> None:
     assert 0 < proportional_memory(me) <= resident
 
 
+@pytest.mark.slow
 def test_a_real_scan_is_timed(tmp_path: Path) -> None:
     flags = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "1"]
     scan = run_scan(tmp_path / "scan", flags, workers=1, weigh=True)
