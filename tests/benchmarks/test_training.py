@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +125,16 @@ def test_every_contestant_of_this_environment_runs(folder: Path, name: str) -> N
         assert found.test_mse is None
     else:
         assert found.test_mse == pytest.approx(1 / 12, rel=0.1)  # the variance of uniform pixels: no more is in them
+
+
+def test_nothing_is_imported_within_the_time_of_ours(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.contestants import __main__ as one, ours; "
+        f"run = ours.prepare(Path({str(folder)!r}), 1, 'cpu', ''); one.warm_up('cpu'); "
+        "before = set(sys.modules); run(); print(len(set(sys.modules) - before))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=training.ROOT, capture_output=True, text=True, check=True)
+    assert int(out.stdout) < 10  # torch's compiler alone is hundreds of modules
 
 
 def test_the_peers_are_installed_once_and_again_when_their_versions_change(
