@@ -142,7 +142,7 @@ def test_a_study_goes_on_when_the_project_has_learnt_another_model(
 ) -> None:
     assert scan(filed) == 0
     monkeypatch.setattr("studies.claim.MODELS_KNOWN", ("brand-new", *MODELS_KNOWN))
-    assert scan(filed, "--models", "pca,linear-ae", "--epochs", "20") == 0
+    assert scan(filed, "--models", "pca,linear-ae", "--epochs", "12") == 0
     assert len(filed.trials(TrialState.COMPLETE)) == len(filed.finished()) == 4
 
 
