@@ -15,6 +15,18 @@ import torch
 PACKAGES = ("torch", "torchvision", "numpy", "lightning", "pythae")
 
 
+def warm_up(device: str) -> None:
+    """Let torch do now what it does once a process, that it falls within nobody's first step.
+
+    The first optimizer imports torch's compiler, a second or more; on a GPU the driver and cuBLAS start as well.
+    """
+    weight = torch.ones(64, 64, device=device, requires_grad=True)
+    weight.mm(weight).sum().backward()
+    torch.optim.Adam([weight]).step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def main() -> int:
     """Run one contestant."""
     parser = argparse.ArgumentParser()
@@ -30,9 +42,7 @@ def main() -> int:
     torch.manual_seed(given.seed)
     contestant = importlib.import_module(f"benchmarks.contestants.{given.module}")
     run = contestant.prepare(given.folder, given.epochs, given.device, given.option)
-    if given.device == "cuda":  # the driver and cuBLAS start now, not within the first steps
-        torch.ones(64, 64, device="cuda").mm(torch.ones(64, 64, device="cuda"))
-        torch.cuda.synchronize()
+    warm_up(given.device)
     versions = {name: version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     print("ready", flush=True)
     sys.stdin.readline()
