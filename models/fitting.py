@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from .base import Array, Epoch, Labels, OnEpoch, Reducer
 
 EVAL_ROWS = 4096  # rows at a time where no gradient is needed
+RISE = 0.1  # share of the budget over which the learning rate of a cycle goes up
 EVAL_SEED = 0  # noise of an evaluation: the same each time, so that curves show the model and not the draw
 
 
@@ -44,7 +45,6 @@ def one_cycle(passed: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (passed - RISE) / (1 - RISE))
 
 
-RISE = 0.1
 SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "constant": lambda passed: 1.0}
 
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from models.fitting import SCHEDULES
 from tracking.config import BadInput, RunConfig, field_help, parse_field
 
 BAD = {
@@ -116,6 +117,11 @@ def test_every_field_explains_itself() -> None:
     assert [*field_help()] == [f.name for f in fields(RunConfig)]
     assert all(len(text.split()) > 2 and "\n" not in text for text in field_help().values())
     assert field_help()["dim2"] == "Width of the hidden layer."
+
+
+def test_the_schedules_are_those_of_the_training_loop() -> None:
+    assert all(RunConfig(schedule=name).schedule == name for name in SCHEDULES)
+    assert RunConfig.schedule in SCHEDULES
 
 
 def test_run_names() -> None:
