@@ -37,7 +37,7 @@ def test_trains_and_continues_the_run_that_mlflow_opened(store: MlflowClient, tm
     assert done.returncode == 0, done.stderr
     (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
     assert (run.info.status, run.info.run_name) == ("FINISHED", "ae-d2-s0")
-    wanted = RunConfig(model="ae", dataset="digits", epochs=2, artifacts="light")
+    wanted = RunConfig(model="ae", dataset="digits", epochs=2, lr=1e-3, artifacts="light")
     assert RunConfig.from_json(run.data.tags[Tag.CONFIG]) == wanted
     assert run.data.params["lr"] == "1e-3"  # as typed
     assert run.data.metrics[Metric.TEST_MSE] > 0

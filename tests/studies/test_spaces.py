@@ -35,7 +35,7 @@ def test_the_assignment_has_the_cells_it_asks_for() -> None:
     space = PRESETS["assignment"]
     assert len(space.cells()) == 19 + 3 * 19 + 3 * (19 + 3)
     assert space.dim3["vae"][-3:] == (24, 32, 48)
-    assert (space.base.epochs, space.base.dataset) == (20, "mnist")
+    assert (space.base.epochs, space.base.dataset) == (12, "mnist")
 
 
 def test_confirmations_are_at_the_corner_beside_it_and_at_the_end_at_twice_the_epochs() -> None:
