@@ -25,6 +25,8 @@ IMPORTED = f"{BARE}, time; print(time.time(), flush=True)"
 # The command as it is, but that the first epoch ends it: what has to be said is when that began.
 DRIVER = """
 import os, sys, time
+sys.argv[0] = "-m"  # what it is called in `python -m tracking.train` while that imports
+import tracking
 from models.fitting import TorchReducer
 
 def stop(*_):

@@ -69,7 +69,11 @@ def bernoulli_nats(x: Array, logits: Array) -> Float64s:
     reconstruction would cost) and is no log-likelihood.
     """
     t = logits.astype(np.float64)
-    return np.asarray((np.logaddexp(0.0, t) - x * t).sum(axis=1), dtype=np.float64)
+    nats = np.exp(-np.abs(t))  # log(1 + exp(t)) is log1p of this, + max(t, 0): logaddexp has no vector code
+    np.log1p(nats, out=nats)
+    nats += np.maximum(t, 0.0)
+    nats -= x * t
+    return np.asarray(nats.sum(axis=1), dtype=np.float64)
 
 
 def active_units(mean: Array) -> int:

@@ -1,1 +1,5 @@
 """Studies: many runs, one question. The only place that imports optuna."""
+
+from tracking import startup
+
+startup.begin()

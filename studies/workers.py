@@ -18,6 +18,7 @@ from types import ModuleType
 import psutil
 from loky import ProcessPoolExecutor, process_executor
 
+from tracking import startup
 from tracking.config import BadInput
 from tracking.recorder import hidden, one_line, within
 
@@ -202,12 +203,13 @@ class DaskPool(Pool):
 
 
 def _executor() -> ProcessPoolExecutor:
-    env = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg"}
+    env = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg", startup.WORKER: "yes"}
     return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(),))
 
 
 def _begin(parent: int) -> None:
     """In a new worker: leave Ctrl-C to the coordinator, and end with it, however it ends."""
+    startup.imported()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # loky takes the first training's memory for a leak, and would start a new process at each.
     process_executor._MAX_MEMORY_LEAK_SIZE = LEAK_BYTES

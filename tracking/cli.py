@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 import mlflow
 
+from . import startup
 from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, hidden, refuse_invocation
@@ -86,6 +88,7 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     0 done; 1 a run failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
+    alone = startup.imported()
     be_quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -105,6 +108,9 @@ def command(body: Callable[[], int], *, killed: str) -> int:
             keep_killed(invocation)
         print(f"{error}; {killed}", file=sys.stderr)
         return 128 + error.number
+    finally:
+        if alone:  # and about to end: nothing is gained by looking for garbage then
+            gc.freeze()
 
 
 def see_it(experiment_id: str, run_id: str) -> str:

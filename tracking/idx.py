@@ -19,7 +19,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -69,15 +68,20 @@ def load_idx(name: str) -> Images:
     folder = cache_folder(name)
     if _problem(folder, name) is not None:
         _fill(folder, name)
-    files = [str(folder / file) for file in MD5[name]]
-    idx = _torchvision_datasets().mnist
-    return Images(
-        f"{name} (unpacked files of known MD5)",
-        idx.read_image_file(files[0]).numpy(),
-        idx.read_label_file(files[1]).numpy(),
-        idx.read_image_file(files[2]).numpy(),
-        idx.read_label_file(files[3]).numpy(),
-    )
+    x_train, y_train, x_test, y_test = (_array((folder / file).read_bytes()) for file in MD5[name])
+    source = f"{name} (unpacked files of known MD5)"
+    return Images(source, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
+
+
+def _array(content: bytes) -> npt.NDArray[np.uint8]:
+    """The array in an idx file of bytes: the fourth byte is how many dimensions follow, 32 bits each, big end first.
+
+    Torchvision reads these files too, and is not asked: importing it takes a second and 160 MB, and brings in torch's
+    compiler, in every process that loads the data.
+    """
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def cache_folder(name: str) -> Path:
@@ -144,14 +148,9 @@ def _try(source: Callable[[Path], None], label: str, folder: Path, name: str) ->
     return None
 
 
-def _torchvision_datasets() -> ModuleType:
-    """Imported where these files are read or fetched: every other process is spared 160 MB and a second."""
-    return importlib.import_module("torchvision.datasets")
-
-
 def _torchvision(kind: str) -> Callable[[Path], None]:
     def fetch(into: Path) -> None:
-        datasets = _torchvision_datasets()
+        datasets = importlib.import_module("torchvision.datasets")  # here: see _array
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(TIMEOUT)  # torchvision gives its requests none
         try:

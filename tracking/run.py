@@ -24,7 +24,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import MODELS, PCA, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
+from models import MODELS, PCA, Array, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
@@ -140,7 +140,8 @@ class Fitted:
 def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch | None) -> RunResult:
     _log_what(run, recorder, threads)
     fitted = _fit(run, recorder, on_epoch)
-    errors = _errors(run)
+    codes = run.model.encode(run.data.x_test)
+    errors = _errors(run, codes)
     metrics = _metrics(run, fitted, errors)
     facts = run.model.facts()
     recorder.metrics(metrics, len(fitted.epochs))
@@ -156,7 +157,7 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         }
     )
     full = run.config.artifacts == "full"
-    view = _view(run, fitted.epochs)
+    view = _view(run, fitted.epochs, codes)
     measured = _measured(run, recorder, view)
     with recorder.files() as folder:
         _save_arrays(folder, run, view, errors, measured.arrays)
@@ -191,10 +192,13 @@ def _fit(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> Fitted:
     return Fitted(tuple(epochs), time.perf_counter() - started - recording_seconds)
 
 
-def _errors(run: Prepared) -> Errors:
-    """The squared error of each test and each validation row, averaged over its columns."""
-    rows = {Artifact.ERRORS_TEST: run.data.x_test, Artifact.ERRORS_VAL: run.split.x_val}
-    return {name: row_mse(x, run.model.reconstruct(x)) for name, x in rows.items() if x is not None}
+def _errors(run: Prepared, codes: Array) -> Errors:
+    """The squared error of each test row, whose codes are these, and of each validation row: its columns' mean."""
+    errors = {Artifact.ERRORS_TEST: row_mse(run.data.x_test, run.model.decode(codes))}
+    x_val = run.split.x_val
+    if x_val is not None:
+        errors[Artifact.ERRORS_VAL] = row_mse(x_val, run.model.reconstruct(x_val))
+    return errors
 
 
 def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
@@ -312,13 +316,13 @@ def _save_figures(folder: Path, view: RunView) -> None:
             figure.savefig(folder / f"{name}.png")
 
 
-def _view(run: Prepared, epochs: tuple[Epoch, ...]) -> RunView:
+def _view(run: Prepared, epochs: tuple[Epoch, ...], codes: Array) -> RunView:
     examples = run.data.x_test[:EXAMPLES]
     return RunView(
         title=run.config.run_name,
         model=run.model,
         epochs=epochs,
-        codes=run.model.encode(run.data.x_test),
+        codes=codes,
         labels=run.data.y_test,
         classes=run.data.classes,
         originals=examples,
