@@ -134,15 +134,17 @@ def run_space(space: Space, means: Means, invocation: str | None, confirm: str =
     """
     cells = space.cells()  # before anything is opened: an unknown model is found out here
     client = reach_store()
-    storage = connect(means.storage)
-    material = Material.load(space.base)
-    check(space, material)
-    digest = material.digests["all"]
-    charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
-    parent = find_parent(client, find_study(storage, charter), charter)
-    done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
-    cells += space.confirmations(corners(confirm, space, done.values()))
     with opened_pool(means) as pool:
+        if not dry_run:
+            pool.begin(len(cells))
+        storage = connect(means.storage)
+        material = Material.load(space.base)
+        check(space, material)
+        digest = material.digests["all"]
+        charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
+        parent = find_parent(client, find_study(storage, charter), charter)
+        done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
+        cells += space.confirmations(corners(confirm, space, done.values()))
         print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
         if dry_run:
             return 0

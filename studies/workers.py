@@ -26,6 +26,9 @@ from .objective import Ended, Job, Outcome, run_cell
 
 CONNECT_SECONDS = 10.0
 LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
+# glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
+# it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
+MALLOC_NAMES, KEPT_BYTES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), 1 << 28
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 distributed: ModuleType | None
@@ -57,8 +60,12 @@ class Pool(ABC):
     def finished(self, seconds: float) -> list[Future[Outcome]]:
         """Those of `running` that are done, waiting so long for the first."""
 
+    def begin(self, jobs: int) -> None:
+        """Start workers for so many jobs, where that is the pool's to do: they import while others get ready."""
+        return
+
     def warm(self, jobs: int) -> None:
-        """Start workers for so many jobs, where that is the pool's to do, and wait for their imports."""
+        """The same, and wait for their imports."""
         return
 
     def free(self) -> bool:
@@ -87,13 +94,18 @@ class LocalPool(Pool):
         super().__init__()
         self.executors = [_executor() for _ in range(workers)]
         self.used: dict[Future[Outcome], int] = {}
+        self.started: list[Future[None]] = []
+        self.began = time.perf_counter()
+
+    def begin(self, jobs: int) -> None:
+        """See Pool."""
+        self.started += [e.submit(_imported) for e in self.executors[len(self.started) : jobs]]
 
     def warm(self, jobs: int) -> None:
-        """See Pool; the seconds it took are said."""
-        began = time.perf_counter()
-        started = [e.submit(_imported) for e in self.executors[:jobs]]
-        wait(started)
-        print(f"{len(started)} workers ready after {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        """See Pool; the seconds since the pool was made are said."""
+        self.begin(jobs)
+        wait(self.started)
+        print(f"{len(self.started)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
         """One an executor."""
@@ -203,7 +215,8 @@ class DaskPool(Pool):
 
 
 def _executor() -> ProcessPoolExecutor:
-    env = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg", startup.WORKER: "yes"}
+    env = dict.fromkeys(THREAD_NAMES, "1") | dict.fromkeys(MALLOC_NAMES, str(KEPT_BYTES))
+    env |= {"MPLBACKEND": "agg", startup.WORKER: "yes"}
     return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(),))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +33,8 @@ class Material:
 
     data: Dataset
     split: Split
+    folder: Path | None = None
+    """From which other processes have it too."""
 
     @classmethod
     def load(cls, config: RunConfig) -> Self:
@@ -48,13 +53,13 @@ class Material:
     @cached_property
     def intrinsic(self) -> Intrinsic:
         """What the rows say of their own dimension: measured when first asked for, once for all runs on them."""
-        return measure(self.split.x_train, self.data.x_test)
+        return Intrinsic(*self._once("intrinsic", lambda: list(measure(self.split.x_train, self.data.x_test))))
 
     @cached_property
     def pca_curve(self) -> npt.NDArray[np.float64]:
         """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
         x, x_test = self.split.x_train, self.data.x_test
-        return errors_by_dim3(x, x_test, clip=in_unit_interval(x))
+        return np.array(self._once("pca_curve", lambda: errors_by_dim3(x, x_test, clip=in_unit_interval(x)).tolist()))
 
     @cached_property
     def mean_row_mse(self) -> float:
@@ -65,6 +70,20 @@ class Material:
     def references(self) -> References:
         """What samples of these data are judged by, for all runs that are measured once."""
         return References.of(self.split.x_train, self.data.x_test)
+
+    def _once(self, name: str, take: Callable[[], list[Any]]) -> list[Any]:
+        """What `take` gives, numbers in lists; the first process that needs it leaves it in the folder for others."""
+        path = None if self.folder is None else self.folder / f"{name}.json"
+        if path is not None and path.exists():
+            found: list[Any] = json.loads(path.read_text())
+            return found
+        taken = take()
+        if path is not None:
+            with suppress(OSError):  # where the disk is full the others take it themselves
+                mine = path.with_suffix(f".{os.getpid()}")
+                mine.write_text(json.dumps(taken))
+                mine.replace(path)
+        return taken
 
     def save(self, folder: Path) -> None:
         """Write to `folder`, replacing what is there, what `map` reads."""
@@ -118,6 +137,6 @@ class Material:
             x[n:] if has_val else None,
             y[n:] if has_val and y is not None else None,
         )
-        made = cls(data, parts)
+        made = cls(data, parts, folder)
         made.__dict__["digests"] = facts["digests"]  # of the rows as they were, not as they stand here
         return made
