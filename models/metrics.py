@@ -14,18 +14,15 @@ from .base import Array
 Float64s = npt.NDArray[np.float64]
 
 ACTIVE_UNIT_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
+BLOCK = 1024  # rows of which there are float64 copies at a time
 
 
 def row_mse(x: Array, x_hat: Array) -> Float64s:
-    """Mean squared error of each row, (N,) float64, of x and x_hat (N, dim1).
-
-    Computed in blocks of rows, so that float64 copies of a whole data set never exist.
-    """
+    """Mean squared error of each row, (N,) float64, of x and x_hat (N, dim1)."""
     if x.shape != x_hat.shape:
         raise ValueError(f"x has shape {x.shape}, its reconstruction {x_hat.shape}")
     errors = np.empty(len(x))
-    for start in range(0, len(x), 4096):
-        rows = slice(start, start + 4096)
+    for rows in _blocks(len(x)):
         errors[rows] = np.square(x[rows].astype(np.float64) - x_hat[rows]).mean(axis=1)
     return errors
 
@@ -68,12 +65,13 @@ def bernoulli_nats(x: Array, logits: Array) -> Float64s:
     On grey pixels it has a floor above 0 (45.5 nats on MNIST's test images, what a perfect
     reconstruction would cost) and is no log-likelihood.
     """
-    t = logits.astype(np.float64)
-    nats = np.exp(-np.abs(t))  # log(1 + exp(t)) is log1p of this, + max(t, 0): logaddexp has no vector code
-    np.log1p(nats, out=nats)
-    nats += np.maximum(t, 0.0)
-    nats -= x * t
-    return np.asarray(nats.sum(axis=1), dtype=np.float64)
+    nats = np.empty(len(x))
+    for rows in _blocks(len(x)):
+        t = logits[rows].astype(np.float64)
+        # log(1 + exp(t)) without logaddexp, for which there is no vector code
+        softplus = np.maximum(t, 0.0) + np.log1p(np.exp(-np.abs(t)))
+        nats[rows] = (softplus - x[rows] * t).sum(axis=1)
+    return nats
 
 
 def active_units(mean: Array) -> int:
@@ -82,3 +80,8 @@ def active_units(mean: Array) -> int:
     mean (N, dim3): the encoder's means. Burda, Grosse & Salakhutdinov 2016, section 5.2.
     """
     return int((mean.astype(np.float64).var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
+
+
+def _blocks(rows: int) -> list[slice]:
+    """So many rows in blocks: float64 copies of a whole data set never exist."""
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]

@@ -28,7 +28,7 @@ CONNECT_SECONDS = 10.0
 LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
 # glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
 # it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
-MALLOC_NAMES, KEPT_BYTES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), 1 << 28
+MALLOC_NAMES, KEPT_BYTES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), 1 << 26
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 distributed: ModuleType | None
