@@ -1,0 +1,21 @@
+"""What the processes that train a study's cells are like."""
+
+import gc
+import os
+
+from studies.workers import KEPT_BYTES, MALLOC_NAMES, THREAD_NAMES, LocalPool
+
+
+def test_a_worker_has_one_thread_its_collector_and_memory_that_stays() -> None:
+    pool = LocalPool(2)
+    try:
+        pool.begin(1)
+        pool.warm(1)
+        assert len(pool.started) == 1  # begun once, and no more of them than jobs
+        ask = pool.executors[0].submit
+        assert ask(gc.isenabled).result()
+        assert ask(gc.get_freeze_count).result() > 100_000  # all that it imported
+        held = {name: ask(os.getenv, name).result() for name in (*THREAD_NAMES, *MALLOC_NAMES)}
+        assert held == dict.fromkeys(THREAD_NAMES, "1") | dict.fromkeys(MALLOC_NAMES, str(KEPT_BYTES))
+    finally:
+        pool.stop()
