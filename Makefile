@@ -53,6 +53,6 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-cluster.txt requirements-notebooks.txt
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-cluster.txt requirements-notebooks.txt requirements-server.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
