@@ -10,7 +10,7 @@ MLFLOW_EXPERIMENT_NAME ?= elbowroom
 export MLFLOW_EXPERIMENT_NAME
 
 .DEFAULT_GOAL := help
-.PHONY: help run scan report assignment ui test test-unit test-slow check clean
+.PHONY: help run scan report assignment ui test test-unit test-slow test-lowest check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,13 +39,16 @@ test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
 test-slow: $(VENV)/test.stamp ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
+test-lowest: .venv-lowest/test.stamp ## the tests of test-unit, with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -m "not slow and not server and not mnist"
+
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean: ## remove the environment; runs and data stay
-	rm -rf $(VENV)
+clean: ## remove the environments; runs and data stay
+	rm -rf $(VENV) .venv-lowest
 
 $(VENV)/run.stamp: requirements.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; make PYTHON=/path/to/python" >&2; exit 2; }
@@ -55,4 +58,10 @@ $(VENV)/run.stamp: requirements.txt
 
 $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-cluster.txt requirements-notebooks.txt requirements-server.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+.venv-lowest/test.stamp: pyproject.toml requirements-dev.txt tests/lowest.py
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) -m tests.lowest > .venv-lowest/requirements.txt
+	.venv-lowest/bin/python -m pip install --quiet -r .venv-lowest/requirements.txt
 	@touch $@

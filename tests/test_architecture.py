@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.version import Version
 
 from analysis.report import parser as report_parser
 from studies.assignment import parser as assignment_parser
@@ -149,6 +151,18 @@ def test_versions_live_in_requirements_alone() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = [line for line in lines if line and not line.startswith("#")]
     assert [line for line in pinned if not re.fullmatch(r"[\w-]+(\[\w+\])?==[\d.]+", line)] == []
+
+
+def test_the_package_needs_what_the_requirements_pin_in_versions_that_are_no_higher() -> None:
+    """pyproject.toml has the lowest versions that work, the requirements files those that all is tested with."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name, ranges in {"": project["dependencies"], **project["optional-dependencies"]}.items():
+        lines = (ROOT / f"requirements{name and f'-{name}'}.txt").read_text().splitlines()
+        pins = dict(f"{line}==".split("==")[:2] for line in lines if re.match(r"\w", line))
+        lowest = dict(r.split(">=") for r in ranges)
+        assert set(lowest) == set(pins)
+        for package, version in lowest.items():
+            assert not pins[package] or Version(version) <= Version(pins[package]), package
 
 
 def test_the_analysis_needs_neither_torch_nor_optuna() -> None:
