@@ -1,0 +1,119 @@
+"""What earlier versions wrote is read, and gone on with, by this one."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from analysis.assignment import Wanted
+from analysis.assignment import write as write_assignment
+from analysis.report import main as report
+from studies.scan import run_space
+from tests.upgrades import stores
+from tracking.config import RunConfig
+from tracking.datasets import DATASETS
+from tracking.schema import VERSION, Artifact, Kind, Tag
+
+KEPT = sorted(stores.FOLDER.glob("*.tar.xz"))
+
+
+@pytest.fixture(params=KEPT, ids=lambda path: path.name.partition(".")[0])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The folder of the test with one of the stores in it; what was read there when it was written."""
+    read = stores.restore(request.param, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", stores.EXPERIMENT)
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    yield read
+    mlflow.set_tracking_uri(before)
+
+
+def cells() -> list[Any]:
+    client = MlflowClient()
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name == stores.EXPERIMENT]
+    return [r for r in client.search_runs([experiment]) if r.data.tags.get(Tag.KIND) == Kind.RUN]
+
+
+def test_this_schema_has_a_store() -> None:
+    """A new VERSION of the schema gets one (`python -m tests.upgrades.stores`), and the older ones stay."""
+    names = [path.name for path in KEPT]
+    assert names == [f"schema-{number}.tar.xz" for number in range(1, int(VERSION) + 1)]
+
+
+def numbers(read: dict[str, Any]) -> dict[str, Any]:
+    """What a report found out, without its words: each model's verdict, choice and errors by dim3."""
+    found: dict[str, Any] = {}
+    for comparison in read["comparisons"]:
+        for model in comparison["models"]:
+            verdict = model["verdict"]
+            points = [(p["dim3"], p["error"], p["test"], p["seeds"]) for p in model["points"]]
+            found[model["label"]] = (verdict["kind"], verdict["choice"], points)
+    return found
+
+
+def test_the_report_reads_the_same_numbers(kept: dict[str, Any], tmp_path: Path) -> None:
+    assert report(["--out", "again", "--no-log"]) == 0
+    now = numbers(json.loads(Path("again/result.json").read_text()))
+    then = numbers(kept)
+    assert set(now) == set(then) == {"pca", "ae", "vae"}
+    for model, (kind, choice, points) in then.items():
+        assert now[model][:2] == (kind, choice)
+        np.testing.assert_allclose(now[model][2], points, rtol=1e-9)
+        assert [p[0] for p in points] == list(stores.DIM3)
+
+
+def test_the_assignment_is_answered(kept: dict[str, Any], tmp_path: Path) -> None:
+    wanted = Wanted("digits", stores.SPACE.base.epochs, (2,))
+    write_assignment(MlflowClient(), stores.EXPERIMENT, tmp_path, wanted, log=False)
+    page = (tmp_path / "assignment.html").read_text()
+    assert page.count("<img") >= 8  # all four sections have their figures
+
+
+def test_configurations_are_read(kept: dict[str, Any]) -> None:
+    """A cell is known again by its key: another would be trained a second time."""
+    asked = {(c.model, c.dim3, c.seed): c for c in stores.SPACE.cells()}
+    stored = [RunConfig.from_json(r.data.tags[Tag.CONFIG]) for r in cells()]
+    assert len(stored) == len(asked) == 20
+    for config in stored:
+        assert config == asked[config.model, config.dim3, config.seed]
+
+
+def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
+    x_test = DATASETS["digits"]().x_test
+    loaded = 0
+    for run in cells():
+        if run.data.params["dim3"] == "2" and run.data.params["seed"] == "0":
+            model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/{Artifact.MODEL}")
+            path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.CODES)
+            np.testing.assert_allclose(model.predict(x_test, params={"op": "encode"}), np.load(path), atol=1e-4)
+            loaded += 1
+    assert loaded == 3
+
+
+def test_a_study_that_is_complete_runs_nothing_again(kept: dict[str, Any], tmp_path: Path) -> None:
+    before = {r.info.run_id for r in cells()}
+    assert run_space(stores.SPACE, stores.means(tmp_path), None) == 0
+    assert {r.info.run_id for r in cells()} == before
+
+
+@pytest.mark.slow
+def test_studies_go_on(kept: dict[str, Any], tmp_path: Path) -> None:
+    before = {r.info.run_id for r in cells()}
+    wider = replace(stores.SPACE, dim3=stores.SPACE.dim3 | {"pca": (*stores.DIM3, 5)})
+    assert run_space(wider, stores.means(tmp_path), None) == 0
+    new = [r for r in cells() if r.info.run_id not in before]
+    assert [r.info.run_name for r in new] == ["pca-d5-s0"]
+    (study,) = {r.data.tags[Tag.PARENT] for r in cells()}
+    assert study == new[0].data.tags[Tag.PARENT]
+    assert stores.tune_study(tmp_path, 3) == 0
+    client = MlflowClient()
+    runs = client.search_runs([new[0].info.experiment_id])
+    assert sum(r.data.tags.get(Tag.KIND) == Kind.TRIAL for r in runs) == 3
