@@ -39,8 +39,8 @@ test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
 test-slow: $(VENV)/test.stamp ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
-test-lowest: .venv-lowest/test.stamp ## the tests of test-unit, with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -m "not slow and not server and not mnist"
+test-lowest: .venv-lowest/test.stamp ## the tests of test-unit, with the lowest versions that pyproject.toml allows (no benchmarks)
+	.venv-lowest/bin/python -m pytest -m "not slow and not server and not mnist" --ignore tests/benchmarks
 
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .
