@@ -15,11 +15,16 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from .schema import BEFORE
+from .schema import BEFORE, printable
+
+LONGEST_MESSAGE = 600
 
 
 class BadInput(ValueError):
     """Something a user typed or a file a user gave can't be used: one line, what is wrong and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split()), LONGEST_MESSAGE))
 
 
 @dataclass(frozen=True)
