@@ -34,7 +34,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow k
 EIGHT_BIT = "divided by 255 (8-bit numbers)"
 AS_READ = "none"
 
-UNPACKED = 256 << 20
+UNPACKED = 128 << 20
 """Bytes that packed data may unpack to, however small they are packed."""
 RATIO = 100
 """Times their packed size that larger ones may unpack to: pictures and tables take 2 to 50, bombs 1,000 and more."""
@@ -88,7 +88,7 @@ def _reading(path: Path, what: str = "") -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"{path}: {what}{_first_line(error)}") from error
+        raise BadInput(f"{path}: {what}can't be read ({_first_line(error)})") from error
 
 
 def _npy(path: Path, label_column: str | None) -> Table:
@@ -196,13 +196,18 @@ def _parquet(path: Path, label_column: str | None) -> Table:
         index = [n for n in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(n, str)]
         _refuse_columns(path, len(schema.names))
         groups = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-        _refuse_bomb(path, max(groups, about.num_rows * about.num_columns * 8), _written(path))
+        width = sum(max(4, kind.bit_width // 8) if _holds_numbers(kind) else 8 for kind in schema.types)  # as float32
+        _refuse_bomb(path, max(groups, about.num_rows * width), _written(path))
         for name, kind in zip(schema.names, schema.types, strict=True):  # before any text is unpacked
             if name not in (label_column, *index) and not _holds_numbers(kind):
                 raise BadInput(
                     f"{path}: column {name!r} holds {kind} values, not numbers; label_column names the labels"
                 )
-        words = [n for n, kind in zip(schema.names, schema.types, strict=True) if not _holds_numbers(kind)]
+        words = [
+            n
+            for n, kind in zip(schema.names, schema.types, strict=True)
+            if pa.types.is_large_string(kind) or pa.types.is_string(kind)
+        ]
         with parquet.ParquetFile(path, read_dictionary=words) as file:  # a word that is repeated is kept once
             table = file.read()
             table = table.drop_columns(list(set(index) & set(table.column_names)))
@@ -304,9 +309,10 @@ def _images(folder: Path) -> Table:
 def _picture(file: Path, unpacked: int, packed: int) -> Image.Image:
     """A picture, grey or in colour; `unpacked` bytes came of those before it, `packed` ones are theirs and its own."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=IMAGE_FORMATS) as picture:
+        with file.open("rb") as content, warnings.catch_warnings(action="ignore"):
+            picture = Image.open(content, formats=IMAGE_FORMATS)
             _refuse_bomb(file, unpacked + _bytes(picture), packed)
-            if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in getattr(picture, "tile", ())):
+            if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in picture.tile):
                 raise BadInput(f"{file}: has more than 8 bits a pixel; save such data as .npy")
             return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
     except BadInput:
@@ -356,7 +362,8 @@ def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path)
 def _refuse_bomb(path: Path, unpacked: int, packed: int) -> None:
     if unpacked > max(UNPACKED, RATIO * packed):
         raise BadInput(
-            f"{path}: {packed:,} bytes that unpack to {unpacked:,}; allowed: {RATIO} times as many, or {UNPACKED:,}"
+            f"{path}: {packed:,} bytes that unpack to {unpacked:,}; allowed: {RATIO} times as many, or {UNPACKED:,}; "
+            f"save such data unpacked, as .npy"
         )
 
 
@@ -385,11 +392,12 @@ def _refuse_columns(path: Path, columns: int) -> None:
 
 
 def _is_number(cell: object) -> bool:
+    text = str(cell)
     try:
-        float(str(cell))
+        float(text)
     except ValueError:
         return False
-    return True
+    return text.isascii() and "_" not in text  # Python takes 1_000 and other scripts' digits for numbers
 
 
 def _first_line(error: Exception) -> str:
