@@ -18,6 +18,8 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from .schema import BEFORE, printable
 
 LONGEST_MESSAGE = 600
+LONGEST_TEXT = 4096  # as long as a path may be; MLflow keeps 6,000 letters of a param
+MOST = 2**31 - 1  # of what is counted
 
 
 class BadInput(ValueError):
@@ -89,6 +91,8 @@ class RunConfig:
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise BadInput(f"{name} must be at least {low}, got {value}")
+            if value != "auto" and name != "seed" and value > MOST:
+                raise BadInput(f"{name} must be at most {MOST}, got {value}")
         if self.lr != "auto" and not (math.isfinite(self.lr) and 0 < self.lr <= 10):
             raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
         if not (math.isfinite(self.beta) and self.beta >= 0):
@@ -96,8 +100,13 @@ class RunConfig:
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
         for name in ("model", "dataset", "test_data", "label_column"):
-            if not getattr(self, name).strip():
+            text = getattr(self, name)
+            if not text.strip():
                 raise BadInput(f"{name} is empty")
+            if len(text) > LONGEST_TEXT:
+                raise BadInput(f"{name} may have {LONGEST_TEXT} letters, got {len(text)}")
+            if not _storable(text):
+                raise BadInput(f"{name} must be text in UTF-8 without zero bytes, got {text!r}")
         if self.patience > 0 and self.val_size == 0:
             raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
@@ -112,9 +121,16 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that `to_json` wrote, now or in an older version. Fields it does not know are left out."""
+        """The configuration that `to_json` wrote, now or in an older version. Fields it does not know are left out.
+
+        Raises BadInput for any other text.
+        """
         known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in (BEFORE | json.loads(text)).items() if k in known})
+        try:
+            found = BEFORE | json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadInput(f"{text[:100]!r} is no configuration of a run") from error
+        return cls(**{k: v for k, v in found.items() if k in known})
 
 
 _LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}
@@ -169,8 +185,19 @@ def _plain(name: str, value: object) -> str | int | float:
         if kind is int and isinstance(value, Integral):
             return int(value)
         if kind is float and isinstance(value, Real):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                return math.inf  # and is refused
     raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
+
+
+def _storable(text: str) -> bool:
+    """Whether a database takes it: what the shell hands over need not be text."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _split(hint: Any) -> tuple[type | None, tuple[str, ...]]:
