@@ -43,7 +43,7 @@ def curves(draw: st.DrawFn, errors: st.SearchStrategy[float] = ERRORS, most: int
         "plateau": np.maximum(1 - x / at, 0.1),
     }[form]
     noise = draw(st.sampled_from([0, 0, 1e-3, 0.03])) * np.random.default_rng(seeds).standard_normal((seeds, len(k)))
-    return k, np.abs(mean * (1 + noise))
+    return k, np.minimum(np.abs(mean * (1 + noise)), 1e300)
 
 
 def promises(k: Floats, verdict: Verdict) -> None:
