@@ -51,6 +51,7 @@ STRAIGHT_SLACK = 4.0
 DRAWS = 400  # of the bootstraps
 LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken to shrink with the error
 TINY = 1e-30
+MOST_DIM3, MOST_ERROR = 10**9, 1e300  # beyond them sums and squares overflow
 CALIBRATED_POINTS = (9, 100)
 CALIBRATED_NOISE = 0.03  # of one seed, as a share of the error
 
@@ -96,15 +97,17 @@ def judge(
     choice = choose(asked, curve.dim3, curve.mean, evidence.redraw(evidence.plainest, rng) * evidence.scale)
     kind, reason = _decide(evidence, corner, choice)
     at = corner.dim3 if corner is not None and kind == "clear" else None
+    # Divided by a power of 2 near the largest error: their squares don't overflow, and no digit changes.
+    level = Curve(curve.dim3, np.ldexp(curve.error, -np.frexp(curve.error.max())[1]))
     return Verdict(
         kind=kind,
         dim3=at,
         interval=corner.interval if corner is not None and kind == "clear" else None,
         choice=choice.dim3 if at is None else at,
         rule=choice.sentence if at is None else "the corner of the curve",
-        criteria={name: criterion(curve) for name, criterion in CRITERIA.items()},
+        criteria={name: criterion(level) for name, criterion in CRITERIA.items()},
         delta_aicc=evidence.delta,
-        elasticity=elasticity(curve),
+        elasticity=elasticity(level),
         reason=reason,
     )
 
@@ -141,16 +144,19 @@ def noise_share(curve: Curve) -> float:
 
 def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
     """The curve, its errors of shape (S, D). Raises ValueError for what is none."""
-    k, e = np.asarray(dim3, dtype=float), np.asarray(error, dtype=float)
+    try:
+        k, e = np.asarray(dim3, dtype=float), np.asarray(error, dtype=float)
+    except (TypeError, ValueError) as refused:
+        raise ValueError("dim3 and error must be numbers, all rows of error as long") from refused
     e = e[None] if e.ndim == 1 else e
     if k.ndim != 1 or e.ndim != 2 or e.shape[1] != len(k) or not len(e):
         raise ValueError(f"dim3 must have shape (D,) and error (S, D), got {k.shape} and {e.shape}")
     if len(k) < LEAST_POINTS:
         raise ValueError(f"at least {LEAST_POINTS} values of dim3 are needed, got {len(k)}")
-    if not (np.isfinite(k).all() and (k == k.round()).all() and k[0] >= 1 and (np.diff(k) > 0).all()):
-        raise ValueError("dim3 must be ascending whole numbers from 1, each once")
-    if not (np.isfinite(e).all() and (e >= 0).all()):
-        raise ValueError("errors must be finite and not negative")
+    if not ((k >= 1) & (k <= MOST_DIM3) & (k == k.round())).all() or not (k[1:] > k[:-1]).all():
+        raise ValueError(f"dim3 must be ascending whole numbers from 1, each once, and at most {MOST_DIM3:,}")
+    if not ((e >= 0) & (e <= MOST_ERROR)).all():
+        raise ValueError(f"errors must be finite and not negative, and at most {MOST_ERROR:g}")
     return Curve(k, e)
 
 

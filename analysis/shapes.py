@@ -25,6 +25,7 @@ LEAST_TAIL = 0.1  # of the points, after a curved start: the end of a curve alon
 RATES = 160  # decays that a smooth curve is tried with; a step of 5 %, refined between
 HINGED_RATES = 30  # and before a corner
 MOST_BREAKS = 40  # tried with each decay; then all at the best decay
+MOST_CANDIDATES = 2000  # in a range so long, a break is not looked for at each whole number
 MOST_KNOTS = 3  # more bend like a corner, and follow the noise
 SHORTEST = 0.3  # decay, in dimensions: shorter ones are over between two points
 SHORTEST_HINGED = 0.7
@@ -170,10 +171,13 @@ def same_decay(found: Fit) -> Shape:
 
 
 def candidates(k: Floats) -> Floats:
-    """Where a break may be: whole numbers, at least MARGIN points from each end."""
+    """Where a break may be: whole numbers, at least MARGIN points from each end, and not too many."""
     if len(k) < 2 * MARGIN + 1:
         return np.array([])
-    return np.arange(np.ceil(k[MARGIN]), np.floor(k[-1 - MARGIN]) + 1)
+    first, last = k[MARGIN], k[-1 - MARGIN]
+    if last - first < MOST_CANDIDATES:
+        return np.arange(first, last + 1)
+    return np.unique(np.linspace(first, last, MOST_CANDIDATES).round())
 
 
 def two_lines(k: Floats, breaks: Floats) -> Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from .shapes import Floats
 
 COLUMNS = ("dim3", "error", "seed", "model")
 NEEDED = ("dim3", "error")
+LARGEST = 16 << 20
+"""Bytes of a file: half a million errors."""
 
 
 class Row(NamedTuple):
@@ -28,15 +31,21 @@ class Row(NamedTuple):
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file. Those of one model and dim3 without a seed are told apart by their order. Raises BadInput."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+            raise BadInput(f"{path}: is no file")
+        if path.stat().st_size > LARGEST:
+            raise BadInput(f"{path}: has {path.stat().st_size:,} bytes; a table of dim3 and error may have {LARGEST:,}")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             names = [n.strip() for n in reader.fieldnames or []]
             reader.fieldnames = names
             if missing := [c for c in NEEDED if c not in names]:
-                have = f"it has {', '.join(names)}" if names else "it is empty"
+                have = f"it has {', '.join(names)[:200]}" if names else "it is empty"
                 raise BadInput(
                     f"{path.name}: no column {' and '.join(missing)} ({have}); needed: dim3,error[,seed][,model]"
                 )
+            if doubled := [c for c in COLUMNS if names.count(c) > 1]:
+                raise BadInput(f"{path.name}: has {names.count(doubled[0])} columns {doubled[0]}")
             return _rows(path.name, reader, with_seed="seed" in names)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no CSV file in UTF-8"
@@ -46,8 +55,11 @@ def read_rows(path: Path) -> list[Row]:
 def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool) -> list[Row]:
     rows: list[Row] = []
     seen: dict[tuple[str, int, int], int] = {}
+    places: Counter[tuple[str, int]] = Counter()
     for cells in reader:
         line = reader.line_num
+        if any(cell.strip() for cell in cells.get(None, [])):  # under None csv keeps what is over
+            raise BadInput(f"{name}, line {line}: has more cells than the header")
         model = (cells.get("model") or "").strip() or "error"
         dim3 = _number(name, line, "dim3", cells.get("dim3"))
         error = _number(name, line, "error", cells.get("error"))
@@ -57,12 +69,16 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool) -> list[Ro
             raise BadInput(f"{name}, line {line}: error must not be negative, got {error:g}")
         k = round(dim3)
         if with_seed:
-            seed = round(_number(name, line, "seed", cells.get("seed")))
+            number = _number(name, line, "seed", cells.get("seed"))
+            seed = round(number)
+            if seed != number:
+                raise BadInput(f"{name}, line {line}: seed must be a whole number, got {number:g}")
             if (model, k, seed) in seen:
                 where = f"dim3 {k}, seed {seed}" + (f" of {model[:40]}" if cells.get("model") else "")
                 raise BadInput(f"{name}, line {line}: {where} is there already, in line {seen[model, k, seed]}")
         else:
-            seed = sum(1 for m, d, _ in seen if (m, d) == (model, k))
+            seed = places[model, k]
+            places[model, k] += 1
         seen[model, k, seed] = line
         rows.append(Row(model, k, seed, error))
     if not rows:

@@ -13,11 +13,16 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+from hypothesis import settings
 from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 MLFLOW_NAMES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+
+# The same examples each time, so that nobody's change fails by luck; a property that is worth more asks for them.
+settings.register_profile("same", derandomize=True, database=None, deadline=None, max_examples=50)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

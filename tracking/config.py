@@ -15,11 +15,17 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from .schema import BEFORE
+from .schema import BEFORE, printable
+
+LONGEST_MESSAGE = 600
+MOST = 2**31 - 1  # of what is counted
 
 
 class BadInput(ValueError):
     """Something a user typed or a file a user gave can't be used: one line, what is wrong and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split()), LONGEST_MESSAGE))
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class RunConfig:
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise BadInput(f"{name} must be at least {low}, got {value}")
+            if value != "auto" and name != "seed" and value > MOST:
+                raise BadInput(f"{name} must be at most {MOST}, got {value}")
         if self.lr != "auto" and not (math.isfinite(self.lr) and 0 < self.lr <= 10):
             raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
         if not (math.isfinite(self.beta) and self.beta >= 0):
@@ -91,8 +99,11 @@ class RunConfig:
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
         for name in ("model", "dataset", "test_data", "label_column"):
-            if not getattr(self, name).strip():
+            text = getattr(self, name)
+            if not text.strip():
                 raise BadInput(f"{name} is empty")
+            if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+                raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
         if self.patience > 0 and self.val_size == 0:
             raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
@@ -103,15 +114,23 @@ class RunConfig:
 
     def to_json(self) -> str:
         """All fields as JSON, in the order of their declaration; `from_json` reads it back."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that `to_json` wrote, now or in an older version. Fields it does not know are left out."""
+        """The configuration that `to_json` wrote, now or in an older version. Fields it does not know are left out.
+
+        Raises BadInput for any other text.
+        """
         known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in (BEFORE | json.loads(text)).items() if k in known})
+        try:
+            found = BEFORE | json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadInput(f"{text[:100]!r} is no configuration of a run") from error
+        return cls(**{k: v for k, v in found.items() if k in known})
 
 
+_LONGEST = 1000  # letters of a text: all of them are in one tag, and a store takes 5,000
 _LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}
 
 
@@ -164,7 +183,10 @@ def _plain(name: str, value: object) -> str | int | float:
         if kind is int and isinstance(value, Integral):
             return int(value)
         if kind is float and isinstance(value, Real):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                return math.inf  # and is refused
     raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
 
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TIMEOUT = 20.0  # seconds a mirror may be silent
 DOWNLOAD = "download-"  # how the temporary folders in the cache begin
 NPM_TIMEOUT = 300.0  # seconds for 11 MB
+LARGEST = 47_040_016  # bytes of the largest file; what is larger is another, and not read to its end
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 MD5: dict[str, dict[str, str]] = {
@@ -93,10 +94,13 @@ def cache_folder(name: str) -> Path:
 def _problem(folder: Path, name: str) -> str | None:
     """What is wrong with the files in a folder, or None where all four are right."""
     for file, md5 in MD5[name].items():
+        path = folder / file
         try:
-            content = (folder / file).read_bytes()
-        except FileNotFoundError:
-            return f"{file} is not there"
+            if not path.exists():
+                return f"{file} is not there"
+            if not path.is_file() or path.stat().st_size > LARGEST:  # a pipe would be waited for
+                return f"{file} is corrupt"
+            content = path.read_bytes()
         except OSError as error:
             return f"{file} can't be read ({error.strerror})"
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
@@ -184,7 +188,7 @@ def _npm(into: Path) -> None:
             member = archive.extractfile(f"package/data/{file}")
             if member is None:
                 raise RuntimeError(f"the archive lacks {file}")
-            (into / file).write_bytes(member.read())
+            (into / file).write_bytes(member.read(LARGEST + 1))
 
 
 def _debian(into: Path) -> None:
@@ -192,7 +196,8 @@ def _debian(into: Path) -> None:
     if not DEBIAN.is_dir():
         raise RuntimeError("dataset-fashion-mnist is not installed")
     for file in MD5["fashion-mnist"]:
-        (into / file).write_bytes(gzip.decompress((DEBIAN / f"{file}.gz").read_bytes()))
+        with gzip.open(DEBIAN / f"{file}.gz") as packed:
+            (into / file).write_bytes(packed.read(LARGEST + 1))
 
 
 SOURCES: dict[str, list[tuple[str, Callable[[Path], None]]]] = {

@@ -274,3 +274,23 @@ IMAGE_KEY: Final = "reconstructions"
 
 EXAMPLES: Final = 16
 """Test rows, the first ones, whose reconstruction every run logs."""
+
+
+# Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
+# logs one makes it harmless here.
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """A text on one line: a space for every control character, half letter and mark that turns the direction.
+
+    A longer one is cut in its middle, as names that differ often do so at their end.
+    """
+    return "".join(c if c.isprintable() else " " for c in shortened(text, longest))
+
+
+def shortened(text: str, longest: int | None) -> str:
+    """A text of at most so many letters, with … in the place of its middle."""
+    if longest is None or len(text) <= longest:
+        return text
+    tail = longest // 3
+    return f"{text[: longest - tail - 1]}…{text[len(text) - tail :]}"
