@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from tracking.asking import within
 from tracking.config import BadInput
 from tracking.recorder import (
     Recorder,
@@ -25,7 +26,6 @@ from tracking.recorder import (
     find_experiment,
     hidden,
     one_line,
-    within,
 )
 from tracking.schema import VERSION, Kind, Tag
 

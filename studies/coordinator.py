@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from tracking.asking import within
 from tracking.config import RunConfig
-from tracking.recorder import close, within
+from tracking.recorder import close
 from tracking.schema import Metric
 
 from .ledger import Ledger, TakenOver
