@@ -82,12 +82,20 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
 
 def _version(client: MlflowClient, name: str, source: str, run_id: str) -> str:
     """The version that this run's model has, made where it has none."""
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+    with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
         client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
-    for there in client.search_model_versions(f"name = '{name}'"):
-        if there.run_id == run_id:
-            return str(there.version)
-    return str(client.create_model_version(name, source, run_id).version)
+    if not _versions(client, name, run_id):
+        client.create_model_version(name, source, run_id)
+    first, *twins = _versions(client, name, run_id)
+    for twin in twins:  # of two reports at once, or of a request that was done and asked again
+        with suppress(MlflowException):  # the other report deletes it as well
+            client.delete_model_version(name, str(twin))
+    return str(first)
+
+
+def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
+    """The versions that this run's model has, the oldest first."""
+    return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id)
 
 
 def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str, str]:

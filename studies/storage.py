@@ -17,6 +17,7 @@ import optuna
 import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
+from tracking.alone import alone_with
 from tracking.asking import was_garbled, within
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, hidden, one_line
@@ -45,8 +46,9 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     """The storage at that URL, its tables made or checked. Raises BadInput where it can't be used, within seconds."""
 
     def open_it() -> optuna.storages.RDBStorage:
-        _refuse_tracking_store(url)
-        return storage_at(url)
+        with alone_with(url):
+            _refuse_tracking_store(url)
+            return storage_at(url)
 
     sqlite = _database(url).drivername.startswith("sqlite")
     try:

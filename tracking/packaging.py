@@ -100,7 +100,7 @@ def _check_kept(client: MlflowClient, model_id: str, ours: Mapping[str, int]) ->
     lost = [*differing(ours, artifacts), *(set(MLFLOWS) - {file.path for file in artifacts(None)})]
     if lost or kept.status != LoggedModelStatus.READY:
         raise Garbled(
-            f"the server said that it kept model {model_id}; it is {status} and lacks {lost[:1] or 'nothing'}"
+            f"the server said that it kept model {model_id}; it is {kept.status}, without {', '.join(lost[:3])}"
         )
 
 

@@ -28,6 +28,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
+from .alone import alone_with
 from .asking import Client, Garbled, asked_again, is_server, within
 from .config import BadInput
 from .kept import Said, sizes
@@ -168,10 +169,11 @@ def reach_store() -> MlflowClient:
     uri = mlflow.get_tracking_uri()
 
     def ask() -> MlflowClient:
-        _refuse_foreign(uri)
-        client = Client(uri)
-        client.search_experiments(max_results=1)
-        return client
+        with alone_with(uri):
+            _refuse_foreign(uri)
+            client = Client(uri)
+            client.search_experiments(max_results=1)
+            return client
 
     # Its own retries are announced by the connection pool, a line each; one line is promised.
     pool = logging.getLogger("urllib3.connectionpool")
@@ -311,13 +313,16 @@ def experiment(client: MlflowClient) -> str:
     found = find_experiment(client)
     if found is not None:
         return found
-    with suppress(MlflowException):  # another process made it in between, or the answer was lost
+    why = ""
+    try:
         made = client.create_experiment(_experiment_name())
         if made:
             return str(made)
+    except MlflowException as error:  # another process made it in between, or the answer was lost
+        why = f": {one_line(error)}"
     found = find_experiment(client)
     if found is None:
-        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}")
+        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}{why}")
     return found
 
 

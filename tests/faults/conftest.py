@@ -6,8 +6,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tests.faults.cells import Cells
 from tests.faults.proxy import Proxy, proxy_to
 from tests.faults.truth import Truth
+from tests.studies.conftest import filed  # noqa: F401 - a fixture
 from tests.studies.harness import mlflow_server
 
 
@@ -48,3 +50,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "0", "BACKOFF_JITTER": "0", "TIMEOUT": "60"}.items():
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+COUNTED = Cells()
+
+
+@pytest.fixture
+def cells() -> Cells:
+    """Counts the cells of all disturbed studies of this session."""
+    return COUNTED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the count came to."""
+    if COUNTED.studies:
+        terminalreporter.write_line(str(COUNTED))
