@@ -49,8 +49,8 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     return client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
-def ask(question: Callable[[], Result]) -> Result:
-    """An answer of the store. Raises Failed where it gives none."""
+def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
+    """An answer of the store. Raises Failed where it gives none, and says what was done until then."""
     try:
         return question()
     except (BadInput, Failed):
@@ -59,7 +59,7 @@ def ask(question: Callable[[], Result]) -> Result:
         garbled = type(error).__module__.startswith("google.protobuf")  # an answer that is none of MLflow's
         if not garbled and not isinstance(error, UNREACHABLE):
             raise
-        raise Failed(f"the store stopped answering, nothing was written: {one_line(error)[:300]}") from error
+        raise Failed(f"the store stopped answering, {so_far}: {one_line(error)[:300]}") from error
 
 
 def output_folder(out: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .schema import Tag
@@ -68,7 +69,6 @@ class Client(MlflowClient):
     update_run = asked_again(MlflowClient.update_run)
     set_terminated = asked_again(MlflowClient.set_terminated)
     search_experiments = asked_again(MlflowClient.search_experiments)
-    search_runs = asked_again(MlflowClient.search_runs)
     get_metric_history = asked_again(MlflowClient.get_metric_history)
 
     @asked_again
@@ -86,6 +86,12 @@ class Client(MlflowClient):
         if found is not None and found.name != name:
             raise Garbled(f"asked for experiment {name!r}, {self.tracking_uri} answered with something else")
         return found
+
+    @asked_again
+    def search_runs(self, *arguments: Any, **more: Any) -> PagedList[Run]:
+        """A page of runs. That there are none is believed of a server that says so twice: an empty answer says it."""
+        page: PagedList[Run] = super().search_runs(*arguments, **more)
+        return page if page or not is_server(self) else super().search_runs(*arguments, **more)
 
     def create_run(
         self,
@@ -112,7 +118,8 @@ class Client(MlflowClient):
             if not found:
                 raise Garbled(f"{self.tracking_uri} said that it opened a run, and has none")
             made = found[0]
-        self.delete_twins(made)
+        with suppress(Exception):  # they are looked for again when the run ends
+            self.delete_twins(made)
         return made
 
     def delete_twins(self, run: Run) -> None:

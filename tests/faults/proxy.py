@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -46,7 +46,7 @@ class Fault:
     cut: bool = False
     """Send half of the body, then close."""
     silent: bool = False
-    """Say nothing until the client has left, or the proxy is told to let go."""
+    """Say nothing until the client has left."""
 
 
 def says(status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> Callable[[Answer], Answer]:
@@ -93,7 +93,7 @@ FAULTS = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Proxy:
     """Hands requests on, and remembers them; `faults` gives the fault of the n-th, counted from 0."""
 
@@ -104,7 +104,6 @@ class Proxy:
     """The requests to which something happened, with the fault's name."""
     faults: Callable[[int, Request], Fault | None] = lambda number, request: None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    released: threading.Event = field(default_factory=threading.Event)
 
     def watch(self, faults: Callable[[int, Request], Fault | None] = lambda number, request: None) -> None:
         """Count from 0 again, and do this from here on."""
@@ -179,10 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _wait(self) -> None:
         self.connection.settimeout(HELD_SECONDS)
-        try:
+        with suppress(OSError):
             self.connection.recv(1)  # returns as the client closes
-        except OSError:
-            pass
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
