@@ -60,6 +60,7 @@ def is_server(client: MlflowClient) -> bool:
 class Client(MlflowClient):
     """MLflow's client, which asks again where that does no harm."""
 
+    create_experiment = asked_again(MlflowClient.create_experiment)
     delete_run = asked_again(MlflowClient.delete_run)
     log_batch = asked_again(MlflowClient.log_batch)
     log_inputs = asked_again(MlflowClient.log_inputs)
@@ -93,6 +94,7 @@ class Client(MlflowClient):
         page: PagedList[Run] = super().search_runs(*arguments, **more)
         return page if page or not is_server(self) else super().search_runs(*arguments, **more)
 
+    @asked_again  # where it is found to have come to nothing
     def create_run(
         self,
         experiment_id: str,

@@ -89,26 +89,26 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("free", [100_000, 200_000, 300_000, 400_000, 500_000, 600_000, 700_000])
+@pytest.mark.parametrize("free", [0, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000])
 def test_wherever_the_disk_is_full_a_run_says_so_or_is_whole(
-    mounted: Callable[..., Disk], empty_database: Path, monkeypatch: pytest.MonkeyPatch, free: int
+    mounted: Callable[..., Disk], empty_database: Path, free: int
 ) -> None:
     disk = mounted("disk", 8 * MEGABYTE)
     shutil.copyfile(empty_database, disk.folder / "mlflow.db")
     uri = f"sqlite:///{disk.folder}/mlflow.db"
-    monkeypatch.setattr(mlflow, "get_tracking_uri", mlflow.get_tracking_uri)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
         client = MlflowClient()
         experiment = client.create_experiment("elbowroom", artifact_location=(disk.folder / "artifacts").as_uri())
         disk.leave(RESERVE + free)
-        with pytest.raises(RunFailed, match=r"No space left on device|disk is full"):
-            execute(CONFIG)
-        (run,) = client.search_runs([experiment])
-        assert run.info.status == "FAILED"
-        assert Tag.REASON in run.data.tags
-        disk.clear()
+        if free < 450_000:  # what a run and its model take
+            with pytest.raises((BadInput, RunFailed), match=r"No space left on device|disk is full") as caught:
+                execute(CONFIG)
+            runs = client.search_runs([experiment])
+            assert [r.info.status for r in runs] == ([] if caught.type is BadInput else ["FAILED"])
+            assert all("full" in r.data.tags[Tag.REASON] or "No space" in r.data.tags[Tag.REASON] for r in runs)
+            disk.clear()
         whole = client.get_run(execute(CONFIG).run_id)
         assert whole.info.status == "FINISHED"
         assert len(whole.outputs.model_outputs) == 1
@@ -178,8 +178,7 @@ TINY = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["storage", "store", "cache"])
-@pytest.mark.parametrize("free", [0, 60_000, RESERVE + 60_000])
+@pytest.mark.parametrize(("what", "free"), [("storage", 0), ("store", 0), ("store", RESERVE + 60_000), ("cache", 0)])
 def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     mounted: Callable[..., Disk], empty_database: Path, tmp_path: Path, cells: Cells, what: str, free: int
 ) -> None:
@@ -189,16 +188,19 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     study = Study(tmp_path, f"sqlite:///{places['store']}/mlflow.db", f"sqlite:///{places['storage']}/o.db", "full")
     client = MlflowClient(study.tracking_uri)
     client.create_experiment("full", artifact_location=(places["store"] / "artifacts").as_uri())
-    cache = {"ELBOWROOM_CACHE": str(places["cache"] / "cache")}
-    assert study.start(*TINY, "--dim3", "2:2", **cache).wait(300) == 0, study.log
+    if what == "cache":
+        (tmp_path / "cache").symlink_to(disk.folder)
+    assert study.run(*TINY, "--dim3", "2:2") == 0, study.log
     disk.leave(free)
-    code = study.start(*TINY, **cache).wait(300)
+    code = study.run(*TINY)
     assert code in (0, 1, 2), study.log
     assert "Traceback" not in study.log
+    if free == 0:
+        assert code != 0
     if code != 0:
         assert "disk is full" in study.log or "No space left" in study.log
     disk.clear()
-    assert study.start(*TINY, **cache).wait(300) == 0, study.log
+    assert study.run(*TINY) == 0, study.log
     cells.count(study, 3)
 
 
@@ -258,11 +260,12 @@ def test_a_cache_that_can_only_be_read_is_read(
 
 @pytest.mark.slow
 def test_a_study_whose_cache_can_only_be_read_shares_its_data_elsewhere(
-    mounted: Callable[..., Disk], filed: Study, monkeypatch: pytest.MonkeyPatch, cells: Cells
+    mounted: Callable[..., Disk], filed: Study, cells: Cells
 ) -> None:
     disk = mounted("disk")
     disk.read_only()
-    assert filed.start(*TINY, ELBOWROOM_CACHE=str(disk.folder)).wait(300) == 0, filed.log
+    (filed.folder / "cache").symlink_to(disk.folder)
+    assert filed.run(*TINY) == 0, filed.log
     cells.count(filed, 3)
 
 
