@@ -110,7 +110,8 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
             params={"analysed_experiment": experiment, "runs_read": str(len(findings.runs))},
             metrics={},
         )
-        run_id = ask(lambda: log_analysis(client, store.experiment_id, record, out, files, None))
+        written = f"the page is in {out} and not in the store"
+        run_id = ask(lambda: log_analysis(client, store.experiment_id, record, out, files, None), written)
         said.insert(0, f"logged as run {run_id}: {links(run_id)}")
     if answers.notes:
         said.insert(0, f"missing or unusable: {len(answers.notes)}; the page names them")

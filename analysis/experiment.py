@@ -60,7 +60,8 @@ def _report(given: argparse.Namespace) -> str:
     said = "" if registered is None else registered.sentence
     if given.no_log == "no":
         invocation = os.environ.get("MLFLOW_RUN_ID")
-        run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation))
+        written = f"the report is in {out} and not in the store"
+        run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
         said += f"\nlogged as run {run_id}: {links_of(client, store.experiment_id)(run_id)}"
     return _said(findings, out, said)
 

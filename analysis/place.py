@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
+from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -47,14 +49,17 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     return client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
-def ask(question: Callable[[], Result]) -> Result:
-    """An answer of the store. Raises Failed where it gives none."""
+def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
+    """An answer of the store. Raises Failed where it gives none, and says what was done until then."""
     try:
         return question()
     except (BadInput, Failed):
         raise
-    except UNREACHABLE as error:
-        raise Failed(f"the store stopped answering, nothing was written: {one_line(error)[:300]}") from error
+    except Exception as error:
+        garbled = type(error).__module__.startswith("google.protobuf")  # an answer that is none of MLflow's
+        if not garbled and not isinstance(error, UNREACHABLE):
+            raise
+        raise Failed(f"the store stopped answering, {so_far}: {one_line(error)[:300]}") from error
 
 
 def output_folder(out: Path) -> Path:
@@ -90,15 +95,27 @@ def how_to_open(client: MlflowClient) -> str:
 
 
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:
-    """All files, each whole or not at all: written beside the folder's own and then moved over them."""
+    """All files, each whole or not at all: written beside the folder's own and then moved over them.
+
+    Two reports that write to one folder at once do so one after the other: its files are all of one of them.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
             for name, content in files.items():
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            for name in sorted({Path(n).parts[0] for n in files}):
-                shutil.rmtree(out / name, ignore_errors=True)  # of a folder nothing older may stay
-                os.replace(Path(folder) / name, out / name)
+            with ExitStack() as held:
+                with suppress(PermissionError):  # another user's
+                    held.enter_context(FileLock(_lock_path(out)))
+                for name in sorted({Path(n).parts[0] for n in files}):
+                    if (out / name).is_dir():  # of a folder nothing older may stay
+                        os.replace(out / name, Path(folder) / f"old {name}")
+                    os.replace(Path(folder) / name, out / name)
     except OSError as error:
         raise Failed(f"out {out}: {error.strerror or error}") from error
+
+
+def _lock_path(out: Path) -> Path:
+    """Where this machine's lock of an output folder is: not in it, where it would be taken for part of the report."""
+    return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(bytes(out.resolve())).hexdigest()[:16]}.lock"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -82,12 +83,20 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
 
 def _version(client: MlflowClient, name: str, source: str, run_id: str) -> str:
     """The version that this run's model has, made where it has none."""
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+    with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
         client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
-    for there in client.search_model_versions(f"name = '{name}'"):
-        if there.run_id == run_id:
-            return str(there.version)
-    return str(client.create_model_version(name, source, run_id).version)
+    if not _versions(client, name, run_id):
+        client.create_model_version(name, source, run_id)
+    first, *twins = _versions(client, name, run_id)
+    for twin in twins:  # of two reports at once, or of a request that was done and asked again
+        with suppress(MlflowException):  # the other report deletes it as well
+            client.delete_model_version(name, str(twin))
+    return str(first)
+
+
+def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
+    """The versions that this run's model has, the oldest first."""
+    return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id)
 
 
 def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str, str]:
@@ -166,7 +175,7 @@ def log_analysis(
     """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
     tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
     if invocation is None:
-        run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
+        run_id = _opened(client, experiment_id, record.name, tags)
     else:
         run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
@@ -189,6 +198,20 @@ def log_analysis(
             client.set_terminated(run_id, "FAILED")
         raise
     return run_id
+
+
+def _opened(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    """A new run. What a server did and was asked again, because its answer was lost, is there twice: one is deleted."""
+    if not client.tracking_uri.startswith("http"):
+        return str(client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+    opening = uuid.uuid4().hex
+    client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: opening})
+    there = client.search_runs([experiment_id], f"tags.`{Tag.OPENING}` = '{opening}'")
+    if not there:
+        raise MlflowException("it said that it opened a run, and has none")
+    for twin in there[1:]:
+        client.delete_run(twin.info.run_id)
+    return str(there[0].info.run_id)
 
 
 def refuse(run_id: str | None, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 from mlflow.exceptions import MlflowException
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .shapes import Floats
 from .store import Cell
@@ -42,9 +44,8 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
     if not cell.run.info.artifact_uri:  # a row of a table
         return "not in the store"
     try:
-        path = _local(cell.run.info.artifact_uri, artifact) or _downloaded(cell, artifact, folder)
-        array: Array = np.load(path, allow_pickle=False)
-        return array
+        path = _local(cell.run.info.artifact_uri, artifact)
+        return _loaded(path) if path is not None else _downloaded(cell, artifact, folder)
     except (OSError, ValueError, EOFError, MlflowException) as error:
         lost = isinstance(error, (FileNotFoundError, MlflowException))
         return "not in the store" if lost else f"{type(error).__name__}"
@@ -58,12 +59,24 @@ def _local(artifact_uri: str, artifact: str) -> str | None:
     return os.path.join(url2pathname(parts.path) if parts.scheme else artifact_uri, artifact)
 
 
-def _downloaded(cell: Cell, artifact: str, folder: str) -> str:
-    """The path of a copy."""
+def _loaded(path: str) -> Array:
+    array: Array = np.load(path, allow_pickle=False)
+    return array
+
+
+# A file that is broken in the store is so three times. One that is not there, or a server that MLflow has asked again
+# already, is not asked for again.
+@retry(
+    retry=retry_if_exception(lambda error: re.search("404|Max retries", str(error)) is None),
+    stop=stop_after_attempt(3),
+    wait=wait_random(0, 0.5),
+    reraise=True,
+)
+def _downloaded(cell: Cell, artifact: str, folder: str) -> Array:
+    """The array in a copy; asked for again where a server sent half of it, or something else."""
     place = f"{cell.run.info.artifact_uri}/{artifact}"
-    return str(
-        mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(os.path.join(folder, cell.run_id)))
-    )
+    copy = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(os.path.join(folder, cell.run_id)))
+    return _loaded(str(copy))
 
 
 def _made(folder: str) -> str:

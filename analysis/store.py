@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
+from mlflow.exceptions import MlflowException
 
 from tracking.schema import BEFORE, FACT_PREFIX, Kind, Metric, Tag
 
@@ -130,6 +131,8 @@ def parse_map(text: str) -> ColumnMap:
 def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None) -> Store:
     """The runs of an experiment. With `columns` those that others logged, of any kind. Raises BadInput."""
     found = client.get_experiment_by_name(experiment)
+    if found is not None and found.name != experiment:
+        raise MlflowException(f"asked for experiment {experiment!r}, it answered with something else")
     if found is None:
         there = sorted(e.name for e in client.search_experiments(max_results=50))
         raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
@@ -190,6 +193,8 @@ def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> lis
     with _no_collections():
         while True:
             page = client.search_runs([experiment_id], filter_string, max_results=PAGE, page_token=token)
+            if token and not page:
+                raise MlflowException("it said that there are more runs, and gave none")
             runs.extend(page)
             token = page.token
             if not token:

@@ -14,7 +14,9 @@ import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
+from tracking.asking import within
 from tracking.config import BadInput
 from tracking.recorder import (
     Recorder,
@@ -25,7 +27,6 @@ from tracking.recorder import (
     find_experiment,
     hidden,
     one_line,
-    within,
 )
 from tracking.schema import VERSION, Kind, Tag
 
@@ -90,6 +91,32 @@ def claim(
     runs, RunFailed for whatever goes wrong in the block.
     """
     be_patient()
+    try:
+        ledger = _opened(client, storage, charter, take_over, invocation)
+    except (MlflowException, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        raise BadInput(f"study {charter.name!r} can't be opened: {one_line(error)}") from error
+    try:
+        _take(ledger, invocation)
+        yield ledger
+    except TakenOver as error:
+        raise RunFailed(str(error), ledger.parent_id) from error
+    except KeyboardInterrupt as interrupt:
+        _leave(ledger, "KILLED", str(interrupt))
+        raise
+    except Exception as error:
+        _leave(ledger, "FAILED", one_line(error))
+        raise RunFailed(one_line(error), ledger.parent_id) from error
+    _leave(ledger)
+
+
+def _opened(
+    client: MlflowClient,
+    storage: optuna.storages.RDBStorage,
+    charter: Charter,
+    take_over: bool,
+    invocation: str | None,
+) -> Ledger:
+    """The study in both stores, made where it is not."""
     study = find_study(storage, charter)
     parent = find_parent(client, study, charter)
     if parent is not None:
@@ -109,19 +136,7 @@ def claim(
     if parent is None:
         parent = _new_parent(client, charter, token, invocation)
     study.set_user_attr(PARENT, parent.info.run_id)
-    ledger = Ledger(client, study, parent, charter, token, models)
-    try:
-        _take(ledger, invocation)
-        yield ledger
-    except TakenOver as error:
-        raise RunFailed(str(error), ledger.parent_id) from error
-    except KeyboardInterrupt as interrupt:
-        _leave(ledger, "KILLED", str(interrupt))
-        raise
-    except Exception as error:
-        _leave(ledger, "FAILED", one_line(error))
-        raise RunFailed(one_line(error), ledger.parent_id) from error
-    _leave(ledger)
+    return Ledger(client, study, parent, charter, token, models)
 
 
 def _take(ledger: Ledger, invocation: str | None) -> None:

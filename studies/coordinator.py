@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from tracking.asking import within
 from tracking.config import RunConfig
-from tracking.recorder import close, within
+from tracking.recorder import Recorder, close
 from tracking.schema import Metric
 
 from .ledger import Ledger, TakenOver
@@ -141,7 +142,7 @@ def _stop(pool: Pool, ledger: Ledger, status: str, reason: str) -> None:
 def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
     """End the study's parent run, FAILED where there is a reason for that, and say it; the exit code."""
     if not reason:
-        ledger.client.set_terminated(ledger.parent_id, "FINISHED")
+        Recorder(ledger.client, ledger.parent_id).end("FINISHED")
         return 0
     print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
     for failure in failures:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlparse
 
 import mlflow
@@ -20,6 +23,7 @@ from .storage import lock_path
 from .workers import DaskPool, LocalPool, Pool
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
+NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)  # a cache that others have filled, and nobody may write to
 UNSET = "default"
 """Typed for a flag that is not given: MLproject has no empty values."""
 
@@ -110,13 +114,24 @@ def shared_data(material: Material, means: Means) -> Iterator[str | None]:
     if means.on_cluster:
         yield None
         return
-    folder = cache_folder("shared") / lock_path(means.storage, means.name).stem
+    name = lock_path(means.storage, means.name).stem
+    folder = cache_folder("shared") / name
     try:
         try:
             material.save(folder)
         except OSError as error:
-            raise BadInput(f"the data can't be written to {folder}: {error.strerror or error}") from error
+            if error.errno not in NOT_OURS:
+                raise _unwritten(folder, error) from error
+            folder = Path(tempfile.gettempdir()) / name
+            try:
+                material.save(folder)
+            except OSError as too:
+                raise _unwritten(folder, too) from too
         del material  # from here on the workers' maps are all that is needed
         yield str(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unwritten(folder: Path, error: OSError) -> BadInput:
+    return BadInput(f"the data can't be written to {folder}: {error.strerror or error}; ELBOWROOM_CACHE moves it")

@@ -22,10 +22,11 @@ from mlflow import MlflowClient
 from optuna.trial import Trial
 
 from models import Epoch
+from tracking.asking import Client, was_garbled
 from tracking.cli import be_quiet
 from tracking.config import RunConfig
 from tracking.material import Material
-from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line, was_cut_off
+from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line
 from tracking.run import execute
 from tracking.schema import Metric, Tag
 
@@ -105,7 +106,7 @@ def run_cell(job: Job) -> Outcome:
         mlflow.set_tracking_uri(job.tracking_uri)
         be_patient()
         try:
-            if job.once and (before := trial_runs(MlflowClient(), job)):
+            if job.once and (before := trial_runs(Client(), job)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             result = execute(
                 job.config,
@@ -119,7 +120,7 @@ def run_cell(job: Job) -> Outcome:
         except Stopped as error:
             return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
         except RunFailed as error:
-            ended = Ended.LOST if was_cut_off(error.__cause__) else Ended.FAILED
+            ended = Ended.LOST if was_garbled(error.__cause__) else Ended.FAILED
             return Outcome(ended, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))

@@ -221,6 +221,7 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
         if points:
             (folder / Artifact.FIGURES).mkdir()
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
+    recorder.check_kept()
     print(_costs(tally, workers))
     print(see_it(ledger.experiment_id, ledger.parent_id))
     return conclude(ledger, reason, tally.failures)

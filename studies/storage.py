@@ -17,8 +17,10 @@ import optuna
 import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
+from tracking.alone import alone_with
+from tracking.asking import was_garbled, within
 from tracking.config import BadInput
-from tracking.recorder import ANSWER_SECONDS, hidden, one_line, was_cut_off, within
+from tracking.recorder import ANSWER_SECONDS, hidden, one_line
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -27,7 +29,7 @@ SQLITE_SECONDS = 60.0  # that one process may hold the file
 def _may_pass(error: BaseException) -> bool:
     away = isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError)
     lasts = re.search("full|read-?only", f"{error} {error.__cause__}", re.IGNORECASE) is not None
-    return was_cut_off(error) or (away and not lasts)
+    return was_garbled(error) or (away and not lasts)
 
 
 lasting = retry(
@@ -44,8 +46,9 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     """The storage at that URL, its tables made or checked. Raises BadInput where it can't be used, within seconds."""
 
     def open_it() -> optuna.storages.RDBStorage:
-        _refuse_tracking_store(url)
-        return storage_at(url)
+        with alone_with(url):
+            _refuse_tracking_store(url)
+            return storage_at(url)
 
     sqlite = _database(url).drivername.startswith("sqlite")
     try:

@@ -242,6 +242,7 @@ def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
                 figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                 plt.close(figure)
     print(see_it(ledger.experiment_id, ledger.parent_id))
+    recorder.check_kept()
     return conclude(ledger, reason, tally.failures)
 
 

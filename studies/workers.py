@@ -19,8 +19,9 @@ import psutil
 from loky import ProcessPoolExecutor, process_executor
 
 from tracking import startup
+from tracking.asking import within
 from tracking.config import BadInput
-from tracking.recorder import hidden, one_line, within
+from tracking.recorder import hidden, one_line
 
 from .objective import Ended, Job, Outcome, run_cell
 

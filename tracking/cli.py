@@ -15,11 +15,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import mlflow
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from . import startup
 from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
-from .recorder import RunFailed, hidden, refuse_invocation
+from .recorder import RunFailed, hidden, one_line, refuse_invocation
 from .schema import EXPERIMENT
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -102,6 +104,9 @@ def command(body: Callable[[], int], *, killed: str) -> int:
         return 2
     except RunFailed as error:
         print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
+        return 1
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # where no run was open that could say it
+        print(f"error: a store or a disk failed: {one_line(error)}", file=sys.stderr)
         return 1
     except Interrupted as error:
         if invocation:

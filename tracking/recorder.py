@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -29,30 +28,20 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
+from .alone import alone_with
+from .asking import Client, Garbled, asked_again, is_server, within
 from .config import BadInput
+from .kept import Said, sizes
 from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
-
-Result = TypeVar("Result")
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
+LINE_LENGTH = 400  # of what an exception says: a server's may carry a whole page
 MOST_METRICS = 1000  # that MLflow takes in one request
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def was_cut_off(error: BaseException | None) -> bool:
-    """Whether a server died in the middle of its answer: MLflow retries a request that gets none, not this."""
-    words = "Connection broken|Connection aborted|IncompleteRead|Response ended prematurely"
-    return isinstance(error, MlflowException) and re.search(words, str(error)) is not None
-
-
-# What is asked again this way may be said twice: MLflow keeps the same param, tag or metric once.
-asked_again = retry(
-    retry=retry_if_exception(was_cut_off), stop=stop_after_attempt(5), wait=wait_random(0, 1), reraise=True
-)
 
 
 class RunFailed(RuntimeError):
@@ -87,19 +76,19 @@ class Recorder:
     """Writes one run. Nothing outside this module writes to runs of kind `run`."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client, self.run_id = client, run_id
+        self.client, self.run_id, self.said = client, run_id, Said()
 
-    @asked_again
     def params(self, values: Mapping[str, object]) -> None:
         """Log params, but for those the run has: under `mlflow run` they stand there as they were typed."""
         there = self.client.get_run(self.run_id).data.params
         new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items() if k not in there]
         self.client.log_batch(self.run_id, params=new)
+        self.said.params.update(values)
 
-    @asked_again
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+        self.said.tags.update(values)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at one step."""
@@ -113,14 +102,17 @@ class Recorder:
         for start in range(0, len(metrics), MOST_METRICS):
             self._batch(metrics[start : start + MOST_METRICS])
 
-    @asked_again
     def _batch(self, metrics: list[Metric]) -> None:
         self.client.log_batch(self.run_id, metrics=metrics)
+        for metric in metrics:
+            self.said.steps[metric.key].add(metric.step)
 
     @asked_again
     def end(self, status: str) -> None:
         """Close the run."""
         self.client.set_terminated(self.run_id, status)
+        if is_server(self.client) and (now := self.client.get_run(self.run_id).info.status) != status:
+            raise Garbled(f"the server said that run {self.run_id} is {status}, and it is {now}")
 
     def inputs(self, datasets: Mapping[str, Any]) -> None:
         """Log MLflow datasets by their context: train, validation, test."""
@@ -129,16 +121,25 @@ class Recorder:
             for context, dataset in datasets.items()
         ]
         _log_inputs(self.client, self.run_id, inputs)
+        self.said.inputs.update(datasets)
 
     def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
         """Log a picture (height, width, 3 or 4) for the slider of the UI."""
         self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
+        self.said.pictures += 1
 
-    @asked_again
     def check_open(self) -> None:
         """Raise Revoked where the run has been closed by somebody else."""
         if self.client.get_run(self.run_id).info.status != "RUNNING":
             raise Revoked(f"run {self.run_id} was closed by somebody else")
+
+    @asked_again
+    def check_kept(self) -> None:
+        """Raise Garbled where a server has not kept what it was told; delete what it opened twice."""
+        if isinstance(self.client, Client) and is_server(self.client):
+            run = self.client.get_run(self.run_id)
+            self.said.check(self.client, run)
+            self.client.delete_twins(run)
 
     @contextmanager
     def files(self) -> Iterator[Path]:
@@ -146,6 +147,7 @@ class Recorder:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.client.log_artifacts(self.run_id, folder)
+            self.said.files |= sizes(Path(folder))
 
 
 # Two runs that log a new data set at once both insert it, and one of the two is told that it is there.
@@ -167,10 +169,11 @@ def reach_store() -> MlflowClient:
     uri = mlflow.get_tracking_uri()
 
     def ask() -> MlflowClient:
-        _refuse_foreign(uri)
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-        return client
+        with alone_with(uri):
+            _refuse_foreign(uri)
+            client = Client(uri)
+            client.search_experiments(max_results=1)
+            return client
 
     # Its own retries are announced by the connection pool, a line each; one line is promised.
     pool = logging.getLogger("urllib3.connectionpool")
@@ -215,12 +218,15 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
     with _reserve(client.tracking_uri) as release:
         try:
             recorder = Recorder(client, _open(client, name, place))
-        except (MlflowException, OSError) as error:
+        except BadInput:
+            raise
+        except Exception as error:  # an answer that is none fails in any way
             raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
         try:
             yield recorder
             if place is not None:
                 recorder.check_open()
+            recorder.check_kept()
             recorder.end("FINISHED")
         except Revoked:
             raise
@@ -242,7 +248,7 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
         return
 
     def end() -> None:
-        client = MlflowClient()
+        client = Client()
         client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {reason}")
         client.set_tag(run_id, Tag.REASON, reason)
         client.set_terminated(run_id, "FAILED")
@@ -260,6 +266,9 @@ def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
+    text = re.sub(r"Response (body|text): '?\s*<.*", "The answer is a page of HTML", text)
+    if len(text) > LINE_LENGTH:
+        text = f"{text[:LINE_LENGTH]}…"
     says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
     return hidden(text if text and says_it_all else f"{type(error).__name__}: {text}")
 
@@ -304,11 +313,16 @@ def experiment(client: MlflowClient) -> str:
     found = find_experiment(client)
     if found is not None:
         return found
-    with suppress(MlflowException):  # another process made it in between
-        return client.create_experiment(_experiment_name())
+    why = ""
+    try:
+        made = client.create_experiment(_experiment_name())
+        if made:
+            return str(made)
+    except MlflowException as error:  # another process made it in between, or the answer was lost
+        why = f": {one_line(error)}"
     found = find_experiment(client)
     if found is None:
-        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}")
+        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}{why}")
     return found
 
 
@@ -338,39 +352,20 @@ def close(
     The reason takes the place of its description, unless that is to be kept.
     """
 
+    recorder = Recorder(client, run_id)
+
     def end() -> None:
         with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
             said: dict[str, str] = {Tag.REASON: reason[:5000]}
             if describe:
                 said[Tag.DESCRIPTION] = f"{status}: {reason[:5000]}"
-            Recorder(client, run_id).tags(said)
+            recorder.tags(said)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)
-        client.set_terminated(run_id, status)
+        recorder.end(status)
 
     with suppress(Exception):
         within(CLOSING_SECONDS, end)
-
-
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """call(), given up after so many seconds with TimeoutError: its own retries may go on for minutes."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError
-    return results[0]
 
 
 @cache

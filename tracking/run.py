@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
@@ -28,6 +27,7 @@ from models import MODELS, PCA, Array, ContractError, Epoch, OnEpoch, Reducer, b
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
+from .asking import Client
 from .config import BadInput, RunConfig
 from .datasets import Dataset, Split, value_range
 from .describe import describe
@@ -93,7 +93,7 @@ def execute(
 
     Raises BadInput before a run is opened, RunFailed after.
     """
-    client = reach_store() if place is None else MlflowClient()  # a study's store has been reached before
+    client = reach_store() if place is None else Client()  # a study's store has been reached before
     with _threads(config) as threads:
         prepared = prepare(config, material)
         name = (place and place.name) or config.run_name
@@ -164,7 +164,8 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         if full:
             _save_figures(folder / Artifact.FIGURES, view)
     if full:
-        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
+        model_id = log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
+        recorder.said.models.append(model_id)
     return RunResult(recorder.run_id, metrics)
 
 
@@ -263,15 +264,15 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
             Param.THREADS_USED: threads,
         }
     )
-    recorder.tags(
-        {
-            Tag.CONFIG: run.config.to_json(),
-            Tag.DATASET: data.name,
-            Tag.DIGEST: run.material.digests["all"],
-            Tag.DATA_SCALING: data.scaling,
-        }
-        | ({} if data.image_shape is None else {Tag.IMAGE_SHAPE: "x".join(map(str, data.image_shape))})
-    )
+    about: dict[str, str] = {
+        Tag.CONFIG: run.config.to_json(),
+        Tag.DATASET: data.name,
+        Tag.DIGEST: run.material.digests["all"],
+        Tag.DATA_SCALING: data.scaling,
+    }
+    if data.image_shape is not None:
+        about[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
+    recorder.tags(about)
     source = LocalArtifactDatasetSource(data.source)
     recorder.inputs(
         {

@@ -64,6 +64,8 @@ class Tag(StrEnum):
     """On a cell or a trial: host, process id and start of the process that trains it."""
     GRID = "elbowroom.study.grid"
     """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
+    OPENING = "elbowroom.opening"
+    """On a run that was opened over HTTP: tells it from all others, so that one that was opened twice is found."""
     LABEL = "elbowroom.study.label"
     """On a study and its cells; `quick`: a preset too small to quote."""
     AUTO_SOLVER = "elbowroom.measure.auto_solver"

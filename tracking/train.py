@@ -10,11 +10,11 @@ import sys
 from dataclasses import fields
 from typing import NoReturn
 
-from mlflow import MlflowClient
 from tqdm import tqdm
 
 from models import Epoch
 
+from .asking import Client
 from .cli import Parser, command, config_fields, see_it, use_store
 from .config import RunConfig
 from .run import RunResult, execute
@@ -74,7 +74,7 @@ def _train(arguments: list[str] | None) -> int:
 
 def _report(config: RunConfig, result: RunResult) -> None:
     """The test metrics, the run's name and id, its description, and where to see it."""
-    run = MlflowClient().get_run(result.run_id)
+    run = Client().get_run(result.run_id)
     print(f"\n{run.data.tags[Tag.DESCRIPTION]}\n")
     for name in sorted(result.metrics):
         if name.startswith(("test/", "val/")):

@@ -1,0 +1,39 @@
+"""Every cell of every study that is disturbed, counted: none may be lost, none doubled."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from optuna.trial import TrialState
+
+from studies.ledger import done_cells
+from tests.studies.harness import OPEN, Study
+
+
+@dataclass
+class Cells:
+    """Of all fault tests of a session, as its last lines say."""
+
+    studies: int = 0
+    asked: int = 0
+    lost: int = 0
+    doubled: int = 0
+
+    def count(self, study: Study, asked: int) -> None:
+        """Count the cells of a study that has come to its end, and fail where one is lost or there twice."""
+        runs = [r for r in study.runs() if r.info.status == "FINISHED"]
+        names = Counter(r.info.run_name for r in runs)
+        lost, doubled = max(0, asked - len(names)), sum(names.values()) - len(names)
+        self.studies += 1
+        self.asked += asked
+        self.lost += lost
+        self.doubled += doubled
+        assert (lost, doubled) == (0, 0), (asked, names, study.log)
+        assert len({c.run.info.run_id for c in done_cells(runs).values()}) == asked
+        assert set(study.statuses()) <= {"FINISHED", "FAILED", "KILLED"}, study.statuses()
+        complete = [t.user_attrs["run_id"] for t in study.trials(TrialState.COMPLETE)]
+        assert sorted(complete) == sorted(r.info.run_id for r in runs)
+        assert study.trials(*OPEN) == []
+        assert study.parent().info.status == "FINISHED"
+
+    def __str__(self) -> str:
+        return f"{self.asked} cells of {self.studies} disturbed studies: {self.lost} lost, {self.doubled} doubled"

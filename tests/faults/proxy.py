@@ -1,0 +1,214 @@
+"""A proxy in front of a real `mlflow server` that does to chosen requests what bad servers and networks do."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+HELD_SECONDS = 30.0  # that a silent answer is held back at most, where the client has not left before
+HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "server", "date")
+
+
+class Request(NamedTuple):
+    """A request as it arrived."""
+
+    method: str
+    path: str
+
+
+class Answer(NamedTuple):
+    """What the client is sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a request.
+
+    `carried_out` says how often the real server gets it. `spoilt` makes the answer from the real one (from
+    200 and `{}` where it got none); None: there is no answer.
+    """
+
+    name: str
+    carried_out: int = 0
+    spoilt: Callable[[Answer], Answer] | None = None
+    cut: bool = False
+    """Send half of the body, then close."""
+    silent: bool = False
+    """Say nothing until the client has left."""
+
+
+def says(status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> Callable[[Answer], Answer]:
+    """Another answer than the server's."""
+    return lambda _: Answer(
+        status, {"Content-Type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}}, body
+    )
+
+
+def same(answer: Answer) -> Answer:
+    """The server's own answer."""
+    return answer
+
+
+PAGE = b"<!DOCTYPE html><html><body><h1>Sign in</h1>" + b"<p>to go on</p>\n" * 500 + b"</body></html>"
+ERROR_401 = b'{"error_code": "UNAUTHENTICATED", "message": "You are not authenticated."}'
+ERROR_404 = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No such thing."}'
+
+FAULTS = {
+    f.name: f
+    for f in (
+        Fault("500", spoilt=says(500, b"Internal Server Error")),
+        Fault("502", spoilt=says(502, PAGE, "text/html")),
+        Fault("503", spoilt=says(503)),
+        Fault("429", spoilt=says(429)),
+        Fault("429 with Retry-After", spoilt=says(429, Retry_After="0")),
+        Fault("404", spoilt=says(404, ERROR_404, "application/json")),
+        Fault("401", spoilt=says(401, ERROR_401, "application/json")),
+        Fault("silence", silent=True),
+        Fault("silence after it was done", carried_out=1, silent=True),
+        Fault("reset"),
+        Fault("reset after it was done", carried_out=1),
+        Fault("half a body", spoilt=says(200, PAGE, "application/json"), cut=True),
+        Fault("half a body after it was done", carried_out=1, spoilt=same, cut=True),
+        Fault("500 after it was done", carried_out=1, spoilt=says(500, b"Internal Server Error")),
+        Fault("delivered twice", carried_out=2, spoilt=same),
+        Fault("a page with 200", spoilt=says(200, PAGE, "text/html")),
+        Fault("a page with 200 after it was done", carried_out=1, spoilt=says(200, PAGE, "text/html")),
+        Fault("nothing with 200", spoilt=says(200)),
+        Fault("nothing with 200 after it was done", carried_out=1, spoilt=says(200)),
+        Fault("other JSON with 200", spoilt=says(200, b'{"status": "ok", "run": 5, "runs": [1]}', "application/json")),
+        Fault("a list with 200", spoilt=says(200, b"[1, 2]", "application/json")),
+    )
+}
+
+
+@dataclass(eq=False)
+class Proxy:
+    """Hands requests on, and remembers them; `faults` gives the fault of the n-th, counted from 0."""
+
+    target: str
+    uri: str = ""
+    seen: list[Request] = field(default_factory=list)
+    hit: list[tuple[int, Request, str]] = field(default_factory=list)
+    """The requests to which something happened, with the fault's name."""
+    faults: Callable[[int, Request], Fault | None] = lambda number, request: None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def watch(self, faults: Callable[[int, Request], Fault | None] = lambda number, request: None) -> None:
+        """Count from 0 again, and do this from here on."""
+        with self.lock:
+            self.seen, self.hit, self.faults = [], [], faults
+
+    def next(self, request: Request) -> Fault | None:
+        """The fault of the request that has just arrived."""
+        with self.lock:
+            number = len(self.seen)
+            self.seen.append(request)
+            fault = self.faults(number, request)
+            if fault is not None:
+                self.hit.append((number, request, fault.name))
+            return fault
+
+    def carry_out(self, request: Request, headers: dict[str, str], body: bytes) -> Answer:
+        """What the real server says to it."""
+        target = urlsplit(self.target)
+        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+        try:
+            connection.request(request.method, request.path, body or None, headers)
+            answer = connection.getresponse()
+            kept = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
+            return Answer(answer.status, kept, answer.read())
+        finally:
+            connection.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+
+    def handle_one(self) -> None:
+        body = self._body()
+        request = Request(self.command, self.path)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in (*HOP_BY_HOP, "host", "accept-encoding")}
+        fault = self.proxy.next(request)
+        answer = Answer(200, {"Content-Type": "application/json"}, b"{}")
+        for _ in range(1 if fault is None else fault.carried_out):
+            answer = self.proxy.carry_out(request, headers, body)
+        if fault is None:
+            self._send(answer)
+            return
+        self.close_connection = True
+        if fault.silent:
+            self._wait()
+        elif fault.spoilt is None:
+            self._reset()
+        else:
+            self._send(fault.spoilt(answer), cut=fault.cut)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _send(self, answer: Answer, cut: bool = False) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body) + (10 if cut else 0)))
+        self.end_headers()
+        self.wfile.write(answer.body[: len(answer.body) // 2] if cut else answer.body)
+
+    def _wait(self) -> None:
+        self.connection.settimeout(HELD_SECONDS)
+        with suppress(OSError):
+            self.connection.recv(1)  # returns as the client closes
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has left is what many faults are about."""
+
+
+@contextmanager
+def proxy_to(target: str) -> Iterator[Proxy]:
+    """A proxy on loopback in front of the server at `target`, ended with the block."""
+    proxy = Proxy(target)
+    handler = type("Handler", (_Handler,), {"proxy": proxy})
+    server = _Server(("127.0.0.1", 0), handler)
+    proxy.uri = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

@@ -1,0 +1,294 @@
+"""Disks that are full, and places that can only be read: a small tmpfs, which takes root on Linux to mount."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from analysis import report
+from studies import scan
+from tests.faults.cells import Cells
+from tests.studies.harness import Study
+from tests.tracking.test_idx import FILES
+from tracking import idx, train
+from tracking.config import BadInput, RunConfig
+from tracking.idx import cache_folder, load_idx
+from tracking.recorder import RESERVE, RunFailed
+from tracking.run import execute
+from tracking.schema import Tag
+
+CONFIG = RunConfig(model="pca", dataset="digits", threads=1)
+MEGABYTE = 1 << 20
+
+
+class Disk:
+    """A tmpfs in a folder."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder = folder
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            pytest.skip("mounting a tmpfs takes root on Linux")
+
+    def leave(self, free: int) -> None:
+        """Fill it but for so many bytes."""
+        with (self.folder / "ballast").open("wb") as file:
+            file.write(bytes(max(0, shutil.disk_usage(self.folder).free - free)))
+
+    def clear(self) -> None:
+        """Take that away."""
+        (self.folder / "ballast").unlink()
+
+    def read_only(self, yes: bool = True) -> None:
+        """Let nobody write, root neither."""
+        subprocess.run(["mount", "-o", f"remount,{'ro' if yes else 'rw'}", self.folder], check=True)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str, int], Disk]]:
+    """Small disks by name and size, gone after the test."""
+    made: list[Disk] = []
+
+    def mount(name: str, size: int = 4 * MEGABYTE) -> Disk:
+        made.append(Disk(tmp_path / name, size))
+        return made[-1]
+
+    yield mount
+    for disk in made:
+        subprocess.run(["umount", "-l", disk.folder], check=True)
+
+
+@pytest.fixture
+def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of eight pixels, from a source beside this test."""
+
+    def source(into: Path) -> None:
+        for name, content in FILES.items():
+            (into / name).write_bytes(content)
+
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    monkeypatch.setitem(idx.MD5, "mnist", sums)
+    monkeypatch.setitem(idx.SOURCES, "mnist", [("the source", source)])
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that was said."""
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err.strip().splitlines()[-1]
+
+
+# A full disk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("free", [0, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000])
+def test_wherever_the_disk_is_full_a_run_says_so_or_is_whole(
+    mounted: Callable[..., Disk], empty_database: Path, free: int
+) -> None:
+    disk = mounted("disk", 8 * MEGABYTE)
+    shutil.copyfile(empty_database, disk.folder / "mlflow.db")
+    uri = f"sqlite:///{disk.folder}/mlflow.db"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        client = MlflowClient()
+        experiment = client.create_experiment("elbowroom", artifact_location=(disk.folder / "artifacts").as_uri())
+        disk.leave(RESERVE + free)
+        if free < 450_000:  # what a run and its model take
+            with pytest.raises((BadInput, RunFailed), match=r"No space left on device|disk is full") as caught:
+                execute(CONFIG)
+            runs = client.search_runs([experiment])
+            assert [r.info.status for r in runs] == ([] if caught.type is BadInput else ["FAILED"])
+            assert all("full" in r.data.tags[Tag.REASON] or "No space" in r.data.tags[Tag.REASON] for r in runs)
+            disk.clear()
+        whole = client.get_run(execute(CONFIG).run_id)
+        assert whole.info.status == "FINISHED"
+        assert len(whole.outputs.model_outputs) == 1
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def test_a_full_folder_for_temporary_files_fails_the_run_in_one_line(
+    mounted: Callable[..., Disk], store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mounted("tmp")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+    disk.leave(0)
+    with pytest.raises(RunFailed, match="No space left on device"):
+        execute(CONFIG)
+    (run,) = store.search_runs(["1"])
+    assert (run.info.status, "No space left" in run.data.tags[Tag.REASON]) == ("FAILED", True)
+
+
+def test_a_cache_on_a_full_disk_is_named_and_nothing_half_written_stays(
+    mounted: Callable[..., Disk], tiny_mnist: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mounted("disk")
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(disk.folder / "cache"))
+    cache_folder("mnist").mkdir(parents=True)
+    (cache_folder("mnist") / ".lock").touch()
+    disk.leave(0)
+    with pytest.raises(BadInput, match=r"No space left on device") as caught:
+        load_idx("mnist")
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in cache_folder("mnist").iterdir()] == [".lock"]
+    disk.clear()
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+CURVE = "dim3,error\n" + "\n".join(f"{k},{1 / k}" for k in range(1, 13)) + "\n"
+
+
+def test_a_report_that_does_not_fit_leaves_the_old_one_as_it_was(
+    mounted: Callable[..., Disk], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = mounted("disk")
+    (tmp_path / "a.csv").write_text(CURVE)
+    out = disk.folder / "out"
+    given = ["--curve", str(tmp_path / "a.csv"), "--out", str(out)]
+    assert report.main(given) == 0
+    before = files_of(out)
+    assert {"report.html", "result.json", "curves.csv"} <= set(before)
+    (tmp_path / "a.csv").write_text(CURVE.replace("0.5\n", "0.6\n"))
+    for free in (0, 10_000, 100_000):
+        disk.leave(free)
+        capsys.readouterr()
+        assert report.main(given) in (1, 2)
+        assert "No space left on device" in refused(capsys)
+        assert files_of(out) == before
+        disk.clear()
+    assert report.main(given) == 0
+    assert set(files_of(out)) == set(before)
+    assert files_of(out)["result.json"] != before["result.json"]
+
+
+TINY = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "free"), [("storage", 0), ("store", 0), ("store", RESERVE + 60_000), ("cache", 0)])
+def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
+    mounted: Callable[..., Disk], empty_database: Path, tmp_path: Path, cells: Cells, what: str, free: int
+) -> None:
+    disk = mounted("disk", 8 * MEGABYTE)
+    places = {name: disk.folder if name == what else tmp_path for name in ("storage", "store", "cache")}
+    shutil.copyfile(empty_database, places["store"] / "mlflow.db")
+    study = Study(tmp_path, f"sqlite:///{places['store']}/mlflow.db", f"sqlite:///{places['storage']}/o.db", "full")
+    client = MlflowClient(study.tracking_uri)
+    client.create_experiment("full", artifact_location=(places["store"] / "artifacts").as_uri())
+    if what == "cache":
+        (tmp_path / "cache").symlink_to(disk.folder)
+    assert study.run(*TINY, "--dim3", "2:2") == 0, study.log
+    disk.leave(free)
+    code = study.run(*TINY)
+    assert code in (0, 1, 2), study.log
+    assert "Traceback" not in study.log
+    if free == 0:
+        assert code != 0
+    if code != 0:
+        assert "disk is full" in study.log or "No space left" in study.log
+    disk.clear()
+    assert study.run(*TINY) == 0, study.log
+    cells.count(study, 3)
+
+
+# A place that can only be read
+
+
+def test_a_store_that_can_only_be_read_is_refused_in_one_line(
+    mounted: Callable[..., Disk], empty_database: Path, capsys: pytest.CaptureFixture[str], store: MlflowClient
+) -> None:
+    disk = mounted("disk")
+    shutil.copyfile(empty_database, disk.folder / "mlflow.db")
+    disk.read_only()
+    uri = f"sqlite:///{disk.folder}/mlflow.db"
+    assert train.main(["--model", "pca", "--dataset", "digits", "--tracking-uri", uri]) == 2
+    assert "Read-only file system" in refused(capsys)
+    assert scan.main([*TINY, "--tracking-uri", uri, "--storage", f"sqlite:///{disk.folder.parent}/o.db"]) == 2
+    assert "attempt to write a readonly database" in refused(capsys)
+    assert report.main(["--tracking-uri", uri, "--out", str(disk.folder.parent / "out")]) == 2
+    assert "no experiment 'elbowroom'" in refused(capsys)  # it can be read
+
+
+def test_a_storage_that_can_only_be_read_is_refused_in_one_line(
+    mounted: Callable[..., Disk], capsys: pytest.CaptureFixture[str], store: MlflowClient
+) -> None:
+    disk = mounted("disk")
+    disk.read_only()
+    given = [*TINY, "--tracking-uri", store.tracking_uri, "--storage", f"sqlite:///{disk.folder}/o.db"]
+    assert scan.main(given) == 2
+    assert f"storage sqlite:///{disk.folder}/o.db can't be used" in refused(capsys)
+    assert store.get_experiment_by_name("elbowroom") is None
+
+
+def test_an_output_folder_that_can_only_be_read_is_refused_before_anything_is_done(
+    mounted: Callable[..., Disk], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = mounted("disk")
+    (tmp_path / "a.csv").write_text(CURVE)
+    disk.read_only()
+    assert report.main(["--curve", str(tmp_path / "a.csv"), "--out", str(disk.folder / "out")]) == 2
+    assert "can't be written: Read-only file system" in refused(capsys)
+
+
+def test_a_cache_that_can_only_be_read_is_read(
+    mounted: Callable[..., Disk], tiny_mnist: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mounted("disk")
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(disk.folder))
+    disk.read_only()
+    with pytest.raises(BadInput, match=r"^mnist: the cache .* can't be written \(Read-only file system\); ELBOWROOM_"):
+        load_idx("mnist")
+    disk.read_only(False)
+    load_idx("mnist")
+    disk.read_only()
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+    (cache_folder("mnist") / "train-labels-idx1-ubyte").stat()
+
+
+@pytest.mark.slow
+def test_a_study_whose_cache_can_only_be_read_shares_its_data_elsewhere(
+    mounted: Callable[..., Disk], filed: Study, cells: Cells
+) -> None:
+    disk = mounted("disk")
+    disk.read_only()
+    (filed.folder / "cache").symlink_to(disk.folder)
+    assert filed.run(*TINY) == 0, filed.log
+    cells.count(filed, 3)
+
+
+@pytest.mark.parametrize("home", ["unset", "read-only"])
+def test_without_a_home_to_write_to_a_run_is_recorded(
+    mounted: Callable[..., Disk], store: MlflowClient, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    disk = mounted("home")
+    disk.read_only()
+    if home == "unset":
+        monkeypatch.delenv("HOME")
+    else:
+        monkeypatch.setenv("HOME", str(disk.folder))
+    monkeypatch.delenv("ELBOWROOM_CACHE", raising=False)
+    assert store.get_run(execute(CONFIG).run_id).info.status == "FINISHED"
+
+
+def test_without_a_home_a_data_set_from_the_internet_is_refused_in_one_line(
+    mounted: Callable[..., Disk], tiny_mnist: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mounted("home")
+    disk.read_only()
+    monkeypatch.setenv("HOME", str(disk.folder))
+    monkeypatch.delenv("ELBOWROOM_CACHE", raising=False)
+    with pytest.raises(BadInput, match=r"can't be written \(Read-only file system\); ELBOWROOM_CACHE moves it"):
+        load_idx("mnist")

@@ -1,0 +1,209 @@
+"""Two and four processes that do the same thing at the same moment, a hundred times: one result, and no error."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from analysis.place import write_files
+from analysis.publish import _version
+from studies.claim import claim
+from studies.ledger import Charter
+from studies.storage import connect, locked
+from tests.faults.cells import Cells
+from tests.faults.crew import Crew, crew_of
+from tests.studies.harness import Study
+from tests.tracking.test_idx import FILES
+from tracking import idx
+from tracking.config import BadInput, RunConfig
+from tracking.material import Material
+from tracking.recorder import experiment, reach_store
+from tracking.schema import Kind
+
+ROUNDS = 100
+RUNNERS = (2, 4)
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    """Four processes that have imported what this file imports."""
+    with crew_of(4, __name__) as four:
+        yield four
+
+
+# Each of these runs in the processes of the crew, at the same moment.
+
+
+def fill_cache(number: int, folder: str) -> list[int]:
+    """The numbers of a data set that has to be fetched first; the source says how often it was asked."""
+
+    def source(into: Path) -> None:
+        with Path(folder, "asked").open("a") as file:
+            file.write("x")
+        for name, content in FILES.items():
+            (into / name).write_bytes(content)
+
+    os.environ["ELBOWROOM_CACHE"] = folder
+    idx.MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    idx.SOURCES["mnist"] = [("the source", source)]
+    images = idx.load_idx("mnist")
+    return [*images.y_test.tolist(), *images.x_train.ravel().tolist()]
+
+
+def measure_once(number: int, folder: str, name: str) -> list[float]:
+    """The last of what a shared folder has under this name, which is taken first where it is not there."""
+    material = Material.map(Path(folder))
+    return material._once(name, lambda: np.linspace(0, 1, 20_000).tolist())[-2:]
+
+
+def open_store(number: int, path: str) -> list[str]:
+    """The experiments of a store that nobody has opened before."""
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    return [e.name for e in reach_store().search_experiments()]
+
+
+def open_storage(number: int, path: str) -> int:
+    """How many studies Optuna's database has that nobody has opened before."""
+    storage = connect(f"sqlite:///{path}")
+    optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
+    found = len(storage.get_all_studies())
+    storage.remove_session()
+    storage.engine.dispose()
+    return found
+
+
+def make_experiment(number: int, uri: str, name: str) -> str:
+    """The id of an experiment that is not there yet."""
+    os.environ["MLFLOW_EXPERIMENT_NAME"] = name
+    return experiment(MlflowClient(uri))
+
+
+def register(number: int, uri: str, name: str, run_id: str) -> str:
+    """The version of a run's model under a name that is not there yet."""
+    return _version(MlflowClient(uri), name, f"runs:/{run_id}/model", run_id)
+
+
+def write_report(number: int, out: str) -> None:
+    """One of several reports into the same folder: its number is in each of its files."""
+    names = ("report.html", "result.json", "figures/a.png", f"figures/{number}.png")
+    write_files(Path(out), {name: str(number).encode() * 100_000 for name in names})
+
+
+def hold_study(number: int, folder: str, name: str, runners: int) -> str:
+    """The parent run of a study that is held until all have tried to; or why it can't be held."""
+    uri, storage = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db"
+    mlflow.set_tracking_uri(uri)
+    os.environ["MLFLOW_EXPERIMENT_NAME"] = "held"
+    charter = Charter(name, "a scan of dim3", {"epochs": 1}, Kind.RUN, "0")
+    try:
+        with locked(storage, name), claim(MlflowClient(uri), connect(storage), charter) as ledger:
+            while len(list(Path(folder).glob(f"{name}.*"))) < runners - 1:
+                time.sleep(0.005)
+            ledger.client.set_terminated(ledger.parent_id, "FINISHED")
+            return ledger.parent_id
+    except BadInput as error:
+        Path(folder, f"{name}.{number}").touch()
+        return str(error)
+
+
+# And these let them go.
+
+
+def rounds() -> pytest.MarkDecorator:
+    """Two rounds of four processes by default; among the slow tests a hundred, with two processes and with four."""
+    few = [pytest.param(4, 2, id="4 processes")]
+    many = [pytest.param(n, ROUNDS, id=f"{n} processes, {ROUNDS} rounds", marks=pytest.mark.slow) for n in RUNNERS]
+    return pytest.mark.parametrize(("runners", "rounds"), few + many)
+
+
+@rounds()
+def test_a_data_set_is_fetched_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert crew.race(runners, fill_cache, str(folder)) == [[3, 4, *range(8)]] * runners
+        assert (folder / "asked").read_text() == "x"
+        assert {p.name for p in (folder / "mnist").iterdir()} == {".lock", *FILES}
+
+
+@rounds()
+def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+    folder = tmp_path / "shared"
+    Material.load(RunConfig(dataset="digits")).save(folder)
+    before = {p.name for p in folder.iterdir()}
+    for number in range(rounds):
+        end = np.linspace(0, 1, 20_000)[-2:].tolist()
+        assert crew.race(runners, measure_once, str(folder), f"n{number}") == [end] * runners
+        assert len(json.loads((folder / f"n{number}.json").read_text())) == 20_000
+    assert {p.name for p in folder.iterdir()} == before | {f"n{number}.json" for number in range(rounds)}
+
+
+@rounds()
+def test_a_tracking_store_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        path = tmp_path / f"{number}.db"
+        assert crew.race(runners, open_store, str(path)) == [["Default"]] * runners
+
+
+@rounds()
+def test_a_storage_of_trials_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        assert crew.race(runners, open_storage, str(tmp_path / f"{number}.db")) == [1] * runners
+
+
+@rounds()
+def test_an_experiment_is_made_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        found = crew.race(runners, make_experiment, store.tracking_uri, f"e{number}")
+        assert found == [store.get_experiment_by_name(f"e{number}").experiment_id] * runners
+    assert len(store.search_experiments()) == 1 + rounds
+
+
+@rounds()
+def test_a_model_is_registered_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        run_id = store.create_run("0").info.run_id
+        found = crew.race(runners, register, store.tracking_uri, f"m{number}", run_id)
+        versions = store.search_model_versions(f"name = 'm{number}'")
+        assert [v.run_id for v in versions] == [run_id]
+        assert found == [str(versions[0].version)] * runners
+
+
+@rounds()
+def test_a_report_is_all_of_one(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+    for _ in range(rounds):
+        assert crew.race(runners, write_report, str(tmp_path)) == [None] * runners
+        files = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+        (word,) = {content[:1] for content in files.values()}
+        assert set(files) == {"report.html", "result.json", "figures/a.png", f"figures/{word}.png"}
+        assert set(files.values()) == {word * 100_000}
+
+
+@rounds()
+def test_a_study_is_held_by_one(crew: Crew, store: MlflowClient, tmp_path: Path, runners: int, rounds: int) -> None:
+    for number in range(rounds):
+        said = crew.race(runners, hold_study, str(tmp_path), f"s{number}", runners)
+        parents = [r for r in store.search_runs(["1"]) if r.info.run_name == f"s{number}"]
+        assert [r.info.status for r in parents] == ["FINISHED"]
+        assert said.count(parents[0].info.run_id) == 1
+        assert sum("is running on this machine already; wait for it" in text for text in said) == runners - 1
+
+
+@pytest.mark.slow
+def test_a_study_that_is_started_twice_at_once_is_run_once(filed: Study, cells: Cells) -> None:
+    tiny = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
+    for number in range(3):
+        study = Study(filed.folder, filed.tracking_uri, filed.storage, "filed", f"s{number}")
+        both = [study.start(*tiny) for _ in range(2)]
+        codes = sorted(process.wait(300) for process in both)
+        assert codes in ([0, 0], [0, 2]), study.log
+        cells.count(study, 3)
+    assert "Traceback" not in study.log

@@ -1,0 +1,274 @@
+"""A tracking server that misbehaves: a run, a study and a report come out whole, or say clearly that they did not."""
+
+import itertools
+import random
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from analysis import report
+from tests.analysis.runs import errors, log
+from tests.faults.cells import Cells
+from tests.faults.proxy import FAULTS, Fault, Proxy, Request
+from tests.faults.truth import Kept, Truth
+from tests.studies.harness import Study
+from tracking import run as running
+from tracking import train
+from tracking.config import BadInput, RunConfig
+from tracking.recorder import RunFailed
+from tracking.run import execute
+from tracking.schema import Kind, Tag
+
+pytestmark = pytest.mark.server
+LIGHT = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
+FULL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1)
+LONGEST = 500  # characters of a line that says what went wrong
+names = (f"e{number}" for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing is not what is tested, and takes the most of a run's time."""
+    monkeypatch.setattr(running, "FIGURES", {"losses": running.FIGURES["losses"]})
+
+
+def attempt(config: RunConfig, experiment: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is said of a run in this experiment that can't be recorded; empty where it could."""
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
+    try:
+        execute(config)
+    except (BadInput, RunFailed) as error:
+        return str(error) or "?"
+    return ""
+
+
+def disturbed(
+    proxy: Proxy, truth: Truth, config: RunConfig, number: int, fault: str, monkeypatch: pytest.MonkeyPatch, like: Kept
+) -> str:
+    """One run to whose n-th request something happens; what is said of it, empty where it came out whole."""
+    experiment = next(names)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if FAULTS[fault].silent else "60")
+    proxy.watch(lambda n, request: FAULTS[fault] if n == number else None)
+    said = attempt(config, experiment, monkeypatch)
+    where = proxy.hit
+    assert len(where) == 1, (number, fault)
+    runs = truth.runs(experiment)
+    if not said:
+        assert len(runs) == 1, where
+        assert truth.kept(runs[0]) == like, where
+        return ""
+    assert len(said) <= LONGEST, (where, said)
+    assert "\n" not in said, (where, said)
+    assert [r.info.status for r in runs] in ([], ["FAILED"]), (where, said)
+    return said
+
+
+class Undisturbed(NamedTuple):
+    """A run to which nothing happens, and its requests where its experiment is a new one."""
+
+    kept: Kept
+    requests: list[Request]
+
+
+@cache
+def undisturbed(proxy: Proxy, truth: Truth, config: RunConfig) -> Undisturbed:
+    """Once for all tests."""
+    experiment = next(names)
+    proxy.watch()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert attempt(config, experiment, monkeypatch) == ""
+    (run,) = truth.runs(experiment)
+    return Undisturbed(truth.kept(run), proxy.seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "whole"),
+    [
+        ("runs/create", "500 after it was done", True),
+        ("runs/create", "half a body after it was done", True),
+        ("log-inputs", "half a body", True),
+        ("log-batch", "429 with Retry-After", True),
+        ("log-batch", "delivered twice", True),
+        ("log-batch", "nothing with 200", False),
+        ("artifacts/codes", "a page with 200", False),
+        ("runs/update", "nothing with 200", True),
+        ("runs/update", "401", False),
+    ],
+)
+def test_a_run_is_whole_or_says_that_it_is_not(
+    proxy: Proxy, truth: Truth, monkeypatch: pytest.MonkeyPatch, kind: str, fault: str, whole: bool
+) -> None:
+    """The last request of each kind, of one run each; which come out whole is known."""
+    like, requests = undisturbed(proxy, truth, LIGHT)
+    number = max(n for n, request in enumerate(requests) if kind in request.path)
+    said = disturbed(proxy, truth, LIGHT, number, fault, monkeypatch, like)
+    assert (said == "") is whole, said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize(("config", "step"), [(LIGHT, 1), (FULL, 3)], ids=["light", "full"])
+def test_a_run_is_whole_or_says_that_it_is_not_whatever_request_is_disturbed(
+    proxy: Proxy, truth: Truth, monkeypatch: pytest.MonkeyPatch, config: RunConfig, step: int
+) -> None:
+    """Every request of a light run, and every third of a full one, with faults that take turns."""
+    like, requests = undisturbed(proxy, truth, config)
+    faults = itertools.cycle(FAULTS)
+    numbers = [*range(0, len(requests), step)] * (2 if step == 1 else 1)
+    whole = [disturbed(proxy, truth, config, n, next(faults), monkeypatch, like) == "" for n in numbers]
+    assert sum(whole) > len(whole) / 2  # most faults pass
+
+
+def test_what_a_command_says_of_a_page_is_a_line(
+    proxy: Proxy, truth: Truth, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy.watch(lambda n, request: FAULTS["a page with 200"])
+    assert train.main(["--model", "pca", "--dataset", "digits", "--tracking-uri", proxy.uri]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: tracking URI {proxy.uri} can't be used: ")
+    assert line.endswith("The answer is a page of HTML")
+
+
+# A report
+
+
+def cells_to_report(truth: Truth, folder: Path, experiment: str) -> None:
+    """Enough runs for a verdict, logged past the proxy."""
+    mlflow.set_tracking_uri(truth.server)
+    client = MlflowClient(truth.server)
+    for k in range(1, 9):
+        for model in ("pca", "ae"):
+            rows = errors(1 / k, 1 / k, k)
+            log(client, model=model, dim3=k, error=1 / k, test=1 / k, arrays=rows, folder=folder, experiment=experiment)
+
+
+@pytest.fixture(scope="module")
+def reported(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An experiment to report on."""
+    experiment = "reported"
+    before = mlflow.get_tracking_uri()
+    cells_to_report(truth, tmp_path_factory.mktemp("rows"), experiment)
+    mlflow.set_tracking_uri(before)
+    return experiment
+
+
+def reporting(
+    proxy: Proxy, experiment: str, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, str, dict[str, bytes]]:
+    """The exit code, what was said of an error, and what was written."""
+    shutil.rmtree("out", ignore_errors=True)
+    capsys.readouterr()
+    code = report.main(["--experiment", experiment, "--tracking-uri", proxy.uri, "--out", "out", *more])
+    files = {p.name: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
+    return code, capsys.readouterr().err, files
+
+
+REPORT_FAULTS = (
+    "500",
+    "401",
+    "half a body",
+    "silence",
+    "reset",
+    "a page with 200",
+    "nothing with 200",
+    "other JSON with 200",
+    "a list with 200",
+)
+
+
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
+def test_a_report_is_whole_or_not_written(
+    proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int
+) -> None:
+    code, _, files = reporting(proxy, reported, capsys, "--no-log")
+    assert code == 0
+    whole, count = files["result.json"], len(proxy.seen)
+    faults = itertools.cycle(REPORT_FAULTS)
+    for number in range(0, count, step):
+        fault = FAULTS[next(faults)]
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if fault.silent else "60")
+        proxy.watch(lambda n, request, number=number, fault=fault: fault if n == number else None)
+        code, err, files = reporting(proxy, reported, capsys, "--no-log")
+        if code == 0:
+            assert files["result.json"] == whole, proxy.hit
+        else:
+            assert code in (1, 2), proxy.hit
+            assert len(err.splitlines()) == 1, (proxy.hit, err)
+            assert len(err) < LONGEST, (proxy.hit, err)
+            assert files == {}, proxy.hit
+
+
+def analyses(truth: Truth, experiment: str) -> list[str]:
+    """The status of each report in the store."""
+    return [r.info.status for r in truth.runs(experiment) if r.data.tags.get(Tag.KIND) == Kind.ANALYSIS]
+
+
+@pytest.mark.slow
+def test_a_report_that_is_logged_is_logged_once(
+    proxy: Proxy, truth: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written into the store: the run, its files, and the description of the experiment."""
+    cells_to_report(truth, tmp_path / "rows", "logged")
+    mlflow.set_tracking_uri(proxy.uri)
+    proxy.watch()
+    assert reporting(proxy, "logged", capsys)[0] == 0
+    first = next(n for n, request in enumerate(proxy.seen) if request.path.endswith("runs/create"))
+    count, done = len(proxy.seen), 1
+    for number in range(first, count):
+        fault = ("500 after it was done", "delivered twice", "404")[number % 3]
+        proxy.watch(lambda n, request, number=number, fault=fault: FAULTS[fault] if n == number else None)
+        code, err, files = reporting(proxy, "logged", capsys)
+        statuses = analyses(truth, "logged")
+        if code == 0:
+            done += 1
+        else:
+            assert "and not in the store" in err, (proxy.hit, err)
+            assert "result.json" in files
+        assert "RUNNING" not in statuses, proxy.hit
+        assert statuses.count("FINISHED") >= done, proxy.hit
+        assert len(statuses) <= number - first + 2, proxy.hit  # one for each report, at most
+
+
+# A study
+
+GRID = ("--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--dim2", "8", "--epochs", "2")
+ASKED = 6
+SHARE = 0.04  # of the requests to which something happens
+STARTS = 8
+
+
+def now_and_then(seed: int) -> Callable[[int, Request], Fault | None]:
+    """Any fault, at requests drawn with this seed; silence would only take time."""
+    dice = random.Random(seed)
+    kinds = [fault for fault in FAULTS.values() if not fault.silent]
+    return lambda number, request: dice.choice(kinds) if dice.random() < SHARE else None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_study_behind_a_bad_server_loses_and_doubles_no_cell(
+    proxy: Proxy, truth: Truth, tmp_path: Path, cells: Cells, seed: int
+) -> None:
+    experiment = next(names)
+    study = Study(tmp_path, proxy.uri, f"sqlite:///{tmp_path}/optuna.db", experiment)
+    proxy.watch(now_and_then(seed))
+    codes = []
+    while not codes or (codes[-1] != 0 and len(codes) < STARTS):
+        codes.append(study.run(*GRID, "--workers", "1"))
+    hits = [name for _, _, name in proxy.hit]
+    proxy.watch()
+    assert codes[-1] == 0, study.log
+    assert set(codes) <= {0, 1, 2}
+    assert "Traceback" not in study.log
+    assert len(hits) >= 5, hits
+    direct = Study(tmp_path, f"sqlite:///{truth.folder}/mlflow.db", study.storage, experiment)
+    cells.count(direct, ASKED)
+    like = {run.info.run_name: set(run.data.metrics) for run in direct.finished()}
+    assert all({"test/mse", "val/mse/final", "dim3", "fit_seconds"} <= names for names in like.values())
