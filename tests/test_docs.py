@@ -39,12 +39,16 @@ from tracking.schema import Kind, Tag
 PAGES = [str(p.relative_to(ROOT)) for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 PROGRAMS = ("python", "python3", "mlflow", "make", "pip", "dask", "createdb", "jupyter", "optuna-dashboard")
 
-DELEGATED: dict[str, str] = {}
-"""Pages whose commands a test module of their own runs."""
+DELEGATED = {
+    page: str(module.relative_to(ROOT))
+    for page in PAGES
+    if (module := ROOT / "tests" / f"test_{Path(page).stem}.py").exists() and Path(page).name in module.read_text()
+}
+"""Pages whose commands a test module of their own runs: docs/x.md has tests/test_x.py, which names it."""
 
 SMALLER = {
     "tracking.train": "--epochs 1 --dim2 16",
-    "studies.scan": "--dim3 2:5 --seeds 1 --epochs 1 --dim2 16",
+    "studies.scan": "--dim3 2:3 --seeds 1 --epochs 1 --dim2 16",
     "studies.tune": "--dim3 2 --trials 2 --epochs 1",
     "studies.assignment": "--show 2 --repeats 2",
     "benchmarks.elbow": "--repeats 1 --seeds 1 --ranges 2..10 --noises 0.01 --workers 1",
@@ -74,12 +78,6 @@ STACK = "tests/benchmarks/test_stack.py"
 ELSEWHERE = {
     ". .venv/bin/activate": f"{HERE}::test_without_make",
     "python3 -m venv .venv": f"{HERE}::test_without_make",
-    "pip install -r requirements.txt": f"{HERE}::test_what_is_installed_is_what_the_docs_install",
-    "pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cpu": (
-        f"{HERE}::test_what_is_installed_is_what_the_docs_install"
-    ),
-    "pip install -r requirements-cluster.txt": f"{HERE}::test_what_is_installed_is_what_the_docs_install",
-    "pip install 'mlflow[auth]'": f"{HERE}::test_what_is_installed_is_what_the_docs_install",
     "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": f"{HERE}::test_the_ui_opens_on_the_store",
     "python -m studies.oracles": "tests/studies/test_oracles.py::test_all_hold_and_are_runs_of_their_own_kind",
     "python -m benchmarks.training --epochs 2": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
@@ -187,6 +185,7 @@ def blocks(page: str) -> tuple[Block, ...]:
     return tuple(parted(page, (ROOT / page).read_text())[0])
 
 
+@cache
 def commands(page: str) -> list[Command]:
     """All of a page, in its order, but those of the blocks in SCRIPTS."""
     found, prose = parted(page, (ROOT / page).read_text())
@@ -203,6 +202,7 @@ def block(page: str, begin: str) -> str:
 # What a command comes to
 
 
+@cache
 def module_of(text: str) -> list[str] | None:
     """A module of the project and its arguments, as `make`, `mlflow run` or Python would run it; None: it runs none."""
     words = shlex.split(text)
@@ -295,6 +295,8 @@ def way(command: Command, page: str) -> str | None:
         return DELEGATED[page]
     if command.text == "make help":
         return "here"
+    if command.text.startswith("pip install") and command.text not in NOT_HERE:
+        return f"{HERE}::test_what_is_installed_is_what_the_docs_install"
     return NOT_HERE.get(command.text) or ELSEWHERE.get(command.text) or ("here" if module_of(command.text) else None)
 
 
@@ -320,7 +322,6 @@ def test_no_entry_of_a_table_is_left_over() -> None:
     everything = [b for page in PAGES for b in blocks(page)]
     assert [t for t in (*ELSEWHERE, *NOT_HERE) if t not in written] == []
     assert [k for k in SCRIPTS if sum(b.page == k[0] and b.text.startswith(k[1]) for b in everything) != 1] == []
-    assert [page for page in DELEGATED if page not in PAGES] == []
     modules = {words[0] for t in written if t not in NOT_HERE and (words := module_of(t))}
     assert [m for m in SMALLER if m not in modules] == []
 
@@ -446,7 +447,10 @@ def test_without_make(checkout: Path) -> None:
     assert found == [str(checkout / ".venv/bin/python"), str(checkout / ".venv/bin/pip")]
 
 
-@pytest.mark.parametrize("text", [t for t, test in ELSEWHERE.items() if "test_what_is_installed" in test])
+@pytest.mark.parametrize(
+    "text",
+    sorted({c.text for p in PAGES if p not in DELEGATED for c in commands(p) if "test_what_is" in (way(c, p) or "")}),
+)
 def test_what_is_installed_is_what_the_docs_install(text: str, checkout: Path) -> None:
     """Nothing is left to install here but torch's CPU build, which has torch's version; no index is asked."""
     words = [str(BIN / "python"), "-m", *shlex.split(text), "--dry-run", "--no-index", "--no-deps"]
@@ -515,12 +519,12 @@ SENTENCE = "pca: use dim3 = 6"
 @pytest.mark.slow
 @pytest.mark.server
 def test_your_own_data(checkout: Path) -> None:
-    """As written but for the autoencoder's epochs, and in a browser that keeps the address."""
+    """As written but for the range and the epochs, and in a browser that keeps the address."""
     found = block("docs/guide.md", "python -m studies.scan --models pca,ae --dim3 1:12")
     (scan, report, show) = [c.text for c in lines(Block("docs/guide.md", 1, "sh", found))]
     python(block("docs/guide.md", "from sklearn.datasets import load_breast_cancer"), {})
-    small = f"{scan} --epochs 1 --dim2 16"
-    assert "--epochs 100" in scan
+    small = f"{scan} --dim3 1:7 --epochs 1 --dim2 16"
+    assert "--dim3 1:12 --epochs 100" in scan
     (checkout / "browser").write_text('#!/bin/sh\nprintf %s "$1" > opened\n')
     (checkout / "browser").chmod(0o755)
     said = shell("\n".join([small, report, show]), checkout, BROWSER=str(checkout / "browser"))
@@ -569,6 +573,7 @@ def test_a_cluster_of_one_machine(tmp_path: Path) -> None:
         assert {text.split()[1] for text in made} <= there  # by SQL: pip's PostgreSQL brings no createdb
         changes = {
             "postgresql+psycopg://me:PASSWORD@127.0.0.1": postgres.uri,
+            "postgresql+psycopg://me@127.0.0.1": postgres.uri,
             "head-node": "127.0.0.1",
             "10.0.0.1": "127.0.0.1",
             "0.0.0.0": "127.0.0.1",
