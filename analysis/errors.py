@@ -2,6 +2,10 @@
 
 import re
 
+from tracking.schema import printable
+
+LONGEST = 2000  # letters of an error
+
 
 class BadInput(ValueError):
     """Something that was typed, or a file or store that was named, can't be used."""
@@ -13,7 +17,7 @@ class Failed(RuntimeError):
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = hidden(" ".join(str(error).split()))
+    text = printable(hidden(" ".join(str(error).split())), LONGEST)
     return text or type(error).__name__
 
 

@@ -24,6 +24,7 @@ MARGIN = 2  # points on each side of a break, at least
 LEAST_TAIL = 0.1  # of the points, after a curved start: the end of a curve alone is no line that follows it
 RATES = 160  # decays that a smooth curve is tried with; a step of 5 %, refined between
 HINGED_RATES = 30  # and before a corner
+MOST_CANDIDATES = 10_000  # places of a break, where a range is wider
 MOST_BREAKS = 40  # tried with each decay; then all at the best decay
 MOST_KNOTS = 3  # more bend like a corner, and follow the noise
 SHORTEST = 0.3  # decay, in dimensions: shorter ones are over between two points
@@ -170,10 +171,13 @@ def same_decay(found: Fit) -> Shape:
 
 
 def candidates(k: Floats) -> Floats:
-    """Where a break may be: whole numbers, at least MARGIN points from each end."""
+    """Where a break may be: whole numbers, at least MARGIN points from each end; of very many some, evenly spaced."""
     if len(k) < 2 * MARGIN + 1:
         return np.array([])
-    return np.arange(np.ceil(k[MARGIN]), np.floor(k[-1 - MARGIN]) + 1)
+    low, high = np.ceil(k[MARGIN]), np.floor(k[-1 - MARGIN])
+    if high - low < MOST_CANDIDATES:
+        return np.arange(low, high + 1)
+    return np.linspace(low, high, MOST_CANDIDATES).round()
 
 
 def two_lines(k: Floats, breaks: Floats) -> Shape:
