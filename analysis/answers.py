@@ -317,15 +317,13 @@ class Shelf:
 
     def _common_labels(self, cells: Sequence[Cell]) -> Array | None:
         found = fetch(cells, Artifact.LABELS)
-        known = {
-            c: a.astype(np.int64) for c in cells if isinstance(a := found[c.run_id], np.ndarray) and _are_labels(a)
-        }
+        known = {k: a.astype(np.int64) for k, a in found.items() if isinstance(a, np.ndarray) and _are_labels(a)}
         first = next(iter(known.values()), None)
         for cell in cells:
-            raw = found[cell.run_id]
-            if cell not in known and (first is not None or raw is not LOST):
+            raw, mine = found[cell.run_id], known.get(cell.run_id)
+            if mine is None and (first is not None or raw is not LOST):
                 self._note(cell, Artifact.LABELS, raw if isinstance(raw, str) else "unusable, no classes")
-            elif cell in known and first is not None and not np.array_equal(known[cell], first):
+            elif mine is not None and first is not None and not np.array_equal(mine, first):
                 self._note(cell, Artifact.LABELS, "not what other runs of these rows say, and not used")
         return first
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -267,7 +268,7 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
     return found
 
 
-def _are_errors(rows: npt.NDArray[np.generic]) -> bool:
+def _are_errors(rows: npt.NDArray[Any]) -> bool:
     """Whether an array is an error for each row, that can be drawn again."""
     sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
     return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
@@ -474,14 +475,14 @@ def _spectrum_criteria(series: Series) -> dict[str, int | None]:
     return spectrum_criteria(np.maximum(spectrum.astype(float), 0))
 
 
-def _is_pca_curve(measured: npt.NDArray[np.generic]) -> bool:
+def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
     """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
     if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= MOST_COMPONENTS:
         return False
     return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
 
 
-def _is_spectrum(spectrum: npt.NDArray[np.generic]) -> bool:
+def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
     """Whether it is the eigenvalues of something that varies."""
     sized = spectrum.ndim == 1 and len(spectrum) <= MOST_COMPONENTS
     return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)

@@ -216,7 +216,7 @@ def refuse(run_id: str | None, reason: str) -> None:
         tags = {
             Tag.KIND: Kind.ANALYSIS,
             Tag.REASON: reason[:5000],
-            Tag.DESCRIPTION: f"No report: {markdown(reason[:2000])}",
+            Tag.DESCRIPTION: f"No report: {markdown(reason[:1500])}",
         }
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         client.set_terminated(run_id, "FAILED")

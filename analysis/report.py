@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,9 +102,10 @@ def command(body: Callable[[], str]) -> int:
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print lines without what a terminal would obey, and with `?` for letters that it can't show."""
     stream = stream or sys.stdout
-    encoding = stream.encoding or "utf-8"
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
     for line in text.split("\n"):
-        print(printable(line).encode(encoding, "replace").decode(encoding), file=stream)
+        print(printable(line), file=stream)
 
 
 def checked_rule(text: str) -> str:

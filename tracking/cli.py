@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import logging
 import os
 import signal
@@ -19,8 +20,8 @@ import mlflow
 from . import startup
 from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
-from .recorder import RunFailed, hidden, refuse_invocation
-from .schema import EXPERIMENT
+from .recorder import LONGEST, RunFailed, hidden, refuse_invocation
+from .schema import EXPERIMENT, printable
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -89,6 +90,8 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
     alone = startup.imported()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name must not end what a terminal can't show
     be_quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -96,7 +99,7 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     try:
         return body()
     except BadInput as error:
-        line = " ".join(str(error).split())
+        line = printable(" ".join(str(error).split()), LONGEST)
         refuse_invocation(line, invocation)
         print(f"error: {line}", file=sys.stderr)
         return 2

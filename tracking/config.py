@@ -91,8 +91,11 @@ class RunConfig:
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
         for name in ("model", "dataset", "test_data", "label_column"):
-            if not getattr(self, name).strip():
+            text = getattr(self, name)
+            if not text.strip():
                 raise BadInput(f"{name} is empty")
+            if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+                raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
         if self.patience > 0 and self.val_size == 0:
             raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
@@ -103,7 +106,7 @@ class RunConfig:
 
     def to_json(self) -> str:
         """All fields as JSON, in the order of their declaration; `from_json` reads it back."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -112,6 +115,7 @@ class RunConfig:
         return cls(**{k: v for k, v in (BEFORE | json.loads(text)).items() if k in known})
 
 
+_LONGEST = 1000  # letters of a text: all of them are in one tag, and a store takes 5,000
 _LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}
 
 

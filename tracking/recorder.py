@@ -30,7 +30,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .config import BadInput
-from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
+from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag, markdown, printable
 
 Result = TypeVar("Result")
 
@@ -38,6 +38,8 @@ ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the 
 RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 MOST_METRICS = 1000  # that MLflow takes in one request
+LONGEST = 2000  # letters of an error
+DESCRIBED = 1500  # of them in a description: escaped they are up to five times as many, and 8,000 find room
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]
@@ -243,7 +245,7 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
 
     def end() -> None:
         client = MlflowClient()
-        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {reason}")
+        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {markdown(reason[:DESCRIBED])}")
         client.set_tag(run_id, Tag.REASON, reason)
         client.set_terminated(run_id, "FAILED")
 
@@ -258,7 +260,7 @@ def hidden(text: str) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()), LONGEST)
     text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
     says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
     return hidden(text if text and says_it_all else f"{type(error).__name__}: {text}")
@@ -342,7 +344,7 @@ def close(
         with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
             said: dict[str, str] = {Tag.REASON: reason[:5000]}
             if describe:
-                said[Tag.DESCRIPTION] = f"{status}: {reason[:5000]}"
+                said[Tag.DESCRIPTION] = f"{status}: {markdown(reason[:DESCRIBED])}"
             Recorder(client, run_id).tags(said)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)

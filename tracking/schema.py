@@ -312,7 +312,7 @@ _UNDRAWN = re.compile(
 
 
 def drawable(text: str, longest: int) -> str:
-    """A text on one line as matplotlib's font can draw it, `?` for other letters; a `$` in it still begins a formula."""
+    """A text on one line as matplotlib's font can draw it, `?` for other letters; a `$` still begins a formula."""
     composed = unicodedata.normalize("NFC", shortened(text, 10 * longest))  # or letters with marks would be two
     return shortened("".join("?" if _UNDRAWN.match(c) or not c.isprintable() else c for c in composed), longest)
 
