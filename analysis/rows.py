@@ -28,7 +28,7 @@ FETCHERS = 16
 DRAWS = 400
 MOST_BYTES = 1 << 29  # of one array
 MOST_ROWS = 1_000_000  # of what is resampled
-LOST = "not in the store"
+LOST, NO_ARRAY = "not in the store", "unusable, no array of numbers"
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RecursionError, TokenError, MlflowException)
 Array = npt.NDArray[Any]
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each of thousands of small files
@@ -56,8 +56,9 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
     try:
         return _read(_local(place, artifact) or _downloaded(place, artifact, folder))
     except UNREADABLE as error:
-        lost = isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException))
-        return LOST if lost else f"unusable ({type(error).__name__})"
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException)):
+            return LOST
+        return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
 
 
 def is_elsewhere(artifact_uri: str) -> bool:
