@@ -342,9 +342,8 @@ def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
 
 
 def _letters(name: str, longest: int = LONGEST) -> str:
-    """A name of the user's as the font can draw it, and no formula; one that began with _ would not be shown."""
-    drawn = drawn_plainly(drawable(name, longest))
-    return f" {drawn}" if drawn.startswith("_") else drawn
+    """A name of the user's as the font can draw it, and no formula."""
+    return drawn_plainly(drawable(name, longest))
 
 
 FIGURES: dict[str, Callable[[RunView], Figure | None]] = {

@@ -318,8 +318,9 @@ def drawable(text: str, longest: int) -> str:
 
 
 def drawn_plainly(text: str) -> str:
-    """A drawable text without formulas, and not empty."""
-    return text.replace("$", r"\$") or " "
+    """A drawable text without formulas and not empty; matplotlib would hide a label that begins with `_`."""
+    plain = text.replace("$", r"\$") or " "
+    return f" {plain}" if plain.startswith("_") else plain
 
 
 def markdown(text: str) -> str:
