@@ -465,7 +465,7 @@ def _estimate(rows: Array) -> Estimate:
 
 def _row_errors(group: Group, shelf: Shelf) -> Array | None:
     """The test error of each row, mean over the runs."""
-    arrays = [a for a in shelf.take(group.cells, Artifact.ERRORS_TEST, 1) if a is not None]
+    arrays = [a for a in shelf.take(group.cells, Artifact.ERRORS_TEST, 1) if a is not None and (a >= 0).all()]
     if not arrays or len({len(a) for a in arrays}) > 1:
         return None
     return np.asarray(np.mean(arrays, axis=0, dtype=np.float64))
@@ -475,8 +475,9 @@ def _map(group: Group, codes: _Codes, errors: Array | None, baseline: Array | No
     ratio = None
     if errors is not None and baseline is not None and len(errors) == len(baseline):
         shares = draws(len(errors))
-        low, high = interval((shares @ errors.astype(np.float32)) / (shares @ baseline.astype(np.float32)))
-        ratio = Estimate(float(errors.mean() / baseline.mean()), low, high)
+        redrawn, others = shares @ errors.astype(np.float32), shares @ baseline.astype(np.float32)
+        if others.all():  # of rows without an error nothing is a share
+            ratio = Estimate(float(errors.mean() / baseline.mean()), *interval(redrawn / others))
     correct = list(codes.correct.values())
     return Map(
         label=group.label,

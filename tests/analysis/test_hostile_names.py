@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import warnings
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from analysis import assignment, report
 from analysis.exhibits import draw_kl, draw_quality
 from analysis.experiment import curves_csv
 from analysis.figures import FIGURES
-from analysis.findings import Findings, find
+from analysis.findings import Findings, Pick, find
 from analysis.page import Page, RunLine, render
-from analysis.publish import description, registered_name
+from analysis.publish import _which_command, description, registered_name
 from analysis.store import Cell, LeftOut, Store, _cell
 from tests.analysis.runs import log
 from tests.analysis.test_assignment import log_all
@@ -121,7 +122,9 @@ def test_a_word_is_drawn_letter_by_letter(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    "kind", ["a formula", "a hidden label", "10,000 letters", "lines", "marks on marks", "nothing"]
+)
 def test_every_figure_takes_every_word(kind: str, name: str) -> None:
     figure = FIGURES[name](findings(NAMES[kind])[0].comparisons[0])
     if figure is not None:
@@ -206,3 +209,18 @@ def test_the_commands_on_a_store_of_such_names(
         assert run.info.status == "FINISHED"
         assert "<" not in run.data.tags[Tag.DESCRIPTION]
     assert not re.search(r"<(?!!-- elbowroom)|(?<!\\)!\[", found.tags[Tag.DESCRIPTION])
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_the_suggested_command_is_words_for_the_shell(kind: str) -> None:
+    word = NAMES[kind]
+    found, _ = findings(word)
+    found.comparisons[0].settings["tracking_uri"] = "http://evil.example"
+    sentence = _which_command(Pick(found.comparisons[0].models[0].label, 2, None, 0, ""), found.comparisons[0], None)
+    command = sentence.partition("makes one: ")[2]
+    assert bool(command) == (len(word) < 200)
+    words = shlex.split(command)
+    if words:
+        assert words[:3] == ["python", "-m", "tracking.train"]
+        assert words[words.index("--dataset") + 1] == printable(word)
+        assert "--tracking-uri" not in words
