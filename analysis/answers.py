@@ -30,11 +30,12 @@ from .latents import (
     neighbour_overlap,
     neighbours,
 )
-from .rows import draws, fetch, interval
+from .rows import LOST, MOST_ROWS, draws, fetch, interval
 from .store import Cell
 
 NEIGHBOURS = 10
 MOST_CLASSES = 10_000
+MOST_NEIGHBOURS = 50_000  # rows whose neighbours are looked for, each with each
 OTHER_PROGRAM = "another exact program"
 Array = npt.NDArray[Any]
 
@@ -279,34 +280,68 @@ class Shelf:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._held: dict[tuple[str, str], Array | None] = {}
+        self._labels: tuple[set[str], Array | None] | None = None
 
-    def take(self, cells: Sequence[Cell], artifact: str, ndim: int) -> list[Array | None]:
-        """One array for each cell, finite and of that many dimensions, or None."""
+    def take(self, cells: Sequence[Cell], artifact: str, ndim: int, most: int = MOST_ROWS) -> list[Array | None]:
+        """One array for each cell, finite, of that many dimensions, and of at most so many rows; or None."""
         new = [c for c in cells if (c.run_id, artifact) not in self._held]
         for cell, found in zip(new, fetch(new, artifact).values(), strict=True):
-            why = found if isinstance(found, str) else _unusable(found, ndim)
+            why = found if isinstance(found, str) else _unusable(found, ndim, most)
             if why:
-                self.notes.append(f"{cell.name} (run {cell.run_id}): {artifact} is {why}")
+                self._note(cell, artifact, why)
             self._held[cell.run_id, artifact] = None if why else np.asarray(found)
         return [self._held[c.run_id, artifact] for c in cells]
 
-    def one(self, cell: Cell, artifact: str, ndim: int) -> Array | None:
+    def one(self, cell: Cell, artifact: str, ndim: int, most: int = MOST_ROWS) -> Array | None:
         """The array of one cell."""
-        return self.take([cell], artifact, ndim)[0]
+        return self.take([cell], artifact, ndim, most)[0]
+
+    def codes(self, cells: Sequence[Cell], artifact: str) -> list[Array | None]:
+        """The codes (N, dim3) of each cell."""
+        found = self.take(cells, artifact, 2)
+        for i, (cell, codes) in enumerate(zip(cells, found, strict=True)):
+            if codes is not None and codes.shape[1] != cell.dim3:
+                self._note(cell, artifact, f"unusable, of shape {codes.shape} where dim3 is {cell.dim3}")
+                self._held[cell.run_id, artifact] = found[i] = None
+        return found
+
+    def labels(self, cells: Sequence[Cell]) -> Array | None:
+        """The classes of the test rows, whole numbers from 0, as the first run that has them says.
+
+        Data without labels are no fault; a run of those with labels that lacks them, or has others, is named.
+        """
+        places = {c.run_id: c for c in cells}
+        if self._labels is None or not places.keys() <= self._labels[0]:
+            self._labels = set(places), self._common_labels(list(places.values()))
+        return self._labels[1]
+
+    def _common_labels(self, cells: Sequence[Cell]) -> Array | None:
+        found = fetch(cells, Artifact.LABELS)
+        known = {k: a.astype(np.int64) for k, a in found.items() if isinstance(a, np.ndarray) and _are_labels(a)}
+        first = next(iter(known.values()), None)
+        for cell in cells:
+            raw, mine = found[cell.run_id], known.get(cell.run_id)
+            if mine is None and (first is not None or raw is not LOST):
+                self._note(cell, Artifact.LABELS, raw if isinstance(raw, str) else "unusable, no classes")
+            elif mine is not None and first is not None and not np.array_equal(mine, first):
+                self._note(cell, Artifact.LABELS, "not what other runs of these rows say, and not used")
+        return first
+
+    def _note(self, cell: Cell, artifact: str, why: str) -> None:
+        self.notes.append(f"{cell.name} (run {cell.run_id}): {artifact} is {why}")
 
 
-def _unusable(array: Array, ndim: int) -> str:
-    if array.ndim != ndim or not array.size or array.dtype.kind not in "fiu":
+def _unusable(array: Array, ndim: int, most: int) -> str:
+    if array.ndim != ndim or not array.size or max(array.shape[:-1], default=len(array)) > most:
         return f"unusable, of shape {array.shape}"
     return "" if np.isfinite(array).all() else "not finite"
 
 
-def class_labels(cell: Cell) -> Array | None:
-    """The classes of the test rows, whole numbers from 0, where a run has them; rows without are no fault."""
-    found = fetch([cell], Artifact.LABELS)[cell.run_id]
-    if isinstance(found, str) or found.ndim != 1 or not found.size or found.dtype.kind not in "iu":
-        return None
-    return found.astype(np.int64) if found.min() >= 0 and found.max() < MOST_CLASSES else None
+def _are_labels(array: Array) -> bool:
+    """Whether an array names a class of each row."""
+    if array.ndim != 1 or not 0 < len(array) <= MOST_ROWS or array.dtype.kind not in "iu":
+        return False
+    return bool(array.min() >= 0 and array.max() < MOST_CLASSES)
 
 
 def same_rows(cells: Sequence[Cell]) -> None:
@@ -321,7 +356,8 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     """Everything that the measured runs of a comparison tell of these dim3."""
     groups = measured(comparison, shown)
     same_rows([c for g in groups for c in g.cells])
-    codes = {id(g): _Codes(g, shelf) for g in groups}
+    labels = shelf.labels([c for g in groups for c in g.cells])
+    codes = {id(g): _Codes(g, shelf, labels) for g in groups}
     errors = {id(g): _row_errors(g, shelf) for g in groups}
     baselines = {g.dim3: errors[id(g)] for g in groups if g.is_pca}
     missing = [
@@ -363,31 +399,28 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
 class _Codes:
     """The codes of a group's runs, and of PCA's second fit, with their neighbours found once."""
 
-    def __init__(self, group: Group, shelf: Shelf) -> None:
-        arrays = dict(zip(group.cells, shelf.take(group.cells, Artifact.CODES, 2), strict=True))
+    def __init__(self, group: Group, shelf: Shelf, labels: Array | None) -> None:
+        arrays = dict(zip(group.cells, shelf.codes(group.cells, Artifact.CODES), strict=True))
         names = {c: "scikit-learn" if group.is_pca else f"seed {c.seed}" for c in group.cells}
         self.by_name = {names[c]: a for c, a in arrays.items() if a is not None}
         if group.is_pca:
-            other = shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)
+            (other,) = shelf.codes(group.cells[:1], Artifact.CODES_REFIT)
             self.by_name |= {} if other is None else {OTHER_PROGRAM: other}
         lengths = [len(a) for a in self.by_name.values()]
         for name in [n for n, a in self.by_name.items() if len(a) != max(lengths, key=lengths.count)]:
             shelf.notes.append(f"{group.label} at dim3 {group.dim3}, {name}: its codes are of another number of rows")
             del self.by_name[name]
-        self.labels = self._labels(group)
-        self.near = {n: neighbours(a, NEIGHBOURS) for n, a in self.by_name.items() if len(a) > NEIGHBOURS}
+        rows = {len(a) for a in self.by_name.values()}
+        self.labels = labels if labels is not None and {len(labels)} == rows else None
+        self.near = {
+            n: neighbours(a, NEIGHBOURS) for n, a in self.by_name.items() if NEIGHBOURS < len(a) <= MOST_NEIGHBOURS
+        }
         self.collapsed = [n for n, a in self.by_name.items() if is_constant(a)]
         self.correct = {
             n: neighbour_accuracy(near, self.labels)
             for n, near in self.near.items()
             if self.labels is not None and n not in self.collapsed and n != OTHER_PROGRAM
         }
-
-    def _labels(self, group: Group) -> Array | None:
-        """Of the test rows, where the runs have them; data without labels are no fault."""
-        rows = {len(a) for a in self.by_name.values()}
-        found = class_labels(group.cells[0])
-        return found if found is not None and {len(found)} == rows else None
 
 
 def _repeats(group: Group, codes: _Codes) -> Repeats:
@@ -432,7 +465,7 @@ def _estimate(rows: Array) -> Estimate:
 
 def _row_errors(group: Group, shelf: Shelf) -> Array | None:
     """The test error of each row, mean over the runs."""
-    arrays = [a for a in shelf.take(group.cells, Artifact.ERRORS_TEST, 1) if a is not None]
+    arrays = [a for a in shelf.take(group.cells, Artifact.ERRORS_TEST, 1) if a is not None and (a >= 0).all()]
     if not arrays or len({len(a) for a in arrays}) > 1:
         return None
     return np.asarray(np.mean(arrays, axis=0, dtype=np.float64))
@@ -442,8 +475,9 @@ def _map(group: Group, codes: _Codes, errors: Array | None, baseline: Array | No
     ratio = None
     if errors is not None and baseline is not None and len(errors) == len(baseline):
         shares = draws(len(errors))
-        low, high = interval((shares @ errors.astype(np.float32)) / (shares @ baseline.astype(np.float32)))
-        ratio = Estimate(float(errors.mean() / baseline.mean()), low, high)
+        redrawn, others = shares @ errors.astype(np.float32), shares @ baseline.astype(np.float32)
+        if others.all():  # of rows without an error nothing is a share
+            ratio = Estimate(float(errors.mean() / baseline.mean()), *interval(redrawn / others))
     correct = list(codes.correct.values())
     return Map(
         label=group.label,
@@ -501,7 +535,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
     """Of the codes; where they are distributions, of their means, and of draws: these are the aggregate codes."""
     sets = {"means" if group.has_posterior else "codes": list(codes.by_name.values())}
     if group.has_posterior:
-        sets["draws"] = [a for a in shelf.take(group.cells, Artifact.CODES_SAMPLED, 2) if a is not None]
+        sets["draws"] = [a for a in shelf.codes(group.cells, Artifact.CODES_SAMPLED) if a is not None]
     made = []
     for of, arrays in sets.items():
         found = [mmd_to_normal(a) for a in arrays if len(a) >= FEWEST]
@@ -515,7 +549,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
 
 
 def _health(group: Group, codes: _Codes, shelf: Shelf) -> Health | None:
-    arrays = [a for a in shelf.take(group.cells, Artifact.KL_BY_DIM, 1) if a is not None]
+    arrays = [a for a in shelf.take(group.cells, Artifact.KL_BY_DIM, 1) if a is not None and len(a) == group.dim3]
     kl = spread(a.sum() for a in arrays)
     if kl is None:
         return None

@@ -77,7 +77,8 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     Raises BadInput where the store has no runs that were measured, Failed where it stops answering.
     """
     store = ask(lambda: read(client, experiment))
-    comparison = _comparison(store, wanted)
+    comparison, *rest = _comparisons(store, wanted)
+    others = [f"{c.name} was measured too, and is not on this page, which has one data set and training" for c in rest]
     findings = ask(lambda: find(store._replace(cells=comparison.cells)))
     shelf = Shelf()
     answers = ask(lambda: answer(comparison, wanted.shown, shelf))
@@ -86,7 +87,7 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
         name: png(figure)
         for name, figure in ask(lambda: figures_of(groups, answers, findings.comparisons[0], shelf)).items()
     }
-    answers = replace(answers, notes=list(dict.fromkeys([*answers.notes, *shelf.notes])))
+    answers = replace(answers, notes=list(dict.fromkeys([*answers.notes, *shelf.notes, *others])))
     links = links_of(client, store.experiment_id)
     page = AssignmentPage(
         figures=figures,
@@ -123,8 +124,8 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-")
 
 
-def _comparison(store: Store, wanted: Wanted) -> Comparison:
-    """The comparison with measured runs that is wanted, the largest where several are."""
+def _comparisons(store: Store, wanted: Wanted) -> list[Comparison]:
+    """The comparisons with measured runs that are wanted, the largest first; at least one. Raises BadInput."""
     found = [
         c
         for c in compare(store.cells)
@@ -138,7 +139,7 @@ def _comparison(store: Store, wanted: Wanted) -> Comparison:
             f"experiment {store.experiment!r} has no finished run with --measure at dim3 {shown}; "
             "python -m studies.assignment makes them"
         )
-    return found[0]
+    return found
 
 
 def _command(experiment: str, wanted: Wanted) -> str:

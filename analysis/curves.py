@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tracking.schema import LABEL_LENGTH, printable
+
 from .shapes import Floats
 from .store import Cell, LeftOut, latest
 
@@ -110,16 +112,33 @@ def _names(comparisons: Sequence[Comparison]) -> list[str]:
     for mine in comparisons:
         epochs = mine.settings.get("epochs")
         rivals = [c for c in comparisons if c is not mine and c.dataset == mine.dataset]
-        parts = [mine.dataset, *([f"{epochs} epochs"] if epochs else [])]
+        parts = [_called(mine.dataset), *([f"{epochs} epochs"] if epochs else [])]
         same = [c for c in rivals if c.settings.get("epochs") == epochs]
         parts += [
             f"{k} {v}" for k, v in mine.settings.items() if k != "epochs" and any(c.settings.get(k) != v for c in same)
         ]
         if any(c.digest != mine.digest for c in rivals):
             parts.append(f"digest {mine.digest[:8]}")
-        names.append(", ".join(parts))
-    doubled = {n for n in names if names.count(n) > 1}
-    return [f"{n} ({i + 1})" if n in doubled else n for i, n in enumerate(names)]
+        names.append(printable(", ".join(parts), 2 * LABEL_LENGTH))
+    return _told_apart(names)
+
+
+def _called(text: str) -> str:
+    """A name from the store, on one line and not empty."""
+    name = printable(text, LABEL_LENGTH).strip()
+    return name or "no name"
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that are the same, which no other has."""
+    made: list[str] = []
+    for i, name in enumerate(names):
+        wanted, number = name if names.count(name) == 1 else f"{name} ({i + 1})", i + 1
+        while wanted in made or (wanted != name and wanted in names):
+            number += 1
+            wanted = f"{name} ({number})"
+        made.append(wanted)
+    return made
 
 
 def data_of(cell: Cell) -> tuple[object, ...]:
@@ -132,20 +151,26 @@ def _series(cells: Sequence[Cell]) -> list[Series]:
     by_variant: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, dict[int, Cell]]] = {}
     for cell in cells:
         by_variant.setdefault((cell.model, cell.variant), {}).setdefault(cell.dim3, {})[cell.seed] = cell
-    made = [Series(_label(model, variant, by_variant), model, grid) for (model, variant), grid in by_variant.items()]
+    labels = _told_apart([_label(model, variant, by_variant) for model, variant in by_variant])
+    made = [Series(label, model, grid) for label, ((model, _), grid) in zip(labels, by_variant.items(), strict=True)]
     return sorted(made, key=lambda s: (s.trained, s.label))
 
 
 def _label(
     model: str, variant: tuple[tuple[str, str], ...], others: Iterable[tuple[str, tuple[tuple[str, str], ...]]]
 ) -> str:
-    """The model's short name, and what tells it from other variants of it: `ae`, `ae (loss bce)`."""
-    short = model.rpartition(":")[2]
+    """The model's short name, and what tells it from other variants of it: `ae`, `ae (loss bce)`.
+
+    Where another model's ends alike it is the whole name.
+    """
+    short = _called(model.rpartition(":")[2] or model)
+    if any(m != model and m.rpartition(":")[2] == model.rpartition(":")[2] for m, _ in others):
+        short = _called(model)
     rivals = [dict(v) for m, v in others if m == model and v != variant]
     mine = dict(variant)
     differing = [k for k in mine if any(r.get(k) != mine[k] for r in rivals)]
     shown = [f"{k} {mine[k]}" for k in differing if DEFAULTS.get((model, k)) != mine[k]]
-    return f"{short} ({', '.join(shown)})" if shown else short
+    return printable(f"{short} ({', '.join(shown)})", 2 * LABEL_LENGTH) if shown else short
 
 
 def _value(cell: Cell, pick: str) -> float:

@@ -24,6 +24,8 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from tracking.schema import drawable, drawn_plainly
+
 from .figures import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
 
 Array = npt.NDArray[Any]
@@ -637,26 +639,16 @@ def _folded(name: str, side: float) -> str:
 
 def _wrapped(text: str, inches: float, size: float) -> str:
     """A label, cut, on as many lines as it needs."""
-    plain = _cut(text)
+    plain = drawable(text, LONGEST)
     each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * LETTER)
-    return "\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))).replace("$", r"\$")
+    return drawn_plainly("\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))))
 
 
 def _inches(text: str, size: float) -> float:
     """How wide a text is drawn."""
-    return (
-        float(TextPath((0, 0), text.replace("$", r"\$"), size=size).get_extents().width) / 72 if text.strip() else 0.0
-    )
+    return float(TextPath((0, 0), drawn_plainly(text), size=size).get_extents().width) / 72 if text.strip() else 0.0
 
 
 def _short(text: str, longest: int = LONGEST) -> str:
     """A label, cut, on one line."""
-    return _cut(text, longest).replace("$", r"\$") or " "
-
-
-def _cut(text: str, longest: int = LONGEST) -> str:
-    """A text of letters that the font has: Latin and Greek ones."""
-    plain = "".join(c if c.isprintable() and (c < "\u0180" or "α" <= c <= "ω") else "?" for c in text)
-    if len(plain) > longest:  # names that differ often do so at their end
-        plain = f"{plain[: longest - longest // 3 - 1]}…{plain[-(longest // 3) :]}"
-    return plain
+    return drawn_plainly(drawable(text, longest))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracking.schema import Artifact, Tag
+from tracking.schema import Artifact
 from tracking.schema import Metric as Name
 
 from .curves import Comparison, compare
@@ -24,7 +24,7 @@ from .page import Page, RunLine, render
 from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Registered, publish, refuse, register
 from .rows import fetch
-from .store import Cell, ColumnMap, Store, of_rows, parse_map, read
+from .store import ColumnMap, Store, of_rows, parse_map, read
 from .table import read_rows
 
 UNSET = "default"
@@ -158,9 +158,19 @@ def curves_csv(findings: Findings) -> str:
             for point in model.points:
                 values = [getattr(point, n) for n in names]
                 writer.writerow(
-                    [comparison.name, model.label, point.dim3, *("" if v is None else repr(v) for v in values)]
+                    [
+                        plain_cell(comparison.name),
+                        plain_cell(model.label),
+                        point.dim3,
+                        *("" if v is None else repr(v) for v in values),
+                    ]
                 )
     return into.getvalue()
+
+
+def plain_cell(text: str) -> str:
+    """A text that a spreadsheet shows and does not run: an apostrophe before what begins a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _pictures(comparison: Comparison) -> Pictures | None:
@@ -173,17 +183,11 @@ def _pictures(comparison: Comparison) -> Pictures | None:
     originals = fetch(list(cells.values())[:1], Artifact.ORIGINALS)
     made = fetch(list(cells.values()), Artifact.RECONSTRUCTIONS)
     first = next(iter(originals.values()))
-    if isinstance(first, str) or first.ndim != 2:
+    if isinstance(first, str) or first.ndim != 2 or not first.size or not np.isfinite(first).all():
         return None
     rows = [(label, made[c.run_id]) for label, c in cells.items()]
     good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
-    return Pictures(dim3, image_shape(next(iter(cells.values()))), first, good) if good else None
-
-
-def image_shape(cell: Cell) -> tuple[int, ...] | None:
-    """The shape of a row as a picture, as the run says."""
-    text = cell.tag(Tag.IMAGE_SHAPE)
-    return tuple(int(n) for n in text.split("x")) if text else None
+    return Pictures(dim3, next(iter(cells.values())).image_shape, first, good) if good else None
 
 
 def _lines(store: Store) -> list[RunLine]:

@@ -6,6 +6,7 @@ Drawn on bare Figures, without pyplot, and on white: a page that is dark puts a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from tracking.schema import drawable, drawn_plainly
 
 from .elbow import Verdict
 from .findings import ComparisonFinding, ModelFinding, Point
@@ -434,7 +437,7 @@ def draw_pictures(pictures: Pictures) -> Figure:
         *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows[:MOST_SERIES]),
     ]
     shape = pictures.image_shape
-    as_images = shape is not None and int(np.prod(shape)) == x.shape[1] and len(shape) in (2, 3)
+    as_images = shape is not None and math.prod(shape) == x.shape[1] and len(shape) in (2, 3)
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
     span = (high - low) or 1.0
     tall = shape[0] / shape[1] if as_images and shape is not None else 0.9
@@ -560,11 +563,7 @@ def _positive(value: float | None) -> bool:
 
 def _short(text: str, longest: int = LONGEST) -> str:
     """A text from the store as matplotlib can draw it: cut, of letters that its font has, and no formula."""
-    plain = text.encode("latin-1", "replace").decode("latin-1")
-    plain = "".join(c if c.isprintable() else "?" for c in plain)
-    if len(plain) > longest:  # names that differ often do so at their end
-        plain = f"{plain[: longest - longest // 3 - 1]}…{plain[-(longest // 3) :]}"
-    return plain.replace("$", r"\$")
+    return drawn_plainly(drawable(text, longest))
 
 
 FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {

@@ -12,20 +12,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
 
 from .curves import Comparison, Series, compare
 from .elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 from .nested import NestedFinding, beside
-from .rows import fetch, interval
+from .rows import MOST_ROWS, fetch, interval
 from .sentences import sentence
 from .shapes import Floats
 from .spectrum import criteria as spectrum_criteria
 from .spectrum import left
-from .store import Cell, LeftOut, Store
+from .store import MOST_DIM3, Cell, LeftOut, Store
 from .versus import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
 
 INTRINSIC = {
@@ -35,6 +37,8 @@ INTRINSIC = {
     Metric.INTRINSIC_PARALLEL: "parallel analysis",
 }
 NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
+MOST_CELLS = 100_000  # that a study may have asked for of one model
+MOST_COMPONENTS = 100_000
 CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
 
 
@@ -232,8 +236,10 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
 def _shares(series: Series, errors: Floats) -> Floats:
     """Errors as shares of the mean predictor's, which the explained variance of the test rows tells."""
     explained = series.errors(Metric.TEST_EXPLAINED_VARIANCE)
-    baseline = np.nanmean(series.errors("test") / (1 - explained))
-    if not np.isfinite(baseline):
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all of the variance is explained
+        baselines = series.errors("test") / (1 - explained)
+    baseline = baselines[np.isfinite(baselines)].mean() if np.isfinite(baselines).any() else np.nan
+    if not baseline > 0:
         raise ValueError("unexplained needs test/mse and test/explained_variance, and these runs have none")
     return errors / float(baseline)
 
@@ -246,7 +252,7 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
     lacking: list[int] = []
     for dim3 in series.dim3:
         mine = [arrays[c.run_id] for c in series.at(dim3)]
-        good = [a for a in mine if isinstance(a, np.ndarray) and a.ndim == 1 and len(a) and np.isfinite(a).all()]
+        good = [a for a in mine if isinstance(a, np.ndarray) and _are_errors(a)]
         if len(good) == len(mine) and len({len(a) for a in good}) == 1:
             found[dim3] = np.mean(good, axis=0, dtype=np.float64)
         else:
@@ -260,6 +266,12 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
             f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is missing or unusable"
         )
     return found
+
+
+def _are_errors(rows: npt.NDArray[Any]) -> bool:
+    """Whether an array is an error for each row, that can be drawn again."""
+    sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
+    return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
 
 
 def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
@@ -369,11 +381,21 @@ def asked(series: Series, store: Store) -> dict[int, list[int]]:
     wanted: dict[int, set[int]] = {}
     for study in store.studies:
         if study.data.tags.get(Tag.STUDY) in studies and Tag.GRID in study.data.tags:
-            grid = json.loads(study.data.tags[Tag.GRID])
-            seeds = range(int(grid["seeds"]) if series.trained else 1)
-            for dim3 in grid["dim3"].get(series.model, []):
-                wanted.setdefault(int(dim3), set()).update(seeds)
+            dims, seeds = _grid(study.data.tags[Tag.GRID], series.model)
+            for dim3 in dims:
+                wanted.setdefault(dim3, set()).update(range(seeds if series.trained else 1))
     return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
+
+
+def _grid(text: str, model: str) -> tuple[list[int], int]:
+    """The dim3 that a study asked for of a model, and the number of seeds; none where its tag is no such grid."""
+    try:
+        grid = json.loads(text)
+        dims, seeds = [int(k) for k in grid["dim3"].get(model, [])], int(grid["seeds"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return [], 0
+    fits = len(dims) * seeds <= MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
+    return (dims, seeds) if fits else ([], 0)
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:
@@ -400,7 +422,7 @@ def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[b
     if verdict is None or verdict.kind != "clear" or verdict.dim3 is None or not series.trained:
         return None, ""
     epochs = dict(series.first.settings).get("epochs", "")
-    twice = str(2 * int(epochs)) if epochs.isdigit() else ""
+    twice = str(2 * int(epochs)) if epochs.isascii() and epochs.isdigit() and len(epochs) < 16 else ""
     first = series.first
     longer: dict[int, list[float]] = {}
     for cell in store.confirmations:
@@ -423,19 +445,19 @@ def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
     """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
     cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
     measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
-    if isinstance(measured, np.ndarray) and measured.ndim == 2 and measured.shape[1] == 2:
+    if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
         clipped = measured[:, 1]
         return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
     spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
     test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
-    known = {k: v for k, v in test.items() if np.isfinite(v)}
+    known = {k: v for k, v in test.items() if np.isfinite(v) and k <= MOST_COMPONENTS}
     if not known:
         return None
-    if not isinstance(spectrum, np.ndarray) or spectrum.ndim != 1 or not spectrum.sum() > 0:
+    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum) or len(spectrum) < max(known):
         notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
         curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
         return PcaCurve(curve, None)
-    shares = left(spectrum.astype(float))
+    shares = left(np.maximum(spectrum.astype(float), 0))
     last = max(known)
     curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
     for dim3, value in known.items():
@@ -448,8 +470,22 @@ def _spectrum_criteria(series: Series) -> dict[str, int | None]:
         return {}
     cell = series.at(series.dim3[0])[0]
     spectrum = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
-    usable = isinstance(spectrum, np.ndarray) and spectrum.ndim == 1 and np.isfinite(spectrum).all()
-    return spectrum_criteria(spectrum.astype(float)) if usable and isinstance(spectrum, np.ndarray) else {}
+    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum):
+        return {}
+    return spectrum_criteria(np.maximum(spectrum.astype(float), 0))
+
+
+def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
+    """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
+    if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= MOST_COMPONENTS:
+        return False
+    return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
+
+
+def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
+    """Whether it is the eigenvalues of something that varies."""
+    sized = spectrum.ndim == 1 and len(spectrum) <= MOST_COMPONENTS
+    return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)
 
 
 def _intrinsic(baseline: Series) -> dict[str, float]:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from tracking.schema import Artifact, Source, Tag, distances_artifact, nearest_artifact, sample_artifact
+from tracking.schema import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
 
-from .answers import Answers, Generator, Group, Shelf, class_labels
+from .answers import Answers, Generator, Group, Shelf
 from .errors import one_line
 from .exhibits import (
     AXES,
@@ -35,6 +35,7 @@ from .latents import reshaped_onto
 from .store import Cell
 
 PLANE_SIDE = 2  # axes of the plane that scatters are drawn on
+MOST_CELLS = 64  # along a side of what is decoded
 Array = npt.NDArray[Any]
 Maker = Callable[[], Figure | None]
 
@@ -45,7 +46,7 @@ def figures_of(
     """Every figure that has something to show, by name; one that can't be drawn of what is there is noted."""
     makers: dict[str, Maker] = {"error": lambda: plot_error(finding), "equivalent": lambda: plot_equivalent(finding)}
     look = _look(groups, shelf)
-    labels = next((found for g in groups if (found := class_labels(g.cells[0])) is not None), None)
+    labels = shelf.labels([c for g in groups for c in g.cells])
     classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
     here = [g for g in groups if g.dim3 == answers.shown[0]]
     makers |= {f"repeats {g.label}": partial(_repeats, g, labels, classes, shelf) for g in here}
@@ -75,7 +76,7 @@ def _made(name: str, make: Maker, shelf: Shelf) -> Figure | None:
 
 
 def _draws(group: Group, look: Look, shelf: Shelf) -> Figure | None:
-    drawn = shelf.one(group.cells[0], Artifact.DRAWS, 3)
+    drawn = shelf.one(group.cells[0], Artifact.DRAWS, 3, MOST_CELLS)
     return None if drawn is None else draw_draws(drawn, look=look)
 
 
@@ -118,7 +119,7 @@ def _quality(dim3: int, answers: Answers) -> Figure | None:
 
 
 def _interpolations(groups: Sequence[Group], look: Look, shelf: Shelf) -> Figure | None:
-    paths = [(g.label, shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3)) for g in groups]
+    paths = [(g.label, shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3, MOST_CELLS)) for g in groups]
     films = [(label, a) for label, a in paths if a is not None]
     return draw_interpolations(films, look) if films else None
 
@@ -141,9 +142,7 @@ def _kl(answers: Answers) -> Figure | None:
 def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
     """How rows are drawn: as the runs say, between the ends of the example rows."""
     cell = groups[0].cells[0]
-    text = cell.tag(Tag.IMAGE_SHAPE)
-    parts = text.split("x")
-    shape = tuple(int(n) for n in parts) if all(n.isascii() and n.isdigit() for n in parts) else None
+    shape = cell.image_shape
     examples = shelf.one(cell, Artifact.ORIGINALS, 2)
     low, high = (0.0, 1.0) if examples is None else (float(examples.min()), float(examples.max()))
     return Look(shape) if low >= 0 and high <= 1 else Look(shape, low, high)
@@ -197,8 +196,8 @@ def _planes(
     clouds, decoded, names = [], [], AXES
     for group in groups:
         cell = group.cells[0]
-        codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3)
-        ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2)
+        codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3, MOST_CELLS)
+        ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, MOST_CELLS)
         if codes is not None and x is not None and ticks is not None:
             clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ _plane(codes).T))
             decoded.append(Decoded(group.label, x, ticks))

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tracking.schema import printable
+
 from .elbow import Verdict
 from .findings import ComparisonFinding, Findings, ModelFinding
 from .versus import Equivalent, ranges
@@ -133,8 +135,7 @@ def environment() -> Environment:
 
 def clean(text: str, longest: int = LONGEST) -> str:
     """A text without control characters, and no longer than that."""
-    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return "".join(c if c.isprintable() else " " for c in cut)
+    return printable(text if len(text) <= longest else f"{text[: longest - 1]}…")
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,16 +15,21 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, VERSION, Kind, Tag
+from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Kind, Tag, markdown, printable
 from tracking.schema import Metric as Name
 
 from .curves import compare
-from .errors import BadInput, one_line
+from .errors import BadInput, Failed, one_line
 from .findings import ComparisonFinding, Findings, Pick, pick_at
+from .rows import is_elsewhere
 from .sentences import numbers
 from .store import Cell, Store
 
 ALIAS = "chosen"
+MOST_LINES = 40  # of a description
+LONGEST_LINE, LONGEST_COMMAND = 1200, 1000  # letters
+NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
+RUN_LENGTH, EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
 BEGIN, END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
 
 
@@ -68,7 +74,7 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
     )
     if cell is None or not logged:
         return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
-    name = f"{EXPERIMENT}-{re.sub(r'[/:]', '-', finding.dataset)}"
+    name = registered_name(finding.dataset)
     try:
         number = _version(client, name, logged[0].model_uri, cell.run_id)
         for key, value in _why(pick, finding, findings).items():
@@ -79,6 +85,12 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
     return Registered(
         f"registered models:/{name}@{ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
     )
+
+
+def registered_name(dataset: str) -> str:
+    """`elbowroom-<dataset>`, of letters that are part of no path, no address and no query."""
+    word = re.sub(r"[^\w .-]+", "-", printable(dataset, LABEL_LENGTH)).strip(" .")
+    return f"{EXPERIMENT}-{word or 'data'}"
 
 
 def _version(client: MlflowClient, name: str, source: str, run_id: str) -> str:
@@ -113,12 +125,13 @@ def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) ->
     """What makes a run with a model at the chosen place."""
     model = next(m for m in finding.models if m.label == pick.model)
     flags = {**finding.settings, "loss": model.loss} if model.trained else {}
-    typed = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in sorted(flags.items()) if v)
+    words = ["--model", model.model, "--dataset", finding.dataset, "--dim3", str(pick.dim3), "--seed", str(pick.seed)]
+    for k, v in sorted(flags.items()):
+        words += [f"--{k.replace('_', '-')}", v] if v and k not in NO_SETTINGS else []
     lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
-    return (
-        f"{lacks}; this makes one: python -m tracking.train --model {model.model} --dataset {finding.dataset} "
-        f"--dim3 {pick.dim3} --seed {pick.seed} {typed} --artifacts full"
-    )
+    # Quoted for the shell, where it will be pasted: the words are the store's.
+    command = shlex.join(["python", "-m", "tracking.train", *map(printable, words), "--artifacts", "full"])
+    return f"{lacks}; this makes one: {command}" if len(command) <= LONGEST_COMMAND else lacks
 
 
 def publish(
@@ -180,7 +193,10 @@ def log_analysis(
         run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
-        there = client.get_run(run_id).data.params
+        opened = client.get_run(run_id)
+        if is_elsewhere(opened.info.artifact_uri):
+            raise Failed(f"the experiment keeps its files on another host, {printable(opened.info.artifact_uri, 100)}")
+        there = opened.data.params
         now = time.time_ns() // 1_000_000
         client.log_batch(
             run_id,
@@ -223,24 +239,29 @@ def refuse(run_id: str | None, reason: str) -> None:
         tags = {
             Tag.KIND: Kind.ANALYSIS,
             Tag.REASON: reason[:5000],
-            Tag.DESCRIPTION: f"No report: {_literal(reason[:5000])}",
+            Tag.DESCRIPTION: f"No report: {markdown(reason[:1500])}",
         }
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         client.set_terminated(run_id, "FAILED")
 
 
 def description(findings: Findings) -> str:
-    """The verdicts, as Markdown whose strings from the store are literal."""
+    """The verdicts, as Markdown whose strings from the store are literal; of very many the first ones."""
     lines = []
     for comparison in findings.comparisons:
         lines.append(f"{_literal(comparison.name)}:\n")
         lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
         lines.append("")
-    return "\n".join(lines)
+    kept: list[str] = []
+    for line in lines[:MOST_LINES]:
+        if sum(map(len, kept)) + len(kept) + len(line) > RUN_LENGTH - 100:
+            break
+        kept.append(line)
+    return "\n".join(kept if len(kept) == len(lines) else [*kept, "- and more, in the report"])
 
 
 def _literal(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+    return markdown(printable(text, LONGEST_LINE))
 
 
 def _numbers(findings: Findings) -> dict[str, float]:
@@ -262,7 +283,9 @@ def _describe_experiment(
     link = f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts) of {len(findings.runs)} runs"
     chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
     ours = f"{BEGIN}\n{description(findings)}\n{link}{chosen}\n{END}"
-    client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, f"{rest}\n\n{ours}".lstrip())
+    whole = f"{rest}\n\n{ours}".lstrip()
+    if len(whole) <= EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
+        client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
     for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
         if f"mlflow.experiment.primaryMetric.{key}" not in tags:
             client.set_experiment_tag(experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
+
+from tracking.schema import LABEL_LENGTH, printable
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, judge
@@ -83,17 +86,26 @@ def _said(arguments: list[str] | None) -> str:
 def command(body: Callable[[], str]) -> int:
     """Print what the body of a command line returns, or its error as one line; the exit code."""
     try:
-        print(body())
+        say(body())
     except BadInput as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}", sys.stderr)
         return 2
     except Failed as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print lines without what a terminal would obey, and with `?` for letters that it can't show."""
+    stream = stream or sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    for line in text.split("\n"):
+        print(printable(line), file=stream)
 
 
 def checked_rule(text: str) -> str:
@@ -109,8 +121,9 @@ def judge_table(path: Path, rule: str) -> str:
     """The verdict and the choice of each model in a table, a sentence and a reason each."""
     rows = read_rows(path)
     lines = []
-    for model in dict.fromkeys(row.model for row in rows):
-        dim3, errors = curve(rows, model)
+    for name in dict.fromkeys(row.model for row in rows):
+        dim3, errors = curve(rows, name)
+        model = printable(name, LABEL_LENGTH)
         if len(dim3) < LEAST_POINTS:
             lines.append(f"{model}: {len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}")
             continue

@@ -1,13 +1,18 @@
-"""Arrays of many runs, fetched in parallel, and the resampling of their rows."""
+"""Arrays of many runs, fetched in parallel, and the resampling of their rows.
+
+A store is not trusted: what it gives is read as numbers of a bounded size or not at all, and asked for nowhere else.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from tokenize import TokenError
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -16,19 +21,23 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 from mlflow.exceptions import MlflowException
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
+from tenacity import retry, retry_if_exception, retry_if_result, stop_after_attempt, wait_random
 
 from .shapes import Floats
-from .store import Cell
+from .store import MOST, Cell
 
 FETCHERS = 16
 DRAWS = 400
+MOST_BYTES = 1 << 29  # of one array
+MOST_ROWS = 1_000_000  # of what is resampled
+LOST, NO_ARRAY, CUT_OFF = "not in the store", "unusable, no array of numbers", "unusable, cut off"
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RecursionError, TokenError, MlflowException)
 Array = npt.NDArray[Any]
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each of thousands of small files
 
 
 def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:
-    """An array artifact of each cell by run id, or why it isn't there. Nothing is unpickled.
+    """An array artifact of each cell by run id, of numbers, or why it isn't there. Nothing is unpickled.
 
     Raises what MLflow raises where a server is gone: that is no answer about its files.
     """
@@ -41,14 +50,52 @@ def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:
 
 def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
     """One array, or why not."""
-    if not cell.run.info.artifact_uri:  # a row of a table
-        return "not in the store"
+    place = cell.run.info.artifact_uri
+    if not place:  # a row of a table
+        return LOST
+    if is_elsewhere(place):
+        return "on another host than the store, and not asked for"
     try:
-        path = _local(cell.run.info.artifact_uri, artifact)
-        return _loaded(path) if path is not None else _downloaded(cell, artifact, folder)
-    except (OSError, ValueError, EOFError, MlflowException) as error:
-        lost = isinstance(error, (FileNotFoundError, MlflowException))
-        return "not in the store" if lost else f"{type(error).__name__}"
+        path = _local(place, artifact)
+        return _read(path) if path is not None else _downloaded(place, artifact, folder)
+    except UNREADABLE as error:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException)):
+            return LOST
+        return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
+
+
+def is_elsewhere(artifact_uri: str) -> bool:
+    """Whether a run's artifacts are said to be on another web host than the store's.
+
+    Whoever may make an experiment may say so, and MLflow would send that host the store's user and password.
+    """
+    parts = urlsplit(artifact_uri)
+    web = parts.scheme in ("http", "https") or (parts.scheme == "mlflow-artifacts" and parts.netloc != "")
+    return web and parts.netloc != urlsplit(mlflow.get_tracking_uri()).netloc
+
+
+def _read(path: str) -> Array | str:
+    """The numbers of a .npy file, or what it holds instead; the header is believed only as far as the file goes."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    with open(path, "rb") as file:
+        major, _ = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        if dtype.kind not in "fiu" or dtype.itemsize > 8:
+            return f"unusable, of {'objects' if dtype.hasobject else dtype.name[:40]} and not of numbers"
+        size, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
+        if max(size, there) > MOST_BYTES:
+            return f"unusable, larger than {MOST_BYTES >> 20} MB"
+        if size > there or min(shape, default=1) < 0:
+            return CUT_OFF
+        file.seek(0)
+        array: Array = np.load(file, allow_pickle=False)
+    known = array == array  # not nan
+    most = max(float(array.max(initial=0, where=known)), -float(array.min(initial=0, where=known)))
+    if MOST < most < math.inf:
+        return f"unusable, with numbers up to {most:.2g}"
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _local(artifact_uri: str, artifact: str) -> str | None:
@@ -59,37 +106,31 @@ def _local(artifact_uri: str, artifact: str) -> str | None:
     return os.path.join(url2pathname(parts.path) if parts.scheme else artifact_uri, artifact)
 
 
-def _loaded(path: str) -> Array:
-    array: Array = np.load(path, allow_pickle=False)
-    return array
-
-
 # A file that is broken in the store is so three times. One that is not there, or a server that MLflow has asked again
 # already, is not asked for again.
 @retry(
-    retry=retry_if_exception(lambda error: re.search("404|Max retries", str(error)) is None),
+    retry=retry_if_exception(lambda error: re.search("404|Max retries", str(error)) is None)
+    | retry_if_result(lambda found: isinstance(found, str) and found in (CUT_OFF, NO_ARRAY)),
     stop=stop_after_attempt(3),
     wait=wait_random(0, 0.5),
-    reraise=True,
+    retry_error_callback=lambda state: state.outcome and state.outcome.result(),
 )
-def _downloaded(cell: Cell, artifact: str, folder: str) -> Array:
-    """The array in a copy; asked for again where a server sent half of it, or something else."""
-    place = f"{cell.run.info.artifact_uri}/{artifact}"
-    copy = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=_made(os.path.join(folder, cell.run_id)))
-    return _loaded(str(copy))
+def _downloaded(artifact_uri: str, artifact: str, folder: str) -> Array | str:
+    """The array in a copy; asked for again where a server sent half of it, or something else.
 
-
-def _made(folder: str) -> str:
-    os.makedirs(folder, exist_ok=True)
-    return folder
+    In a folder of its own: a run's id is the store's word, and may be a path.
+    """
+    mine = tempfile.mkdtemp(dir=folder)
+    return _read(str(mlflow.artifacts.download_artifacts(artifact_uri=f"{artifact_uri}/{artifact}", dst_path=mine)))
 
 
 @cache
 def draws(rows: int) -> npt.NDArray[np.float32]:
     """How often each row is drawn, as shares (DRAWS, rows): one bootstrap for all, so that everything is paired."""
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
-    shares: npt.NDArray[np.float32] = (counts / rows).astype(np.float32)
+    rng, each = np.random.default_rng(0), np.full(rows, 1 / rows)
+    shares = np.empty((DRAWS, rows), dtype=np.float32)
+    for i in range(DRAWS):  # one by one: in float64 all of them take three times the memory
+        shares[i] = rng.multinomial(rows, each) / rows
     return shares
 
 

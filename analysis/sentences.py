@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from tracking.schema import CHOICE_PREFIX, ELBOW_PREFIX
+from tracking.schema import CHOICE_PREFIX, ELBOW_PREFIX, key
 
 from .elbow import Verdict
 
@@ -28,6 +26,5 @@ def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str
 
 def numbers(label: str, verdict: Verdict) -> dict[str, float]:
     """A verdict as metrics: its choice and its elbow, those there are."""
-    name = re.sub(r"[^\w ./:-]", "_", label)
-    named = {f"{CHOICE_PREFIX}{name}": verdict.choice, f"{ELBOW_PREFIX}{name}": verdict.dim3}
+    named = {f"{CHOICE_PREFIX}{key(label)}": verdict.choice, f"{ELBOW_PREFIX}{key(label)}": verdict.dim3}
     return {k: float(v) for k, v in named.items() if v is not None}

@@ -10,6 +10,7 @@ import gc
 import json
 import math
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import BEFORE, FACT_PREFIX, Kind, Metric, Tag
+from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, printable
 
 from .errors import BadInput
 from .table import Row
@@ -34,6 +35,12 @@ OF_THE_MODEL = ("loss", "beta", "output")
 TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
 SOURCES = ("params", "metrics", "tags")
 PAGE = 1000  # runs a request
+MOST = 1e30  # of what a store's number may be, so that its square and a float32 of it are finite
+LEAST = 1e-60  # an error below it counts as 0, so that others divided by it are finite
+MOST_DIM3 = 1_000_000
+MOST_SEED = 2**63
+LONGEST_REASON = 500  # letters
+SQUATTEST = 16  # times that a picture may be higher than wide, or wider than high
 
 
 class Cell(NamedTuple):
@@ -64,13 +71,23 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the run, as its owner called it."""
-        return str(self.run.info.run_name or self.run_id)
+        """Of the run, as its owner called it, on one line."""
+        return _name(self.run)
 
     def metric(self, name: str) -> float | None:
-        """A finite metric, None where there is none."""
+        """A metric that is a number to reckon with, None where there is none."""
         value = self.run.data.metrics.get(name)
         return value if value is not None and _is_finite(value) else None
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """The shape of a row as a picture, None where the run does not say, or says what can't be drawn."""
+        parts = self.tag(Tag.IMAGE_SHAPE).split("x")
+        if len(parts) not in (2, 3) or not all(re.fullmatch("[1-9][0-9]{0,5}", p) for p in parts):
+            return None
+        height, width, *colours = shape = tuple(int(p) for p in parts)
+        drawn = max(height, width) <= SQUATTEST * min(height, width) and colours in ([], [1], [3])
+        return shape if drawn else None
 
     def tag(self, name: str) -> str:
         """A tag, empty where there is none."""
@@ -152,7 +169,7 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
             store.left_out.append(_left_out(run, str(reason)))
             continue
         if cell is None:
-            why = run.data.tags.get(Tag.REASON, "")
+            why = printable(run.data.tags.get(Tag.REASON, ""), LONGEST_REASON)
             store.unfinished.append(_left_out(run, f"{run.info.status}{': ' if why else ''}{why}"))
             continue
         if _has_curve(run):
@@ -176,7 +193,10 @@ def of_rows(rows: Sequence[Row], name: str) -> Store:
         info = RunInfo(run_id, "0", "", "FINISHED", number, number, "active", run_name=run_id)
         metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
         params = [Param("model", row.model), Param("seed", str(row.seed)), Param("dataset", name)]
-        cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), columns)
+        try:
+            cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), columns)
+        except Unusable as reason:
+            raise BadInput(f"{name}, {run_id}: {reason}") from None
         assert cell is not None  # all have finished
         cells.append(cell)
     return Store("", name, cells, [], [], [], [], [])
@@ -214,7 +234,13 @@ def _no_collections() -> Iterator[None]:
 
 
 def _left_out(run: Run, why: str) -> LeftOut:
-    return LeftOut(run.info.run_id, run.info.run_name or run.info.run_id, why)
+    return LeftOut(run.info.run_id, _name(run), why)
+
+
+def _name(run: Run) -> str:
+    """What its owner called a run, on one line; its id where that says nothing."""
+    name = printable(str(run.info.run_name or ""), LABEL_LENGTH)
+    return name if name.strip() else str(run.info.run_id)
 
 
 def _cell(run: Run) -> Cell | None:
@@ -224,19 +250,21 @@ def _cell(run: Run) -> Cell | None:
     data = run.data
     try:
         config: dict[str, Any] = BEFORE | json.loads(data.tags[Tag.CONFIG])
-        model, dim3, seed = str(config["model"]), int(config["dim3"]), int(config["seed"])
-    except (KeyError, ValueError, TypeError):
+        values = {k: str(v) for k, v in config.items()}
+        model = values["model"]
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise Unusable(f"its tag {Tag.CONFIG} is missing or broken") from None
+    dim3, seed = (_whole(values.get(name, ""), name) for name in ("dim3", "seed"))
     name = Metric.VAL_MSE_FINAL if Metric.VAL_MSE_FINAL in data.metrics else Metric.TEST_MSE
     trained = data.metrics.get(Metric.EPOCHS_TRAINED, 1) > 0
-    facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or str(config.get(k, "")) for k in OF_THE_MODEL}
-    shared = {k: str(v) for k, v in config.items() if k not in (*INDIFFERENT, *COORDINATES, *OF_THE_MODEL)}
+    facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or values.get(k, "") for k in OF_THE_MODEL}
+    shared = {k: v for k, v in values.items() if k not in (*INDIFFERENT, *COORDINATES, *OF_THE_MODEL)}
     return Cell(
         run=run,
         model=model,
         dim3=dim3,
         seed=seed if trained else 0,
-        dataset=data.tags.get(Tag.DATASET, "") or str(config.get("dataset", "")),
+        dataset=data.tags.get(Tag.DATASET, "") or values.get("dataset", ""),
         digest=data.tags.get(Tag.DIGEST, ""),
         trained=trained,
         settings=tuple(sorted(shared.items())) if trained else (("val_size", shared.get("val_size", "")),),
@@ -255,7 +283,8 @@ def _has_curve(run: Run) -> bool:
 def _curve(client: MlflowClient, cell: Cell) -> dict[int, float]:
     """That error by dim3, where it is a number: a request for each such run, of which there are few."""
     history = client.get_metric_history(cell.run_id, Metric.CURVE_MSE)
-    return {m.step: m.value for m in sorted(history, key=lambda m: (m.step, m.timestamp)) if _is_finite(m.value)}
+    known = [m for m in history if _is_finite(m.value) and m.value >= 0 and 1 <= m.step <= cell.dim3]
+    return {m.step: m.value for m in sorted(known, key=lambda m: (m.step, m.timestamp))}
 
 
 def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
@@ -275,14 +304,11 @@ def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
             raise Unusable(f"it has no {source}.{name}")
         return str(values[name])
 
-    dim3 = _finite(value("dim3"), "dim3")
-    if dim3 != round(dim3) or dim3 < 1:
-        raise Unusable(f"dim3 is {dim3:g}, no whole number from 1")
     return Cell(
         run=run,
         model=value("model", "model"),
-        dim3=round(dim3),
-        seed=int(_finite(value("seed", "0"), "seed")),
+        dim3=_whole(value("dim3"), "dim3"),
+        seed=_whole(value("seed", "0"), "seed"),
         dataset=value("dataset", "data"),
         digest="",
         trained=True,
@@ -305,14 +331,25 @@ def _finite(text: str, name: str) -> float:
         value = float(text)
     except ValueError:
         raise Unusable(f"its {name} is {text[:40]!r}, no number") from None
-    if not _is_finite(value) or value < 0:
-        raise Unusable(f"its {name} is {'infinite' if value > 0 else text[:40]}")
-    return value
+    if value == math.inf or value == sys.float_info.max:  # as which MLflow's databases keep the infinite
+        raise Unusable(f"its {name} is infinite")
+    if math.isnan(value) or value < 0 or value > MOST:
+        raise Unusable(f"its {name} is {text[:40]}; allowed: 0 to {MOST:g}")
+    return value if value >= LEAST else 0.0
+
+
+def _whole(text: str, name: str) -> int:
+    """A dim3 from 1, or a seed from 0."""
+    low, high = (1, MOST_DIM3) if name == "dim3" else (0, MOST_SEED)
+    value = _finite(text, name)
+    if value != round(value) or not low <= value <= high:
+        raise Unusable(f"{name} is {value:g}, no whole number from {low}" + (f" to {high:,}" if value > high else ""))
+    return int(text) if re.fullmatch("[0-9]+", text) else round(value)
 
 
 def _is_finite(value: float) -> bool:
-    """MLflow's databases keep an infinite metric as the largest number there is."""
-    return math.isfinite(value) and abs(value) < sys.float_info.max
+    """Whether it is a number to reckon with; an infinite metric may come back as the largest number there is."""
+    return math.isfinite(value) and abs(value) <= MOST
 
 
 def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[LeftOut]]:

@@ -82,7 +82,8 @@ def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> d
     if len(seeds) >= SEEDS_TO_RESAMPLE:
         chosen = np.random.default_rng(0).integers(len(seeds), size=(DRAWS, len(seeds)))
         errors = series.errors(pick)
-        factors = errors[chosen].mean(axis=1) / errors.mean(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where none of them errs
+            factors = errors[chosen].mean(axis=1) / errors.mean(axis=0)
         found = {k: found[k] * factors[:, series.dim3.index(k)] for k in found}
     return found
 
@@ -105,11 +106,14 @@ def against(
         ratio = error / base if base else None
         low = high = None
         if ratio is not None and dim3 in mine and dim3 in theirs:
-            low, high = interval(mine[dim3] / theirs[dim3])
+            with np.errstate(divide="ignore", invalid="ignore"):  # by rows that are all without an error
+                ratios = mine[dim3] / theirs[dim3]
+            low, high = interval(ratios) if np.isfinite(ratios).all() else (None, None)
         near = min(theirs, key=lambda k: abs(k - dim3), default=None)
         spread = None
         if near is not None and dim3 in mine:  # the error in units of PCA's on the same rows
-            spread = mine[dim3] / theirs[near] * pca[near]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                spread = mine[dim3] / theirs[near] * pca[near]
         raw = None if curve is None else equivalent(curve.raw, error, spread)
         clipped = None if curve is None or curve.clipped is None else equivalent(curve.clipped, error, spread)
         made.append(Against(dim3, float(error), _number(base), _number(ratio), low, high, raw, clipped))

@@ -196,23 +196,32 @@ def _namesake(client: MlflowClient, charter: Charter) -> Run | None:
     found = client.search_runs([there], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'", order_by=["start_time DESC"])
     same = (charter.name, json.loads(json.dumps(dict(charter.settings))))
     for run in found:
-        if (run.data.tags.get(Tag.STUDY), json.loads(run.data.tags.get(Tag.STUDY_SETTINGS, "{}"))) == same:
+        if (run.data.tags.get(Tag.STUDY), _settings_of(run)) == same:
             return run
     return None
 
 
+def _settings_of(run: Run) -> object:
+    """What may not change under a study's name, as its parent says it; None where that can't be read."""
+    try:
+        return json.loads(run.data.tags.get(Tag.STUDY_SETTINGS, "{}"))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _refuse_running(parent: Run, name: str, take_over: bool) -> None:
     holder = parent.data.tags.get(Tag.COORDINATOR, "")
-    if not holder or take_over or parent.info.status != "RUNNING":
+    if not holder.strip() or take_over or parent.info.status != "RUNNING":
         return
-    host, here = holder.split()[0], me().split()[0]
+    host, process, *_ = [*holder.split(), "?"]
+    here = me().split()[0]
     if host != here:
         raise BadInput(
-            f"study {name!r} is run by process {holder.split()[1]} on {host}; "
+            f"study {name!r} is run by process {process} on {host}; "
             "if that machine is dead, add --take-over, else wait for it"
         )
     if process_here(" ".join(holder.split()[:3])) is not None:
-        raise BadInput(f"study {name!r} is run by process {holder.split()[1]} of this machine; wait for it")
+        raise BadInput(f"study {name!r} is run by process {process} of this machine; wait for it")
 
 
 def _new_parent(client: MlflowClient, charter: Charter, token: str, invocation: str | None) -> Run:

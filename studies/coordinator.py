@@ -153,7 +153,7 @@ def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
 
 def preformatted(*texts: str) -> str:
     """Those of the texts that are not empty as a run's description, which is Markdown."""
-    return "```\n" + "\n\n".join(t for t in texts if t) + "\n```"
+    return "```\n" + "\n\n".join(t for t in texts if t).replace("```", "'''") + "\n```"
 
 
 class Progress:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlparse
 
 from tracking.config import RunConfig
+from tracking.schema import printable
 
 from .coordinator import Progress, duration
 from .ledger import Finished, Ledger
@@ -34,7 +35,7 @@ def costs(cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> 
     for model, epochs in dict.fromkeys((c.model, c.epochs) for c in cells):
         mine = [c for c in cells if (c.model, c.epochs) == (model, epochs)]
         finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
-        seconds = [(f.run.info.end_time - f.run.info.start_time) / 1000 for f in finished]
+        seconds = [((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in finished]
         name = model.rpartition(":")[2] + ("" if epochs == cells[0].epochs else f" {epochs} ep.")
         found.append(
             Cost(
@@ -63,7 +64,10 @@ def to_come(known: list[Cost], workers: int) -> str:
 
 def preview(name: str, cells: list[RunConfig], known: list[Cost], workers: int) -> str:
     """What there is to do, as a table."""
-    lines = [f"study {name}: {len(cells)} cells on {cells[0].dataset}", "model        cells   done   s/cell   MB/cell"]
+    lines = [
+        f"study {name}: {len(cells)} cells on {printable(cells[0].dataset)}",
+        "model        cells   done   s/cell   MB/cell",
+    ]
     for cost in known:
         one = "?        ?" if cost.seconds is None else f"{cost.seconds:<9.1f}{cost.megabytes:.2f}"
         lines.append(f"{cost.name:<13}{cost.cells:<8}{cost.done:<7}{one}")

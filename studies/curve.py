@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
+from csv import writer as table_writer
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.elbow import LEAST_POINTS, Verdict, judge
 from analysis.table import Row
 from analysis.table import curve as judged
-from tracking.schema import Metric
+from tracking.schema import LABEL_LENGTH, Metric, drawable, drawn_plainly
 
 from .ledger import Finished
 from .objective import error_of
@@ -88,8 +90,11 @@ def table(points: list[Point]) -> str:
 
 def csv(points: list[Point]) -> str:
     """The columns dim3, error, seed, model, as the analysis reads them."""
-    rows = [f"{p.dim3},{p.by_seed[seed]!r},{seed},{p.model}" for p in points for seed in sorted(p.by_seed)]
-    return "\n".join(["dim3,error,seed,model", *rows]) + "\n"
+    into = io.StringIO()
+    writer = table_writer(into, lineterminator="\n")
+    writer.writerow(["dim3", "error", "seed", "model"])
+    writer.writerows([p.dim3, repr(p.by_seed[seed]), seed, p.model] for p in points for seed in sorted(p.by_seed))
+    return into.getvalue()
 
 
 def draw(points: list[Point], title: str, called: str) -> Figure:
@@ -99,12 +104,18 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
     for number, model in enumerate(dict.fromkeys(p.model for p in points)):
         mine = [p for p in points if p.model == model]
         seeds = max(len(p.errors) for p in mine)
-        label = model.rpartition(":")[2] + (f", mean of {seeds} seeds" if seeds > 1 else "")
+        label = drawn_plainly(drawable(model.rpartition(":")[2], LABEL_LENGTH)) + (
+            f", mean of {seeds} seeds" if seeds > 1 else ""
+        )
         axes.plot([p.dim3 for p in mine], [p.mean for p in mine], "-o", ms=4, color=f"C{number}", label=label)
         if seeds > 1:
             x = [p.dim3 for p in mine for _ in p.errors]
             axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=f"C{number}", alpha=0.5)
-    axes.set(title=title, xlabel="latent dimension dim3", ylabel=f"{called}, mean squared")
+    axes.set(
+        title=drawn_plainly(drawable(title, LABEL_LENGTH)),
+        xlabel="latent dimension dim3",
+        ylabel=f"{called}, mean squared",
+    )
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from models import MODELS
 from tracking.config import RunConfig
 from tracking.recorder import Place, close
-from tracking.schema import Kind, Tag
+from tracking.schema import Kind, Metric, Tag
 
 from .objective import ON_A_CLUSTER, Ended, Job, Outcome, as_it_was, error_of, process_here, trial_runs
 from .spaces import cell_key
@@ -106,13 +106,29 @@ def done_cells(runs: list[Run]) -> dict[str, Finished]:
     A measured one stands for the cell that needs no measures, too.
     """
     cells: dict[str, Finished] = {}
-    for run in sorted(runs, key=lambda r: r.info.start_time):
-        if run.info.status == "FINISHED" and Tag.CONFIG in run.data.tags:
-            config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
+    for run in sorted(runs, key=lambda r: r.info.start_time or 0):
+        config = _config_of(run) if run.info.status == "FINISHED" else None
+        if config is not None:
             for served in (config, replace(config, measure="no")):
                 key = cell_key(served, run.data.tags[Tag.DIGEST])
                 cells.setdefault(key, Finished(run, config, run.data.metrics))
     return cells
+
+
+def _config_of(run: Run) -> RunConfig | None:
+    """What a cell was trained with; None where its run lacks what a cell has, so that it is trained again."""
+    if Tag.DIGEST not in run.data.tags or not {Metric.TEST_MSE, Metric.VAL_MSE_FINAL} & set(run.data.metrics):
+        return None
+    try:
+        return RunConfig.from_json(run.data.tags[Tag.CONFIG])
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _trial_number(run: Run) -> int:
+    """Of the Optuna trial that a run says it is; -1 where it says none."""
+    text = run.data.tags.get(Tag.TRIAL, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
 
 
 class Ledger:
@@ -203,7 +219,7 @@ class Ledger:
         runs = self.children()
         self._close_dead(runs, status, reason)
         runs = self.children()  # one may have finished after all
-        finished = {int(r.data.tags.get(Tag.TRIAL, -1)): r for r in runs if r.info.status == "FINISHED"}
+        finished = {_trial_number(r): r for r in runs if r.info.status == "FINISHED"}
         if self.kind is Kind.RUN:
             done = done_cells(runs)
             kept = {cell.run.info.run_id for cell in done.values()}
@@ -234,7 +250,7 @@ class Ledger:
         running = {t.number for t in trials if t.state is TrialState.RUNNING}  # those the caller tells
         known = {t.user_attrs.get("run_id") for t in trials if t.state is TrialState.COMPLETE}
         for run_id, cell in {c.run.info.run_id: c for c in done.values()}.items():
-            if run_id in known or int(cell.run.data.tags.get(Tag.TRIAL, -1)) in running:
+            if run_id in known or _trial_number(cell.run) in running:
                 continue
             self.study.add_trial(
                 create_trial(

@@ -18,6 +18,7 @@ import mlflow
 from tracking.config import BadInput
 from tracking.idx import cache_folder
 from tracking.material import Material
+from tracking.schema import KEY_LENGTH, printable
 
 from .storage import lock_path
 from .workers import DaskPool, LocalPool, Pool
@@ -70,6 +71,8 @@ def means_of(given: argparse.Namespace, default_name: str) -> Means:
     name = default_name if given.study == UNSET else given.study.strip()
     if not name:
         raise BadInput("study is empty; allowed: a name")
+    if len(name) > KEY_LENGTH or printable(name) != name:
+        raise BadInput(f"study must be at most {KEY_LENGTH} letters that can be printed, got {name[:40]!r}")
     return Means(name, given.storage, workers, given.backend, given.scheduler, given.take_over == "yes")
 
 

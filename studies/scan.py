@@ -21,7 +21,7 @@ from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
-from tracking.schema import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
+from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, key, printable
 
 from .claim import claim, find_parent, find_study
 from .coordinator import Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
@@ -81,7 +81,7 @@ def space_of(given: argparse.Namespace) -> tuple[Space, str]:
     if given.dim3 != UNSET:
         dim3 = dict.fromkeys(models, parse_range(given.dim3))
     seeds = preset.seeds if given.seeds == UNSET else whole("seeds", given.seeds)
-    default = given.preset if given.preset != UNSET else f"scan-{Path(base.dataset).stem}"
+    default = given.preset if given.preset != UNSET else f"scan-{printable(Path(base.dataset).stem, LABEL_LENGTH)}"
     return Space(dim3, seeds, base, preset.label), default
 
 
@@ -202,7 +202,9 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     mine = short(everything, space)
     points, called = curve(mine), error_name(mine)
     judged = verdicts(points)
-    title = f"{space.base.dataset}, {epochs} epochs" + (f" [{ledger.label}: not to be quoted]" if ledger.label else "")
+    title = f"{printable(space.base.dataset, LABEL_LENGTH)}, {epochs} epochs" + (
+        f" [{ledger.label}: not to be quoted]" if ledger.label else ""
+    )
     text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
     if judged:
         text += "\n\n" + "\n".join(sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items())
@@ -211,13 +213,13 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     print(f"\n{text}\n")
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
-        recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
+        recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
     for model, verdict in judged.items():
         recorder.metrics(numbers(model, verdict))
-    kinds: dict[str, str] = {f"{VERDICT_PREFIX}{model}": verdict.kind for model, verdict in judged.items()}
+    kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
     recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)} | kinds)
     with recorder.files() as folder:
-        (folder / Artifact.CURVE).write_text(csv(points))
+        (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:
             (folder / Artifact.FIGURES).mkdir()
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")

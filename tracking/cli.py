@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import logging
 import os
 import signal
@@ -91,6 +92,8 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
     alone = startup.imported()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name must not end what a terminal can't show
     be_quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -98,7 +101,7 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     try:
         return body()
     except BadInput as error:
-        line = " ".join(str(error).split())
+        line = str(error)
         refuse_invocation(line, invocation)
         print(f"error: {line}", file=sys.stderr)
         return 2

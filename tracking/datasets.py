@@ -22,6 +22,7 @@ from models.lazy import sklearn
 from .config import BadInput
 from .files import Table, load_table
 from .idx import load_idx
+from .schema import KEY_LENGTH, printable
 
 Labels = npt.NDArray[np.int64]
 
@@ -187,7 +188,7 @@ def _low_rank() -> Dataset:
 
 def _own(path: Path, test_data: str, label_column: str) -> Dataset:
     table = load_table(path, label_column)
-    name = path.resolve().stem or "data"
+    name = printable(path.resolve().stem, KEY_LENGTH).strip() or "data"
     if test_data == "none":
         y, classes = _class_numbers(table.y)
         return _held_out(name, str(path), table._replace(y=y), classes)

@@ -11,7 +11,7 @@ from models import Epoch
 
 from .config import RunConfig
 from .datasets import Dataset
-from .schema import Metric
+from .schema import Metric, quoted
 
 FALLING = {"constant": 0.01, "one-cycle": 0.05}
 """An error that fell by more than this share at the end had not settled. A cycle ends in a fall of its own making:
@@ -31,14 +31,15 @@ def describe(
 
     `curve` (dim3,) is the test error of its first 1, 2, … latents, where the model orders them.
     """
-    how = [f"{name} {facts[name]}" for name in ("loss", "output") if name in facts]
+    how = [f"{name} {quoted(facts[name])}" for name in ("loss", "output") if name in facts]
     if epochs:
         early = f" of {config.epochs} (stopped early, patience {config.patience})" * (len(epochs) < config.epochs)
         how += [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}{early}", f"seed {config.seed}"]
+    name = quoted(data.name)
     parts = [
-        f"{config.model} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
+        f"{quoted(config.model)} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
         + (f" ({', '.join(how)})" if how else "")
-        + f", trained on {rows:,} rows of {data.dim1} numbers of {data.name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
+        + f", trained on {rows:,} rows of {data.dim1} numbers of {name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
         f"On the {len(data.x_test):,} test rows: mean squared error {metrics[Metric.TEST_MSE]:.5g}, "
         f"{metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance explained"
         + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")

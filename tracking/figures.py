@@ -22,13 +22,16 @@ from matplotlib.ticker import MaxNLocator
 from models import PCA, Array, Epoch, Reducer
 
 from .datasets import Labels
+from .schema import drawable, drawn_plainly
 
 SIDE = 15  # images along each side of the decoded plane
 SAMPLE_SEEDS = (1, 2, 1)  # the third panel repeats the first: difference and repeatability in one figure
 SAMPLES = 36
 MOST_MARKERS = 50  # on a curve
 SMALL = 16  # pixels; smaller pictures are set apart by lines, their margins don't do it
+LONGEST = 40  # letters of a run's name
 MOST_POINTS = 5000  # in a scatter: more only hide each other
+MOST_CLASSES = 20  # in a legend, or along an axis
 DPI = 110
 # Ten colours that stay apart, also for most colour-blind readers (after Petroff 2021).
 PALETTE = (
@@ -149,7 +152,7 @@ def plot_losses(view: RunView) -> Figure | None:
         else:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "no validation rows", ha="center", transform=axes.transAxes)
-    figure.suptitle(f"{view.title}: training")
+    figure.suptitle(f"{_letters(view.title)}: training")
     return figure
 
 
@@ -170,7 +173,7 @@ def plot_spectrum(view: RunView) -> Figure | None:
     right.legend(loc="lower right")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{view.title}: spectrum of the training rows")
+    figure.suptitle(f"{_letters(view.title)}: spectrum of the training rows")
     return figure
 
 
@@ -189,7 +192,7 @@ def draw_reconstructions(title: str, originals: Array, reconstructions: Array, l
     for axes, (name, x) in zip(figure.subplots(2, 1), rows.items(), strict=True):
         _draw_grid(axes, x, 1, look)
         axes.set_ylabel(name, fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(_letters(title, 2 * LONGEST))
     return figure
 
 
@@ -204,7 +207,7 @@ def _draw_overlaid(title: str, originals: Array, reconstructions: Array) -> Figu
     for axes in figure.axes[4:]:
         axes.set_xlabel("column")
     figure.supylabel("value", fontsize=10)
-    figure.suptitle(title)
+    figure.suptitle(_letters(title, 2 * LONGEST))
     return figure
 
 
@@ -226,7 +229,7 @@ def plot_latent_scatter(view: RunView) -> Figure:
             _class_legend(axes, view.classes)
     axes.grid(alpha=0.2)
     shown = f"{len(scores):,} of {len(view.codes):,}" if len(scores) < len(view.codes) else f"{len(scores):,}"
-    axes.set_title(f"{view.title}: codes of {shown} test rows")
+    axes.set_title(f"{_letters(view.title)}: codes of {shown} test rows")
     return figure
 
 
@@ -243,7 +246,7 @@ def plot_latent_grid(view: RunView) -> Figure:
     if len(ticks) > 1:
         axes.set_yticks((np.arange(side)[::step] + 0.5) / side, [f"{t:.2g}" for t in ticks[1][::step]])
         axes.set_ylabel(plane.names[1])
-    axes.set_title(f"{view.title}: decoded from the latent plane", fontsize=11)
+    axes.set_title(f"{_letters(view.title)}: decoded from the latent plane", fontsize=11)
     return figure
 
 
@@ -256,7 +259,7 @@ def plot_samples(view: RunView) -> Figure:
         _draw_grid(axes, x, math.isqrt(SAMPLES), view.look)
         axes.set_title(f"seed {seed}{' again' if seed in seen else ''}", fontsize=10)
         seen.add(seed)
-    figure.suptitle(f"{view.title}: generated samples")
+    figure.suptitle(f"{_letters(view.title)}: generated samples")
     return figure
 
 
@@ -312,7 +315,8 @@ def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classe
         return
     height = np.random.default_rng(0).uniform(-0.35, 0.35, len(scores))
     axes.scatter(scores, labels + height, s=_dot(len(scores)), c=_colours(len(classes))[labels], linewidths=0)
-    axes.set_yticks(range(len(classes)), classes)
+    step = -(-len(classes) // MOST_CLASSES)
+    axes.set_yticks(range(0, len(classes), step), [_letters(name, 16) for name in classes[::step]])
     axes.set_ylabel("class")
 
 
@@ -330,11 +334,16 @@ def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
     """A dot for each class, beside the axes; the first 20 where there are more."""
     colours = _colours(len(classes))
     handles = [
-        Line2D([], [], marker="o", ls="", color=tuple(colours[i]), label=name[:16])
-        for i, name in enumerate(classes[:20])
+        Line2D([], [], marker="o", ls="", color=tuple(colours[i]), label=_letters(name, 16))
+        for i, name in enumerate(classes[:MOST_CLASSES])
     ]
-    title = "class" if len(classes) <= 20 else f"20 of {len(classes)} classes"
+    title = "class" if len(classes) <= MOST_CLASSES else f"{MOST_CLASSES} of {len(classes)} classes"
     axes.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
+
+
+def _letters(name: str, longest: int = LONGEST) -> str:
+    """A name of the user's as the font can draw it, and no formula."""
+    return drawn_plainly(drawable(name, longest))
 
 
 FIGURES: dict[str, Callable[[RunView], Figure | None]] = {

@@ -32,13 +32,14 @@ from .alone import alone_with
 from .asking import Client, Garbled, asked_again, is_server, within
 from .config import BadInput
 from .kept import Said, sizes
-from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
+from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag, markdown, printable, shortened
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 LINE_LENGTH = 400  # of what an exception says: a server's may carry a whole page
 MOST_METRICS = 1000  # that MLflow takes in one request
+DESCRIBED = 1500  # of them in a description: escaped they are up to five times as many, and 8,000 find room
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]
@@ -249,7 +250,7 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
 
     def end() -> None:
         client = Client()
-        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {reason}")
+        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {markdown(reason[:DESCRIBED])}")
         client.set_tag(run_id, Tag.REASON, reason)
         client.set_terminated(run_id, "FAILED")
 
@@ -264,13 +265,12 @@ def hidden(text: str) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = " ".join(str(error).split())
+    text = printable(hidden(" ".join(str(error).split())))
     text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
     text = re.sub(r"Response (body|text): '?\s*<.*", "The answer is a page of HTML", text)
-    if len(text) > LINE_LENGTH:
-        text = f"{text[:LINE_LENGTH]}…"
+    text = shortened(text, LINE_LENGTH)
     says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
-    return hidden(text if text and says_it_all else f"{type(error).__name__}: {text}")
+    return text if text and says_it_all else f"{type(error).__name__}: {text}"
 
 
 @contextmanager
@@ -358,7 +358,7 @@ def close(
         with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
             said: dict[str, str] = {Tag.REASON: reason[:5000]}
             if describe:
-                said[Tag.DESCRIPTION] = f"{status}: {reason[:5000]}"
+                said[Tag.DESCRIPTION] = f"{status}: {markdown(reason[:DESCRIBED])}"
             recorder.tags(said)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)

@@ -1,4 +1,4 @@
-"""The names in the tracking store: written by `tracking`, read by everybody.
+"""The names in the tracking store: written by `tracking`, read by everybody. And what a text may look like.
 
 Standard library only, so that a reader needs neither torch nor a checkout of the models. A name that is
 not here is not in the store.
@@ -6,6 +6,8 @@ not here is not in the store.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from enum import StrEnum
 from typing import Final
 
@@ -281,6 +283,12 @@ EXAMPLES: Final = 16
 # Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
 # logs one makes it harmless here.
 
+LABEL_LENGTH: Final = 80
+"""Letters of what a model, a data set or a run is called in a sentence."""
+
+KEY_LENGTH: Final = 200
+"""Letters of a metric's or tag's name that hold somebody's word: MLflow takes 250."""
+
 
 def printable(text: str, longest: int | None = None) -> str:
     """A text on one line: a space for every control character, half letter and mark that turns the direction.
@@ -296,3 +304,40 @@ def shortened(text: str, longest: int | None) -> str:
         return text
     tail = longest // 3
     return f"{text[: longest - tail - 1]}…{text[len(text) - tail :]}"
+
+
+# Latin, Greek, Cyrillic, punctuation, arrows: all of them are in DejaVu Sans, which comes with matplotlib. Others
+# would be boxes and a warning each; letters that go from right to left, or onto others, would move their neighbours.
+_UNDRAWN = re.compile(
+    "[^\\u0020-\\u007e\\u00a0-\\u024f\\u0384-\\u0482\\u048a-\\u0525\\u1e00-\\u1efb\\u2010-\\u2022\\u2026\\u20ac\\u2190-\\u2311]"
+)
+
+
+def drawable(text: str, longest: int) -> str:
+    """A text on one line as matplotlib's font can draw it, `?` for other letters; a `$` still begins a formula."""
+    composed = unicodedata.normalize("NFC", shortened(text, 10 * longest))  # or letters with marks would be two
+    return shortened("".join("?" if _UNDRAWN.match(c) or not c.isprintable() else c for c in composed), longest)
+
+
+def drawn_plainly(text: str) -> str:
+    """A drawable text without formulas and not empty; matplotlib would hide a label that begins with `_`."""
+    plain = text.replace("$", r"\$") or " "
+    return f" {plain}" if plain.startswith("_") else plain
+
+
+def markdown(text: str) -> str:
+    """A text on one line as Markdown that shows it letter by letter: no link, picture or element comes of it."""
+    words = " ".join(printable(text).split()).replace("&", "&amp;").replace("<", "&lt;")  # not all know a `\\<`
+    return re.sub(r"([\\`*_{}\[\]>#|~!])", r"\\\1", words)
+
+
+def quoted(name: str) -> str:
+    """A name inside a sentence of Markdown that is also printed: as it is, or between backticks where it has marks."""
+    plain = printable(name, LABEL_LENGTH)
+    return plain if re.fullmatch(r"[\w .:-]*", plain) and "_" not in plain else f"`{plain.replace('`', chr(39))}`"
+
+
+def key(word: str) -> str:
+    """Somebody's word as the last part of a metric's or tag's name, as every store takes it."""
+    made = re.sub(r"[^\w .:-]", "_", shortened(word, KEY_LENGTH)).strip()
+    return made if made.strip(".") else "_"

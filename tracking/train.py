@@ -18,7 +18,7 @@ from .asking import Client
 from .cli import Parser, command, config_fields, see_it, use_store
 from .config import RunConfig
 from .run import RunResult, execute
-from .schema import Metric, Tag
+from .schema import Metric, Tag, printable
 
 
 class Progress:
@@ -79,7 +79,7 @@ def _report(config: RunConfig, result: RunResult) -> None:
     for name in sorted(result.metrics):
         if name.startswith(("test/", "val/")):
             print(f"  {name:<26}{result.metrics[name]:.6g}")
-    print(f"\nrun {config.run_name}, id {result.run_id}")
+    print(f"\nrun {printable(config.run_name)}, id {result.run_id}")
     print(see_it(run.info.experiment_id, result.run_id))
 
 

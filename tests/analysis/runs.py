@@ -1,5 +1,6 @@
 """Runs as `tracking` logs them, without training."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,20 @@ def log(
     folder: Path | None = None,
 ) -> str:
     """Log one run of kind `run`; its id."""
-    config = RunConfig(model=model, dim3=dim3, seed=seed, epochs=epochs, lr=lr, dataset=dataset)
+    # Names that RunConfig refuses may stand in a store all the same.
+    config = json.loads(RunConfig(dim3=dim3, seed=seed, epochs=epochs, lr=lr).to_json())
+    config |= {"model": model, "dataset": dataset}
+    called = name or f"{model.rpartition(':')[2]}-d{dim3}-s{seed}"
     found = client.get_experiment_by_name(experiment)
     place = client.create_experiment(experiment) if found is None else found.experiment_id
-    run_id = str(client.create_run(place, run_name=name or config.run_name, start_time=next(NOW)).info.run_id)
+    run_id = str(client.create_run(place, run_name=called, start_time=next(NOW)).info.run_id)
     numbers: dict[str, float] = {Metric.DIM3: dim3, Metric.EPOCHS_TRAINED: 0 if model == "pca" else epochs}
     numbers |= {Metric.FIT_SECONDS: 2.0 + dim3, Metric.PARAMETERS: 1000.0 * dim3}
     numbers |= {} if error is None else {Metric.VAL_MSE_FINAL: error}
     numbers |= {} if test is None else {Metric.TEST_MSE: test}
     words: dict[str, str] = {
         Tag.KIND: Kind.RUN,
-        Tag.CONFIG: config.to_json(),
+        Tag.CONFIG: json.dumps(config),
         Tag.DATASET: dataset,
         Tag.DIGEST: f"d-{dataset}",
     }

@@ -1,0 +1,216 @@
+"""Names of files, columns, classes, experiments and models that are paths, markup, formulas or endless."""
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mlflow import MlflowClient
+
+from models import PCA
+from studies import scan
+from studies.coordinator import preformatted
+from studies.costs import preview
+from studies.curve import Point, csv, draw
+from studies.ledger import done_cells
+from tests.analysis.runs import log
+from tests.hostile import NAMES, check_lines, nothing_else_in
+from tracking.config import BadInput, RunConfig
+from tracking.figures import FIGURES, Look, RunView
+from tracking.schema import Tag
+from tracking.train import main
+
+FILE_NAMES = {
+    k: v
+    for k, v in NAMES.items()
+    if v.strip(" \u3000.") and len(v.encode("utf-8", "replace")) < 240 and not {"/", "\0"} & set(v)
+}
+QUICK_KINDS = ("an attribute", "emoji")
+ROWS = np.random.default_rng(0).normal(size=(40, 6))
+QUICK = ["--model", "pca", "--dim3", "2", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def table(path: Path, columns: list[str], classes: list[str]) -> None:
+    """A file of rows with a column of classes, `label`."""
+
+    def quoted(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"'
+
+    lines = [",".join(map(quoted, [*columns, "label"]))]
+    lines += [",".join([*(f"{v:.4f}" for v in row), quoted(classes[i % len(classes)])]) for i, row in enumerate(ROWS)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+
+
+CLASSES = [v for k, v in NAMES.items() if v and k not in ("half a letter", "a terminal's orders", "not yet a letter")]
+"""As far as the reader of CSV takes them: no NUL and no half letters."""
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in QUICK_KINDS else pytest.param(k, marks=pytest.mark.slow) for k in FILE_NAMES]
+)
+def test_a_file_may_be_called_anything(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    word = FILE_NAMES[kind]
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / f"{word}.csv"
+    try:
+        table(file, [f"{word} {i}" for i in range(6)], ["a", "b"])
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this system has no such file names")
+    given = [*QUICK, "--dataset", str(file), "--label-column", "label", "--experiment", word]
+    with nothing_else_in(tmp_path, tmp_path / "mlruns"):
+        code = main([*given, "--tracking-uri", store.tracking_uri])
+    captured = capsys.readouterr()
+    check_lines(captured.out + captured.err.replace("\r", ""))
+    assert code == 0
+    (run,) = store.search_runs([store.get_experiment_by_name(word).experiment_id])
+    assert run.info.status == "FINISHED"
+    assert RunConfig.from_json(run.data.tags[Tag.CONFIG]).dataset == str(file)
+    assert run.data.tags[Tag.DATASET].isprintable()
+    outside_code = "".join(run.data.tags[Tag.DESCRIPTION].split("`")[::2])
+    assert not set("<>[]") & set(outside_code)
+
+
+def test_classes_and_columns_may_be_called_anything(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(tmp_path / "mine.csv", [*CLASSES[:5], "x"], CLASSES)
+    given = [*QUICK, "--dataset", "mine.csv", "--label-column", "label", "--tracking-uri", store.tracking_uri]
+    assert main(given) == 0
+    captured = capsys.readouterr()
+    check_lines(captured.out + captured.err)
+    assert "missing from font" not in captured.err
+
+
+def draw_run(kind: str, dim3: int, name: str) -> None:
+    word = NAMES[kind]
+    x = ROWS.astype(np.float32)
+    model = PCA(dim3=dim3)
+    model.fit(x, None)
+    view = RunView(word, model, (), model.encode(x), np.arange(40) % 3, (word, f"_{word}", "b"), x, x, Look(None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = FIGURES[name](view)
+        if figure is None:
+            return
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    assert max(canvas.get_width_height()) < 2000
+    if name == "latent_scatter" and dim3 == 2:
+        assert len(figure.axes[0].get_legend().get_texts()) == 3
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_figure_of_any_class_and_any_run(kind: str) -> None:
+    draw_run(kind, 2, "latent_scatter")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("kind", ["a formula", "10,000 letters", "lines", "marks on marks", "emoji", "nothing"])
+def test_every_figure_of_any_class_and_any_run(kind: str, name: str) -> None:
+    for dim3 in (1, 2):
+        draw_run(kind, dim3, name)
+
+
+def test_very_many_classes_are_not_all_named() -> None:
+    x = np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)
+    model = PCA(dim3=1)
+    model.fit(x, None)
+    classes = tuple(f"class {i}" for i in range(600))
+    view = RunView("r", model, (), model.encode(x), np.arange(600), classes, x, x, Look(None))
+    figure = FIGURES["latent_scatter"](view)
+    assert figure is not None
+    assert len(figure.axes[0].get_yticks()) <= 20
+
+
+@pytest.mark.parametrize("flag", ["--dataset", "--test-data", "--label-column", "--model"])
+def test_a_word_that_names_nothing_is_one_line(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    table(Path("mine.csv"), [f"c{i}" for i in range(6)], ["a", "b"])
+    for word in NAMES.values():
+        given = {"--dataset": "mine.csv", "--model": "pca", "--dim3": "2", flag: word}
+        with nothing_else_in(tmp_path):
+            code = main([*(w for pair in given.items() for w in pair), "--tracking-uri", store.tracking_uri])
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, ""), word
+        assert err.count("\n") == 1
+        assert err.startswith("error: ")
+        check_lines(err)
+    assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_study_is_called_by_what_can_be_printed(kind: str) -> None:
+    given = scan.parser().parse_args(["--study", NAMES[kind], "--workers", "1"])
+    word = NAMES[kind].strip()
+    if word and word.isprintable() and len(word) <= 200:
+        assert scan.means_of(given, "x").name == word
+    else:
+        with pytest.raises(BadInput, match="study"):
+            scan.means_of(given, "x")
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_what_a_study_writes_of_a_model(kind: str) -> None:
+    word = NAMES[kind]
+    points = [Point(word, k, {0: 1 / k}) for k in (2, 3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        canvas = FigureCanvasAgg(draw(points, word, "validation error"))
+        canvas.draw()
+    said = preformatted(word)
+    assert said.count("```") == 2
+    cells = [RunConfig(dataset=word)] if word.strip() and len(word) < 1000 and not {"\0", "\ud800"} & set(word) else []
+    for config in cells:
+        check_lines(preview("s", [config], [], 1))
+    rows = csv(points)
+    assert rows.startswith("dim3,error,seed,model\n2,0.5,0,")
+
+
+def test_a_run_that_lacks_what_a_cell_has_is_no_cell(store: MlflowClient) -> None:
+    good = log(store, dim3=2, error=0.5)
+    log(store, dim3=3, error=0.5, tags={Tag.CONFIG: "{"})
+    log(store, dim3=4, error=0.5, tags={Tag.CONFIG: "[" * 5000})
+    log(store, dim3=5, error=0.5, tags={Tag.CONFIG: '{"dim3": "x"}'})
+    log(store, dim3=6, error=None, test=None)
+    runs = store.search_runs([store.get_experiment_by_name("e").experiment_id])
+    assert {f.run.info.run_id for f in done_cells(runs).values()} == {good}
+
+
+@pytest.mark.parametrize("field", ["model", "dataset", "test_data", "label_column"])
+@pytest.mark.parametrize("text", ["y" * 1001, "a\ud800", "a\0b"])
+def test_a_text_that_no_store_takes_is_refused(field: str, text: str) -> None:
+    with pytest.raises(BadInput, match=f"{field} must be text of at most 1000 letters"):
+        RunConfig(**{field: text})  # type: ignore[arg-type]
+
+
+def test_the_longest_configuration_finds_room_in_one_tag() -> None:
+    config = RunConfig(model="数" * 1000, dataset="🎉" * 1000, test_data="é" * 1000, label_column='"' * 1000)
+    assert len(config.to_json()) < 6000
+    assert RunConfig.from_json(config.to_json()) == config
+
+
+def test_a_terminal_that_lacks_a_letter_shows_a_question_mark(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path / "数据.csv", [f"c{i}" for i in range(6)], ["a", "b"])
+    with (tmp_path / "said").open("w", encoding="ascii") as narrow:
+        monkeypatch.setattr(sys, "stdout", narrow)
+        code = main([*QUICK, "--dataset", "数据.csv", "--label-column", "label", "--tracking-uri", store.tracking_uri])
+    assert code == 0
+    assert "numbers of ?? in" in (tmp_path / "said").read_text()
