@@ -1,6 +1,7 @@
 """What can go wrong for the user: one line, what was wrong and what is allowed."""
 
-import re
+from tracking.schema import answered
+from tracking.schema import hidden as hidden  # for those who read
 
 
 class BadInput(ValueError):
@@ -13,10 +14,5 @@ class Failed(RuntimeError):
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = hidden(" ".join(str(error).split()))
+    text = hidden(answered(" ".join(str(error).split())))
     return text or type(error).__name__
-
-
-def hidden(text: str) -> str:
-    """Text without the passwords of the URIs in it."""
-    return re.sub(r"(\w://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT
+from tracking.schema import EXPERIMENT, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 
@@ -32,6 +32,8 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if problem := unclear_password(uri):
+        raise BadInput(f"tracking URI {problem}")
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
         raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
@@ -48,12 +50,14 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
 
 
 def ask(question: Callable[[], Result]) -> Result:
-    """An answer of the store. Raises Failed where it gives none."""
+    """An answer of the store. Raises Failed where it gives none, BadInput where this user may not ask."""
     try:
         return question()
     except (BadInput, Failed):
         raise
     except UNREACHABLE as error:
+        if isinstance(error, MlflowException) and error.error_code == "PERMISSION_DENIED":
+            raise BadInput(f"{one_line(error)[:300]}; --no-log reads alone") from error
         raise Failed(f"the store stopped answering, nothing was written: {one_line(error)[:300]}") from error
 
 

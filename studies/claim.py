@@ -25,6 +25,7 @@ from tracking.recorder import (
     find_experiment,
     hidden,
     one_line,
+    opening,
     within,
 )
 from tracking.schema import VERSION, Kind, Tag
@@ -92,8 +93,14 @@ def claim(
     be_patient()
     study = find_study(storage, charter)
     parent = find_parent(client, study, charter)
+    token = f"{me()} {uuid.uuid4().hex[:8]}"
     if parent is not None:
         _refuse_running(parent, charter.name, take_over)
+    with opening(client):  # before Optuna's study is made: this user may have to write here first
+        if parent is None:
+            parent = _new_parent(client, charter, token, invocation)
+        else:
+            client.set_tag(parent.info.run_id, Tag.COORDINATOR, token)
     if study is None:
         study = optuna.create_study(
             storage=storage,
@@ -105,9 +112,6 @@ def claim(
     models = study.user_attrs.get(MODELS, list(MODELS_KNOWN))
     for name, value in {MODELS: models, SETTINGS: dict(charter.settings), STUDY: charter.what}.items():
         study.set_user_attr(name, value)
-    token = f"{me()} {uuid.uuid4().hex[:8]}"
-    if parent is None:
-        parent = _new_parent(client, charter, token, invocation)
     study.set_user_attr(PARENT, parent.info.run_id)
     ledger = Ledger(client, study, parent, charter, token, models)
     try:
@@ -125,9 +129,8 @@ def claim(
 
 
 def _take(ledger: Ledger, invocation: str | None) -> None:
-    """Put this process's name on the parent run, which runs again; link a later invocation to it."""
+    """Let the parent run, which has this process's name, run again; link a later invocation to it."""
     client, parent = ledger.client, ledger.parent
-    client.set_tag(ledger.parent_id, Tag.COORDINATOR, ledger.token)
     client.update_run(ledger.parent_id, status="RUNNING")
     if Tag.REASON in parent.data.tags:
         client.delete_tag(ledger.parent_id, Tag.REASON)

@@ -19,6 +19,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, hidden, one_line, was_cut_off, within
+from tracking.schema import unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -107,6 +108,8 @@ def lock_path(storage_url: str, name: str) -> Path:
 
 def _database(url: str) -> sqlalchemy.URL:
     """The URL of a database, in its parts. Raises BadInput for one that is none."""
+    if problem := unclear_password(url):
+        raise BadInput(f"storage {problem}")
     try:
         return sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError:
