@@ -31,6 +31,8 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Through the server: a bucket behind it may be out of reach, and MLflow would try for minutes to get there first.
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")

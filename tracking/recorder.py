@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 import mlflow
 import numpy as np
 import numpy.typing as npt
-import requests
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
@@ -209,7 +208,7 @@ def _reach_artifacts(client: MlflowClient) -> None:
         location = client.get_experiment(found or "0").artifact_location
         if location.startswith("mlflow-artifacts:") or (found and "://" in location):
             get_artifact_repository(location).list_artifacts("none")
-    except (MlflowException, requests.HTTPError) as error:
+    except (MlflowException, OSError) as error:
         if found is None and re.search("Permission denied|No Experiment with id", str(error)):
             return  # that one is gone, or closed to this user
         raise
