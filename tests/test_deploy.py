@@ -5,41 +5,40 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 import boto3
-import mlflow
 import psutil
 import psycopg
 import pytest
 from mlflow import MlflowClient
-from moto.server import ThreadedMotoServer
 
-from analysis import errors, report
+from analysis import report
 from studies import scan
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
 from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, until
 from tests.studies.test_cluster import settled
-from tracking import recorder, train
-from tracking.config import BadInput
+from tracking import train
 from tracking.schema import Kind, Tag
 
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
 GRID = ("--dataset", "digits", "--dim2", "8", "--models", "pca,ae", "--dim3", "2:5", "--seeds", "1")
 SMALL = (*GRID, "--epochs", "2", "--workers", "2")
-EPOCHS = 150
+EPOCHS = 60
 LONG = (*GRID, "--epochs", str(EPOCHS), "--workers", "2")
 ONE_RUN = ("--model", "pca", "--dataset", "digits", "--dim3", "2")
 
@@ -160,6 +159,18 @@ class Deployment:
                 found[str(path)] = path.read_bytes()
         return found
 
+    def written(self) -> list[tuple[Any, ...]]:
+        """How many experiments, runs and studies there are."""
+        counted = []
+        for database, table in (("tracking", "experiments"), ("tracking", "runs"), ("optuna", "studies")):
+            url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/{database}"
+            with psycopg.connect(url) as connection:
+                there = connection.execute(f"SELECT to_regclass('{table}') IS NOT NULL").fetchone() == (True,)
+                found = connection.execute(f"SELECT count(*) FROM {table}").fetchone() if there else (0,)
+            assert found is not None
+            counted.append((table, *found))
+        return counted
+
     def leaks(self) -> list[str]:
         """Where a secret stands that must not. Processes' command lines are looked at, too."""
         found = self.everything()
@@ -175,13 +186,14 @@ def keys(pair: tuple[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def s3_server() -> Iterator[tuple[str, tuple[str, str]]]:
+def s3_server(folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     """The address of an S3 with the document's bucket, and the one key that it takes."""
     port = free_port()
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
+    server = Server([BIN / "moto_server", "--host", "127.0.0.1", "--port", str(port)], folder, port)
+    server.launch()
     try:
-        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{server.uri}/moto-api/", server.process, server.log)
+        url = server.uri
         first: Any = {"endpoint_url": url, **keys(("first", "first"))}
         boto3.client("s3", **first).create_bucket(Bucket="elbowroom-artifacts")
         iam = boto3.client("iam", **first)
@@ -193,14 +205,14 @@ def s3_server() -> Iterator[tuple[str, tuple[str, str]]]:
         urllib.request.urlopen(checked).close()
         yield url, (key["AccessKeyId"], key["SecretAccessKey"])
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The document, followed to the end of its section on users."""
     folder = tmp_path_factory.mktemp("deploy")
-    with postgres_server() as postgres, s3_server() as (s3, key):
+    with postgres_server() as postgres, s3_server(folder) as (s3, key):
         hba = postgres.data / "pg_hba.conf"  # a password is asked for, as a PostgreSQL of a distribution does
         hba.write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         with psycopg.connect(f"{postgres.uri}/postgres".replace("+psycopg", ""), autocommit=True) as connection:
@@ -261,6 +273,11 @@ def said(what: str) -> str:
     return str(row)
 
 
+def submitted(folder: Path) -> list[int]:
+    """The process groups of the jobs that `sbatch` has started."""
+    return [int(line) for line in (folder / "jobs").read_text().split()] if (folder / "jobs").exists() else []
+
+
 # The way through
 
 
@@ -272,9 +289,6 @@ def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
     for path in (deployed.here / "server.env", *(deployed.home("ada") / n for n in (".pgpass", ".mlflow/credentials"))):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     printed = deployed.sh("analysis.report", deployed.work)
-    (advice,) = re.findall(r"this makes one: (python -m tracking\.train .*)", printed)
-    commands = ["export MLFLOW_TRACKING_URI=" + deployed.uri, advice, "python -m analysis.report --out report"]
-    printed += deployed.bash("\n".join(commands), deployed.work)
     (deployed.work / "printed").write_text(printed)
     assert "registered models:/elbowroom-digits@chosen" in printed
     assert "logged as run" in printed
@@ -284,11 +298,11 @@ def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
     assert experiment is not None
     assert experiment.artifact_location.startswith("mlflow-artifacts:")
     runs = client.search_runs([experiment.experiment_id], f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
-    found = {r.info.run_name: r.data.metrics["val/mse/final"] for r in runs if Tag.STUDY in r.data.tags}
-    assert len(runs) == 9
+    found = {r.info.run_name: r.data.metrics["val/mse/final"] for r in runs}
+    assert len(runs) == len(found) == 8
     assert found == on_files(tmp_path / "files", SMALL)
     everything = deployed.everything()
-    assert sum(name.endswith("codes/test.npy") for name in everything) == 9  # in the bucket, then
+    assert sum(name.endswith("codes/test.npy") for name in everything) == 8  # in the bucket, then
     assert b"elbowroom.study.name" in everything["tracking"]
     assert deployed.leaks() == []
 
@@ -305,16 +319,12 @@ def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
     experiment = client.get_experiment_by_name("elbowroom")
     if experiment is None:
         client.create_experiment("elbowroom")
-    try:
+    if not client.search_registered_models("name = 'elbowroom-digits'"):
         client.create_registered_model("elbowroom-digits")
-    except mlflow.MlflowException as error:
-        assert error.error_code == "RESOURCE_ALREADY_EXISTS"
-    before = deployed.everything()
+    before = deployed.written()
     for command in (("tracking.train", *ONE_RUN), ("studies.scan", *SMALL, "--study", "bens", *place)):
         assert said("no permission for the experiment") in refused(deployed, *command, **ben)
-    after = deployed.everything()
-    assert after["optuna"].count(b"bens") == 0
-    assert after["tracking"].count(b"pca-d2-s0") == before["tracking"].count(b"pca-d2-s0")
+    assert deployed.written() == before
     deployed.sh("grant_user_permission")
     monkeypatch.setenv("HOME", ben["HOME"])
     done = subprocess.run(
@@ -325,3 +335,225 @@ def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
     )
     assert done.returncode == 0
     assert deployed.leaks() == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada: None, tmp_path: Path) -> None:
+    """The recipe of docs/cluster.md as it stands, where `sbatch` runs the job at once, here."""
+    commands = {
+        "sbatch": 'bash -n "$1" && cp "$1" "$HERE" && { setsid bash "$1" >> "$HERE/job.log" 2>&1 & } && '
+        'echo $! >> "$HERE/jobs" && echo "Submitted batch job $!"',
+        "scancel": 'kill -- -"$1"',
+    }
+    for name, script in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (recipe,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
+    here = {"interface=None": 'interface="lo"', "maximum_jobs=50": "maximum_jobs=1", '"/tmp"': f'"{tmp_path}"'}
+    for theirs, ours in here.items():
+        assert theirs in recipe
+        recipe = recipe.replace(theirs, ours)
+    env = environment(HERE=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
+    env["PATH"] = f"{tmp_path}{os.pathsep}{env['PATH']}"
+    jobs = study(deployed, "slurm")
+    with subprocess.Popen([sys.executable, "-c", recipe], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as head:
+        try:
+            assert head.stdout is not None
+            address = head.stdout.readline().strip()
+            grid = (*GRID, "--epochs", "2", "--backend", "dask", "--scheduler", address)
+            assert jobs.run(*grid) == 0, jobs.log
+            workers = {int(r.data.tags[Tag.WORKER].split()[1]) for r in jobs.finished()}
+            assert {os.getpgid(w) for w in workers} == set(submitted(tmp_path))
+        finally:
+            kill_tree(head)
+            for job in submitted(tmp_path):
+                with suppress(ProcessLookupError):
+                    os.killpg(job, signal.SIGKILL)
+    settled(jobs, 8)
+    (script,) = tmp_path.glob("*.sh")
+    written = script.read_text() + (tmp_path / "job.log").read_text()
+    assert [s for s in deployed.secrets() if s in written] == []
+
+
+# What is refused
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_what_is_wrong_is_said_in_one_line_before_training(deployed: Deployment, ada: None, tmp_path: Path) -> None:
+    nobody = {"HOME": str(tmp_path)}
+    wrong = nobody | {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "not hers at all"}
+    place = ("--storage", deployed.storage)
+    before = deployed.written()
+    for command, who in {
+        ("tracking.train", *ONE_RUN): nobody,
+        ("studies.scan", *SMALL, *place): wrong,
+        ("analysis.report",): wrong,
+    }.items():
+        assert said("no password, or a wrong one") in refused(deployed, *command, **who)
+    line = refused(deployed, "studies.scan", *SMALL, *place, PGPASSWORD="not Optuna's")
+    assert said("Optuna's password is wrong") in line
+    assert deployed.written() == before
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_an_artifact_store_that_does_not_work_is_noticed_before_training(deployed: Deployment, ada: None) -> None:
+    others = {
+        "the bucket is not there": ("s3://elbowroom-artifacts/", "s3://not-there/"),
+        "the server's S3 key is wrong": (deployed.key[1], "0" * 40),
+    }
+    servers = {}
+    before = deployed.written()
+    try:
+        for number, (what, (right, wrong)) in enumerate(others.items()):
+            folder, port = deployed.folder / f"other-{number}", free_port()
+            shutil.copytree(deployed.here, folder, ignore=shutil.ignore_patterns("*.log"))
+            settings = folder / "server.env"
+            assert right in settings.read_text()
+            settings.write_text(settings.read_text().replace(right, wrong))
+            command = deployed.as_here(block("mlflow server")).replace(str(deployed.port), str(port))
+            servers[what] = Server(["bash", "-c", command], folder, port)
+            servers[what].launch()
+        for what, server in servers.items():
+            wait_for(f"{server.uri}/health", server.process, server.log)
+            for more in ((), ("--experiment", "one that is not there yet")):
+                line = refused(deployed, "tracking.train", *ONE_RUN, "--tracking-uri", server.uri, *more)
+                assert said(what) in line
+        assert deployed.written() == before
+    finally:
+        for server in servers.values():
+            server.kill()
+
+
+# What survives
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_worker_the_coordinator_and_the_server_die_and_no_cell_is_lost_or_doubled(
+    deployed: Deployment, ada: None, tmp_path: Path
+) -> None:
+    chaos = study(deployed, "chaos")
+    process = chaos.start(*LONG)
+    _, worker = chaos.halt_one(process, EPOCHS)
+    worker.kill()
+    until(lambda: "trying it again" in chaos.log or None, lambda: chaos.log)
+    chaos.halt_one(process, EPOCHS)
+    process.kill()
+    process.wait(30)
+    process = chaos.start(*LONG)
+    _, worker = chaos.halt_one(process, EPOCHS)
+    deployed.server.kill()
+    try:
+        worker.resume()
+        until(lambda: "Retrying" in chaos.log or None, lambda: chaos.log)
+    finally:
+        deployed.server.start()
+    assert process.wait(400) == 0, chaos.log
+    settled(chaos, 8)
+    assert chaos.statuses()["FAILED"] >= 2
+    for each in chaos.finished():
+        if "ae" in each.info.run_name:
+            assert chaos.epochs(each) == list(range(1, EPOCHS + 1))
+    assert chaos.errors() == on_files(tmp_path / "files", LONG)
+    assert deployed.leaks() == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_backup_is_restored_and_an_upgrade_finds_nothing_to_do(
+    deployed: Deployment, ada: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(deployed.uri)
+    run = client.create_run(client.create_experiment("kept"))
+    client.log_metric(run.info.run_id, "kept", 0.5)
+    deployed.sh("pg_dump")
+    assert {p.stem for p in deployed.here.glob("*.dump")} == {"tracking", "auth", "optuna"}
+    (command,) = re.findall(r"`(pg_restore .*?)`", DEPLOY)
+    psql = deployed.as_here("sudo -u postgres psql")
+    deployed.bash(f"{psql} --command 'CREATE DATABASE restored OWNER mlflow'", deployed.here)
+    restore = deployed.as_here(command).replace("/tracking ", "/restored ")
+    deployed.bash(f"set -a; . ./server.env; {restore}", deployed.here)
+    monkeypatch.setenv("PGPASSWORD", deployed.settings["PGPASSWORD"])
+    restored = MlflowClient(f"postgresql+psycopg://mlflow@127.0.0.1:{deployed.postgres.port}/restored")
+    assert restored.get_run(run.info.run_id).data.metrics == {"kept": 0.5}
+    deployed.sh("mlflow db upgrade")
+
+
+# Without servers
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Gives the same answer to everything."""
+
+    status, body = 200, ""
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int, str], str]]:
+    """The address of a server that gives this answer to everything."""
+    made: list[HTTPServer] = []
+
+    def start(status: int, body: str) -> str:
+        server = HTTPServer(("127.0.0.1", 0), type("Given", (Answers,), {"status": status, "body": body}))
+        made.append(server)
+        Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("module", [train, scan, report])
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, "You are not authenticated. Please see the docs", "takes no such user and password"),
+        (403, "Permission denied", "permission denied: the server's administrator grants it"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "answered 403: Invalid Host header"),
+        (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not here"}', "not here"),
+    ],
+)
+def test_an_answer_that_is_a_refusal_is_one_line(
+    answering: Callable[[int, str], str],
+    store: MlflowClient,
+    capsys: pytest.CaptureFixture[str],
+    module: ModuleType,
+    status: int,
+    body: str,
+    words: str,
+) -> None:
+    uri = answering(status, body)
+    assert module.main(["--tracking-uri", uri]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: tracking URI {uri} can't be used: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("place", ["--tracking-uri", "--storage"])
+@pytest.mark.parametrize("password", ["pa/ssw0rd", "pa?ssw0rd", "pa#ssw0rd", "pa@ssw0rd", "pa ssw0rd", "50/ssw0rd@x"])
+def test_a_password_that_ends_elsewhere_for_another_program_is_refused_and_no_part_of_it_is_shown(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], place: str, password: str
+) -> None:
+    uri = f"http://me:{password}@127.0.0.1:9" if place == "--tracking-uri" else f"postgresql://me:{password}@h/optuna"
+    modules = (train, scan, report) if place == "--tracking-uri" else (scan,)
+    for module in modules:
+        assert module.main([place, uri]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said("`/ ? # @` as such in the password of a URL") in line
+        assert "ssw0rd" not in line
+    assert Path("optuna.db").exists() is False
