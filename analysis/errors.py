@@ -1,8 +1,7 @@
 """What can go wrong for the user: one line, what was wrong and what is allowed."""
 
-import re
-
-from tracking.schema import printable
+from tracking.schema import answered, printable, shortened
+from tracking.schema import hidden as hidden  # for those who read
 
 LONGEST = 2000  # letters of an error
 
@@ -17,10 +16,5 @@ class Failed(RuntimeError):
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = printable(hidden(" ".join(str(error).split())), LONGEST)
+    text = shortened(printable(hidden(answered(" ".join(str(error).split())))), LONGEST)
     return text or type(error).__name__
-
-
-def hidden(text: str) -> str:
-    """Text without the passwords of the URIs in it."""
-    return re.sub(r"(\w://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT
+from tracking.schema import EXPERIMENT, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 
@@ -33,7 +33,11 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Through the server: a bucket behind it may be out of reach, and MLflow would try for minutes to get there first.
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if problem := unclear_password(uri):
+        raise BadInput(f"tracking URI {problem}")
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
         raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
@@ -50,12 +54,17 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
 
 
 def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
-    """An answer of the store. Raises Failed where it gives none, and says what was done until then."""
+    """An answer of the store.
+
+    Raises Failed where it gives none, and says what was done until then, BadInput where this user may not ask.
+    """
     try:
         return question()
     except (BadInput, Failed):
         raise
     except Exception as error:
+        if isinstance(error, MlflowException) and error.error_code == "PERMISSION_DENIED":
+            raise BadInput(f"{one_line(error)[:300]}; --no-log reads alone") from error
         garbled = type(error).__module__.startswith("google.protobuf")  # an answer that is none of MLflow's
         if not garbled and not isinstance(error, UNREACHABLE):
             raise

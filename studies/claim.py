@@ -27,6 +27,7 @@ from tracking.recorder import (
     find_experiment,
     hidden,
     one_line,
+    opening,
 )
 from tracking.schema import VERSION, Kind, Tag
 
@@ -119,8 +120,14 @@ def _opened(
     """The study in both stores, made where it is not."""
     study = find_study(storage, charter)
     parent = find_parent(client, study, charter)
+    token = f"{me()} {uuid.uuid4().hex[:8]}"
     if parent is not None:
         _refuse_running(parent, charter.name, take_over)
+    with opening(client):  # before Optuna's study is made: this user may have to write here first
+        if parent is None:
+            parent = _new_parent(client, charter, token, invocation)
+        else:
+            client.set_tag(parent.info.run_id, Tag.COORDINATOR, token)
     if study is None:
         study = optuna.create_study(
             storage=storage,
@@ -132,17 +139,13 @@ def _opened(
     models = study.user_attrs.get(MODELS, list(MODELS_KNOWN))
     for name, value in {MODELS: models, SETTINGS: dict(charter.settings), STUDY: charter.what}.items():
         study.set_user_attr(name, value)
-    token = f"{me()} {uuid.uuid4().hex[:8]}"
-    if parent is None:
-        parent = _new_parent(client, charter, token, invocation)
     study.set_user_attr(PARENT, parent.info.run_id)
     return Ledger(client, study, parent, charter, token, models)
 
 
 def _take(ledger: Ledger, invocation: str | None) -> None:
-    """Put this process's name on the parent run, which runs again; link a later invocation to it."""
+    """Let the parent run, which has this process's name, run again; link a later invocation to it."""
     client, parent = ledger.client, ledger.parent
-    client.set_tag(ledger.parent_id, Tag.COORDINATOR, ledger.token)
     client.update_run(ledger.parent_id, status="RUNNING")
     if Tag.REASON in parent.data.tags:
         client.delete_tag(ledger.parent_id, Tag.REASON)

@@ -21,6 +21,7 @@ from tracking.alone import alone_with
 from tracking.asking import was_garbled, within
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, hidden, one_line
+from tracking.schema import unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -110,6 +111,8 @@ def lock_path(storage_url: str, name: str) -> Path:
 
 def _database(url: str) -> sqlalchemy.URL:
     """The URL of a database, in its parts. Raises BadInput for one that is none."""
+    if problem := unclear_password(url):
+        raise BadInput(f"storage {problem}")
     try:
         return sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError:

@@ -25,6 +25,7 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
@@ -32,7 +33,20 @@ from .alone import alone_with
 from .asking import Client, Garbled, asked_again, is_server, within
 from .config import BadInput
 from .kept import Said, sizes
-from .schema import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag, markdown, printable, shortened
+from .schema import (
+    EXPERIMENT,
+    PACKAGE_PREFIX,
+    VERSION,
+    Artifact,
+    Kind,
+    Tag,
+    answered,
+    markdown,
+    printable,
+    shortened,
+    unclear_password,
+)
+from .schema import hidden as hidden  # for those who write
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 RESERVE = 1 << 20  # bytes of disk
@@ -163,11 +177,14 @@ def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -
 
 
 def reach_store() -> MlflowClient:
-    """A client of the tracking store in use, once that has answered. Raises BadInput naming it.
+    """A client of the tracking store in use, once that has answered, for artifacts too. Raises BadInput naming it.
 
     A database file is made or upgraded here, so that nothing after has to.
     """
     uri = mlflow.get_tracking_uri()
+    if problem := unclear_password(uri):
+        raise BadInput(f"tracking URI {problem}")
+    began, answer = time.monotonic(), "did not answer"
 
     def ask() -> MlflowClient:
         with alone_with(uri):
@@ -181,15 +198,36 @@ def reach_store() -> MlflowClient:
     level = pool.level
     pool.setLevel(logging.ERROR)
     try:
-        return ask() if uri.startswith("sqlite") else within(ANSWER_SECONDS, ask)
+        if uri.startswith("sqlite"):
+            return ask()
+        client = within(ANSWER_SECONDS, ask)
+        answer = "could not list artifacts (its log says why; does its bucket exist?)"
+        within(max(1.0, ANSWER_SECONDS - (time.monotonic() - began)), lambda: _reach_artifacts(client))
+        return client
     except BadInput:
         raise
     except TimeoutError as error:
-        raise BadInput(f"tracking URI {hidden(uri)} did not answer within {ANSWER_SECONDS:.0f} s") from error
+        raise BadInput(f"tracking URI {hidden(uri)} {answer} within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)}") from error
     finally:
         pool.setLevel(level)
+
+
+def _reach_artifacts(client: MlflowClient) -> None:
+    """Ask the artifact store for something: one that is not there would be noticed after the training.
+
+    That of the experiment in use; where there is none yet, the one of the server, which the default experiment has.
+    """
+    found = find_experiment(client)
+    try:
+        location = client.get_experiment(found or "0").artifact_location
+        if location.startswith("mlflow-artifacts:") or (found and "://" in location):
+            get_artifact_repository(location).list_artifacts("none")
+    except (MlflowException, OSError) as error:
+        if found is None and re.search("Permission denied|No Experiment with id", str(error)):
+            return  # that one is gone, or closed to this user
+        raise
 
 
 def _refuse_foreign(uri: str) -> None:
@@ -217,12 +255,8 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
     other exception, raised again as RunFailed.
     """
     with _reserve(client.tracking_uri) as release:
-        try:
+        with opening(client):
             recorder = Recorder(client, _open(client, name, place))
-        except BadInput:
-            raise
-        except Exception as error:  # an answer that is none fails in any way
-            raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
         try:
             yield recorder
             if place is not None:
@@ -243,6 +277,17 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
             raise RunFailed(reason, recorder.run_id) from error
 
 
+@contextmanager
+def opening(client: MlflowClient) -> Iterator[None]:
+    """What is written before there is a run. Raises BadInput where the store refuses it."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:  # an answer that is none fails in any way
+        raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
+
+
 def refuse_invocation(reason: str, run_id: str | None) -> None:
     """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
     if not run_id:
@@ -258,18 +303,13 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
         within(ANSWER_SECONDS, end)
 
 
-def hidden(text: str) -> str:
-    """Text without the passwords of the URIs in it."""
-    return re.sub(r"(\w://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
-
-
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
-    text = printable(hidden(" ".join(str(error).split())))
+    said = " ".join(str(error).split())
+    text = answered(said)
+    says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException)) or text != said
     text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
-    text = re.sub(r"Response (body|text): '?\s*<.*", "The answer is a page of HTML", text)
-    text = shortened(text, LINE_LENGTH)
-    says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException))
+    text = shortened(printable(hidden(text)), LINE_LENGTH)
     return text if text and says_it_all else f"{type(error).__name__}: {text}"
 
 
@@ -295,7 +335,8 @@ def _reserve(uri: str) -> Iterator[Callable[[], None]]:
 
 
 def _open(client: MlflowClient, name: str, place: Place | None) -> str:
-    tags = resolve_tags() | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+    context = {k: hidden(v) for k, v in resolve_tags().items()}  # where the code is from may be an address
+    tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
         return str(client.create_run(place.experiment_id, run_name=name, tags=tags).info.run_id)

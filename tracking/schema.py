@@ -1,4 +1,4 @@
-"""The names in the tracking store: written by `tracking`, read by everybody. And what a text may look like.
+"""The names in the tracking store: written by `tracking`, read by everybody. And what a text may look like, and hide.
 
 Standard library only, so that a reader needs neither torch nor a checkout of the models. A name that is
 not here is not in the store.
@@ -6,8 +6,11 @@ not here is not in the store.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import unicodedata
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -279,6 +282,62 @@ IMAGE_KEY: Final = "reconstructions"
 EXAMPLES: Final = 16
 """Test rows, the first ones, whose reconstruction every run logs."""
 
+SECRETS: Final = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_AUTH_ADMIN_PASSWORD",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    "PGPASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+"""Environment variables whose values stand in no text of ours."""
+
+SHORT: Final = 8
+"""A secret with fewer characters is looked for in URIs alone: it may well be a word of the text."""
+
+
+def hidden(text: str) -> str:
+    """Text without the passwords of the URIs in it, those of their queries, and those of the environment."""
+    text = re.sub(r"(\w://[^:/@\s]*):\S+@", r"\1:***@", text)  # to the last @: a password may have one, and a /
+    names = "password|passwd|pwd|secret|token|signature|credential"
+    value = r"[^&\s]+?(?=['\"),\]]*(?:[&\s]|$))"
+    text = re.sub(rf"([?&][^=&\s]*(?:{names})[^=&\s]*=){value}", r"\1***", text, flags=re.IGNORECASE)
+    for secret in (os.environ.get(name, "") for name in SECRETS):
+        if len(secret) >= SHORT:
+            text = text.replace(secret, "***")
+    return text
+
+
+def unclear_password(uri: str) -> str:
+    """What is wrong with how a URI says its password, which it does not repeat; empty where nothing is.
+
+    Programs disagree where such a password ends: what one takes for the host, and names in an error, is its rest.
+    """
+    said = re.match(r"([\w+.-]+://[^:/@]*):(.*)@", uri, re.DOTALL)
+    if said is None or not re.search(r"[/?#@\s]", said[2]):
+        return ""
+    return f"{said[1]}:***@… has / ? # @ or a space in its password; write them %2F %3F %23 %40 %20"
+
+
+def answered(text: str) -> str:
+    """An error of MLflow's client as what the server answered, without how it was asked; other text as it is."""
+    asked = re.search(r"API request to .*failed with error code (\d+) != \d+\. Response body: '(.*)'$", text)
+    loaded = re.search(r"(\d+) (?:Client|Server) Error: .* for url: .*?\. Response text: (.*)$", text)
+    found = asked or loaded
+    if found is None:
+        return text
+    said = found[2]
+    with suppress(ValueError, KeyError, TypeError):
+        said = str(json.loads(said)["message"])
+    if found[1] == "401" and "not authenticated" in said:
+        return (
+            "the server takes no such user and password; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+            "give them, else ~/.mlflow/credentials"
+        )
+    if found[1] == "403" and "Permission denied" in said:
+        return "permission denied: the server's administrator grants it to a user, READ or EDIT for each experiment"
+    return f"the server answered {found[1]}: {'a page of HTML' if said.lstrip().startswith('<') else said[:300]}"
 
 # Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
 # logs one makes it harmless here.

@@ -39,6 +39,27 @@ def charter() -> Charter:
     return Charter("s", "a scan of dim3", settings(CELL, digest), Kind.RUN, digest)
 
 
+def test_a_user_who_may_not_write_leaves_no_study_behind(
+    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("permission denied")
+
+    monkeypatch.setattr(MlflowClient, "create_run", refuse)
+    assert scan(filed) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: tracking URI {filed.tracking_uri} can't open a run: permission denied"
+    assert optuna.get_all_study_names(filed.storage) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "filed")
+    assert scan(filed) == 0
+    trials = len(filed.trials())
+    monkeypatch.setattr(MlflowClient, "set_tag", refuse)
+    assert scan(filed, "--dim3", "2:4") == 2  # nor may it go on with another's
+    assert "permission denied" in capsys.readouterr().err.splitlines()[-1]
+    assert (filed.parent().info.status, len(filed.trials())) == ("FINISHED", trials)
+
+
 def test_a_cell_whose_worker_died_after_its_run_had_finished_is_done(filed: Study) -> None:
     with claim(filed.client, connect(filed.storage), charter()) as held:
         job = held.ask(CELL, None, once=False)

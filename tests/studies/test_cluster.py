@@ -466,6 +466,8 @@ def test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     script = done.stdout
+    checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
     assert "#SBATCH --cpus-per-task=1" in script
     assert "#SBATCH -t 04:00:00" in script
     assert "#SBATCH --output=elbowroom-%j.log" in script

@@ -35,10 +35,36 @@ def test_an_exception_is_one_line_of_what_and_not_how(error: Exception, line: st
         ("http://me:se:cret@host:5000/x", "http://me:***@host:5000/x"),
         ("http://host:5000", "http://host:5000"),
         ("sqlite:///a@b.db", "sqlite:///a@b.db"),
+        ("models:/elbowroom-digits@chosen", "models:/elbowroom-digits@chosen"),
+        ("postgresql+psycopg://me:a/b@c:d@host/db has", "postgresql+psycopg://me:***@host/db has"),
+        ("http://me:p%40ss%2Fword@host", "http://me:***@host"),
+        ("http://:secret@host", "http://:***@host"),
+        (
+            "'postgresql://host/db?user=me&password=a%26b' --out x",
+            "'postgresql://host/db?user=me&password=***' --out x",
+        ),
+        (
+            "http://s3/a?X-Amz-Credential=k&X-Amz-Signature=0&x=1",
+            "http://s3/a?X-Amz-Credential=***&X-Amz-Signature=***&x=1",
+        ),
+        ("mssql://h/db?sslPassword=p@ss/word,", "mssql://h/db?sslPassword=***,"),
+        ("pass 5432secret1 on", "pass *** on"),
+        ("a word", "a word"),
     ],
 )
-def test_passwords_are_hidden(text: str, shown: str) -> None:
+def test_passwords_are_hidden(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "5432secret1")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "word")  # too short to be told from one
     assert hidden(text) == shown
+
+
+def test_the_address_of_the_code_is_recorded_without_its_password(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = {"mlflow.source.git.repoURL": "https://me:token@host/code.git"}
+    monkeypatch.setattr("tracking.recorder.resolve_tags", lambda: address)
+    run = execute(RunConfig(model="pca", dataset="digits", artifacts="light"))
+    assert store.get_run(run.run_id).data.tags["mlflow.source.git.repoURL"] == "https://me:***@host/code.git"
 
 
 def test_a_store_that_answers_and_opens_no_run_is_bad_input(

@@ -1,0 +1,568 @@
+"""docs/deploy.md, followed: PostgreSQL, S3 and an `mlflow server` that knows its users, all for real on loopback."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import boto3
+import psutil
+import psycopg
+import pytest
+from mlflow import MlflowClient
+
+from analysis import report
+from studies import scan
+from tests.conftest import BIN, ROOT, environment, free_port, wait_for
+from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, until
+from tests.studies.test_cluster import settled
+from tracking import train
+from tracking.schema import Kind, Tag
+
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
+GRID = ("--dataset", "digits", "--dim2", "8", "--models", "pca,ae", "--dim3", "2:5", "--seeds", "1")
+SMALL = (*GRID, "--epochs", "2", "--workers", "2")
+EPOCHS = 60
+LONG = (*GRID, "--epochs", str(EPOCHS), "--workers", "2")
+ONE_RUN = ("--model", "pca", "--dataset", "digits", "--dim3", "2")
+
+
+def block(words: str, text: str = DEPLOY) -> str:
+    """The one block of commands with these words in it."""
+    (found,) = [b for b in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if words in b]
+    return str(found)
+
+
+@dataclass
+class Deployment:
+    """The set-up of the document, made by its commands, with this machine's ports in the place of its own."""
+
+    folder: Path
+    postgres: Postgres
+    s3: str
+    key: tuple[str, str]
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self.here, self.work = self.folder / "server", self.folder / "work"
+        self.here.mkdir()
+        self.work.mkdir()
+
+    def as_here(self, text: str) -> str:
+        """Commands of the document, for this machine; each thing to be replaced has to be somewhere in it."""
+        psql = f"psql --host 127.0.0.1 --port {self.postgres.port} --username postgres"
+        here = {
+            "127.0.0.1:5432": f"127.0.0.1:{self.postgres.port}",
+            "127.0.0.1:5000": f"127.0.0.1:{self.port}",
+            "--port 5000": f"--port {self.port}",
+            "--workers 4": "--workers 1",
+            "https://mlflow.example.org": self.uri,
+            "https://s3.example.org": self.s3,
+            "KEY_OF_THE_BUCKET": self.key[0],
+            "SECRET_OF_THE_BUCKET": self.key[1],
+            "sudo -u postgres psql": psql,
+            "--preset digits": " ".join(SMALL),
+            "--out report": "--out report --choose model=pca,dim3=4",  # so short a range has no choice of its own
+        }
+        for theirs, ours in here.items():
+            assert theirs in DEPLOY
+            text = text.replace(theirs, ours)
+        return text
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def storage(self) -> str:
+        return f"postgresql+psycopg://optuna@127.0.0.1:{self.postgres.port}/optuna"
+
+    def sh(self, words: str, folder: Path | None = None, **more: str) -> str:
+        """Run the document's block with these words in it, as it stands; what it says."""
+        return self.bash(self.as_here(block(words)), folder or self.here, **more)
+
+    def bash(self, script: str, folder: Path, **more: str) -> str:
+        path = f"{self.postgres.install.bin_path}{os.pathsep}{environment()['PATH']}"
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            cwd=folder,
+            env=environment(PATH=path, **more),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @cached_property
+    def server(self) -> Server:
+        return Server(["bash", "-c", self.as_here(block("mlflow server"))], self.here, self.port)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What server.env says."""
+        return dict(line.split("=", 1) for line in (self.here / "server.env").read_text().splitlines())
+
+    @cached_property
+    def users(self) -> dict[str, str]:
+        """The passwords of the users, who are made at the first look."""
+        said = self.sh("users.create_user")
+        return dict(re.findall(r"^(ada|ben) (\w+)$", said, re.MULTILINE)) | {
+            "admin": self.settings["MLFLOW_AUTH_ADMIN_PASSWORD"]
+        }
+
+    def home(self, user: str) -> Path:
+        """A user's home directory, as the document says."""
+        folder = self.folder / f"home-{user}"
+        if not folder.exists():
+            folder.mkdir()
+            script = self.as_here(block("mlflow_tracking_username")).replace("username = ada", f"username = {user}")
+            script = script.replace("ADAS_PASSWORD", self.users[user])
+            script = script.replace("OPTUNA_PASSWORD", self.settings["OPTUNA_PASSWORD"])
+            self.bash(script, folder, HOME=str(folder))
+        return folder
+
+    def secrets(self) -> list[str]:
+        """Every secret there is, and how a request carries the users'."""
+        names = [n for n in self.settings if re.search("PASSWORD|SECRET", n)]
+        assert len(names) == 5
+        tokens = [base64.b64encode(f"{u}:{p}".encode()).decode() for u, p in self.users.items()]
+        return [*(self.settings[n] for n in names), *self.users.values(), *tokens]
+
+    def everything(self) -> dict[str, bytes]:
+        """All that was written anywhere, but for the files in which secrets belong."""
+        found = {}
+        for database in ("tracking", "auth", "optuna"):
+            url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/{database}"
+            found[database] = self.bash(f"pg_dump {url}", self.here).encode()
+        bucket = boto3.client("s3", endpoint_url=self.s3, **keys(self.key))
+        for page in bucket.get_paginator("list_objects_v2").paginate(Bucket="elbowroom-artifacts"):
+            for each in page.get("Contents", ()):
+                found[each["Key"]] = bucket.get_object(Bucket="elbowroom-artifacts", Key=each["Key"])["Body"].read()
+        for path in [*self.work.rglob("*"), self.server.log]:
+            if path.is_file():
+                found[str(path)] = path.read_bytes()
+        return found
+
+    def written(self) -> list[tuple[Any, ...]]:
+        """How many experiments, runs and studies there are."""
+        counted = []
+        for database, table in (("tracking", "experiments"), ("tracking", "runs"), ("optuna", "studies")):
+            url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/{database}"
+            with psycopg.connect(url) as connection:
+                there = connection.execute(f"SELECT to_regclass('{table}') IS NOT NULL").fetchone() == (True,)
+                found = connection.execute(f"SELECT count(*) FROM {table}").fetchone() if there else (0,)
+            assert found is not None
+            counted.append((table, *found))
+        return counted
+
+    def leaks(self) -> list[str]:
+        """Where a secret stands that must not. Processes' command lines are looked at, too."""
+        found = self.everything()
+        family = [psutil.Process(self.server.process.pid)]
+        family += family[0].children(recursive=True)
+        found |= {f"process {p.pid}": " ".join(p.cmdline()).encode() for p in family}
+        assert any(b"mlflow server" in v for k, v in found.items() if k.startswith("process"))
+        return [f"{s[:4]}… in {name}" for name, data in found.items() for s in self.secrets() if s.encode() in data]
+
+
+def keys(pair: tuple[str, str]) -> dict[str, str]:
+    return {"aws_access_key_id": pair[0], "aws_secret_access_key": pair[1], "region_name": "us-east-1"}
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The address of an S3 with the document's bucket, and the one key that it takes."""
+    port = free_port()
+    server = Server([BIN / "moto_server", "--host", "127.0.0.1", "--port", str(port)], folder, port)
+    server.launch()
+    try:
+        wait_for(f"{server.uri}/moto-api/", server.process, server.log)
+        url = server.uri
+        first: Any = {"endpoint_url": url, **keys(("first", "first"))}
+        boto3.client("s3", **first).create_bucket(Bucket="elbowroom-artifacts")
+        iam = boto3.client("iam", **first)
+        iam.create_user(UserName="mlflow")
+        allowed = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}], "Version": "2012-10-17"}
+        iam.put_user_policy(UserName="mlflow", PolicyName="s3", PolicyDocument=json.dumps(allowed))
+        key = iam.create_access_key(UserName="mlflow")["AccessKey"]
+        checked = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+        urllib.request.urlopen(checked).close()
+        yield url, (key["AccessKeyId"], key["SecretAccessKey"])
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The document, followed to the end of its section on users."""
+    folder = tmp_path_factory.mktemp("deploy")
+    with postgres_server() as postgres, s3_server(folder) as (s3, key):
+        hba = postgres.data / "pg_hba.conf"  # a password is asked for, as a PostgreSQL of a distribution does
+        hba.write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        with psycopg.connect(f"{postgres.uri}/postgres".replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+            for name in ("tracking", "optuna"):  # the harness's
+                connection.execute(f"DROP DATABASE {name}")
+        made = Deployment(folder, postgres, s3, key)
+        made.sh("server.env <<END")
+        made.sh("CREATE ROLE")
+        made.server.start()
+        try:
+            assert set(made.users) == {"admin", "ada", "ben"}
+            yield made
+        finally:
+            made.server.kill()
+
+
+def study(deployed: Deployment, name: str) -> Study:
+    return Study(deployed.work, deployed.uri, deployed.storage, name, name)
+
+
+@pytest.fixture
+def ada(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This test, and what it starts, is Ada."""
+    monkeypatch.setenv("HOME", str(deployed.home("ada")))
+
+
+def on_files(folder: Path, grid: tuple[str, ...]) -> dict[str, float]:
+    """The errors of a grid in sqlite."""
+    folder.mkdir()
+    done = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "files")
+    assert done.run(*grid) == 0, done.log
+    return done.errors()
+
+
+def refused(deployed: Deployment, module: str, *arguments: str, **more: str) -> str:
+    """The one line with which a command is refused, within half a minute."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=deployed.work,
+        env=environment(MLFLOW_TRACKING_URI=deployed.uri) | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - began < 30
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert [s for s in deployed.secrets() if s in done.stdout + done.stderr] == []
+    return line
+
+
+def said(what: str) -> str:
+    """What the document's table promises for it."""
+    (row,) = re.findall(rf"^\| {re.escape(what)} \| `(.*)` \|$", DEPLOY, re.MULTILINE)
+    return str(row)
+
+
+def submitted(folder: Path) -> list[int]:
+    """The process groups of the jobs that `sbatch` has started."""
+    return [int(line) for line in (folder / "jobs").read_text().split()] if (folder / "jobs").exists() else []
+
+
+# The way through
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
+    deployed: Deployment, ada: None, tmp_path: Path
+) -> None:
+    for path in (deployed.here / "server.env", *(deployed.home("ada") / n for n in (".pgpass", ".mlflow/credentials"))):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    printed = deployed.sh("analysis.report", deployed.work)
+    (deployed.work / "printed").write_text(printed)
+    assert "registered models:/elbowroom-digits@chosen" in printed
+    assert "logged as run" in printed
+    assert (deployed.work / "report" / "report.html").exists()
+    client = MlflowClient(deployed.uri)
+    experiment = client.get_experiment_by_name("elbowroom")
+    assert experiment is not None
+    assert experiment.artifact_location.startswith("mlflow-artifacts:")
+    runs = client.search_runs([experiment.experiment_id], f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
+    found = {r.info.run_name: r.data.metrics["val/mse/final"] for r in runs}
+    assert len(runs) == len(found) == 8
+    assert found == on_files(tmp_path / "files", SMALL)
+    everything = deployed.everything()
+    assert sum(name.endswith("codes/test.npy") for name in everything) == 8  # in the bucket, then
+    assert b"elbowroom.study.name" in everything["tracking"]
+    assert deployed.leaks() == []
+    (deployed.work / "forgotten").write_text(f"PGPASSWORD={deployed.settings['PGPASSWORD']}")
+    assert len(deployed.leaks()) == 1
+    (deployed.work / "forgotten").unlink()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ben = {"HOME": str(deployed.home("ben"))}
+    place = ("--storage", deployed.storage)
+    monkeypatch.setenv("HOME", str(deployed.home("ada")))
+    client = MlflowClient(deployed.uri)
+    experiment = client.get_experiment_by_name("elbowroom")
+    if experiment is None:
+        client.create_experiment("elbowroom")
+    if not client.search_registered_models("name = 'elbowroom-digits'"):
+        client.create_registered_model("elbowroom-digits")
+    before = deployed.written()
+    for command in (("tracking.train", *ONE_RUN), ("studies.scan", *SMALL, "--study", "bens", *place)):
+        assert said("no permission for the experiment") in refused(deployed, *command, **ben)
+    assert deployed.written() == before
+    deployed.sh("grant_user_permission")
+    monkeypatch.setenv("HOME", ben["HOME"])
+    done = subprocess.run(
+        [sys.executable, "-m", "tracking.train", *ONE_RUN],
+        cwd=deployed.work,
+        env=environment(MLFLOW_TRACKING_URI=deployed.uri),
+        check=False,
+    )
+    assert done.returncode == 0
+    assert deployed.leaks() == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada: None, tmp_path: Path) -> None:
+    """The recipe of docs/cluster.md as it stands, where `sbatch` runs the job at once, here."""
+    commands = {
+        "sbatch": 'bash -n "$1" && cp "$1" "$HERE" && { setsid bash "$1" >> "$HERE/job.log" 2>&1 & } && '
+        'echo $! >> "$HERE/jobs" && echo "Submitted batch job $!"',
+        "scancel": 'kill -- -"$1"',
+    }
+    for name, script in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (recipe,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
+    here = {"interface=None": 'interface="lo"', "maximum_jobs=50": "maximum_jobs=1", '"/tmp"': f'"{tmp_path}"'}
+    for theirs, ours in here.items():
+        assert theirs in recipe
+        recipe = recipe.replace(theirs, ours)
+    env = environment(HERE=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
+    env["PATH"] = f"{tmp_path}{os.pathsep}{env['PATH']}"
+    jobs = study(deployed, "slurm")
+    with subprocess.Popen([sys.executable, "-c", recipe], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as head:
+        try:
+            assert head.stdout is not None
+            address = head.stdout.readline().strip()
+            grid = (*GRID, "--epochs", "2", "--backend", "dask", "--scheduler", address)
+            assert jobs.run(*grid) == 0, jobs.log
+            workers = {int(r.data.tags[Tag.WORKER].split()[1]) for r in jobs.finished()}
+            assert {os.getpgid(w) for w in workers} == set(submitted(tmp_path))
+        finally:
+            kill_tree(head)
+            for job in submitted(tmp_path):
+                with suppress(ProcessLookupError):
+                    os.killpg(job, signal.SIGKILL)
+    settled(jobs, 8)
+    (submission,) = tmp_path.glob("*.sh")
+    written = submission.read_text() + (tmp_path / "job.log").read_text()
+    assert [s for s in deployed.secrets() if s in written] == []
+
+
+# What is refused
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_what_is_wrong_is_said_in_one_line_before_training(deployed: Deployment, ada: None, tmp_path: Path) -> None:
+    nobody = {"HOME": str(tmp_path)}
+    wrong = nobody | {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "not hers at all"}
+    place = ("--storage", deployed.storage)
+    before = deployed.written()
+    for command, who in {
+        ("tracking.train", *ONE_RUN): nobody,
+        ("studies.scan", *SMALL, *place): wrong,
+        ("analysis.report",): wrong,
+    }.items():
+        assert said("no password, or a wrong one") in refused(deployed, *command, **who)
+    line = refused(deployed, "studies.scan", *SMALL, *place, PGPASSWORD="not Optuna's")
+    assert said("Optuna's password is wrong") in line
+    assert deployed.written() == before
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_an_artifact_store_that_does_not_work_is_noticed_before_training(deployed: Deployment, ada: None) -> None:
+    others = {
+        "the bucket is not there": ("s3://elbowroom-artifacts/", "s3://not-there/"),
+        "the server's S3 key is wrong": (deployed.key[1], "0" * 40),
+    }
+    servers = {}
+    before = deployed.written()
+    try:
+        for number, (what, (right, wrong)) in enumerate(others.items()):
+            folder, port = deployed.folder / f"other-{number}", free_port()
+            shutil.copytree(deployed.here, folder, ignore=shutil.ignore_patterns("*.log"))
+            settings = folder / "server.env"
+            assert right in settings.read_text()
+            settings.write_text(settings.read_text().replace(right, wrong))
+            command = deployed.as_here(block("mlflow server")).replace(str(deployed.port), str(port))
+            servers[what] = Server(["bash", "-c", command], folder, port)
+            servers[what].launch()
+        for what, server in servers.items():
+            wait_for(f"{server.uri}/health", server.process, server.log)
+            for more in ((), ("--experiment", "one that is not there yet")):
+                line = refused(deployed, "tracking.train", *ONE_RUN, "--tracking-uri", server.uri, *more)
+                assert said(what) in line
+        assert deployed.written() == before
+    finally:
+        for server in servers.values():
+            server.kill()
+
+
+# What survives
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_worker_the_coordinator_and_the_server_die_and_no_cell_is_lost_or_doubled(
+    deployed: Deployment, ada: None, tmp_path: Path
+) -> None:
+    chaos = study(deployed, "chaos")
+    process = chaos.start(*LONG)
+    try:
+        _, worker = chaos.halt_one(process, EPOCHS)
+        worker.kill()
+        until(lambda: "trying it again" in chaos.log or None, lambda: chaos.log)
+        training = chaos.training(process)
+        process.kill()
+        process.wait(30)
+        assert training
+        psutil.wait_procs([w for _, w in training], 60)  # they end with it
+        process = chaos.start(*LONG)
+        _, worker = chaos.halt_one(process, EPOCHS)
+        deployed.server.kill()
+        try:
+            worker.resume()
+            until(lambda: "Retrying" in chaos.log or None, lambda: chaos.log)
+        finally:
+            deployed.server.start()
+        assert process.wait(400) == 0, chaos.log
+    finally:
+        kill_tree(process)
+    settled(chaos, 8)
+    assert chaos.statuses()["FAILED"] >= 1
+    for each in chaos.finished():
+        if "ae" in each.info.run_name:
+            assert chaos.epochs(each) == list(range(1, EPOCHS + 1))
+    assert chaos.errors() == on_files(tmp_path / "files", LONG)
+    assert deployed.leaks() == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_backup_is_restored_and_an_upgrade_finds_nothing_to_do(
+    deployed: Deployment, ada: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(deployed.uri)
+    run = client.create_run(client.create_experiment("kept"))
+    client.log_metric(run.info.run_id, "kept", 0.5)
+    deployed.sh("pg_dump")
+    assert {p.stem for p in deployed.here.glob("*.dump")} == {"tracking", "auth", "optuna"}
+    (command,) = re.findall(r"`(pg_restore .*?)`", DEPLOY)
+    psql = deployed.as_here("sudo -u postgres psql")
+    deployed.bash(f"{psql} --command 'CREATE DATABASE restored OWNER mlflow'", deployed.here)
+    restore = deployed.as_here(command).replace("/tracking ", "/restored ")
+    deployed.bash(f"set -a; . ./server.env; {restore}", deployed.here)
+    monkeypatch.setenv("PGPASSWORD", deployed.settings["PGPASSWORD"])
+    restored = MlflowClient(f"postgresql+psycopg://mlflow@127.0.0.1:{deployed.postgres.port}/restored")
+    assert restored.get_run(run.info.run_id).data.metrics == {"kept": 0.5}
+    deployed.sh("mlflow db upgrade")
+
+
+# Without servers
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Gives the same answer to everything."""
+
+    status, body = 200, ""
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int, str], str]]:
+    """The address of a server that gives this answer to everything."""
+    made: list[HTTPServer] = []
+
+    def start(status: int, body: str) -> str:
+        server = HTTPServer(("127.0.0.1", 0), type("Given", (Answers,), {"status": status, "body": body}))
+        made.append(server)
+        Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("module", [train, scan, report])
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, "You are not authenticated. Please see the docs", "takes no such user and password"),
+        (403, "Permission denied", "permission denied: the server's administrator grants it"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "answered 403: Invalid Host header"),
+        (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not here"}', "not here"),
+    ],
+)
+def test_an_answer_that_is_a_refusal_is_one_line(
+    answering: Callable[[int, str], str],
+    store: MlflowClient,
+    capsys: pytest.CaptureFixture[str],
+    module: ModuleType,
+    status: int,
+    body: str,
+    words: str,
+) -> None:
+    uri = answering(status, body)
+    assert module.main(["--tracking-uri", uri]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: tracking URI {uri} can't be used: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("place", ["--tracking-uri", "--storage"])
+@pytest.mark.parametrize("password", ["pa/ssw0rd", "pa?ssw0rd", "pa#ssw0rd", "pa@ssw0rd", "pa ssw0rd", "50/ssw0rd@x"])
+def test_a_password_that_ends_elsewhere_for_another_program_is_refused_and_no_part_of_it_is_shown(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], place: str, password: str
+) -> None:
+    uri = f"http://me:{password}@127.0.0.1:9" if place == "--tracking-uri" else f"postgresql://me:{password}@h/optuna"
+    modules = (train, scan, report) if place == "--tracking-uri" else (scan,)
+    for module in modules:
+        assert module.main([place, uri]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said("`/ ? # @` as such in the password of a URL") in line
+        assert "ssw0rd" not in line
+    assert Path("optuna.db").exists() is False
