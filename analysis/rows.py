@@ -22,7 +22,6 @@ from .store import Cell
 FETCHERS = 16
 DRAWS = 400
 Array = npt.NDArray[Any]
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each of thousands of small files
 
 
 def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:
