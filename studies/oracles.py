@@ -151,7 +151,7 @@ ORACLES: Mapping[str, Oracle] = {
     "rank-3-is-solved-at-3": rank_3_is_solved_at_3,
     "equal-seeds-are-equal": equal_seeds_are_equal,
 }
-"""Each is asked with the training rows of `digits`, (1497, 64)."""
+"""Each is asked with the training rows of `digits`, (1498, 64)."""
 
 
 def _oracles(arguments: list[str] | None) -> int:

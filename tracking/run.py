@@ -104,6 +104,11 @@ def execute(
 
 def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
     """Load the data, unless they are given, and build the model. Raises BadInput for what can't be trained."""
+    if config.model.startswith("__main__:"):
+        raise BadInput(
+            f"model {config.model!r}: what a script or notebook defines can't be imported by a study's workers, or by "
+            "whoever loads the model; put it into a module of its own, as package.module:Name"
+        )
     material = material or Material.load(config)
     data, parts = material.data, material.split
     if config.patience > 0 and parts.x_val is None:
