@@ -1,36 +1,40 @@
 """The course assignment answered from a tracking store: `python -m analysis.assignment --experiment NAME --out DIR`.
 
-Reads runs and nothing else; `python -m studies.assignment` makes those that are missing first. Exit codes: 0 done;
-1 the store stopped answering; 2 bad input, one line on stderr; 130 interrupted.
+Reads runs and nothing else; `python -m studies.assignment` makes those that are missing first. From Python: `report`.
+Exit codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stderr; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import mlflow
 from mlflow import MlflowClient
 
 from tracking.schema import Tag
 
 from .answers import Answers, Shelf, answer, measured
 from .assignment_page import AssignmentPage, render
+from .borrowed import borrowed
 from .curves import Comparison, compare
 from .errors import BadInput, hidden
 from .findings import Findings, find, plain
 from .gallery import figures_of
-from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
+from .place import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Record, log_analysis
 from .report import Parser, add_store, command
 from .store import Store, read
 
-FOLDER = "assignment-figures"
+PAGE, FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)
 
 
@@ -65,17 +69,55 @@ def _said(arguments: list[str] | None) -> str:
     words = given.show.split(",")
     if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", w, re.ASCII) for w in words):
         raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
-    out = output_folder(Path(given.out))
-    client, experiment = opened(given.tracking_uri, given.experiment)
-    shown = tuple(dict.fromkeys(int(w) for w in words))
-    return write(client, experiment, out, Wanted(shown=shown), log=given.no_log == "no")
+    return report(
+        experiment=given.experiment,
+        tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+        show=[int(w) for w in words],
+        out=given.out,
+        log=given.no_log == "no",
+    ).text
 
 
-def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, log: bool = True) -> str:
-    """Write the page, its numbers and its figures, and log them as a run of kind `analysis`; what to print.
+@dataclass(frozen=True)
+class Report:
+    """What was found, and where it was written."""
+
+    answers: Answers
+    findings: Findings
+    page: Path
+    """assignment.html; beside it `assignment.json` and the figures."""
+    run_id: str | None
+    """Of the analysis that was logged, if it was."""
+    text: str
+    """What the command prints."""
+
+
+def report(
+    *,
+    experiment: str | None = None,
+    tracking_uri: str | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    show: Iterable[int] = SHOWN,
+    out: Path | str = "reports",
+    log: bool = True,
+) -> Report:
+    """Answer the assignment from the measured runs of an experiment, write the page, and log it as a run of its own.
+
+    None is the store in use, the experiment that the environment names, else `elbowroom`, and the largest of its
+    comparisons. `show` are the dim3 to show. Without `log` nothing is written into the store. Nothing is printed.
 
     Raises BadInput where the store has no runs that were measured, Failed where it stops answering.
     """
+    uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
+    out = output_folder(Path(out))
+    with borrowed():
+        client, name = opened(uri, experiment)
+        return write(client, name, out, Wanted(dataset, epochs, tuple(dict.fromkeys(show))), log=log)
+
+
+def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, log: bool = True) -> Report:
+    """The same of one store that is open already."""
     store = ask(lambda: read(client, experiment))
     comparison, *rest = _comparisons(store, wanted)
     others = [f"{c.name} was measured too, and is not on this page, which has one data set and training" for c in rest]
@@ -98,12 +140,12 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
         runs=[(c.run_id, c.name) for g in groups for c in g.cells],
     )
     files = {
-        "assignment.html": render(answers, findings, page).encode(),
+        PAGE: render(answers, findings, page).encode(),
         "assignment.json": _json(answers, findings).encode(),
         **{f"{FOLDER}/{i + 1:02d}-{_slug(name)}.png": data for i, (name, data) in enumerate(figures.items())},
     }
     write_files(out, files)
-    said = [f"open {out / 'assignment.html'}"]
+    run_id, said = None, [f"open {out / PAGE}"]
     if log:
         record = Record(
             "assignment",
@@ -116,7 +158,7 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
         said.insert(0, f"logged as run {run_id}: {links(run_id)}")
     if answers.notes:
         said.insert(0, f"missing or unusable: {len(answers.notes)}; the page names them")
-    return "\n".join(said)
+    return Report(answers, findings, out / PAGE, run_id, "\n".join(said))
 
 
 def _slug(name: str) -> str:

@@ -1,4 +1,7 @@
-"""The report of an experiment, or of a table: read, find, draw, write, and close the loop in MLflow."""
+"""The report of an experiment, or of a table: read, find, draw, write, and close the loop in MLflow.
+
+`report` and `report_table` are what `python -m analysis.report` does, as functions.
+"""
 
 from __future__ import annotations
 
@@ -7,67 +10,119 @@ import csv
 import io
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import mlflow
 import numpy as np
 
 from tracking.schema import Artifact
 from tracking.schema import Metric as Name
 
+from .borrowed import borrowed
 from .curves import Comparison, compare
 from .errors import BadInput, Failed, hidden, one_line
 from .figures import FIGURES, Pictures, draw_pictures
 from .findings import Findings, find
 from .page import Page, RunLine, render
-from .place import ask, how_to_open, links_of, opened, output_folder, png, write_files
+from .place import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .publish import Registered, publish, refuse, register
+from .report import RULE, UNSET, checked_rule
 from .rows import fetch
-from .store import ColumnMap, Store, of_rows, parse_map, read
+from .store import Store, of_rows, parse_map, read
 from .table import read_rows
 
-UNSET = "default"
+PAGE = "report.html"
 PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
 
 
-def report(given: argparse.Namespace) -> str:
-    """Write the report that was asked for; what to print. A run that `mlflow run` opened is told why not."""
+@dataclass(frozen=True)
+class Report:
+    """What was found, and where it was written."""
+
+    findings: Findings
+    page: Path
+    """report.html; beside it `result.json`, `curves.csv` and the figures."""
+    registered: Registered | None
+    """What became of the chosen model; None where nothing was to be written into the store."""
+    run_id: str | None
+    """Of the analysis that was logged, if it was."""
+    text: str
+    """What the command prints."""
+
+
+def report(
+    *,
+    experiment: str | None = None,
+    tracking_uri: str | None = None,
+    rule: str = RULE,
+    choose: int | tuple[str, int] | None = None,
+    columns: Mapping[str, str] | None = None,
+    out: Path | str = "reports",
+    log: bool = True,
+) -> Report:
+    """Read the runs of an experiment, judge them, write the report, and log it as a run of its own.
+
+    None is the store in use, and the experiment that the environment names, else `elbowroom`. `choose` is a dim3, or a
+    model and a dim3, to register in place of what is found. `columns` says where the runs of others have what is
+    needed, as {"dim3": "params.latent_size", "error": "metrics.val_loss"}. Without `log` nothing is written into the
+    store. Nothing is printed. Under `mlflow run` the run that it opened becomes the analysis.
+
+    Raises BadInput for what can't be used, Failed where the store stops answering.
+    """
+    uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
+    rule, out = checked_rule(rule), output_folder(Path(out))
+    mapped = None if columns is None else parse_map(",".join(f"{target}={place}" for target, place in columns.items()))
+    with borrowed():
+        client, name = opened(uri, experiment)
+        store = ask(lambda: read(client, name, mapped))
+        if not store.cells:
+            raise BadInput(_why_empty(store))
+        findings = ask(lambda: find(store, rule))
+        links = links_of(client, store.experiment_id)
+        registered = ask(lambda: register(client, store, findings, _chosen(choose))) if log else None
+        command = _command(["--experiment", findings.experiment], rule, choose, columns)
+        files = _files(findings, store, command, links, how_to_open(client), registered)
+        write_files(out, files)
+        run_id, said = None, "" if registered is None else registered.sentence
+        if log:
+            invocation = os.environ.get("MLFLOW_RUN_ID")
+            written = f"the report is in {out} and not in the store"
+            run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
+            said += f"\nlogged as run {run_id}: {links(run_id)}"
+        return Report(findings, out / PAGE, registered, run_id, _said(findings, out, said))
+
+
+def report_table(path: Path | str, *, rule: str = RULE, out: Path | str = "reports") -> Report:
+    """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed."""
+    rule, out, path = checked_rule(rule), output_folder(Path(out)), Path(path)
+    store = of_rows(read_rows(path), path.name)
+    findings = find(store, rule)
+    command = _command(["--curve", str(path)], rule, None, None)
+    write_files(out, _files(findings, store, command, lambda run_id: None, "", None))
+    return Report(findings, out / PAGE, None, None, _said(findings, out, ""))
+
+
+def said(given: argparse.Namespace) -> str:
+    """Write the report that was asked for, as typed; what to print. A run that `mlflow run` opened is told why not."""
+    out = "reports" if given.out == UNSET else given.out
     try:
-        return _report(given)
+        if given.curve != UNSET:
+            return report_table(given.curve, rule=given.rule, out=out).text
+        return report(
+            experiment=given.experiment,
+            tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+            rule=given.rule,
+            choose=_choose(given.choose),
+            columns=_columns(given.map),
+            out=out,
+            log=given.no_log == "no",
+        ).text
     except (BadInput, Failed) as error:
         refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error))
         raise
-
-
-def _report(given: argparse.Namespace) -> str:
-    out = output_folder(Path("reports" if given.out == UNSET else given.out))
-    if given.curve != UNSET:
-        store = of_rows(read_rows(Path(given.curve)), Path(given.curve).name)
-        findings = find(store, given.rule)
-        write_files(out, _files(findings, store, given, lambda run_id: None, "", None))
-        return _said(findings, out, "")
-    client, experiment = opened(given.tracking_uri, given.experiment)
-    store = ask(lambda: read(client, experiment, _columns(given)))
-    if not store.cells:
-        raise BadInput(_why_empty(store))
-    findings = ask(lambda: find(store, given.rule))
-    registered = None
-    if given.no_log == "no":
-        registered = ask(lambda: register(client, store, findings, _choose(given)))
-    files = _files(findings, store, given, links_of(client, store.experiment_id), how_to_open(client), registered)
-    write_files(out, files)
-    said = "" if registered is None else registered.sentence
-    if given.no_log == "no":
-        invocation = os.environ.get("MLFLOW_RUN_ID")
-        written = f"the report is in {out} and not in the store"
-        run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
-        said += f"\nlogged as run {run_id}: {links_of(client, store.experiment_id)(run_id)}"
-    return _said(findings, out, said)
-
-
-def _columns(given: argparse.Namespace) -> ColumnMap | None:
-    return None if given.map == UNSET else parse_map(given.map)
 
 
 def _why_empty(store: Store) -> str:
@@ -86,20 +141,36 @@ def _why_empty(store: Store) -> str:
     )
 
 
-def _choose(given: argparse.Namespace) -> dict[str, str]:
+def _choose(typed: str) -> int | tuple[str, int] | None:
     """`dim3=12` or `model=vae,dim3=12` as typed. Raises BadInput."""
-    if given.choose == UNSET:
-        return {}
-    found = dict(part.strip().partition("=")[::2] for part in given.choose.split(","))
+    if typed == UNSET:
+        return None
+    found = dict(part.strip().partition("=")[::2] for part in typed.split(","))
     if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
-        raise BadInput(f"choose {given.choose!r}: allowed is dim3=12 or model=vae,dim3=12")
-    return found
+        raise BadInput(f"choose {typed!r}: allowed is dim3=12 or model=vae,dim3=12")
+    dim3 = int(found["dim3"])
+    return (found["model"], dim3) if found.get("model") else dim3
+
+
+def _chosen(choose: int | tuple[str, int] | None) -> dict[str, str]:
+    """The cell that is to be registered, by the names of its coordinates."""
+    if choose is None:
+        return {}
+    return {"dim3": str(choose)} if isinstance(choose, int) else {"model": choose[0], "dim3": str(choose[1])}
+
+
+def _columns(typed: str) -> dict[str, str] | None:
+    """`dim3=params.k,error=metrics.loss` as typed. Raises BadInput."""
+    if typed == UNSET:
+        return None
+    parse_map(typed)
+    return {target: place for target, _, place in (p.strip().partition("=") for p in typed.split(",")) if target}
 
 
 def _files(
     findings: Findings,
     store: Store,
-    given: argparse.Namespace,
+    command: str,
     links: Callable[[str], str | None],
     note: str,
     registered: Registered | None,
@@ -118,7 +189,7 @@ def _files(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
         links=links,
-        command=_command(given, findings),
+        command=command,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},
         note=note,
         runs=_lines(store),
@@ -126,7 +197,7 @@ def _files(
         pictures_at=pictures_at,
     )
     files = {
-        "report.html": render(findings, page).encode(),
+        PAGE: render(findings, page).encode(),
         "result.json": findings.to_json().encode(),
         "curves.csv": curves_csv(findings).encode(),
     }
@@ -203,15 +274,17 @@ def _lines(store: Store) -> list[RunLine]:
     return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
 
 
-def _command(given: argparse.Namespace, findings: Findings) -> str:
-    words = ["python", "-m", "analysis.report"]
-    if given.curve != UNSET:
-        words += ["--curve", given.curve]
-    else:
-        words += ["--experiment", findings.experiment]
-    for name in ("rule", "choose", "map"):
-        if getattr(given, name) not in (UNSET, "gain:0.05"):
-            words += [f"--{name}", getattr(given, name)]
+def _command(
+    source: list[str], rule: str, choose: int | tuple[str, int] | None, columns: Mapping[str, str] | None
+) -> str:
+    """What makes the same report."""
+    words = ["python", "-m", "analysis.report", *source]
+    if rule != RULE:
+        words += ["--rule", rule]
+    if choose is not None:
+        words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]
+    if columns is not None:
+        words += ["--map", ",".join(f"{target}={place}" for target, place in columns.items())]
     return hidden(shlex.join(words))
 
 
@@ -232,4 +305,4 @@ def _said(findings: Findings, out: Path, more: str) -> str:
         lines.append(f"runs left out: {len(findings.left_out)}; the report names them")
     if findings.unfinished:
         lines.append(f"runs that have not finished: {len(findings.unfinished)}; the report names them")
-    return "\n".join([*lines, *([more] if more else []), f"open {out / 'report.html'}"])
+    return "\n".join([*lines, *([more] if more else []), f"open {out / PAGE}"])

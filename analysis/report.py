@@ -1,7 +1,8 @@
 """The answer from a tracking store, or from a table: `python -m analysis.report --experiment NAME --out DIR`.
 
-With `--curve FILE.csv` it judges any table of errors against dim3, from any program, and needs no store. Exit
-codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stderr; 130 interrupted.
+With `--curve FILE.csv` it judges any table of errors against dim3, from any program, and needs no store. From Python:
+`analysis.experiment.report`, and `judge_table` here, which takes no seconds to import. Exit codes: 0 done; 1 the store
+stopped answering; 2 bad input, one line on stderr; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 from tracking.schema import LABEL_LENGTH, printable
 
 from .choice import Rule
-from .elbow import LEAST_POINTS, judge
+from .elbow import LEAST_POINTS, Verdict, judge
 from .errors import BadInput, Failed, one_line
 from .sentences import sentence
 from .table import curve, read_rows
 
 UNSET = "default"
+RULE = "gain:0.05"
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,9 +45,9 @@ def parser() -> Parser:
     made.add_argument("--curve", default=UNSET, metavar="FILE.csv", help="judge this table: dim3,error[,seed][,model]")
     made.add_argument(
         "--rule",
-        default="gain:0.05",
+        default=RULE,
         metavar="RULE",
-        help="gain:SHARE or unexplained:SHARE, for the choice; default: gain:0.05",
+        help=f"gain:SHARE or unexplained:SHARE, for the choice; default: {RULE}",
     )
     made.add_argument(
         "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
@@ -78,9 +80,9 @@ def _said(arguments: list[str] | None) -> str:
     given = parser().parse_args(arguments)
     rule = checked_rule(given.rule)
     if given.curve != UNSET and given.out == UNSET:
-        return judge_table(Path(given.curve), rule)
+        return "\n".join(judged.text for judged in judge_table(Path(given.curve), rule=rule))
     # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
-    return str(importlib.import_module("analysis.experiment").report(given))
+    return str(importlib.import_module("analysis.experiment").said(given))
 
 
 def command(body: Callable[[], str]) -> int:
@@ -117,21 +119,33 @@ def checked_rule(text: str) -> str:
     return text
 
 
-def judge_table(path: Path, rule: str) -> str:
-    """The verdict and the choice of each model in a table, a sentence and a reason each."""
-    rows = read_rows(path)
-    lines = []
-    for name in dict.fromkeys(row.model for row in rows):
-        dim3, errors = curve(rows, name)
-        model = printable(name, LABEL_LENGTH)
-        if len(dim3) < LEAST_POINTS:
-            lines.append(f"{model}: {len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}")
-            continue
-        verdict = judge(dim3, errors, rule=rule)
-        lines += [sentence(model, verdict), f"  why: {verdict.reason}"]
-        criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in verdict.criteria.items())
-        lines.append(f"  others: {criteria}")
-    return "\n".join(lines)
+class Judged(NamedTuple):
+    """One model's curve in a table: how many dim3 it has, and what it says; None where they are too few to say."""
+
+    model: str
+    points: int
+    verdict: Verdict | None
+
+    @property
+    def text(self) -> str:
+        """The verdict and the choice: a sentence and a reason."""
+        name = printable(self.model, LABEL_LENGTH)
+        if self.verdict is None:
+            return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
+        criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())
+        why = f"  why: {self.verdict.reason}"
+        return f"{sentence(name, self.verdict)}\n{why}\n  others: {criteria}"
+
+
+def judge_table(path: Path | str, *, rule: str = RULE) -> list[Judged]:
+    """What the curve of each model in a file says, whose columns are dim3,error[,seed][,model]. Raises BadInput."""
+    rows = read_rows(Path(path))
+    found = []
+    for model in dict.fromkeys(row.model for row in rows):
+        dim3, errors = curve(rows, model)
+        enough = len(dim3) >= LEAST_POINTS
+        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=checked_rule(rule)) if enough else None))
+    return found
 
 
 if __name__ == "__main__":

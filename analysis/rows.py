@@ -33,7 +33,6 @@ MOST_ROWS = 1_000_000  # of what is resampled
 LOST, NO_ARRAY, CUT_OFF = "not in the store", "unusable, no array of numbers", "unusable, cut off"
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RecursionError, TokenError, MlflowException)
 Array = npt.NDArray[Any]
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each of thousands of small files
 
 
 def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, Array | str]:

@@ -38,6 +38,7 @@ __all__ = [
     "gives_a_curve",
     "nearest",
     "settings_of",
+    "suited",
 ]
 
 MODELS: dict[str, type[Reducer]] = {
@@ -52,6 +53,9 @@ MODELS: dict[str, type[Reducer]] = {
 LR_HERE, LR_ELSEWHERE = 1e-2, 1e-3
 """What `lr` auto means for a model of the registry and for any other. The first was chosen on these layers
 (docs/performance.md) and kills others: the convolutions of docs/conv_autoencoder.py, for one."""
+
+
+TRIAL_ROWS = 64  # of the user's data, on which a model of their own is held against the contract
 
 
 class UnknownModel(ValueError):
@@ -84,6 +88,20 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
         output=made_of["output"],
         training=made_of["training"],
     )
+
+
+def suited(model: str, settings: Mapping[str, Any], x: Array) -> Reducer:
+    """The unfitted model of that name, see `build`, found to suit rows like x (N, dim1).
+
+    One that is not of the registry is held against the contract, on a few of the rows. Raises ValueError, of which
+    UnknownModel and ContractError are.
+    """
+    made = build(model, settings)
+    made.check(x)
+    if model not in MODELS:
+        few = x[: max(TRIAL_ROWS, 2 * settings["dim3"])]
+        check_contract(lambda: build(model, {**settings, "epochs": 1}), few, settings["dim3"])
+    return made
 
 
 def settings_of(model: str) -> frozenset[str]:

@@ -139,16 +139,16 @@ def _stop(pool: Pool, ledger: Ledger, status: str, reason: str) -> None:
         print(f"the stores did not take it in time ({error!r}); the next start puts them right", file=sys.stderr)
 
 
-def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
-    """End the study's parent run, FAILED where there is a reason for that, and say it; the exit code."""
+def conclude(ledger: Ledger, reason: str, failures: list[Failure], *, verbose: bool = True) -> None:
+    """End the study's parent run, FAILED where there is a reason for that, which is said where wanted."""
     if not reason:
         Recorder(ledger.client, ledger.parent_id).end("FINISHED")
-        return 0
-    print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
-    for failure in failures:
-        print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
+        return
+    if verbose:
+        print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
     close(ledger.client, ledger.parent_id, "FAILED", reason, describe=False)
-    return 1
 
 
 def preformatted(*texts: str) -> str:
@@ -157,13 +157,13 @@ def preformatted(*texts: str) -> str:
 
 
 class Progress:
-    """A bar over all cells with the time left where stderr is a terminal, a line a cell where not."""
+    """A bar over all cells with the time left where stderr is a terminal, a line a cell where not; if verbose."""
 
-    def __init__(self, name: str, total: int, done: int) -> None:
-        self.total, self.done = total, done
+    def __init__(self, name: str, total: int, done: int, verbose: bool = True) -> None:
+        self.total, self.done, self.verbose = total, done, verbose
         self.began, self.fresh = time.perf_counter(), 0
         self.bar: tqdm[NoReturn] | None = None
-        if sys.stderr.isatty():
+        if verbose and sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=done, desc=name, unit="cell")
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
@@ -181,7 +181,8 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""
-        tqdm.write(line, file=sys.stderr)
+        if self.verbose:
+            tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

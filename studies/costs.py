@@ -78,17 +78,23 @@ class ScanProgress(Progress):
     """Says what the rest will cost as soon as that is known."""
 
     def __init__(
-        self, name: str, ledger: Ledger, cells: list[RunConfig], done: Mapping[str, Finished], workers: int
+        self,
+        name: str,
+        ledger: Ledger,
+        cells: list[RunConfig],
+        done: Mapping[str, Finished],
+        workers: int,
+        verbose: bool = True,
     ) -> None:
         self.ledger, self.cells, self.workers = ledger, cells, workers
         known = costs(cells, done, ledger.digest)
         self.unknown = any(c.seconds is None for c in known)
-        super().__init__(name, len(cells), sum(c.done for c in known))
+        super().__init__(name, len(cells), sum(c.done for c in known), verbose)
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
         """See Progress."""
         super().__call__(job, outcome)
-        if self.unknown and outcome.ended is Ended.FINISHED:
+        if self.verbose and self.unknown and outcome.ended is Ended.FINISHED:
             known = costs(self.cells, self.ledger.done(), self.ledger.digest)
             self.unknown = any(c.seconds is None for c in known)
             if not self.unknown:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -31,19 +32,42 @@ UNSET = "default"
 
 @dataclass(frozen=True)
 class Means:
-    """The flags that every kind of study has."""
+    """What every kind of study runs on. Raises BadInput for what can't be."""
 
     name: str
-    storage: str
-    workers: int
-    backend: str
-    scheduler: str
-    take_over: bool
+    """The study's."""
+    storage: str = DEFAULT_STORAGE
+    """Of Optuna's trials."""
+    workers: int | None = None
+    """Processes here, one thread each; None: one a core."""
+    backend: str = "loky"
+    scheduler: str | None = None
+    take_over: bool = False
+    verbose: bool = False
+    """Whether to print what the command prints."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before anything is opened."""
+        if self.backend not in ("loky", "dask"):
+            raise BadInput(f"unknown backend {self.backend!r}; allowed: loky, dask")
+        if self.backend == "dask" and self.scheduler is None:
+            raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
+        if not self.name.strip():
+            raise BadInput("study is empty; allowed: a name")
+        if len(self.name) > KEY_LENGTH or printable(self.name) != self.name:
+            raise BadInput(f"study must be at most {KEY_LENGTH} letters that can be printed, got {self.name[:40]!r}")
+        if self.workers is not None:
+            whole_number("workers", self.workers)
 
     @property
     def on_cluster(self) -> bool:
         """Whether the workers may be on other machines."""
         return self.backend == "dask"
+
+    def say(self, text: str) -> None:
+        """Print what a command prints, where that is wanted."""
+        if self.verbose:
+            print(text, flush=True)
 
 
 def add_means(made: argparse.ArgumentParser) -> None:
@@ -63,17 +87,15 @@ def add_switch(made: argparse._ActionsContainer, name: str, text: str) -> None:
 
 def means_of(given: argparse.Namespace, default_name: str) -> Means:
     """The flags as typed. Raises BadInput."""
-    if given.backend not in ("loky", "dask"):
-        raise BadInput(f"unknown backend {given.backend!r}; allowed: loky, dask")
-    if given.backend == "dask" and given.scheduler == "none":
-        raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
-    workers = os.cpu_count() or 1 if given.workers == UNSET else whole("workers", given.workers)
-    name = default_name if given.study == UNSET else given.study.strip()
-    if not name:
-        raise BadInput("study is empty; allowed: a name")
-    if len(name) > KEY_LENGTH or printable(name) != name:
-        raise BadInput(f"study must be at most {KEY_LENGTH} letters that can be printed, got {name[:40]!r}")
-    return Means(name, given.storage, workers, given.backend, given.scheduler, given.take_over == "yes")
+    return Means(
+        name=default_name if given.study == UNSET else given.study.strip(),
+        storage=given.storage,
+        workers=None if given.workers == UNSET else whole("workers", given.workers),
+        backend=given.backend,
+        scheduler=None if given.scheduler == "none" else given.scheduler,
+        take_over=given.take_over == "yes",
+        verbose=True,
+    )
 
 
 def whole(name: str, text: str, low: int = 1) -> int:
@@ -87,10 +109,17 @@ def whole(name: str, text: str, low: int = 1) -> int:
     return number
 
 
+def whole_number(name: str, value: object, low: int = 1) -> int:
+    """A whole number given from Python, numpy's too. Raises BadInput."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+        raise BadInput(f"{name} must be a whole number of at least {low}, got {value!r}")
+    return int(value)
+
+
 @contextmanager
 def opened_pool(means: Means) -> Iterator[Pool]:
     """The workers, ended when the block ends."""
-    pool = _cluster(means) if means.on_cluster else LocalPool(means.workers)
+    pool = _cluster(means) if means.on_cluster else LocalPool(means.workers or os.cpu_count() or 1, means.verbose)
     try:
         yield pool
     finally:
@@ -98,13 +127,14 @@ def opened_pool(means: Means) -> Iterator[Pool]:
 
 
 def _cluster(means: Means) -> Pool:
+    scheduler = str(means.scheduler)
     uri = mlflow.get_tracking_uri()
-    if uri.startswith("sqlite") and urlparse(means.scheduler).hostname not in ("127.0.0.1", "localhost"):
+    if uri.startswith("sqlite") and urlparse(scheduler).hostname not in ("127.0.0.1", "localhost"):
         raise BadInput(
             f"tracking URI {uri} is a file, which workers of a cluster can't share; "
             "start an `mlflow server` and give --tracking-uri http://HOST:5000"
         )
-    return DaskPool(means.scheduler)
+    return DaskPool(scheduler)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Questions whose answers are known, asked of this machine: `python -m studies.oracles`.
 
 Each one trains or computes something that theory has an exact answer for, says how far off it was, and is
-recorded as a run of kind `oracle`. Exit codes: 0 all hold; 1 one does not; 2 bad input.
+recorded as a run of kind `oracle`. From Python: `ask`. Exit codes: 0 all hold; 1 one does not; 2 bad input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from scipy.linalg import subspace_angles
 from threadpoolctl import threadpool_limits
 
+from analysis.borrowed import borrowed
 from models import PCA, Reducer, build
 from models.base import Array
 from models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
@@ -150,34 +151,48 @@ ORACLES: Mapping[str, Oracle] = {
     "rank-3-is-solved-at-3": rank_3_is_solved_at_3,
     "equal-seeds-are-equal": equal_seeds_are_equal,
 }
-"""Each is asked with the training rows of `digits`, (1497, 64)."""
+"""Each is asked with the training rows of `digits`, (1498, 64)."""
 
 
 def _oracles(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
     use_store(given)
-    client = reach_store()
-    parent_id, experiment_id = _parent(client)
-    try:
-        wrong = _ask_all(client, Place(experiment_id, parent_id, Kind.ORACLE))
-    except KeyboardInterrupt as interrupt:
-        close(client, parent_id, "KILLED", str(interrupt))
-        raise
-    print(see_it(experiment_id, parent_id))
-    if wrong:
+    return 0 if all(finding.holds for finding in ask(verbose=True).values()) else 1
+
+
+def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbose: bool = False) -> dict[str, Finding]:
+    """Ask every oracle, record each as a run, and return what was found, by the oracle's name.
+
+    `tracking_uri` and `experiment` are as of `tracking.run.execute` where they are None. Nothing is printed unless
+    `verbose`. Raises BadInput where the store can't be used; an oracle that raises has not held.
+    """
+    with borrowed(tracking_uri, experiment):
+        client = reach_store()
+        parent_id, experiment_id = _parent(client)
+        try:
+            findings = _ask_all(client, Place(experiment_id, parent_id, Kind.ORACLE), verbose)
+        except KeyboardInterrupt as interrupt:
+            close(client, parent_id, "KILLED", str(interrupt))
+            raise
+        wrong = [name for name, finding in findings.items() if not finding.holds]
         reason = f"{len(wrong)} of {len(ORACLES)} do not hold: {', '.join(wrong)}"
-        close(client, parent_id, "FAILED", reason)
-        print(f"error: {reason}", file=sys.stderr)
-        return 1
-    client.set_terminated(parent_id, "FINISHED")
-    print(f"all {len(ORACLES)} hold")
-    return 0
+        if wrong:
+            close(client, parent_id, "FAILED", reason)
+        else:
+            client.set_terminated(parent_id, "FINISHED")
+        if verbose:
+            print(see_it(experiment_id, parent_id))
+            if wrong:
+                print(f"error: {reason}", file=sys.stderr)
+            else:
+                print(f"all {len(ORACLES)} hold")
+        return findings
 
 
-def _ask_all(client: MlflowClient, place: Place) -> list[str]:
-    """Ask one after the other and record each; the names of those that do not hold."""
+def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Finding]:
+    """Ask one after the other and record each."""
     x = Material.load(RunConfig(dataset="digits", val_size=0)).split.x_train
-    wrong = []
+    findings = {}
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -191,12 +206,13 @@ def _ask_all(client: MlflowClient, place: Place) -> list[str]:
                         recorder.tags({Tag.DESCRIPTION: finding.says})
                 except RunFailed as error:
                     finding = Finding(False, error.reason, {})
-                wrong += [] if finding.holds else [name]
-                verdict = "holds" if finding.holds else "FAILS"
-                print(f"{verdict}  {name:<23}{finding.says}  ({time.perf_counter() - began:.1f} s)", flush=True)
+                findings[name] = finding
+                if verbose:
+                    verdict = "holds" if finding.holds else "FAILS"
+                    print(f"{verdict}  {name:<23}{finding.says}  ({time.perf_counter() - began:.1f} s)", flush=True)
     finally:
         torch.set_num_threads(before)
-    return wrong
+    return findings
 
 
 def _parent(client: MlflowClient) -> tuple[str, str]:

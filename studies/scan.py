@@ -2,7 +2,8 @@
 
 A grid of cells (model, dim3, seed), each trained once in a worker process and recorded as a run under the
 study's parent run. The same command again continues: a cell that is done is not run twice, a larger grid
-fills in what is missing. Exit codes: 0 complete; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
+fills in what is missing. From Python: `scan`. Exit codes: 0 complete; 1 some cells failed; 2 bad input; 130 or
+143 interrupted.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from analysis.borrowed import borrowed
+from analysis.elbow import Verdict
 from analysis.sentences import numbers, sentence
 from tracking.cli import Parser, command, config_fields, see_it, use_store
 from tracking.config import BadInput, RunConfig
@@ -24,16 +30,28 @@ from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, key, printable
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
-from .costs import ScanProgress, costs, preview
-from .curve import csv, curve, draw, error_name, table, verdicts
+from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
+from .costs import Cost, ScanProgress, costs, preview
+from .curve import Point, csv, curve, draw, error_name, table, verdicts
 from .ledger import Charter, Finished, Ledger, children, done_cells
-from .means import UNSET, Means, add_means, add_switch, means_of, opened_pool, shared_data, whole
+from .means import (
+    DEFAULT_STORAGE,
+    UNSET,
+    Means,
+    add_means,
+    add_switch,
+    means_of,
+    opened_pool,
+    shared_data,
+    whole,
+    whole_number,
+)
 from .spaces import PRESETS, Space, asked_by, cell_key, parse_range, settings, shared_fields
 from .storage import connect, locked
 from .workers import Pool
 
 WHAT = "a scan of dim3"
+DEFAULT = Space(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 3, RunConfig())
 TAG_LENGTH = 5000  # of the longest value that every store takes
 
 
@@ -65,28 +83,146 @@ def parser() -> Parser:
     return made
 
 
-def space_of(given: argparse.Namespace) -> tuple[Space, str]:
-    """The grid that was asked for, and the study's default name."""
-    if given.preset != UNSET and given.preset not in PRESETS:
-        raise BadInput(f"unknown preset {given.preset!r}; allowed: {', '.join(PRESETS)}")
-    preset = PRESETS.get(given.preset, Space(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 3, RunConfig()))
+@dataclass(frozen=True)
+class ScanResult:
+    """What a study holds when a scan of it ends."""
+
+    complete: bool
+    """Whether every cell that was asked for has finished."""
+    study: str
+    run_id: str
+    """Of the study's run, which is the parent of its cells'."""
+    experiment_id: str
+    points: tuple[Point, ...]
+    """The curve of each model: the errors of each dim3, by seed."""
+    error_name: str
+    verdicts: Mapping[str, Verdict]
+    """By model; a curve with too few points has none."""
+    confirmed: tuple[Point, ...]
+    """The same at twice the epochs, of the cells that were run to confirm a corner."""
+    failures: tuple[Failure, ...]
+    """The cells that came to nothing in this start, and why. The same call again tries them."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a scan would cost: by model, its cells, how many of them are done, and what one takes."""
+
+    costs: tuple[Cost, ...]
+    workers: int
+
+    @property
+    def left(self) -> int:
+        """Cells that are not done."""
+        return sum(c.cells - c.done for c in self.costs)
+
+
+def scan(
+    *,
+    models: str | Iterable[str] | None = None,
+    dim3: Iterable[int] | None = None,
+    seeds: int | None = None,
+    base: RunConfig | None = None,
+    preset: str | None = None,
+    confirm: str | Mapping[str, int] = "no",
+    study: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    workers: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    take_over: bool = False,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    verbose: bool = False,
+) -> ScanResult:
+    """Train every cell (model, dim3, seed) that the study has not, and return what it holds then.
+
+    None is the value of `preset`, a name in PRESETS, else: pca, ae and vae, dim3 from 2 to 20, three seeds,
+    `RunConfig()`. `base` is all that the cells share; its model, dim3, seed, threads, artifacts and measure are not
+    read. `confirm` is `auto`, or the corner of each model, as {"ae": 8}. `tracking_uri` and `experiment` are as of
+    `tracking.run.execute` where they are None. Nothing is printed unless `verbose`.
+
+    Raises BadInput before anything is opened, RunFailed where the study itself can't go on. A cell that fails raises
+    nothing: see `ScanResult.failures`.
+    """
+    space, name = grid(preset=preset, models=models, dim3=dim3, seeds=seeds, base=base)
+    means = Means(study or name, storage, workers, backend, scheduler, take_over, verbose)
+    with borrowed(tracking_uri, experiment):
+        return run_space(space, means, _typed(confirm))
+
+
+def estimate(
+    *,
+    models: str | Iterable[str] | None = None,
+    dim3: Iterable[int] | None = None,
+    seeds: int | None = None,
+    base: RunConfig | None = None,
+    preset: str | None = None,
+    confirm: str | Mapping[str, int] = "no",
+    study: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    workers: int | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+) -> Estimate:
+    """What `scan` with these arguments would cost, as far as the cells that are done tell. Raises BadInput."""
+    space, name = grid(preset=preset, models=models, dim3=dim3, seeds=seeds, base=base)
+    with borrowed(tracking_uri, experiment):
+        return estimate_space(space, Means(study or name, storage, workers), _typed(confirm))
+
+
+def grid(
+    *,
+    preset: str | None = None,
+    models: str | Iterable[str] | None = None,
+    dim3: Iterable[int] | None = None,
+    seeds: int | None = None,
+    base: RunConfig | None = None,
+) -> tuple[Space, str]:
+    """The grid that is meant, see `scan`, and the study's default name. Raises BadInput."""
+    start = start_of(preset)
+    names = list(start.dim3) if models is None else [models] if isinstance(models, str) else list(models)
+    by_model = {m: start.dim3.get(m, next(iter(start.dim3.values()))) for m in names}
+    if dim3 is not None:
+        by_model = dict.fromkeys(names, tuple(sorted({whole_number("dim3", k) for k in dim3})))
+    seeds = start.seeds if seeds is None else whole_number("seeds", seeds)
+    base = start.base if base is None else base
+    data = printable(Path(base.dataset).stem, LABEL_LENGTH)
+    return Space(by_model, seeds, base, start.label), preset or f"scan-{data}"
+
+
+def start_of(preset: str | None) -> Space:
+    """The grid of that name, or what a scan is by default. Raises BadInput."""
+    if preset is None:
+        return DEFAULT
+    if preset not in PRESETS:
+        raise BadInput(f"unknown preset {preset!r}; allowed: {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def _space_of(given: argparse.Namespace) -> tuple[Space, str]:
+    """The grid as typed, and the study's default name. Raises BadInput."""
+    preset = None if given.preset == UNSET else given.preset
+    start = start_of(preset)
     for name in shared_fields():
         if getattr(given, name) == UNSET:
             setattr(given, name, None)
-    base = replace(preset.base, **config_fields(given, shared_fields()))
-    models = list(preset.dim3)
-    if given.models != UNSET:
-        models = [m.strip() for m in given.models.split(",") if m.strip()]
-    dim3 = {m: preset.dim3.get(m, next(iter(preset.dim3.values()))) for m in models}
-    if given.dim3 != UNSET:
-        dim3 = dict.fromkeys(models, parse_range(given.dim3))
-    seeds = preset.seeds if given.seeds == UNSET else whole("seeds", given.seeds)
-    default = given.preset if given.preset != UNSET else f"scan-{printable(Path(base.dataset).stem, LABEL_LENGTH)}"
-    return Space(dim3, seeds, base, preset.label), default
+    return grid(
+        preset=preset,
+        models=None if given.models == UNSET else [m.strip() for m in given.models.split(",") if m.strip()],
+        dim3=None if given.dim3 == UNSET else parse_range(given.dim3),
+        seeds=None if given.seeds == UNSET else whole("seeds", given.seeds),
+        base=replace(start.base, **config_fields(given, shared_fields())),
+    )
 
 
-def corners(text: str, space: Space, done: Iterable[Finished]) -> dict[str, int]:
-    """The corners to confirm: as typed, or with `auto` those that the analysis finds in what is done."""
+def _typed(confirm: str | Mapping[str, int]) -> str:
+    """The corners to confirm, as they are typed."""
+    return confirm if isinstance(confirm, str) else ",".join(f"{m}={k}" for m, k in confirm.items()) or "no"
+
+
+def corners(text: str, space: Space, done: Iterable[Finished], say: Callable[[str], None] = print) -> dict[str, int]:
+    """The corners to confirm: as typed, or with `auto` those that the analysis finds in what is done, and says."""
     if text != "auto":
         return breaks_of(text, space)
     points = curve(short(done, space))
@@ -96,7 +232,7 @@ def corners(text: str, space: Space, done: Iterable[Finished]) -> dict[str, int]
         if verdict.dim3 is not None and model in space.dim3 and "epochs" in asked_by(model)
     }
     said = ", ".join(f"{model}={dim3}" for model, dim3 in found.items())
-    print(f"to confirm: {said}" if said else "nothing to confirm: no trained model's curve has a clear elbow")
+    say(f"to confirm: {said}" if said else "nothing to confirm: no trained model's curve has a clear elbow")
     return found
 
 
@@ -122,41 +258,66 @@ def breaks_of(text: str, space: Space) -> dict[str, int]:
 def _scan(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
     use_store(given)
-    invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-    space, default_name = space_of(given)
-    return run_space(space, means_of(given, default_name), invocation, given.confirm, given.dry_run == "yes")
+    space, default_name = _space_of(given)
+    means = means_of(given, default_name)
+    if given.dry_run == "yes":
+        estimate_space(space, means, given.confirm)
+        return 0
+    return 0 if run_space(space, means, given.confirm).complete else 1
 
 
-def run_space(space: Space, means: Means, invocation: str | None, confirm: str = "no", dry_run: bool = False) -> int:
-    """Run the cells of a space that are missing, as a study; the exit code. Raises BadInput before a run is opened.
+def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
+    """Run the cells of a space that are missing, as a study in the store in use: see `scan`, and `breaks_of`.
 
-    `invocation` is the run that `mlflow run` opened, taken out of the environment.
+    Under `mlflow run` the run that it opened becomes the study's, or is linked to it.
     """
     cells = space.cells()  # before anything is opened: an unknown model is found out here
-    client = reach_store()
-    with opened_pool(means) as pool:
-        if not dry_run:
+    with borrowed():
+        invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
+        client = reach_store()
+        with opened_pool(means) as pool:
             pool.begin(len(cells))
-        storage = connect(means.storage)
-        material = Material.load(space.base)
-        check(space, material)
-        digest = material.digests["all"]
-        charter = Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
-        parent = find_parent(client, find_study(storage, charter), charter)
-        done = {} if parent is None else done_cells(children(client, parent, Kind.RUN))
-        cells += space.confirmations(corners(confirm, space, done.values()))
-        print(preview(means.name, cells, costs(cells, done, digest), pool.slots()), flush=True)
-        if dry_run:
-            return 0
-        with (
-            locked(means.storage, means.name),
-            shared_data(material, means) as shared,
-            claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
-        ):
-            del material
-            Recorder(client, ledger.parent_id).tags(grid_tag(space))
-            tally = run_grid(ledger, pool, cells, shared, means)
-            return finish(ledger, space, cells, tally, pool.slots())
+            storage = connect(means.storage)
+            material = Material.load(space.base)
+            charter = _charter(space, means, material)
+            done = _done(client, find_parent(client, find_study(storage, charter), charter))
+            cells += space.confirmations(corners(confirm, space, done.values(), means.say))
+            means.say(preview(means.name, cells, costs(cells, done, charter.digest), pool.slots()))
+            with (
+                locked(means.storage, means.name),
+                shared_data(material, means) as shared,
+                claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
+            ):
+                del material
+                Recorder(client, ledger.parent_id).tags(grid_tag(space))
+                tally = run_grid(ledger, pool, cells, shared, means)
+                return finish(ledger, space, cells, tally, pool.slots(), means)
+
+
+def estimate_space(space: Space, means: Means, confirm: str = "no") -> Estimate:
+    """What running the cells that are missing would cost: see `estimate`."""
+    cells = space.cells()
+    with borrowed():
+        client = reach_store()
+        with opened_pool(means) as pool:
+            storage = connect(means.storage)
+            charter = _charter(space, means, Material.load(space.base))
+            done = _done(client, find_parent(client, find_study(storage, charter), charter))
+            cells += space.confirmations(corners(confirm, space, done.values(), means.say))
+            known = costs(cells, done, charter.digest)
+            means.say(preview(means.name, cells, known, pool.slots()))
+            return Estimate(tuple(known), pool.slots())
+
+
+def _charter(space: Space, means: Means, material: Material) -> Charter:
+    """What the study is, once its models are seen to suit the data. Raises BadInput."""
+    check(space, material)
+    digest = material.digests["all"]
+    return Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
+
+
+def _done(client: MlflowClient, parent: Run | None) -> dict[str, Finished]:
+    return {} if parent is None else done_cells(children(client, parent, Kind.RUN))
 
 
 def check(space: Space, material: Material) -> None:
@@ -182,14 +343,16 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
         missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
-        progress = ScanProgress(means.name, ledger, cells, done, pool.slots())
+        progress = ScanProgress(means.name, ledger, cells, done, pool.slots(), means.verbose)
         return Grid(ledger, missing, shared, means.on_cluster), progress
 
     return supervise(ledger, pool, begin)
 
 
-def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, workers: int) -> int:
-    """Write the study's curve onto its parent, print it, and say what failed; the exit code.
+def finish(
+    ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, workers: int, means: Means
+) -> ScanResult:
+    """Write the study's curve onto its parent, print it where wanted, and say what failed.
 
     The curve has every cell that the study holds, also where this start asked for fewer.
     """
@@ -208,9 +371,10 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
     if judged:
         text += "\n\n" + "\n".join(sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items())
-    if longer:
-        text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}"
-    print(f"\n{text}\n")
+    confirmed = curve(longer)
+    if confirmed:
+        text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}"
+    means.say(f"\n{text}\n")
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
@@ -224,9 +388,20 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
             (folder / Artifact.FIGURES).mkdir()
             draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
     recorder.check_kept()
-    print(_costs(tally, workers))
-    print(see_it(ledger.experiment_id, ledger.parent_id))
-    return conclude(ledger, reason, tally.failures)
+    means.say(_costs(tally, workers))
+    means.say(see_it(ledger.experiment_id, ledger.parent_id))
+    conclude(ledger, reason, tally.failures, verbose=means.verbose)
+    return ScanResult(
+        complete=not missing,
+        study=means.name,
+        run_id=ledger.parent_id,
+        experiment_id=ledger.experiment_id,
+        points=tuple(points),
+        error_name=called,
+        verdicts=judged,
+        confirmed=tuple(confirmed),
+        failures=tuple(tally.failures),
+    )
 
 
 def _costs(tally: Tally, workers: int) -> str:

@@ -4,7 +4,7 @@ Bayesian optimisation (TPE, Bergstra et al. 2011) of lr, dim2, batch_size, epoch
 dim3, with pruning by the median of earlier trials at the same epoch. Judged on validation rows: the error, or
 for a VAE the negative ELBO at beta 1, because the error alone would drive beta to 0. A range, `--dim3 2:20`,
 makes dim3 a second objective beside the error; nothing is pruned then, since a small dim3 would always lose.
-The number of trials is a total: the same command again goes on. Exit codes: as studies.scan.
+The number of trials is a total: the same command again goes on. From Python: `tune`. Exit codes: as studies.scan.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
+from analysis.borrowed import borrowed
 from tracking.cli import Parser, command, config_fields, flag, see_it, use_store
 from tracking.config import BadInput, RunConfig
 from tracking.material import Material
@@ -34,14 +36,14 @@ from tracking.run import prepare
 from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Progress, Source, Tally, conclude, preformatted, supervise
+from .coordinator import Failure, Progress, Source, Tally, conclude, preformatted, supervise
 from .ledger import Charter, Ledger
-from .means import Means, add_means, means_of, opened_pool, shared_data, whole
+from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
 from .objective import Job, Pruning
 from .spaces import asked_by, parse_range, settings, shared_fields
 from .storage import absolute, connect, lasting, locked
 
-TRIALS = "50"
+DIM3, TRIALS = 10, 50
 SHORTEST = 3  # epochs of a trial, at least
 KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
     "lr": lambda trial, most: trial.suggest_float("lr", 1e-4, 3e-2, log=True),
@@ -67,6 +69,12 @@ class Question:
         """The fields that are tuned. beta is left alone where the error is the objective: it would go to 0."""
         asked = asked_by(self.base.model)
         return tuple(k for k in KNOBS if k in asked and (self.one or k != "beta"))
+
+    @property
+    def name(self) -> str:
+        """Of the study, where it is given none."""
+        span = f"d{self.dim3[0]}" + ("" if self.one else f"-{self.dim3[-1]}")
+        return f"tune-{self.base.model.rpartition(':')[2]}-{span}-{Path(self.base.dataset).stem}"
 
     @property
     def one(self) -> bool:
@@ -99,6 +107,37 @@ class Question:
         low, high = self.dim3[0], self.dim3[-1]
         dim3 = low if self.one else trial.suggest_int("dim3", low, high, step=self.dim3[1] - low)
         return replace(self.base, **found, dim3=dim3, threads=1, artifacts="light")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Best:
+    """A trial that no other betters in all objectives: its number, its run, its configuration and its values."""
+
+    trial: int
+    run_id: str
+    config: RunConfig
+    values: tuple[float, ...]
+    """What `Question.called` says; with a range of dim3 also the dim3."""
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a study holds when a tuning ends."""
+
+    complete: bool
+    """Whether there are as many trials as were asked for."""
+    study: str
+    run_id: str
+    """Of the study's run, which is the parent of its trials'."""
+    experiment_id: str
+    objective: str
+    """What is minimised."""
+    best: tuple[Best, ...]
+    """One, or with a range of dim3 the Pareto front by dim3; none where no trial is complete."""
+    trials: int
+    """Complete ones and pruned ones."""
+    pruned: int
+    failures: tuple[Failure, ...]
 
 
 class Tuning(Source):
@@ -149,8 +188,8 @@ def parser() -> Parser:
     """The model, what stays fixed, and how to run the trials."""
     made = Parser("studies.tune", "Tune lr, dim2, batch_size, epochs and beta of one model, recorded in MLflow.")
     made.add_argument("--model", default="vae", metavar="X", help="vae, ae, linear-ae, or as in tracking.train")
-    made.add_argument("--dim3", default="10", metavar="N", help="one dim3; or 2:20 for the Pareto front")
-    made.add_argument("--trials", default=TRIALS, metavar="N", help="in all, those of earlier starts included")
+    made.add_argument("--dim3", default=str(DIM3), metavar="N", help="one dim3; or 2:20 for the Pareto front")
+    made.add_argument("--trials", default=str(TRIALS), metavar="N", help="in all, those of earlier starts included")
     made.add_argument("--seed", default="0", metavar="N", help="of every training, and of the search")
     made.add_argument("--dataset", default=RunConfig.dataset, metavar="X", help="as in tracking.train")
     made.add_argument("--epochs", default=str(RunConfig.epochs), metavar="N", help="at most, of one trial")
@@ -168,13 +207,18 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def question_of(given: argparse.Namespace) -> Question:
-    """What was asked. Raises BadInput."""
+    """What was asked, as typed. Raises BadInput."""
     dim3 = parse_range(given.dim3.removesuffix(".0"))
-    if len(set(np.diff(dim3))) > 1:
-        raise BadInput(f"dim3 {given.dim3!r} has gaps; allowed: one number, 2:20 or 2:20:2")
     names = ["model", "seed", *(n for n in shared_fields() if hasattr(given, n))]
-    base = RunConfig(**config_fields(given, names), dim3=dim3[0])
-    question = Question(base, dim3, whole("trials", given.trials))
+    return _checked(RunConfig(**config_fields(given, names)), dim3, whole("trials", given.trials))
+
+
+def _checked(base: RunConfig, dim3: tuple[int, ...], trials: int) -> Question:
+    """The question, if there is one. Raises BadInput."""
+    typed = ",".join(map(str, dim3))
+    if not dim3 or len(set(np.diff(dim3))) > 1:
+        raise BadInput(f"dim3 {typed!r} {'has gaps' if dim3 else 'is empty'}; allowed: one number, 2:20 or 2:20:2")
+    question = Question(replace(base, dim3=dim3[0]), dim3, trials)
     if not question.knobs:
         raise BadInput(f"{base.model} has nothing to tune; allowed: a model that asks for one of {', '.join(KNOBS)}")
     return question
@@ -183,67 +227,119 @@ def question_of(given: argparse.Namespace) -> Question:
 def _tune(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
     use_store(given)
-    invocation = os.environ.pop("MLFLOW_RUN_ID", None)
     question = question_of(given)
+    return 0 if run_question(question, means_of(given, question.name)).complete else 1
+
+
+def tune(
+    *,
+    base: RunConfig | None = None,
+    dim3: int | Iterable[int] = DIM3,
+    trials: int = TRIALS,
+    study: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    workers: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    take_over: bool = False,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    verbose: bool = False,
+) -> TuneResult:
+    """Look for the best lr, dim2, batch_size, epochs and beta of one model, in `trials` trials in all.
+
+    `base` (None: `RunConfig()`) is what stays as it is: model, dataset, seed and the rest; its epochs are the most
+    that a trial has, and its dim3 is not read. Several `dim3`, evenly spaced, ask for the Pareto front of error and
+    dim3. `tracking_uri` and `experiment` are as of `tracking.run.execute` where they are None. Nothing is printed
+    unless `verbose`.
+
+    Raises BadInput before anything is opened, RunFailed where the study itself can't go on.
+    """
+    values = tuple(sorted({whole_number("dim3", k) for k in (dim3 if isinstance(dim3, Iterable) else [dim3])}))
+    base = RunConfig() if base is None else base
+    if base.patience > 0:
+        raise BadInput("tuning prunes trials and chooses their epochs; allowed: patience 0")
+    question = _checked(base, values, whole_number("trials", trials))
+    means = Means(study or question.name, storage, workers, backend, scheduler, take_over, verbose)
+    with borrowed(tracking_uri, experiment):
+        return run_question(question, means)
+
+
+def run_question(question: Question, means: Means) -> TuneResult:
+    """Run the trials that are missing, as a study in the store in use: see `tune`.
+
+    Under `mlflow run` the run that it opened becomes the study's, or is linked to it.
+    """
     base = question.base
     what = "a tuning at one dim3" if question.one else "a tuning over dim3"
-    span = f"d{question.dim3[0]}" + ("" if question.one else f"-{question.dim3[-1]}")
-    means = means_of(given, f"tune-{base.model.rpartition(':')[2]}-{span}-{Path(base.dataset).stem}")
-    client = reach_store()
-    storage = connect(means.storage)
-    material = Material.load(base)
-    for dim3 in {question.dim3[0], question.dim3[-1]}:
-        prepare(replace(base, dim3=dim3, threads=1), material)
-    if material.split.x_val is None:
-        raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
-    digest = material.digests["all"]
-    free = question.knobs
-    held = {k: v for k, v in settings(base, digest).items() if k not in free}
-    held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
-    charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2)
-    find_parent(client, find_study(storage, charter), charter)  # what is wrong with the name is said at once
-    with (
-        opened_pool(means) as pool,
-        locked(means.storage, means.name),
-        shared_data(material, means) as shared,
-        claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
-    ):
-        del material
-        ledger.values_of = question.values
+    with borrowed():
+        invocation = os.environ.pop("MLFLOW_RUN_ID", None)
+        client = reach_store()
+        storage = connect(means.storage)
+        material = Material.load(base)
+        for dim3 in {question.dim3[0], question.dim3[-1]}:
+            prepare(replace(base, dim3=dim3, threads=1), material)
+        if material.split.x_val is None:
+            raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
+        digest = material.digests["all"]
+        free = question.knobs
+        held = {k: v for k, v in settings(base, digest).items() if k not in free}
+        held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
+        charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2)
+        find_parent(client, find_study(storage, charter), charter)  # what is wrong with the name is said at once
+        with (
+            opened_pool(means) as pool,
+            locked(means.storage, means.name),
+            shared_data(material, means) as shared,
+            claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
+        ):
+            del material
+            ledger.values_of = question.values
 
-        def begin() -> tuple[Source, Progress]:
-            done = len(counted(ledger.study))
-            # Another stream at each start: the same one would propose again what it proposed before.
-            ledger.study.sampler = optuna.samplers.TPESampler(seed=base.seed + done, constant_liar=question.one)
-            total = max(question.trials, done)
-            print(f"study {means.name}: {done} of {question.trials} trials done, tuning {', '.join(free)}", flush=True)
-            return Tuning(ledger, question, shared, means), Progress(means.name, total, done)
+            def begin() -> tuple[Source, Progress]:
+                done = len(counted(ledger.study))
+                # Another stream at each start: the same one would propose again what it proposed before.
+                ledger.study.sampler = optuna.samplers.TPESampler(seed=base.seed + done, constant_liar=question.one)
+                total = max(question.trials, done)
+                means.say(f"study {means.name}: {done} of {question.trials} trials done, tuning {', '.join(free)}")
+                return Tuning(ledger, question, shared, means), Progress(means.name, total, done, means.verbose)
 
-        return finish(ledger, question, supervise(ledger, pool, begin))
+            return finish(ledger, question, supervise(ledger, pool, begin), means)
 
 
-def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
-    """Print and record the best trials and Optuna's pictures; the exit code."""
+def finish(ledger: Ledger, question: Question, tally: Tally, means: Means) -> TuneResult:
+    """Record the best trials and Optuna's pictures, and print them where wanted."""
     study, recorder = ledger.study, Recorder(ledger.client, ledger.parent_id)
     trials = counted(study)
     complete = [t for t in trials if t.state is TrialState.COMPLETE]
     missing = question.trials - len(trials)
     reason = f"{missing} of {question.trials} trials failed" if missing > 0 else ""
-    lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned"]
-    if complete:
-        lines += _best(ledger, question)
+    best = _best(ledger, question) if complete else ()
+    lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned", *_said(question, best)]
     text = "\n".join(lines)
-    print(f"\n{text}\n")
+    means.say(f"\n{text}\n")
     recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
     if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
-            for name, figure in pictures(study, question).items():
-                figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
-                plt.close(figure)
-    print(see_it(ledger.experiment_id, ledger.parent_id))
+            with _off_screen():
+                for name, figure in pictures(study, question).items():
+                    figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
+                    plt.close(figure)
+    means.say(see_it(ledger.experiment_id, ledger.parent_id))
     recorder.check_kept()
-    return conclude(ledger, reason, tally.failures)
+    conclude(ledger, reason, tally.failures, verbose=means.verbose)
+    return TuneResult(
+        complete=not reason,
+        study=means.name,
+        run_id=ledger.parent_id,
+        experiment_id=ledger.experiment_id,
+        objective=question.called,
+        best=best,
+        trials=len(trials),
+        pruned=len(trials) - len(complete),
+        failures=tuple(tally.failures),
+    )
 
 
 def train_command(config: RunConfig) -> str:
@@ -257,31 +353,50 @@ def train_command(config: RunConfig) -> str:
     return "python -m tracking.train " + " ".join(words)
 
 
-def _best(ledger: Ledger, question: Question) -> list[str]:
-    study = ledger.study
+def _best(ledger: Ledger, question: Question) -> tuple[Best, ...]:
+    """The best trials, recorded as metrics of the study's run."""
     recorder = Recorder(ledger.client, ledger.parent_id)
     if question.one:
-        best = study.best_trial
-        recorder.metrics({BEST: study.best_value})
-        config = _config(ledger, best)
-        return [f"best: trial {best.number}, {question.called} {study.best_value:.6g}", train_command(config)]
-    front = sorted(study.best_trials, key=lambda t: t.values[1])
-    for trial in front:
-        recorder.metrics({PARETO: trial.values[0]}, int(trial.values[1]))
-    said = [f"{int(t.values[1]):<6}{t.values[0]:<12.6g}{train_command(_config(ledger, t))}" for t in front]
+        recorder.metrics({BEST: ledger.study.best_value})
+        return (_read(ledger, ledger.study.best_trial),)
+    front = tuple(_read(ledger, t) for t in sorted(ledger.study.best_trials, key=lambda t: t.values[1]))
+    for each in front:
+        recorder.metrics({PARETO: each.values[0]}, each.config.dim3)
+    return front
+
+
+def _read(ledger: Ledger, trial: FrozenTrial) -> Best:
+    run = ledger.client.get_run(trial.user_attrs["run_id"])
+    config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
+    return Best(trial.number, str(run.info.run_id), config, tuple(trial.values))
+
+
+def _said(question: Question, best: tuple[Best, ...]) -> list[str]:
+    """The best trials as the commands that train them."""
+    if not best:
+        return []
+    if question.one:
+        (one,) = best
+        return [f"best: trial {one.trial}, {question.called} {one.values[0]:.6g}", train_command(one.config)]
+    said = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{train_command(b.config)}" for b in best]
     return ["Pareto front: no trial has both a smaller dim3 and a smaller error", "dim3  error", *said]
 
 
-def _config(ledger: Ledger, trial: FrozenTrial) -> RunConfig:
-    run = ledger.client.get_run(trial.user_attrs["run_id"])
-    return RunConfig.from_json(run.data.tags[Tag.CONFIG])
+@contextmanager
+def _off_screen() -> Iterator[None]:
+    """Optuna draws with pyplot: without windows, and with the caller's backend again afterwards."""
+    before = plt.get_backend()
+    plt.switch_backend("agg")
+    try:
+        yield
+    finally:
+        plt.switch_backend(before)
 
 
 def pictures(study: optuna.Study, question: Question) -> dict[str, Figure]:
     """Optuna's own plots, those that apply, or the Pareto front."""
     if not question.one:
         return {"pareto_front": draw_front(study, question)}
-    plt.switch_backend("agg")
     called, complete = question.called, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     varied = [k for k in question.knobs if len({t.params[k] for t in complete}) > 1]
     made: dict[str, Figure] = {}

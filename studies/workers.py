@@ -91,8 +91,9 @@ class Pool(ABC):
 class LocalPool(Pool):
     """Processes of this machine, each in an executor of its own: one that dies takes no other with it."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, verbose: bool = True) -> None:
         super().__init__()
+        self.verbose = verbose
         self.executors = [_executor() for _ in range(workers)]
         self.used: dict[Future[Outcome], int] = {}
         self.started: list[Future[None]] = []
@@ -103,10 +104,11 @@ class LocalPool(Pool):
         self.started += [e.submit(_imported) for e in self.executors[len(self.started) : jobs]]
 
     def warm(self, jobs: int) -> None:
-        """See Pool; the seconds since the pool was made are said."""
+        """See Pool; the seconds since the pool was made are said, where wanted."""
         self.begin(jobs)
         wait(self.started)
-        print(f"{len(self.started)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
+        if self.verbose:
+            print(f"{len(self.started)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
         """One an executor."""

@@ -1,4 +1,4 @@
-"""Log a fitted model so that it loads anywhere: plain arrays, and the code that reads them.
+"""Log a fitted model so that it loads anywhere: plain arrays, and the code that reads them. And load it again.
 
 MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open, and spend
 half a minute on guessing requirements. Here the artifact holds the weights as .npz and a copy of the
@@ -24,6 +24,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -32,9 +33,13 @@ from models import Reducer
 
 from . import serving
 from .asking import Garbled, asked_again, is_server
+from .config import BadInput
 from .kept import differing, listing, sizes
+from .recorder import one_line, reach_store
 from .schema import Artifact
+from .unpacking import ABOUT, MOST_BYTES, WEIGHTS, unpack
 
+DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 MLFLOWS = ("MLmodel", "requirements.txt", "python_env.yaml", "conda.yaml")
@@ -56,12 +61,12 @@ def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[st
     no plain arrays, Garbled where a server has not kept all of it.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        data, code = Path(temporary, "data"), Path(temporary, "code")
+        data, code = Path(temporary, Path(DATA).name), Path(temporary, "code")
         data.mkdir()
-        np.savez(data / "weights.npz", **model.state())  # type: ignore[arg-type]
+        np.savez(data / WEIGHTS, **model.state())  # type: ignore[arg-type]
         # A run on a GPU must load where there is none.
         about = {"model": name, "settings": {**settings, "device": "auto"}}
-        (data / "model.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+        (data / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
         package = _copy_code(code)
         own = _copy_own(name, code)
         with warnings.catch_warnings():
@@ -109,6 +114,52 @@ def _delete_others(client: MlflowClient, experiment_id: str, run_id: str, model_
     for other in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if other.model_id != model_id:
             client.delete_logged_model(other.model_id)
+
+
+def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = False) -> Reducer:
+    """The fitted model that a run of the store in use has logged, built from the classes of this checkout.
+
+    Nothing that lies in the store is executed, imported or unpickled: see `tracking.unpacking`. A model of one's own
+    is imported here where `model` says its name, `package.module:Name`: no store may choose what is imported. With
+    `trust_code` the copy of the code that lies in the store is run instead, as `mlflow.pyfunc.load_model` always does:
+    for stores that only trusted people write to. What it gives is no instance of this checkout's `Reducer` then.
+
+    Raises BadInput where there is no such run or model, or it can't be used.
+    """
+    client = reach_store()
+    try:
+        run = client.get_run(run_id)
+        logged = client.search_logged_models(
+            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}' AND name = '{Artifact.MODEL}'"
+        )
+        if not logged:
+            raise BadInput("it logged no model; a run keeps one with artifacts=full")
+        if trust_code:
+            return _run_by_its_own_code(logged[0].model_uri)
+        with tempfile.TemporaryDirectory() as folder:
+            _download(f"{logged[0].artifact_location}/{DATA}", Path(folder))
+            return unpack(Path(folder), model)
+    except (BadInput, MlflowException, OSError) as error:
+        raise BadInput(f"run {run_id}: {one_line(error)}") from error
+
+
+def _run_by_its_own_code(uri: str) -> Reducer:
+    try:
+        reducer: Reducer = mlflow.pyfunc.load_model(uri).get_raw_model()
+    except Exception as error:  # the code may raise anything
+        raise BadInput(f"its own code does not load it: {one_line(error)}") from error
+    return reducer
+
+
+def _download(place: str, folder: Path) -> None:
+    """The two files of a model. Raises BadInput where one is not there, or larger than any model is."""
+    sizes = {Path(f.path).name: f.file_size for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
+    for name, most in MOST_BYTES.items():
+        if name not in sizes:
+            raise BadInput(f"{name}: there is no such file")
+        if (sizes[name] or 0) > most:
+            raise BadInput(f"{name}: it has {sizes[name]} bytes; allowed: {most}")
+        mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{name}", dst_path=str(folder))
 
 
 def _copy_code(into: Path) -> str:

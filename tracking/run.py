@@ -23,7 +23,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import MODELS, PCA, Array, ContractError, Epoch, OnEpoch, Reducer, build, check_contract
+from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, suited
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
@@ -41,7 +41,6 @@ from .schema import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, T
 Errors = dict[Artifact, npt.NDArray[np.float64]]
 
 PICTURES = 6  # times that the reconstructions are logged during training
-TRIAL_ROWS = 64  # of the user's data, on which a model of their own is held against the contract
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,11 @@ def execute(
 
 def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
     """Load the data, unless they are given, and build the model. Raises BadInput for what can't be trained."""
+    if config.model.startswith("__main__:"):
+        raise BadInput(
+            f"model {config.model!r}: what a script or notebook defines can't be imported by a study's workers, or by "
+            "whoever loads the model; put it into a module of its own, as package.module:Name"
+        )
     material = material or Material.load(config)
     data, parts = material.data, material.split
     if config.patience > 0 and parts.x_val is None:
@@ -117,11 +121,7 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
         )
     settings = asdict(config) | {"dim1": data.dim1}
     try:
-        model = build(config.model, settings)
-        model.check(parts.x_train)
-        if config.model not in MODELS:
-            few = parts.x_train[: max(TRIAL_ROWS, 2 * config.dim3)]
-            check_contract(lambda: build(config.model, settings | {"epochs": 1}), few, config.dim3)
+        model = suited(config.model, settings, parts.x_train)
     except ContractError as error:
         raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:

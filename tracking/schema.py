@@ -339,6 +339,7 @@ def answered(text: str) -> str:
         return "permission denied: the server's administrator grants it to a user, READ or EDIT for each experiment"
     return f"the server answered {found[1]}: {'a page of HTML' if said.lstrip().startswith('<') else said[:300]}"
 
+
 # Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
 # logs one makes it harmless here.
 

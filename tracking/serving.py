@@ -28,6 +28,10 @@ class Served:
         self.reducer = reducer
         self.widths = {"reconstruct": dim1, "encode": dim1, "decode": dim3, "sample": None}
 
+    def get_raw_model(self) -> Any:
+        """The model itself, for MLflow's function of that name."""
+        return self.reducer
+
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """Apply params["op"] to the rows of data (N, ·), float32 in and out.
 

@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 
+PACKAGES = ("analysis", "benchmarks", "models", "studies", "tracking")
 WORKER = "ELBOWROOM_WORKER"  # set for the processes that train a study's cells
 
 
@@ -19,8 +20,14 @@ def begin() -> None:
 
     To be called by a package as it is imported: until `python -m` has found its module, it calls itself that.
     """
-    if sys.argv[:1] == ["-m"] or WORKER in os.environ:
+    if (sys.argv[:1] == ["-m"] and _ours()) or WORKER in os.environ:
         gc.disable()
+
+
+def _ours() -> bool:
+    """Whether the module that Python looks for is the project's, and not one that imports it on the way."""
+    words = sys.orig_argv
+    return "-m" not in words or words[words.index("-m") + 1].partition(".")[0] in PACKAGES
 
 
 def imported() -> bool:

@@ -1,9 +1,11 @@
 """The garbage collector is put off in the project's own processes while they import, and nowhere else."""
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ def _collector() -> Iterator[None]:
 
 def test_a_command_collects_from_the_moment_it_has_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["-m", "--epochs", "2"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "tracking.train", "--epochs", "2"])
     startup.begin()
     assert not gc.isenabled()
     assert startup.imported()
@@ -41,3 +44,14 @@ def test_whoever_imports_the_packages_keeps_their_collector(called: str, enabled
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == enabled
+
+
+def test_a_module_of_others_that_imports_the_packages_keeps_its_collector(tmp_path: Path) -> None:
+    """While Python looks for it, their package is imported, and ours with it."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("import tracking\n")
+    (tmp_path / "theirs" / "main.py").write_text("import gc\nprint(gc.isenabled())\n")
+    env = environment(PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)]))
+    command = [sys.executable, "-m", "theirs.main"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

@@ -1,0 +1,101 @@
+"""A program on top of the packages: every public function once, with its types. `mypy --strict` passes on it.
+
+python docs/examples/downstream.py    # on scikit-learn's digits; leaves mlflow.db, optuna.db and reports/ here
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.assignment import Report as AssignmentReport
+from analysis.elbow import Verdict, judge
+from analysis.experiment import Report, report, report_table
+from analysis.report import Judged, judge_table
+from models import Reducer
+from studies.assignment import Answer, answer
+from studies.oracles import Finding, ask
+from studies.scan import Estimate, ScanResult, estimate, scan
+from studies.tune import TuneResult, tune
+from tracking.config import BadInput, RunConfig
+from tracking.estimator import LatentTransformer
+from tracking.packaging import load_reducer
+from tracking.run import RunResult, execute
+
+BASE = RunConfig(model="ae", dataset="digits", dim2=16, dim3=2, epochs=2, batch_size=64)
+
+
+def codes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """As a transformer."""
+    transformer = LatentTransformer("ae", dim3=3, dim2=16, epochs=2, random_state=0).fit(rows)
+    score: float = transformer.score(rows)
+    names: npt.NDArray[np.object_] = transformer.get_feature_names_out()
+    print(f"{', '.join(map(str, names))}: score {score:.3f}, samples {transformer.sample(2).shape}")
+    return transformer.inverse_transform(transformer.transform(rows))
+
+
+def run_and_load() -> Reducer:
+    """One run, and its model back."""
+    done: RunResult = execute(BASE, on_epoch=lambda epoch: print(f"epoch {epoch.number} of {epoch.total}"))
+    error: float = done.metrics["test/mse"]
+    print(f"run {done.run_id}: {error:.4f}")
+    return load_reducer(done.run_id)
+
+
+def study() -> Mapping[str, Verdict]:
+    """What it would cost, the curves, and the report."""
+    cost: Estimate = estimate(models=["pca", "ae"], dim3=range(2, 7), seeds=1, base=BASE)
+    print(f"{cost.left} cells to run on {cost.workers} workers")
+    found: ScanResult = scan(models=["pca", "ae"], dim3=range(2, 7), seeds=1, base=BASE, verbose=True)
+    for point in found.points:
+        print(point.model, point.dim3, point.mean)
+    for failure in found.failures:
+        print(failure.name, failure.reason)
+    written: Report = report(rule="unexplained:0.10", log=False)
+    print(written.page, [comparison.name for comparison in written.findings.comparisons])
+    return found.verdicts
+
+
+def tuned() -> RunConfig:
+    """The best of a few trials."""
+    found: TuneResult = tune(base=BASE, dim3=2, trials=2)
+    return found.best[0].config
+
+
+def table(path: Path) -> int | None:
+    """The choice for a curve from anywhere."""
+    path.write_text("dim3,error\n" + "\n".join(f"{k},{1 / k}" for k in range(1, 13)))
+    judged: list[Judged] = judge_table(path)
+    page: Path = report_table(path, out="reports/table").page
+    verdict: Verdict = judge(np.arange(1, 13), [[1 / k for k in range(1, 13)]])
+    assert judged[0].verdict is not None
+    assert judged[0].verdict.choice == verdict.choice
+    print(page, judged[0].text)
+    return verdict.choice
+
+
+def the_rest() -> list[str]:
+    """The assignment's page, and what theory knows: minutes."""
+    page: Answer = answer(preset="digits", show=(2,), repeats=2)
+    there: AssignmentReport = page.report
+    findings: dict[str, Finding] = ask()
+    return [str(there.page), *(f"{name}: {finding.says}" for name, finding in findings.items())]
+
+
+def main(*, everything: bool = False) -> None:
+    """All of it."""
+    rows = np.random.default_rng(0).random((100, 6))
+    assert codes(rows).shape == rows.shape
+    print(run_and_load().parameter_count(), {name: verdict.kind for name, verdict in study().items()})
+    print(tuned(), table(Path("curve.csv")))
+    if everything:
+        print(*the_rest(), sep="\n")
+    try:
+        RunConfig(epochs=0)
+    except BadInput as error:
+        print(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""What the commands do, called as functions: they give values back, print nothing and leave the process as it was."""
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from analysis.borrowed import borrowed
+from analysis.experiment import report, report_table
+from analysis.report import judge_table
+from studies import oracles
+from studies.assignment import grid as assignment_grid
+from studies.oracles import Finding, ask
+from studies.scan import ScanResult, estimate, grid, scan
+from studies.spaces import PRESETS
+from studies.tune import tune
+from tests.conftest import ROOT, environment
+from tracking.config import RunConfig
+from tracking.schema import Kind, Tag
+
+BASE = RunConfig(dataset="digits", epochs=2, dim2=8)
+NAMES = ("optuna", "alembic", "mlflow", "mlflow.store.db.utils", "tracking", "studies", "urllib3.connectionpool")
+
+
+def _is_pytests(handler: logging.Handler) -> bool:
+    return type(handler).__module__.startswith("_pytest")
+
+
+def process() -> dict[str, Any]:
+    """What a process has one of."""
+    loggers = {name: logging.getLogger(name) for name in ("", *NAMES)}
+    return {
+        "signals": {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)},
+        "environment": {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"},
+        "loggers": {
+            name: (each.level, [h for h in each.handlers if not _is_pytests(h)]) for name, each in loggers.items()
+        },
+        "warnings": list(warnings.filters),
+        "uri": mlflow.get_tracking_uri(),
+        "folder": Path.cwd(),
+        "threads": torch.get_num_threads(),
+        "backend": plt.get_backend(),
+        "figures": plt.get_fignums(),
+        "collects": gc.isenabled(),
+    }
+
+
+@pytest.fixture
+def _as_it_was(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    plt.switch_backend("svg")  # none that anything here would choose
+    optuna_level = logging.getLogger("optuna").level
+    logging.getLogger("optuna").setLevel(logging.INFO)
+    before = process()
+    yield
+    after = process()
+    assert {k: (before[k], after[k]) for k in before if before[k] != after[k]} == {}
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
+    plt.switch_backend("agg")
+    logging.getLogger("optuna").setLevel(optuna_level)
+
+
+def elsewhere(store: MlflowClient, **more: Any) -> dict[str, Any]:
+    """Not the store in use, nor its experiment."""
+    return {"tracking_uri": store.tracking_uri, "experiment": "mine", "workers": 1, **more}
+
+
+def kinds(store: MlflowClient, experiment: str = "mine") -> list[str]:
+    found = store.get_experiment_by_name(experiment)
+    assert found is not None
+    return sorted(r.data.tags[Tag.KIND] for r in store.search_runs([found.experiment_id]))
+
+
+@pytest.mark.usefixtures("_as_it_was")
+def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a store that is not the one in use; what the invocation of an `mlflow run` above says stays as well."""
+    mlflow.set_tracking_uri("http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    before = process()
+    wanted = elsewhere(store, models="pca", dim3=[5, 2, 3, np.int64(4)], base=BASE, study="s")
+    assert [(c.name, c.cells, c.done) for c in estimate(**wanted).costs] == [("pca", 4, 0)]
+    made = scan(**wanted)
+    assert isinstance(made, ScanResult)
+    assert (made.complete, made.study, made.failures, made.confirmed) == (True, "s", (), ())
+    assert [(p.model, p.dim3) for p in made.points] == [("pca", k) for k in (2, 3, 4, 5)]
+    assert [p.mean for p in made.points] == sorted((p.mean for p in made.points), reverse=True)
+    assert made.verdicts["pca"].kind == "none"
+    assert store.get_run(made.run_id).info.experiment_id == made.experiment_id
+    assert estimate(**wanted).left == 0
+    assert scan(**wanted).points == made.points
+    assert kinds(store) == [Kind.RUN] * 4 + [Kind.STUDY]
+
+    where = {"tracking_uri": store.tracking_uri, "experiment": "mine"}
+    found = report(**where, out="there", choose=("pca", 3), log=False)
+    assert found.page == Path("there/report.html")
+    assert found.page.exists()
+    assert found.registered is found.run_id is None
+    (comparison,) = found.findings.comparisons
+    assert [m.label for m in comparison.models] == ["pca"]
+    assert "pca: no choice yet" in found.text
+    logged = report(**where, choose=3, columns={"dim3": "metrics.dim3", "error": "metrics.test/mse"})
+    assert kinds(store) == [Kind.ANALYSIS] + [Kind.RUN] * 4 + [Kind.STUDY]
+    assert logged.run_id in {r.info.run_id for r in store.search_runs([made.experiment_id])}
+    with pytest.raises(ValueError, match="no experiment 'none'"):
+        report(tracking_uri=store.tracking_uri, experiment="none")
+    assert process() == before
+    mlflow.set_tracking_uri(store.tracking_uri)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+
+
+@pytest.mark.usefixtures("_as_it_was")
+def test_a_tuning(store: MlflowClient) -> None:
+    wanted = elsewhere(store, base=replace(BASE, model="ae"), study="t")
+    made = tune(**wanted, dim3=3, trials=2)
+    assert (made.complete, made.trials, made.objective) == (True, 2, "validation error, mean squared")
+    (best,) = made.best
+    assert best.config.dim3 == 3
+    assert store.get_run(best.run_id).data.metrics["val/mse/final"] == best.values[0]
+    front = tune(**{**wanted, "study": "f"}, dim3=(2, 4), trials=2)
+    assert [b.config.dim3 for b in front.best] == sorted({b.config.dim3 for b in front.best})
+    assert kinds(store) == [Kind.STUDY] * 2 + [Kind.TRIAL] * 4
+
+
+@pytest.mark.usefixtures("_as_it_was")
+def test_the_oracles(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {
+        "right": lambda x: Finding(True, "fine", {"rows": len(x)}),
+        "wrong": lambda x: Finding(False, "2 is 3", {}),
+    }
+    with monkeypatch.context() as patched:
+        patched.setattr(oracles, "ORACLES", asked)
+        found = ask(tracking_uri=store.tracking_uri, experiment="mine")
+    assert {name: finding.holds for name, finding in found.items()} == {"right": True, "wrong": False}
+    assert found["right"].numbers == {"rows": 1498}
+    assert kinds(store) == [Kind.ORACLE] * 3
+
+
+@pytest.mark.usefixtures("_as_it_was")
+def test_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    rows = [f"{k},{1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8)},mine" for k in range(2, 21)]
+    path.write_text("\n".join(["dim3,error,model", *rows, "1,1,few"]))
+    mine, few = judge_table(path)
+    assert mine.verdict is not None
+    assert (mine.model, mine.points, mine.verdict.dim3, few.verdict) == ("mine", 19, 8, None)
+    assert report_table(path, out=tmp_path / "out").page.exists()
+
+
+@pytest.mark.usefixtures("_as_it_was")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: scan(**elsewhere(s, models="nope")), "unknown model 'nope'"),
+        (lambda s: scan(**elsewhere(s, models=[])), "models is empty"),
+        (lambda s: scan(**elsewhere(s, dim3="2:4")), "dim3 must be a whole number of at least 1, got '2'"),
+        (lambda s: scan(**elsewhere(s, dim3=[])), "dim3 of pca must be whole numbers of at least 1"),
+        (lambda s: scan(**elsewhere(s, seeds=0)), "seeds must be a whole number of at least 1, got 0"),
+        (lambda s: scan(**elsewhere(s, preset="nope")), "unknown preset 'nope'; allowed: quick"),
+        (lambda s: scan(**elsewhere(s, workers=0)), "workers must be a whole number of at least 1, got 0"),
+        (lambda s: scan(**elsewhere(s, backend="ray")), "unknown backend 'ray'; allowed: loky, dask"),
+        (lambda s: scan(**elsewhere(s, backend="dask")), "backend dask needs --scheduler"),
+        (lambda s: scan(**elsewhere(s, study=" ")), "study is empty"),
+        (lambda s: scan(**elsewhere(s, tracking_uri="gopher://127.0.0.1", base=BASE)), "can't be used"),
+        (lambda s: scan(**elsewhere(s, base=BASE, dim3=[65])), "dim3 goes to 65, and digits has 64 columns"),
+        (lambda s: scan(**elsewhere(s, base=BASE, confirm={"ae": 99})), "confirm 99: not among the dim3 of ae"),
+        (lambda s: scan(**elsewhere(s, models="__main__:x", base=BASE)), "model '__main__:x'"),
+        (lambda s: tune(**elsewhere(s, base=replace(BASE, patience=1))), "allowed: patience 0"),
+        (lambda s: tune(**elsewhere(s, dim3=[2, 3, 7])), "dim3 '2,3,7' has gaps"),
+        (lambda s: tune(**elsewhere(s, dim3=())), "dim3 '' is empty"),
+        (lambda s: tune(**elsewhere(s, base=replace(BASE, model="pca"))), "pca has nothing to tune"),
+        (lambda s: tune(**elsewhere(s, base=replace(BASE, val_size=0))), "tuning is judged on validation rows"),
+        (lambda s: report(tracking_uri="sqlite:///none.db"), "there is no such file"),
+        (lambda s: report(tracking_uri=s.tracking_uri, rule="best"), "rule"),
+    ],
+)
+def test_bad_input_is_an_exception_and_leaves_nothing(store: MlflowClient, call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        call(store)
+    assert type(refused.value).__name__ == "BadInput"
+    assert "\n" not in str(refused.value)
+    assert [r for e in store.search_experiments() for r in store.search_runs([e.experiment_id])] == []
+
+
+def test_what_nobody_has_set_is_unset_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So that a later variable, or another folder, is still listened to."""
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    try:
+        with borrowed("sqlite:///a.db", "mine"):
+            assert mlflow.get_tracking_uri() == "sqlite:///a.db"
+            assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "mine"
+        assert not mlflow.is_tracking_uri_set()
+        assert "MLFLOW_EXPERIMENT_NAME" not in os.environ
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///b.db")
+        with pytest.raises(RuntimeError), borrowed("sqlite:///a.db"):
+            raise RuntimeError
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///c.db")
+        assert mlflow.get_tracking_uri() == "sqlite:///c.db"
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def test_the_grid_is_the_presets_but_for_what_is_given() -> None:
+    assert grid(preset="digits") == (PRESETS["digits"], "digits")
+    space, name = grid()
+    assert (list(space.dim3), space.dim3["ae"], space.seeds, name) == (
+        ["pca", "ae", "vae"],
+        tuple(range(2, 21)),
+        3,
+        "scan-mnist",
+    )
+    space, _ = grid(preset="assignment", models=["vae", "mine:Model"], seeds=1, base=BASE)
+    assert space.dim3 == {"vae": PRESETS["assignment"].dim3["vae"], "mine:Model": PRESETS["assignment"].dim3["pca"]}
+    assert (space.seeds, space.base) == (1, BASE)
+    assert assignment_grid("digits", [2, 3], 4).repeats == 4
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from torch import nn
+from studies.scan import scan
+from tracking.config import RunConfig
+
+def factory(dim1, dim3):
+    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)
+
+with Path("began").open("a") as file:
+    file.write("x")
+base = RunConfig(dataset="digits", epochs=1)
+where = {"tracking_uri": "sqlite:///mlflow.db", "dim3": [2], "seeds": 1, "workers": 1, "base": base}
+print(scan(models="own_linear:factory", **where).complete)
+try:
+    scan(models="__main__:factory", **where)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_script_needs_no_guard_and_a_notebook_no_file(store: MlflowClient, tmp_path: Path) -> None:
+    """From standard input, as a notebook's cells are run: workers import what a model needs, and never the caller."""
+    (tmp_path / "own_linear.py").write_text(
+        "from torch import nn\n" + SCRIPT[SCRIPT.index("def ") : SCRIPT.index("with")]
+    )
+    env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"), PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)]))
+    done = subprocess.run(
+        [sys.executable, "-"], input=SCRIPT, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+    )
+    true, refusal = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, true) == (0, "", "True")
+    assert refusal.startswith("model '__main__:factory': what a script or notebook defines can't be imported")
+    assert Path("began").read_text() == "x"

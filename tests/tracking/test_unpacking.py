@@ -1,0 +1,251 @@
+"""A logged model that somebody else has had in hand: refused in one line, and nothing of it is run."""
+
+import json
+import pickle
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from models import MODELS, build
+from tests.tracking.test_packaging import OWN_REDUCER
+from tracking.config import BadInput, RunConfig
+from tracking.datasets import load_dataset
+from tracking.packaging import load_reducer
+from tracking.run import execute
+from tracking.unpacking import ABOUT, WEIGHTS, unpack
+
+X = load_dataset("digits").x_test
+SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3, "threads": 1}
+
+
+def written(folder: Path, model: str = "ae") -> Path:
+    """A fitted model in a folder, as a run logs it."""
+    settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1]}
+    np.savez(folder / WEIGHTS, **build(model, settings).fit(X).state())
+    (folder / ABOUT).write_text(json.dumps({"model": model, "settings": settings}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(sound, tmp_path / "model"))
+
+
+def settings(folder: Path, **changed: object) -> None:
+    about = json.loads((folder / ABOUT).read_text())
+    about["settings"] |= changed
+    (folder / ABOUT).write_text(json.dumps(about))
+
+
+def state(folder: Path, **changed: np.ndarray) -> dict[str, np.ndarray]:
+    with np.load(folder / WEIGHTS) as archive:
+        return {name: archive[name] for name in archive} | changed
+
+
+def weights(folder: Path, **changed: np.ndarray) -> None:
+    np.savez(folder / WEIGHTS, **state(folder, **changed))
+
+
+def member(folder: Path, header: dict[str, object], name: str = "mean.npy") -> None:
+    """An array with this header and next to nothing behind it, in the place of one that is there."""
+    rest = {n: a for n, a in state(folder).items() if f"{n}.npy" != name}
+    np.savez(folder / WEIGHTS, **rest)
+    text = repr(header).encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    with zipfile.ZipFile(folder / WEIGHTS, "a") as archive:
+        archive.writestr(name, b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(16))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_sound_one_is_the_model_that_was_fitted(tmp_path: Path, model: str) -> None:
+    folder = written(tmp_path, model)
+    kept = json.loads((folder / ABOUT).read_text())["settings"]
+    assert np.array_equal(unpack(folder).encode(X), build(model, kept).fit(X).encode(X))
+
+
+HERE = "import pathlib; pathlib.Path('ran').touch()"
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (HERE,)
+
+
+def shape(*numbers: int, descr: str = "<f4") -> dict[str, object]:
+    return {"descr": descr, "fortran_order": False, "shape": numbers}
+
+
+def objects(folder: Path) -> None:
+    weights(folder, mean=np.array([Bomb()], dtype=object))
+
+
+def compressed(folder: Path) -> None:
+    np.savez_compressed(folder / WEIGHTS, **state(folder, mean=np.zeros(10**7, np.float32)))
+
+
+def twice(folder: Path) -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(folder / WEIGHTS, "a") as archive:
+        archive.writestr("mean.npy", archive.read("mean.npy"))
+
+
+def overlapping(folder: Path) -> None:
+    """Many entries, of which each says that the same bytes are its own."""
+    with zipfile.ZipFile(folder / WEIGHTS, "a") as archive:
+        first = archive.infolist()[0]
+        for number in range(2000):
+            again = zipfile.ZipInfo(f"again{number}.npy")
+            again.header_offset, again.CRC = first.header_offset, first.CRC
+            again.file_size = again.compress_size = first.file_size
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+        archive._didModify = True
+
+
+def dropped(folder: Path) -> None:
+    np.savez(folder / WEIGHTS, **{n: a for n, a in state(folder).items() if n != "weights/encoder.main.0.bias"})
+
+
+def raw(name: str, content: bytes) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (raw(ABOUT, b"{"), f"{ABOUT}: Expecting property name"),
+        (raw(ABOUT, b"\xff\xfe"), f"{ABOUT}: 'utf-8' codec can't decode"),
+        (raw(ABOUT, b"[" * 100_000), f"{ABOUT}: RecursionError"),
+        (raw(ABOUT, b" " * 2_000_000), f"{ABOUT}: it has 2000000 bytes; allowed: 1048576"),
+        (raw(ABOUT, b'["ae"]'), f"{ABOUT}: it has no model and settings"),
+        (raw(ABOUT, b'{"model": "ae", "settings": []}'), f"{ABOUT}: it has no model and settings"),
+        (raw(ABOUT, b'{"model": "ae", "settings": {"dim1": true}}'), f"{ABOUT}: dim1 must be a whole number"),
+        (lambda f: settings(f, dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
+        (lambda f: settings(f, dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
+        (lambda f: settings(f, dim3=0), f"{ABOUT}: dim3 must be at least 1"),
+        (lambda f: settings(f, lr="rm"), f"{ABOUT}: lr must be"),
+        (lambda f: settings(f, dim1=10**12), f"{WEIGHTS}: dim1 is 64, and 1000000000000 in {ABOUT}"),
+        (lambda f: settings(f, dim2=10**12), f"{WEIGHTS}: dim2 is 8, and 1000000000000 in {ABOUT}"),
+        (lambda f: settings(f, dim3=4), f"{WEIGHTS}: dim3 is 3, and 4 in {ABOUT}"),
+        (objects, f"{WEIGHTS}: 'mean.npy' has the type object; allowed: numbers and text"),
+        (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: BadZipFile"),
+        (raw(WEIGHTS, b""), f"{WEIGHTS}: BadZipFile"),
+        (compressed, f"{WEIGHTS}: it is compressed, and a logged model is not"),
+        (overlapping, f"{WEIGHTS}: it is compressed, and a logged model is not"),
+        (twice, f"{WEIGHTS}: it holds 19 arrays, or two of one name"),
+        (lambda f: member(f, shape(10**12)), f"{WEIGHTS}: 'mean.npy' says it is larger than the file"),
+        (lambda f: member(f, shape(-1, -4)), f"{WEIGHTS}: 'mean.npy' says it is larger than the file"),
+        (lambda f: member(f, shape(1, descr="<U99999999")), f"{WEIGHTS}: 'mean.npy' says it is larger than the file"),
+        (lambda f: member(f, shape(1), "../../up.txt"), f"{WEIGHTS}: '../../up.txt' is no array that"),
+        (lambda f: member(f, shape(1), "../../up.npy"), f"{WEIGHTS}: '../../up' is no part of such a model"),
+        (lambda f: weights(f, mean=np.zeros(64, dtype=[("a", "f4")])), f"{WEIGHTS}: 'mean.npy' has the type"),
+        (lambda f: weights(f, __class__=np.zeros(1)), f"{WEIGHTS}: '__class__' is no part of such a model"),
+        (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
+        (lambda f: weights(f, training=np.zeros(1)), f"{WEIGHTS}: 'training' is no part of such a model"),
+        (lambda f: weights(f, dim2=np.array(9)), f"{WEIGHTS}: dim2 is 9, and 8 in {ABOUT}"),
+        (lambda f: weights(f, dim2=np.array([8, 8])), f"{WEIGHTS}: "),
+        (lambda f: weights(f, mean=np.zeros(63)), f"{WEIGHTS}: mean has the shape (63,), and dim1 is 64"),
+        (lambda f: weights(f, code_cov=np.zeros((9, 9))), f"{WEIGHTS}: "),
+        (dropped, f"{WEIGHTS}: 'weights/encoder.main.0.bias' is not of the shape"),
+        (lambda f: weights(f, **{"weights/../x": np.zeros(1)}), f"{WEIGHTS}: 'weights/../x' is not of the shape"),
+        (lambda f: weights(f, **{"weights/encoder.main.0.bias": np.array(["a"] * 8)}), f"{WEIGHTS}: TypeError"),
+        (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
+    ],
+)
+def test_a_spoilt_one_is_refused_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], message: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    spoil(folder)
+    with pytest.raises(BadInput) as refused:
+        unpack(folder)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+    assert not Path("ran").exists()
+
+
+def test_flipped_bytes_are_refused_or_make_another_model(folder: Path) -> None:
+    """A hundred of each file, at places drawn with a seed. A weight may become any number: only its form is checked."""
+    rng, refusals = np.random.default_rng(0), []
+    for name in (ABOUT, WEIGHTS):
+        content = (folder / name).read_bytes()
+        for at in rng.integers(0, len(content), 100):
+            spoilt = bytearray(content)
+            spoilt[at] ^= int(rng.integers(1, 256))
+            (folder / name).write_bytes(spoilt)
+            try:
+                assert unpack(folder).encode(X[:2]).shape == (2, 3)
+            except BadInput as error:
+                refusals.append(str(error))
+        (folder / name).write_bytes(content)
+    assert len(refusals) > 50
+    assert all(text.startswith((ABOUT, WEIGHTS)) and "\n" not in text for text in refusals)
+
+
+TRAP = "import pathlib\npathlib.Path('ran').touch()\n" + OWN_REDUCER
+
+
+def test_no_store_chooses_what_is_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.syspath_prepend(folder.parent)
+    (folder.parent / "own_trap.py").write_text(TRAP)
+    about = json.loads((folder / ABOUT).read_text()) | {"model": "own_trap:Keep"}
+    (folder / ABOUT).write_text(json.dumps(about))
+    np.savez(folder / WEIGHTS, dim3=np.array(3), mean=X.mean(axis=0))
+    for own in (None, "own_other:Keep"):
+        with pytest.raises(BadInput, match=r"model 'own_trap:Keep' is none of pca, .* trust_code=True"):
+            unpack(folder, own)
+    assert "own_trap" not in sys.modules
+    assert not Path("ran").exists()
+    assert np.array_equal(unpack(folder, "own_trap:Keep").encode(X), X[:, :3])
+    assert Path("ran").exists()
+
+
+def test_a_model_comes_back_by_its_run(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_back.py").write_text(OWN_REDUCER)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = execute(RunConfig(model="vae", **SMALL)).run_id
+    codes = np.load(mlflow.artifacts.download_artifacts(f"runs:/{run}/codes/test.npy"))
+    assert np.array_equal(load_reducer(run).encode(X), codes)
+    assert np.array_equal(load_reducer(run, trust_code=True).encode(X), codes)
+
+    mine = execute(RunConfig(model="own_back:Keep", **SMALL)).run_id
+    with pytest.raises(BadInput, match=rf"run {mine}: model\.json: model 'own_back:Keep' is none of"):
+        load_reducer(mine)
+    assert type(load_reducer(mine, model="own_back:Keep")) is sys.modules["own_back"].Keep
+    del sys.modules["own_back"]
+    (tmp_path / "own_back.py").unlink()
+    assert np.array_equal(load_reducer(mine, trust_code=True).encode(X), X[:, :3])
+
+    (logged,) = store.search_logged_models(
+        [store.get_run(run).info.experiment_id], filter_string=f"source_run_id = '{run}'"
+    )
+    data = Path(logged.artifact_location) / "data" / "data"
+    (data / WEIGHTS).write_bytes(b"PK")
+    with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: BadZipFile"):
+        load_reducer(run)
+    (data / WEIGHTS).unlink()
+    with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: there is no such file"):
+        load_reducer(run)
+    with pytest.raises(BadInput, match=r"run nosuch: .*not found"):
+        load_reducer("nosuch")
+    light = execute(RunConfig(model="pca", artifacts="light", **SMALL)).run_id
+    with pytest.raises(BadInput, match="it logged no model; a run keeps one with artifacts=full"):
+        load_reducer(light)

@@ -1,0 +1,166 @@
+"""The models as a scikit-learn transformer: `LatentTransformer(model="ae", dim3=10)`, for a `Pipeline`.
+
+It trains what a run trains, with the same numbers, and records nothing: neither MLflow nor a store is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from models import Array, Reducer, build, suited
+from models.metrics import reconstruction_mse
+
+from .config import BadInput, RunConfig
+from .datasets import Dataset, split
+
+Rows = npt.NDArray[Any]
+Seed = int | np.random.RandomState | None
+FLOATS = (np.float64, np.float32)
+SEEDS = 2**32
+
+
+class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Rows (N, dim1) to codes (N, dim3) and back, by any model of the project or one of your own.
+
+    The parameters are the fields of `tracking.config.RunConfig` of the same names, with their defaults, but for two:
+    `random_state` is the seed (an int for equal numbers each time, None or a RandomState for others), and `val_size`
+    is 0, because only `patience` reads validation rows: it needs some. Torch trains with the threads it is set to.
+
+    Where the rows lie in [0, 1] they are taken as they are and the output is a sigmoid; else the model sees them
+    centred and divided by one scale, as in a run. What a row is scaled by changes what is learnt: put a MinMaxScaler
+    before it, or a StandardScaler, on purpose.
+
+    It computes in float32 and gives back the float type that it is given. After `fit`, `reducer_` is the fitted
+    `models.Reducer` and `n_features_in_` is dim1.
+    """
+
+    def __init__(
+        self,
+        model: str = RunConfig.model,
+        dim3: int = RunConfig.dim3,
+        *,
+        dim2: int = RunConfig.dim2,
+        epochs: int = RunConfig.epochs,
+        batch_size: int = RunConfig.batch_size,
+        lr: float | Literal["auto"] = RunConfig.lr,
+        schedule: Literal["one-cycle", "constant"] = RunConfig.schedule,
+        beta: float = RunConfig.beta,
+        loss: Literal["auto", "mse", "bce"] = RunConfig.loss,
+        output: Literal["auto", "sigmoid", "linear"] = RunConfig.output,
+        patience: int = RunConfig.patience,
+        val_size: int | Literal["auto"] = 0,
+        device: Literal["auto", "cpu", "cuda", "mps"] = RunConfig.device,
+        random_state: Seed = RunConfig.seed,
+    ) -> None:
+        self.model = model
+        self.dim3 = dim3
+        self.dim2 = dim2
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.schedule = schedule
+        self.beta = beta
+        self.loss = loss
+        self.output = output
+        self.patience = patience
+        self.val_size = val_size
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
+        """Train on the rows X (N, dim1); `y` is not read. Raises ValueError, as BadInput where a parameter is wrong."""
+        config = self._config()
+        least = {"ensure_min_samples": max(2, config.dim3), "ensure_min_features": config.dim3}
+        x = self._float32(validate_data(self, X, dtype=FLOATS, **least))
+        parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
+        if config.patience > 0 and parts.x_val is None:
+            raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")
+        self._settings: dict[str, Any] = asdict(config) | {"dim1": x.shape[1]}
+        reducer = suited(config.model, self._settings, parts.x_train)
+        self.reducer_: Reducer = reducer.fit(parts.x_train, x_val=parts.x_val)
+        return self
+
+    def transform(self, X: npt.ArrayLike) -> Rows:
+        """Codes (N, dim3) of the rows X (N, dim1)."""
+        rows = self._rows(X)
+        return self.reducer_.encode(self._float32(rows)).astype(rows.dtype, copy=False)
+
+    def inverse_transform(self, X: npt.ArrayLike) -> Rows:
+        """Rows (N, dim1) of the codes X (N, dim3)."""
+        check_is_fitted(self)
+        codes = check_array(X, dtype=FLOATS)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(f"X has {codes.shape[1]} columns, and codes have {self._n_features_out} (dim3)")
+        return self.reducer_.decode(self._float32(codes)).astype(codes.dtype, copy=False)
+
+    def sample(self, n: int = 1, random_state: Seed = None) -> Array:
+        """Return n new rows (n, dim1), drawn from the model's prior: see `models.Reducer.sample`."""
+        check_is_fitted(self)
+        return self.reducer_.sample(n, np.random.default_rng(_seed(random_state)))
+
+    def score(self, X: npt.ArrayLike, y: object = None) -> float:
+        """Minus the mean squared error of the reconstructions of X (N, dim1): more is better; `y` is not read.
+
+        By it a search picks the largest dim3 it is offered, always: one more dimension never has to err more. To
+        choose dim3, judge the whole curve (`analysis.elbow.judge`); use this for all else.
+        """
+        rows = self._float32(self._rows(X))
+        return -reconstruction_mse(rows, self.reducer_.reconstruct(rows))
+
+    @property
+    def _n_features_out(self) -> int:
+        """How many columns `transform` gives: what the names of the columns are counted by."""
+        return int(self._settings["dim3"])
+
+    def _config(self) -> RunConfig:
+        """The parameters as the configuration of a run. Raises BadInput."""
+        given = {name: value for name, value in self.get_params(deep=False).items() if name != "random_state"}
+        return RunConfig(**given, seed=_seed(self.random_state))
+
+    def _rows(self, X: npt.ArrayLike) -> Rows:
+        check_is_fitted(self)
+        rows: Rows = validate_data(self, X, dtype=FLOATS, reset=False)
+        return rows
+
+    def _float32(self, rows: Rows) -> Array:
+        """As the models compute. Raises ValueError for what is too large to be a float32."""
+        with np.errstate(over="ignore"):
+            x: Array = rows.astype(np.float32)
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"Input X contains infinity or a value too large for dtype('float32'): {np.abs(rows).max():g}"
+            )
+        return x
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the fitted model as plain arrays: it holds modules, and a factory of one's own may be no pickle's."""
+        state: dict[str, Any] = super().__getstate__()
+        if "reducer_" in state:
+            state = {**state, "reducer_": self.reducer_.state()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The model is built anew, on the device that is here."""
+        super().__setstate__(state)
+        if "reducer_" in state:
+            self.reducer_ = build(self._settings["model"], self._settings).restore(state["reducer_"])
+
+    def __sklearn_tags__(self) -> Any:
+        """That the type of float is kept."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _seed(random_state: Seed) -> int:
+    """The seed itself, or one of its own: another each time."""
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(SEEDS, dtype=np.uint64))
+    return random_state

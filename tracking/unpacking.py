@@ -1,0 +1,155 @@
+"""Read a logged model as what it says of itself, not as a program: `unpack(folder) -> Reducer`.
+
+The files may come from a store that others write to. So nothing in them is executed, imported or unpickled: they are
+JSON and plain arrays, and the model is built from this checkout's own classes. Whatever does not fit is BadInput.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models import MODELS, Reducer, build
+from models.fitting import TorchReducer
+
+from .config import BadInput, RunConfig
+
+ABOUT, WEIGHTS = "model.json", "weights.npz"
+MOST_BYTES = {ABOUT: 1 << 20, WEIGHTS: 4 << 30}
+MOST_ARRAYS = 10_000
+KINDS = "biufU"  # of numpy's dtypes: numbers and text
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def unpack(folder: Path, own: str | None = None) -> Reducer:
+    """The fitted model whose `model.json` and `weights.npz` lie in the folder.
+
+    `own` is the `package.module:Name` that may be imported here, where the model is none of the registry. Raises
+    BadInput whose message begins with the name of the file that is at fault.
+    """
+    try:
+        model, settings = _about(folder / ABOUT)
+        if model not in MODELS and model != own:
+            raise BadInput(
+                f"model {model[:200]!r} is none of {', '.join(MODELS)}; allowed: model={model[:200]!r}, to import it "
+                "here, or trust_code=True, to run the copy of its code that lies in the store"
+            )
+        reducer = build(model, settings)
+    except Exception as error:  # what is in a file may raise anything
+        raise _refusal(ABOUT, error) from error
+    try:
+        state = arrays(folder / WEIGHTS)
+        if model in MODELS:
+            _fits(reducer, state, settings)
+        reducer.restore(state)
+        _works(reducer, settings["dim1"], settings["dim3"])
+    except Exception as error:
+        raise _refusal(WEIGHTS, error) from error
+    return reducer
+
+
+def arrays(path: Path) -> Arrays:
+    """The arrays of an .npz as `numpy.savez` writes it: numbers and text, uncompressed.
+
+    Each is as large as the file says it is before it is read, so that a small file can't become a large array.
+    Raises ValueError, BadZipFile, OSError.
+    """
+    _refuse_large(path)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len({m.filename for m in members}) != len(members) or len(members) > MOST_ARRAYS:
+            raise ValueError(f"it holds {len(members)} arrays, or two of one name; allowed: {MOST_ARRAYS} at most")
+        packed = any(m.compress_type != zipfile.ZIP_STORED for m in members)
+        if packed or sum(m.file_size for m in members) > path.stat().st_size:
+            raise ValueError("it is compressed, and a logged model is not")
+        for member in members:
+            with archive.open(member) as file:
+                _refuse_strange(member, file)
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive}
+
+
+def _about(path: Path) -> tuple[str, dict[str, Any]]:
+    """The model's name and settings."""
+    _refuse_large(path)
+    about = json.loads(path.read_text(encoding="utf-8"))
+    if not (
+        isinstance(about, dict) and isinstance(about.get("model"), str) and isinstance(about.get("settings"), dict)
+    ):
+        raise ValueError("it has no model and settings")
+    settings, dim1 = about["settings"], about["settings"].get("dim1")
+    if type(dim1) is not int or dim1 < 1:
+        raise ValueError(f"dim1 must be a whole number of at least 1, got {str(dim1)[:40]}")
+    config = RunConfig.from_json(json.dumps({**settings, "model": about["model"]}))
+    return config.model, asdict(config) | {"dim1": dim1}
+
+
+def _refuse_large(path: Path) -> None:
+    if path.stat().st_size > MOST_BYTES[path.name]:
+        raise ValueError(f"it has {path.stat().st_size} bytes; allowed: {MOST_BYTES[path.name]}")
+
+
+def _refuse_strange(member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+    """Raise ValueError where an array is none of numbers or text, or larger than what there is of it."""
+    version = np.lib.format.read_magic(file)
+    if not member.filename.endswith(".npy") or version not in HEADERS:
+        raise ValueError(f"{member.filename[:80]!r} is no array that a logged model has")
+    shape, _, dtype = HEADERS[version](file)
+    if dtype.kind not in KINDS:
+        raise ValueError(f"{member.filename[:80]!r} has the type {str(dtype)[:40]}; allowed: numbers and text")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename[:80]!r} says it is larger than the file")
+
+
+def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> None:
+    """Raise ValueError where the arrays are not those of a model of this kind and size."""
+    plain = {name: array for name, array in state.items() if not name.startswith("weights/")}
+    for name in plain:
+        mine = vars(reducer).get(name, 0)
+        taken = hasattr(type(reducer), name) or not isinstance(mine, str | int | float | np.ndarray)
+        if not name.isidentifier() or name.startswith("_") or taken:
+            raise ValueError(f"{name[:80]!r} is no part of such a model")
+    for name in ("dim1", "dim2", "dim3", "beta"):
+        if name in plain and plain[name] != settings[name]:
+            raise ValueError(f"{name} is {plain[name]}, and {settings[name]} in {ABOUT}")
+    if state["mean"].shape != (settings["dim1"],):
+        raise ValueError(f"mean has the shape {state['mean'].shape}, and dim1 is {settings['dim1']} in {ABOUT}")
+    if isinstance(reducer, TorchReducer):
+        with torch.device("meta"):  # shapes without memory: the numbers in the settings may be any
+            pair = reducer.architecture(settings["dim1"])
+        wanted = {
+            f"weights/{part}.{name}": tuple(tensor.shape)
+            for part, module in zip(("encoder", "decoder"), pair, strict=True)
+            for name, tensor in module.state_dict().items()
+        }
+        there = {name: array.shape for name, array in state.items() if name not in plain}
+        if there != wanted:
+            odd = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+            raise ValueError(f"{odd[0][:80]!r} is not of the shape that {ABOUT} says")
+
+
+def _works(reducer: Reducer, dim1: int, dim3: int) -> None:
+    """Raise ValueError where the model does not give codes, rows and samples of its shapes."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of numbers that are no good: they are the store's to answer for
+        codes = reducer.encode(np.zeros((1, dim1), dtype=np.float32))
+        shapes = codes.shape, reducer.decode(codes).shape, reducer.sample(1, np.random.default_rng(0)).shape
+    if shapes != ((1, dim3), (1, dim1), (1, dim1)):
+        raise ValueError(f"it gives {shapes}, and the shapes should be {((1, dim3), (1, dim1), (1, dim1))}")
+
+
+def _refusal(file: str, error: Exception) -> BadInput:
+    text = " ".join(str(error).split())[:300]
+    return BadInput(f"{file}: {text if isinstance(error, ValueError) and text else f'{type(error).__name__}: {text}'}")
