@@ -13,13 +13,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, VERSION, Kind, Tag
+from tracking.schema import EXPERIMENT, VERSION, Artifact, Kind, Tag, run_page
 from tracking.schema import Metric as Name
 
 from .curves import compare
 from .errors import BadInput, one_line
 from .findings import ComparisonFinding, Findings, Pick, pick_at
-from .sentences import numbers
+from .sentences import literal, numbers
 from .store import Cell, Store
 
 ALIAS = "chosen"
@@ -200,7 +200,7 @@ def refuse(run_id: str | None, reason: str) -> None:
         tags = {
             Tag.KIND: Kind.ANALYSIS,
             Tag.REASON: reason[:5000],
-            Tag.DESCRIPTION: f"No report: {_literal(reason[:5000])}",
+            Tag.DESCRIPTION: f"No report: {literal(reason[:5000])}",
         }
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
         client.set_terminated(run_id, "FAILED")
@@ -210,14 +210,10 @@ def description(findings: Findings) -> str:
     """The verdicts, as Markdown whose strings from the store are literal."""
     lines = []
     for comparison in findings.comparisons:
-        lines.append(f"{_literal(comparison.name)}:\n")
-        lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
+        lines.append(f"{literal(comparison.name)}:\n")
+        lines += [f"- {literal(model.sentence)}" for model in comparison.models]
         lines.append("")
     return "\n".join(lines)
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
 
 
 def _numbers(findings: Findings) -> dict[str, float]:
@@ -235,10 +231,12 @@ def _describe_experiment(
     """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
     tags = client.get_experiment(experiment_id).tags
     before = tags.get(Tag.DESCRIPTION, "")
-    rest = re.sub(f"\n*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
-    link = f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts) of {len(findings.runs)} runs"
-    chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
-    ours = f"{BEGIN}\n{description(findings)}\n{link}{chosen}\n{END}"
+    rest = re.sub(f"\n*[^\n]*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
+    page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
+    link = f"[The report]({page}) of {len(findings.runs)} runs"
+    chosen = f"\n\n{literal(registered.sentence)}" if registered is not None and registered.sentence else ""
+    first, _, said = description(findings).partition("\n")  # lists of experiments show the first words, and no comment
+    ours = f"{first} {BEGIN}\n{said}\n{link}{chosen}\n{END}"
     client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, f"{rest}\n\n{ours}".lstrip())
     for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
         if f"mlflow.experiment.primaryMetric.{key}" not in tags:

@@ -1,4 +1,4 @@
-"""A verdict in one sentence, and as metrics."""
+"""A verdict in one sentence, in Markdown, and as metrics."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str
     }
     use = f"use dim3 = {verdict.choice}, " if verdict.choice is not None else "no choice yet: "
     return f"{label}: {use}{verdict.rule}; {kinds.get(verdict.kind, verdict.kind)}"
+
+
+def literal(text: str) -> str:
+    """A text as one line of Markdown that means nothing but itself."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
 
 
 def numbers(label: str, verdict: Verdict) -> dict[str, float]:

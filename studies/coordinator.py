@@ -6,12 +6,13 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from tqdm import tqdm
 
+from analysis.sentences import literal
 from tracking.config import RunConfig
 from tracking.recorder import close, within
 from tracking.schema import Metric
@@ -150,9 +151,13 @@ def conclude(ledger: Ledger, reason: str, failures: list[Failure]) -> int:
     return 1
 
 
-def preformatted(*texts: str) -> str:
-    """Those of the texts that are not empty as a run's description, which is Markdown."""
-    return "```\n" + "\n\n".join(t for t in texts if t) + "\n```"
+def markdown(sentences: Sequence[str], *tables: str) -> str:
+    """A run's description: sentences, which the UI wraps, and tables, which keep their columns; no empty ones.
+
+    A long line that is not wrapped pushes what the UI says about the run off the page.
+    """
+    listed = "\n".join(f"- {literal(s)}" for s in sentences if s)
+    return "\n\n".join([listed, *(f"```\n{t}\n```" for t in tables if t)]).lstrip()
 
 
 class Progress:

@@ -24,7 +24,7 @@ from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
+from .coordinator import Grid, Progress, Source, Tally, conclude, duration, markdown, supervise
 from .costs import ScanProgress, costs, preview
 from .curve import csv, curve, draw, error_name, table, verdicts
 from .ledger import Charter, Finished, Ledger, children, done_cells
@@ -203,19 +203,18 @@ def finish(ledger: Ledger, space: Space, cells: list[RunConfig], tally: Tally, w
     points, called = curve(mine), error_name(mine)
     judged = verdicts(points)
     title = f"{space.base.dataset}, {epochs} epochs" + (f" [{ledger.label}: not to be quoted]" if ledger.label else "")
-    text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
-    if judged:
-        text += "\n\n" + "\n".join(sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items())
+    tables = [f"{called}, mean over seeds; {title}\n\n{table(points)}"]
     if longer:
-        text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}"
-    print(f"\n{text}\n")
+        tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(curve(longer))}")
+    said = [sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items()]
+    print("\n" + "\n\n".join([tables[0], *(["\n".join(said)] if said else []), *tables[1:]]) + "\n")
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{point.model}": point.mean}, point.dim3)
     for model, verdict in judged.items():
         recorder.metrics(numbers(model, verdict))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{model}": verdict.kind for model, verdict in judged.items()}
-    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)} | kinds)
+    recorder.tags({Tag.DESCRIPTION: markdown([*said, reason], *tables)} | kinds)
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points))
         if points:

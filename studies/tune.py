@@ -34,7 +34,7 @@ from tracking.run import prepare
 from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Progress, Source, Tally, conclude, preformatted, supervise
+from .coordinator import Progress, Source, Tally, conclude, markdown, supervise
 from .ledger import Charter, Ledger
 from .means import Means, add_means, means_of, opened_pool, shared_data, whole
 from .objective import Job, Pruning
@@ -234,7 +234,7 @@ def finish(ledger: Ledger, question: Question, tally: Tally) -> int:
         lines += _best(ledger, question)
     text = "\n".join(lines)
     print(f"\n{text}\n")
-    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
+    recorder.tags({Tag.DESCRIPTION: markdown([*lines, reason])})
     if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
