@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import prose
 from .answers import NEIGHBOURS, Answers, Robust, Spread
 from .findings import Findings
-from .page import MOST_LINES, Uri, environment, link_to
+from .page import MOST_LINES, environment, image, link_to
 
 
 class AssignmentPage(NamedTuple):
@@ -49,7 +48,7 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         shown=answers.shown,
         most=MOST_LINES,
         neighbours=NEIGHBOURS,
-        uri=lambda name: Uri(f"data:image/png;base64,{base64.b64encode(page.figures[name]).decode()}"),
+        image=lambda name: image(page.figures[name]),
         link=lambda run_id: link_to(page.links(run_id)),
         repeats=_repeats(answers),
         clash=clashes[0] if clashes else "",

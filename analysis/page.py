@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tracking.schema import printable
 
 from .elbow import Verdict
+from .figures import DPI
 from .findings import ComparisonFinding, Findings, ModelFinding
 from .versus import Equivalent, ranges
 
@@ -28,6 +29,7 @@ MOST_COMPARISONS = 12
 MOST_BYTES = 2_600_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
 LONGEST = 600  # letters of a text
 LONGEST_NAME = 120
+CSS_DPI = 96  # pixels an inch, of every browser
 LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
 # In the order in which they may use up the bytes.
 CAPTIONS = {
@@ -79,16 +81,29 @@ class Page(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A figure as the page shows it; uri is None where there was no room for it."""
+    """A figure as the page shows it; image is None where there was no room for it."""
 
     name: str
     caption: str
     alt: str
-    uri: Uri | None
+    image: Image | None
+
+
+class Image(NamedTuple):
+    """A PNG inside a page, and the width in CSS pixels at which its letters have the size they were drawn in."""
+
+    uri: Uri
+    width: int
 
 
 class Uri(str):
     """A data URI: not cut as other texts are."""
+
+
+def image(png: bytes) -> Image:
+    """A PNG to be put into a page."""
+    pixels = int.from_bytes(png[16:20])  # where every PNG says its width
+    return Image(Uri(f"data:image/png;base64,{base64.b64encode(png).decode()}"), round(pixels * CSS_DPI / DPI))
 
 
 def render(findings: Findings, page: Page) -> str:
@@ -247,8 +262,8 @@ def _pictures(comparisons: Sequence[ComparisonFinding], page: Page) -> list[dict
                 continue
             fits = len(png) <= room
             room -= len(png) if fits else 0
-            uri = Uri(f"data:image/png;base64,{base64.b64encode(png).decode()}") if fits else None
-            mine[name] = Picture(name, caption, alt(name, comparison, page.pictures_at.get(comparison.name)), uri)
+            said = alt(name, comparison, page.pictures_at.get(comparison.name))
+            mine[name] = Picture(name, caption, said, image(png) if fits else None)
     return made
 
 

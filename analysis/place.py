@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT, unclear_password
+from tracking.schema import EXPERIMENT, run_page, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 
@@ -92,7 +92,7 @@ def links_of(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
     """The address of a run in the UI: the server's own, or the one that `mlflow ui` would have here."""
     uri = client.tracking_uri
     base = hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
-    return lambda run_id: f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+    return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}"
 
 
 def how_to_open(client: MlflowClient) -> str:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Kind, Tag, markdown, printable
+from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, markdown, printable, run_page
 from tracking.schema import Metric as Name
 
 from .curves import compare
@@ -279,10 +279,12 @@ def _describe_experiment(
     """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
     tags = client.get_experiment(experiment_id).tags
     before = tags.get(Tag.DESCRIPTION, "")
-    rest = re.sub(f"\n*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
-    link = f"[The report](#/experiments/{experiment_id}/runs/{run_id}/artifacts) of {len(findings.runs)} runs"
+    rest = re.sub(f"\n*[^\n]*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
+    page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
+    link = f"[The report]({page}) of {len(findings.runs)} runs"
     chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
-    ours = f"{BEGIN}\n{description(findings)}\n{link}{chosen}\n{END}"
+    first, _, said = description(findings).partition("\n")  # lists of experiments show the first words, and no comment
+    ours = f"{first} {BEGIN}\n{said}\n{link}{chosen}\n{END}"
     whole = f"{rest}\n\n{ours}".lstrip()
     if len(whole) <= EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
         client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)

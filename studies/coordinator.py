@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tracking.asking import within
 from tracking.config import RunConfig
 from tracking.recorder import Recorder, close
-from tracking.schema import Metric
+from tracking.schema import Metric, markdown
 
 from .ledger import Ledger, TakenOver
 from .objective import Ended, Job, Outcome
@@ -151,9 +151,14 @@ def conclude(ledger: Ledger, reason: str, failures: list[Failure], *, verbose: b
     close(ledger.client, ledger.parent_id, "FAILED", reason, describe=False)
 
 
-def preformatted(*texts: str) -> str:
-    """Those of the texts that are not empty as a run's description, which is Markdown."""
-    return "```\n" + "\n\n".join(t for t in texts if t).replace("```", "'''") + "\n```"
+def described(sentences: Sequence[str], *tables: str) -> str:
+    """A run's description: sentences, which the UI wraps, and tables, which keep their columns; no empty ones.
+
+    A long line that is not wrapped pushes what the UI says about the run off the page.
+    """
+    listed = "\n".join(f"- {markdown(s)}" for s in sentences if s)
+    fenced = [t.replace("```", "'''") for t in tables if t]
+    return "\n\n".join([listed, *(f"```\n{t}\n```" for t in fenced)]).lstrip()
 
 
 class Progress:

@@ -30,7 +30,7 @@ from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, key, printable
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, duration, preformatted, supervise
+from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
 from .costs import Cost, ScanProgress, costs, preview
 from .curve import Point, csv, curve, draw, error_name, table, verdicts
 from .ledger import Charter, Finished, Ledger, children, done_cells
@@ -368,20 +368,19 @@ def finish(
     title = f"{printable(space.base.dataset, LABEL_LENGTH)}, {epochs} epochs" + (
         f" [{ledger.label}: not to be quoted]" if ledger.label else ""
     )
-    text = f"{called}, mean over seeds; {title}\n\n{table(points)}"
-    if judged:
-        text += "\n\n" + "\n".join(sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items())
+    tables = [f"{called}, mean over seeds; {title}\n\n{table(points)}"]
     confirmed = curve(longer)
     if confirmed:
-        text += f"\n\nthe same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}"
-    means.say(f"\n{text}\n")
+        tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
+    said = [sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items()]
+    means.say("\n" + "\n\n".join([tables[0], *(["\n".join(said)] if said else []), *tables[1:]]) + "\n")
     recorder = Recorder(ledger.client, ledger.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
     for model, verdict in judged.items():
         recorder.metrics(numbers(model, verdict))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
-    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)} | kinds)
+    recorder.tags({Tag.DESCRIPTION: described([*said, reason], *tables)} | kinds)
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:

@@ -36,7 +36,7 @@ from tracking.run import prepare
 from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
 
 from .claim import claim, find_parent, find_study
-from .coordinator import Failure, Progress, Source, Tally, conclude, preformatted, supervise
+from .coordinator import Failure, Progress, Source, Tally, conclude, described, supervise
 from .ledger import Charter, Ledger
 from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
 from .objective import Job, Pruning
@@ -318,7 +318,7 @@ def finish(ledger: Ledger, question: Question, tally: Tally, means: Means) -> Tu
     lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned", *_said(question, best)]
     text = "\n".join(lines)
     means.say(f"\n{text}\n")
-    recorder.tags({Tag.DESCRIPTION: preformatted(text, reason)})
+    recorder.tags({Tag.DESCRIPTION: described([*lines, reason])})
     if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()

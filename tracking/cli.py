@@ -23,7 +23,7 @@ from . import startup
 from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, hidden, one_line, refuse_invocation
-from .schema import EXPERIMENT
+from .schema import EXPERIMENT, run_page
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -123,7 +123,7 @@ def command(body: Callable[[], int], *, killed: str) -> int:
 
 def see_it(experiment_id: str, run_id: str) -> str:
     """How to open a run in the UI, a line or two."""
-    place = f"/#/experiments/{experiment_id}/runs/{run_id}"
+    place = f"/{run_page(experiment_id, run_id)}"
     uri = mlflow.get_tracking_uri()
     if uri.startswith("http"):
         return f"see it at {hidden(uri.rstrip('/'))}{place}"

@@ -276,6 +276,11 @@ def distances_artifact(source: Source) -> str:
     return f"measure/nearest_mse_{source}.npy"
 
 
+def run_page(experiment_id: str, run_id: str, tab: str = "") -> str:
+    """Where the UI shows a run, behind its address. Without the query it shows its side for generative AI around it."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}{tab}?workflowType=machine_learning"
+
+
 IMAGE_KEY: Final = "reconstructions"
 """Of `log_image`: the UI's slider over the epochs."""
 

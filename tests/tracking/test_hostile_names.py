@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from models import PCA
 from studies import scan
-from studies.coordinator import preformatted
+from studies.coordinator import described
 from studies.costs import preview
 from studies.curve import Point, csv, draw
 from studies.ledger import done_cells
@@ -173,7 +173,7 @@ def test_what_a_study_writes_of_a_model(kind: str) -> None:
         warnings.simplefilter("error")
         canvas = FigureCanvasAgg(draw(points, word, "validation error"))
         canvas.draw()
-    said = preformatted(word)
+    said = described([word], word)
     assert said.count("```") == 2
     cells = [RunConfig(dataset=word)] if word.strip() and len(word) < 1000 and not {"\0", "\ud800"} & set(word) else []
     for config in cells:
