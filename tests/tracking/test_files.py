@@ -345,7 +345,7 @@ def test_numpy_files_of_the_other_suffix(tmp_path: Path) -> None:
     [
         (
             {"a": [1, 2], "b": ["u", "v"]},
-            "column 'b' holds large_string values, not numbers; label_column names the labels",
+            "column 'b' holds (large_)?string values, not numbers; label_column names the labels",
         ),
         ({"a": [1, 2], "b": [[1, 2], [3, 4]]}, r"column 'b' holds list<element: int64> values, not numbers"),
         ({"a": [1.0, None], "b": [1, 2]}, "row 2, column 'a' is empty"),
