@@ -21,7 +21,7 @@ NAMES = {
     "a link in Markdown": f"[x](javascript:alert(1)) ![x](http://{HOSTS}/y) `</code>` ```",
     "a table in Markdown": "|a|\n|-|\n# b\n* c",
     "a template": "{{ 7*7 }}{% include '/etc/passwd' %}{# x",
-    "a formula": "$\\frac{$ $x_{ \\$ $$",
+    "a formula": "$\\frac{$ $x_{$ \\$",
     "a hidden label": "_nolegend_",
     "10,000 letters": "y" * 10_000,
     "10,000 wide letters": "漢" * 10_000,

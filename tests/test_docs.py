@@ -447,6 +447,7 @@ def test_without_make(checkout: Path) -> None:
     assert found == [str(checkout / ".venv/bin/python"), str(checkout / ".venv/bin/pip")]
 
 
+@pytest.mark.slow  # so that it isn't asked of `make test-lowest`, which has other versions
 @pytest.mark.parametrize(
     "text",
     sorted({c.text for p in PAGES if p not in DELEGATED for c in commands(p) if "test_what_is" in (way(c, p) or "")}),
@@ -548,11 +549,11 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     said = shell(script, mine, HOME=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
     assert "KeptColumns with 16 latent dimensions" in said
     assert "mean squared error 0.0219" in said  # as the guide says
-    assert "PCA errs less than KeptColumns at dim3 2, 4, 6, 8, 10, 12, 14, 16, 18, 20" in said
+    assert "PCA errs less than KeptColumns at dim3 2, 4, 8, 16, 32" in said
     store = MlflowClient(f"sqlite:///{mine}/mlflow.db")
     runs = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
     assert {r.info.status for r in runs} == {"FINISHED"}
-    assert sum(r.data.tags[Tag.KIND] == Kind.RUN for r in runs) == 21
+    assert sum(r.data.tags[Tag.KIND] == Kind.RUN for r in runs) == 11
 
 
 @pytest.mark.slow

@@ -191,8 +191,8 @@ def _first_row(path: Path) -> list[str]:
 
 def _parquet(path: Path, label_column: str | None) -> Table:
     with _reading(path):
-        schema = parquet.read_schema(path)
-        about = parquet.read_metadata(path)
+        with parquet.ParquetFile(path) as file:
+            about, schema = file.metadata, file.schema_arrow
         index = [n for n in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(n, str)]
         _refuse_columns(path, len(schema.names))
         groups = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))

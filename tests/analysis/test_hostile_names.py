@@ -167,8 +167,9 @@ def test_names_are_cut_in_the_middle_and_kept_apart() -> None:
 
 
 def test_models_whose_names_end_alike_share_nothing(store: MlflowClient) -> None:
+    long = "x" * 2500
     for k, error in NUMBERS.items():
-        for i, model in enumerate(("one:Net", "two:Net", "x" * 5000 + "1:Net", "x" * 5000 + "2:Net")):
+        for i, model in enumerate(("one:Net", "two:Net", f"{long}1{long}:Net", f"{long}2{long}:Net")):
             log(store, model=model, dim3=k, error=error + i)
     assert report.main(["--experiment", "e", "--tracking-uri", store.tracking_uri, "--out", "out", "--no-log"]) == 0
     models = json.loads(Path("out/result.json").read_text())["comparisons"][0]["models"]
