@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LoggedModel, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, markdown, printable, run_page
@@ -76,7 +76,7 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
         return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
     name = registered_name(finding.dataset)
     try:
-        number = _version(client, name, logged[0].model_uri, cell.run_id)
+        number = _version(client, name, logged[0], cell.run_id)
         for key, value in _why(pick, finding, findings).items():
             client.set_model_version_tag(name, number, key, value[:5000])
         client.set_registered_model_alias(name, ALIAS, number)
@@ -93,12 +93,13 @@ def registered_name(dataset: str) -> str:
     return f"{EXPERIMENT}-{word or 'data'}"
 
 
-def _version(client: MlflowClient, name: str, source: str, run_id: str) -> str:
+def _version(client: MlflowClient, name: str, model: LoggedModel, run_id: str) -> str:
     """The version that this run's model has, made where it has none."""
     with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
         client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
     if not _versions(client, name, run_id):
-        client.create_model_version(name, source, run_id)
+        # By its id as well: a server with users asks whether this one may read it.
+        client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
     first, *twins = _versions(client, name, run_id)
     for twin in twins:  # of two reports at once, or of a request that was done and asked again
         with suppress(MlflowException):  # the other report deletes it as well

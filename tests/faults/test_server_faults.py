@@ -261,7 +261,7 @@ def test_a_study_behind_a_bad_server_loses_and_doubles_no_cell(
     proxy.watch(now_and_then(seed))
     codes = []
     while not codes or (codes[-1] != 0 and len(codes) < STARTS):
-        codes.append(study.run(*GRID, "--workers", "1"))
+        codes.append(study.run(*GRID, "--workers", "1", seconds=900))
     hits = [name for _, _, name in proxy.hit]
     proxy.watch()
     assert codes[-1] == 0, study.log

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient, MlflowException
 
+from tracking.asking import Client
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder, hidden, one_line
 from tracking.run import execute
@@ -82,7 +83,8 @@ def test_a_request_whose_answer_was_cut_off_is_said_again_and_counts_once(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = store.create_run("0").info.run_id
-    said = store.log_batch
+    client = Client()
+    said = client._tracking_client.log_batch
     cuts = iter([True, True, False])
 
     def log_batch(*arguments: object, **more: object) -> None:
@@ -90,8 +92,8 @@ def test_a_request_whose_answer_was_cut_off_is_said_again_and_counts_once(
         if next(cuts):
             raise MlflowException("('Connection broken: IncompleteRead(0 bytes read, 2 more expected)')")
 
-    monkeypatch.setattr(store, "log_batch", log_batch)
-    Recorder(store, run_id).metrics({"a": 1.0}, 3)
+    monkeypatch.setattr(client._tracking_client, "log_batch", log_batch)
+    Recorder(client, run_id).metrics({"a": 1.0}, 3)
     assert [(m.step, m.value) for m in store.get_metric_history(run_id, "a")] == [(3, 1.0)]
     assert next(cuts, None) is None
 
