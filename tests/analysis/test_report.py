@@ -85,13 +85,15 @@ def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store
     fill(store, tmp_path / "arrays")
     experiment = store.get_experiment_by_name("e")
     assert experiment is not None
-    store.set_experiment_tag(experiment.experiment_id, Tag.DESCRIPTION, "Mine.")
+    before = "Mine.\n\n<!-- elbowroom: written by the report -->\nAs of last year.\n<!-- elbowroom: end -->"
+    store.set_experiment_tag(experiment.experiment_id, Tag.DESCRIPTION, before)
     assert report(store) == 0
     first = Path("out/result.json").read_bytes()
     assert report(store) == 0
     assert Path("out/result.json").read_bytes() == first
     text = store.get_experiment(experiment.experiment_id).tags[Tag.DESCRIPTION]
-    assert text.startswith("Mine.\n")
+    assert text.startswith("Mine.\n\ndigits, 20 epochs: <!--")  # what is ours begins with words in lists of experiments
+    assert "last year" not in text
     assert text.count("use dim3 = 8") == 1
     newest = max(analyses(store), key=lambda r: r.info.start_time)
     assert newest.info.run_id in text

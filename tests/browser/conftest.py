@@ -1,0 +1,175 @@
+"""One browser, and one study with its pages and the servers that show it, for all tests here.
+
+ELBOWROOM_SCREENSHOTS=docs/images makes the README's pictures on the way.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from analysis import report
+from studies import assignment, scan
+from studies.spaces import PRESETS, Space
+from tests.conftest import BIN, MLFLOW_NAMES, environment, free_port, wait_for
+from tracking import train
+from tracking.config import RunConfig
+
+ALONE = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+PATIENCE = 60_000  # milliseconds that a page may take on a busy machine
+WIDE = {"width": 1440, "height": 2000}  # so high that a table of runs is there as a whole
+DIM3 = tuple(range(2, 13))  # as text, 10 comes before 2
+STUDY = Space(
+    {"pca": DIM3, "ae": DIM3, "vae": DIM3[:4]},
+    1,
+    RunConfig(dataset="digits", dim2=64, epochs=40, batch_size=64),
+    label="quick",
+)
+
+Keep = Callable[[Page, str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """A folder with `mlflow.db`, `optuna.db` and `reports`."""
+
+    folder: Path
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return list(MlflowClient(f"sqlite:///{self.folder}/mlflow.db").search_runs(["1"]))
+
+    def run(self, name: str) -> Run:
+        """The only run of that name."""
+        (found,) = [r for r in self.runs if r.info.run_name == name]
+        return found
+
+
+@pytest.fixture(scope="package")  # not of the session: while it is open the main thread has a running event loop
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window, on an empty profile, that asks nobody anything by itself."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.fail("these tests need a browser: apt-get install chromium", pytrace=False)
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ALONE), timeout=PATIENCE)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A window of a new user, whom MLflow's assistant leaves in peace; it reaches this machine alone."""
+
+    def go_on(route: Route) -> None:
+        """Leave out what the servers' pages want from elsewhere."""
+        if route.request.url.startswith(("http://127.0.0.1:", "blob:")):
+            route.continue_()
+        else:
+            route.abort()
+
+    made = chromium.new_context(viewport=WIDE)
+    made.set_default_timeout(PATIENCE)
+    made.route("http*://**", go_on)
+    for key, value in (("panelOpen_v1", "false"), ("fab.autoOpenedOnFirstLoad_v1", "true")):
+        made.add_init_script(f"if (window.origin !== 'null') localStorage.setItem('mlflow.assistant.{key}', '{value}')")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def keep() -> Keep:
+    """Keeps the top of a page as a picture for the README, where somebody has asked for them."""
+    folder = os.environ.get("ELBOWROOM_SCREENSHOTS")
+
+    def picture(page: Page, name: str, width: int, height: int) -> None:
+        if folder:
+            before = page.viewport_size
+            page.set_viewport_size({"width": width, "height": height})
+            page.screenshot(path=Path(folder) / name)
+            page.set_viewport_size(before)
+
+    return picture
+
+
+@pytest.fixture(scope="package")
+def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Browsed:
+    """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files."""
+    folder = tmp_path_factory.mktemp("browsed")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    uri = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in MLFLOW_NAMES:
+            patch.delenv(name, raising=False)
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
+        patch.setenv("MPLBACKEND", "agg")
+        patch.setitem(PRESETS, "digits", STUDY)
+        patch.chdir(folder)
+        assert scan.main(["--preset", "digits", "--workers", "2"]) == 0
+        assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2", "--workers", "2"]) == 0
+        assert report.main([]) == 0
+        assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
+    mlflow.set_tracking_uri(uri)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return Browsed(folder)
+
+
+@contextmanager
+def serving(folder: Path, ready: str, *command: str | Path) -> Iterator[str]:
+    """The address of a server that runs while the block does; PORT in its command is a free one."""
+    port = str(free_port())
+    typed = [BIN / command[0], *(port if word == "PORT" else word for word in command[1:])]
+    log = folder / f"{command[0]}.log"
+    with log.open("w") as into:
+        process = subprocess.Popen(typed, cwd=folder, stdout=into, stderr=into, env=environment(HOME=str(folder)))
+    try:
+        wait_for(f"http://127.0.0.1:{port}{ready}", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="package")
+def ui(browsed: Browsed) -> Iterator[str]:
+    """The MLflow UI on the study's store."""
+    store = f"sqlite:///{browsed.folder}/mlflow.db"
+    place = ("--host", "127.0.0.1", "--port", "PORT", "--workers", "1")
+    with serving(browsed.folder, "/health", "mlflow", "server", "--backend-store-uri", store, *place) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def dashboard(browsed: Browsed) -> Iterator[str]:
+    """Optuna's dashboard on the study's storage."""
+    storage = f"sqlite:///{browsed.folder}/optuna.db"
+    place = ("--host", "127.0.0.1", "--port", "PORT")
+    with serving(browsed.folder, "/dashboard/", "optuna-dashboard", *place, storage) as address:
+        yield address
