@@ -42,6 +42,11 @@ class Series(NamedTuple):
         return self.first.trained
 
     @property
+    def seeded(self) -> bool:
+        """Whether its numbers depend on a seed."""
+        return self.first.seeded
+
+    @property
     def first(self) -> Cell:
         """Any cell of it."""
         return next(iter(next(iter(self.cells.values())).values()))

@@ -217,7 +217,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         model=series.model,
         loss=dict(series.first.variant).get("loss", ""),
         trained=series.trained,
-        seeds=series.seeds if series.trained else [],
+        seeds=series.seeds if series.seeded else [],
         points=_points(series, errors, notes),
         verdict=verdict,
         no_verdict=why,
@@ -383,7 +383,7 @@ def asked(series: Series, store: Store) -> dict[int, list[int]]:
         if study.data.tags.get(Tag.STUDY) in studies and Tag.GRID in study.data.tags:
             dims, seeds = _grid(study.data.tags[Tag.GRID], series.model)
             for dim3 in dims:
-                wanted.setdefault(dim3, set()).update(range(seeds if series.trained else 1))
+                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
     return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
 
 

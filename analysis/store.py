@@ -47,8 +47,8 @@ class Cell(NamedTuple):
     """One run: where it stands on the grid, and what came out.
 
     error is what is judged, the validation error where there is one; test is None where there is none.
-    trained says whether it had epochs, and with them a seed and a budget. settings are those of its training,
-    variant those that make another model of it.
+    trained says whether it had epochs, and with them a budget, seeded whether its numbers are those of its seed.
+    settings are those of its training, variant those that make another model of it.
     """
 
     run: Run
@@ -58,6 +58,7 @@ class Cell(NamedTuple):
     dataset: str
     digest: str
     trained: bool
+    seeded: bool
     settings: tuple[tuple[str, str], ...]
     variant: tuple[tuple[str, str], ...]
     error: float
@@ -257,16 +258,18 @@ def _cell(run: Run) -> Cell | None:
     dim3, seed = (_whole(values.get(name, ""), name) for name in ("dim3", "seed"))
     name = Metric.VAL_MSE_FINAL if Metric.VAL_MSE_FINAL in data.metrics else Metric.TEST_MSE
     trained = data.metrics.get(Metric.EPOCHS_TRAINED, 1) > 0
+    seeded = data.tags.get(Tag.SEEDED, "yes" if trained else "no") == "yes"
     facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or values.get(k, "") for k in OF_THE_MODEL}
     shared = {k: v for k, v in values.items() if k not in (*INDIFFERENT, *COORDINATES, *OF_THE_MODEL)}
     return Cell(
         run=run,
         model=model,
         dim3=dim3,
-        seed=seed if trained else 0,
+        seed=seed if seeded else 0,
         dataset=data.tags.get(Tag.DATASET, "") or values.get("dataset", ""),
         digest=data.tags.get(Tag.DIGEST, ""),
         trained=trained,
+        seeded=seeded,
         settings=tuple(sorted(shared.items())) if trained else (("val_size", shared.get("val_size", "")),),
         variant=tuple(sorted(facts.items())) if trained else (),
         error=_number(data.metrics, name),
@@ -312,6 +315,7 @@ def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
         dataset=value("dataset", "data"),
         digest="",
         trained=True,
+        seeded=True,
         settings=(),
         variant=(),
         error=_finite(value("error"), "error"),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlparse
 
 from tracking.config import RunConfig
-from tracking.schema import printable
+from tracking.schema import LABEL_LENGTH, printable
 
 from .coordinator import Progress, duration
 from .ledger import Finished, Ledger
@@ -36,7 +36,9 @@ def costs(cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> 
         mine = [c for c in cells if (c.model, c.epochs) == (model, epochs)]
         finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
         seconds = [((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in finished]
-        name = model.rpartition(":")[2] + ("" if epochs == cells[0].epochs else f" {epochs} ep.")
+        name = printable(model.rpartition(":")[2], LABEL_LENGTH) + (
+            "" if epochs == cells[0].epochs else f" {epochs} ep."
+        )
         found.append(
             Cost(
                 name,
@@ -64,13 +66,14 @@ def to_come(known: list[Cost], workers: int) -> str:
 
 def preview(name: str, cells: list[RunConfig], known: list[Cost], workers: int) -> str:
     """What there is to do, as a table."""
+    width = max([13, *(len(cost.name) + 2 for cost in known)])
     lines = [
         f"study {name}: {len(cells)} cells on {printable(cells[0].dataset)}",
-        "model        cells   done   s/cell   MB/cell",
+        f"{'model':<{width}}cells   done   s/cell   MB/cell",
     ]
     for cost in known:
         one = "?        ?" if cost.seconds is None else f"{cost.seconds:<9.1f}{cost.megabytes:.2f}"
-        lines.append(f"{cost.name:<13}{cost.cells:<8}{cost.done:<7}{one}")
+        lines.append(f"{cost.name:<{width}}{cost.cells:<8}{cost.done:<7}{one}")
     return "\n".join([*lines, to_come(known, workers)])
 
 

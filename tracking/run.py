@@ -23,7 +23,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, suited
+from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, settings_of, suited
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
@@ -269,6 +269,7 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
         Tag.DATASET: data.name,
         Tag.DIGEST: run.material.digests["all"],
         Tag.DATA_SCALING: data.scaling,
+        Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",
     }
     if data.image_shape is not None:
         about[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))

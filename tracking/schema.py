@@ -57,6 +57,8 @@ class Tag(StrEnum):
     """`true` where the checkout had changes that no commit holds."""
     REASON = "elbowroom.reason"
     """Why a run is FAILED or KILLED, one line."""
+    SEEDED = "elbowroom.seeded"
+    """`no` where the model asks for no seed, as PCA does: its runs with other seeds are the same run."""
     STUDY = "elbowroom.study.name"
     """On the study's parent, its cells and trials, and its later invocations."""
     STUDY_SETTINGS = "elbowroom.study.settings"

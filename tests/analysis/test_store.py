@@ -132,6 +132,18 @@ def test_the_seeds_that_all_dim3_have_are_judged(store: MlflowClient) -> None:
     assert [c.error for c in series.dropped] == [99.0]
 
 
+@pytest.mark.parametrize(("tags", "errors"), [({Tag.SEEDED: "yes"}, [[2.0, 3.0], [4.0, 5.0]]), ({}, [[4.0, 5.0]])])
+def test_a_model_without_epochs_has_seeds_where_it_asks_for_one(
+    store: MlflowClient, tags: dict, errors: list[list[float]]
+) -> None:
+    """A random projection does; PCA does not, and the later run of a dim3 stands for both."""
+    for seed in (0, 1):
+        for k in (2, 3):
+            log(store, dim3=k, seed=seed, error=2.0 * seed + k, tags=tags, metrics={Metric.EPOCHS_TRAINED: 0})
+    (comparison,) = compare(read(store, "e").cells)
+    assert comparison.series[0].errors().tolist() == errors
+
+
 def test_without_a_common_seed_the_means_are_one_curve(store: MlflowClient) -> None:
     log(store, dim3=2, seed=0, error=1.0)
     log(store, dim3=2, seed=1, error=3.0)
