@@ -45,7 +45,7 @@ PICTURES = ("figures", "images")
 
 def means(folder: Path) -> Means:
     """How the study is run: by one worker, in the folder."""
-    return Means(STUDY, f"sqlite:///{folder}/optuna.db", 1, "loky", "none", take_over=False)
+    return Means(STUDY, f"sqlite:///{folder}/optuna.db", workers=1)
 
 
 def tune_study(folder: Path, trials: int) -> int:
@@ -62,7 +62,7 @@ def write() -> Path:
         os.chdir(folder)
         os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        assert run_space(SPACE, means(folder), None) == 0
+        assert run_space(SPACE, means(folder)).complete
         assert tune_study(folder, 2) == 0
         where = ("--experiment", EXPERIMENT, "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
         assert report([*where, "--out", "read", "--no-log"]) == 0

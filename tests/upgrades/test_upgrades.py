@@ -100,7 +100,7 @@ def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
 
 def test_a_study_that_is_complete_runs_nothing_again(kept: dict[str, Any], tmp_path: Path) -> None:
     before = {r.info.run_id for r in cells()}
-    assert run_space(stores.SPACE, stores.means(tmp_path), None) == 0
+    assert run_space(stores.SPACE, stores.means(tmp_path)).complete
     assert {r.info.run_id for r in cells()} == before
 
 
@@ -108,7 +108,7 @@ def test_a_study_that_is_complete_runs_nothing_again(kept: dict[str, Any], tmp_p
 def test_studies_go_on(kept: dict[str, Any], tmp_path: Path) -> None:
     before = {r.info.run_id for r in cells()}
     wider = replace(stores.SPACE, dim3=stores.SPACE.dim3 | {"pca": (*stores.DIM3, 5)})
-    assert run_space(wider, stores.means(tmp_path), None) == 0
+    assert run_space(wider, stores.means(tmp_path)).complete
     new = [r for r in cells() if r.info.run_id not in before]
     assert [r.info.run_name for r in new] == ["pca-d5-s0"]
     (study,) = {r.data.tags[Tag.PARENT] for r in cells()}
