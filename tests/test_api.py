@@ -8,11 +8,14 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from studies.oracles import ORACLES
 from tests.conftest import ROOT, environment
 
+PACKAGES = ("analysis", "models", "studies", "tracking")
 PAGE = (ROOT / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 TINY = {"epochs=60": "epochs=2", "range(2, 13)": "range(2, 7)", "seeds=2": "seeds=1"}
@@ -50,51 +53,72 @@ def test_the_page_names_what_there_is() -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
 
-@pytest.mark.slow
-def test_a_typed_program_on_the_installed_packages(tmp_path: Path) -> None:
-    """Built as a wheel, unpacked into another environment, checked strictly there, and run."""
-    source, site, work = tmp_path / "source", tmp_path / "site", tmp_path / "work"
+class Installed(NamedTuple):
+    """An environment of its own with the packages in it, and a folder to work in."""
+
+    python: Path
+    work: Path
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Built as a wheel and unpacked; what they need is found where it is here."""
+    place = tmp_path_factory.mktemp("installed")
+    source, site, work = place / "source", place / "site", place / "work"
     source.mkdir()
     work.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", *(p.name for p in ROOT.glob("requirements*.txt"))):
         shutil.copy(ROOT / name, source)
-    for package in ("analysis", "models", "studies", "tracking"):
+    for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    build = "from setuptools import build_meta; print(build_meta.build_wheel('..'))"
-    env = environment(PYTHONPATH="", ELBOWROOM_CACHE=str(tmp_path / "cache"))
+    env = environment(PYTHONPATH="", ELBOWROOM_CACHE=str(place / "cache"))
+    build = "from setuptools import build_meta; build_meta.build_wheel('..')"
     subprocess.run([sys.executable, "-c", build], cwd=source, env=env, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = place.glob("*.whl")
     shutil.unpack_archive(wheel, site, "zip")
-    assert {p.parent.name for p in site.glob("*/py.typed")} == {"analysis", "models", "studies", "tracking"}
-
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    there = Path(
-        subprocess.check_output(
-            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-        ).strip()
-    )
+    venv.create(place / "venv", with_pip=False)
+    python = place / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    there = Path(subprocess.check_output([python, "-c", ask], text=True).strip())
     (there / "installed.pth").write_text(f"{site}\n{sysconfig.get_path('purelib')}\n")
-
     shutil.copy(ROOT / "docs" / "examples" / "downstream.py", work)
-    words = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--python-executable",
-        python,
-        "--cache-dir",
-        tmp_path / "cache-mypy",
-    ]
-    typed = subprocess.run([*words, "downstream.py"], cwd=work, env=env, capture_output=True, text=True)
-    assert (typed.returncode, typed.stdout) == (0, "Success: no issues found in 1 source file\n"), typed.stderr
-    wrong = (work / "downstream.py").read_text().replace("seeds=1", 'seeds="1"').replace("done.run_id)", "done)")
-    (work / "wrong.py").write_text(wrong)
-    typed = subprocess.run([*words, "wrong.py"], cwd=work, env=env, capture_output=True, text=True)
-    assert typed.stdout.count("[arg-type]") == 3  # the types are seen, and not Any
+    return Installed(python, work, env)
 
-    run = [python, "-c", "import downstream; downstream.main(everything=True)"]
-    done = subprocess.run(run, cwd=work, env=env, capture_output=True, text=True)
+
+@pytest.mark.slow
+def test_a_program_on_the_installed_packages_is_typed(installed: Installed) -> None:
+    site = installed.work.parent / "site"
+    assert {p.parent.name for p in site.glob("*/py.typed")} == set(PACKAGES)
+    cache = installed.work.parent / "types"
+    words = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed.python, "--cache-dir", cache]
+
+    def typed(file: str) -> str:
+        command = [*words, file]
+        return subprocess.run(command, cwd=installed.work, env=installed.env, capture_output=True, text=True).stdout
+
+    assert typed("downstream.py") == "Success: no issues found in 1 source file\n"
+    program = (installed.work / "downstream.py").read_text()
+    wrong = program.replace("seeds=1", 'seeds="1"').replace("load_reducer(done.run_id)", "load_reducer(done)")
+    (installed.work / "wrong.py").write_text(wrong)
+    assert typed("wrong.py").count("[arg-type]") == 3  # the types are seen, and not Any
+
+
+@pytest.mark.slow
+def test_a_program_on_the_installed_packages_runs(installed: Installed) -> None:
+    run = [installed.python, "downstream.py"]
+    done = subprocess.run(run, cwd=installed.work, env=installed.env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "assignment.html\nlinear-ae-reaches-pca: error / PCA's" in done.stdout
+    assert "epoch 2 of 2" in done.stdout
+    assert "10 cells to run on" in done.stdout
+    assert done.stdout.endswith("epochs must be at least 1, got 0\n")
+
+
+@pytest.mark.slow
+def test_the_assignment_and_the_oracles_as_functions(installed: Installed) -> None:
+    run = [installed.python, "-c", "import downstream; print(*downstream.the_rest(), sep='\\n')"]
+    done = subprocess.run(run, cwd=installed.work, env=installed.env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page, *findings = done.stdout.splitlines()
+    assert (installed.work / page).exists()
+    assert len(findings) == len(ORACLES)

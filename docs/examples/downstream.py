@@ -76,21 +76,19 @@ def table(path: Path) -> int | None:
 
 
 def the_rest() -> list[str]:
-    """The assignment's page, and what theory knows: minutes."""
+    """The assignment's page, and what theory knows."""
     page: Answer = answer(preset="digits", show=(2,), repeats=2)
     there: AssignmentReport = page.report
     findings: dict[str, Finding] = ask()
     return [str(there.page), *(f"{name}: {finding.says}" for name, finding in findings.items())]
 
 
-def main(*, everything: bool = False) -> None:
-    """All of it."""
+def main() -> None:
+    """All of it but the last, which takes minutes."""
     rows = np.random.default_rng(0).random((100, 6))
     assert codes(rows).shape == rows.shape
     print(run_and_load().parameter_count(), {name: verdict.kind for name, verdict in study().items()})
     print(tuned(), table(Path("curve.csv")))
-    if everything:
-        print(*the_rest(), sep="\n")
     try:
         RunConfig(epochs=0)
     except BadInput as error:
