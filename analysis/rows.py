@@ -58,7 +58,7 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
         path = _local(place, artifact)
         return _read(path) if path is not None else _downloaded(place, artifact, folder)
     except UNREADABLE as error:
-        if isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException)):
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException)) or "404" in str(error):
             return LOST
         return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
 

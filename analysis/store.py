@@ -307,10 +307,11 @@ def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
             raise Unusable(f"it has no {source}.{name}")
         return str(values[name])
 
+    dim3 = _whole(value("dim3"), "dim3")
     return Cell(
         run=run,
         model=value("model", "model"),
-        dim3=_whole(value("dim3"), "dim3"),
+        dim3=dim3,
         seed=_whole(value("seed", "0"), "seed"),
         dataset=value("dataset", "data"),
         digest="",

@@ -52,7 +52,7 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "aria-label", "aria-labelledby", "src",
-    "alt", "scope", "tabindex",
+    "alt", "width", "scope", "tabindex",
 }  # fmt: skip
 
 

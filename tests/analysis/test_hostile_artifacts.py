@@ -180,7 +180,7 @@ def test_no_other_host_is_asked_for_files_or_told_a_password(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
-    place = f"{scheme}://127.0.0.1:{listener}/1/files"
+    place = f"{scheme}://127.0.0.1:{listener}/api/2.0/mlflow-artifacts/artifacts/1/files"
     monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda: "http://127.0.0.1:9")
     monkeypatch.setattr(rows.mlflow, "MlflowClient", lambda: SimpleNamespace(search_experiments=lambda **_: []))
     found = fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32]
