@@ -346,7 +346,7 @@ def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
 def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada: None, tmp_path: Path) -> None:
     """The recipe of docs/cluster.md as it stands, where `sbatch` runs the job at once, here."""
     commands = {
-        "sbatch": 'bash -n "$1" && cp "$1" "$HERE" && { setsid bash "$1" >> "$HERE/job.log" 2>&1 & } && '
+        "sbatch": 'bash -n "$1" && cp "$1" "$HERE/job.sh" && { setsid bash "$HERE/job.sh" &> "$HERE/job.log" & } && '
         'echo $! >> "$HERE/jobs" && echo "Submitted batch job $!"',
         "scancel": 'kill -- -"$1"',
     }
@@ -375,8 +375,7 @@ def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada
                 with suppress(ProcessLookupError):
                     os.killpg(job, signal.SIGKILL)
     settled(jobs, 1)
-    (submission,) = tmp_path.glob("*.sh")
-    written = submission.read_text() + (tmp_path / "job.log").read_text()
+    written = (tmp_path / "job.sh").read_text() + (tmp_path / "job.log").read_text()
     assert [s for s in deployed.secrets() if s in written] == []
 
 
