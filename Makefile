@@ -31,16 +31,16 @@ ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/test.stamp check ## every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
 test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
-	$(BIN)/python -m pytest -m "not slow and not server and not mnist"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist"
 
 test-slow: $(VENV)/test.stamp ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
 test-lowest: .venv-lowest/test.stamp ## the tests of test-unit, with the lowest versions that pyproject.toml allows (no benchmarks)
-	.venv-lowest/bin/python -m pytest -m "not slow and not server and not mnist" --ignore tests/benchmarks
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist" --ignore tests/benchmarks
 
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .

@@ -60,7 +60,7 @@ def open_run(page: Page, ui: str, run: Run, tab: str = "") -> None:
 
 def test_a_studys_tree_is_found_and_sorted_by_numbers(page: Page, ui: str, browsed: Browsed, keep: Keep) -> None:
     page.goto(ui)
-    page.get_by_text("Model training").click()
+    page.get_by_role("button", name="Model training").click()
     experiments = page.get_by_role("row").filter(has=page.get_by_role("link", name="elbowroom"))
     expect(experiments).to_contain_text("digits, 40 epochs")  # begins with what was found, not with a comment
     page.get_by_role("link", name="elbowroom").click()
