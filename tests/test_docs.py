@@ -79,6 +79,7 @@ ELSEWHERE = {
     ". .venv/bin/activate": f"{HERE}::test_without_make",
     "python3 -m venv .venv": f"{HERE}::test_without_make",
     "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": f"{HERE}::test_the_ui_opens_on_the_store",
+    "make ui": f"{HERE}::test_the_ui_opens_on_the_store",
     "python -m studies.oracles": "tests/studies/test_oracles.py::test_all_hold_and_are_runs_of_their_own_kind",
     "python -m benchmarks.training --epochs 2": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
     "python -m benchmarks.training --device cuda": f"{TRAINING}::test_every_contestant_of_this_environment_runs",

@@ -333,7 +333,7 @@ def answered(text: str) -> str:
     loaded = re.search(r"(\d+) (?:Client|Server) Error: .* for url: .*?\. Response text: (.*)$", text)
     found = asked or loaded
     if found is None:
-        return text
+        return re.sub(r"Response (body|text): '?\s*<.*", "The answer is a page of HTML", text)
     said = found[2]
     with suppress(ValueError, KeyError, TypeError):
         said = str(json.loads(said)["message"])

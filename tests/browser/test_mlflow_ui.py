@@ -13,7 +13,7 @@ from playwright.sync_api import FrameLocator, Locator, Page, TimeoutError, expec
 from tests.browser.conftest import STUDY, Browsed, Keep
 from tracking.schema import IMAGE_KEY, Artifact, Metric, Tag, run_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 RUN = "vae-d5-s0"
 NOTHING = "-"  # in a cell of the table
 

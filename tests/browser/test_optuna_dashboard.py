@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Browsed
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 
 
 def test_it_shows_the_studys_trials(page: Page, dashboard: str, browsed: Browsed) -> None:

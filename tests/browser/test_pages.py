@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import PATIENCE, Browsed, Keep
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.slow]
 PHONE, DESK = 390, 1200
 LEAST_CONTRAST = 4.5  # of text to what is behind it, as WCAG 2.2 AA asks for
 
@@ -51,7 +51,7 @@ def test_a_page_is_whole_without_a_network_and_legible(
         page.on("pageerror", lambda e: said.append(str(e)))
         page.goto(address, timeout=PATIENCE)
         if (name, scheme, width) == ("report.html", "light", DESK):
-            keep(page, "report.png", 1100, 1150)
+            keep(page, "report.png", 1100, 1030)
         assert (np.median(grey(page.screenshot())) < 50) == (scheme == "dark")
         assert np.median(grey(page.locator("img").first.screenshot())) == 255  # figures are drawn for white
 

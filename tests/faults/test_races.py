@@ -86,9 +86,11 @@ def make_experiment(number: int, uri: str, name: str) -> str:
     return experiment(MlflowClient(uri))
 
 
-def register(number: int, uri: str, name: str, run_id: str) -> str:
+def register(number: int, uri: str, name: str, run_id: str, model_id: str) -> str:
     """The version of a run's model under a name that is not there yet."""
-    return _version(MlflowClient(uri), name, f"runs:/{run_id}/model", run_id)
+    mlflow.set_tracking_uri(uri)  # where MLflow looks for the model
+    client = MlflowClient(uri)
+    return _version(client, name, client.get_logged_model(model_id), run_id)
 
 
 def write_report(number: int, out: str) -> None:
@@ -171,7 +173,8 @@ def test_an_experiment_is_made_once(crew: Crew, store: MlflowClient, runners: in
 def test_a_model_is_registered_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
     for number in range(rounds):
         run_id = store.create_run("0").info.run_id
-        found = crew.race(runners, register, store.tracking_uri, f"m{number}", run_id)
+        model = store.create_logged_model("0", name="model", source_run_id=run_id)
+        found = crew.race(runners, register, store.tracking_uri, f"m{number}", run_id, model.model_id)
         versions = store.search_model_versions(f"name = 'm{number}'")
         assert [v.run_id for v in versions] == [run_id]
         assert found == [str(versions[0].version)] * runners
