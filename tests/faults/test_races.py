@@ -28,8 +28,8 @@ from tracking.material import Material
 from tracking.recorder import experiment, reach_store
 from tracking.schema import Kind
 
-ROUNDS = 100
-RUNNERS = (2, 4)
+ROUNDS = {2: 100, 4: 10}
+"""Of so many processes."""
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +120,9 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
 
 
 def rounds() -> pytest.MarkDecorator:
-    """Two rounds of four processes by default; among the slow tests a hundred, with two processes and with four."""
+    """Two rounds of four processes by default; among the slow tests a hundred of two, and ten of four."""
     few = [pytest.param(4, 2, id="4 processes")]
-    many = [pytest.param(n, ROUNDS, id=f"{n} processes, {ROUNDS} rounds", marks=pytest.mark.slow) for n in RUNNERS]
+    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.slow) for n, m in ROUNDS.items()]
     return pytest.mark.parametrize(("runners", "rounds"), few + many)
 
 
