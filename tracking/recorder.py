@@ -305,6 +305,8 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line, without passwords."""
+    if type(error).__name__ == "StorageInternalError" and error.__cause__ is not None:
+        error = error.__cause__  # Optuna's own words guess at long values where a disk is full
     said = " ".join(str(error).split())
     text = answered(said)
     says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException)) or text != said
