@@ -210,7 +210,16 @@ def module_of(text: str) -> list[str] | None:
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if words[:1] == ["make"] and words[1:] != ["help"]:
-        made = ["make", "--dry-run", "-o", ".venv/run.stamp", "-o", ".venv/test.stamp", *words[1:]]
+        made = [
+            "make",
+            "--dry-run",
+            "--no-print-directory",
+            "-o",
+            ".venv/run.stamp",
+            "-o",
+            ".venv/test.stamp",
+            *words[1:],
+        ]
         done = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True)
         return module_of(done.stdout.splitlines()[-1])
     if words[:3] == ["mlflow", "run", "."]:
