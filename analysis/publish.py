@@ -222,12 +222,17 @@ def _opened(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[s
     if not client.tracking_uri.startswith("http"):
         return str(client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
     opening = uuid.uuid4().hex
-    client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: opening})
-    there = client.search_runs([experiment_id], f"tags.`{Tag.OPENING}` = '{opening}'")
-    if not there:
-        raise MlflowException("it said that it opened a run, and has none")
-    for twin in there[1:]:
-        client.delete_run(twin.info.run_id)
+    made = client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: opening})
+    try:
+        there = client.search_runs([experiment_id], f"tags.`{Tag.OPENING}` = '{opening}'")
+        if not there:
+            raise MlflowException("it said that it opened a run, and has none")
+        for twin in there[1:]:
+            client.delete_run(twin.info.run_id)
+    except BaseException:
+        with suppress(Exception):  # the reason may be the store itself
+            client.set_terminated(made.info.run_id, "FAILED")
+        raise
     return str(there[0].info.run_id)
 
 
