@@ -37,7 +37,7 @@ test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist"
 
 test-slow: $(VENV)/test.stamp ## the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
 
 test-lowest: .venv-lowest/test.stamp ## the tests of test-unit, with the lowest versions that pyproject.toml allows (no benchmarks)
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist" --ignore tests/benchmarks

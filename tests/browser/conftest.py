@@ -129,6 +129,8 @@ def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> B
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         patch.setenv("MPLBACKEND", "agg")
+        # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.setitem(PRESETS, "digits", STUDY)
         patch.chdir(folder)
         assert scan.main(["--preset", "digits", "--workers", "2"]) == 0
