@@ -514,6 +514,7 @@ def test_python_prints_what_stands_below_it(
     assert capsys.readouterr().out.rstrip().splitlines() == printed.text.splitlines()
 
 
+@pytest.mark.slow  # so that it isn't asked of `make test-lowest`, whose matplotlib draws otherwise
 def test_the_figures_are_drawn_by_their_script(checkout: Path) -> None:
     (checkout / "new").mkdir()
     shell("python docs/figures.py new", checkout)
