@@ -109,7 +109,7 @@ def _local(artifact_uri: str, artifact: str) -> str | None:
 # already, is not asked for again.
 @retry(
     retry=retry_if_exception(lambda error: re.search("404|Max retries", str(error)) is None)
-    | retry_if_result(lambda found: isinstance(found, str) and found in (CUT_OFF, NO_ARRAY)),
+    | retry_if_result(lambda found: isinstance(found, str) and found == CUT_OFF),
     stop=stop_after_attempt(3),
     wait=wait_random(0, 0.5),
     retry_error_callback=lambda state: state.outcome and state.outcome.result(),
