@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mlflow
+from matplotlib import style
 from mlflow import MlflowClient
 
 from tracking.schema import Tag
@@ -125,10 +126,9 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
     shelf = Shelf()
     answers = ask(lambda: answer(comparison, wanted.shown, shelf))
     groups = measured(comparison, wanted.shown)
-    figures = {
-        name: png(figure)
-        for name, figure in ask(lambda: figures_of(groups, answers, findings.comparisons[0], shelf)).items()
-    }
+    with style.context("default"):  # the caller's figures may have one of their own
+        drawn = ask(lambda: figures_of(groups, answers, findings.comparisons[0], shelf))
+        figures = {name: png(figure) for name, figure in drawn.items()}
     answers = replace(answers, notes=list(dict.fromkeys([*answers.notes, *shelf.notes, *others])))
     links = links_of(client, store.experiment_id)
     page = AssignmentPage(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+from matplotlib import style
 
 from tracking.schema import Artifact
 from tracking.schema import Metric as Name
@@ -167,6 +168,7 @@ def _columns(typed: str) -> dict[str, str] | None:
     return {target: place for target, _, place in (p.strip().partition("=") for p in typed.split(",")) if target}
 
 
+@style.context("default")  # a report looks the same whatever style the caller's figures have
 def _files(
     findings: Findings,
     store: Store,

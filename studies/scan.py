@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -385,7 +386,8 @@ def finish(
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:
             (folder / Artifact.FIGURES).mkdir()
-            draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
+            with style.context("default"):  # the caller's figures may have one of their own
+                draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
     recorder.check_kept()
     means.say(_costs(tally, workers))
     means.say(see_it(ledger.experiment_id, ledger.parent_id))

@@ -22,6 +22,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import optuna
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -322,7 +323,7 @@ def finish(ledger: Ledger, question: Question, tally: Tally, means: Means) -> Tu
     if len(complete) >= DRAWN_FROM:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
-            with _off_screen():
+            with _off_screen(), style.context("default"):
                 for name, figure in pictures(study, question).items():
                     figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                     plt.close(figure)

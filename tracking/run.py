@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mlflow.data.meta_dataset import MetaDataset
@@ -182,8 +183,9 @@ def _fit(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> Fitted:
         recorder.metrics(epoch.metrics, epoch.number)
         if run.config.artifacts == "full" and epoch.number in _picture_epochs(epoch.total):
             title = f"{run.config.run_name}, epoch {epoch.number}"
-            figure = draw_reconstructions(title, examples, run.model.reconstruct(examples), look)
-            recorder.image(_pixels(figure), IMAGE_KEY, epoch.number)
+            with style.context("default"):
+                pixels = _pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))
+            recorder.image(pixels, IMAGE_KEY, epoch.number)
         if on_epoch is not None:
             on_epoch(epoch)
         recording_seconds += time.perf_counter() - began
@@ -309,6 +311,7 @@ def _save_arrays(
         np.save(folder / name, array, allow_pickle=False)
 
 
+@style.context("default")  # the caller's figures may have one of their own
 def _save_figures(folder: Path, view: RunView) -> None:
     """Every figure that has something to show."""
     folder.mkdir()

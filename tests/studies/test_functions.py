@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from matplotlib import style
 from mlflow import MlflowClient
 
 from analysis.borrowed import borrowed
@@ -54,6 +55,7 @@ def process() -> dict[str, Any]:
         "folder": Path.cwd(),
         "threads": torch.get_num_threads(),
         "backend": plt.get_backend(),
+        "style": dict(plt.rcParams),
         "figures": plt.get_fignums(),
         "collects": gc.isenabled(),
     }
@@ -133,6 +135,29 @@ def test_a_tuning(store: MlflowClient) -> None:
     front = tune(**{**wanted, "study": "f"}, dim3=(2, 4), trials=2)
     assert [b.config.dim3 for b in front.best] == sorted({b.config.dim3 for b in front.best})
     assert kinds(store) == [Kind.STUDY] * 2 + [Kind.TRIAL] * 4
+
+
+def drawn(store: MlflowClient, run_id: str, folder: Path) -> dict[str, bytes]:
+    """The figures of a run in the store, as files."""
+    folder.mkdir()
+    return {p.name: p.read_bytes() for p in Path(store.download_artifacts(run_id, "figures", str(folder))).iterdir()}
+
+
+def test_figures_are_the_same_in_whatever_style_the_caller_draws(store: MlflowClient, tmp_path: Path) -> None:
+    """A notebook's, or the one that Optuna sets where it draws. A study that is there is drawn again."""
+    curve = elsewhere(store, models="pca", dim3=[2, 3, 4, 5], base=BASE, study="s")
+    tuning = elsewhere(store, base=replace(BASE, model="ae"), study="t", dim3=3, trials=2)
+    seen = []
+    for number, name in enumerate(("default", "ggplot", "dark_background")):
+        folder = tmp_path / str(number)
+        with style.context(name):
+            made = [scan(**curve), tune(**tuning)]
+            page = report(tracking_uri=store.tracking_uri, experiment="mine", out=folder, log=False).page
+        seen.append({p.name: p.read_bytes() for p in page.parent.rglob("*.png")})
+        seen[-1] |= {k: v for m in made for k, v in drawn(store, m.run_id, folder / m.study).items()}
+    plain, *others = seen
+    assert {"error.png", "curve.png", "history.png"} <= set(plain)
+    assert [[name for name in plain if plain[name] != other[name]] for other in others] == [[], []]
 
 
 @pytest.mark.usefixtures("_as_it_was")

@@ -1,12 +1,14 @@
 """One recorded run, read back from the store as a stranger would."""
 
 import json
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -102,6 +104,20 @@ def test_full_keeps_figures_pictures_and_model(store: MlflowClient, vae_run: Run
     assert steps == {"1", "2", "3"}
     models = vae_run.outputs.model_outputs
     assert len(models) == 1
+
+
+def drawn(client: MlflowClient, run_id: str) -> dict[str, bytes]:
+    """Figures by their name, and images by their step."""
+    paths = [p for p in artifacts(client, run_id) if p.endswith(".png")]
+    return {re.split("[%+]timestamp", p)[0]: Path(client.download_artifacts(run_id, p)).read_bytes() for p in paths}
+
+
+def test_figures_and_images_are_the_same_in_whatever_style_the_caller_draws(store: MlflowClient, vae_run: Run) -> None:
+    with style.context("ggplot"):
+        again = drawn(store, execute(RunConfig(**QUICK, model="vae")).run_id)
+    before = drawn(store, vae_run.info.run_id)
+    assert len(before) >= 5 + 3
+    assert [name for name in before if before[name] != again[name]] == []
 
 
 def test_light_keeps_the_arrays_alone(store: MlflowClient) -> None:
