@@ -253,14 +253,15 @@ def _pictures(comparison: Comparison) -> Pictures | None:
     cells = {s.label: s.at(dim3)[0] for s in comparison.series if dim3 in s.cells and s.first.digest}
     if not cells:
         return None
-    originals = fetch(list(cells.values())[:1], Artifact.ORIGINALS)
-    made = fetch(list(cells.values()), Artifact.RECONSTRUCTIONS)
+    runs = list(cells.values())
+    originals = ask(lambda: fetch(runs[:1], Artifact.ORIGINALS))
+    made = ask(lambda: fetch(runs, Artifact.RECONSTRUCTIONS))
     first = next(iter(originals.values()))
     if isinstance(first, str) or first.ndim != 2 or not first.size or not np.isfinite(first).all():
         return None
     rows = [(label, made[c.run_id]) for label, c in cells.items()]
     good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
-    return Pictures(dim3, next(iter(cells.values())).image_shape, first, good) if good else None
+    return Pictures(dim3, runs[0].image_shape, first, good) if good else None
 
 
 def _lines(store: Store) -> list[RunLine]:

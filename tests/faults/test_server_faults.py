@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -182,6 +183,17 @@ REPORT_FAULTS = (
 )
 
 
+def check_whole_or_not_written(code: int, err: str, files: dict[str, bytes], whole: bytes, proxy: Proxy) -> None:
+    assert len(proxy.hit) == 1
+    if code == 0:
+        assert files["result.json"] == whole, proxy.hit
+        return
+    assert code in (1, 2), proxy.hit
+    assert len(err.splitlines()) == 1, (proxy.hit, err)
+    assert len(err) < LONGEST, (proxy.hit, err)
+    assert files == {}, proxy.hit
+
+
 @pytest.mark.parametrize("step", [11, pytest.param(3, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
 def test_a_report_is_whole_or_not_written(
     proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int
@@ -194,14 +206,20 @@ def test_a_report_is_whole_or_not_written(
         fault = FAULTS[next(faults)]
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if fault.silent else "60")
         proxy.watch(lambda n, request, number=number, fault=fault: fault if n == number else None)
-        code, err, files = reporting(proxy, reported, capsys, "--no-log")
-        if code == 0:
-            assert files["result.json"] == whole, proxy.hit
-        else:
-            assert code in (1, 2), proxy.hit
-            assert len(err.splitlines()) == 1, (proxy.hit, err)
-            assert len(err) < LONGEST, (proxy.hit, err)
-            assert files == {}, proxy.hit
+        check_whole_or_not_written(*reporting(proxy, reported, capsys, "--no-log"), whole, proxy)
+
+
+@pytest.mark.slow
+def test_a_report_that_is_refused_anything_is_whole_or_not_written(
+    proxy: Proxy, reported: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last request of each kind; MLflow asks no second time where it was refused."""
+    _, _, files = reporting(proxy, reported, capsys, "--no-log")
+    last = {re.split(r"/|%2F", request.path)[-1]: n for n, request in enumerate(proxy.seen)}
+    assert {"search", "val.npy", "originals.npy"} <= set(last)
+    for number in last.values():
+        proxy.watch(lambda n, request, number=number: FAULTS["401"] if n == number else None)
+        check_whole_or_not_written(*reporting(proxy, reported, capsys, "--no-log"), files["result.json"], proxy)
 
 
 def analyses(truth: Truth, experiment: str) -> list[str]:
