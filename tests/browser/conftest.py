@@ -116,7 +116,7 @@ def keep() -> Keep:
     return picture
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")  # it takes more than a minute, and of two processes each may get other tests between
 def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Browsed:
     """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files."""
     folder = tmp_path_factory.mktemp("browsed")
