@@ -1,32 +1,29 @@
 """Every cell of every study that is disturbed, counted: none may be lost, none doubled."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.trial import TrialState
 
 from studies.ledger import done_cells
+from tests.conftest import DISTURBED
 from tests.studies.harness import OPEN, Study
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cells:
-    """Of all fault tests of a session, as its last lines say."""
+    """Those of one fault test; pytest says the sum over all at its end."""
 
-    studies: int = 0
-    asked: int = 0
-    lost: int = 0
-    doubled: int = 0
+    record: Callable[[str, object], None]
+    """Into the test's report: tests run in several processes, and one of them writes that line."""
 
     def count(self, study: Study, asked: int) -> None:
         """Count the cells of a study that has come to its end, and fail where one is lost or there twice."""
         runs = [r for r in study.runs() if r.info.status == "FINISHED"]
         names = Counter(r.info.run_name for r in runs)
         lost, doubled = max(0, asked - len(names)), sum(names.values()) - len(names)
-        self.studies += 1
-        self.asked += asked
-        self.lost += lost
-        self.doubled += doubled
+        self.record(DISTURBED, (asked, lost, doubled))
         assert (lost, doubled) == (0, 0), (asked, names, study.log)
         assert len({c.run.info.run_id for c in done_cells(runs).values()}) == asked
         assert set(study.statuses()) <= {"FINISHED", "FAILED", "KILLED"}, study.statuses()
@@ -34,6 +31,3 @@ class Cells:
         assert sorted(complete) == sorted(r.info.run_id for r in runs)
         assert study.trials(*OPEN) == []
         assert study.parent().info.status == "FINISHED"
-
-    def __str__(self) -> str:
-        return f"{self.asked} cells of {self.studies} disturbed studies: {self.lost} lost, {self.doubled} doubled"

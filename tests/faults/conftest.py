@@ -1,6 +1,6 @@
 """A real server whose files can be looked at, and a proxy in front of it that can be told to misbehave."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -52,16 +52,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
-COUNTED = Cells()
-
-
 @pytest.fixture
-def cells() -> Cells:
-    """Counts the cells of all disturbed studies of this session."""
-    return COUNTED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the count came to."""
-    if COUNTED.studies:
-        terminalreporter.write_line(str(COUNTED))
+def cells(record_property: Callable[[str, object], None]) -> Cells:
+    """Counts the cells of this test's disturbed studies."""
+    return Cells(record_property)
