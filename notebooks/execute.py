@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("autoencoders", "vae")
-SECONDS = 600  # for one cell
+SECONDS = 1800  # for one cell; beside other jobs a training takes many times as long
 
 
 def executed(name: str) -> NotebookNode:

@@ -119,7 +119,7 @@ def test_stored_numbers_hold(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.mnist
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_from_top_to_bottom(
     name: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
