@@ -131,9 +131,9 @@ def test_what_has_no_end_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_many_rows_without_seeds_are_read_in_seconds(path: Path) -> None:
     path.write_text("dim3,error\n" + "2,1\n" * 60_000)
-    start = time.perf_counter()
+    start = time.process_time()
     assert read_rows(path)[-1].seed == 59_999
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 WORDS = st.sampled_from([*TARGETS, *SOURCES, "=", ".", ",", " ", "dim3=params.k", "error=metrics.val/loss"])
