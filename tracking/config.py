@@ -75,7 +75,7 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where torch trains; auto: CUDA, else MPS, else the CPU."""
     threads: int | Literal["auto"] = "auto"
-    """CPU threads; auto: one a core."""
+    """CPU threads; auto: what torch is set to, which is OMP_NUM_THREADS or else one a core."""
     artifacts: Literal["full", "light"] = "full"
     """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
     measure: Literal["no", "yes"] = "no"

@@ -6,7 +6,6 @@ store, the data, the model. Then the run is opened, trained live, measured on th
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -355,8 +354,8 @@ def _pixels(figure: Figure) -> Any:
 @contextmanager
 def _threads(config: RunConfig) -> Iterator[int]:
     """Torch and BLAS on so many threads, and as before afterwards."""
-    wanted = (os.cpu_count() or 1) if config.threads == "auto" else config.threads
     before = torch.get_num_threads()
+    wanted = before if config.threads == "auto" else config.threads
     torch.set_num_threads(wanted)
     try:
         with threadpool_limits(wanted):

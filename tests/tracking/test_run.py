@@ -4,6 +4,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tracking.datasets import digest, load_dataset, split
 from tracking.material import Material
 from tracking.recorder import RunFailed
 from tracking.run import execute, prepare
-from tracking.schema import VERSION, Artifact, Kind, Metric, Tag
+from tracking.schema import VERSION, Artifact, Kind, Metric, Param, Tag
 
 QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
 
@@ -326,11 +327,18 @@ def test_bad_input_leaves_no_run_behind(store: MlflowClient, bad: dict[str, obje
     assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
 
 
-def test_the_threads_are_put_back(store: MlflowClient) -> None:
-
+@pytest.mark.parametrize(("threads", "used"), [("auto", "3"), (2, "2")])
+def test_a_run_has_the_threads_that_torch_is_set_to_or_its_own_and_puts_them_back(
+    store: MlflowClient, threads: int | Literal["auto"], used: str
+) -> None:
     before = torch.get_num_threads()
-    execute(RunConfig(**QUICK, artifacts="light", threads=1))
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(3)
+    try:
+        run_id = execute(RunConfig(**QUICK, artifacts="light", threads=threads)).run_id
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert store.get_run(run_id).data.params[Param.THREADS_USED] == used
 
 
 def test_prepare_does_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
