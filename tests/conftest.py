@@ -15,6 +15,9 @@ import pytest
 import torch
 from hypothesis import settings
 from mlflow import MlflowClient
+from threadpoolctl import threadpool_limits
+
+from studies.workers import THREAD_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -43,12 +46,17 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MPLBACKEND", "agg")
+    for name in THREAD_NAMES:
+        monkeypatch.setenv(name, "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """One torch thread: on busy cores two wait for each other, and a small fit takes ten times as long."""
+def _one_thread() -> Iterator[None]:
+    """One thread, as `_own_environment` has it for child processes: tests run side by side, and two threads of each
+    wait for those of the other, so that a fit takes ten times as long."""
     torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
