@@ -46,16 +46,18 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for name in THREAD_NAMES:
-        monkeypatch.setenv(name, "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """One thread, as `_own_environment` has it for child processes: tests run side by side, and two threads of each
-    wait for those of the other, so that a fit takes ten times as long."""
+    """One thread here and in child processes: on busy cores two wait for each other, and a fit takes ten times as long.
+
+    For the whole session, so that a fixture of a module or a session has it too.
+    """
     torch.set_num_threads(1)
-    with threadpool_limits(1):
+    with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
+        for name in THREAD_NAMES:
+            patch.setenv(name, "1")
         yield
 
 
