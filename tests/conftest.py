@@ -103,10 +103,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a child process: the checkout importable, MLflow's own names unset."""
+    """The environment of a child process: the checkout importable, MLflow's own names unset, a server without the
+    further processes in which it would run jobs of its own."""
     kept = {k: v for k, v in os.environ.items() if k not in MLFLOW_NAMES}
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    return kept | path | {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"} | more
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return kept | path | quiet | {"PYTHONPATH": str(ROOT)} | more
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
@@ -116,10 +117,24 @@ def keep() -> Keep:
     return picture
 
 
-@pytest.fixture(scope="session")  # it takes more than a minute, and of two processes each may get other tests between
+@pytest.fixture(scope="session")
 def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Browsed:
-    """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files."""
-    folder = tmp_path_factory.mktemp("browsed")
+    """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files.
+
+    It takes more than a minute, so the processes of a session make it once, in the folder that they share.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "browsed"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "complete").exists():
+            fill(folder, empty_database)
+            (folder / "complete").touch()
+    return Browsed(folder)
+
+
+def fill(folder: Path, empty_database: Path) -> None:
+    """Run what `browsed` shows, by the commands, in a folder that isn't there."""
+    folder.mkdir()
     shutil.copyfile(empty_database, folder / "mlflow.db")
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     uri = mlflow.get_tracking_uri()
@@ -140,7 +155,6 @@ def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> B
     mlflow.set_tracking_uri(uri)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    return Browsed(folder)
 
 
 @contextmanager

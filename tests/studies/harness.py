@@ -156,9 +156,8 @@ class Server:
         return self.folder / f"server-{self.port}.log"
 
     def launch(self) -> None:
-        env = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, env=env, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=environment(), stdout=log, stderr=log)
 
     def start(self) -> None:
         self.launch()
