@@ -17,7 +17,9 @@ from hypothesis import settings
 from mlflow import MlflowClient
 from threadpoolctl import threadpool_limits
 
+from studies import means
 from studies.workers import THREAD_NAMES
+from tests.here import Here
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -78,6 +80,12 @@ def store(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield MlflowClient()
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells of a study train in the test's process; a worker takes seconds to import what is imported here."""
+    monkeypatch.setattr(means, "LocalPool", Here)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -26,10 +25,7 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from studies import means
-from studies.objective import Job, Outcome, run_cell
 from studies.spaces import PRESETS, Space
-from studies.workers import Pool
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
 from tests.studies.harness import kill_tree, postgres_server, until
 from tracking.config import RunConfig
@@ -348,27 +344,6 @@ def test_a_test_that_is_named_is_there(test: str) -> None:
 # They are run
 
 
-class Here(Pool):
-    """Cells train in this process, one after another: no worker has to import what is imported here."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        super().__init__()
-
-    def slots(self) -> int:
-        return 1
-
-    def submit(self, job: Job) -> None:
-        future: Future[Outcome] = Future()
-        future.set_result(run_cell(job))
-        self.running[future] = job
-
-    def finished(self, seconds: float) -> list[Future[Outcome]]:
-        return list(self.running)
-
-    def stop(self) -> None:
-        return
-
-
 @pytest.fixture
 def checkout(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with everything of the checkout but its environment, an empty store, and a table of one's own."""
@@ -388,9 +363,8 @@ def checkout(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def small(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(checkout: Path, cells_here: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where cells train in this process, presets are tiny, and the data of the examples lie."""
-    monkeypatch.setattr(means, "LocalPool", Here)
     for name in PRESETS:
         monkeypatch.setitem(PRESETS, name, TINY)
     np.save(checkout / "pictures.npy", np.random.default_rng(0).random((40, 28, 28), dtype=np.float32))

@@ -11,6 +11,9 @@ from studies.spaces import PRESETS, Space
 from tracking.config import RunConfig
 from tracking.schema import Artifact, Kind, Metric, Tag
 
+pytestmark = pytest.mark.usefixtures("cells_here")
+
+
 TINY = Space(
     {"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(dataset="digits", dim2=16, epochs=2, batch_size=256), label="quick"
 )

@@ -22,6 +22,9 @@ from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.schema import Kind, Tag
 
+pytestmark = pytest.mark.usefixtures("cells_here")
+
+
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 TINY = ("--models", "pca", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--workers", "1")
 

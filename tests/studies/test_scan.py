@@ -82,6 +82,7 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
     assert len(runs(store, Kind.STUDY)) == 1
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
     store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_four_workers_share_two_sqlite_files(store: MlflowClient) -> None:
     assert len(trials((TrialState.COMPLETE,))) == len(trials()) == 18
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +142,7 @@ def test_data_that_cannot_be_shared_leave_no_study(
     assert optuna.get_all_study_names("sqlite:///optuna.db") == []
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(store: MlflowClient) -> None:
     optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
     assert scan(store, *TINY) == 0
@@ -174,6 +177,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert [*runs(store), *runs(store, Kind.STUDY)] == []
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
     store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +211,7 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     assert corners("no", space, done) == {}
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     optuna.create_study(storage="sqlite:///optuna.db", study_name="s").ask()
     assert scan(store, *TINY) == 2
