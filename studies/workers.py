@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import partial
-from types import ModuleType
 
 import psutil
 from loky import ProcessPoolExecutor, process_executor
@@ -31,12 +30,6 @@ LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
 # it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
 MALLOC_NAMES, KEPT_BYTES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), 1 << 26
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-distributed: ModuleType | None
-try:
-    distributed = importlib.import_module("distributed")
-except ImportError:  # the extra `cluster` is not installed
-    distributed = None
 
 
 class Pool(ABC):
@@ -151,8 +144,12 @@ class DaskPool(Pool):
 
     def __init__(self, scheduler: str) -> None:
         super().__init__()
-        if distributed is None:
-            raise BadInput("backend dask needs the extra `cluster`: pip install -r requirements-cluster.txt")
+        try:
+            # Here and not above: nobody else's start should take the second that it takes to import.
+            distributed = importlib.import_module("distributed")
+        except ImportError as error:
+            extra = "backend dask needs the extra `cluster`: pip install -r requirements-cluster.txt"
+            raise BadInput(extra) from error
         self.address, self.alone = hidden(scheduler), False
         dial = partial(distributed.Client, scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         try:
