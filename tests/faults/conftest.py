@@ -9,7 +9,7 @@ import pytest
 from tests.faults.cells import Cells
 from tests.faults.proxy import Proxy, proxy_to
 from tests.faults.truth import Truth
-from tests.studies.conftest import filed  # noqa: F401 - a fixture
+from tests.studies.conftest import _own_place, filed  # noqa: F401 - fixtures
 from tests.studies.harness import mlflow_server
 
 

@@ -29,7 +29,9 @@ from tracking.recorder import experiment, reach_store
 from tracking.schema import Kind
 
 ROUNDS = {2: 100, 4: 10}
-"""Of so many processes."""
+"""Of so many processes, for what all runs on a machine share: the cache of a data set, and the two stores."""
+FEWER = {2: 20, 4: 5}
+"""For the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +121,14 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
 # And these let them go.
 
 
-def rounds() -> pytest.MarkDecorator:
-    """Two rounds of four processes by default; among the slow tests a hundred of two, and ten of four."""
+def rounds(slow: dict[int, int]) -> pytest.MarkDecorator:
+    """Two rounds of four processes by default, and these among the slow tests."""
     few = [pytest.param(4, 2, id="4 processes")]
-    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.slow) for n, m in ROUNDS.items()]
+    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.slow) for n, m in slow.items()]
     return pytest.mark.parametrize(("runners", "rounds"), few + many)
 
 
-@rounds()
+@rounds(ROUNDS)
 def test_a_data_set_is_fetched_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         folder = tmp_path / str(number)
@@ -136,7 +138,7 @@ def test_a_data_set_is_fetched_once(crew: Crew, tmp_path: Path, runners: int, ro
         assert {p.name for p in (folder / "mnist").iterdir()} == {".lock", *FILES}
 
 
-@rounds()
+@rounds(FEWER)
 def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     folder = tmp_path / "shared"
     Material.load(RunConfig(dataset="digits")).save(folder)
@@ -148,20 +150,20 @@ def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, round
     assert {p.name for p in folder.iterdir()} == before | {f"n{number}.json" for number in range(rounds)}
 
 
-@rounds()
+@rounds(ROUNDS)
 def test_a_tracking_store_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         path = tmp_path / f"{number}.db"
         assert crew.race(runners, open_store, str(path)) == [["Default"]] * runners
 
 
-@rounds()
+@rounds(ROUNDS)
 def test_a_storage_of_trials_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         assert crew.race(runners, open_storage, str(tmp_path / f"{number}.db")) == [1] * runners
 
 
-@rounds()
+@rounds(FEWER)
 def test_an_experiment_is_made_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
     for number in range(rounds):
         found = crew.race(runners, make_experiment, store.tracking_uri, f"e{number}")
@@ -169,7 +171,7 @@ def test_an_experiment_is_made_once(crew: Crew, store: MlflowClient, runners: in
     assert len(store.search_experiments()) == 1 + rounds
 
 
-@rounds()
+@rounds(FEWER)
 def test_a_model_is_registered_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
     for number in range(rounds):
         run_id = store.create_run("0").info.run_id
@@ -180,7 +182,7 @@ def test_a_model_is_registered_once(crew: Crew, store: MlflowClient, runners: in
         assert found == [str(versions[0].version)] * runners
 
 
-@rounds()
+@rounds(FEWER)
 def test_a_report_is_all_of_one(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for _ in range(rounds):
         assert crew.race(runners, write_report, str(tmp_path)) == [None] * runners
@@ -190,7 +192,7 @@ def test_a_report_is_all_of_one(crew: Crew, tmp_path: Path, runners: int, rounds
         assert set(files.values()) == {word * 100_000}
 
 
-@rounds()
+@rounds(FEWER)
 def test_a_study_is_held_by_one(crew: Crew, store: MlflowClient, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         said = crew.race(runners, hold_study, str(tmp_path), f"s{number}", runners)
@@ -203,10 +205,8 @@ def test_a_study_is_held_by_one(crew: Crew, store: MlflowClient, tmp_path: Path,
 @pytest.mark.slow
 def test_a_study_that_is_started_twice_at_once_is_run_once(filed: Study, cells: Cells) -> None:
     tiny = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
-    for number in range(3):
-        study = Study(filed.folder, filed.tracking_uri, filed.storage, "filed", f"s{number}")
-        both = [study.start(*tiny) for _ in range(2)]
-        codes = sorted(process.wait(300) for process in both)
-        assert codes in ([0, 0], [0, 2]), study.log
-        cells.count(study, 3)
-    assert "Traceback" not in study.log
+    both = [filed.start(*tiny) for _ in range(2)]
+    codes = sorted(process.wait(300) for process in both)
+    assert codes in ([0, 0], [0, 2]), filed.log
+    cells.count(filed, 3)
+    assert "Traceback" not in filed.log

@@ -114,11 +114,11 @@ def test_a_run_is_whole_or_says_that_it_is_not(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("config", "step"), [(LIGHT, 1), (FULL, 3)], ids=["light", "full"])
+@pytest.mark.parametrize(("config", "step"), [(LIGHT, 1), (FULL, 5)], ids=["light", "full"])
 def test_a_run_is_whole_or_says_that_it_is_not_whatever_request_is_disturbed(
     proxy: Proxy, truth: Truth, monkeypatch: pytest.MonkeyPatch, config: RunConfig, step: int
 ) -> None:
-    """Every request of a light run, and every third of a full one, with faults that take turns."""
+    """Every request of a light run, and every fifth of a full one, with faults that take turns."""
     like, requests = undisturbed(proxy, truth, config)
     faults = itertools.cycle(FAULTS)
     numbers = range(0, len(requests), step)
@@ -194,7 +194,7 @@ def check_whole_or_not_written(code: int, err: str, files: dict[str, bytes], who
     assert files == {}, proxy.hit
 
 
-@pytest.mark.parametrize("step", [11, pytest.param(3, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
+@pytest.mark.parametrize("step", [11, pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
 def test_a_report_is_whole_or_not_written(
     proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int
 ) -> None:

@@ -297,7 +297,7 @@ def test_chaos(store: MlflowClient, tmp_path: Path) -> None:
     grid = ["--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--dataset", "digits", "--epochs", "300"]
     hits = 0
     while True:
-        process = start(store, tmp_path, *grid, "--workers", "3")
+        process = start(store, tmp_path, *grid, "--workers", "2")
         while hits < 8 and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
             hits += 1
             if hits % 2:
@@ -319,7 +319,7 @@ def test_chaos(store: MlflowClient, tmp_path: Path) -> None:
     assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
     assert len(trials((TrialState.COMPLETE,))) == 15
 
-    calm = start(store, tmp_path, *grid, "--workers", "3", "--experiment", "calm", "--study", "calm")
+    calm = start(store, tmp_path, *grid, "--workers", "2", "--experiment", "calm", "--study", "calm")
     assert calm.wait(300) == 0
     everything = [r for r in runs(store) if r.data.tags[Tag.STUDY] == "calm"]
     assert {r.info.run_name: r.data.metrics[Metric.VAL_MSE_FINAL] for r in everything} == disturbed
