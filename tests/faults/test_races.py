@@ -29,7 +29,7 @@ from tracking.recorder import experiment, reach_store
 from tracking.schema import Kind
 
 ROUNDS = {2: 100, 4: 10}
-"""Of so many processes, for what all runs on a machine share: the cache of a data set, and the two stores."""
+"""Of so many processes, for the cache of a data set and the storage of trials."""
 FEWER = {2: 20, 4: 5}
 """For the rest."""
 
@@ -150,7 +150,7 @@ def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, round
     assert {p.name for p in folder.iterdir()} == before | {f"n{number}.json" for number in range(rounds)}
 
 
-@rounds(ROUNDS)
+@rounds(FEWER)  # making one takes seconds
 def test_a_tracking_store_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         path = tmp_path / f"{number}.db"
