@@ -13,7 +13,7 @@ from benchmarks.elbow import RANGES, Count, Setting, run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on two free cores, more on busy ones
 
 NOISES = (0.0, 0.01, 0.03)
-REPEATS = {"2..10": 12, "2..20": 8, "2..50": 5, "1..100": 5}  # a long curve takes longer to judge
+REPEATS = {"2..10": 8, "2..20": 5, "2..50": 3, "1..100": 3}  # a long curve takes longer to judge
 
 Table = dict[tuple[str, float], dict[str, Count]]
 
