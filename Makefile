@@ -65,5 +65,5 @@ $(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-cluster.
 .venv-lowest/test.stamp: pyproject.toml requirements-dev.txt tests/lowest.py
 	$(PYTHON) -m venv .venv-lowest
 	$(PYTHON) -m tests.lowest > .venv-lowest/requirements.txt
-	.venv-lowest/bin/python -m pip install --quiet -r .venv-lowest/requirements.txt
+	.venv-lowest/bin/python -m pip install --quiet --no-compile -r .venv-lowest/requirements.txt
 	@touch $@
