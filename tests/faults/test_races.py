@@ -30,7 +30,7 @@ from tracking.schema import Kind
 
 ROUNDS = {2: 100, 4: 10}
 """Of so many processes, for the cache of a data set and the storage of trials."""
-FEWER = {2: 20, 4: 5}
+FEWER = {2: 20}
 """For the rest."""
 
 
