@@ -41,7 +41,7 @@ QUICK = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epoc
 EPOCHS = 150
 LONG = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", str(EPOCHS))
 ONE = (*DIGITS, "--models", "ae", "--dim3", "2", "--seeds", "1", "--epochs", "1500")  # takes longer than a start
-CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--epochs", "300")
+CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--epochs", "100")
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 
 Undisturbed = Callable[[tuple[str, ...]], dict[str, float]]

@@ -294,7 +294,7 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
 @pytest.mark.slow
 def test_chaos(store: MlflowClient, tmp_path: Path) -> None:
     """Workers and the coordinator die six times, and the study comes out bit for bit as if they had not."""
-    grid = ["--models", "pca,ae", "--dim3", "2:5", "--seeds", "2", "--dataset", "digits", "--epochs", "300"]
+    grid = [*TINY, "--dim3", "2:6", "--seeds", "2", "--epochs", "100"]
     hits = 0
     while True:
         process = start(store, tmp_path, *grid, "--workers", "2")
@@ -312,12 +312,12 @@ def test_chaos(store: MlflowClient, tmp_path: Path) -> None:
         assert hits < 50
     assert hits == 6
     disturbed = errors(store)
-    assert len(disturbed) == 4 + 8
+    assert len(disturbed) == 5 + 10
     states = Counter(r.info.status for r in runs(store))
     assert states["FAILED"] >= 1
     assert set(states) == {"FINISHED", "FAILED"}
     assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
-    assert len(trials((TrialState.COMPLETE,))) == 12
+    assert len(trials((TrialState.COMPLETE,))) == 15
 
     calm = start(store, tmp_path, *grid, "--workers", "2", "--experiment", "calm", "--study", "calm")
     assert calm.wait(300) == 0
