@@ -13,10 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
 from mlflow import MlflowClient
 from scipy.linalg import subspace_angles
-from threadpoolctl import threadpool_limits
 
 from analysis.borrowed import borrowed
 from models import PCA, Reducer, build
@@ -26,6 +24,7 @@ from tracking.cli import Parser, command, see_it, use_store
 from tracking.config import RunConfig
 from tracking.material import Material
 from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, reach_store, recording
+from tracking.run import on_threads
 from tracking.schema import HOLDS, VERSION, Kind, Tag
 
 DIM3 = 8
@@ -193,25 +192,20 @@ def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Fin
     """Ask one after the other and record each."""
     x = Material.load(RunConfig(dataset="digits", val_size=0)).split.x_train
     findings = {}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            for name, oracle in ORACLES.items():
-                began = time.perf_counter()
-                try:
-                    with recording(client, name, place) as recorder:
-                        finding = oracle(x)
-                        recorder.metrics({**finding.numbers, HOLDS: float(finding.holds)})
-                        recorder.tags({Tag.DESCRIPTION: finding.says})
-                except RunFailed as error:
-                    finding = Finding(False, error.reason, {})
-                findings[name] = finding
-                if verbose:
-                    verdict = "holds" if finding.holds else "FAILS"
-                    print(f"{verdict}  {name:<23}{finding.says}  ({time.perf_counter() - began:.1f} s)", flush=True)
-    finally:
-        torch.set_num_threads(before)
+    with on_threads(1):
+        for name, oracle in ORACLES.items():
+            began = time.perf_counter()
+            try:
+                with recording(client, name, place) as recorder:
+                    finding = oracle(x)
+                    recorder.metrics({**finding.numbers, HOLDS: float(finding.holds)})
+                    recorder.tags({Tag.DESCRIPTION: finding.says})
+            except RunFailed as error:
+                finding = Finding(False, error.reason, {})
+            findings[name] = finding
+            if verbose:
+                verdict = "holds" if finding.holds else "FAILS"
+                print(f"{verdict}  {name:<23}{finding.says}  ({time.perf_counter() - began:.1f} s)", flush=True)
     return findings
 
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
-import torch
 from hypothesis import settings
 from mlflow import MlflowClient
-from threadpoolctl import threadpool_limits
 
 from studies import means
 from studies.workers import THREAD_NAMES
 from tests.here import Here
+from tracking.run import on_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -56,8 +55,7 @@ def _one_thread() -> Iterator[None]:
 
     For the whole session, so that a fixture of a module or a session has it too.
     """
-    torch.set_num_threads(1)
-    with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
+    with on_threads(1), pytest.MonkeyPatch.context() as patch:
         for name in THREAD_NAMES:
             patch.setenv(name, "1")
         yield

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ def execute(
     Raises BadInput before a run is opened, RunFailed after.
     """
     client = reach_store() if place is None else Client()  # a study's store has been reached before
-    with _threads(config) as threads:
+    with on_threads(config.threads) as threads:
         prepared = prepare(config, material)
         name = (place and place.name) or config.run_name
         with recording(client, name, place) as recorder:
@@ -352,10 +352,10 @@ def _pixels(figure: Figure) -> Any:
 
 
 @contextmanager
-def _threads(config: RunConfig) -> Iterator[int]:
-    """Torch and BLAS on so many threads, and as before afterwards."""
+def on_threads(threads: int | Literal["auto"]) -> Iterator[int]:
+    """Torch and BLAS on so many threads, auto: those of torch, and as before afterwards. Gives their number."""
     before = torch.get_num_threads()
-    wanted = before if config.threads == "auto" else config.threads
+    wanted = before if threads == "auto" else threads
     torch.set_num_threads(wanted)
     try:
         with threadpool_limits(wanted):
