@@ -198,7 +198,7 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     client.create_experiment("full", artifact_location=(places["store"] / "artifacts").as_uri())
     if what == "cache":
         (tmp_path / "cache").symlink_to(disk.folder)
-    assert scan.main(study.command(*TINY, "--dim3", "2:2")[3:]) == 0
+    assert study.run_here(*TINY, "--dim3", "2:2") == 0
     disk.leave(free)
     code = study.run(*TINY)
     assert code in (0, 1, 2), study.log
@@ -208,7 +208,7 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     if code != 0:
         assert "disk is full" in study.log or "No space left" in study.log
     disk.clear()
-    assert scan.main(study.command(*TINY)[3:]) == 0
+    assert study.run_here(*TINY) == 0
     cells.count(study, 3)
 
 

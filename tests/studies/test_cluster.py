@@ -17,7 +17,6 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
 from studies.objective import Ended, Job, be_patient, run_cell
-from studies.scan import main
 from tests.conftest import ROOT, environment, free_port
 from tests.studies.harness import (
     OPEN,
@@ -376,7 +375,7 @@ def test_what_cannot_be_reached_is_named_in_one_line_and_not_waited_for(
 
 def refused(study: Study, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line with which the command is refused."""
-    assert main([*study.command(*QUICK)[3:], *arguments]) == 2
+    assert study.run_here(*QUICK, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert [*study.runs(), *study.runs(Kind.STUDY)] == []
     return line
@@ -430,20 +429,20 @@ def test_a_cluster_that_cannot_import_this_code_is_refused(
 
 
 def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    given = [*filed.command(*QUICK)[3:], "--models", "pca", "--dim3", "2", "--workers", "1"]
-    assert main(given) == 0
+    given = (*QUICK, "--models", "pca", "--workers", "1")
+    assert filed.run_here(*given, "--dim3", "2") == 0
     parent = filed.parent().info.run_id
     filed.client.set_tag(parent, Tag.COORDINATOR, "head-node 4711 1700000000.00 0a1b2c3d")
     filed.client.update_run(parent, status="RUNNING")
     capsys.readouterr()
-    given += ["--dim3", "2:3"]
-    assert main(given) == 2
+    given += ("--dim3", "2:3")
+    assert filed.run_here(*given) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "is run by process 4711 on head-node" in line
     assert "--take-over" in line
     assert len(filed.runs()) == 1
     assert filed.parent().data.tags[Tag.COORDINATOR].startswith("head-node 4711 ")
-    assert main([*given, "--take-over"]) == 0
+    assert filed.run_here(*given, "--take-over") == 0
     settled(filed, 2)
 
 
