@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5000
 FULL ?= no
-# What calls the libraries, and nothing twice: what attacks our own code has no use for another version of theirs.
+# What calls the libraries. What attacks our own readers and pages finds out little about other versions of theirs.
 LOWEST := $(addprefix tests/,tracking models analysis studies/test_scan.py studies/test_tune.py) -k "not hostile and not malformed"
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

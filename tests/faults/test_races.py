@@ -1,4 +1,4 @@
-"""Two and four processes that do the same thing at the same moment, a hundred times: one result, and no error."""
+"""Two and four processes that do the same thing at the same moment, again and again: one result, no error."""
 
 import hashlib
 import json

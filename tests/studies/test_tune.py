@@ -23,7 +23,6 @@ from tracking.schema import Kind, Metric, Tag
 
 pytestmark = pytest.mark.usefixtures("cells_here")
 
-
 AE = RunConfig(model="ae", dataset="digits", dim3=4, epochs=8)
 VAE = replace(AE, model="vae")
 
