@@ -32,6 +32,9 @@ MOST_BYTES = 1 << 29  # of one array
 MOST_ROWS = 1_000_000  # of what is resampled
 LOST, NO_ARRAY, CUT_OFF = "not in the store", "unusable, no array of numbers", "unusable, cut off"
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RecursionError, TokenError, MlflowException)
+ABSENT = (FileNotFoundError, NotADirectoryError, MlflowException)
+NOT_THERE = r"\b404 Client Error|\(404\)"
+"""What a server, or S3, says of a file that it has not. A bare 404 may be part of a run's id in the same text."""
 Array = npt.NDArray[Any]
 
 
@@ -58,7 +61,7 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
         path = _local(place, artifact)
         return _read(path) if path is not None else _downloaded(place, artifact, folder)
     except UNREADABLE as error:
-        if isinstance(error, (FileNotFoundError, NotADirectoryError, MlflowException)) or "404" in str(error):
+        if isinstance(error, ABSENT) or re.search(NOT_THERE, str(error)):
             return LOST
         return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
 
@@ -108,7 +111,7 @@ def _local(artifact_uri: str, artifact: str) -> str | None:
 # A file that is broken in the store is so three times. One that is not there, or a server that MLflow has asked again
 # already, is not asked for again.
 @retry(
-    retry=retry_if_exception(lambda error: re.search("404|Max retries", str(error)) is None)
+    retry=retry_if_exception(lambda error: re.search(f"{NOT_THERE}|Max retries", str(error)) is None)
     | retry_if_result(lambda found: isinstance(found, str) and found == CUT_OFF),
     stop=stop_after_attempt(3),
     wait=wait_random(0, 0.5),

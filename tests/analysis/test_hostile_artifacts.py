@@ -152,14 +152,18 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 class Listener(http.server.BaseHTTPRequestHandler):
-    """Writes down what it is asked, and by whom."""
+    """Writes down what it is asked, and by whom; has no file, but where it is given answers."""
 
     asked: ClassVar[list[str]] = []
+    answers: ClassVar[list[tuple[int, bytes]]] = []
 
     def do_GET(self) -> None:
         self.asked.append(f"{self.path} {self.headers.get('Authorization')}")
-        self.send_response(404)
+        status, body = self.answers.pop(0) if self.answers and "artifacts" in self.path else (404, b"")
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *words: object) -> None:
         """Silent."""
@@ -167,7 +171,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def listener() -> Iterator[int]:
-    Listener.asked = []
+    Listener.asked, Listener.answers = [], []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -190,6 +194,18 @@ def test_no_other_host_is_asked_for_files_or_told_a_password(
     if scheme == "http":  # the store's own host is asked as before
         assert fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32] == "not in the store"
         assert Listener.asked != []
+
+
+def test_a_run_whose_id_has_a_404_in_it_is_not_taken_for_one_without_files(
+    listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = "db862df6a1db4046a662b278c55f6bb2"
+    place = f"mlflow-artifacts:/45/{run_id}/artifacts"
+    monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda: f"http://127.0.0.1:{listener}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener}")
+    Listener.answers = [(401, b"{}"), (200, b"{}"), (200, GOOD)]  # MLflow asks first whether it is a folder
+    assert isinstance(fetch([cell(place, run_id)], Artifact.ERRORS_TEST)[run_id], np.ndarray)
+    assert Listener.answers == []
 
 
 def test_a_report_is_not_sent_to_another_host(
