@@ -29,7 +29,7 @@ from mlflow import MlflowClient
 from analysis import report
 from studies import scan
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
-from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, until
+from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, undisturbed, until
 from tests.studies.test_cluster import settled
 from tracking import train
 from tracking.schema import Kind, Tag
@@ -240,14 +240,6 @@ def ada(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(deployed.home("ada")))
 
 
-def on_files(folder: Path, grid: tuple[str, ...]) -> dict[str, float]:
-    """The errors of a grid in sqlite."""
-    folder.mkdir()
-    done = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "files")
-    assert done.run(*grid) == 0, done.log
-    return done.errors()
-
-
 def refused(deployed: Deployment, module: str, *arguments: str, **more: str) -> str:
     """The one line with which a command is refused: within half a minute, where the machine is free."""
     done = subprocess.run(
@@ -283,7 +275,7 @@ def submitted(folder: Path) -> list[int]:
 @pytest.mark.server
 @pytest.mark.slow
 def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
-    deployed: Deployment, ada: None, tmp_path: Path
+    deployed: Deployment, ada: None, tmp_path: Path, empty_database: Path
 ) -> None:
     for path in (deployed.here / "server.env", *(deployed.home("ada") / n for n in (".pgpass", ".mlflow/credentials"))):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -299,7 +291,7 @@ def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
     runs = client.search_runs([experiment.experiment_id], f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
     found = {r.info.run_name: r.data.metrics["val/mse/final"] for r in runs}
     assert len(runs) == len(found) == 8
-    assert found == on_files(tmp_path / "files", SMALL)
+    assert found == undisturbed(tmp_path / "files", empty_database, SMALL)
     everything = deployed.everything()
     assert sum(name.endswith("codes/test.npy") for name in everything) == 8  # in the bucket, then
     assert b"elbowroom.study.name" in everything["tracking"]
@@ -434,7 +426,7 @@ def test_an_artifact_store_that_does_not_work_is_noticed_before_training(deploye
 @pytest.mark.server
 @pytest.mark.slow
 def test_a_worker_the_coordinator_and_the_server_die_and_no_cell_is_lost_or_doubled(
-    deployed: Deployment, ada: None, tmp_path: Path
+    deployed: Deployment, ada: None, tmp_path: Path, empty_database: Path
 ) -> None:
     chaos = study(deployed, "chaos")
     process = chaos.start(*LONG)
@@ -463,7 +455,7 @@ def test_a_worker_the_coordinator_and_the_server_die_and_no_cell_is_lost_or_doub
     for each in chaos.finished():
         if "ae" in each.info.run_name:
             assert chaos.epochs(each) == list(range(1, EPOCHS + 1))
-    assert chaos.errors() == on_files(tmp_path / "files", LONG)
+    assert chaos.errors() == undisturbed(tmp_path / "files", empty_database, LONG)
     assert deployed.leaks() == []
 
 

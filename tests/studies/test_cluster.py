@@ -39,7 +39,7 @@ DIGITS = ("--dataset", "digits", "--dim2", "8")
 QUICK = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", "2")
 EPOCHS = 150
 LONG = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", str(EPOCHS))
-ONE = (*DIGITS, "--models", "ae", "--dim3", "2", "--seeds", "1", "--epochs", "1500")  # takes longer than a start
+ONE = (*DIGITS, "--models", "ae", "--dim3", "2", "--seeds", "1", "--epochs", "500")  # takes longer than a start
 CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--epochs", "100")
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 
@@ -111,7 +111,7 @@ def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_
 ) -> None:
     with dask_cluster(served.folder, "--no-nanny") as cluster:
         process = served.start(*ONE, *dask(cluster.address))
-        run, worker = served.halt_one(process, 1500)
+        run, worker = served.halt_one(process, 500)
         process.kill()
         process.wait(30)
         worker.resume()
