@@ -21,9 +21,10 @@ from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from analysis import report
-from studies import assignment, scan
+from studies import assignment, means, scan
 from studies.spaces import PRESETS, Space
 from tests.conftest import BIN, MLFLOW_NAMES, environment, free_port, wait_for
+from tests.here import Here
 from tracking import train
 from tracking.config import RunConfig
 
@@ -146,10 +147,11 @@ def fill(folder: Path, empty_database: Path) -> None:
         patch.setenv("MPLBACKEND", "agg")
         # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setattr(means, "LocalPool", Here)
         patch.setitem(PRESETS, "digits", STUDY)
         patch.chdir(folder)
-        assert scan.main(["--preset", "digits", "--workers", "2"]) == 0
-        assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2", "--workers", "2"]) == 0
+        assert scan.main(["--preset", "digits"]) == 0
+        assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2"]) == 0
         assert report.main([]) == 0
         assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
     mlflow.set_tracking_uri(uri)
