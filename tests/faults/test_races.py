@@ -32,6 +32,8 @@ ROUNDS = {2: 100, 4: 10}
 """Of so many processes, for the cache of a data set and the storage of trials."""
 FEWER = {2: 20}
 """For the rest."""
+FEWEST = {2: 8}
+"""For what takes seconds a round."""
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,7 @@ def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, round
     assert {p.name for p in folder.iterdir()} == before | {f"n{number}.json" for number in range(rounds)}
 
 
-@rounds(FEWER)  # making one takes seconds
+@rounds(FEWEST)
 def test_a_tracking_store_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
     for number in range(rounds):
         path = tmp_path / f"{number}.db"

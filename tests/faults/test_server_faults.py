@@ -270,13 +270,12 @@ def now_and_then(seed: int) -> Callable[[int, Request], Fault | None]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(2))
 def test_a_study_behind_a_bad_server_loses_and_doubles_no_cell(
-    proxy: Proxy, truth: Truth, tmp_path: Path, cells: Cells, seed: int
+    proxy: Proxy, truth: Truth, tmp_path: Path, cells: Cells
 ) -> None:
     experiment = next(names)
     study = Study(tmp_path, proxy.uri, f"sqlite:///{tmp_path}/optuna.db", experiment)
-    proxy.watch(now_and_then(seed))
+    proxy.watch(now_and_then(seed=0))
     codes = []
     while not codes or (codes[-1] != 0 and len(codes) < STARTS):
         codes.append(study.run(*GRID, "--workers", "1", seconds=900))
