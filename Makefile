@@ -41,8 +41,10 @@ test: $(VENV)/test.stamp check ## every test but the slow ones
 test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist"
 
+# Three processes for two cores: these tests wait for servers, deaths and clocks a third of their time. In their own
+# order, in which a long module is not the last.
 test-slow: $(VENV)/test.stamp ## the slow tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m slow
 
 test-lowest: .venv-lowest/test.stamp ## the packages' unit tests, with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist" $(LOWEST)
