@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -115,6 +117,17 @@ def environment(**more: str) -> dict[str, str]:
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return kept | path | quiet | {"PYTHONPATH": str(ROOT)} | more
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """What a command sets for Ctrl-C and SIGTERM in this process, given back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:

@@ -9,7 +9,6 @@ import importlib
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -26,7 +25,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from studies.spaces import PRESETS, Space
-from tests.conftest import BIN, ROOT, environment, free_port, wait_for
+from tests.conftest import BIN, ROOT, environment, free_port, signals_kept, wait_for
 from tests.studies.harness import kill_tree, postgres_server, until
 from tracking.config import RunConfig
 from tracking.datasets import load_dataset
@@ -354,10 +353,8 @@ def checkout(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"):
         monkeypatch.setenv(name, "1")  # which a study sets, given back
         monkeypatch.delenv(name)
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield tmp_path
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        yield tmp_path
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ ELBOWROOM_SCREENSHOTS=docs/images makes the README's pictures on the way.
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sy
 from analysis import report
 from studies import assignment, means, scan
 from studies.spaces import PRESETS, Space
-from tests.conftest import BIN, MLFLOW_NAMES, environment, free_port, wait_for
+from tests.conftest import BIN, MLFLOW_NAMES, environment, free_port, signals_kept, wait_for
 from tests.here import Here
 from tracking import train
 from tracking.config import RunConfig
@@ -137,9 +136,8 @@ def fill(folder: Path, empty_database: Path) -> None:
     """Run what `browsed` shows, by the commands, in a folder that isn't there."""
     folder.mkdir()
     shutil.copyfile(empty_database, folder / "mlflow.db")
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     uri = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
+    with signals_kept(), pytest.MonkeyPatch.context() as patch:
         for name in MLFLOW_NAMES:
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -155,8 +153,6 @@ def fill(folder: Path, empty_database: Path) -> None:
         assert report.main([]) == 0
         assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
     mlflow.set_tracking_uri(uri)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @contextmanager

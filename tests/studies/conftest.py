@@ -1,6 +1,5 @@
 """The servers of a cluster's stores, for real and on loopback: PostgreSQL, and `mlflow server` on top of it."""
 
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from tests.conftest import signals_kept
 from tests.studies import harness
 from tests.studies.harness import Server, Study, mlflow_server, postgres_server
 
@@ -18,12 +18,10 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     uri = mlflow.get_tracking_uri()
-    yield
+    with signals_kept():
+        yield
     mlflow.set_tracking_uri(uri)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from analysis.borrowed import borrowed
 from studies import means
 from studies.objective import process_here
 from studies.scan import main
-from tests.conftest import BIN, environment, free_port, wait_for
+from tests.conftest import BIN, environment, free_port, signals_kept, wait_for
 from tests.here import Here
 from tracking.schema import Kind, Metric, Tag
 
@@ -143,13 +143,10 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
     folder.mkdir(exist_ok=True)
     shutil.copyfile(empty_database, folder / "mlflow.db")
     study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with borrowed(), pytest.MonkeyPatch.context() as patch:
+    with signals_kept(), borrowed(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(means, "LocalPool", Here)
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         assert study.run_here(*grid) == 0
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     return study.errors()
 
 

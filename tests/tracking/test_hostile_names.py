@@ -1,6 +1,5 @@
 """Names of files, columns, classes, experiments and models that are paths, markup, formulas or endless."""
 
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from studies.costs import preview
 from studies.curve import Point, csv, draw
 from studies.ledger import done_cells
 from tests.analysis.runs import log
+from tests.conftest import signals_kept
 from tests.hostile import NAMES, check_lines, nothing_else_in
 from tracking.config import BadInput, RunConfig
 from tracking.figures import FIGURES, Look, RunView
@@ -36,10 +36,8 @@ QUICK = ["--model", "pca", "--dim3", "2", "--threads", "1"]
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        yield
 
 
 def table(path: Path, columns: list[str], classes: list[str]) -> None:

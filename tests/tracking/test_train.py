@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import environment
+from tests.conftest import environment, signals_kept
 from tracking import recorder
 from tracking.asking import Client
 from tracking.schema import Metric, Tag
@@ -22,10 +22,8 @@ QUICK = ["--dataset", "digits", "--epochs", "2", "--dim2", "16", "--artifacts", 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
     """`main` takes the signals of the process over; a test gives them back."""
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        yield
 
 
 def run(store: MlflowClient, *arguments: str) -> int:
