@@ -15,7 +15,7 @@ export MLFLOW_EXPERIMENT_NAME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run scan report assignment ui test test-unit test-slow test-lowest check clean
+.PHONY: help run scan report assignment ui test test-unit test-slow test-lowest soak check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,19 +35,21 @@ assignment: $(VENV)/run.stamp ## run what the course assignment asks for, and an
 ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --host 127.0.0.1 --port $(PORT)
 
-test: $(VENV)/test.stamp check ## every test but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+# Three processes for two cores: tests wait for servers and clocks a third of their time.
+test: $(VENV)/test.stamp ## the tests to run after each change, and which ten took longest
+	$(BIN)/python -m pytest -n 3 --durations 10 -m "not slow and not soak"
 
-test-unit: $(VENV)/test.stamp ## the tests that need no server and no download
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist"
+test-unit: $(VENV)/test.stamp ## the part of make test without servers and downloads
+	$(BIN)/python -m pytest -n 2 -m "not slow and not soak and not server and not mnist"
 
-# Three processes for two cores: these tests wait for servers, deaths and clocks a third of their time. In their own
-# order, in which a long module is not the last.
-test-slow: $(VENV)/test.stamp ## the slow tests
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m slow
+test-slow: $(VENV)/test.stamp ## the slow tests: browsers, servers with users, full disks, the commands of the docs
+	$(BIN)/python -m pytest -n 3 --durations 10 -m slow
 
 test-lowest: .venv-lowest/test.stamp ## the packages' unit tests, with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -n 2 --dist loadscope -m "not slow and not server and not mnist" $(LOWEST)
+	.venv-lowest/bin/python -m pytest -n 2 -m "not slow and not soak and not server and not mnist" $(LOWEST)
+
+soak: $(VENV)/test.stamp ## long or random tests, up to an hour: kills, races, disturbed requests, malformed files
+	$(BIN)/python -m pytest -n 3 -m soak
 
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .

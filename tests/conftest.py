@@ -11,11 +11,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
 from hypothesis import settings
 from mlflow import MlflowClient
+from xdist.scheduler import LoadScopeScheduling
 
 from studies import means
 from studies.workers import THREAD_NAMES
@@ -40,6 +42,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         asked, lost, doubled = map(sum, zip(*counts, strict=True))
         studies = f"{len(counts)} disturbed studies"
         terminalreporter.write_line(f"{asked} cells of {studies}: {lost} lost, {doubled} doubled")
+
+
+class ByFixtures(LoadScopeScheduling):
+    """One process runs all tests of a module, whose fixtures they share; those of the browser share theirs, too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
+    """What -n N uses."""
+    return ByFixtures(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +122,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def marked(mark: str, *cases: object) -> list[Any]:
+    """Cases of a parametrised test that `make test` leaves out: `slow` or `soak`."""
+    return [pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=getattr(pytest.mark, mark)) for c in cases]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(python, work, env)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_program_on_the_installed_packages_is_typed(installed: Installed) -> None:
     site = installed.work.parent / "site"
     assert {p.parent.name for p in site.glob("*/py.typed")} == set(PACKAGES)
@@ -122,7 +122,7 @@ def test_a_program_on_the_installed_packages_runs(installed: Installed) -> None:
     assert done.stdout.endswith("epochs must be at least 1, got 0\n")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_assignment_and_the_oracles_as_functions(installed: Installed) -> None:
     """As written, but with a preset of few cells."""
     program = f"{FEW_CELLS}import downstream; print(*downstream.the_rest(), sep='\\n')"

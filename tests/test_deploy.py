@@ -424,7 +424,7 @@ def test_an_artifact_store_that_does_not_work_is_noticed_before_training(deploye
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_worker_the_coordinator_and_the_server_die_and_no_cell_is_lost_or_doubled(
     deployed: Deployment, ada: None, tmp_path: Path, empty_database: Path
 ) -> None:

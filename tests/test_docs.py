@@ -25,7 +25,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from studies.spaces import PRESETS, Space
-from tests.conftest import BIN, ROOT, environment, free_port, signals_kept, wait_for
+from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept, wait_for
 from tests.studies.harness import kill_tree, postgres_server, until
 from tracking.config import RunConfig
 from tracking.datasets import load_dataset
@@ -87,7 +87,9 @@ ELSEWHERE = {
 NOT_HERE = {
     "make test": "it runs this test",
     "make test-slow": "it runs this test",
-    "make check": "make test begins with it",
+    "make test-unit": "it is a part of make test",
+    "make soak": "it is long; whoever changes what it tries runs it",
+    "make check": "CI runs it",
     "pip install -r requirements-notebooks.txt jupyterlab": "JupyterLab is large, and no test needs it",
     "jupyter lab notebooks": "a page for a person; tests/test_notebooks.py runs what it opens",
     "mlflow run . -P name=value": "how a command is formed",
@@ -394,8 +396,13 @@ def here(page: str) -> list[Command]:
     return [c for c in commands(page) if way(c, page) == "here" and c.text != "make help"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in DELEGATED and here(page)])
+LONG = "docs/performance.md"  # its commands are the benchmarks
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*marked("slow", *(p for p in PAGES if p not in (*DELEGATED, LONG) and here(p))), *marked("soak", LONG)],
+)
 def test_the_commands_of_a_page_run(page: str, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done: list[list[str]] = []
     for command in here(page):
@@ -536,7 +543,7 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     assert sum(r.data.tags[Tag.KIND] == Kind.RUN for r in runs) == 11
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.server
 @pytest.mark.timeout(900)
 def test_a_cluster_of_one_machine(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from models import PCA
 from models.intrinsic import measure, participation_ratio
 from models.metrics import reconstruction_mse
+from tests.conftest import marked
 from tracking.config import RunConfig
 from tracking.datasets import Dataset, load_dataset
 from tracking.run import execute
@@ -65,14 +66,13 @@ def test_dimensions_of_the_data(mnist: Dataset, whole: PCA) -> None:
     assert participation_ratio(whole.spectrum) == pytest.approx(30.7, abs=0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "metric", "bound"),
     [
-        ({"model": "ae", "dim3": 10}, "test/mse", 0.0146),
-        ({"model": "ae", "dim3": 20}, "test/mse", 0.0080),
-        ({"model": "vae", "dim3": 20, "epochs": 10}, "test/elbo", 107.0),
-        ({"model": "vae", "dim3": 2}, "test/elbo", 155.0),
+        *marked("soak", ({"model": "ae", "dim3": 10}, "test/mse", 0.0146)),
+        *marked("soak", ({"model": "ae", "dim3": 20}, "test/mse", 0.0080)),
+        *marked("soak", ({"model": "vae", "dim3": 20, "epochs": 10}, "test/elbo", 107.0)),
+        *marked("slow", ({"model": "vae", "dim3": 2}, "test/elbo", 155.0)),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -117,7 +117,7 @@ def test_stored_numbers_hold(name: str) -> None:
     HOLD[name](numbers(stored(name)))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.mnist
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)

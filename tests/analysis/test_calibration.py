@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.elbow import RANGES, Count, Setting, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on two free cores, more on busy ones
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]  # minutes on two free cores, more on busy ones
 
 NOISES = (0.0, 0.01, 0.03)
 REPEATS = {"2..10": 8, "2..20": 5, "2..50": 3, "1..100": 3}  # a long curve takes longer to judge

@@ -30,6 +30,7 @@ from analysis.store import Store, Unusable, _cell, read
 from tests.analysis.runs import errors, log
 from tests.analysis.test_answers import CODES, LABELS, log_measured
 from tests.analysis.test_assignment import log_all
+from tests.conftest import marked
 from tests.hostile import check_lines, check_page
 from tracking.config import RunConfig
 from tracking.schema import Artifact, Kind, Metric, Tag
@@ -196,13 +197,10 @@ def test_no_other_host_is_asked_for_files_or_told_a_password(
         assert Listener.asked != []
 
 
-def test_a_run_whose_id_has_a_404_in_it_is_not_taken_for_one_without_files(
-    listener: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_id_has_a_404_in_it_is_not_taken_for_one_without_files(store: MlflowClient, listener: int) -> None:
     run_id = "db862df6a1db4046a662b278c55f6bb2"
     place = f"mlflow-artifacts:/45/{run_id}/artifacts"
-    monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda: f"http://127.0.0.1:{listener}")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener}")
+    rows.mlflow.set_tracking_uri(f"http://127.0.0.1:{listener}")
     Listener.answers = [(401, b"{}"), (200, b"{}"), (200, GOOD)]  # MLflow asks first whether it is a folder
     assert isinstance(fetch([cell(place, run_id)], Artifact.ERRORS_TEST)[run_id], np.ndarray)
     assert Listener.answers == []
@@ -405,7 +403,7 @@ QUICK = ("a zip", "large numbers")
 CODES_ALL_THE_SAME = ("as large as they may be", "one row")
 
 
-@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in SPOILT])
+@pytest.mark.parametrize("kind", [*QUICK, *marked("soak", *(k for k in SPOILT if k not in QUICK))])
 def test_both_pages_are_written_whatever_the_files_hold(
     store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
@@ -424,7 +422,7 @@ def test_both_pages_are_written_whatever_the_files_hold(
     assert kind in CODES_ALL_THE_SAME or "codes/test.npy is" in said
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("artifact", [*Artifact])
 def test_one_spoilt_kind_of_file_leaves_the_rest(store: MlflowClient, tmp_path: Path, artifact: Artifact) -> None:
     if not artifact.endswith(".npy"):

@@ -120,7 +120,7 @@ def test_a_word_is_drawn_letter_by_letter(kind: str) -> None:
     assert all(len(t) < 120 for t in texts)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize(
     "kind", ["a formula", "a hidden label", "10,000 letters", "lines", "marks on marks", "nothing"]

@@ -181,7 +181,7 @@ def test_any_rule_is_one_or_refused_in_one_line(text: str) -> None:
     promises(k, verdict)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @settings(max_examples=300)
 @given(curves(most=10**7), RULES)
 def test_hundreds_of_curves(curve: Curve, rule: str) -> None:

@@ -58,7 +58,7 @@ def test_proportional_memory_is_no_more_than_the_resident() -> None:
     assert 0 < proportional_memory(me) <= resident
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_real_scan_is_timed(tmp_path: Path) -> None:
     flags = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "1"]
     scan = run_scan(tmp_path / "scan", flags, workers=1, weigh=True)
@@ -69,7 +69,7 @@ def test_a_real_scan_is_timed(tmp_path: Path) -> None:
     assert scan.memory > 100 << 20  # torch alone is more
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_command_times_a_scan_without_a_plain_loop_where_the_data_are_not_mnist(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_grid_has_so_many_different_cells(runs: int) -> None:
     assert {c.dim3 for c in cells} <= set(dim3)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def test_a_store_is_filled_read_and_written_on_each_backend(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

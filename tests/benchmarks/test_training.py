@@ -113,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plain.link_mnist(cache, into)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", [n for n, c in training.CONTESTANTS.items() if not c.peer])
 def test_every_contestant_of_this_environment_runs(folder: Path, name: str) -> None:
     mode = "per core" if name == "limit" else "one"

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
@@ -44,6 +43,9 @@ STUDY = Space(
     RunConfig(dataset="digits", dim2=64, epochs=40, batch_size=64),
     label="quick",
 )
+
+MARKS = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.slow]
+"""Of every module here."""
 
 Keep = Callable[[Page, str, int, int], None]
 
@@ -121,20 +123,15 @@ def keep() -> Keep:
 def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Browsed:
     """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files.
 
-    It takes more than a minute, so the processes of a session make it once, in the folder that they share.
+    It takes up to a minute, and is made once: one process runs all tests here (`ByFixtures`).
     """
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "browsed"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "complete").exists():
-            fill(folder, empty_database)
-            (folder / "complete").touch()
+    folder = tmp_path_factory.mktemp("browsed")
+    fill(folder, empty_database)
     return Browsed(folder)
 
 
 def fill(folder: Path, empty_database: Path) -> None:
-    """Run what `browsed` shows, by the commands, in a folder that isn't there."""
-    folder.mkdir()
+    """Run what `browsed` shows, by the commands, in an empty folder."""
     shutil.copyfile(empty_database, folder / "mlflow.db")
     uri = mlflow.get_tracking_uri()
     with signals_kept(), pytest.MonkeyPatch.context() as patch:

@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import FrameLocator, Locator, Page, TimeoutError, expect
 
-from tests.browser.conftest import STUDY, Browsed, Keep
+from tests.browser.conftest import MARKS, STUDY, Browsed, Keep
 from tracking.schema import IMAGE_KEY, Artifact, Metric, Tag, run_page
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [*MARKS, pytest.mark.server]
 RUN = "vae-d5-s0"
 NOTHING = "-"  # in a cell of the table
 

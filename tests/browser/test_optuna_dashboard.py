@@ -4,9 +4,9 @@ import optuna
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Browsed
+from tests.browser.conftest import MARKS, Browsed
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [*MARKS, pytest.mark.server]
 
 
 def test_it_shows_the_studys_trials(page: Page, dashboard: str, browsed: Browsed) -> None:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import PATIENCE, Browsed, Keep
+from tests.browser.conftest import MARKS, PATIENCE, Browsed, Keep
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.slow]
+pytestmark = MARKS
 PHONE, DESK = 390, 1200
 LEAST_CONTRAST = 4.5  # of text to what is behind it, as WCAG 2.2 AA asks for
 

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from analysis import report
 from studies import scan
+from tests.conftest import marked
 from tests.faults.cells import Cells
 from tests.studies.harness import Study
 from tests.tracking.test_idx import FILES
@@ -88,8 +89,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 # A full disk
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("free", [0, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000])
+@pytest.mark.parametrize(
+    "free", [*marked("slow", 0, 300_000), *marked("soak", 100_000, 200_000, 400_000, 500_000, 600_000)]
+)
 def test_wherever_the_disk_is_full_a_run_says_so_or_is_whole(
     mounted: Callable[..., Disk], empty_database: Path, free: int
 ) -> None:
@@ -177,8 +179,10 @@ def test_a_report_that_does_not_fit_leaves_the_old_one_as_it_was(
 TINY = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("what", "free"), [("storage", 0), ("store", 0), ("store", RESERVE + 60_000), ("cache", 0)])
+@pytest.mark.parametrize(
+    ("what", "free"),
+    [*marked("slow", ("store", 0)), *marked("soak", ("storage", 0), ("store", RESERVE + 60_000), ("cache", 0))],
+)
 def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     mounted: Callable[..., Disk],
     store: MlflowClient,
@@ -266,7 +270,7 @@ def test_a_cache_that_can_only_be_read_is_read(
     (cache_folder("mnist") / "train-labels-idx1-ubyte").stat()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_study_whose_cache_can_only_be_read_shares_its_data_elsewhere(
     mounted: Callable[..., Disk], filed: Study, cells: Cells
 ) -> None:

@@ -123,10 +123,10 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
 # And these let them go.
 
 
-def rounds(slow: dict[int, int]) -> pytest.MarkDecorator:
-    """Two rounds of four processes by default, and these among the slow tests."""
+def rounds(soak: dict[int, int]) -> pytest.MarkDecorator:
+    """Two rounds of four processes by default, and these with `make soak`."""
     few = [pytest.param(4, 2, id="4 processes")]
-    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.slow) for n, m in slow.items()]
+    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.soak) for n, m in soak.items()]
     return pytest.mark.parametrize(("runners", "rounds"), few + many)
 
 
@@ -204,7 +204,7 @@ def test_a_study_is_held_by_one(crew: Crew, store: MlflowClient, tmp_path: Path,
         assert sum("is running on this machine already; wait for it" in text for text in said) == runners - 1
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_study_that_is_started_twice_at_once_is_run_once(filed: Study, cells: Cells) -> None:
     tiny = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
     both = [filed.start(*tiny) for _ in range(2)]

@@ -112,7 +112,7 @@ def test_a_run_is_whole_or_says_that_it_is_not(
     assert (said == "") is whole, said
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(("config", "step"), [(LIGHT, 1), (FULL, 9)], ids=["light", "full"])
 def test_a_run_is_whole_or_says_that_it_is_not_whatever_request_is_disturbed(
@@ -194,22 +194,23 @@ def check_whole_or_not_written(code: int, err: str, files: dict[str, bytes], who
     assert files == {}, proxy.hit
 
 
-@pytest.mark.parametrize("step", [11, pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
 def test_a_report_is_whole_or_not_written(
-    proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: int
+    proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, files = reporting(proxy, reported, capsys, "--no-log")
     assert code == 0
     whole, count = files["result.json"], len(proxy.seen)
     faults = itertools.cycle(REPORT_FAULTS)
-    for number in range(0, count, step):
+    for number in range(0, count, 5):
         fault = FAULTS[next(faults)]
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if fault.silent else "60")
         proxy.watch(lambda n, request, number=number, fault=fault: fault if n == number else None)
         check_whole_or_not_written(*reporting(proxy, reported, capsys, "--no-log"), whole, proxy)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_report_that_is_refused_anything_is_whole_or_not_written(
     proxy: Proxy, reported: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +228,7 @@ def analyses(truth: Truth, experiment: str) -> list[str]:
     return [r.info.status for r in truth.runs(experiment) if r.data.tags.get(Tag.KIND) == Kind.ANALYSIS]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_report_that_is_logged_is_logged_once(
     proxy: Proxy, truth: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,7 +269,7 @@ def now_and_then(seed: int) -> Callable[[int, Request], Fault | None]:
     return lambda number, request: dice.choice(kinds) if dice.random() < SHARE else None
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_a_study_behind_a_bad_server_loses_and_doubles_no_cell(
     proxy: Proxy, truth: Truth, tmp_path: Path, cells: Cells

@@ -84,7 +84,7 @@ def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_dask_worker_that_is_killed_has_its_cell_tried_again_by_another(
     served: Study, undisturbed: Undisturbed
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_dask_worker_that_is_killed_has_its_cell_tried_again_by_another(
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_are_left_alone(
     served: Study, undisturbed: Undisturbed
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_scheduler_that_is_gone_ends_the_study_with_one_line_and_the_next_start_completes_it(served: Study) -> None:
     with dask_cluster(served.folder) as cluster:
         process = served.start(*LONG, *dask(cluster.address))
@@ -152,7 +152,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: Study) -> None:
     script = filed.folder / "adaptive.py"
     script.write_text(ADAPTIVE)
@@ -182,7 +182,7 @@ def test_a_request_waits_ten_minutes_for_a_server_that_is_away(monkeypatch: pyte
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
     postgres: str, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
@@ -214,7 +214,7 @@ def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_that_stays_away_ends_the_study_with_one_line_and_the_next_start_completes_it(
     postgres: str, tmp_path: Path
 ) -> None:
@@ -236,7 +236,7 @@ def test_a_server_that_stays_away_ends_the_study_with_one_line_and_the_next_star
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 def test_databases_that_are_restarted_are_waited_for(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """PostgreSQL goes under both stores, while the tracking server in front of one of them stays."""
     with postgres_server() as postgres:
@@ -316,7 +316,7 @@ def test_a_worker_whose_data_differ_from_the_studys_trains_nothing(filed: Study)
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_chaos_on_servers(served: Study, undisturbed: Undisturbed) -> None:
     """Workers and the coordinator die four times, and the study comes out bit for bit as if they had not."""
@@ -351,6 +351,7 @@ def mute() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.parametrize("answers", ["refuses", "is silent"])
 @pytest.mark.parametrize("what", ["storage", "scheduler"])

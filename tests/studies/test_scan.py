@@ -21,7 +21,7 @@ from studies.ledger import Finished
 from studies.objective import process_here
 from studies.scan import corners, main
 from studies.spaces import Space
-from tests.conftest import environment
+from tests.conftest import environment, marked
 from tests.studies.harness import undisturbed
 from tracking.config import RunConfig
 from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
@@ -49,6 +49,7 @@ def trials(states: tuple[TrialState, ...] | None = None) -> list[optuna.trial.Fr
     return optuna.load_study(study_name="s", storage="sqlite:///optuna.db").get_trials(states=states)
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
     store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
     assert "4     0." in out
 
 
+@pytest.mark.soak
 def test_four_workers_share_two_sqlite_files(store: MlflowClient) -> None:
     assert scan(store, *TINY, "--dim3", "2:7", "--seeds", "2", "--workers", "4") == 0
     assert len(errors(store)) == len(runs(store)) == 6 + 2 * 6
@@ -219,6 +221,7 @@ def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys:
     assert "holds a study of another program" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,7 +237,6 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
         "    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     given = [*TINY, "--models", "flaky:flaky,pca"]
     assert scan(store, *given) == 1
     err = capsys.readouterr().err
@@ -292,14 +294,16 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
     assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
 
 
-@pytest.mark.slow
-def test_chaos(store: MlflowClient, tmp_path: Path, empty_database: Path) -> None:
-    """Workers and the coordinator die six times, and the study comes out bit for bit as if they had not."""
-    grid = [*TINY, "--dim3", "2:6", "--seeds", "2", "--epochs", "100"]
+@pytest.mark.parametrize(("deaths", "dim3", "seeds"), [(2, (2, 3), 1), *marked("soak", (6, (2, 3, 4, 5, 6), 2))])
+def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
+    store: MlflowClient, tmp_path: Path, empty_database: Path, deaths: int, dim3: tuple[int, ...], seeds: int
+) -> None:
+    """A worker and the coordinator in turns, and the errors are the same bit for bit."""
+    grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
     hits = 0
     while True:
         process = start(store, tmp_path, *grid, "--workers", "2")
-        while hits < 6 and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
+        while hits < deaths and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
             hits += 1
             if hits % 2:
                 worker.kill()
@@ -311,12 +315,12 @@ def test_chaos(store: MlflowClient, tmp_path: Path, empty_database: Path) -> Non
         if process.wait(300) == 0:
             break
         assert hits < 50
-    assert hits == 6
+    assert hits == deaths
     disturbed = errors(store)
-    assert len(disturbed) == 5 + 10
+    assert len(disturbed) == len(dim3) + len(dim3) * seeds
     states = Counter(r.info.status for r in runs(store))
     assert states["FAILED"] >= 1
     assert set(states) == {"FINISHED", "FAILED"}
     assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
-    assert len(trials((TrialState.COMPLETE,))) == 15
+    assert len(trials((TrialState.COMPLETE,))) == len(disturbed)
     assert undisturbed(tmp_path / "calm", empty_database, grid) == disturbed

@@ -17,7 +17,7 @@ from studies.costs import preview
 from studies.curve import Point, csv, draw
 from studies.ledger import done_cells
 from tests.analysis.runs import log
-from tests.conftest import signals_kept
+from tests.conftest import marked, signals_kept
 from tests.hostile import NAMES, check_lines, nothing_else_in
 from tracking.config import BadInput, RunConfig
 from tracking.figures import FIGURES, Look, RunView
@@ -29,7 +29,6 @@ FILE_NAMES = {
     for k, v in NAMES.items()
     if v.strip(" \u3000.") and len(v.encode("utf-8", "replace")) < 240 and not {"/", "\0"} & set(v)
 }
-QUICK_KINDS = ("an attribute", "emoji")
 ROWS = np.random.default_rng(0).normal(size=(40, 6))
 QUICK = ["--model", "pca", "--dim3", "2", "--threads", "1"]
 
@@ -55,9 +54,7 @@ CLASSES = [v for k, v in NAMES.items() if v and k not in ("half a letter", "a te
 """As far as the reader of CSV takes them: no NUL and no half letters."""
 
 
-@pytest.mark.parametrize(
-    "kind", [k if k in QUICK_KINDS else pytest.param(k, marks=pytest.mark.slow) for k in FILE_NAMES]
-)
+@pytest.mark.parametrize("kind", ["emoji", *marked("soak", *(k for k in FILE_NAMES if k != "emoji"))])
 def test_a_file_may_be_called_anything(
     store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
@@ -116,7 +113,7 @@ def test_a_figure_of_any_class_and_any_run(kind: str) -> None:
     draw_run(kind, 2, "latent_scatter")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("kind", ["a formula", "10,000 letters", "lines", "marks on marks", "emoji", "nothing"])
 def test_every_figure_of_any_class_and_any_run(kind: str, name: str) -> None:

@@ -59,7 +59,7 @@ def test_a_sample_of_malformed_files(tmp_path: Path) -> None:
     assert len(told) > 150
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_thousand_malformed_files(tmp_path: Path) -> None:
     told = tell(tmp_path, every=1)
     assert [(t["format"], t["attack"], wrong) for t in told if (wrong := fault(t))] == []
@@ -73,7 +73,7 @@ def test_a_thousand_malformed_files(tmp_path: Path) -> None:
     assert min(refused[name] for name in ("npy", "npz", "csv", "parquet", "image", "idx")) >= 70
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("format_", "attack"),
     [("npz", "bomb"), ("csv", "pipe"), ("csv", "odd file name"), ("image", "link to itself")],
