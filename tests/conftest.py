@@ -44,16 +44,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{asked} cells of {studies}: {lost} lost, {doubled} doubled")
 
 
-class ByFixtures(LoadScopeScheduling):
-    """One process runs all tests of a module, whose fixtures they share; those of the browser share theirs, too."""
+class ModuleScheduling(LoadScopeScheduling):
+    """Gives each module to one process, and all modules of the browser, which share one store, to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
-    """What -n N uses."""
-    return ByFixtures(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModuleScheduling:
+    """Return the scheduler for `-n`."""
+    return ModuleScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def marked(mark: str, *cases: object) -> list[Any]:
-    """Cases of a parametrised test that `make test` leaves out: `slow` or `soak`."""
+    """Give these cases of a parametrised test the mark `slow` or `soak`; `make test` leaves them out."""
     return [pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=getattr(pytest.mark, mark)) for c in cases]
 
 

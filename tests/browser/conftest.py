@@ -45,7 +45,7 @@ STUDY = Space(
 )
 
 MARKS = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.slow]
-"""Of every module here."""
+"""The marks of every module in this folder."""
 
 Keep = Callable[[Page, str, int, int], None]
 
@@ -123,7 +123,7 @@ def keep() -> Keep:
 def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Browsed:
     """A scan of the digits, what the assignment measures, both pages and a run outside the study, in sqlite files.
 
-    It takes up to a minute, and is made once: one process runs all tests here (`ByFixtures`).
+    It takes up to a minute, and is made once: one process runs all tests here (`ModuleScheduling`).
     """
     folder = tmp_path_factory.mktemp("browsed")
     fill(folder, empty_database)

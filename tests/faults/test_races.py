@@ -124,7 +124,7 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
 
 
 def rounds(soak: dict[int, int]) -> pytest.MarkDecorator:
-    """Two rounds of four processes by default, and these with `make soak`."""
+    """Run two rounds of four processes in `make test`, and the rounds of `soak`, by processes, in `make soak`."""
     few = [pytest.param(4, 2, id="4 processes")]
     many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.soak) for n, m in soak.items()]
     return pytest.mark.parametrize(("runners", "rounds"), few + many)

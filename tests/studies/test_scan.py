@@ -221,7 +221,6 @@ def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys:
     assert "holds a study of another program" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("cells_here")
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +236,7 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
         "    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     given = [*TINY, "--models", "flaky:flaky,pca"]
     assert scan(store, *given) == 1
     err = capsys.readouterr().err
@@ -298,7 +298,7 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
 def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     store: MlflowClient, tmp_path: Path, empty_database: Path, deaths: int, dim3: tuple[int, ...], seeds: int
 ) -> None:
-    """A worker and the coordinator in turns, and the errors are the same bit for bit."""
+    """The test kills a worker and the coordinator by turns; the errors equal an undisturbed study's bit for bit."""
     grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
     hits = 0
     while True:
