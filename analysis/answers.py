@@ -50,7 +50,7 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Of the runs that have it; None where none has."""
+    """Return the mean and SD of the values that are known; None if no run has one."""
     known = [float(v) for v in values if v is not None]
     if not known:
         return None
@@ -244,7 +244,7 @@ class Group(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Of the series."""
+        """The label of the series."""
         return self.series.label
 
     @property
@@ -532,7 +532,7 @@ def _count(cell: Cell, param: Param) -> int:
 
 
 def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Prior]:
-    """Of the codes; where they are distributions, of their means, and of draws: these are the aggregate codes."""
+    """Compare the codes with N(0, I); of a model with a posterior both its means and draws from it."""
     sets = {"means" if group.has_posterior else "codes": list(codes.by_name.values())}
     if group.has_posterior:
         sets["draws"] = [a for a in shelf.codes(group.cells, Artifact.CODES_SAMPLED) if a is not None]
@@ -619,7 +619,7 @@ def _generator(name: str, label: str, source: Source, dim3: int | None, main: bo
 
 
 def _controls(groups: Sequence[Group]) -> list[Generator]:
-    """Of the data themselves: every measured run says the same, and one is asked."""
+    """Return the controls made of the data alone; every measured run has the same values, so the first one serves."""
     if not groups:
         return []
     names = {Source.REAL: "other real rows", Source.MEAN_ROW: "the mean row, always"}

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """Where the runs are, what to show, and what to leave behind."""
+    """Return the parser of the command line."""
     made = Parser(
         prog="python -m analysis.assignment",
         description="Answer the course assignment from the measured runs of a tracking store.",
@@ -81,7 +81,7 @@ def _said(arguments: list[str] | None) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, and where it was written."""
+    """The answers, and the page and run they were written to."""
 
     answers: Answers
     findings: Findings
@@ -118,7 +118,7 @@ def report(
 
 
 def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, log: bool = True) -> Report:
-    """The same of one store that is open already."""
+    """Answer the assignment as `report` does, with a client that is open already."""
     store = ask(lambda: read(client, experiment))
     comparison, *rest = _comparisons(store, wanted)
     others = [f"{c.name} was measured too, and is not on this page, which has one data set and training" for c in rest]

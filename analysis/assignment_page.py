@@ -12,15 +12,20 @@ from .page import MOST_LINES, environment, image, link_to
 
 
 class AssignmentPage(NamedTuple):
-    """What stands on the page beside the answers: figures, PNG by name; links, a run's address by its id; command,
-    how it was made; made_with, versions; note, how to go on; runs, ids and names of the measured ones."""
+    """The parts of the page beside the answers."""
 
     figures: Mapping[str, bytes]
+    """PNG files by name."""
     links: Callable[[str], str | None]
+    """Gives a run's address by its id."""
     command: str
+    """The command that made the page."""
     made_with: Mapping[str, str]
+    """Versions by package."""
     note: str
+    """How to go on."""
     runs: Sequence[tuple[str, str]]
+    """Id and name of each measured run."""
 
 
 def share(found: Spread | None) -> str:
@@ -68,13 +73,13 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
 
 
 def _alive(answers: Answers) -> list[Robust]:
-    """Of the models that have not collapsed: a decoder that ignores its codes takes any push."""
+    """Leave out collapsed models, whose decoder ignores its codes and so looks robust."""
     dead = {(h.label, h.dim3) for h in answers.health if h.collapsed}
     return [r for r in answers.robust if (r.label, r.dim3) not in dead]
 
 
 def _repeats(answers: Answers) -> list[tuple[str, list[str]]]:
-    """What is said of each model's repeats, over all dim3 that are shown."""
+    """Return each model's sentences about its repeats, for all dim3 shown."""
     by_label: dict[str, list[str]] = {}
     for found in answers.repeats:
         by_label.setdefault(found.label, []).extend(prose.about_repeats(found))

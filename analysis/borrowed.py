@@ -1,4 +1,4 @@
-"""What a function borrows of the process that calls it, and gives back: the store in use, and the noise of others.
+"""Set the tracking URI, the environment and noisy loggers for one call, and restore them after it.
 
 MLflow and the databases below it know one tracking URI, one environment and one set of loggers a process. A command
 line has the process for itself; a function that is called from a notebook has not.

@@ -43,7 +43,7 @@ class Rule(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the rule asks of a dim3."""
+        """The dim3 that the rule chooses, in words."""
         share = f"{100 * self.share:.3g} %"
         if self.name == "gain":
             return f"the smallest dim3 after which one more dimension lowers the error by less than {share}"
