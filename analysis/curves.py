@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracking.schema import LABEL_LENGTH, printable
+from tracking.schema import LABEL_LENGTH, clean
 
 from .shapes import Floats
 from .store import Cell, LeftOut, latest
@@ -124,13 +124,13 @@ def _names(comparisons: Sequence[Comparison]) -> list[str]:
         ]
         if any(c.digest != mine.digest for c in rivals):
             parts.append(f"digest {mine.digest[:8]}")
-        names.append(printable(", ".join(parts), 2 * LABEL_LENGTH))
+        names.append(clean(", ".join(parts), 2 * LABEL_LENGTH))
     return _told_apart(names)
 
 
 def _called(text: str) -> str:
     """A name from the store, on one line and not empty."""
-    name = printable(text, LABEL_LENGTH).strip()
+    name = clean(text, LABEL_LENGTH).strip()
     return name or "no name"
 
 
@@ -175,7 +175,7 @@ def _label(
     mine = dict(variant)
     differing = [k for k in mine if any(r.get(k) != mine[k] for r in rivals)]
     shown = [f"{k} {mine[k]}" for k in differing if DEFAULTS.get((model, k)) != mine[k]]
-    return printable(f"{short} ({', '.join(shown)})", 2 * LABEL_LENGTH) if shown else short
+    return clean(f"{short} ({', '.join(shown)})", 2 * LABEL_LENGTH) if shown else short
 
 
 def _value(cell: Cell, pick: str) -> float:

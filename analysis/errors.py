@@ -1,9 +1,9 @@
 """What can go wrong for the user: one line, what was wrong and what is allowed."""
 
-from tracking.schema import answered, printable, shortened
 from tracking.schema import hidden as hidden  # for those who read
+from tracking.schema import one_line as one_line
 
-LONGEST = 2000  # letters of an error
+LONGEST = 2000  # letters of what is said of an error of ours
 
 
 class BadInput(ValueError):
@@ -12,9 +12,3 @@ class BadInput(ValueError):
 
 class Failed(RuntimeError):
     """The store stopped answering, or a file could not be written, in the middle of the work."""
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line, without passwords."""
-    text = shortened(printable(hidden(answered(" ".join(str(error).split())))), LONGEST)
-    return text or type(error).__name__

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tracking.schema import drawable, drawn_plainly
+from tracking.schema import clean, drawn_plainly
 
 from .figures import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
 
@@ -639,7 +639,7 @@ def _folded(name: str, side: float) -> str:
 
 def _wrapped(text: str, inches: float, size: float) -> str:
     """A label, cut, on as many lines as it needs."""
-    plain = drawable(text, LONGEST)
+    plain = clean(text, LONGEST)
     each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * LETTER)
     return drawn_plainly("\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))))
 
@@ -651,4 +651,4 @@ def _inches(text: str, size: float) -> float:
 
 def _short(text: str, longest: int = LONGEST) -> str:
     """A label, cut, on one line."""
-    return drawn_plainly(drawable(text, longest))
+    return drawn_plainly(clean(text, longest))

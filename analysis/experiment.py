@@ -24,7 +24,7 @@ from tracking.schema import Metric as Name
 
 from .borrowed import borrowed
 from .curves import Comparison, compare
-from .errors import BadInput, Failed, hidden, one_line
+from .errors import LONGEST, BadInput, Failed, hidden, one_line
 from .figures import FIGURES, Pictures, draw_pictures
 from .findings import Findings, find
 from .page import Page, RunLine, render
@@ -122,7 +122,7 @@ def said(given: argparse.Namespace) -> str:
             log=given.no_log == "no",
         ).text
     except (BadInput, Failed) as error:
-        refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error))
+        refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error, LONGEST))
         raise
 
 
@@ -232,18 +232,13 @@ def curves_csv(findings: Findings) -> str:
                 values = [getattr(point, n) for n in names]
                 writer.writerow(
                     [
-                        plain_cell(comparison.name),
-                        plain_cell(model.label),
+                        comparison.name,
+                        model.label,
                         point.dim3,
                         *("" if v is None else repr(v) for v in values),
                     ]
                 )
     return into.getvalue()
-
-
-def plain_cell(text: str) -> str:
-    """A text that a spreadsheet shows and does not run: an apostrophe before what begins a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _pictures(comparison: Comparison) -> Pictures | None:

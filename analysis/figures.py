@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tracking.schema import drawable, drawn_plainly
+from tracking.schema import clean, drawn_plainly
 
 from .elbow import Verdict
 from .findings import ComparisonFinding, ModelFinding, Point
@@ -563,7 +563,7 @@ def _positive(value: float | None) -> bool:
 
 def _short(text: str, longest: int = LONGEST) -> str:
     """A text from the store as matplotlib can draw it: cut, of letters that its font has, and no formula."""
-    return drawn_plainly(drawable(text, longest))
+    return drawn_plainly(clean(text, longest))
 
 
 FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {

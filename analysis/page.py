@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tracking.schema import printable
+from tracking.schema import clean
 
 from .elbow import Verdict
 from .figures import DPI
@@ -133,7 +133,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: clean(value) if type(value) is str else value,
+        finalize=lambda value: clean(value, LONGEST) if type(value) is str else value,
     )
     made.filters |= {
         "number": number,
@@ -146,11 +146,6 @@ def environment() -> Environment:
         "ranges": ranges,
     }
     return made
-
-
-def clean(text: str, longest: int = LONGEST) -> str:
-    """A text without control characters, and no longer than that."""
-    return printable(text if len(text) <= longest else f"{text[: longest - 1]}…")
 
 
 def number(value: float | None, digits: int = 3) -> str:

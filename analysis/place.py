@@ -65,8 +65,7 @@ def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> 
     except Exception as error:
         if isinstance(error, MlflowException) and error.error_code == "PERMISSION_DENIED":
             raise BadInput(f"{one_line(error)[:300]}; --no-log reads alone") from error
-        garbled = type(error).__module__.startswith("google.protobuf")  # an answer that is none of MLflow's
-        if not garbled and not isinstance(error, UNREACHABLE):
+        if not isinstance(error, UNREACHABLE):
             raise
         raise Failed(f"the store stopped answering, {so_far}: {one_line(error)[:300]}") from error
 

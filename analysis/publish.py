@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, Metric, Param, RunTag
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, markdown, printable, run_page
+from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, clean, markdown, run_page
 from tracking.schema import Metric as Name
 
 from .curves import compare
@@ -65,13 +64,10 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
         why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
         return Registered(f"no model is registered: {why}", None, None)
     cell = next((c for c in store.cells if c.run_id == pick.run_id), None)
-    logged = (
-        []
-        if cell is None
-        else client.search_logged_models(
-            [store.experiment_id], filter_string=f"source_run_id = '{cell.run_id}'", max_results=1
-        )
+    found = (
+        [] if cell is None else client.search_logged_models([store.experiment_id], f"source_run_id = '{cell.run_id}'")
     )
+    logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
     if cell is None or not logged:
         return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
     name = registered_name(finding.dataset)
@@ -89,7 +85,7 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
 
 def registered_name(dataset: str) -> str:
     """`elbowroom-<dataset>`, of letters that are part of no path, no address and no query."""
-    word = re.sub(r"[^\w .-]+", "-", printable(dataset, LABEL_LENGTH)).strip(" .")
+    word = re.sub(r"[^\w .-]+", "-", clean(dataset, LABEL_LENGTH)).strip(" .")
     return f"{EXPERIMENT}-{word or 'data'}"
 
 
@@ -100,11 +96,7 @@ def _version(client: MlflowClient, name: str, model: LoggedModel, run_id: str) -
     if not _versions(client, name, run_id):
         # By its id as well: a server with users asks whether this one may read it.
         client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
-    first, *twins = _versions(client, name, run_id)
-    for twin in twins:  # of two reports at once, or of a request that was done and asked again
-        with suppress(MlflowException):  # the other report deletes it as well
-            client.delete_model_version(name, str(twin))
-    return str(first)
+    return str(_versions(client, name, run_id)[0])  # two reports at once may have made two: both take the first
 
 
 def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
@@ -131,7 +123,7 @@ def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) ->
         words += [f"--{k.replace('_', '-')}", v] if v and k not in NO_SETTINGS else []
     lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
     # Quoted for the shell, where it will be pasted: the words are the store's.
-    command = shlex.join(["python", "-m", "tracking.train", *map(printable, words), "--artifacts", "full"])
+    command = shlex.join(["python", "-m", "tracking.train", *map(clean, words), "--artifacts", "full"])
     return f"{lacks}; this makes one: {command}" if len(command) <= LONGEST_COMMAND else lacks
 
 
@@ -189,14 +181,14 @@ def log_analysis(
     """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
     tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
     if invocation is None:
-        run_id = _opened(client, experiment_id, record.name, tags)
+        run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
     else:
         run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
         opened = client.get_run(run_id)
         if is_elsewhere(opened.info.artifact_uri):
-            raise Failed(f"the experiment keeps its files on another host, {printable(opened.info.artifact_uri, 100)}")
+            raise Failed(f"the experiment keeps its files on another host, {clean(opened.info.artifact_uri, 100)}")
         there = opened.data.params
         now = time.time_ns() // 1_000_000
         client.log_batch(
@@ -215,25 +207,6 @@ def log_analysis(
             client.set_terminated(run_id, "FAILED")
         raise
     return run_id
-
-
-def _opened(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
-    """A new run. What a server did and was asked again, because its answer was lost, is there twice: one is deleted."""
-    if not client.tracking_uri.startswith("http"):
-        return str(client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
-    opening = uuid.uuid4().hex
-    made = client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: opening})
-    try:
-        there = client.search_runs([experiment_id], f"tags.`{Tag.OPENING}` = '{opening}'")
-        if not there:
-            raise MlflowException("it said that it opened a run, and has none")
-        for twin in there[1:]:
-            client.delete_run(twin.info.run_id)
-    except BaseException:
-        with suppress(Exception):  # the reason may be the store itself
-            client.set_terminated(made.info.run_id, "FAILED")
-        raise
-    return str(there[0].info.run_id)
 
 
 def refuse(run_id: str | None, reason: str) -> None:
@@ -267,7 +240,7 @@ def description(findings: Findings) -> str:
 
 
 def _literal(text: str) -> str:
-    return markdown(printable(text, LONGEST_LINE))
+    return markdown(clean(text, LONGEST_LINE))
 
 
 def _numbers(findings: Findings) -> dict[str, float]:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
-from tracking.schema import LABEL_LENGTH, printable
+from tracking.schema import LABEL_LENGTH, clean
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, Verdict, judge
-from .errors import BadInput, Failed, one_line
+from .errors import LONGEST, BadInput, Failed, one_line
 from .sentences import sentence
 from .table import curve, read_rows
 
@@ -90,10 +90,10 @@ def command(body: Callable[[], str]) -> int:
     try:
         say(body())
     except BadInput as error:
-        say(f"error: {one_line(error)}", sys.stderr)
+        say(f"error: {one_line(error, LONGEST)}", sys.stderr)
         return 2
     except Failed as error:
-        say(f"error: {one_line(error)}", sys.stderr)
+        say(f"error: {one_line(error, LONGEST)}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
@@ -107,7 +107,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     for line in text.split("\n"):
-        print(printable(line), file=stream)
+        print(clean(line), file=stream)
 
 
 def checked_rule(text: str) -> str:
@@ -129,7 +129,7 @@ class Judged(NamedTuple):
     @property
     def text(self) -> str:
         """The verdict and the choice: a sentence and a reason."""
-        name = printable(self.model, LABEL_LENGTH)
+        name = clean(self.model, LABEL_LENGTH)
         if self.verdict is None:
             return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
         criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,6 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 from mlflow.exceptions import MlflowException
-from tenacity import retry, retry_if_exception, retry_if_result, stop_after_attempt, wait_random
 
 from .shapes import Floats
 from .store import MOST, Cell
@@ -30,11 +28,9 @@ FETCHERS = 16
 DRAWS = 400
 MOST_BYTES = 1 << 29  # of one array
 MOST_ROWS = 1_000_000  # of what is resampled
-LOST, NO_ARRAY, CUT_OFF = "not in the store", "unusable, no array of numbers", "unusable, cut off"
+LOST, NO_ARRAY = "not in the store", "unusable, no array of numbers"
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RecursionError, TokenError, MlflowException)
 ABSENT = (FileNotFoundError, NotADirectoryError, MlflowException)
-NOT_THERE = r"\b404 Client Error|\(404\)"
-"""What a server, or S3, says of a file that it has not. A bare 404 may be part of a run's id in the same text."""
 Array = npt.NDArray[Any]
 
 
@@ -61,7 +57,7 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
         path = _local(place, artifact)
         return _read(path) if path is not None else _downloaded(place, artifact, folder)
     except UNREADABLE as error:
-        if isinstance(error, ABSENT) or re.search(NOT_THERE, str(error)):
+        if isinstance(error, ABSENT) or getattr(getattr(error, "response", None), "status_code", 0) == 404:
             return LOST
         return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
 
@@ -77,27 +73,20 @@ def is_elsewhere(artifact_uri: str) -> bool:
 
 
 def _read(path: str) -> Array | str:
-    """The numbers of a .npy file, or what it holds instead; the header is believed only as far as the file goes."""
+    """The numbers of a .npy file, or what it holds instead."""
     if not os.path.isfile(path):  # a pipe would be waited for
         raise FileNotFoundError(path)
-    with open(path, "rb") as file:
-        major, _ = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if dtype.kind not in "fiu" or dtype.itemsize > 8:
-            return f"unusable, of {'objects' if dtype.hasobject else dtype.name[:40]} and not of numbers"
-        size, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
-        if max(size, there) > MOST_BYTES:
-            return f"unusable, larger than {MOST_BYTES >> 20} MB"
-        if size > there or min(shape, default=1) < 0:
-            return CUT_OFF
-        file.seek(0)
-        array: Array = np.load(file, allow_pickle=False)
+    if os.path.getsize(path) > MOST_BYTES:
+        return f"unusable, larger than {MOST_BYTES >> 20} MB"
+    mapped = np.lib.format.open_memmap(path, mode="r")  # refuses objects, and a header that promises more than follows
+    if mapped.dtype.kind not in "fiu" or mapped.dtype.itemsize > 8:
+        return f"unusable, of {mapped.dtype.name[:40]} and not of numbers"
+    array: Array = np.array(mapped, mapped.dtype.newbyteorder("="))
     known = array == array  # not nan
     most = max(float(array.max(initial=0, where=known)), -float(array.min(initial=0, where=known)))
     if MOST < most < math.inf:
         return f"unusable, with numbers up to {most:.2g}"
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return array
 
 
 def _local(artifact_uri: str, artifact: str) -> str | None:
@@ -108,20 +97,8 @@ def _local(artifact_uri: str, artifact: str) -> str | None:
     return os.path.join(url2pathname(parts.path) if parts.scheme else artifact_uri, artifact)
 
 
-# A file that is broken in the store is so three times. One that is not there, or a server that MLflow has asked again
-# already, is not asked for again.
-@retry(
-    retry=retry_if_exception(lambda error: re.search(f"{NOT_THERE}|Max retries", str(error)) is None)
-    | retry_if_result(lambda found: isinstance(found, str) and found == CUT_OFF),
-    stop=stop_after_attempt(3),
-    wait=wait_random(0, 0.5),
-    retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-)
 def _downloaded(artifact_uri: str, artifact: str, folder: str) -> Array | str:
-    """The array in a copy; asked for again where a server sent half of it, or something else.
-
-    In a folder of its own: a run's id is the store's word, and may be a path.
-    """
+    """The array in a copy, in a folder of its own: a run's id is the store's word, and may be a path."""
     mine = tempfile.mkdtemp(dir=folder)
     return _read(str(mlflow.artifacts.download_artifacts(artifact_uri=f"{artifact_uri}/{artifact}", dst_path=mine)))
 

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
-from mlflow.exceptions import MlflowException
 
-from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, printable
+from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean
 
 from .errors import BadInput
 from .table import Row
@@ -149,8 +148,6 @@ def parse_map(text: str) -> ColumnMap:
 def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None) -> Store:
     """The runs of an experiment. With `columns` those that others logged, of any kind. Raises BadInput."""
     found = client.get_experiment_by_name(experiment)
-    if found is not None and found.name != experiment:
-        raise MlflowException(f"asked for experiment {experiment!r}, it answered with something else")
     if found is None:
         there = sorted(e.name for e in client.search_experiments(max_results=50))
         raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
@@ -170,7 +167,7 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
             store.left_out.append(_left_out(run, str(reason)))
             continue
         if cell is None:
-            why = printable(run.data.tags.get(Tag.REASON, ""), LONGEST_REASON)
+            why = clean(run.data.tags.get(Tag.REASON, ""), LONGEST_REASON)
             store.unfinished.append(_left_out(run, f"{run.info.status}{': ' if why else ''}{why}"))
             continue
         if _has_curve(run):
@@ -214,8 +211,6 @@ def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> lis
     with _no_collections():
         while True:
             page = client.search_runs([experiment_id], filter_string, max_results=PAGE, page_token=token)
-            if token and not page:
-                raise MlflowException("it said that there are more runs, and gave none")
             runs.extend(page)
             token = page.token
             if not token:
@@ -240,7 +235,7 @@ def _left_out(run: Run, why: str) -> LeftOut:
 
 def _name(run: Run) -> str:
     """What its owner called a run, on one line; its id where that says nothing."""
-    name = printable(str(run.info.run_name or ""), LABEL_LENGTH)
+    name = clean(str(run.info.run_name or ""), LABEL_LENGTH)
     return name if name.strip() else str(run.info.run_id)
 
 

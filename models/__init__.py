@@ -6,7 +6,6 @@ settings it needs and gets those; a new knob is one new field of `tracking.confi
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -36,7 +35,6 @@ __all__ = [
     "build",
     "check_contract",
     "gives_a_curve",
-    "nearest",
     "settings_of",
     "suited",
 ]
@@ -122,20 +120,12 @@ def gives_a_curve(model: str) -> bool:
     return isinstance(found, type) and issubclass(found, Reducer) and found.nested_errors is not Reducer.nested_errors
 
 
-def nearest(name: str, known: Mapping[str, object]) -> str:
-    """`; did you mean 'x'?` for the known name nearest to `name`, or nothing where none is near."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def _find(model: str) -> Callable[..., Any]:
     if model in MODELS:
         return MODELS[model]
     module_name, colon, name = model.partition(":")
     if not colon:
-        raise UnknownModel(
-            f"unknown model {model!r}; known: {', '.join(MODELS)}, or package.module:Name{nearest(model, MODELS)}"
-        )
+        raise UnknownModel(f"unknown model {model!r}; known: {', '.join(MODELS)}, or package.module:Name")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything while it is imported

@@ -16,7 +16,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.asking import within
 from tracking.config import BadInput
 from tracking.recorder import (
     Recorder,
@@ -25,13 +24,13 @@ from tracking.recorder import (
     code_tags,
     experiment,
     find_experiment,
-    hidden,
-    one_line,
+    new_run,
     opening,
+    within,
 )
-from tracking.schema import VERSION, Kind, Tag
+from tracking.schema import VERSION, Kind, Tag, hidden, one_line
 
-from .ledger import MODELS_KNOWN, Charter, Fixed, Ledger, TakenOver, children
+from .ledger import MODELS_KNOWN, OPENED_TWICE, Charter, Fixed, Ledger, TakenOver, children
 from .objective import be_patient, me, process_here
 
 LEAVING_SECONDS = 2.5  # in which the parent run must take its end: a Ctrl-C waits for it
@@ -149,6 +148,10 @@ def _take(ledger: Ledger, invocation: str | None) -> None:
     client.update_run(ledger.parent_id, status="RUNNING")
     if Tag.REASON in parent.data.tags:
         client.delete_tag(ledger.parent_id, Tag.REASON)
+    opened = f"tags.`{Tag.OPENING}` = '{parent.data.tags.get(Tag.OPENING, '')}'"
+    for run in client.search_runs([ledger.experiment_id], opened):
+        if run.info.run_id != ledger.parent_id:
+            close(client, run.info.run_id, "FAILED", OPENED_TWICE)
     for run in children(client, parent, Kind.INVOCATION):
         if run.info.status == "RUNNING" and run.info.run_id != invocation:
             close(client, run.info.run_id, "FAILED", "it died, and the `mlflow run` above it")
@@ -234,7 +237,7 @@ def _new_parent(client: MlflowClient, charter: Charter, token: str, invocation: 
     if charter.label:
         tags[Tag.LABEL] = charter.label
     if invocation is None:
-        return client.create_run(experiment(client), run_name=charter.name, tags=tags)
+        return new_run(client, experiment(client), charter.name, tags)
     client.update_run(invocation, name=charter.name)
     Recorder(client, invocation).tags(tags)
     return client.get_run(invocation)

@@ -12,9 +12,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from tracking.asking import within
 from tracking.config import RunConfig
-from tracking.recorder import Recorder, close
+from tracking.recorder import Recorder, close, within
 from tracking.schema import Metric, markdown
 
 from .ledger import Ledger, TakenOver

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlparse
 
 from tracking.config import RunConfig
-from tracking.schema import LABEL_LENGTH, printable
+from tracking.schema import LABEL_LENGTH, clean
 
 from .coordinator import Progress, duration
 from .ledger import Finished, Ledger
@@ -36,9 +36,7 @@ def costs(cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> 
         mine = [c for c in cells if (c.model, c.epochs) == (model, epochs)]
         finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
         seconds = [((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in finished]
-        name = printable(model.rpartition(":")[2], LABEL_LENGTH) + (
-            "" if epochs == cells[0].epochs else f" {epochs} ep."
-        )
+        name = clean(model.rpartition(":")[2], LABEL_LENGTH) + ("" if epochs == cells[0].epochs else f" {epochs} ep.")
         found.append(
             Cost(
                 name,
@@ -68,7 +66,7 @@ def preview(name: str, cells: list[RunConfig], known: list[Cost], workers: int) 
     """What there is to do, as a table."""
     width = max([13, *(len(cost.name) + 2 for cost in known)])
     lines = [
-        f"study {name}: {len(cells)} cells on {printable(cells[0].dataset)}",
+        f"study {name}: {len(cells)} cells on {clean(cells[0].dataset)}",
         f"{'model':<{width}}cells   done   s/cell   MB/cell",
     ]
     for cost in known:

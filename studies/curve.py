@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.elbow import LEAST_POINTS, Verdict, judge
 from analysis.table import Row
 from analysis.table import curve as judged
-from tracking.schema import LABEL_LENGTH, Metric, drawable, drawn_plainly
+from tracking.schema import LABEL_LENGTH, Metric, clean, drawn_plainly
 
 from .ledger import Finished
 from .objective import error_of
@@ -104,7 +104,7 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
     for number, model in enumerate(dict.fromkeys(p.model for p in points)):
         mine = [p for p in points if p.model == model]
         seeds = max(len(p.errors) for p in mine)
-        label = drawn_plainly(drawable(model.rpartition(":")[2], LABEL_LENGTH)) + (
+        label = drawn_plainly(clean(model.rpartition(":")[2], LABEL_LENGTH)) + (
             f", mean of {seeds} seeds" if seeds > 1 else ""
         )
         axes.plot([p.dim3 for p in mine], [p.mean for p in mine], "-o", ms=4, color=f"C{number}", label=label)
@@ -112,7 +112,7 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
             x = [p.dim3 for p in mine for _ in p.errors]
             axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=f"C{number}", alpha=0.5)
     axes.set(
-        title=drawn_plainly(drawable(title, LABEL_LENGTH)),
+        title=drawn_plainly(clean(title, LABEL_LENGTH)),
         xlabel="latent dimension dim3",
         ylabel=f"{called}, mean squared",
     )

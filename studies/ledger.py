@@ -58,6 +58,7 @@ class Fixed(optuna.samplers.BaseSampler):
 
 
 OTHER = "other"  # a model that is not among a study's; the trial's attribute and its run have its name
+OPENED_TWICE = "empty: MLflow repeated the request that opened another run, whose answer was lost"
 MODELS_KNOWN = (*MODELS, OTHER)
 """The choices of a new study. Optuna never lets them change, so each study remembers its own."""
 
@@ -264,10 +265,14 @@ class Ledger:
             self.client.set_tag(run_id, Tag.TRIAL, str(number))
 
     def _close_dead(self, runs: list[Run], status: str, reason: str) -> None:
+        written = {run.data.tags.get(Tag.OPENING) for run in runs if Tag.WORKER in run.data.tags}
         for run in runs:
             if run.info.status != "RUNNING":
                 continue
             tag = run.data.tags.get(Tag.WORKER, "")
+            if not tag and run.data.tags.get(Tag.OPENING) in written:
+                close(self.client, run.info.run_id, "FAILED", OPENED_TWICE)
+                continue
             worker = process_here(tag)
             if worker is not None and worker.pid != os.getpid() and not tag.endswith(ON_A_CLUSTER):
                 with suppress(Exception):

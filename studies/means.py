@@ -19,7 +19,7 @@ import mlflow
 from tracking.config import BadInput
 from tracking.idx import cache_folder
 from tracking.material import Material
-from tracking.schema import KEY_LENGTH, printable
+from tracking.schema import KEY_LENGTH, clean
 
 from .storage import lock_path
 from .workers import DaskPool, LocalPool, Pool
@@ -54,7 +54,7 @@ class Means:
             raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
         if not self.name.strip():
             raise BadInput("study is empty; allowed: a name")
-        if len(self.name) > KEY_LENGTH or printable(self.name) != self.name:
+        if len(self.name) > KEY_LENGTH or clean(self.name) != self.name:
             raise BadInput(f"study must be at most {KEY_LENGTH} letters that can be printed, got {self.name[:40]!r}")
         if self.workers is not None:
             whole_number("workers", self.workers)

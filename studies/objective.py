@@ -22,13 +22,12 @@ from mlflow import MlflowClient
 from optuna.trial import Trial
 
 from models import Epoch
-from tracking.asking import Client, was_garbled
 from tracking.cli import be_quiet
 from tracking.config import RunConfig
 from tracking.material import Material
-from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped, one_line
+from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped
 from tracking.run import execute
-from tracking.schema import Metric, Tag
+from tracking.schema import Metric, Tag, one_line
 
 from .storage import lasting, storage_at
 
@@ -106,7 +105,7 @@ def run_cell(job: Job) -> Outcome:
         mlflow.set_tracking_uri(job.tracking_uri)
         be_patient()
         try:
-            if job.once and (before := trial_runs(Client(), job)):
+            if job.once and (before := trial_runs(MlflowClient(), job)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             result = execute(
                 job.config,
@@ -120,8 +119,7 @@ def run_cell(job: Job) -> Outcome:
         except Stopped as error:
             return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
         except RunFailed as error:
-            ended = Ended.LOST if was_garbled(error.__cause__) else Ended.FAILED
-            return Outcome(ended, error.run_id, reason=error.reason)
+            return Outcome(Ended.FAILED, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
     return Outcome(

@@ -28,7 +28,7 @@ from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
-from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, key, printable
+from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
 
 from .claim import claim, find_parent, find_study
 from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
@@ -188,7 +188,7 @@ def grid(
         by_model = dict.fromkeys(names, tuple(sorted({whole_number("dim3", k) for k in dim3})))
     seeds = start.seeds if seeds is None else whole_number("seeds", seeds)
     base = start.base if base is None else base
-    data = printable(Path(base.dataset).stem, LABEL_LENGTH)
+    data = clean(Path(base.dataset).stem, LABEL_LENGTH)
     return Space(by_model, seeds, base, start.label), preset or f"scan-{data}"
 
 
@@ -366,7 +366,7 @@ def finish(
     mine = short(everything, space)
     points, called = curve(mine), error_name(mine)
     judged = verdicts(points)
-    title = f"{printable(space.base.dataset, LABEL_LENGTH)}, {epochs} epochs" + (
+    title = f"{clean(space.base.dataset, LABEL_LENGTH)}, {epochs} epochs" + (
         f" [{ledger.label}: not to be quoted]" if ledger.label else ""
     )
     tables = [f"{called}, mean over seeds; {title}\n\n{table(points)}"]
@@ -388,7 +388,6 @@ def finish(
             (folder / Artifact.FIGURES).mkdir()
             with style.context("default"):  # the caller's figures may have one of their own
                 draw(points, title, called).savefig(folder / Artifact.FIGURES / "curve.png")
-    recorder.check_kept()
     means.say(_costs(tally, workers))
     means.say(see_it(ledger.experiment_id, ledger.parent_id))
     conclude(ledger, reason, tally.failures, verbose=means.verbose)

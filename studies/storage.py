@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,19 +17,19 @@ import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from tracking.alone import alone_with
-from tracking.asking import was_garbled, within
 from tracking.config import BadInput
-from tracking.recorder import ANSWER_SECONDS, hidden, one_line
-from tracking.schema import unclear_password
+from tracking.recorder import ANSWER_SECONDS, within
+from tracking.schema import hidden, one_line, unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
 
 
 def _may_pass(error: BaseException) -> bool:
-    away = isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError)
-    lasts = re.search("full|read-?only", f"{error} {error.__cause__}", re.IGNORECASE) is not None
-    return was_garbled(error) or (away and not lasts)
+    if not isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError):
+        return False
+    driver = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
+    return not getattr(driver, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_READONLY"))
 
 
 lasting = retry(
@@ -40,7 +39,7 @@ lasting = retry(
     before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
     reraise=True,
 )
-"""For what talks to the storage or the tracking server: waits for one that is away, not for a full disk."""
+"""For what talks to the storage: waits for one that is away, not for a full disk. MLflow's client waits itself."""
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:

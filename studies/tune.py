@@ -328,7 +328,6 @@ def finish(ledger: Ledger, question: Question, tally: Tally, means: Means) -> Tu
                     figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                     plt.close(figure)
     means.say(see_it(ledger.experiment_id, ledger.parent_id))
-    recorder.check_kept()
     conclude(ledger, reason, tally.failures, verbose=means.verbose)
     return TuneResult(
         complete=not reason,

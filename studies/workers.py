@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -18,9 +17,9 @@ import psutil
 from loky import ProcessPoolExecutor, process_executor
 
 from tracking import startup
-from tracking.asking import within
 from tracking.config import BadInput
-from tracking.recorder import hidden, one_line
+from tracking.recorder import within
+from tracking.schema import hidden, one_line
 
 from .objective import Ended, Job, Outcome, run_cell
 
@@ -75,10 +74,7 @@ class Pool(ABC):
         try:
             return future.result()
         except Exception as error:
-            codes = re.search(r"\{([^}]*)\}", str(error))
-            return Outcome(
-                Ended.LOST, reason=f"its worker process died ({codes[1]})" if codes else f"lost: {one_line(error)}"
-            )
+            return Outcome(Ended.LOST, reason=f"its worker was lost: {one_line(error)}")
 
 
 class LocalPool(Pool):

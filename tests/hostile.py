@@ -9,14 +9,11 @@ from pathlib import Path
 HOSTS = "evil.example"
 NAMES = {
     "parent folders": "../../../../../../tmp/x",
-    "an absolute path": "/etc/passwd",
-    "a Windows path": r"..\..\C:\x",
     "dots": "..",
     "a script": "<script>alert(1)</script>",
     "an attribute": f"\"'><img src=http://{HOSTS}/x onerror=alert(1)>",
     "a style": f"</style></title><style>@import url(//{HOSTS}/x)</style><svg onload=alert(1)>",
     "an address": "javascript:alert(1)",
-    "entities": "&lt;script&gt;&#60;script&#62;",
     "a comment": "--><!-- elbowroom: end --><base href=//evil.example>",
     "a link in Markdown": f"[x](javascript:alert(1)) ![x](http://{HOSTS}/y) `</code>` ```",
     "a table in Markdown": "|a|\n|-|\n# b\n* c",
@@ -24,22 +21,12 @@ NAMES = {
     "a formula": "$\\frac{$ $x_{$ \\$",
     "a hidden label": "_nolegend_",
     "10,000 letters": "y" * 10_000,
-    "10,000 wide letters": "漢" * 10_000,
     "lines": "a\nb\r\nc\td\x0be\x85f\u2028g",
     "a terminal's orders": "\x1b[31mred\x1b]0;title\x07\x1b[2J\x00\x08\x7f\x9b1m",
-    "a turned direction": "\u202egnp.exe\u2066\u200f",
     "half a letter": "a\ud800b",
-    "marks on marks": "Z" + "\u0351\u0328" * 200,
-    "emoji": "👩‍👩‍👧🎉",
-    "Chinese, Arabic": "数据集 بيانات",
     "nothing": "",
-    "only spaces": " \u3000 ",
-    "a spreadsheet's formula": '=HYPERLINK("http://evil.example")',
-    "another": "@SUM(1+1)*cmd|' /C calc'!A0",
     "a shell's command": "x; rm -rf ~ $(id) `id` && echo",
     "a query": "x' OR '1'='1'; DROP TABLE runs; --",
-    "a format": "%s%n{0}{config}%(x)s",
-    "not yet a letter": "\U000e0041\U0010ffff\ufdd0",
 }
 """Each is a class of its own; `ALL` is most of them at once."""
 ALL = " ".join(v for k, v in NAMES.items() if len(v) < 1000 and k != "half a letter") + "z" * 3000

@@ -522,7 +522,11 @@ def answering() -> Iterator[Callable[[int, str], str]]:
     [
         (401, "You are not authenticated. Please see the docs", "takes no such user and password"),
         (403, "Permission denied", "permission denied: the server's administrator grants it"),
-        (403, "Invalid Host header - possible DNS rebinding attack detected", "answered 403: Invalid Host header"),
+        (
+            403,
+            "Invalid Host header - possible DNS rebinding attack detected",
+            "Invalid Host header - possible DNS rebinding attack detected",
+        ),
         (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not here"}', "not here"),
     ],
 )

@@ -1,9 +1,6 @@
 """`mlflow run`, for real, as the README says it."""
 
-import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -87,28 +84,3 @@ def test_a_report_is_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: P
     newest = store.search_runs([analysis.info.experiment_id], order_by=["attributes.start_time DESC"])[0]
     assert newest.info.status == "FAILED"
     assert newest.data.tags[Tag.DESCRIPTION].startswith("No report: choose '12': allowed is")
-
-
-def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:
-    """As a terminal sends it: to `mlflow run`, which would call the run FAILED, and to the training."""
-    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri)
-    given = command("model=ae", "dataset=digits", "epochs=1000000", "artifacts=light")
-    with subprocess.Popen(
-        given,
-        cwd=tmp_path,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        assert any("epoch 1/" in line for line in process.stderr)
-        os.killpg(process.pid, signal.SIGINT)
-        process.stderr.read()
-    (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
-    assert run.data.tags[Tag.REASON] == "interrupted by SIGINT"
-    end = time.monotonic() + 60
-    while (status := store.get_run(run.info.run_id).info.status) != "KILLED":
-        assert time.monotonic() < end, status
-        time.sleep(0.2)

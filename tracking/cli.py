@@ -20,10 +20,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import startup
-from .aftermath import keep_killed
 from .config import BadInput, RunConfig, field_help, parse_field
-from .recorder import RunFailed, hidden, one_line, refuse_invocation
-from .schema import EXPERIMENT, run_page
+from .recorder import RunFailed, refuse_invocation
+from .schema import EXPERIMENT, hidden, one_line, run_page
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -112,8 +111,6 @@ def command(body: Callable[[], int], *, killed: str) -> int:
         print(f"error: a store or a disk failed: {one_line(error)}", file=sys.stderr)
         return 1
     except Interrupted as error:
-        if invocation:
-            keep_killed(invocation)
         print(f"{error}; {killed}", file=sys.stderr)
         return 128 + error.number
     finally:

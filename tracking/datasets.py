@@ -15,14 +15,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models import Array, nearest
+from models import Array
 from models.fitting import in_unit_interval
 from models.lazy import sklearn
 
 from .config import BadInput
 from .files import Table, load_table
 from .idx import load_idx
-from .schema import KEY_LENGTH, printable
+from .schema import KEY_LENGTH, clean
 
 Labels = npt.NDArray[np.int64]
 
@@ -98,7 +98,6 @@ def load_dataset(name: str, *, test_data: str = "none", label_column: str = "non
         raise BadInput(
             f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
             f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
-            f"{nearest(name, DATASETS)}"
         )
     return _own(path, test_data, label_column)
 
@@ -188,7 +187,7 @@ def _low_rank() -> Dataset:
 
 def _own(path: Path, test_data: str, label_column: str) -> Dataset:
     table = load_table(path, label_column)
-    name = printable(path.resolve().stem, KEY_LENGTH).strip() or "data"
+    name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
     if test_data == "none":
         y, classes = _class_numbers(table.y)
         return _held_out(name, str(path), table._replace(y=y), classes)

@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from models import PCA, Array, Epoch, Reducer
 
 from .datasets import Labels
-from .schema import drawable, drawn_plainly
+from .schema import clean, drawn_plainly
 
 SIDE = 15  # images along each side of the decoded plane
 SAMPLE_SEEDS = (1, 2, 1)  # the third panel repeats the first: difference and repeatability in one figure
@@ -343,7 +343,7 @@ def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
 
 def _letters(name: str, longest: int = LONGEST) -> str:
     """A name of the user's as the font can draw it, and no formula."""
-    return drawn_plainly(drawable(name, longest))
+    return drawn_plainly(clean(name, longest))
 
 
 FIGURES: dict[str, Callable[[RunView], Figure | None]] = {

@@ -32,18 +32,13 @@ import models
 from models import Reducer
 
 from . import serving
-from .asking import Garbled, asked_again, is_server
 from .config import BadInput
-from .kept import differing, listing, sizes
-from .recorder import one_line, reach_store
-from .schema import Artifact
+from .recorder import reach_store
+from .schema import Artifact, one_line
 from .unpacking import ABOUT, MOST_BYTES, WEIGHTS, unpack
 
 DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
-
-MLFLOWS = ("MLmodel", "requirements.txt", "python_env.yaml", "conda.yaml")
-"""The files that MLflow puts beside ours."""
 
 SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
@@ -53,12 +48,11 @@ SIGNATURE = ModelSignature(
 """One for every op; the width is checked where the op is known."""
 
 
-@asked_again
 def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer) -> str:
     """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`; its id.
 
     `name` and `settings` are what `models.build` was given. Raises TypeError for a model whose `state` is
-    no plain arrays, Garbled where a server has not kept all of it.
+    no plain arrays.
     """
     with tempfile.TemporaryDirectory() as temporary:
         data, code = Path(temporary, Path(DATA).name), Path(temporary, "code")
@@ -76,8 +70,6 @@ def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[st
             # may not be the run's.
             experiment_id = client.get_run(run_id).info.experiment_id
             logged = client.create_logged_model(experiment_id, name=Artifact.MODEL, source_run_id=run_id)
-            if not logged.model_id:
-                raise Garbled("the server said that it made a model, and did not say which")
             mlflow.models.Model.log(
                 artifact_path=None,
                 name=Artifact.MODEL,
@@ -90,30 +82,7 @@ def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[st
                 signature=SIGNATURE,
                 pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
             )
-        if is_server(client):
-            ours = {f"code/{path}": size for path, size in sizes(code).items()}
-            ours |= {f"data/data/{path}": size for path, size in sizes(data).items()}
-            _check_kept(client, logged.model_id, ours)
-            _delete_others(client, experiment_id, run_id, logged.model_id)
     return str(logged.model_id)
-
-
-def _check_kept(client: MlflowClient, model_id: str, ours: Mapping[str, int]) -> None:
-    """Raise Garbled where the server lacks a file of the model, ours or MLflow's own, or does not call it ready."""
-    kept = client.get_logged_model(model_id)
-    artifacts = listing(client, kept.artifact_location)
-    lost = [*differing(ours, artifacts), *(set(MLFLOWS) - {file.path for file in artifacts(None)})]
-    if lost or kept.status != LoggedModelStatus.READY:
-        raise Garbled(
-            f"the server said that it kept model {model_id}; it is {kept.status}, without {', '.join(lost[:3])}"
-        )
-
-
-def _delete_others(client: MlflowClient, experiment_id: str, run_id: str, model_id: str) -> None:
-    """Delete what earlier tries left, and what a server made of a request that it did, and was asked again."""
-    for other in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
-        if other.model_id != model_id:
-            client.delete_logged_model(other.model_id)
 
 
 def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = False) -> Reducer:
@@ -129,9 +98,10 @@ def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = Fa
     client = reach_store()
     try:
         run = client.get_run(run_id)
-        logged = client.search_logged_models(
+        found = client.search_logged_models(
             [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}' AND name = '{Artifact.MODEL}'"
         )
+        logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
         if not logged:
             raise BadInput("it logged no model; a run keeps one with artifacts=full")
         if trust_code:

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .alone import alone_with
-from .asking import Client, Garbled, asked_again, is_server, within
 from .config import BadInput
-from .kept import Said, sizes
 from .schema import (
     EXPERIMENT,
     PACKAGE_PREFIX,
@@ -40,23 +39,21 @@ from .schema import (
     Artifact,
     Kind,
     Tag,
-    answered,
+    hidden,
     markdown,
-    printable,
-    shortened,
+    one_line,
     unclear_password,
 )
-from .schema import hidden as hidden  # for those who write
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
-RESERVE = 1 << 20  # bytes of disk
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
-LINE_LENGTH = 400  # of what an exception says: a server's may carry a whole page
 MOST_METRICS = 1000  # that MLflow takes in one request
 DESCRIBED = 1500  # of them in a description: escaped they are up to five times as many, and 8,000 find room
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]
+
+Result = TypeVar("Result")
 
 
 class RunFailed(RuntimeError):
@@ -91,43 +88,33 @@ class Recorder:
     """Writes one run. Nothing outside this module writes to runs of kind `run`."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client, self.run_id, self.said = client, run_id, Said()
+        self.client, self.run_id = client, run_id
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log params, but for those the run has: under `mlflow run` they stand there as they were typed."""
         there = self.client.get_run(self.run_id).data.params
         new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items() if k not in there]
         self.client.log_batch(self.run_id, params=new)
-        self.said.params.update(values)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
-        self.said.tags.update(values)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at one step."""
-        now = time.time_ns() // 1_000_000  # once: with another time it would be another value
-        self._batch([Metric(k, float(v), now, step) for k, v in values.items()])
+        now = time.time_ns() // 1_000_000
+        self.client.log_batch(self.run_id, [Metric(k, float(v), now, step) for k, v in values.items()])
 
     def series(self, name: str, values: npt.NDArray[np.float64]) -> None:
         """Log one metric's values (n,) at steps 1, 2, …, in as few requests as the store takes them."""
         now = time.time_ns() // 1_000_000
         metrics = [Metric(name, float(v), now, step) for step, v in enumerate(values, 1)]
         for start in range(0, len(metrics), MOST_METRICS):
-            self._batch(metrics[start : start + MOST_METRICS])
+            self.client.log_batch(self.run_id, metrics[start : start + MOST_METRICS])
 
-    def _batch(self, metrics: list[Metric]) -> None:
-        self.client.log_batch(self.run_id, metrics=metrics)
-        for metric in metrics:
-            self.said.steps[metric.key].add(metric.step)
-
-    @asked_again
     def end(self, status: str) -> None:
         """Close the run."""
         self.client.set_terminated(self.run_id, status)
-        if is_server(self.client) and (now := self.client.get_run(self.run_id).info.status) != status:
-            raise Garbled(f"the server said that run {self.run_id} is {status}, and it is {now}")
 
     def inputs(self, datasets: Mapping[str, Any]) -> None:
         """Log MLflow datasets by their context: train, validation, test."""
@@ -136,25 +123,15 @@ class Recorder:
             for context, dataset in datasets.items()
         ]
         _log_inputs(self.client, self.run_id, inputs)
-        self.said.inputs.update(datasets)
 
     def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
         """Log a picture (height, width, 3 or 4) for the slider of the UI."""
         self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
-        self.said.pictures += 1
 
     def check_open(self) -> None:
         """Raise Revoked where the run has been closed by somebody else."""
         if self.client.get_run(self.run_id).info.status != "RUNNING":
             raise Revoked(f"run {self.run_id} was closed by somebody else")
-
-    @asked_again
-    def check_kept(self) -> None:
-        """Raise Garbled where a server has not kept what it was told; delete what it opened twice."""
-        if isinstance(self.client, Client) and is_server(self.client):
-            run = self.client.get_run(self.run_id)
-            self.said.check(self.client, run)
-            self.client.delete_twins(run)
 
     @contextmanager
     def files(self) -> Iterator[Path]:
@@ -162,12 +139,11 @@ class Recorder:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.client.log_artifacts(self.run_id, folder)
-            self.said.files |= sizes(Path(folder))
 
 
-# Two runs that log a new data set at once both insert it, and one of the two is told that it is there.
+# Two runs that log a new data set at once both insert it; for one of them the database refuses the row.
 @retry(
-    retry=retry_if_exception(lambda error: re.search("unique|duplicate", str(error), re.IGNORECASE) is not None),
+    retry=retry_if_exception(lambda error: getattr(error, "error_code", "") == "BAD_REQUEST"),
     stop=stop_after_attempt(5),
     wait=wait_random(0, 0.2),
     reraise=True,
@@ -189,7 +165,7 @@ def reach_store() -> MlflowClient:
     def ask() -> MlflowClient:
         with alone_with(uri):
             _refuse_foreign(uri)
-            client = Client(uri)
+            client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             return client
 
@@ -225,7 +201,7 @@ def _reach_artifacts(client: MlflowClient) -> None:
         if location.startswith("mlflow-artifacts:") or (found and "://" in location):
             get_artifact_repository(location).list_artifacts("none")
     except (MlflowException, OSError) as error:
-        if found is None and re.search("Permission denied|No Experiment with id", str(error)):
+        if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
             return  # that one is gone, or closed to this user
         raise
 
@@ -254,27 +230,23 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
     KILLED on Ctrl-C, SIGTERM and Stopped, which go on; FAILED, with the traceback as an artifact, on any
     other exception, raised again as RunFailed.
     """
-    with _reserve(client.tracking_uri) as release:
-        with opening(client):
-            recorder = Recorder(client, _open(client, name, place))
-        try:
-            yield recorder
-            if place is not None:
-                recorder.check_open()
-            recorder.check_kept()
-            recorder.end("FINISHED")
-        except Revoked:
-            raise
-        except (KeyboardInterrupt, Stopped) as interrupt:
-            release()
-            close(client, recorder.run_id, "KILLED", str(interrupt) or "interrupted by Ctrl-C")
-            raise
-        except Exception as error:
-            release()
-            reason = one_line(error)
-            text = hidden("".join(traceback.format_exception(error)))
-            close(client, recorder.run_id, "FAILED", reason, text)
-            raise RunFailed(reason, recorder.run_id) from error
+    with opening(client):
+        recorder = Recorder(client, _open(client, name, place))
+    try:
+        yield recorder
+        if place is not None:
+            recorder.check_open()
+        recorder.end("FINISHED")
+    except Revoked:
+        raise
+    except (KeyboardInterrupt, Stopped) as interrupt:
+        close(client, recorder.run_id, "KILLED", str(interrupt) or "interrupted by Ctrl-C")
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        text = hidden("".join(traceback.format_exception(error)))
+        close(client, recorder.run_id, "FAILED", reason, text)
+        raise RunFailed(reason, recorder.run_id) from error
 
 
 @contextmanager
@@ -294,7 +266,7 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
         return
 
     def end() -> None:
-        client = Client()
+        client = MlflowClient()
         client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {markdown(reason[:DESCRIBED])}")
         client.set_tag(run_id, Tag.REASON, reason)
         client.set_terminated(run_id, "FAILED")
@@ -303,37 +275,25 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
         within(ANSWER_SECONDS, end)
 
 
-def one_line(error: BaseException) -> str:
-    """An exception as one line, without passwords."""
-    if type(error).__name__ == "StorageInternalError" and error.__cause__ is not None:
-        error = error.__cause__  # Optuna's own words guess at long values where a disk is full
-    said = " ".join(str(error).split())
-    text = answered(said)
-    says_it_all = isinstance(error, (RuntimeError, ValueError, MlflowException)) or text != said
-    text = re.sub(r"^\(raised as a result of [^)]*\) |\s*\[SQL: .*", "", text)  # SQLAlchemy's: how, not what
-    text = shortened(printable(hidden(text)), LINE_LENGTH)
-    return text if text and says_it_all else f"{type(error).__name__}: {text}"
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """call(), given up after so many seconds with TimeoutError: its own retries may go on for minutes."""
+    results: list[Result] = []
+    errors: list[BaseException] = []
 
-
-@contextmanager
-def _reserve(uri: str) -> Iterator[Callable[[], None]]:
-    """Hold some disk beside a sqlite store; calling what this yields gives it free.
-
-    A full disk then still has room for a run's last words: sqlite can't change a status without any.
-    Raises BadInput where there is no room to begin with. The file has no name, so none is left behind.
-    """
-    if not uri.startswith("sqlite:///"):
-        yield lambda: None
-        return
-    folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent
-    with ExitStack() as held:
+    def work() -> None:
         try:
-            file = held.enter_context(tempfile.TemporaryFile(dir=folder))
-            file.write(bytes(RESERVE))
-            file.flush()
-        except OSError as error:
-            raise BadInput(f"tracking URI {hidden(uri)}: can't write to {folder}: {error.strerror}") from error
-        yield held.close
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError
+    return results[0]
 
 
 def _open(client: MlflowClient, name: str, place: Place | None) -> str:
@@ -341,14 +301,23 @@ def _open(client: MlflowClient, name: str, place: Place | None) -> str:
     tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
-        return str(client.create_run(place.experiment_id, run_name=name, tags=tags).info.run_id)
+        return str(new_run(client, place.experiment_id, name, tags).info.run_id)
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
-        run_id = client.create_run(experiment(client), run_name=name, tags=tags).info.run_id
+        run_id = new_run(client, experiment(client), name, tags).info.run_id
     else:
         client.update_run(run_id, status="RUNNING", name=name)
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items() if not k.startswith("mlflow.")])
     return run_id
+
+
+def new_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    """A new run, RUNNING, with a tag that names its opening.
+
+    MLflow repeats a request whose answer was lost, and the server may then have opened a run that nobody writes to. It
+    has the same tag.
+    """
+    return client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
 
 
 def experiment(client: MlflowClient) -> str:
@@ -356,17 +325,13 @@ def experiment(client: MlflowClient) -> str:
     found = find_experiment(client)
     if found is not None:
         return found
-    why = ""
     try:
-        made = client.create_experiment(_experiment_name())
-        if made:
-            return str(made)
-    except MlflowException as error:  # another process made it in between, or the answer was lost
-        why = f": {one_line(error)}"
-    found = find_experiment(client)
-    if found is None:
-        raise BadInput(f"experiment {_experiment_name()!r} can't be made in {hidden(client.tracking_uri)}{why}")
-    return found
+        return str(client.create_experiment(_experiment_name()))
+    except MlflowException:  # another process made it in between, or MLflow repeated a request that was done
+        found = find_experiment(client)
+        if found is None:
+            raise
+        return found
 
 
 def find_experiment(client: MlflowClient) -> str | None:

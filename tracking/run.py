@@ -19,6 +19,7 @@ import torch
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
@@ -27,7 +28,6 @@ from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, settings_
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
-from .asking import Client
 from .config import BadInput, RunConfig
 from .datasets import Dataset, Split, value_range
 from .describe import describe
@@ -92,7 +92,7 @@ def execute(
 
     Raises BadInput before a run is opened, RunFailed after.
     """
-    client = reach_store() if place is None else Client()  # a study's store has been reached before
+    client = reach_store() if place is None else MlflowClient()  # a study's store has been reached before
     with on_threads(config.threads) as threads:
         prepared = prepare(config, material)
         name = (place and place.name) or config.run_name
@@ -164,8 +164,7 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         if full:
             _save_figures(folder / Artifact.FIGURES, view)
     if full:
-        model_id = log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
-        recorder.said.models.append(model_id)
+        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
     return RunResult(recorder.run_id, metrics)
 
 

@@ -6,11 +6,8 @@ not here is not in the store.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import unicodedata
-from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -72,7 +69,7 @@ class Tag(StrEnum):
     GRID = "elbowroom.study.grid"
     """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
     OPENING = "elbowroom.opening"
-    """On a run that was opened over HTTP: tells it from all others, so that one that was opened twice is found."""
+    """Names the request that opened a run; where a server did it twice, a second run has it, which stays empty."""
     LABEL = "elbowroom.study.label"
     """On a study and its cells; `quick`: a preset too small to quote."""
     AUTO_SOLVER = "elbowroom.measure.auto_solver"
@@ -327,24 +324,28 @@ def unclear_password(uri: str) -> str:
     return f"{said[1]}:***@… has / ? # @ or a space in its password; write them %2F %3F %23 %40 %20"
 
 
-def answered(text: str) -> str:
-    """An error of MLflow's client as what the server answered, without how it was asked; other text as it is."""
-    asked = re.search(r"API request to .*failed with error code (\d+) != \d+\. Response body: '(.*)'$", text)
-    loaded = re.search(r"(\d+) (?:Client|Server) Error: .* for url: .*?\. Response text: (.*)$", text)
-    found = asked or loaded
-    if found is None:
-        return re.sub(r"Response (body|text): '?\s*<.*", "The answer is a page of HTML", text)
-    said = found[2]
-    with suppress(ValueError, KeyError, TypeError):
-        said = str(json.loads(said)["message"])
-    if found[1] == "401" and "not authenticated" in said:
-        return (
-            "the server takes no such user and password; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
-            "give them, else ~/.mlflow/credentials"
-        )
-    if found[1] == "403" and "Permission denied" in said:
-        return "permission denied: the server's administrator grants it to a user, READ or EDIT for each experiment"
-    return f"the server answered {found[1]}: {'a page of HTML' if said.lstrip().startswith('<') else said[:300]}"
+LOGIN: Final = {
+    "UNAUTHENTICATED": "the server takes no such user and password; MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD give them, else ~/.mlflow/credentials",
+    "PERMISSION_DENIED": "permission denied: the server's administrator grants it to a user, READ or EDIT for each "
+    "experiment",
+}
+"""What MLflow's error codes mean for whoever has to give a password."""
+
+LINE_LENGTH: Final = 400
+"""Letters of what an exception says: a server's may carry a whole page."""
+
+
+def one_line(error: BaseException, longest: int = LINE_LENGTH) -> str:
+    """An exception as one line, without passwords; a database's in the words of its driver, without the SQL."""
+    ours = isinstance(error, RuntimeError | ValueError)
+    driver = None if ours else getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
+    if isinstance(driver, BaseException):
+        error = driver
+    code = str(getattr(error, "error_code", ""))  # MLflow's
+    words = " ".join(str(error).split())
+    text = clean(hidden(f"{LOGIN[code]} ({words})" if code in LOGIN else words), longest)
+    return text if text and (ours or code) else f"{type(error).__name__}: {text}"
 
 
 # Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
@@ -357,54 +358,37 @@ KEY_LENGTH: Final = 200
 """Letters of a metric's or tag's name that hold somebody's word: MLflow takes 250."""
 
 
-def printable(text: str, longest: int | None = None) -> str:
-    """A text on one line: a space for every control character, half letter and mark that turns the direction.
+def clean(text: str, longest: int | None = None) -> str:
+    """A text on one line, a space for each control character; a longer one is cut in its middle.
 
-    A longer one is cut in its middle, as names that differ often do so at their end.
+    Names that differ often do so at their end.
     """
-    return "".join(c if c.isprintable() else " " for c in shortened(text, longest))
-
-
-def shortened(text: str, longest: int | None) -> str:
-    """A text of at most so many letters, with … in the place of its middle."""
-    if longest is None or len(text) <= longest:
-        return text
+    line = "".join(c if c.isprintable() else " " for c in text)
+    if longest is None or len(line) <= longest:
+        return line
     tail = longest // 3
-    return f"{text[: longest - tail - 1]}…{text[len(text) - tail :]}"
-
-
-# Latin, Greek, Cyrillic, punctuation, arrows: all of them are in DejaVu Sans, which comes with matplotlib. Others
-# would be boxes and a warning each; letters that go from right to left, or onto others, would move their neighbours.
-_UNDRAWN = re.compile(
-    "[^\\u0020-\\u007e\\u00a0-\\u024f\\u0384-\\u0482\\u048a-\\u0525\\u1e00-\\u1efb\\u2010-\\u2022\\u2026\\u20ac\\u2190-\\u2311]"
-)
-
-
-def drawable(text: str, longest: int) -> str:
-    """A text on one line as matplotlib's font can draw it, `?` for other letters; a `$` still begins a formula."""
-    composed = unicodedata.normalize("NFC", shortened(text, 10 * longest))  # or letters with marks would be two
-    return shortened("".join("?" if _UNDRAWN.match(c) or not c.isprintable() else c for c in composed), longest)
+    return f"{line[: longest - tail - 1]}…{line[len(line) - tail :]}"
 
 
 def drawn_plainly(text: str) -> str:
-    """A drawable text without formulas and not empty; matplotlib would hide a label that begins with `_`."""
+    """A clean text without formulas and not empty; matplotlib would hide a label that begins with `_`."""
     plain = text.replace("$", r"\$") or " "
     return f" {plain}" if plain.startswith("_") else plain
 
 
 def markdown(text: str) -> str:
     """A text on one line as Markdown that shows it letter by letter: no link, picture or element comes of it."""
-    words = " ".join(printable(text).split()).replace("&", "&amp;").replace("<", "&lt;")  # not all know a `\\<`
+    words = " ".join(clean(text).split()).replace("&", "&amp;").replace("<", "&lt;")  # not all know a `\\<`
     return re.sub(r"([\\`*_{}\[\]>#|~!])", r"\\\1", words)
 
 
 def quoted(name: str) -> str:
     """A name inside a sentence of Markdown that is also printed: as it is, or between backticks where it has marks."""
-    plain = printable(name, LABEL_LENGTH)
+    plain = clean(name, LABEL_LENGTH)
     return plain if re.fullmatch(r"[\w .:-]*", plain) and "_" not in plain else f"`{plain.replace('`', chr(39))}`"
 
 
 def key(word: str) -> str:
     """Somebody's word as the last part of a metric's or tag's name, as every store takes it."""
-    made = re.sub(r"[^\w .:-]", "_", shortened(word, KEY_LENGTH)).strip()
+    made = re.sub(r"[^\w .:-]", "_", clean(word, KEY_LENGTH)).strip()
     return made if made.strip(".") else "_"

@@ -10,15 +10,15 @@ import sys
 from dataclasses import fields
 from typing import NoReturn
 
+from mlflow import MlflowClient
 from tqdm import tqdm
 
 from models import Epoch
 
-from .asking import Client
 from .cli import Parser, command, config_fields, see_it, use_store
 from .config import RunConfig
 from .run import RunResult, execute
-from .schema import Metric, Tag, printable
+from .schema import Metric, Tag, clean
 
 
 class Progress:
@@ -74,12 +74,12 @@ def _train(arguments: list[str] | None) -> int:
 
 def _report(config: RunConfig, result: RunResult) -> None:
     """The test metrics, the run's name and id, its description, and where to see it."""
-    run = Client().get_run(result.run_id)
+    run = MlflowClient().get_run(result.run_id)
     print(f"\n{run.data.tags[Tag.DESCRIPTION]}\n")
     for name in sorted(result.metrics):
         if name.startswith(("test/", "val/")):
             print(f"  {name:<26}{result.metrics[name]:.6g}")
-    print(f"\nrun {printable(config.run_name)}, id {result.run_id}")
+    print(f"\nrun {clean(config.run_name)}, id {result.run_id}")
     print(see_it(run.info.experiment_id, result.run_id))
 
 

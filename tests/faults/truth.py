@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import LoggedModelStatus, Run
 
 from tracking.schema import Tag
 
@@ -26,7 +26,8 @@ class Kept(NamedTuple):
     metrics: dict[str, list[tuple[int, float | None]]]
     inputs: list[tuple[str, str]]
     artifacts: dict[str, int | None]
-    models: list[tuple[str, dict[str, int | None]]]
+    models: list[dict[str, int | None]]
+    """The files of those that are whole."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,9 @@ class Truth:
         return MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
 
     def runs(self, experiment: str) -> list[Run]:
-        """The runs of an experiment that nobody has deleted."""
+        """The runs of an experiment."""
         found = self.client.get_experiment_by_name(experiment)
         return [] if found is None else list(self.client.search_runs([found.experiment_id]))
-
-    def deleted(self, experiment: str) -> list[Run]:
-        """The others."""
-        found = self.client.get_experiment_by_name(experiment)
-        if found is None:
-            return []
-        return list(self.client.search_runs([found.experiment_id], run_view_type=ViewType.DELETED_ONLY))
 
     def kept(self, run: Run) -> Kept:
         """All of it."""
@@ -68,7 +62,9 @@ class Truth:
             inputs=sorted((d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs),
             artifacts=self._files(f"{run.info.experiment_id}/{run_id}/artifacts"),
             models=[
-                (str(m.status), self._files(f"{run.info.experiment_id}/models/{m.model_id}/artifacts")) for m in models
+                self._files(f"{run.info.experiment_id}/models/{m.model_id}/artifacts")
+                for m in models
+                if m.status == LoggedModelStatus.READY
             ],
         )
 

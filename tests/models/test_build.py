@@ -19,14 +19,11 @@ def test_each_name_of_the_registry_builds_its_class() -> None:
     assert {name: type(build(name, SETTINGS)) for name in MODELS} == MODELS
 
 
-@pytest.mark.parametrize(
-    ("name", "end"),
-    [("linear_ae", "; did you mean 'linear-ae'?"), ("PCA", "package.module:Name"), ("zebra", "package.module:Name")],
-)
-def test_only_a_near_name_is_suggested(name: str, end: str) -> None:
-    with pytest.raises(UnknownModel, match=f"^unknown model '{name}'; known: ") as caught:
-        build(name, SETTINGS)
-    assert str(caught.value).endswith(end)
+def test_an_unknown_name_is_told_the_known_ones() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        build("linear_ae", SETTINGS)
+    known = ", ".join(MODELS)
+    assert str(caught.value) == f"unknown model 'linear_ae'; known: {known}, or package.module:Name"
 
 
 @pytest.mark.parametrize("name", [":Name", ".relative:Name", "no_such_module:Name"])

@@ -118,7 +118,7 @@ def test_what_sampling_needs_must_be_in_the_state() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vea", "known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name; did you mean 'vae'"),
+        ("vea", "known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name"),
         ("no.such:Model", "importing 'no.such' failed: ModuleNotFoundError"),
         ("math:tau_", "math has no class or function 'tau_'"),
     ],

@@ -16,7 +16,6 @@ from studies.objective import Ended, Outcome, run_cell
 from studies.spaces import settings
 from studies.storage import connect
 from tests.studies.harness import OPEN, Study
-from tracking.asking import Client
 from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.schema import Kind, Tag
@@ -48,7 +47,7 @@ def test_a_user_who_may_not_write_leaves_no_study_behind(
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("permission denied")
 
-    monkeypatch.setattr(Client, "create_run", refuse)
+    monkeypatch.setattr(MlflowClient, "create_run", refuse)
     assert scan(filed) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: tracking URI {filed.tracking_uri} can't open a run: permission denied"
@@ -57,7 +56,7 @@ def test_a_user_who_may_not_write_leaves_no_study_behind(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "filed")
     assert scan(filed) == 0
     trials = len(filed.trials())
-    monkeypatch.setattr(Client, "set_tag", refuse)
+    monkeypatch.setattr(MlflowClient, "set_tag", refuse)
     assert scan(filed, "--dim3", "2:4") == 2  # nor may it go on with another's
     assert "permission denied" in capsys.readouterr().err.splitlines()[-1]
     assert (filed.parent().info.status, len(filed.trials())) == ("FINISHED", trials)

@@ -27,7 +27,7 @@ from tracking.train import main
 FILE_NAMES = {
     k: v
     for k, v in NAMES.items()
-    if v.strip(" \u3000.") and len(v.encode("utf-8", "replace")) < 240 and not {"/", "\0"} & set(v)
+    if v.strip(" .") and len(v.encode("utf-8", "replace")) < 240 and not {"/", "\0"} & set(v)
 }
 ROWS = np.random.default_rng(0).normal(size=(40, 6))
 QUICK = ["--model", "pca", "--dim3", "2", "--threads", "1"]
@@ -54,7 +54,7 @@ CLASSES = [v for k, v in NAMES.items() if v and k not in ("half a letter", "a te
 """As far as the reader of CSV takes them: no NUL and no half letters."""
 
 
-@pytest.mark.parametrize("kind", ["emoji", *marked("soak", *(k for k in FILE_NAMES if k != "emoji"))])
+@pytest.mark.parametrize("kind", ["a formula", *marked("soak", *(k for k in FILE_NAMES if k != "a formula"))])
 def test_a_file_may_be_called_anything(
     store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_figure_of_any_class_and_any_run(kind: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("kind", ["a formula", "10,000 letters", "lines", "marks on marks", "emoji", "nothing"])
+@pytest.mark.parametrize("kind", ["a formula", "10,000 letters", "lines", "nothing"])
 def test_every_figure_of_any_class_and_any_run(kind: str, name: str) -> None:
     for dim3 in (1, 2):
         draw_run(kind, dim3, name)

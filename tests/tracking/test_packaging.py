@@ -15,6 +15,7 @@ from models import MODELS
 from tests.conftest import BIN, environment, free_port, wait_for
 from tracking.config import RunConfig
 from tracking.datasets import load_dataset
+from tracking.packaging import load_reducer
 from tracking.run import Prepared, execute, prepare
 
 OPS = ("reconstruct", "encode", "decode", "sample")
@@ -123,6 +124,14 @@ def test_a_wrong_width_or_op_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         loaded.predict(rows, params={"op": op})
+
+
+def test_a_second_model_that_a_repeated_request_made_is_passed_over(
+    store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel
+) -> None:
+    run = store.get_run(store.get_logged_model(loaded.model_id).source_run_id)
+    store.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id)
+    assert load_reducer(run.info.run_id).dim3 == 3
 
 
 def test_nothing_in_the_artifact_is_a_pickle(store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel) -> None:

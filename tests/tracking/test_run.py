@@ -309,7 +309,7 @@ def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, mon
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"model": "vea"}, "did you mean 'vae'"),
+        ({"model": "vea"}, "unknown model 'vea'; known: pca"),
         ({"dim3": 65}, "dim3 must be from 1 to 64"),
         ({"val_size": 1497}, "leaves 1 of 1498 training rows"),
         ({"dataset": "low-rank", "loss": "bce"}, "loss bce needs"),

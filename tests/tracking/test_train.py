@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from tests.conftest import environment, signals_kept
 from tracking import recorder
-from tracking.asking import Client
 from tracking.schema import Metric, Tag
 from tracking.train import main
 
@@ -114,7 +113,7 @@ def test_a_full_disk_ends_the_run_failed_with_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Client, "log_artifacts", full)
+    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
     assert run(store, *QUICK) == 1
     (recorded,) = all_runs(store)
     assert recorded.info.status == "FAILED"
