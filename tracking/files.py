@@ -1,20 +1,17 @@
 """Data of one's own: a .npy, .npz, .csv or .parquet file, or a folder of images, as rows of float32.
 
 Every reader refuses what it can't turn into finite numbers, with one line that names the place. Nothing
-is unpickled, and nothing is unpacked or made room for before its size is seen to be honest.
+is unpickled. The libraries check the files: what they raise is passed on as that line.
 """
 
 from __future__ import annotations
 
 import csv
-import math
-import os
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
-from numpy.lib import format as numpy_format
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from models import Array
 
@@ -34,20 +30,10 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow k
 EIGHT_BIT = "divided by 255 (8-bit numbers)"
 AS_READ = "none"
 
-UNPACKED = 128 << 20
-"""Bytes that packed data may unpack to, however small they are packed."""
-RATIO = 100
-"""Times their packed size that larger ones may unpack to: pictures and tables take 2 to 50, bombs 1,000 and more."""
-MOST_COLUMNS = 50_000
-"""Of a .csv or .parquet file: each costs its reader 10 KB, however few rows there are."""
-LONGEST_LINE = 1 << 20
-"""Of a .csv file: what its reader takes in at a time."""
-LONGEST_LABEL = 100
-"""Letters: one long text would make all labels as long."""
+CSV_BLOCK = 16 << 20  # bytes that arrow reads at a time: a row may have no more
 
 NUMBERS = "fiub"  # numpy's kinds
 LABELS = NUMBERS + "US"
-HEADERS = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
 
 
 class Table(NamedTuple):
@@ -65,98 +51,78 @@ def load_table(path: Path, label_column: str = "none") -> Table:
     Arrays of (N, height, width) or (N, height, width, 3) are pictures, one a row. Raises BadInput.
     """
     with _reading(path):
-        there, folder, regular = path.exists(), path.is_dir(), path.is_file()
-    if not there:
-        raise BadInput(f"{path}: no such file or folder")
-    if folder:
-        if label_column != "none":
-            raise BadInput(f"{path}: a folder has no columns; its images are labelled by the subfolders they are in")
-        return _images(path)
-    if not regular:  # a pipe would be waited for, a device may have no end
-        raise BadInput(f"{path}: is neither a file nor a folder")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise BadInput(f"{path}: can't read {path.suffix or 'a file without a suffix'}; allowed: {', '.join(READERS)}")
-    return reader(path, None if label_column == "none" else label_column)
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder")
+        if path.is_dir():
+            if label_column != "none":
+                raise BadInput(
+                    f"{path}: a folder has no columns; its images are labelled by the subfolders they are in"
+                )
+            return _images(path)
+        if not path.is_file():  # a pipe would be waited for
+            raise BadInput(f"{path}: is neither a file nor a folder")
+        suffix = path.suffix.lower()
+        if suffix not in READERS:
+            raise BadInput(
+                f"{path}: can't read {path.suffix or 'a file without a suffix'}; allowed: {', '.join(READERS)}"
+            )
+        return READERS[suffix](path, None if label_column == "none" else label_column)
 
 
 @contextmanager
-def _reading(path: Path, what: str = "") -> Iterator[None]:
+def _reading(place: object) -> Iterator[None]:
     """BadInput for whatever a reader raises: for a file that was cut or has flipped bits it may be anything."""
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"{path}: {what}can't be read ({_first_line(error)})") from error
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+        raise BadInput(f"{place}: could not be read: {text.splitlines()[0]}") from error
 
 
-def _npy(path: Path, label_column: str | None) -> Table:
-    if label_column is not None:
-        raise BadInput(f"{path}: a .npy file has no columns by name; label_column goes with .csv, .parquet and .npz")
-    with _reading(path), path.open("rb") as file:
-        size = path.stat().st_size
-        _refuse_bomb(path, size, _written(path))
-        array = _array(file, size, f"{path}: ", NUMBERS)
-    return _table(array, None, path)
+def _numpy(path: Path, label_column: str | None) -> Table:
+    """A .npy or .npz file, whichever it is by its content.
 
-
-def _npz(path: Path, label_column: str | None) -> Table:
-    """`x`, `x_train` or `data`, or the only array there is; labels in the array that label_column names."""
-    with _reading(path), path.open("rb") as file:
-        if file.read(len(numpy_format.MAGIC_PREFIX)) == numpy_format.MAGIC_PREFIX:
-            raise BadInput(f"{path}: is a .npy file by its content; rename it")
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            if len(members) < len(archive.infolist()):
-                raise BadInput(f"{path}: holds two arrays of one name")
-            others = [n for n in members if n != label_column]
-            chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
-            if chosen is None:
-                raise BadInput(
-                    f"{path}: holds the arrays {_some(list(members)) or 'none'}; "
-                    f"allowed: x, x_train or data, or one array alone"
-                )
-            if label_column is not None and label_column not in members:
-                raise BadInput(f"{path}: has no array {label_column!r}; it has: {_some(list(members))}")
-            labels = None
-            if label_column is not None:
-                labels = _member(archive, members[label_column], path, LABELS)
-                labels = labels.astype(str) if labels.dtype.kind == "S" else labels
-            x = _member(archive, members[chosen], path, NUMBERS)
-    return _table(x, labels, path)
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, kinds: str) -> npt.NDArray[Any]:
-    what = f"array {info.filename.removesuffix('.npy')[:40]!r}: "
-    _refuse_bomb(path, info.file_size, min(info.compress_size, _written(path)))
-    with _reading(path, what), archive.open(info) as file:
-        return _array(file, info.file_size, f"{path}: {what}", kinds)
-
-
-def _array(file: IO[bytes], size: int, place: str, kinds: str) -> npt.NDArray[Any]:
-    """The array of a .npy file of so many bytes, of a dtype of these kinds.
-
-    Numpy makes room for what the header promises before it looks whether that is there.
+    Of a .npz `x`, `x_train` or `data`, or the only array there is; labels in the array that label_column names.
     """
-    start = file.read(len(numpy_format.MAGIC_PREFIX))
-    if start.startswith(b"PK\x03\x04"):
-        raise BadInput(f"{place}is a .npz file by its content; rename it")
-    if start != numpy_format.MAGIC_PREFIX:
-        raise BadInput(f"{place}holds Python objects, not numbers, or is no numpy file")
-    file.seek(0)
-    version = numpy_format.read_magic(file)
-    if version not in HEADERS:
-        raise BadInput(f"{place}is of version {version} of the .npy format, and arrays of numbers are of 1 or 2")
-    shape, _, dtype = HEADERS[version](file)
-    if dtype.hasobject:
-        raise BadInput(f"{place}holds Python objects, not numbers")
-    if dtype.kind not in kinds:
-        raise BadInput(f"{place}holds {dtype.name} values; allowed: real numbers{'' if kinds == NUMBERS else ', text'}")
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize > size - file.tell():
-        raise BadInput(f"{place}its header promises more numbers than follow; the file is cut or damaged")
-    file.seek(0)
-    array: npt.NDArray[Any] = numpy_format.read_array(file, allow_pickle=False)
+    with path.open("rb") as file:
+        # Whatever begins otherwise, numpy calls a pickle, and says how to load that.
+        if not file.peek().startswith((b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")):
+            raise BadInput(f"{path}: is no numpy file, or holds Python objects, not numbers")
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            if label_column is not None:
+                raise BadInput(
+                    f"{path}: a .npy file has no columns by name; label_column goes with .csv, .parquet and .npz"
+                )
+            return _table(_of_kinds(loaded, NUMBERS, path), None, path)
+        names = loaded.files
+        others = [n for n in names if n != label_column]
+        chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
+        if chosen is None:
+            raise BadInput(
+                f"{path}: holds the arrays {_some(names) or 'none'}; allowed: x, x_train or data, or one array alone"
+            )
+        if label_column is not None and label_column not in names:
+            raise BadInput(f"{path}: has no array {label_column!r}; it has: {_some(names)}")
+        labels = None if label_column is None else _member(loaded, label_column, LABELS, path)
+        return _table(_member(loaded, chosen, NUMBERS, path), labels, path)
+
+
+def _member(archive: Mapping[str, Any], name: str, kinds: str, path: Path) -> npt.NDArray[Any]:
+    place = f"{path}: array {name[:40]!r}"
+    with _reading(place):
+        array = _of_kinds(np.asarray(archive[name]), kinds, place)  # a member that is no array comes as bytes
+        return array.astype(str) if array.dtype.kind == "S" else array
+
+
+def _of_kinds(array: npt.NDArray[Any], kinds: str, place: object) -> npt.NDArray[Any]:
+    if array.dtype.kind not in kinds:
+        raise BadInput(
+            f"{place}: holds {array.dtype.name} values; allowed: real numbers{'' if kinds == NUMBERS else ', text'}"
+        )
     return array
 
 
@@ -165,53 +131,21 @@ def _csv(path: Path, label_column: str | None) -> Table:
 
     A first line of numbers is a row, unless it is 0,1,2,…: so pandas heads columns without names.
     """
-    with _reading(path):
-        first = _first_row(path)
-        counted = len(first) > 2 and first == [str(i) for i in range(len(first))]
-        unnamed = bool(first) and all(_is_number(cell) for cell in first) and not counted
-        # In one thread: with more, the reader does not say which row is too short or too long.
-        options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=unnamed, block_size=LONGEST_LINE)
-        _refuse_bomb(path, path.stat().st_size, _written(path))
-        table = arrow_csv.read_csv(path, read_options=options)
-    return _columns(table, label_column, path)
-
-
-def _first_row(path: Path) -> list[str]:
-    """The first line with something on it, in its cells; as long a line as the reader takes."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        line = "\n"
-        while line and not line.strip("\r\n"):
-            line = file.readline(LONGEST_LINE)
-    if len(line) == LONGEST_LINE:
-        raise BadInput(f"{path}: has a line of more than {LONGEST_LINE:,} letters; save so wide a table as .npy")
+        line = next((line for line in file if line.strip("\r\n")), "")
     first = next(csv.reader([line]), [])
-    _refuse_columns(path, len(first))
-    return first
+    counted = len(first) > 2 and first == [str(i) for i in range(len(first))]
+    unnamed = bool(first) and all(_is_number(cell) for cell in first) and not counted
+    # In one thread: with more, the reader does not say which row is too short or too long.
+    options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=unnamed, block_size=CSV_BLOCK)
+    return _columns(arrow_csv.read_csv(path, read_options=options), label_column, path)
 
 
 def _parquet(path: Path, label_column: str | None) -> Table:
-    with _reading(path):
-        with parquet.ParquetFile(path) as file:
-            about, schema = file.metadata, file.schema_arrow
-        index = [n for n in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(n, str)]
-        _refuse_columns(path, len(schema.names))
-        groups = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-        width = sum(max(4, kind.bit_width // 8) if _holds_numbers(kind) else 8 for kind in schema.types)  # as float32
-        _refuse_bomb(path, max(groups, about.num_rows * width), _written(path))
-        for name, kind in zip(schema.names, schema.types, strict=True):  # before any text is unpacked
-            if name not in (label_column, *index) and not _holds_numbers(kind):
-                raise BadInput(
-                    f"{path}: column {name!r} holds {kind} values, not numbers; label_column names the labels"
-                )
-        words = [
-            n
-            for n, kind in zip(schema.names, schema.types, strict=True)
-            if pa.types.is_large_string(kind) or pa.types.is_string(kind)
-        ]
-        with parquet.ParquetFile(path, read_dictionary=words) as file:  # a word that is repeated is kept once
-            table = file.read()
-            table = table.drop_columns(list(set(index) & set(table.column_names)))
-    return _columns(table, label_column, path)
+    with parquet.ParquetFile(path) as file:
+        table = file.read()
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    return _columns(table.drop_columns([name for name in index if name in table.column_names]), label_column, path)
 
 
 def _columns(table: pa.Table, label_column: str | None, path: Path) -> Table:
@@ -256,15 +190,11 @@ def _labels(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[Any]:
     if _holds_numbers(column.type):
         numbers: npt.NDArray[Any] = column.to_numpy()
         return numbers
-    with _reading(path, f"column {name!r}: "):
-        text = column.cast(pa.large_string())
-    lengths = pc.utf8_length(text)
-    if pc.min(lengths).as_py() == 0:
-        raise BadInput(f"{path}: row {_row(pc.equal(lengths, 0))}, column {name!r} is empty")
-    if pc.max(lengths).as_py() > LONGEST_LABEL:
-        row = _row(pc.greater(lengths, LONGEST_LABEL))
-        raise BadInput(f"{path}: row {row}, column {name!r} is longer than a label's {LONGEST_LABEL} letters")
-    return np.array(text.to_pylist(), dtype=str)
+    with _reading(f"{path}: column {name!r}"):
+        words = np.array(column.cast(pa.large_string()).to_pylist(), dtype=str)
+    if (words == "").any():
+        raise BadInput(f"{path}: row {int((words == '').argmax()) + 1}, column {name!r} is empty")
+    return words
 
 
 def _row(marks: pa.ChunkedArray) -> int:
@@ -281,18 +211,15 @@ def _images(folder: Path) -> Table:
 
     Of a picture that moves, the first.
     """
-    with _reading(folder):
-        inside = ((p, p.relative_to(folder).parts) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        # Names with a dot in front are what systems and editors leave: thumbnails, checkpoints, ._1.png
-        files = sorted(p for p, parts in inside if not p.is_dir() and not any(part.startswith(".") for part in parts))
+    inside = ((p, p.relative_to(folder).parts) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    # Names with a dot in front are what systems and editors leave: thumbnails, checkpoints, ._1.png
+    files = sorted(p for p, parts in inside if not p.is_dir() and not any(part.startswith(".") for part in parts))
     if not files:
         raise BadInput(f"{folder}: holds no images; allowed: {', '.join(IMAGE_SUFFIXES)}")
     pictures: list[Image.Image] = []
-    unpacked = packed = 0
     for file in files:
-        packed += _written(file)
-        picture = _picture(file, unpacked, packed)
-        unpacked += _bytes(picture)
+        with _reading(file):
+            picture = _picture(file)
         pictures.append(picture)
         if picture.size != pictures[0].size:
             raise BadInput(
@@ -306,25 +233,12 @@ def _images(folder: Path) -> Table:
     return _table(pixels, y, folder)
 
 
-def _picture(file: Path, unpacked: int, packed: int) -> Image.Image:
-    """A picture, grey or in colour; `unpacked` bytes came of those before it, `packed` ones are theirs and its own."""
-    try:
-        with file.open("rb") as content, warnings.catch_warnings(action="ignore"):
-            picture = Image.open(content, formats=IMAGE_FORMATS)
-            _refuse_bomb(file, unpacked + _bytes(picture), packed)
-            if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in picture.tile):
-                raise BadInput(f"{file}: has more than 8 bits a pixel; save such data as .npy")
-            return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-    except BadInput:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadInput(f"{file}: is no readable image; allowed: {', '.join(IMAGE_FORMATS)}") from error
-    except Exception as error:  # see _reading
-        raise BadInput(f"{file}: is no readable image ({_first_line(error)})") from error
-
-
-def _bytes(picture: Image.Image) -> int:
-    return picture.width * picture.height * len(picture.getbands())
+def _picture(file: Path) -> Image.Image:
+    """A picture, grey or in colour."""
+    with Image.open(file, formats=IMAGE_FORMATS) as picture:
+        if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in picture.tile):
+            raise BadInput(f"{file}: has more than 8 bits a pixel; save such data as .npy")
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
 def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path) -> Table:
@@ -340,8 +254,8 @@ def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path)
         array = np.moveaxis(array, 1, 3)  # channels first, as torch stores pictures
     if array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3)):
         image_shape = tuple(n for n in array.shape[1:3]) + ((3,) if array.ndim == 4 and array.shape[3] == 3 else ())
-    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused below
-        x = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float32)
+    # A number too large for float32 becomes infinite, and is refused below.
+    x = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float32)
     if array.dtype == np.uint8:
         x /= 255
     finite = np.isfinite(x)
@@ -359,38 +273,6 @@ def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path)
     return Table(x, labels, image_shape, EIGHT_BIT if array.dtype == np.uint8 else AS_READ)
 
 
-def _refuse_bomb(path: Path, unpacked: int, packed: int) -> None:
-    if unpacked > max(UNPACKED, RATIO * packed):
-        raise BadInput(
-            f"{path}: {packed:,} bytes that unpack to {unpacked:,}; allowed: {RATIO} times as many, or {UNPACKED:,}; "
-            f"save such data unpacked, as .npy"
-        )
-
-
-def _written(path: Path) -> int:
-    """The bytes of a file that were written; others are a hole, and read as zeros."""
-    with _reading(path):
-        if not path.is_file():
-            raise BadInput(f"{path}: is no file, or a link that leads to none")
-        size, written, end = path.stat().st_size, 0, 0
-        if size <= UNPACKED or not hasattr(os, "SEEK_HOLE"):
-            return size
-        with path.open("rb") as file:
-            while end < size and RATIO * written < size:
-                try:
-                    start = os.lseek(file.fileno(), end, os.SEEK_DATA)
-                except OSError:  # a hole to its end
-                    break
-                end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-                written += end - start
-    return written
-
-
-def _refuse_columns(path: Path, columns: int) -> None:
-    if columns > MOST_COLUMNS:
-        raise BadInput(f"{path}: has {columns:,} columns; allowed: {MOST_COLUMNS:,}, or a .npy file")
-
-
 def _is_number(cell: object) -> bool:
     text = str(cell)
     try:
@@ -400,20 +282,13 @@ def _is_number(cell: object) -> bool:
     return text.isascii() and "_" not in text  # Python takes 1_000 and other scripts' digits for numbers
 
 
-def _first_line(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
-    if "straddl" in text:  # arrow's word for a row that is longer than what it takes in at a time
-        return f"has a line of more than {LONGEST_LINE:,} letters"
-    return (text.splitlines() or [type(error).__name__])[0]
-
-
 def _some(names: list[str]) -> str:
     return ", ".join(name[:40] for name in names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
-    ".npy": _npy,
-    ".npz": _npz,
+    ".npy": _numpy,
+    ".npz": _numpy,
     ".csv": _csv,
     ".parquet": _parquet,
 }

@@ -35,7 +35,7 @@ from . import serving
 from .config import BadInput
 from .recorder import reach_store
 from .schema import Artifact, one_line
-from .unpacking import ABOUT, MOST_BYTES, WEIGHTS, unpack
+from .unpacking import ABOUT, WEIGHTS, unpack
 
 DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
@@ -122,13 +122,11 @@ def _run_by_its_own_code(uri: str) -> Reducer:
 
 
 def _download(place: str, folder: Path) -> None:
-    """The two files of a model. Raises BadInput where one is not there, or larger than any model is."""
-    sizes = {Path(f.path).name: f.file_size for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
-    for name, most in MOST_BYTES.items():
-        if name not in sizes:
+    """The two files of a model. Raises BadInput where one is not there."""
+    there = {Path(f.path).name for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
+    for name in (ABOUT, WEIGHTS):
+        if name not in there:
             raise BadInput(f"{name}: there is no such file")
-        if (sizes[name] or 0) > most:
-            raise BadInput(f"{name}: it has {sizes[name]} bytes; allowed: {most}")
         mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{name}", dst_path=str(folder))
 
 

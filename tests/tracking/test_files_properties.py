@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tracking.config import LONGEST_MESSAGE, BadInput
-from tracking.files import LONGEST_LABEL, load_table
+from tracking.files import load_table
 
 LARGEST = float(np.finfo(np.float32).max)
 FLOATS = st.one_of(st.floats(-LARGEST, LARGEST), st.floats(-1, 1), st.integers(-(2**63), 2**64 - 1).map(float))
 MATRICES = arrays.arrays(float, arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=FLOATS)
 TEXT = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
 NAMES = st.text(TEXT, min_size=1, max_size=12).filter(lambda n: n.strip() == n and not is_number(n))
-LABELS = st.one_of(
-    st.integers(-(2**53), 2**53), st.floats(-1e300, 1e300), st.text(TEXT, min_size=1, max_size=LONGEST_LABEL)
-)
 
 
 def is_number(text: str) -> bool:

@@ -3,12 +3,10 @@
 import gzip
 import hashlib
 import io
-import os
 import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,21 +85,6 @@ def test_a_corrupt_cache_is_fetched_again(calls: list[str], rotten: bytes | None
     assert load_idx("mnist").y_test.tolist() == [3, 4]
     assert file.read_bytes() == LABELS
     assert calls == ["wrong", "right"] * 2
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero"), lambda p: long(p)])
-def test_what_has_no_end_in_the_cache_is_not_waited_for(calls: list[str], make: Callable[[Path], None]) -> None:
-    load_idx("mnist")
-    file = cache_folder("mnist") / "t10k-labels-idx1-ubyte"
-    file.unlink()
-    make(file)
-    assert load_idx("mnist").y_test.tolist() == [3, 4]
-    assert calls == ["wrong", "right"] * 2
-
-
-def long(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(10**10)
 
 
 def test_a_corrupt_cache_is_removed_though_no_source_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
