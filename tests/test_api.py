@@ -21,6 +21,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 TINY = {"epochs=60": "epochs=2", "range(2, 13)": "range(2, 7)", "seeds=2": "seeds=1"}
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     """As one script in a folder of its own, with fewer epochs and cells; mine.py is a file beside it."""
     (module,) = (b for b in BLOCKS if b.startswith("# mine.py\n"))

@@ -446,6 +446,7 @@ def test_what_is_installed_is_what_the_docs_install(text: str, checkout: Path) -
     assert "Would install" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_the_ui_opens_on_the_store(checkout: Path) -> None:
     (text,) = {c.text for c in commands("README.md") if c.text.startswith("mlflow ui")}

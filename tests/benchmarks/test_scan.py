@@ -89,6 +89,7 @@ def test_a_scan_that_fails_says_why(tmp_path: Path) -> None:
         run_scan(tmp_path / "scan", ["--preset", "no"], workers=1)
 
 
+@pytest.mark.slow
 def test_the_driver_ends_where_the_first_epoch_begins(tmp_path: Path) -> None:
     flags = ["--model", "ae", "--dataset", "digits", "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
     assert 0 < start.seconds("", []) < start.seconds(start.DRIVER, flags)

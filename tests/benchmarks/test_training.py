@@ -128,6 +128,7 @@ def test_every_contestant_of_this_environment_runs(folder: Path, name: str) -> N
         assert found.test_mse == pytest.approx(1 / 12, rel=0.1)  # the variance of uniform pixels: no more is in them
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_within_the_time_of_ours(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from benchmarks.contestants import __main__ as one, ours; "

@@ -1,16 +1,21 @@
 """The two pages from disk: they load nothing, and are legible on a phone and in the dark."""
 
 import io
+import shutil
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import MARKS, PATIENCE, Browsed, Keep
+from analysis.experiment import report
+from tests.analysis.runs import log
+from tests.browser.conftest import PATIENCE, Browsed, Keep
 
-pytestmark = MARKS
+Scheme = Literal["light", "dark"]
 PHONE, DESK = 390, 1200
 LEAST_CONTRAST = 4.5  # of text to what is behind it, as WCAG 2.2 AA asks for
 
@@ -35,13 +40,33 @@ CONTRASTS = """() => {
 }"""
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="apt-get install chromium to look at the page")
+def test_a_report_is_whole_without_a_network_and_legible(chromium: Browser, store: MlflowClient) -> None:
+    for k in range(1, 9):
+        for model in ("pca", "ae", "vae"):
+            log(store, model=model, dim3=k, error=1 / k, test=1 / k)
+    page = report(tracking_uri=store.tracking_uri, experiment="e", out="out", log=False).page
+    for width, scheme in ((DESK, "light"), (PHONE, "dark")):
+        check(chromium, page, width, scheme, 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.html", "assignment.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [DESK, PHONE])
-def test_a_page_is_whole_without_a_network_and_legible(
-    chromium: Browser, browsed: Browsed, name: str, scheme: Literal["light", "dark"], width: int, keep: Keep
+def test_a_study_s_page_is_whole_without_a_network_and_legible(
+    chromium: Browser, browsed: Browsed, name: str, scheme: Scheme, width: int, keep: Keep
 ) -> None:
-    address = (browsed.folder / "reports" / name).as_uri()
+    check(chromium, browsed.folder / "reports" / name, width, scheme, 6, keep if name == "report.html" else None)
+
+
+def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int, keep: Keep | None = None) -> None:
+    """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
+    address = path.resolve().as_uri()
     asked: list[str] = []
     said: list[str] = []
     with chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
@@ -50,14 +75,14 @@ def test_a_page_is_whole_without_a_network_and_legible(
         page.on("console", lambda m: said.append(m.text))
         page.on("pageerror", lambda e: said.append(str(e)))
         page.goto(address, timeout=PATIENCE)
-        if (name, scheme, width) == ("report.html", "light", DESK):
+        if keep is not None and (scheme, width) == ("light", DESK):
             keep(page, "report.png", 1100, 1030)
         assert (np.median(grey(page.screenshot())) < 50) == (scheme == "dark")
         assert np.median(grey(page.locator("img").first.screenshot())) == 255  # figures are drawn for white
 
         page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
         natural = np.array(page.evaluate("[...document.images].map(i => i.naturalWidth)"))
-        assert len(natural) >= 6
+        assert len(natural) >= images
         assert natural.min() > 0
         shown = np.array(page.evaluate("[...document.images].map(i => i.clientWidth)"))
         # Letters have the size they were drawn in, and in a narrow figure are not blown up.

@@ -257,22 +257,19 @@ def dask_cluster(folder: Path, *options: str, workers: int = 2) -> Iterator[Clus
     env = environment(ELBOWROOM_CACHE=str(folder / "cache"))
     started: list[subprocess.Popen[bytes]] = []
 
-    def begin(name: str, words: list[str], ready: str) -> None:
-        path = folder / f"{name}.log"
-        with path.open("w") as log:
-            process = subprocess.Popen([BIN / "dask", *words], cwd=folder, env=env, stdout=log, stderr=log)
-        started.append(process)
+    def begin(number: int, words: list[str]) -> None:
+        with (folder / f"dask-{number}.log").open("w") as log:
+            started.append(subprocess.Popen([BIN / "dask", *words], cwd=folder, env=env, stdout=log, stderr=log))
 
-        def look() -> bool | None:
-            assert process.poll() is None, path.read_text()
-            return ready in path.read_text() or None
-
-        until(look, path.read_text)
+    def logs() -> list[str]:
+        assert [p.poll() for p in started] == [None] * (workers + 1)
+        return [(folder / f"dask-{number}.log").read_text() for number in range(1 + workers)]
 
     try:
-        begin("scheduler", served, "Scheduler at:")
-        for number in range(workers):
-            begin(f"worker-{number}", [*work, "--local-directory", str(folder / "dask"), *options], "Registered to:")
+        begin(0, served)
+        for number in range(workers):  # at once: a worker waits for its scheduler
+            begin(1 + number, [*work, "--local-directory", str(folder / "dask"), *options])
+        until(lambda: all("Registered to:" in log for log in logs()[1:]) or None, lambda: "\n".join(logs()))
         yield Cluster(address, started[1:], started[0])
     finally:
         for process in reversed(started):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -68,14 +67,12 @@ def settled(study: Study, cells: int) -> None:
 def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
     served: Study, undisturbed: Undisturbed
 ) -> None:
-    with dask_cluster(served.folder) as cluster:
+    with dask_cluster(served.folder, "--no-nanny") as cluster:
         assert served.run(*QUICK, *dask(cluster.address)) == 0, served.log
-        pids = {p.pid for w in cluster.workers for p in psutil.Process(w.pid).children(recursive=True)}
     settled(served, 6)
     assert served.errors() == undisturbed(QUICK)
-    trained = [int(r.data.tags[Tag.WORKER].split()[1]) for r in served.finished()]
-    assert set(trained) <= pids
-    assert len(set(trained)) == 2
+    trained = {int(r.data.tags[Tag.WORKER].split()[1]) for r in served.finished()}
+    assert trained == {w.pid for w in cluster.workers}
     by_number = {str(t.number): t for t in served.trials(TrialState.COMPLETE)}
     for run in served.finished():
         trial = by_number[run.data.tags[Tag.TRIAL]]
@@ -202,9 +199,6 @@ def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
         settled(study, 6)
         assert 0 < reached < EPOCHS
         assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
-        # A cell of which an answer was cut off in an upload is tried again; no other may fail.
-        failed = [r.data.tags[Tag.REASON] for r in study.runs() if r.info.status == "FAILED"]
-        assert [reason for reason in failed if "Connection broken" not in reason] == []
         for each in study.finished():
             if "ae" in each.info.run_name:
                 assert study.epochs(each) == list(range(1, EPOCHS + 1))
@@ -270,6 +264,7 @@ def cell_of(study: Study, tracking_uri: str, digest: str, **more: bool) -> Job:
     return Job(CELL, 0, place, tracking_uri, digest, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
     served: Study, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -417,6 +412,7 @@ def test_the_tracking_database_is_refused_as_storage(
     assert PASSWORD not in line
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_cluster_that_cannot_import_this_code_is_refused(
     filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -429,6 +425,7 @@ def test_a_cluster_that_cannot_import_this_code_is_refused(
     assert "No module named 'studies'" in line
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
     given = (*QUICK, "--models", "pca", "--workers", "1")
     assert filed.run_here(*given, "--dim3", "2") == 0

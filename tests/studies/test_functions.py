@@ -132,9 +132,7 @@ def test_a_tuning(store: MlflowClient) -> None:
     (best,) = made.best
     assert best.config.dim3 == 3
     assert store.get_run(best.run_id).data.metrics["val/mse/final"] == best.values[0]
-    front = tune(**{**wanted, "study": "f"}, dim3=(2, 4), trials=2)
-    assert [b.config.dim3 for b in front.best] == sorted({b.config.dim3 for b in front.best})
-    assert kinds(store) == [Kind.STUDY] * 2 + [Kind.TRIAL] * 4
+    assert kinds(store) == [Kind.STUDY] + [Kind.TRIAL] * 2
 
 
 def drawn(store: MlflowClient, run_id: str, folder: Path) -> dict[str, bytes]:

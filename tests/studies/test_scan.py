@@ -17,11 +17,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
+from studies import means
 from studies.ledger import Finished
 from studies.objective import process_here
 from studies.scan import corners, main
 from studies.spaces import Space
 from tests.conftest import environment, marked
+from tests.here import Here
 from tests.studies.harness import undisturbed
 from tracking.config import RunConfig
 from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
@@ -247,6 +249,7 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     assert "no threes" in failed.data.tags[Tag.REASON]
     assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
     (tmp_path / "mended").touch()
+    monkeypatch.setattr(means, "LocalPool", Here)
     assert scan(store, *given) == 0
     assert len(runs(store)) == 5
     assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
@@ -294,15 +297,23 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
     assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
 
 
-@pytest.mark.parametrize(("deaths", "dim3", "seeds"), [(2, (2, 3), 1), *marked("soak", (6, (2, 3, 4, 5, 6), 2))])
+@pytest.mark.parametrize(
+    ("deaths", "workers", "dim3", "seeds"), [(2, 1, (2, 3), 1), *marked("soak", (6, 2, (2, 3, 4, 5, 6), 2))]
+)
 def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
-    store: MlflowClient, tmp_path: Path, empty_database: Path, deaths: int, dim3: tuple[int, ...], seeds: int
+    store: MlflowClient,
+    tmp_path: Path,
+    empty_database: Path,
+    deaths: int,
+    workers: int,
+    dim3: tuple[int, ...],
+    seeds: int,
 ) -> None:
     """The test kills a worker and the coordinator by turns; the errors equal an undisturbed study's bit for bit."""
     grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
     hits = 0
     while True:
-        process = start(store, tmp_path, *grid, "--workers", "2")
+        process = start(store, tmp_path, *grid, "--workers", str(workers))
         while hits < deaths and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
             hits += 1
             if hits % 2:

@@ -41,6 +41,7 @@ def test_over_http_a_run_is_what_it_is_in_sqlite(store: MlflowClient, server: st
     assert np.allclose(model.predict(load_dataset("digits").x_test, params={"op": "encode"}), codes, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_during_a_run_ends_it_with_one_line(tmp_path: Path) -> None:
     port = free_port()
     stores = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", tmp_path / "a"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import environment, signals_kept
+from tests.conftest import environment, marked, signals_kept
 from tracking import recorder
 from tracking.schema import Metric, Tag
 from tracking.train import main
@@ -122,7 +122,7 @@ def test_a_full_disk_ends_the_run_failed_with_one_line(
     assert last == f"error: run {recorded.info.run_id} failed: OSError: [Errno 28] No space left on device"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *marked("slow", (signal.SIGTERM, 143))])
 def test_a_signal_ends_the_run_killed(store: MlflowClient, tmp_path: Path, number: signal.Signals, code: int) -> None:
     command = [
         sys.executable,
