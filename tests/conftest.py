@@ -22,6 +22,7 @@ from xdist.scheduler import LoadScopeScheduling
 from studies import means
 from studies.workers import THREAD_NAMES
 from tests.here import Here
+from tracking import run
 from tracking.run import on_threads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,8 +99,20 @@ def store(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cells of a study train in the test's process; a worker takes seconds to import what is imported here."""
-    monkeypatch.setattr(means, "LocalPool", Here)
+    """The cells of a study train in the test's process, and draw nothing: a worker has to import it all again."""
+    in_this_process(monkeypatch)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw none: they take half of a small run's time."""
+    monkeypatch.setattr(run, "FIGURES", {})
+
+
+def in_this_process(patch: pytest.MonkeyPatch) -> None:
+    """Let cells train here, without figures."""
+    patch.setattr(means, "LocalPool", Here)
+    patch.setattr(run, "FIGURES", {})
 
 
 @pytest.fixture(scope="session")

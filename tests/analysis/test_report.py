@@ -108,22 +108,6 @@ def test_read_only_leaves_the_store_as_it_was(store: MlflowClient, tmp_path: Pat
     assert Path("out/report.html").exists()
 
 
-def test_a_report_of_a_server_over_http(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
-    client = MlflowClient(server)
-    mlflow.set_tracking_uri(server)
-    try:
-        fill(client, tmp_path / "arrays", experiment="report")
-        assert main(["--experiment", "report", "--tracking-uri", server, "--out", "out", "--no-log"]) == 0
-    finally:
-        mlflow.set_tracking_uri(before)
-    (comparison,) = result()["comparisons"]
-    assert [m["label"] for m in comparison["models"]] == ["pca", "ae"]
-    assert all(p["low"] is not None for m in comparison["models"] for p in m["points"])
-    assert f"{server}/#/experiments/" in Path("out/report.html").read_text()
-
-
 def models_logged(store: MlflowClient) -> None:
     """PCA for real, whose runs have models."""
     for k in range(2, 11):

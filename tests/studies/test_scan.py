@@ -17,13 +17,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from studies import means
 from studies.ledger import Finished
 from studies.objective import process_here
 from studies.scan import corners, main
 from studies.spaces import Space
-from tests.conftest import environment, marked
-from tests.here import Here
+from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
 from tracking.config import RunConfig
 from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
@@ -249,7 +247,7 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     assert "no threes" in failed.data.tags[Tag.REASON]
     assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
     (tmp_path / "mended").touch()
-    monkeypatch.setattr(means, "LocalPool", Here)
+    in_this_process(monkeypatch)
     assert scan(store, *given) == 0
     assert len(runs(store)) == 5
     assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"

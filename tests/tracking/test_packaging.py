@@ -18,6 +18,8 @@ from tracking.datasets import load_dataset
 from tracking.packaging import load_reducer
 from tracking.run import Prepared, execute, prepare
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 OPS = ("reconstruct", "encode", "decode", "sample")
 
 # A stranger's process: no checkout on its path, and a package `models` of its own.

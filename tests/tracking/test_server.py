@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from analysis import report
+from tests.analysis.test_report import fill, result
 from tests.conftest import BIN, environment, free_port, wait_for
 from tests.tracking.test_run import artifacts
 from tracking.config import RunConfig
@@ -39,6 +41,17 @@ def test_over_http_a_run_is_what_it_is_in_sqlite(store: MlflowClient, server: st
     model = mlflow.pyfunc.load_model(f"runs:/{remote.info.run_id}/model")
     codes = np.load(client.download_artifacts(remote.info.run_id, Artifact.CODES))
     assert np.allclose(model.predict(load_dataset("digits").x_test, params={"op": "encode"}), codes, atol=1e-5)
+
+
+def test_a_report_of_a_server_over_http(store: MlflowClient, server: str, tmp_path: Path) -> None:
+    client = MlflowClient(server)
+    mlflow.set_tracking_uri(server)
+    fill(client, tmp_path / "arrays", experiment="report")
+    assert report.main(["--experiment", "report", "--tracking-uri", server, "--out", "out", "--no-log"]) == 0
+    (comparison,) = result()["comparisons"]
+    assert [m["label"] for m in comparison["models"]] == ["pca", "ae"]
+    assert all(p["low"] is not None for m in comparison["models"] for p in m["points"])
+    assert f"{server}/#/experiments/" in Path("out/report.html").read_text()
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from tracking.packaging import load_reducer
 from tracking.run import execute
 from tracking.unpacking import ABOUT, WEIGHTS, unpack
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 X = load_dataset("digits").x_test
 SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3, "threads": 1}
 

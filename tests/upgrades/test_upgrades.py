@@ -98,6 +98,7 @@ def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
     assert loaded == 3
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_a_study_that_is_complete_runs_nothing_again(kept: dict[str, Any], tmp_path: Path) -> None:
     before = {r.info.run_id for r in cells()}
     assert run_space(stores.SPACE, stores.means(tmp_path)).complete
