@@ -39,8 +39,8 @@ ui: $(VENV)/run.stamp ## open the MLflow UI on the default store (PORT=5000)
 test: $(VENV)/test.stamp ## the tests to run after each change, and which ten took longest
 	$(BIN)/python -m pytest -n 3 --durations 10 -m "not slow and not soak"
 
-test-unit: $(VENV)/test.stamp ## the part of make test without servers and downloads
-	$(BIN)/python -m pytest -n 2 -m "not slow and not soak and not server and not mnist"
+test-unit: $(VENV)/test.stamp ## the part of make test that takes a minute: no commands, studies, servers, downloads
+	$(BIN)/python -m pytest -n 2 -m "not slow and not soak and not integration"
 
 test-slow: $(VENV)/test.stamp ## the slow tests: browsers, servers with users, full disks, the commands of the docs
 	$(BIN)/python -m pytest -n 3 --durations 10 -m slow
@@ -49,7 +49,7 @@ test-lowest: .venv-lowest/test.stamp ## the packages' unit tests, with the lowes
 	.venv-lowest/bin/python -m pytest -n 2 -m "not slow and not soak and not server and not mnist" $(LOWEST)
 
 soak: $(VENV)/test.stamp ## long or random tests, up to an hour: kills, races, disturbed requests, malformed files
-	$(BIN)/python -m pytest -n 3 -m soak
+	$(BIN)/python -m pytest -n 3 -m "soak or property" --hypothesis-profile many
 
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .

@@ -30,9 +30,10 @@ BIN = Path(sys.executable).parent
 MLFLOW_NAMES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 DISTURBED = "disturbed study"  # the property of a test's report that has its asked, lost and doubled cells
 
-# The same examples each time, so that nobody's change fails by luck; a property that is worth more asks for them.
-settings.register_profile("same", derandomize=True, database=None, deadline=None, max_examples=50)
-settings.load_profile("same")
+# The same examples each time, so that nobody's change fails by luck; `make soak` asks for the many.
+settings.register_profile("few", derandomize=True, database=None, deadline=None, max_examples=20)
+settings.register_profile("many", settings.get_profile("few"), max_examples=500)
+settings.load_profile("few")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -140,6 +141,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def marked(mark: str, *cases: object) -> list[Any]:
     """Give these cases of a parametrised test the mark `slow` or `soak`; `make test` leaves them out."""
     return [pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=getattr(pytest.mark, mark)) for c in cases]
+
+
+def examples(times: float) -> settings:
+    """Ask for so many times the examples of the profile in use."""
+    return settings(max_examples=round(times * settings.default.max_examples))
 
 
 def environment(**more: str) -> dict[str, str]:

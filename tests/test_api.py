@@ -15,6 +15,8 @@ import pytest
 from studies.oracles import ORACLES
 from tests.conftest import ROOT, environment
 
+pytestmark = pytest.mark.integration
+
 PACKAGES = ("analysis", "models", "studies", "tracking")
 PAGE = (ROOT / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

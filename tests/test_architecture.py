@@ -22,6 +22,8 @@ from tests.conftest import ROOT, environment
 from tracking.config import RunConfig
 from tracking.train import parser
 
+pytestmark = pytest.mark.integration
+
 # What a package may import of the others, and which third parties it may not.
 ALLOWED = {
     "models": set(),

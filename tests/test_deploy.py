@@ -34,6 +34,8 @@ from tests.studies.test_cluster import settled
 from tracking import train
 from tracking.schema import Kind, Tag
 
+pytestmark = pytest.mark.integration
+
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
 GRID = ("--dataset", "digits", "--dim2", "8", "--models", "pca,ae", "--dim3", "2:5", "--seeds", "1")
 SMALL = (*GRID, "--epochs", "2", "--workers", "2")

@@ -31,6 +31,8 @@ from tracking.config import RunConfig
 from tracking.datasets import load_dataset
 from tracking.schema import Kind, Tag
 
+pytestmark = pytest.mark.integration
+
 PAGES = [str(p.relative_to(ROOT)) for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 PROGRAMS = ("python", "python3", "mlflow", "make", "pip", "dask", "createdb", "jupyter", "optuna-dashboard")
 

@@ -15,7 +15,7 @@ from tests.conftest import BIN, ROOT, environment, signals_kept
 from tracking.config import RunConfig
 from tracking.schema import Kind, Metric, Tag
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.integration, pytest.mark.server]
 
 
 def command(*parameters: str, entry_point: str = "main") -> list[str]:

@@ -11,7 +11,7 @@ from tracking.config import RunConfig
 from tracking.datasets import Dataset, load_dataset
 from tracking.run import execute
 
-pytestmark = pytest.mark.mnist
+pytestmark = [pytest.mark.integration, pytest.mark.mnist]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from nbformat import NotebookNode
 
 from notebooks.execute import HERE, NAMES, executed
 
+pytestmark = pytest.mark.integration
+
 MOST_BYTES = 1_500_000
 # A person's or a build's folder, on any system; the addresses of documentation are none.
 FOLDER = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|tmp|mnt|opt|var)/|[A-Z]:\\\\")

@@ -42,6 +42,8 @@ from tracking.schema import (
     sample_artifact,
 )
 
+pytestmark = pytest.mark.integration
+
 RNG = np.random.default_rng(1)
 PICTURES = {
     Artifact.ORIGINALS: RNG.random((16, 64)),

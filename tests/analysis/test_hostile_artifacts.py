@@ -35,6 +35,8 @@ from tests.hostile import check_lines, check_page
 from tracking.config import RunConfig
 from tracking.schema import Artifact, Kind, Metric, Tag
 
+pytestmark = pytest.mark.integration
+
 WRECKED = "wrecked"
 
 

@@ -29,6 +29,8 @@ from tests.hostile import ALL, NAMES, check_files, check_lines, check_page, noth
 from tracking.config import RunConfig
 from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag, clean, key, markdown, quoted
 
+pytestmark = pytest.mark.integration
+
 NUMBERS = {2: 0.5, 3: 0.3, 4: 0.2, 5: 0.15, 6: 0.12}
 
 

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from analysis.criteria import CRITERIA
 from analysis.elbow import LEAST_POINTS, Verdict, calibrated, judge
+from tests.conftest import examples
+
+pytestmark = pytest.mark.property
 
 Floats = npt.NDArray[np.float64]
 Curve = tuple[Floats, Floats]
@@ -81,7 +84,6 @@ def seen_as_one_line(error: ValueError, *starts: str) -> None:
 RULES = st.sampled_from(["gain:0.05", "gain:0.5", "unexplained:0.1", "gain:1e-9", "unexplained:0.999"])
 
 
-@settings(max_examples=40)
 @given(curves(), RULES)
 @example((np.array([1.0, 2, 3, 4]), np.zeros((1, 4))), "gain:0.05")
 @example((np.array([1.0, 2, 3, 4, 10**5, 10**6, 10**7, 10**8, 10**9]), np.linspace(1, 0, 9)[None]), "gain:0.05")
@@ -95,7 +97,7 @@ def test_any_curve_is_judged_and_the_verdict_keeps_its_promises(curve: Curve, ru
     calibrated(k, error)
 
 
-@settings(max_examples=12)
+@examples(0.5)
 @given(curves())
 def test_the_same_curve_gives_the_same_verdict(curve: Curve) -> None:
     k, error = curve
@@ -103,14 +105,14 @@ def test_the_same_curve_gives_the_same_verdict(curve: Curve) -> None:
     assert same(judge(k, error), judge(k.astype(int), error, rng=np.random.default_rng(0)))
 
 
-@settings(max_examples=12)
+@examples(0.5)
 @given(curves(st.floats(0.01, 1)), st.integers(-200, 200))
 def test_the_scale_of_the_error_changes_nothing(curve: Curve, power: int) -> None:
     k, error = curve
     assert same(judge(k, error), judge(k, error * 2.0**power))  # a power of 2 rounds nothing
 
 
-@settings(max_examples=12)
+@examples(0.5)
 @given(curves(st.floats(0.01, 1)), st.randoms(use_true_random=False))
 def test_the_order_of_the_seeds_changes_nothing(curve: Curve, rng: Any) -> None:
     k, error = curve
@@ -182,7 +184,7 @@ def test_any_rule_is_one_or_refused_in_one_line(text: str) -> None:
 
 
 @pytest.mark.soak
-@settings(max_examples=300)
+@examples(0.6)
 @given(curves(most=10**7), RULES)
 def test_hundreds_of_curves(curve: Curve, rule: str) -> None:
     k, error = curve

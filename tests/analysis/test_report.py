@@ -17,6 +17,8 @@ from tracking.config import RunConfig
 from tracking.run import execute
 from tracking.schema import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
 
+pytestmark = pytest.mark.integration
+
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 13)}
 TAKEN = {f"{folder}/{name}" for folder in ("figures",) for name in ("error.png", "equivalent.png", "ratio.png")}
 

@@ -15,6 +15,8 @@ from analysis.errors import BadInput, one_line
 from analysis.store import SOURCES, TARGETS, parse_map
 from analysis.table import LARGEST, Row, curve, read_rows
 
+pytestmark = pytest.mark.property
+
 MODELS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=8)
 ROWS = st.lists(
     st.builds(Row, MODELS, st.integers(1, 10**12), st.integers(-(2**40), 2**40), st.floats(0, allow_infinity=False)),

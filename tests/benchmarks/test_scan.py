@@ -21,6 +21,8 @@ from benchmarks.scan import (
     summary,
 )
 
+pytestmark = pytest.mark.integration
+
 CELLS = [
     Cell("pca", 2, began=110, ended=112, fit=1),
     Cell("ae", 2, began=110, ended=130, fit=18),

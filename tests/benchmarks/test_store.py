@@ -21,6 +21,8 @@ from benchmarks.store import Cost, database, growth, measure
 from benchmarks.store_fill import EPOCHS, fill, grid
 from tracking.schema import EXPERIMENT, Artifact, Metric, Tag
 
+pytestmark = pytest.mark.integration
+
 RUNS, ROWS = 60, 100
 
 

@@ -27,6 +27,8 @@ from tests.models.test_contract import SETTINGS
 from tracking.config import RunConfig
 from tracking.material import Material
 
+pytestmark = pytest.mark.integration
+
 BYTES = np.random.default_rng(0).integers(0, 256, (300, 784), dtype=np.uint8)
 X = BYTES.astype(np.float32) / 255
 TRAINING = SETTINGS | {"dim1": 784, "dim2": 400, "dim3": 10, "batch_size": 128}

@@ -44,7 +44,7 @@ STUDY = Space(
     label="quick",
 )
 
-MARKS = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.slow]
+MARKS = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 """The marks of every module in this folder."""
 
 Keep = Callable[[Page, str, int, int], None]

@@ -15,6 +15,8 @@ from analysis.experiment import report
 from tests.analysis.runs import log
 from tests.browser.conftest import PATIENCE, Browsed, Keep
 
+pytestmark = pytest.mark.integration
+
 Scheme = Literal["light", "dark"]
 PHONE, DESK = 390, 1200
 LEAST_CONTRAST = 4.5  # of text to what is behind it, as WCAG 2.2 AA asks for

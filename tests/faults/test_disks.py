@@ -24,6 +24,8 @@ from tracking.recorder import RunFailed
 from tracking.run import execute
 from tracking.schema import Tag
 
+pytestmark = pytest.mark.integration
+
 CONFIG = RunConfig(model="pca", dataset="digits", threads=1)
 MEGABYTE = 1 << 20
 

@@ -28,6 +28,8 @@ from tracking.material import Material
 from tracking.recorder import experiment, reach_store
 from tracking.schema import Kind
 
+pytestmark = pytest.mark.integration
+
 ROUNDS = {2: 100, 4: 10}
 """Of so many processes, for the cache of a data set and the storage of trials."""
 FEWER = {2: 20}

@@ -25,7 +25,7 @@ from tracking.recorder import RunFailed
 from tracking.run import execute
 from tracking.schema import Kind, Tag
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.integration, pytest.mark.server]
 LIGHT = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 FULL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1)
 LONGEST = 500  # characters of a line that says what went wrong

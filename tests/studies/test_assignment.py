@@ -11,7 +11,7 @@ from studies.spaces import PRESETS, Space
 from tracking.config import RunConfig
 from tracking.schema import Artifact, Kind, Metric, Tag
 
-pytestmark = pytest.mark.usefixtures("cells_here")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
 
 TINY = Space(

@@ -20,7 +20,7 @@ from tracking.config import BadInput, RunConfig
 from tracking.material import Material
 from tracking.schema import Kind, Tag
 
-pytestmark = pytest.mark.usefixtures("cells_here")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
 
 CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")

@@ -34,6 +34,8 @@ from tracking.material import Material
 from tracking.recorder import Place
 from tracking.schema import Kind, Metric, Tag
 
+pytestmark = pytest.mark.integration
+
 DIGITS = ("--dataset", "digits", "--dim2", "8")
 QUICK = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", "2")
 EPOCHS = 150

@@ -33,6 +33,8 @@ from tests.conftest import ROOT, environment
 from tracking.config import RunConfig
 from tracking.schema import Kind, Tag
 
+pytestmark = pytest.mark.integration
+
 BASE = RunConfig(dataset="digits", epochs=2, dim2=8)
 NAMES = ("optuna", "alembic", "mlflow", "mlflow.store.db.utils", "tracking", "studies", "urllib3.connectionpool")
 

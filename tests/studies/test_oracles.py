@@ -8,6 +8,8 @@ from studies import oracles
 from studies.oracles import ORACLES, Finding, main
 from tracking.schema import Kind, Tag
 
+pytestmark = pytest.mark.integration
+
 
 def test_all_hold_and_are_runs_of_their_own_kind(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tracking-uri", store.tracking_uri]) == 0

@@ -26,6 +26,8 @@ from tests.studies.harness import undisturbed
 from tracking.config import RunConfig
 from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
 
+pytestmark = pytest.mark.integration
+
 TINY = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "2", "--dim2", "8"]
 
 

@@ -21,7 +21,7 @@ from tracking.material import Material
 from tracking.recorder import Place
 from tracking.schema import Kind, Metric, Tag
 
-pytestmark = pytest.mark.usefixtures("cells_here")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
 AE = RunConfig(model="ae", dataset="digits", dim3=4, epochs=8)
 VAE = replace(AE, model="vae")

@@ -3,7 +3,11 @@
 import gc
 import os
 
+import pytest
+
 from studies.workers import KEPT_BYTES, MALLOC_NAMES, THREAD_NAMES, LocalPool
+
+pytestmark = pytest.mark.integration
 
 
 def test_a_worker_has_one_thread_its_collector_and_memory_that_stays() -> None:

@@ -14,6 +14,8 @@ from tracking.cli import config_fields, flag
 from tracking.config import LONGEST_MESSAGE, MOST, BadInput, RunConfig, parse_field
 from tracking.train import parser
 
+pytestmark = pytest.mark.property
+
 HINTS = get_type_hints(RunConfig)
 NAMES = [f.name for f in fields(RunConfig)]
 WORDS = ["auto", "one-cycle", "constant", "mse", "bce", "linear", "cpu", "light", "yes"]

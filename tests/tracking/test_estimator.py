@@ -161,6 +161,7 @@ def test_its_parameters_are_the_fields_of_a_run_with_their_defaults() -> None:
     assert set(given) == set(RunConfig.__dataclass_fields__) - no_parameters
 
 
+@pytest.mark.integration
 def test_it_needs_no_mlflow_and_no_command_imports_it() -> None:
     asked = (
         "import sys, tracking.estimator; print([m for m in ('mlflow', 'optuna') if m in sys.modules]);"

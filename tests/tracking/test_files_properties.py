@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.conftest import examples
 from tracking.config import LONGEST_MESSAGE, BadInput
 from tracking.files import load_table
+
+pytestmark = pytest.mark.property
 
 LARGEST = float(np.finfo(np.float32).max)
 FLOATS = st.one_of(st.floats(-LARGEST, LARGEST), st.floats(-1, 1), st.integers(-(2**63), 2**64 - 1).map(float))
@@ -63,7 +66,7 @@ def different(x: np.ndarray) -> bool:
     return not (x.astype(np.float32) == x[0].astype(np.float32)).all()
 
 
-@settings(max_examples=150)
+@examples(2)
 @given(MATRICES, styles())
 def test_finite_numbers_without_a_header_come_back_bit_for_bit(
     path: Path, x: np.ndarray, style: dict[str, Any]
@@ -75,7 +78,7 @@ def test_finite_numbers_without_a_header_come_back_bit_for_bit(
     assert (table.y, table.image_shape, table.scaling) == (None, None, "none")
 
 
-@settings(max_examples=150)
+@examples(2)
 @given(MATRICES, styles(), st.data())
 def test_they_do_with_a_header_of_any_letters_and_a_column_of_labels_anywhere(
     path: Path, x: np.ndarray, style: dict[str, Any], data: st.DataObject
@@ -124,7 +127,7 @@ CELLS = st.one_of(
 TABLES = st.lists(st.lists(CELLS, min_size=1, max_size=3).map(",".join), max_size=5).map("\n".join)
 
 
-@settings(max_examples=400)
+@examples(5)
 @given(
     TABLES.map(str.encode) | st.text(max_size=60).map(str.encode) | st.binary(max_size=60),
     st.sampled_from(["none", "a", "1"]),

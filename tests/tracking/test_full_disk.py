@@ -13,6 +13,8 @@ from tracking.config import BadInput, RunConfig
 from tracking.recorder import RunFailed
 from tracking.run import execute
 
+pytestmark = pytest.mark.integration
+
 CONFIG = RunConfig(model="ae", dataset="digits", epochs=1, threads=1)  # full artifacts: about 0.5 MB
 
 

@@ -24,6 +24,8 @@ from tracking.figures import FIGURES, Look, RunView
 from tracking.schema import Tag
 from tracking.train import main
 
+pytestmark = pytest.mark.integration
+
 FILE_NAMES = {
     k: v
     for k, v in NAMES.items()

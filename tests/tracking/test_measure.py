@@ -15,6 +15,8 @@ from tracking.run import execute
 from tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_artifact, sample_metric
 from tracking.train import parser
 
+pytestmark = pytest.mark.integration
+
 QUICK = {"dataset": "digits", "epochs": 30, "lr": 3e-3, "dim2": 32, "artifacts": "light"}
 
 

@@ -18,7 +18,7 @@ from tracking.datasets import load_dataset
 from tracking.packaging import load_reducer
 from tracking.run import Prepared, execute, prepare
 
-pytestmark = pytest.mark.usefixtures("no_figures")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
 
 OPS = ("reconstruct", "encode", "decode", "sample")
 

@@ -25,6 +25,8 @@ from tracking.recorder import RunFailed
 from tracking.run import execute, prepare
 from tracking.schema import VERSION, Artifact, Kind, Metric, Param, Tag
 
+pytestmark = pytest.mark.integration
+
 QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
 
 

@@ -19,7 +19,7 @@ from tracking.datasets import load_dataset
 from tracking.run import execute
 from tracking.schema import Artifact, Tag
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.integration, pytest.mark.server]
 CONFIG = RunConfig(model="vae", dataset="digits", epochs=3, dim2=16, threads=1)
 
 

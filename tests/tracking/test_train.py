@@ -15,6 +15,8 @@ from tracking import recorder
 from tracking.schema import Metric, Tag
 from tracking.train import main
 
+pytestmark = pytest.mark.integration
+
 QUICK = ["--dataset", "digits", "--epochs", "2", "--dim2", "16", "--artifacts", "light"]
 
 

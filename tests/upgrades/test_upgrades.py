@@ -20,6 +20,8 @@ from tracking.config import RunConfig
 from tracking.datasets import DATASETS
 from tracking.schema import VERSION, Artifact, Kind, Tag
 
+pytestmark = pytest.mark.integration
+
 KEPT = sorted(stores.FOLDER.glob("*.tar.xz"))
 
 
