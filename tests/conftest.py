@@ -61,10 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModuleSchedu
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test talks to the store, or sends the telemetry, of the person who runs it."""
-    for name in MLFLOW_NAMES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.setenv("MPLBACKEND", "agg")
+    clean_environment(monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,12 +87,38 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
     """An empty store in the test's folder, which is also where it works."""
-    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
+    with store_in(tmp_path, empty_database, monkeypatch) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_store(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """A store in which the tests of a module share their runs; the module's tests work in its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        clean_environment(patch)
+        with store_in(tmp_path_factory.mktemp("shared"), empty_database, patch) as client:
+            yield client
+
+
+@pytest.fixture
+def store_copy(shared_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """A copy of the module's store in the test's folder, to be written to; artifacts that are there stay there."""
+    database = Path(shared_store.tracking_uri.removeprefix("sqlite:///"))
+    with store_in(tmp_path, database, monkeypatch) as client:
+        yield client
+
+
+@contextmanager
+def store_in(folder: Path, database: Path, patch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """A copy of the database as the store in use, in a folder that is the working directory."""
+    shutil.copyfile(database, folder / "mlflow.db")
+    patch.chdir(folder)
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    yield MlflowClient()
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    try:
+        yield MlflowClient()
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
@@ -155,6 +178,14 @@ def environment(**more: str) -> dict[str, str]:
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return kept | path | quiet | {"PYTHONPATH": str(ROOT)} | more
+
+
+def clean_environment(patch: pytest.MonkeyPatch) -> None:
+    """Unset the store of the person who runs the tests, and their telemetry."""
+    for name in MLFLOW_NAMES:
+        patch.delenv(name, raising=False)
+    patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    patch.setenv("MPLBACKEND", "agg")
 
 
 @contextmanager

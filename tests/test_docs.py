@@ -4,7 +4,6 @@ A command of a page is run here as written, but for what `SMALLER` appends to ma
 and in one store; or by the test that `ELSEWHERE` names; or `NOT_HERE` says why it isn't. Any other fails.
 """
 
-import ast
 import importlib
 import re
 import shlex
@@ -25,7 +24,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from studies.spaces import PRESETS, Space
-from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept, wait_for
+from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept
 from tests.studies.harness import kill_tree, postgres_server, until
 from tracking.config import RunConfig
 from tracking.datasets import load_dataset
@@ -71,10 +70,8 @@ TRAINING = "tests/benchmarks/test_training.py"
 SCAN = "tests/benchmarks/test_scan.py"
 STACK = "tests/benchmarks/test_stack.py"
 ELSEWHERE = {
-    ". .venv/bin/activate": f"{HERE}::test_without_make",
-    "python3 -m venv .venv": f"{HERE}::test_without_make",
-    "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": f"{HERE}::test_the_ui_opens_on_the_store",
-    "make ui": f"{HERE}::test_the_ui_opens_on_the_store",
+    "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": "tests/browser/test_mlflow_ui.py",
+    "make ui": "tests/browser/test_mlflow_ui.py",
     "python -m studies.oracles": "tests/studies/test_oracles.py::test_all_hold_and_are_runs_of_their_own_kind",
     "python -m benchmarks.training --epochs 2": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
     "python -m benchmarks.training --device cuda": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
@@ -87,6 +84,8 @@ ELSEWHERE = {
     "python slurm.py": f"{CLUSTER}::test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread",
 }
 NOT_HERE = {
+    ". .venv/bin/activate": "Python's own",
+    "python3 -m venv .venv": "Python's own; make does it, and CI runs make",
     "make test": "it runs this test",
     "make test-slow": "it runs this test",
     "make test-unit": "it is a part of make test",
@@ -264,23 +263,6 @@ def preset(words: list[str]) -> bool:
     return value_of("--preset", words) not in (None, "default")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (
-            "python -m tracking.train --model pca",
-            ["--model", "pca", "--epochs", "1", "--dim2", "16", "--dataset", "digits"],
-        ),
-        ("make report", []),
-        ("mlflow run . -e oracles --env-manager local", []),
-    ],
-)
-def test_a_command_is_made_smaller_by_what_is_appended(text: str, words: list[str]) -> None:
-    found = module_of(text)
-    assert found is not None
-    assert smaller(found)[1:] == words
-
-
 def test_make_and_mlflow_run_are_followed_to_the_module() -> None:
     scan = module_of("make scan")
     assert scan is not None
@@ -308,13 +290,9 @@ def way(command: Command, page: str) -> str | None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_is_run_by_a_test(page: str) -> None:
+def test_every_command_and_every_block_of_python_is_run_by_a_test(page: str) -> None:
     lost = [f"{c.place}: `{c.text}`" for c in commands(page) if way(c, page) is None]
     assert not lost, "run by no test; give it an entry in ELSEWHERE or NOT_HERE:\n" + "\n".join(lost)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_block_has_a_language_and_python_is_run(page: str) -> None:
     found = blocks(page)
     assert [b.place for b in found if b.language not in ("sh", "python", "text")] == []
     if page in DELEGATED:
@@ -324,22 +302,15 @@ def test_every_block_has_a_language_and_python_is_run(page: str) -> None:
     assert not lost, f"Python that no test runs; put its output behind it as ```text, or name a test in SCRIPTS: {lost}"
 
 
-def test_no_entry_of_a_table_is_left_over() -> None:
+def test_no_entry_of_a_table_is_left_over_or_names_a_test_that_is_not_there() -> None:
     written = {c.text for page in PAGES for c in commands(page)}
     everything = [b for page in PAGES for b in blocks(page)]
     assert [t for t in (*ELSEWHERE, *NOT_HERE) if t not in written] == []
     assert [k for k in SCRIPTS if sum(b.page == k[0] and b.text.startswith(k[1]) for b in everything) != 1] == []
     modules = {words[0] for t in written if t not in NOT_HERE and (words := module_of(t))}
     assert [m for m in SMALLER if m not in modules] == []
-
-
-@pytest.mark.parametrize("test", sorted({*ELSEWHERE.values(), *SCRIPTS.values(), *DELEGATED.values()}))
-def test_a_test_that_is_named_is_there(test: str) -> None:
-    file, _, name = test.partition("::")
-    tree = ast.parse((ROOT / file).read_text())
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    assert any(n.startswith("test_") for n in names)
-    assert not name or name in names
+    for file, _, name in (test.partition("::") for test in {*ELSEWHERE.values(), *SCRIPTS.values()}):
+        assert (f"def {name}(" if name else "def test_") in (ROOT / file).read_text(), name
 
 
 # They are run
@@ -428,13 +399,6 @@ def test_make_help_lists_the_targets_that_the_readme_names() -> None:
     assert {"run", "test", "scan", "report"} <= named
 
 
-def test_without_make(checkout: Path) -> None:
-    begun = block("README.md", "python3 -m venv .venv").splitlines()[:2]
-    assert [b.split("  ")[0] for b in begun] == ["python3 -m venv .venv", ". .venv/bin/activate"]
-    found = shell("\n".join([*begun, "command -v python", "command -v pip"]), checkout).splitlines()
-    assert found == [str(checkout / ".venv/bin/python"), str(checkout / ".venv/bin/pip")]
-
-
 @pytest.mark.slow  # so that it isn't asked of `make test-lowest`, which has other versions
 @pytest.mark.parametrize(
     "text",
@@ -446,21 +410,6 @@ def test_what_is_installed_is_what_the_docs_install(text: str, checkout: Path) -
     done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
     assert "Would install" not in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.server
-def test_the_ui_opens_on_the_store(checkout: Path) -> None:
-    (text,) = {c.text for c in commands("README.md") if c.text.startswith("mlflow ui")}
-    port = free_port()
-    with (checkout / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*shlex.split(text), "--port", str(port)], cwd=checkout, stdout=log, stderr=log, env=environment()
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, checkout / "log")
-    finally:
-        kill_tree(process)
 
 
 def test_a_logged_model_is_used_as_the_readme_says(small: Path, store: MlflowClient) -> None:
@@ -646,18 +595,6 @@ def test_links_and_pictures_lead_somewhere(page: str) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             lost.append(target)
     assert lost == []
-
-
-@pytest.mark.parametrize(
-    ("heading", "anchor"),
-    [
-        ("3. Why BCE and MSE don't compare", "3-why-bce-and-mse-dont-compare"),
-        ("To add a …", "to-add-a-"),
-        ("The whole curve: `nested-ae`", "the-whole-curve-nested-ae"),
-    ],
-)
-def test_anchors_are_githubs(heading: str, anchor: str) -> None:
-    assert slug(heading) == anchor
 
 
 def test_pictures_of_the_docs_are_small_and_used() -> None:

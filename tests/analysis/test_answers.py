@@ -203,13 +203,6 @@ def test_codes_of_one_dimension(store: MlflowClient, tmp_path: Path) -> None:
     assert (found.pairs[0].raw, found.pairs[0].cka) == pytest.approx((0, 1), abs=1e-5)
 
 
-def test_one_run_is_not_compared(store: MlflowClient, tmp_path: Path) -> None:
-    log_measured(store, tmp_path)
-    (found,) = answers(store).repeats
-    assert found.pairs == []
-    assert found.note == "ae has 1 measured run at dim3 2: it takes two to compare"
-
-
 def test_what_is_missing_is_named_and_the_rest_goes_on(store: MlflowClient, tmp_path: Path) -> None:
     log_measured(store, tmp_path, seed=0)
     log_measured(store, tmp_path, seed=1, without=(Artifact.CODES,))

@@ -32,6 +32,11 @@ def dedicated(store: MlflowClient, folder: Path | None = None, seeds: int = 1, *
             log(store, dim3=k, seed=seed, error=1 / k, test=1 / k, arrays=arrays, folder=folder, **more)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _dedicated(shared_store: MlflowClient) -> None:
+    dedicated(shared_store)
+
+
 def nested(store: MlflowClient, factor: float = 1.2, dim3: int = 16, model: str = "nested-ae", **more: Any) -> str:
     """A run with a curve of its own: `factor` times the dedicated one."""
     run_id = log(store, model=model, dim3=dim3, error=0.01, test=factor / dim3, epochs=60, **more)
@@ -45,34 +50,31 @@ def found(store: MlflowClient) -> ComparisonFinding:
     return comparison
 
 
-def test_the_store_keeps_it_apart(store: MlflowClient) -> None:
-    dedicated(store)
-    run_id = nested(store)
-    there = read(store, "e")
+def test_the_store_keeps_it_apart(store_copy: MlflowClient) -> None:
+    run_id = nested(store_copy)
+    there = read(store_copy, "e")
     assert [n.cell.run_id for n in there.nested] == [run_id]
     assert there.nested[0].curve == pytest.approx({k: 1.2 / k for k in range(1, 17)})
     assert run_id not in {c.run_id for c in [*there.cells, *there.confirmations]}
     assert {s.label for c in compare(there.cells) for s in c.series} == {"pca", "ae"}
+    mapped = read(store_copy, "e", parse_map("dim3=metrics.dim3,error=metrics.test/mse"))
+    assert [o.run_id for o in mapped.left_out] == [run_id]
+    assert "a curve of its own" in mapped.left_out[0].why
 
 
-def test_nothing_is_concluded_from_it(store: MlflowClient, tmp_path: Path) -> None:
+def test_nothing_is_concluded_from_it(store_copy: MlflowClient) -> None:
     """Judged values, choice, pick and the experiment's description are the same bytes with it as without it."""
-    dedicated(store)
-    before = find(read(store, "e"))
+    before = find(read(store_copy, "e"))
+    assert "nested" not in before.to_json()
     for seed in range(3):
-        nested(store, factor=0.01, seed=seed)  # far better than all others: it would be the pick
-    after = find(read(store, "e"))
+        nested(store_copy, factor=0.01, seed=seed)  # far better than all others: it would be the pick
+    after = find(read(store_copy, "e"))
     assert description(after) == description(before)
     plain, more = json.loads(before.to_json()), json.loads(after.to_json())
     for comparison in more["comparisons"]:
         assert len(comparison.pop("nested")) == 1
     assert more["comparisons"] == plain["comparisons"]
-    assert set(more["runs"]) - set(plain["runs"]) == {n.cell.run_id for n in read(store, "e").nested}
-
-
-def test_without_such_runs_the_result_has_no_such_section(store: MlflowClient) -> None:
-    dedicated(store)
-    assert "nested" not in find(read(store, "e")).to_json()
+    assert set(more["runs"]) - set(plain["runs"]) == {n.cell.run_id for n in read(store_copy, "e").nested}
 
 
 def test_gaps_and_costs_are_those_by_hand(store: MlflowClient) -> None:
@@ -95,57 +97,44 @@ def test_gaps_and_costs_are_those_by_hand(store: MlflowClient) -> None:
     )
 
 
-def test_seeds_are_one_curve_with_its_least_and_most(store: MlflowClient) -> None:
-    dedicated(store)
+def test_seeds_are_one_curve_with_its_least_and_most(store_copy: MlflowClient) -> None:
     for seed, factor in enumerate((1.0, 1.1, 1.5)):
-        nested(store, factor=factor, seed=seed)
-    (one,) = found(store).nested
+        nested(store_copy, factor=factor, seed=seed)
+    (one,) = found(store_copy).nested
     point = one.points[3]
     assert (point.error, point.least, point.most) == pytest.approx((1.2 / 4, 1.0 / 4, 1.5 / 4))
     assert one.seeds == [0, 1, 2]
 
 
-def test_a_smaller_one_replaces_only_the_smaller_dedicated_runs(store: MlflowClient) -> None:
-    dedicated(store)
-    nested(store, dim3=5)
-    (one,) = found(store).nested
+def test_a_smaller_one_replaces_only_the_smaller_dedicated_runs(store_copy: MlflowClient) -> None:
+    nested(store_copy, dim3=5)
+    (one,) = found(store_copy).nested
     assert one.replaced == 4
     assert one.dedicated_seconds == 4 + 5 + 6 + 7
 
 
-def test_configurations_stand_apart_and_a_later_run_of_one_counts(store: MlflowClient) -> None:
-    dedicated(store)
-    nested(store, factor=2.0)
-    last = nested(store, factor=1.3)
-    other = nested(store, factor=1.4, lr=3e-3)
-    assert sorted(f.runs[0] for f in found(store).nested) == sorted([last, other])
+def test_configurations_stand_apart_and_a_later_run_of_one_counts(store_copy: MlflowClient) -> None:
+    nested(store_copy, factor=2.0)
+    last = nested(store_copy, factor=1.3)
+    other = nested(store_copy, factor=1.4, lr=3e-3)
+    assert sorted(f.runs[0] for f in found(store_copy).nested) == sorted([last, other])
 
 
 @pytest.mark.parametrize("more", [{"dataset": "mnist"}, {"facts": {"loss": "bce"}}], ids=["other data", "another loss"])
-def test_it_is_compared_with_nothing_else(store: MlflowClient, more: dict[str, Any]) -> None:
-    dedicated(store)
-    nested(store, **more)
-    shown = found(store).nested
+def test_it_is_compared_with_nothing_else(store_copy: MlflowClient, more: dict[str, Any]) -> None:
+    nested(store_copy, **more)
+    shown = found(store_copy).nested
     assert all(f.dedicated is None and f.cost is None for f in shown)
     assert len(shown) == (0 if "dataset" in more else 1)
     assert all("nothing to compare with: no ae runs of the same layers and loss" in f.sentence for f in shown)
 
 
-def test_other_threads_are_said(store: MlflowClient) -> None:
-    dedicated(store)
-    nested(store)
-    assert found(store).nested[0].caution == ""
-    for run in store.search_runs([read(store, "e").experiment_id]):
-        store.log_param(run.info.run_id, Param.THREADS_USED, 2 if Metric.CURVE_MSE in run.data.metrics else 1)
-    assert found(store).nested[0].caution == "the seconds were taken with 2 threads here and 1 there"
-
-
-def test_a_map_does_not_let_it_in(store: MlflowClient) -> None:
-    dedicated(store)
-    run_id = nested(store)
-    there = read(store, "e", parse_map("dim3=metrics.dim3,error=metrics.test/mse"))
-    assert [o.run_id for o in there.left_out] == [run_id]
-    assert "a curve of its own" in there.left_out[0].why
+def test_other_threads_are_said(store_copy: MlflowClient) -> None:
+    nested(store_copy)
+    assert found(store_copy).nested[0].caution == ""
+    for run in store_copy.search_runs([read(store_copy, "e").experiment_id]):
+        store_copy.log_param(run.info.run_id, Param.THREADS_USED, 2 if Metric.CURVE_MSE in run.data.metrics else 1)
+    assert found(store_copy).nested[0].caution == "the seconds were taken with 2 threads here and 1 there"
 
 
 def test_the_report_shows_it_and_the_registry_does_not_take_it(
@@ -172,12 +161,11 @@ def test_alone_it_is_no_curve_to_judge(store: MlflowClient, capsys: pytest.Captu
     assert "1 have a curve of their own, which is shown beside one and not judged" in capsys.readouterr().err
 
 
-def test_the_figure_has_both_curves_and_the_gap(store: MlflowClient) -> None:
-    dedicated(store)
-    assert FIGURES["nested"](found(store)) is None
+def test_the_figure_has_both_curves_and_the_gap(store_copy: MlflowClient) -> None:
+    assert FIGURES["nested"](found(store_copy)) is None
     for seed, factor in enumerate((1.1, 1.3)):
-        nested(store, factor=factor, seed=seed)
-    figure = drawn(FIGURES["nested"](found(store)))
+        nested(store_copy, factor=factor, seed=seed)
+    figure = drawn(FIGURES["nested"](found(store_copy)))
     nested_colour, ae_colour = STYLES[4].colour, STYLES[1].colour
     np.testing.assert_allclose(line_of(figure, nested_colour).get_ydata(), [1.2 / k for k in range(1, 17)])
     np.testing.assert_allclose(line_of(figure, ae_colour).get_ydata(), [1 / k for k in DIM3])

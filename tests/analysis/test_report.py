@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -20,24 +21,20 @@ from tracking.schema import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
 pytestmark = pytest.mark.integration
 
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 13)}
-TAKEN = {f"{folder}/{name}" for folder in ("figures",) for name in ("error.png", "equivalent.png", "ratio.png")}
+TAKEN = {f"figures/{name}.png" for name in ("error", "equivalent", "ratio")}
 
 
 def fill(store: MlflowClient, folder: Path, **more: str) -> None:
     """PCA, smooth, and an autoencoder with a corner at 8, with rows and without models."""
     for k, error in CORNER.items():
-        log(store, model="pca", dim3=k, error=6 / k, test=6 / k, arrays=errors(6 / k, 6 / k), folder=folder, **more)  # type: ignore[arg-type]
-        for seed in (0, 1):
-            log(
-                store,
-                dim3=k,
-                seed=seed,
-                error=error,
-                test=error,
-                arrays=errors(error, error, seed),
-                folder=folder,
-                **more,
-            )  # type: ignore[arg-type]
+        for model, seed, e in (("pca", 0, 6 / k), ("ae", 0, error), ("ae", 1, error)):
+            kept: dict[str, Any] = {"arrays": errors(e, e, seed), "folder": folder, **more}
+            log(store, model=model, dim3=k, seed=seed, error=e, test=e, **kept)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _filled(shared_store: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> None:
+    fill(shared_store, tmp_path_factory.mktemp("arrays"))
 
 
 def report(store: MlflowClient, *arguments: str) -> int:
@@ -58,55 +55,52 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-def test_everything_is_written_and_logged_back(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fill(store, tmp_path / "arrays")
-    assert report(store) == 0
+def test_everything_is_written_and_logged_back(store_copy: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(store_copy) == 0
     out = capsys.readouterr().out
     assert "ae: use dim3 = 8: a clear elbow there" in out
     assert "ae errs less than PCA" in out
     written = {str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file()}
     assert {"report.html", "result.json", "curves.csv"} | TAKEN <= written
-    (run,) = analyses(store)
+    (run,) = analyses(store_copy)
     assert run.info.status == "FINISHED"
     assert run.data.metrics[f"{CHOICE_PREFIX}ae"] == 8
-    kept = {a.path for a in store.list_artifacts(run.info.run_id)}
+    kept = {a.path for a in store_copy.list_artifacts(run.info.run_id)}
     assert {"report.html", "result.json", "curves.csv", "figures"} <= kept
+    local = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.REPORT))
+    assert local.read_bytes() == Path("out/report.html").read_bytes()
     assert run.data.tags[Tag.RUNS_DIGEST] == result()["digest"]
-    runs = [r.info.run_id for r in store.search_runs([run.info.experiment_id], max_results=1000)]
+    runs = [r.info.run_id for r in store_copy.search_runs([run.info.experiment_id], max_results=1000)]
     assert result()["runs"] == sorted(set(runs) - {run.info.run_id})
-    experiment = store.get_experiment_by_name("e")
+    experiment = store_copy.get_experiment_by_name("e")
     assert experiment is not None
     assert "use dim3 = 8" in experiment.tags[Tag.DESCRIPTION]
     assert run.info.run_id in experiment.tags[Tag.DESCRIPTION]
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == Metric.TEST_MSE
 
 
-def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store: MlflowClient, tmp_path: Path) -> None:
-    fill(store, tmp_path / "arrays")
-    experiment = store.get_experiment_by_name("e")
+def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store_copy: MlflowClient) -> None:
+    experiment = store_copy.get_experiment_by_name("e")
     assert experiment is not None
     before = "Mine.\n\n<!-- elbowroom: written by the report -->\nAs of last year.\n<!-- elbowroom: end -->"
-    store.set_experiment_tag(experiment.experiment_id, Tag.DESCRIPTION, before)
-    assert report(store) == 0
+    store_copy.set_experiment_tag(experiment.experiment_id, Tag.DESCRIPTION, before)
+    assert report(store_copy) == 0
     first = Path("out/result.json").read_bytes()
-    assert report(store) == 0
+    assert report(store_copy) == 0
     assert Path("out/result.json").read_bytes() == first
-    text = store.get_experiment(experiment.experiment_id).tags[Tag.DESCRIPTION]
+    text = store_copy.get_experiment(experiment.experiment_id).tags[Tag.DESCRIPTION]
     assert text.startswith("Mine.\n\ndigits, 20 epochs: <!--")  # what is ours begins with words in lists of experiments
     assert "last year" not in text
     assert text.count("use dim3 = 8") == 1
-    newest = max(analyses(store), key=lambda r: r.info.start_time)
+    newest = max(analyses(store_copy), key=lambda r: r.info.start_time)
     assert newest.info.run_id in text
 
 
-def test_read_only_leaves_the_store_as_it_was(store: MlflowClient, tmp_path: Path) -> None:
-    fill(store, tmp_path / "arrays")
-    assert report(store, "--no-log") == 0
-    assert analyses(store) == []
-    assert not {t for e in store.search_experiments() for t in e.tags if t.startswith("mlflow.note")}
-    assert store.search_registered_models() == []
+def test_read_only_leaves_the_store_as_it_was(store_copy: MlflowClient) -> None:
+    assert report(store_copy, "--no-log") == 0
+    assert analyses(store_copy) == []
+    assert not {t for e in store_copy.search_experiments() for t in e.tags if t.startswith("mlflow.note")}
+    assert store_copy.search_registered_models() == []
     assert Path("out/report.html").exists()
 
 
@@ -143,7 +137,6 @@ def test_the_chosen_model_is_registered_once_with_its_reason(
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--experiment", "mine"], "no experiment 'mine'; there are: Default, e"),
         (["--choose", "12"], "choose '12': allowed is dim3=12 or model=vae,dim3=12"),
         (["--choose", "dim3=99"], "choose dim3=99: ae has finished cells at 2, 3, 4"),
         (["--choose", "dim3=3,model=vae"], "choose model=vae: allowed: pca, ae"),
@@ -156,12 +149,11 @@ def test_the_chosen_model_is_registered_once_with_its_reason(
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+    store_copy: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
-    fill(store, tmp_path / "arrays")
-    assert report(store, *arguments) == 2
+    assert report(store_copy, *arguments) == 2
     assert why in refusal(capsys)
-    assert analyses(store) == []
+    assert analyses(store_copy) == []
     assert not list(Path("out").rglob("*")) if Path("out").exists() else True
 
 
@@ -174,56 +166,43 @@ def test_without_finished_runs_it_says_what_there_is(store: MlflowClient, capsys
     assert "1 can't be used, like odd: its val/mse/final is nan" in line
 
 
-def test_a_store_that_dies_mid_read_fails_in_one_line_and_writes_nothing(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(store, tmp_path / "arrays")
-    monkeypatch.setattr("analysis.store.PAGE", 10)
-    search, pages = MlflowClient.search_runs, []
-
-    def dying(self: MlflowClient, *arguments: object, **named: object) -> object:
-        pages.append(1)
-        if len(pages) > 2:
-            raise MlflowException("Max retries exceeded: Connection refused")
-        return search(self, *arguments, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(MlflowClient, "search_runs", dying)
-    assert report(store) == 1
-    assert "the store stopped answering, nothing was written: Max retries exceeded" in refusal(capsys)
-    assert list(Path("out").iterdir()) == []
+def dies(*_: object, **__: object) -> None:
+    raise MlflowException("Max retries exceeded: Connection refused")
 
 
-def test_a_server_that_dies_before_its_artifacts_are_read_is_not_one_without_them(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(store, tmp_path / "arrays")
+def third_page_dies(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("analysis.store.PAGE", 10)
+    answers = iter([MlflowClient.search_runs] * 2)
+    patch.setattr(MlflowClient, "search_runs", lambda *a, **k: next(answers, dies)(*a, **k))
+
+
+def artifacts_die(patch: pytest.MonkeyPatch) -> None:
+    """Which is not to be without them."""
 
     def gone(cell: object, artifact: str, folder: str) -> str:
-        monkeypatch.setattr("analysis.rows.mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
-        monkeypatch.setattr(MlflowClient, "search_experiments", lambda *a, **k: dead())
+        patch.setattr("analysis.rows.mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
+        patch.setattr(MlflowClient, "search_experiments", dies)
         return "not in the store"
 
-    def dead() -> None:
-        raise MlflowException("Max retries exceeded: Connection refused")
+    patch.setattr("analysis.rows._array", gone)
 
-    monkeypatch.setattr("analysis.rows._array", gone)
-    assert report(store, "--no-log") == 1
+
+@pytest.mark.parametrize("death", [third_page_dies, artifacts_die])
+def test_a_store_that_dies_mid_read_fails_in_one_line_and_writes_nothing(
+    store_copy: MlflowClient,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    death: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    death(monkeypatch)
+    assert report(store_copy, "--no-log") == 1
     assert "the store stopped answering, nothing was written: Max retries exceeded" in refusal(capsys)
     assert list(Path("out").iterdir()) == []
 
 
-def test_a_run_called_like_markup_is_text(store: MlflowClient, tmp_path: Path) -> None:
-    fill(store, tmp_path / "arrays")
-    log(store, dim3=2, seed=0, error=0.9, name="<script>alert(1)</script>")
-    assert report(store) == 0
-    html = Path("out/report.html").read_text()
-    assert "<script" not in html
-    assert "&lt;script&gt;alert(1)" in html
-    (experiment,) = [e for e in store.search_experiments() if e.name == "e"]
-    assert "<script" not in experiment.tags[Tag.DESCRIPTION]
-
-
-def test_runs_of_others_are_reported_through_a_map(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_others_are_reported_through_a_map_and_an_analysis_among_them_changes_nothing(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     experiment = store.create_experiment("e")
     for k, error in CORNER.items():
         run = store.create_run(experiment)
@@ -231,19 +210,9 @@ def test_runs_of_others_are_reported_through_a_map(store: MlflowClient, capsys: 
         store.log_param(run.info.run_id, "arch", "mlp")
         store.log_metric(run.info.run_id, "val_loss", error)
         store.set_terminated(run.info.run_id)
-    assert report(store, "--map", "dim3=params.latent_size,error=metrics.val_loss,model=params.arch", "--no-log") == 0
-    assert "mlp: use dim3 = 8: a clear elbow there" in capsys.readouterr().out
-
-
-def test_an_analysis_in_the_experiment_changes_nothing_for_the_next(store: MlflowClient) -> None:
-    experiment = store.create_experiment("e")
-    for k, error in CORNER.items():
-        run = store.create_run(experiment)
-        store.log_metric(run.info.run_id, "k", k)
-        store.log_metric(run.info.run_id, "loss", error)
-        store.set_terminated(run.info.run_id)
-    columns = ("--map", "dim3=metrics.k,error=metrics.loss")
+    columns = ("--map", "dim3=params.latent_size,error=metrics.val_loss,model=params.arch")
     assert report(store, *columns) == 0
+    assert "mlp: use dim3 = 8: a clear elbow there" in capsys.readouterr().out
     first = Path("out/result.json").read_bytes()
     assert report(store, *columns) == 0
     assert Path("out/result.json").read_bytes() == first
@@ -259,11 +228,3 @@ def test_a_table_can_have_the_whole_report(tmp_path: Path, monkeypatch: pytest.M
     assert choices["ae"] == 8
     assert Path("out/figures/error.png").exists()
     assert not Path("mlflow.db").exists()
-
-
-def test_the_report_logs_everything_that_a_reader_of_artifacts_expects(store: MlflowClient, tmp_path: Path) -> None:
-    fill(store, tmp_path / "arrays")
-    assert report(store) == 0
-    (run,) = analyses(store)
-    local = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.REPORT))
-    assert local.read_bytes() == Path("out/report.html").read_bytes()

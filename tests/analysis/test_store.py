@@ -41,7 +41,6 @@ def test_an_unknown_experiment_is_refused_with_those_that_there_are(store: Mlflo
     [
         ({"error": math.nan}, f"its {Metric.VAL_MSE_FINAL} is nan"),
         ({"error": math.inf}, f"its {Metric.VAL_MSE_FINAL} is infinite"),
-        ({"error": -1.0}, f"its {Metric.VAL_MSE_FINAL} is -1.0"),
         ({"error": None, "test": None}, f"it has no metric {Metric.TEST_MSE}"),
         ({"tags": {Tag.CONFIG: "{"}}, f"its tag {Tag.CONFIG} is missing or broken"),
         ({"tags": {Tag.CONFIG: json.dumps({"model": "ae", "dim3": "two", "seed": 0})}}, "its dim3 is 'two', no number"),

@@ -43,14 +43,11 @@ def test_seeds_that_lack_a_dim3_are_left_out_and_without_a_common_one_the_means_
         ("dim3,error\n", "a header and no rows"),
         ("k,loss\n1,2\n", "no column dim3 and error (it has k, loss)"),
         ("dim3,loss\n1,2\n", "no column error (it has dim3, loss)"),
-        ("dim3,error\n2,x\n", "line 2: error must be a number, got 'x'"),
         ("dim3,error\n2\n", "line 2: error must be a number, got ''"),
         ("dim3,error\n2,nan\n", "line 2: error must be a number, got 'nan'"),
         ("dim3,error\n2,-1\n", "line 2: error must not be negative, got -1"),
         ("dim3,error\n2.5,1\n", "line 2: dim3 must be a whole number from 1, got 2.5"),
-        ("dim3,error\n0,1\n", "line 2: dim3 must be a whole number from 1, got 0"),
         ("dim3,error,seed\n2,1,0\n2,2,0\n", "line 3: dim3 2, seed 0 is there already, in line 2"),
-        ("\0\1\2", "no column dim3"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(
@@ -70,11 +67,6 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path, capsys: pytest.Capt
     assert "no CSV file in UTF-8" in capsys.readouterr().err
     with pytest.raises(BadInput, match="Is a directory"):
         read_rows(tmp_path)
-
-
-def test_a_rule_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--curve", str(csv(tmp_path, "dim3,error\n2,1\n")), "--rule", "elbow"]) == 2
-    assert "rule must be gain:SHARE or unexplained:SHARE" in capsys.readouterr().err
 
 
 def test_the_verdict_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,14 +68,6 @@ def test_reading_asks_for_pages_and_nothing_run_by_run(
     assert requests == {"get_experiment_by_name": 1, "search_runs": 4}  # three pages of runs, one of studies
 
 
-def test_the_counting_sees_a_request_for_a_run(uri: str, requests: Counter[str]) -> None:
-    client = MlflowClient(uri)
-    (run,) = client.search_runs(["1"], max_results=1)
-    client.get_run(run.info.run_id)
-    client.get_metric_history(run.info.run_id, Metric.TEST_MSE)
-    assert requests == {"search_runs": 1, "get_run": 1, "get_metric_history": 1}
-
-
 def test_nothing_is_left_out_and_every_model_has_a_curve(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
     read = store.read(MlflowClient(uri), EXPERIMENT)
@@ -107,12 +99,6 @@ def test_a_run_has_what_a_real_one_has(uri: str) -> None:
         Artifact.ORIGINALS,
         Artifact.RECONSTRUCTIONS,
     }
-
-
-def test_the_same_store_comes_out_twice(uri: str, tmp_path: Path) -> None:
-    again = store.read(MlflowClient(fill(tmp_path, RUNS, ROWS)), EXPERIMENT)
-    before = store.read(MlflowClient(uri), EXPERIMENT)
-    assert [(c.run_id, c.error, c.test) for c in again.cells] == [(c.run_id, c.error, c.test) for c in before.cells]
 
 
 @pytest.mark.parametrize("runs", [1, 2, 7, 60, 120, 1_000, 10_000])

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -139,23 +138,6 @@ def test_nothing_is_imported_within_the_time_of_ours(folder: Path) -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=training.ROOT, capture_output=True, text=True, check=True)
     assert int(out.stdout) < 10  # torch's compiler alone is hundreds of modules
-
-
-def test_the_peers_are_installed_once_and_again_when_their_versions_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
-    monkeypatch.setattr(training, "ROOT", tmp_path)
-    monkeypatch.setattr(venv, "create", lambda folder, **_: (folder.mkdir(exist_ok=True), made.append("venv")))
-    monkeypatch.setattr(subprocess, "run", lambda command, check: made.append(command[-1]))
-    wanted = tmp_path / "requirements-bench.txt"
-    wanted.write_text("pythae==1")
-    for _ in range(2):
-        assert Path(training.peers_python(tmp_path / "peers")).is_relative_to(tmp_path / "peers")
-    assert made == ["venv", str(wanted)]
-    wanted.write_text("pythae==2")
-    training.peers_python(tmp_path / "peers")
-    assert made == ["venv", str(wanted)] * 2
 
 
 def test_a_contestant_that_fails_is_named(tmp_path: Path) -> None:

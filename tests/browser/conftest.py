@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -21,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sy
 from analysis import report
 from studies import assignment, means, scan
 from studies.spaces import PRESETS, Space
-from tests.conftest import BIN, MLFLOW_NAMES, environment, free_port, signals_kept, wait_for
+from tests.conftest import BIN, clean_environment, environment, free_port, signals_kept, store_in, wait_for
 from tests.here import Here
 from tracking import train
 from tracking.config import RunConfig
@@ -132,24 +131,18 @@ def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> B
 
 def fill(folder: Path, empty_database: Path) -> None:
     """Run what `browsed` shows, by the commands, in an empty folder."""
-    shutil.copyfile(empty_database, folder / "mlflow.db")
-    uri = mlflow.get_tracking_uri()
     with signals_kept(), pytest.MonkeyPatch.context() as patch:
-        for name in MLFLOW_NAMES:
-            patch.delenv(name, raising=False)
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        clean_environment(patch)
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
-        patch.setenv("MPLBACKEND", "agg")
         # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.setattr(means, "LocalPool", Here)
         patch.setitem(PRESETS, "digits", STUDY)
-        patch.chdir(folder)
-        assert scan.main(["--preset", "digits"]) == 0
-        assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2"]) == 0
-        assert report.main([]) == 0
-        assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
-    mlflow.set_tracking_uri(uri)
+        with store_in(folder, empty_database, patch):
+            assert scan.main(["--preset", "digits"]) == 0
+            assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2"]) == 0
+            assert report.main([]) == 0
+            assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
 
 
 @contextmanager
@@ -173,7 +166,7 @@ def ui(browsed: Browsed) -> Iterator[str]:
     """The MLflow UI on the study's store."""
     store = f"sqlite:///{browsed.folder}/mlflow.db"
     place = ("--host", "127.0.0.1", "--port", "PORT", "--workers", "1")
-    with serving(browsed.folder, "/health", "mlflow", "server", "--backend-store-uri", store, *place) as address:
+    with serving(browsed.folder, "/health", "mlflow", "ui", "--backend-store-uri", store, *place) as address:
         yield address
 
 

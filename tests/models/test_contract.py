@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
-from models import MODELS, ContractError, Epoch, UnknownModel, build, check_contract
+from models import MODELS, ContractError, Epoch, build, check_contract
 from models.base import Reducer
 
 SETTINGS: dict[str, Any] = {
@@ -113,47 +112,3 @@ def test_what_sampling_needs_must_be_in_the_state() -> None:
 
     with pytest.raises(ContractError, match=r"^state: a model restored from its state must encode, decode and sample"):
         check_contract(Forgetful, UNIT.copy(), 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("vea", "known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name"),
-        ("no.such:Model", "importing 'no.such' failed: ModuleNotFoundError"),
-        ("math:tau_", "math has no class or function 'tau_'"),
-    ],
-)
-def test_an_unknown_model_is_told_what_is_known(name: str, message: str) -> None:
-    with pytest.raises(UnknownModel, match=message):
-        build(name, SETTINGS)
-
-
-def asks_too_much(dim1: int, dim3: int, colour: str) -> None:
-    raise AssertionError("never called")
-
-
-def not_a_pair(dim1: int, dim3: int) -> nn.Module:
-    return nn.Linear(dim1, dim3)
-
-
-def with_sigmoid(dim1: int, dim3: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Linear(dim1, dim3), nn.Sequential(nn.Linear(dim3, dim1), nn.Sigmoid())
-
-
-@pytest.mark.parametrize(
-    ("factory", "message"),
-    [
-        ("asks_too_much", "asks for colour, which is no setting; the settings are: batch_size, beta"),
-        ("not_a_pair", "factory: gives Linear, not a pair"),
-        ("with_sigmoid", "decoder: ends in a Sigmoid"),
-    ],
-)
-def test_a_factory_that_does_not_fit_is_told_why(factory: str, message: str) -> None:
-    with pytest.raises(ContractError, match=message):
-        build(f"tests.models.test_contract:{factory}", SETTINGS).fit(UNIT)
-
-
-def test_the_convolutional_example_of_the_docs_keeps_the_contract() -> None:
-    x = np.random.default_rng(0).random((20, 784), dtype=np.float32)
-    settings = SETTINGS | {"dim1": 784, "dim3": 3}
-    check_contract(lambda: build("docs.conv_autoencoder:conv_autoencoder", settings), x, 3)

@@ -379,21 +379,28 @@ def refused(study: Study, capsys: pytest.CaptureFixture[str], *arguments: str) -
     return line
 
 
-def test_dask_without_its_package_says_what_to_install(
-    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("package", "given", "said"),
+    [
+        ("distributed", dask("tcp://127.0.0.1:8786"), "backend dask"),
+        (
+            "psycopg",
+            ("--storage", f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1/optuna"),
+            "storage postgresql+psycopg://me:***@127.0.0.1/optuna",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_what_to_install(
+    filed: Study,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    package: str,
+    given: tuple[str, ...],
+    said: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    line = refused(filed, capsys, *dask("tcp://127.0.0.1:8786"))
-    assert line.startswith("error: backend dask ")
-    assert "pip install -r requirements-cluster.txt" in line
-
-
-def test_postgresql_without_its_driver_says_what_to_install(
-    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    line = refused(filed, capsys, "--storage", f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1/optuna")
-    assert line.startswith("error: storage postgresql+psycopg://me:***@127.0.0.1/optuna ")
+    monkeypatch.setitem(sys.modules, package, None)
+    line = refused(filed, capsys, *given)
+    assert line.startswith(f"error: {said} ")
     assert "pip install -r requirements-cluster.txt" in line
 
 

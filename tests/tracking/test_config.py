@@ -76,15 +76,13 @@ def test_typed_values(field: str, text: str, value: object) -> None:
     assert type(parsed) is type(value)
 
 
-@pytest.mark.parametrize("text", ["2.5", "x", "", "inf", "nan", "1e400"])
-def test_what_is_no_whole_number_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="dim3 must be a whole number, got"):
-        parse_field("dim3", text)
-
-
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
+        ("dim3", "2.5", "dim3 must be a whole number, got '2.5'"),
+        ("dim3", "", "dim3 must be a whole number, got ''"),
+        ("dim3", "nan", "dim3 must be a whole number, got 'nan'"),
+        ("dim3", "1e400", "dim3 must be a whole number, got '1e400'"),
         ("lr", "fast", "lr must be a number or auto, got 'fast'"),
         ("val_size", "0.1", "val_size must be a whole number or auto, got '0.1'"),
         ("loss", "MSE", "loss must be auto or mse or bce, got 'MSE'"),
@@ -96,21 +94,12 @@ def test_typed_nonsense_is_refused_with_what_is_allowed(field: str, text: str, m
     assert str(caught.value) == message
 
 
-def test_every_default_typed_as_it_is_shown_gives_itself() -> None:
-    assert RunConfig(**{f.name: parse_field(f.name, str(f.default)) for f in fields(RunConfig)}) == RunConfig()
-
-
-def test_json_gives_the_configuration_back_and_skips_what_it_does_not_know() -> None:
-    config = RunConfig(model="ae", lr=3e-4, val_size=0)
-    assert RunConfig.from_json(config.to_json()) == config
-    later = json.loads(config.to_json()) | {"invented_later": 1}
-    assert RunConfig.from_json(json.dumps(later)) == config
-
-
-def test_a_configuration_from_before_there_were_schedules_had_a_constant_rate() -> None:
-    before = json.loads(RunConfig(model="ae", lr=3e-4).to_json())
-    del before["schedule"]
-    assert RunConfig.from_json(json.dumps(before)) == RunConfig(model="ae", lr=3e-4, schedule="constant")
+def test_json_of_another_version_gives_the_configuration_back() -> None:
+    """A field of a later one is skipped; before there were schedules, the rate was constant."""
+    config = RunConfig(model="ae", lr=3e-4, val_size=0, schedule="constant")
+    other = json.loads(config.to_json()) | {"invented_later": 1}
+    assert other.pop("schedule") == "constant"
+    assert RunConfig.from_json(json.dumps(other)) == config
 
 
 def test_every_field_explains_itself() -> None:

@@ -62,18 +62,11 @@ def seen_as_one_line(error: BadInput, name: str = "") -> None:
 
 
 @given(configs())
-def test_json_gives_the_same_configuration(config: RunConfig) -> None:
+@example(RunConfig())
+def test_json_the_text_and_the_command_line_give_the_same_configuration(config: RunConfig) -> None:
     assert RunConfig.from_json(config.to_json()) == config
-
-
-@given(configs())
-def test_what_is_printed_is_typed_back(config: RunConfig) -> None:
     typed = {name: str(value) for name, value in asdict(config).items()}
     assert RunConfig(**{name: parse_field(name, text) for name, text in typed.items()}) == config
-
-
-@given(configs())
-def test_the_command_line_gives_the_same_configuration(config: RunConfig) -> None:
     arguments = [f"{flag(name)}={value}" for name, value in asdict(config).items()]
     assert RunConfig(**config_fields(parser().parse_args(arguments), NAMES)) == config
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from models import MODELS
 from tests.conftest import BIN, environment, free_port, wait_for
-from tracking.config import RunConfig
+from tracking.config import BadInput, RunConfig
 from tracking.datasets import load_dataset
 from tracking.packaging import load_reducer
 from tracking.run import Prepared, execute, prepare
@@ -107,8 +107,8 @@ def test_models_load_without_the_checkout_and_give_the_same_numbers(
             assert np.allclose(out[op], wanted[op], atol=1e-5), (config.model, op)
 
 
-@pytest.fixture
-def loaded(store: MlflowClient) -> mlflow.pyfunc.PyFuncModel:
+@pytest.fixture(scope="module")
+def loaded(shared_store: MlflowClient) -> mlflow.pyfunc.PyFuncModel:
     run_id = execute(RunConfig(model="ae", dataset="digits", epochs=1, dim2=16, dim3=3)).run_id
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
 
@@ -129,14 +129,14 @@ def test_a_wrong_width_or_op_is_refused(
 
 
 def test_a_second_model_that_a_repeated_request_made_is_passed_over(
-    store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel
+    shared_store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel
 ) -> None:
-    run = store.get_run(store.get_logged_model(loaded.model_id).source_run_id)
-    store.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id)
+    run = shared_store.get_run(shared_store.get_logged_model(loaded.model_id).source_run_id)
+    shared_store.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id)
     assert load_reducer(run.info.run_id).dim3 == 3
 
 
-def test_nothing_in_the_artifact_is_a_pickle(store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel) -> None:
+def test_nothing_in_the_artifact_is_a_pickle(loaded: mlflow.pyfunc.PyFuncModel) -> None:
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{loaded.model_id}"))
     suffixes = {p.suffix for p in folder.rglob("*") if p.is_file()}
     assert suffixes <= {".py", ".npz", ".json", ".yaml", ".yml", ".txt", ""}
@@ -150,8 +150,10 @@ def test_a_state_that_no_array_holds_is_refused_before_the_run(
     text = OWN_REDUCER.replace("self.mean = x.mean(axis=0)", "self.mean = x.mean(axis=0); self.secret = object()")
     (tmp_path / "own_object.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"state: raised TypeError: Keep\.secret is no array, number or string"):
+    refusal = r"model 'own_object:Keep': state: raised TypeError: Keep\.secret is no array, number or string"
+    with pytest.raises(BadInput, match=refusal):
         execute(RunConfig(model="own_object:Keep", dataset="digits"))
+    assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
 
 
 @pytest.mark.slow

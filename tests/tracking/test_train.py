@@ -53,14 +53,11 @@ def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
     [
         (["--model", "vea"], "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name"),
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
-        (["--dim3", "0"], "dim3 must be at least 1, got 0"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),
         (["--dim3", "2.5"], "dim3 must be a whole number, got '2.5'"),
-        (["--dim3", ""], "dim3 must be a whole number, got ''"),
         (["--epochs", "-1"], "epochs must be at least 1, got -1"),
         (["--lr", "nan"], "lr must be auto or a number above 0"),
         (["--beta=-inf"], "beta must be a finite number"),
-        (["--val-size", "all"], "val_size must be a whole number or auto, got 'all'"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-data", "x.npy"], "test_data goes with a file or folder of your own"),
         (["--model", "no.such:Model"], "importing 'no.such' failed"),
@@ -126,16 +123,8 @@ def test_a_full_disk_ends_the_run_failed_with_one_line(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *marked("slow", (signal.SIGTERM, 143))])
 def test_a_signal_ends_the_run_killed(store: MlflowClient, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "tracking.train",
-        *QUICK,
-        "--epochs",
-        "100000",
-        "--tracking-uri",
-        store.tracking_uri,
-    ]
+    command = [sys.executable, "-m", "tracking.train", *QUICK, "--tracking-uri", store.tracking_uri]
+    command += ["--epochs", "100000"]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     guard = threading.Timer(120, process.kill)  # a child that never trains must not hang the tests
     guard.start()
