@@ -11,24 +11,18 @@ NAMES = {
     "parent folders": "../../../../../../tmp/x",
     "dots": "..",
     "a script": "<script>alert(1)</script>",
-    "an attribute": f"\"'><img src=http://{HOSTS}/x onerror=alert(1)>",
-    "a style": f"</style></title><style>@import url(//{HOSTS}/x)</style><svg onload=alert(1)>",
-    "an address": "javascript:alert(1)",
-    "a comment": "--><!-- elbowroom: end --><base href=//evil.example>",
-    "a link in Markdown": f"[x](javascript:alert(1)) ![x](http://{HOSTS}/y) `</code>` ```",
-    "a table in Markdown": "|a|\n|-|\n# b\n* c",
+    "an attribute": f"\"'></style></title><img src=http://{HOSTS}/x onerror=alert(1)><svg onload=alert(1)>",
+    "a comment": "--><!-- elbowroom: end --><base href=evil.example>",
+    "a link in Markdown": f"[x](javascript:alert(1)) ![x](http://{HOSTS}/y) `</code>` ```\n# b\n* c",
     "a template": "{{ 7*7 }}{% include '/etc/passwd' %}{# x",
-    "a formula": "$\\frac{$ $x_{$ \\$",
-    "a hidden label": "_nolegend_",
+    "a formula": "_$\\frac{$ $x_{$ \\$",
     "10,000 letters": "y" * 10_000,
-    "lines": "a\nb\r\nc\td\x0be\x85f\u2028g",
-    "a terminal's orders": "\x1b[31mred\x1b]0;title\x07\x1b[2J\x00\x08\x7f\x9b1m",
-    "half a letter": "a\ud800b",
+    "a terminal's orders": "a\nb\r\nc\td\x85f\u2028g\x1b[31mred\x1b]0;title\x07\x1b[2J\x08\x7f\x9b1m",
+    "half a letter": "a\ud800b\0c",
     "nothing": "",
     "a shell's command": "x; rm -rf ~ $(id) `id` && echo",
-    "a query": "x' OR '1'='1'; DROP TABLE runs; --",
 }
-"""Each is a class of its own; `ALL` is most of them at once."""
+"""Each is a class of its own; `ALL` is most of them at once. No database takes half a letter."""
 ALL = " ".join(v for k, v in NAMES.items() if len(v) < 1000 and k != "half a letter") + "z" * 3000
 FRAGMENTS = ("<script", "<img src=http", "onerror=alert(1)>", "<svg", "</style></title>", "<base", "<!--")
 
@@ -44,29 +38,44 @@ ATTRIBUTES = {
 
 
 class Reader(HTMLParser):
-    """The elements of a page, and where their addresses lead."""
+    """Every tag of a page with its attributes, and all its text; fails on tags that don't close."""
+
+    EMPTY = frozenset(("meta", "img"))
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.addresses: set[str] = set()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
         self.feed(html)
         self.close()
+        assert self.open == []
+        self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self.addresses |= {value or "" for name, value in attrs if name in ("href", "src")}
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def check_page(html: str) -> None:
     """A page has the template's elements and attributes, and leads nowhere but to itself and the store."""
-    read = Reader(html)
-    assert read.tags <= TAGS
-    assert read.attributes <= ATTRIBUTES
+    tags = Reader(html).tags
+    assert {tag for tag, _ in tags} <= TAGS
+    assert {name for _, attributes in tags for name in attributes} <= ATTRIBUTES
+    addresses = [attributes[name] or "" for _, attributes in tags for name in ("href", "src") if name in attributes]
     allowed = ("#", "data:image/png;base64,", "http://127.0.0.1:")
-    assert [a[:80] for a in read.addresses if not a.startswith(allowed)] == []
+    assert [a[:80] for a in addresses if not a.startswith(allowed)] == []
     assert [f for f in FRAGMENTS if f in html.replace("<!DOCTYPE", "")] == []
     assert "y" * 700 not in html
     assert [c for c in html if not c.isprintable() and c != "\n"] == []

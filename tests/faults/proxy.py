@@ -32,45 +32,37 @@ class Answer(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """What happens to a request.
 
-    `carried_out` says how often the real server gets it. `spoilt` makes the answer from the real one (from
-    200 and `{}` where it got none); None: there is no answer.
+    `done` says whether the real server gets it all the same. The client is sent `answer`; where there is none, the
+    connection is reset, or `silent` until the client has left.
     """
 
     name: str
-    carried_out: int = 0
-    spoilt: Callable[[Answer], Answer] | None = None
+    answer: Answer | None = None
+    done: bool = False
     silent: bool = False
-    """Say nothing until the client has left."""
 
 
-def says(status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> Callable[[Answer], Answer]:
-    """Another answer than the server's."""
-    return lambda _: Answer(
-        status, {"Content-Type": kind, **{k.replace("_", "-"): v for k, v in headers.items()}}, body
-    )
-
-
-ERROR_401 = b'{"error_code": "UNAUTHENTICATED", "message": "You are not authenticated."}'
-ERROR_404 = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No such thing."}'
-
+ERROR_500 = Answer(500, {"Content-Type": "text/plain"}, b"Internal Server Error")
+JSON = {"Content-Type": "application/json"}
+ERROR_401 = Answer(401, JSON, b'{"error_code": "UNAUTHENTICATED", "message": "You are not authenticated."}')
+ERROR_404 = Answer(404, JSON, b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No such thing."}')
 FAULTS = {
     f.name: f
     for f in (
-        Fault("500", spoilt=says(500, b"Internal Server Error")),
-        Fault("503", spoilt=says(503)),
-        Fault("429", spoilt=says(429)),
-        Fault("429 with Retry-After", spoilt=says(429, Retry_After="0")),
-        Fault("404", spoilt=says(404, ERROR_404, "application/json")),
-        Fault("401", spoilt=says(401, ERROR_401, "application/json")),
+        Fault("500", ERROR_500),
+        Fault("503", Answer(503, {}, b"")),
+        Fault("429", Answer(429, {}, b"")),
+        Fault("429 with Retry-After", Answer(429, {"Retry-After": "0"}, b"")),
+        Fault("404", ERROR_404),
+        Fault("401", ERROR_401),
         Fault("silence", silent=True),
-        Fault("silence after it was done", carried_out=1, silent=True),
+        Fault("silence after it was done", silent=True, done=True),
         Fault("reset"),
-        Fault("reset after it was done", carried_out=1),
-        Fault("500 after it was done", carried_out=1, spoilt=says(500, b"Internal Server Error")),
+        Fault("reset after it was done", done=True),
+        Fault("500 after it was done", ERROR_500, done=True),
     )
 }
 
@@ -124,19 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in (*HOP_BY_HOP, "host", "accept-encoding")}
         fault = self.proxy.next(request)
-        answer = Answer(200, {"Content-Type": "application/json"}, b"{}")
-        for _ in range(1 if fault is None else fault.carried_out):
-            answer = self.proxy.carry_out(request, headers, body)
-        if fault is None:
+        answer = self.proxy.carry_out(request, headers, body) if fault is None or fault.done else None
+        if fault is not None:
+            self.close_connection, answer = True, fault.answer
+        if answer is not None:
             self._send(answer)
-            return
-        self.close_connection = True
-        if fault.silent:
+        elif fault is not None and fault.silent:
             self._wait()
-        elif fault.spoilt is None:
-            self._reset()
         else:
-            self._send(fault.spoilt(answer))
+            self._reset()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
 

@@ -1,4 +1,4 @@
-"""Two and four processes that do the same thing at the same moment, again and again: one result, no error."""
+"""Four processes that do the same thing at the same moment, again and again: one result, no error."""
 
 import hashlib
 import json
@@ -18,9 +18,8 @@ from analysis.publish import _version
 from studies.claim import claim
 from studies.ledger import Charter
 from studies.storage import connect, locked
-from tests.faults.cells import Cells
-from tests.faults.crew import Crew, crew_of
-from tests.studies.harness import Study
+from tests.conftest import marked
+from tests.faults.crew import Race, crew
 from tests.tracking.test_idx import FILES
 from tracking import idx
 from tracking.config import BadInput, RunConfig
@@ -30,19 +29,14 @@ from tracking.schema import Kind
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = {2: 100, 4: 10}
-"""Of so many processes, for the cache of a data set and the storage of trials."""
-FEWER = {2: 20}
-"""For the rest."""
-FEWEST = {2: 8}
-"""For what takes seconds a round."""
+RUNNERS = 4
 
 
 @pytest.fixture(scope="module")
-def crew() -> Iterator[Crew]:
-    """Four processes that have imported what this file imports."""
-    with crew_of(4, __name__) as four:
-        yield four
+def race() -> Iterator[Race]:
+    """What lets go four processes that have imported what this file imports."""
+    with crew(RUNNERS, __name__) as race:
+        yield race
 
 
 # Each of these runs in the processes of the crew, at the same moment.
@@ -105,7 +99,7 @@ def write_report(number: int, out: str) -> None:
     write_files(Path(out), {name: str(number).encode() * 100_000 for name in names})
 
 
-def hold_study(number: int, folder: str, name: str, runners: int) -> str:
+def hold_study(number: int, folder: str, name: str) -> str:
     """The parent run of a study that is held until all have tried to; or why it can't be held."""
     uri, storage = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db"
     mlflow.set_tracking_uri(uri)
@@ -113,7 +107,7 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
     charter = Charter(name, "a scan of dim3", {"epochs": 1}, Kind.RUN, "0")
     try:
         with locked(storage, name), claim(MlflowClient(uri), connect(storage), charter) as ledger:
-            while len(list(Path(folder).glob(f"{name}.*"))) < runners - 1:
+            while len(list(Path(folder).glob(f"{name}.*"))) < RUNNERS - 1:
                 time.sleep(0.005)
             ledger.client.set_terminated(ledger.parent_id, "FINISHED")
             return ledger.parent_id
@@ -125,90 +119,78 @@ def hold_study(number: int, folder: str, name: str, runners: int) -> str:
 # And these let them go.
 
 
-def rounds(soak: dict[int, int]) -> pytest.MarkDecorator:
-    """Run two rounds of four processes in `make test`, and the rounds of `soak`, by processes, in `make soak`."""
-    few = [pytest.param(4, 2, id="4 processes")]
-    many = [pytest.param(n, m, id=f"{n} processes, {m} rounds", marks=pytest.mark.soak) for n, m in soak.items()]
-    return pytest.mark.parametrize(("runners", "rounds"), few + many)
+def rounds(many: int) -> pytest.MarkDecorator:
+    """Two rounds in `make test`, and so many in `make soak`."""
+    return pytest.mark.parametrize("rounds", [2, *marked("soak", many)])
 
 
-@rounds(ROUNDS)
-def test_a_data_set_is_fetched_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(50)
+def test_a_data_set_is_fetched_once(race: Race, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
         folder = tmp_path / str(number)
         folder.mkdir()
-        assert crew.race(runners, fill_cache, str(folder)) == [[3, 4, *range(8)]] * runners
+        assert race(fill_cache, str(folder)) == [[3, 4, *range(8)]] * RUNNERS
         assert (folder / "asked").read_text() == "x"
         assert {p.name for p in (folder / "mnist").iterdir()} == {".lock", *FILES}
 
 
-@rounds(FEWER)
-def test_what_is_shared_is_whole(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(20)
+def test_what_is_shared_is_whole(race: Race, tmp_path: Path, rounds: int) -> None:
     folder = tmp_path / "shared"
     Material.load(RunConfig(dataset="digits")).save(folder)
     before = {p.name for p in folder.iterdir()}
     for number in range(rounds):
         end = np.linspace(0, 1, 20_000)[-2:].tolist()
-        assert crew.race(runners, measure_once, str(folder), f"n{number}") == [end] * runners
+        assert race(measure_once, str(folder), f"n{number}") == [end] * RUNNERS
         assert len(json.loads((folder / f"n{number}.json").read_text())) == 20_000
     assert {p.name for p in folder.iterdir()} == before | {f"n{number}.json" for number in range(rounds)}
 
 
-@rounds(FEWEST)
-def test_a_tracking_store_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(8)
+def test_a_tracking_store_is_made_once(race: Race, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
         path = tmp_path / f"{number}.db"
-        assert crew.race(runners, open_store, str(path)) == [["Default"]] * runners
+        assert race(open_store, str(path)) == [["Default"]] * RUNNERS
 
 
-@rounds(ROUNDS)
-def test_a_storage_of_trials_is_made_once(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(50)
+def test_a_storage_of_trials_is_made_once(race: Race, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
-        assert crew.race(runners, open_storage, str(tmp_path / f"{number}.db")) == [1] * runners
+        assert race(open_storage, str(tmp_path / f"{number}.db")) == [1] * RUNNERS
 
 
-@rounds(FEWER)
-def test_an_experiment_is_made_once(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
+@rounds(20)
+def test_an_experiment_is_made_once(race: Race, store: MlflowClient, rounds: int) -> None:
     for number in range(rounds):
-        found = crew.race(runners, make_experiment, store.tracking_uri, f"e{number}")
-        assert found == [store.get_experiment_by_name(f"e{number}").experiment_id] * runners
+        found = race(make_experiment, store.tracking_uri, f"e{number}")
+        assert found == [store.get_experiment_by_name(f"e{number}").experiment_id] * RUNNERS
     assert len(store.search_experiments()) == 1 + rounds
 
 
-@rounds(FEWER)
-def test_a_model_is_registered_under_one_version(crew: Crew, store: MlflowClient, runners: int, rounds: int) -> None:
+@rounds(20)
+def test_a_model_is_registered_under_one_version(race: Race, store: MlflowClient, rounds: int) -> None:
     for number in range(rounds):
         run_id = store.create_run("0").info.run_id
         model = store.create_logged_model("0", name="model", source_run_id=run_id)
-        found = crew.race(runners, register, store.tracking_uri, f"m{number}", run_id, model.model_id)
-        assert found == ["1"] * runners
+        found = race(register, store.tracking_uri, f"m{number}", run_id, model.model_id)
+        assert found == ["1"] * RUNNERS
 
 
-@rounds(FEWER)
-def test_a_report_is_all_of_one(crew: Crew, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(20)
+def test_a_report_is_all_of_one(race: Race, tmp_path: Path, rounds: int) -> None:
     for _ in range(rounds):
-        assert crew.race(runners, write_report, str(tmp_path)) == [None] * runners
+        assert race(write_report, str(tmp_path)) == [None] * RUNNERS
         files = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
         (word,) = {content[:1] for content in files.values()}
         assert set(files) == {"report.html", "result.json", "figures/a.png", f"figures/{word}.png"}
         assert set(files.values()) == {word * 100_000}
 
 
-@rounds(FEWER)
-def test_a_study_is_held_by_one(crew: Crew, store: MlflowClient, tmp_path: Path, runners: int, rounds: int) -> None:
+@rounds(20)
+def test_a_study_is_held_by_one(race: Race, store: MlflowClient, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
-        said = crew.race(runners, hold_study, str(tmp_path), f"s{number}", runners)
+        said = race(hold_study, str(tmp_path), f"s{number}")
         parents = [r for r in store.search_runs(["1"]) if r.info.run_name == f"s{number}"]
         assert [r.info.status for r in parents] == ["FINISHED"]
         assert said.count(parents[0].info.run_id) == 1
-        assert sum("is running on this machine already; wait for it" in text for text in said) == runners - 1
-
-
-@pytest.mark.soak
-def test_a_study_that_is_started_twice_at_once_is_run_once(filed: Study, cells: Cells) -> None:
-    tiny = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--workers", "1")
-    both = [filed.start(*tiny) for _ in range(2)]
-    codes = sorted(process.wait(300) for process in both)
-    assert codes in ([0, 0], [0, 2]), filed.log
-    cells.count(filed, 3)
-    assert "Traceback" not in filed.log
+        assert sum("is running on this machine already; wait for it" in text for text in said) == RUNNERS - 1

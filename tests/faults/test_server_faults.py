@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -127,76 +126,37 @@ def test_a_run_is_whole_or_says_that_it_is_not_whatever_request_is_disturbed(
 # A report
 
 
-def cells_to_report(truth: Truth, folder: Path, experiment: str) -> None:
-    """Enough runs for a verdict, logged past the proxy."""
-    mlflow.set_tracking_uri(truth.server)
-    client = MlflowClient(truth.server)
-    for k in range(1, 9):
-        for model in ("pca", "ae"):
-            rows = errors(1 / k, 1 / k, k)
-            log(client, model=model, dim3=k, error=1 / k, test=1 / k, arrays=rows, folder=folder, experiment=experiment)
-
-
-@pytest.fixture(scope="module")
-def reported(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An experiment to report on."""
-    experiment = "reported"
-    before = mlflow.get_tracking_uri()
-    cells_to_report(truth, tmp_path_factory.mktemp("rows"), experiment)
-    mlflow.set_tracking_uri(before)
-    return experiment
-
-
-def reporting(
-    proxy: Proxy, experiment: str, capsys: pytest.CaptureFixture[str], *more: str
-) -> tuple[int, str, dict[str, bytes]]:
-    """The exit code, what was said of an error, and what was written."""
-    shutil.rmtree("out", ignore_errors=True)
-    capsys.readouterr()
-    code = report.main(["--experiment", experiment, "--tracking-uri", proxy.uri, "--out", "out", *more])
-    files = {p.name: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
-    return code, capsys.readouterr().err, files
-
-
-REPORT_FAULTS = ("500", "503", "429", "silence", "reset", "reset after it was done")
-
-
-def check_whole_or_not_written(code: int, err: str, files: dict[str, bytes], whole: bytes, proxy: Proxy) -> None:
-    assert len(proxy.hit) == 1
-    if code == 0:
-        assert files["result.json"] == whole, proxy.hit
-        return
-    assert code in (1, 2), proxy.hit
-    assert len(err.splitlines()) == 1, (proxy.hit, err)
-    assert len(err) < LONGEST, (proxy.hit, err)
-    assert files == {}, proxy.hit
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 def test_a_report_is_whole_or_not_written(
-    proxy: Proxy, reported: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    proxy: Proxy, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, files = reporting(proxy, reported, capsys, "--no-log")
-    assert code == 0
-    whole, count = files["result.json"], len(proxy.seen)
-    faults = itertools.cycle(REPORT_FAULTS)
+    experiment = next(names)
+    direct = MlflowClient(truth.server)
+    mlflow.set_tracking_uri(truth.server)
+    for k, model in itertools.product(range(1, 9), ("pca", "ae")):
+        rows = errors(1 / k, 1 / k, k)
+        log(direct, model=model, dim3=k, error=1 / k, test=1 / k, arrays=rows, folder=tmp_path, experiment=experiment)
+    given = ["--experiment", experiment, "--tracking-uri", proxy.uri, "--no-log", "--out"]
+    proxy.watch()
+    assert report.main([*given, "whole"]) == 0
+    whole, count = Path("whole/result.json").read_bytes(), len(proxy.seen)
+    faults = itertools.cycle(("500", "503", "429", "silence", "reset", "reset after it was done"))
     for number in range(0, count, 5):
         fault = FAULTS[next(faults)]
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if fault.silent else "60")
         proxy.watch(lambda n, request, number=number, fault=fault: fault if n == number else None)
-        check_whole_or_not_written(*reporting(proxy, reported, capsys, "--no-log"), whole, proxy)
-
-
-def test_a_report_whose_search_is_refused_is_not_written(
-    proxy: Proxy, reported: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """MLflow asks no second time where it was refused."""
-    proxy.watch(lambda n, request: FAULTS["401"] if request.path.endswith("runs/search") else None)
-    code, err, files = reporting(proxy, reported, capsys, "--no-log")
-    assert (code, files) == (1, {})
-    (line,) = err.splitlines()
-    assert line.startswith("error: the store stopped answering, nothing was written: the server takes no such user")
+        out = tmp_path / str(number)
+        capsys.readouterr()
+        code, err = report.main([*given, str(out)]), capsys.readouterr().err
+        assert len(proxy.hit) == 1
+        if code == 0:
+            assert (out / "result.json").read_bytes() == whole, proxy.hit
+            continue
+        assert code in (1, 2), proxy.hit
+        assert len(err.splitlines()) == 1, (proxy.hit, err)
+        assert len(err) < LONGEST, (proxy.hit, err)
+        assert [p for p in out.rglob("*") if p.is_file()] == [], proxy.hit
 
 
 # A study

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Run
@@ -17,17 +17,8 @@ TIMED = ("fit_seconds", "samples_per_second", "measure_seconds")
 OF_ITS_OWN = (Tag.DESCRIPTION, Tag.WORKER, Tag.TRIAL)  # tags that differ from run to run
 
 
-class Kept(NamedTuple):
-    """All of a run, without what differs from one run to the next."""
-
-    status: str
-    params: dict[str, str]
-    tags: dict[str, str]
-    metrics: dict[str, list[tuple[int, float | None]]]
-    inputs: list[tuple[str, str]]
-    artifacts: dict[str, int | None]
-    models: list[dict[str, int | None]]
-    """The files of those that are whole."""
+Kept = dict[str, Any]
+"""All of a run, without what differs from one run to the next; of its models the files of those that are whole."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +42,22 @@ class Truth:
         run_id = run.info.run_id
         histories = {key: self.client.get_metric_history(run_id, key) for key in run.data.metrics}
         models = self.client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
-        return Kept(
-            status=run.info.status,
-            params=run.data.params,
-            tags={k: "" if k in OF_ITS_OWN else v for k, v in run.data.tags.items() if k != Tag.OPENING},
-            metrics={
+        return {
+            "status": run.info.status,
+            "params": run.data.params,
+            "tags": {k: "" if k in OF_ITS_OWN else v for k, v in run.data.tags.items() if k != Tag.OPENING},
+            "metrics": {
                 key: sorted((m.step, None if key in TIMED else m.value) for m in history)
                 for key, history in histories.items()
             },
-            inputs=sorted((d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs),
-            artifacts=self._files(f"{run.info.experiment_id}/{run_id}/artifacts"),
-            models=[
+            "inputs": sorted((d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs),
+            "artifacts": self._files(f"{run.info.experiment_id}/{run_id}/artifacts"),
+            "models": [
                 self._files(f"{run.info.experiment_id}/models/{m.model_id}/artifacts")
                 for m in models
                 if m.status == LoggedModelStatus.READY
             ],
-        )
+        }
 
     def _files(self, path: str) -> dict[str, int | None]:
         """Sizes by path; of a picture, whose name has a time and a random part, without those."""

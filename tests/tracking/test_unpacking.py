@@ -4,7 +4,6 @@ import json
 import pickle
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -82,11 +81,6 @@ def objects(folder: Path) -> None:
     weights(folder, mean=np.array([Bomb()], dtype=object))
 
 
-def no_array(folder: Path) -> None:
-    with zipfile.ZipFile(folder / WEIGHTS, "a") as archive:
-        archive.writestr("mean.txt", b"text")
-
-
 def dropped(folder: Path) -> None:
     np.savez(folder / WEIGHTS, **{n: a for n, a in state(folder).items() if n != "weights/encoder.main.0.bias"})
 
@@ -103,34 +97,18 @@ def raw(name: str, content: bytes) -> Callable[[Path], None]:
     [
         (raw(ABOUT, b"{"), f"{ABOUT}: Expecting property name"),
         (raw(ABOUT, b"\xff\xfe"), f"{ABOUT}: 'utf-8' codec can't decode"),
-        (raw(ABOUT, b"[" * 100_000), f"{ABOUT}: RecursionError"),
         (raw(ABOUT, b'["ae"]'), f"{ABOUT}: it has no model and settings"),
-        (raw(ABOUT, b'{"model": "ae", "settings": []}'), f"{ABOUT}: it has no model and settings"),
-        (raw(ABOUT, b'{"model": "ae", "settings": {"dim1": true}}'), f"{ABOUT}: dim1 must be a whole number"),
         (lambda f: settings(f, dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
         (lambda f: settings(f, dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
-        (lambda f: settings(f, dim3=0), f"{ABOUT}: dim3 must be at least 1"),
-        (lambda f: settings(f, lr="rm"), f"{ABOUT}: lr must be"),
-        (lambda f: settings(f, dim1=10**9), f"{WEIGHTS}: dim1 is 64, and 1000000000 in {ABOUT}"),
         (lambda f: settings(f, dim2=10**9), f"{WEIGHTS}: dim2 is 8, and 1000000000 in {ABOUT}"),
-        (lambda f: settings(f, dim2=10**12), f"{ABOUT}: dim2 must be at most 2147483647"),
-        (lambda f: settings(f, dim3=4), f"{WEIGHTS}: dim3 is 3, and 4 in {ABOUT}"),
         (objects, f"{WEIGHTS}: Object arrays cannot be loaded when allow_pickle=False"),
         (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: BadZipFile"),
-        (raw(WEIGHTS, b""), f"{WEIGHTS}: BadZipFile"),
-        (no_array, f"{WEIGHTS}: 'mean.txt' has the type |S4; allowed: numbers and text"),
-        (lambda f: weights(f, **{"../../up": np.zeros(1)}), f"{WEIGHTS}: '../../up' is no part of such a model"),
         (lambda f: weights(f, mean=np.zeros(64, dtype=[("a", "f4")])), f"{WEIGHTS}: 'mean' has the type"),
+        (lambda f: weights(f, **{"../../up": np.zeros(1)}), f"{WEIGHTS}: '../../up' is no part of such a model"),
         (lambda f: weights(f, __class__=np.zeros(1)), f"{WEIGHTS}: '__class__' is no part of such a model"),
         (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
-        (lambda f: weights(f, training=np.zeros(1)), f"{WEIGHTS}: 'training' is no part of such a model"),
-        (lambda f: weights(f, dim2=np.array(9)), f"{WEIGHTS}: dim2 is 9, and 8 in {ABOUT}"),
-        (lambda f: weights(f, dim2=np.array([8, 8])), f"{WEIGHTS}: "),
         (lambda f: weights(f, mean=np.zeros(63)), f"{WEIGHTS}: mean has the shape (63,), and dim1 is 64"),
-        (lambda f: weights(f, code_cov=np.zeros((9, 9))), f"{WEIGHTS}: "),
         (dropped, f"{WEIGHTS}: 'weights/encoder.main.0.bias' is not of the shape"),
-        (lambda f: weights(f, **{"weights/../x": np.zeros(1)}), f"{WEIGHTS}: 'weights/../x' is not of the shape"),
-        (lambda f: weights(f, **{"weights/encoder.main.0.bias": np.array(["a"] * 8)}), f"{WEIGHTS}: TypeError"),
         (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
     ],
 )
@@ -144,24 +122,6 @@ def test_a_spoilt_one_is_refused_in_one_line(
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
     assert not Path("ran").exists()
-
-
-def test_flipped_bytes_are_refused_or_make_another_model(folder: Path) -> None:
-    """A hundred of each file, at places drawn with a seed. A weight may become any number: only its form is checked."""
-    rng, refusals = np.random.default_rng(0), []
-    for name in (ABOUT, WEIGHTS):
-        content = (folder / name).read_bytes()
-        for at in rng.integers(0, len(content), 100):
-            spoilt = bytearray(content)
-            spoilt[at] ^= int(rng.integers(1, 256))
-            (folder / name).write_bytes(spoilt)
-            try:
-                assert unpack(folder).encode(X[:2]).shape == (2, 3)
-            except BadInput as error:
-                refusals.append(str(error))
-        (folder / name).write_bytes(content)
-    assert len(refusals) > 50
-    assert all(text.startswith((ABOUT, WEIGHTS)) and "\n" not in text for text in refusals)
 
 
 TRAP = "import pathlib\npathlib.Path('ran').touch()\n" + OWN_REDUCER
@@ -202,11 +162,7 @@ def test_a_model_comes_back_by_its_run(store: MlflowClient, tmp_path: Path, monk
     (logged,) = store.search_logged_models(
         [store.get_run(run).info.experiment_id], filter_string=f"source_run_id = '{run}'"
     )
-    data = Path(logged.artifact_location) / "data" / "data"
-    (data / WEIGHTS).write_bytes(b"PK")
-    with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: BadZipFile"):
-        load_reducer(run)
-    (data / WEIGHTS).unlink()
+    (Path(logged.artifact_location) / "data" / "data" / WEIGHTS).unlink()
     with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: there is no such file"):
         load_reducer(run)
     with pytest.raises(BadInput, match=r"run nosuch: .*not found"):
