@@ -256,7 +256,7 @@ def opening(client: MlflowClient) -> Iterator[None]:
         yield
     except BadInput:
         raise
-    except Exception as error:  # an answer that is none fails in any way
+    except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
 
 

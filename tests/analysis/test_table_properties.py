@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import BadInput, one_line
 from analysis.store import SOURCES, TARGETS, parse_map
-from analysis.table import LARGEST, Row, curve, read_rows
+from analysis.table import Row, curve, read_rows
 
 pytestmark = pytest.mark.property
 
@@ -120,15 +119,6 @@ def test_what_could_be_read_in_two_ways_is_refused(path: Path, text: str, why: s
     path.write_text(text)
     with pytest.raises(BadInput, match=why):
         read_rows(path)
-
-
-def test_what_has_no_end_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.csv")
-    with (tmp_path / "long.csv").open("wb") as file:
-        file.truncate(LARGEST + 1)
-    for name, why in {"pipe.csv": "is no file", "long.csv": "16,777,217 bytes"}.items():
-        with pytest.raises(BadInput, match=why):
-            read_rows(tmp_path / name)
 
 
 def test_many_rows_without_seeds_are_read_in_seconds(path: Path) -> None:
