@@ -3,7 +3,7 @@
 from tracking.schema import hidden as hidden  # for those who read
 from tracking.schema import one_line as one_line
 
-LONGEST = 2000  # letters of what is said of an error of ours
+LONGEST = 2000  # letters of a BadInput or Failed
 
 
 class BadInput(ValueError):

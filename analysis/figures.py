@@ -562,7 +562,7 @@ def _positive(value: float | None) -> bool:
 
 
 def _short(text: str, longest: int = LONGEST) -> str:
-    """A text from the store as matplotlib can draw it: cut, of letters that its font has, and no formula."""
+    """A text from the store, cut, on one line, and no formula."""
     return drawn_plainly(clean(text, longest))
 
 

@@ -71,7 +71,7 @@ def _made(name: str, make: Maker, shelf: Shelf) -> Figure | None:
     try:
         return make()
     except (ValueError, IndexError) as error:
-        shelf.notes.append(f"figure {name}: the arrays do not fit it: {one_line(error)[:200]}")
+        shelf.notes.append(f"figure {name}: the arrays do not fit it: {one_line(error, 200)}")
         return None
 
 

@@ -49,7 +49,7 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
         if name is None and by_id:
             return client, str(client.get_experiment(by_id).name)
     except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)[:300]}") from error
+        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error, 300)}") from error
     return client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
@@ -64,10 +64,10 @@ def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> 
         raise
     except Exception as error:
         if isinstance(error, MlflowException) and error.error_code == "PERMISSION_DENIED":
-            raise BadInput(f"{one_line(error)[:300]}; --no-log reads alone") from error
+            raise BadInput(f"{one_line(error, 300)}; --no-log reads alone") from error
         if not isinstance(error, UNREACHABLE):
             raise
-        raise Failed(f"the store stopped answering, {so_far}: {one_line(error)[:300]}") from error
+        raise Failed(f"the store stopped answering, {so_far}: {one_line(error, 300)}") from error
 
 
 def output_folder(out: Path) -> Path:

@@ -77,7 +77,7 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Map
             client.set_model_version_tag(name, number, key, value[:5000])
         client.set_registered_model_alias(name, ALIAS, number)
     except MlflowException as error:
-        return Registered(f"the model could not be registered: {one_line(error)[:200]}", pick, None)
+        return Registered(f"the model could not be registered: {one_line(error, 200)}", pick, None)
     return Registered(
         f"registered models:/{name}@{ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
     )

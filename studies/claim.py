@@ -148,10 +148,10 @@ def _take(ledger: Ledger, invocation: str | None) -> None:
     client.update_run(ledger.parent_id, status="RUNNING")
     if Tag.REASON in parent.data.tags:
         client.delete_tag(ledger.parent_id, Tag.REASON)
-    opened = f"tags.`{Tag.OPENING}` = '{parent.data.tags.get(Tag.OPENING, '')}'"
-    for run in client.search_runs([ledger.experiment_id], opened):
-        if run.info.run_id != ledger.parent_id:
-            close(client, run.info.run_id, "FAILED", OPENED_TWICE)
+    if opened := parent.data.tags.get(Tag.OPENING):
+        for run in client.search_runs([ledger.experiment_id], f"tags.`{Tag.OPENING}` = '{opened}'"):
+            if run.info.status == "RUNNING" and run.info.run_id != ledger.parent_id:
+                close(client, run.info.run_id, "FAILED", OPENED_TWICE)
     for run in children(client, parent, Kind.INVOCATION):
         if run.info.status == "RUNNING" and run.info.run_id != invocation:
             close(client, run.info.run_id, "FAILED", "it died, and the `mlflow run` above it")
@@ -202,7 +202,8 @@ def _namesake(client: MlflowClient, charter: Charter) -> Run | None:
     found = client.search_runs([there], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'", order_by=["start_time DESC"])
     same = (charter.name, json.loads(json.dumps(dict(charter.settings))))
     for run in found:
-        if (run.data.tags.get(Tag.STUDY), _settings_of(run)) == same:
+        empty = run.data.tags.get(Tag.REASON) == OPENED_TWICE
+        if not empty and (run.data.tags.get(Tag.STUDY), _settings_of(run)) == same:
             return run
     return None
 

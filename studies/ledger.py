@@ -58,7 +58,7 @@ class Fixed(optuna.samplers.BaseSampler):
 
 
 OTHER = "other"  # a model that is not among a study's; the trial's attribute and its run have its name
-OPENED_TWICE = "empty: MLflow repeated the request that opened another run, whose answer was lost"
+OPENED_TWICE = "an empty duplicate: MLflow repeated the request for a new run, because the first answer was lost"
 MODELS_KNOWN = (*MODELS, OTHER)
 """The choices of a new study. Optuna never lets them change, so each study remembers its own."""
 
@@ -156,7 +156,6 @@ class Ledger:
         """All runs of the study's cells or trials."""
         return children(self.client, self.parent, self.kind)
 
-    @lasting
     def done(self) -> dict[str, Finished]:
         """The cells that are done, by key."""
         return done_cells(self.children())
@@ -238,7 +237,6 @@ class Ledger:
                 self._attribute(trial, "reason", reason)
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
-    @lasting
     def check_mine(self) -> None:
         """Raise TakenOver where another process has taken the study."""
         now = self.client.get_run(self.parent_id).data.tags.get(Tag.COORDINATOR, "")
@@ -265,7 +263,7 @@ class Ledger:
             self.client.set_tag(run_id, Tag.TRIAL, str(number))
 
     def _close_dead(self, runs: list[Run], status: str, reason: str) -> None:
-        written = {run.data.tags.get(Tag.OPENING) for run in runs if Tag.WORKER in run.data.tags}
+        written = {run.data.tags.get(Tag.OPENING) for run in runs if Tag.WORKER in run.data.tags} - {None}
         for run in runs:
             if run.info.status != "RUNNING":
                 continue

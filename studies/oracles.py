@@ -23,7 +23,7 @@ from models.metrics import constant_mse, explained_variance, kl_standard_normal,
 from tracking.cli import Parser, command, see_it, use_store
 from tracking.config import RunConfig
 from tracking.material import Material
-from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, reach_store, recording
+from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, opening, reach_store, recording
 from tracking.run import on_threads
 from tracking.schema import HOLDS, VERSION, Kind, Tag
 
@@ -214,7 +214,8 @@ def _parent(client: MlflowClient) -> tuple[str, str]:
     tags: dict[str, str] = {Tag.KIND: Kind.ORACLE, Tag.SCHEMA: VERSION} | code_tags()
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     if run_id is None:
-        run = client.create_run(experiment(client), run_name="oracles", tags=tags)
+        with opening(client):
+            run = client.create_run(experiment(client), run_name="oracles", tags=tags)
     else:
         client.update_run(run_id, status="RUNNING", name="oracles")
         Recorder(client, run_id).tags(tags)

@@ -23,13 +23,15 @@ from tracking.schema import hidden, one_line, unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
+FULL_OR_READ_ONLY = ("SQLITE_FULL", "SQLITE_READONLY", "53100", "25006")  # codes of SQLite, and of PostgreSQL
 
 
 def _may_pass(error: BaseException) -> bool:
     if not isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError):
         return False
     driver = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
-    return not getattr(driver, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_READONLY"))
+    code = getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or ""
+    return not code.startswith(FULL_OR_READ_ONLY)
 
 
 lasting = retry(

@@ -342,7 +342,7 @@ def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
 
 
 def _letters(name: str, longest: int = LONGEST) -> str:
-    """A name of the user's as the font can draw it, and no formula."""
+    """A name of the user's, cut, on one line, and no formula."""
     return drawn_plainly(clean(name, longest))
 
 

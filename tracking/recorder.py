@@ -48,7 +48,7 @@ from .schema import (
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 MOST_METRICS = 1000  # that MLflow takes in one request
-DESCRIBED = 1500  # of them in a description: escaped they are up to five times as many, and 8,000 find room
+DESCRIBED = 1500  # letters of a reason in a description: escaped they are up to five times as many, and 8,000 find room
 PARAM_LENGTH = 6000  # MLflow's longest param value
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
 ROOT = Path(__file__).resolve().parents[1]

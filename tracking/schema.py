@@ -69,7 +69,7 @@ class Tag(StrEnum):
     GRID = "elbowroom.study.grid"
     """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
     OPENING = "elbowroom.opening"
-    """Names the request that opened a run; where a server did it twice, a second run has it, which stays empty."""
+    """The id of the request that opened a run. Where MLflow repeated it, a second run has the same, and stays empty."""
     LABEL = "elbowroom.study.label"
     """On a study and its cells; `quick`: a preset too small to quote."""
     AUTO_SOLVER = "elbowroom.measure.auto_solver"

@@ -53,11 +53,16 @@ def npy(array: Any, **how: Any) -> bytes:
 
 GOOD = npy(np.ones((4, 2), dtype=np.float32))
 PROGRAM = b"{'descr': '<f4', 'fortran_order': False, 'shape': __import__('os').mkdir('wrecked'), }\n"
+BELOW_0 = b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1000000,), }\n"
 BYTES: dict[str, tuple[bytes, str]] = {
     "a pickle": (pickle.dumps(Trap()), "unusable, no array of numbers"),
     "an array of objects": (npy(np.array([Trap()]), allow_pickle=True), "unusable, no array of numbers"),
     "a header that is a program": (
         b"\x93NUMPY\x01\x00" + len(PROGRAM).to_bytes(2, "little") + PROGRAM,
+        "unusable, no array of numbers",
+    ),
+    "a header below 0": (
+        b"\x93NUMPY\x01\x00" + len(BELOW_0).to_bytes(2, "little") + BELOW_0,
         "unusable, no array of numbers",
     ),
     "text": (b"<html>404</html>", "unusable, no array of numbers"),

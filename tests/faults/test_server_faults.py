@@ -196,6 +196,13 @@ def test_a_request_that_is_repeated_after_a_lost_answer_counts_no_cell_twice(
     assert (closed(Kind.STUDY), closed(Kind.RUN)) == ([OPENED_TWICE], [OPENED_TWICE] * 2)
     assert sorted(r.info.run_id for r in direct.finished()) == sorted(r.info.run_id for r in done)
 
+    # Without Optuna's database the study is found by its parent, and not by the empty one.
+    fresh = Study(tmp_path, proxy.uri, f"sqlite:///{tmp_path}/fresh.db", experiment)
+    assert fresh.run_here(*TINY) == 0
+    assert sorted(r.info.run_id for r in direct.runs()) == sorted(
+        r.info.run_id for r in [*done, *(r for r in orphans if r.data.tags[Tag.KIND] == Kind.RUN)]
+    )
+
 
 GRID = ("--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits", "--dim2", "8", "--epochs", "2")
 ASKED = 6
