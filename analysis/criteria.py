@@ -1,4 +1,4 @@
-"""What the literature would say: criteria that always answer, for the table behind the verdict.
+"""Elbow criteria of the literature, which always answer, for the table behind the verdict.
 
 Each is a function of a `Curve` and returns a dim3, or None where it has no answer. Most of them move with
 the range that was scanned; that is why none of them is the verdict.
@@ -65,7 +65,7 @@ def two_segment(curve: Curve) -> int | None:
 
 
 def second_difference(curve: Curve) -> int | None:
-    """Where the slope changes most from one pair of neighbours to the next."""
+    """The dim3 at which the slope changes most from one pair of neighbours to the next."""
     bends = np.diff(np.diff(curve.mean) / np.diff(curve.dim3))
     best = int(bends.argmax())
     return round(float(curve.dim3[best + 1])) if bends[best] > 0 else None

@@ -28,12 +28,12 @@ class Series(NamedTuple):
 
     @property
     def dim3(self) -> list[int]:
-        """Ascending."""
+        """The dim3 that have cells, ascending."""
         return sorted(self.cells)
 
     @property
     def seeds(self) -> list[int]:
-        """Those that every dim3 has; where there are none, [] and the mean of each dim3's own is judged."""
+        """The seeds that every dim3 has; if there are none, the mean over each dim3's own seeds is judged."""
         return sorted(set.intersection(*(set(by_seed) for by_seed in self.cells.values())))
 
     @property
@@ -82,7 +82,7 @@ class Comparison(NamedTuple):
 
     @property
     def cells(self) -> list[Cell]:
-        """Of all its series."""
+        """The cells of all its series."""
         return [c for s in self.series for by_seed in s.cells.values() for c in by_seed.values()]
 
 
@@ -147,7 +147,7 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 
 def data_of(cell: Cell) -> tuple[object, ...]:
-    """What cells must share to be compared: the rows, and those that were set aside of them."""
+    """The data that cells must share to be compared: the rows, and how many of them are for validation."""
     return (cell.dataset, cell.digest, cell.on_validation, dict(cell.settings).get("val_size", ""))
 
 

@@ -58,7 +58,7 @@ CALIBRATED_NOISE = 0.03  # of one seed, as a share of the error
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a curve says.
+    """The finding on one curve.
 
     kind: `clear`, a corner that smooth curves can't explain; `none`, smooth; `straight`, a line explains it
     best; `exhausted`, no corner, and the rule for `choice` is not met before the end of the range. dim3: the
@@ -255,7 +255,7 @@ def weigh(curve: Curve) -> Evidence:
 
 
 class Corner(NamedTuple):
-    """Where the best corner stands, its 95 % interval, and by what factor the error falls faster before it."""
+    """The dim3 of the best corner, its 95 % interval, and how many times faster the error falls before it."""
 
     dim3: int
     interval: tuple[int, int]

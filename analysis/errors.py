@@ -1,4 +1,4 @@
-"""What can go wrong for the user: one line, what was wrong and what is allowed."""
+"""The errors that a user may see: one line that says what was wrong and what is allowed."""
 
 from tracking.schema import hidden as hidden  # for those who read
 from tracking.schema import one_line as one_line

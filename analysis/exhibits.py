@@ -67,8 +67,10 @@ class Cloud(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a model makes of a grid over its latent plane: x (rows, side, dim1), top left first; ticks (2, side),
-    ascending, of both axes, or (1, side) where there is one row."""
+    """The rows that a model decodes from a grid over its latent plane.
+
+    x (rows, side, dim1), top left first; ticks (2, side), ascending, of both axes, or (1, side) where there is one row.
+    """
 
     title: str
     x: Array
@@ -368,7 +370,7 @@ def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[s
 
 
 def _upright(codes: Array, labels: Array | None, axes: tuple[str, str]) -> str:
-    """What the vertical axis of a cloud shows."""
+    """The label of a cloud's vertical axis."""
     if codes.shape[1] > 1:
         return axes[1]
     return "rows" if labels is None else "class"
@@ -453,7 +455,7 @@ def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
 
 
 def _tick_values(axes: Axes, plane: Decoded) -> None:
-    """Where on the latent plane the cells are: up to five values along each axis."""
+    """Label up to five cells along each axis with their place on the latent plane."""
     for name, ticks in zip("xy", plane.ticks, strict=False):
         shown = _even(len(ticks))
         span = float(ticks[-1] - ticks[0])
@@ -479,7 +481,7 @@ def _number(value: float, span: float) -> str:
 
 
 def _shape(look: Look, dim1: int) -> tuple[int, ...] | None:
-    """That of the pictures, where the rows are such that can be drawn."""
+    """The shape of the rows as pictures; None if they can't be drawn as such."""
     shape = look.image_shape
     if shape is None or math.prod(shape) != dim1 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))):
         return None

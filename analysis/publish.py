@@ -93,10 +93,12 @@ def _version(client: MlflowClient, name: str, model: LoggedModel, run_id: str) -
     """The version that this run's model has, made where it has none."""
     with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
         client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
-    if not _versions(client, name, run_id):
+    found = _versions(client, name, run_id)
+    if not found:
         # By its id as well: a server with users asks whether this one may read it.
         client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
-    return str(_versions(client, name, run_id)[0])  # two reports at once may have made two: both take the first
+        found = _versions(client, name, run_id)
+    return str(found[0])  # two reports at once may have made two: both take the first
 
 
 def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:

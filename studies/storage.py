@@ -19,7 +19,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 from tracking.alone import alone_with
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, within
-from tracking.schema import hidden, one_line, unclear_password
+from tracking.schema import driver_error, hidden, one_line, unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -29,7 +29,7 @@ FULL_OR_READ_ONLY = ("SQLITE_FULL", "SQLITE_READONLY", "53100", "25006")  # code
 def _may_pass(error: BaseException) -> bool:
     if not isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError):
         return False
-    driver = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
+    driver = driver_error(error)
     code = getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or ""
     return not code.startswith(FULL_OR_READ_ONLY)
 

@@ -336,12 +336,17 @@ LINE_LENGTH: Final = 400
 """Letters of what an exception says: a server's may carry a whole page."""
 
 
+def driver_error(error: BaseException) -> BaseException | None:
+    """The error of the database's driver that SQLAlchemy wrapped, MLflow and Optuna perhaps again; None if none."""
+    found = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
+    return found if isinstance(found, BaseException) else None
+
+
 def one_line(error: BaseException, longest: int = LINE_LENGTH) -> str:
     """An exception as one line, without passwords; a database's in the words of its driver, without the SQL."""
     ours = isinstance(error, RuntimeError | ValueError)
-    driver = None if ours else getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
-    if isinstance(driver, BaseException):
-        error = driver
+    if not ours:
+        error = driver_error(error) or error
     code = str(getattr(error, "error_code", ""))  # MLflow's
     words = " ".join(str(error).split())
     text = clean(hidden(f"{LOGIN[code]} ({words})" if code in LOGIN else words), longest)
