@@ -30,7 +30,7 @@ from .latents import (
     neighbour_overlap,
     neighbours,
 )
-from .rows import LOST, MOST_ROWS, draws, fetch, interval
+from .rows import LOST, MOST_ROWS, fetch, interval, redraw
 from .store import Cell
 
 NEIGHBOURS = 10
@@ -459,7 +459,7 @@ def _repeats(group: Group, codes: _Codes) -> Repeats:
 
 def _estimate(rows: Array) -> Estimate:
     """The mean of a number of each test row."""
-    low, high = interval(draws(len(rows)) @ rows.astype(np.float32))
+    low, high = interval(redraw(rows))
     return Estimate(float(rows.mean()), low, high)
 
 
@@ -474,8 +474,7 @@ def _row_errors(group: Group, shelf: Shelf) -> Array | None:
 def _map(group: Group, codes: _Codes, errors: Array | None, baseline: Array | None) -> Map:
     ratio = None
     if errors is not None and baseline is not None and len(errors) == len(baseline):
-        shares = draws(len(errors))
-        redrawn, others = shares @ errors.astype(np.float32), shares @ baseline.astype(np.float32)
+        redrawn, others = redraw(errors), redraw(baseline)
         if others.all():  # of rows without an error nothing is a share
             ratio = Estimate(float(errors.mean() / baseline.mean()), *interval(redrawn / others))
     correct = list(codes.correct.values())

@@ -382,7 +382,7 @@ def _window(codes: Array) -> npt.NDArray[np.float64]:
         return np.tile([-1.0, 1.0], (codes.shape[1], 1))
     low, high = np.percentile(np.asarray(codes, dtype=float), CENTRAL, axis=0)
     pad = 0.08 * (high - low)
-    constant = pad <= 1e-9 * np.maximum(np.abs(low), 1e-9)
+    constant = pad <= 1e-9 * np.maximum(np.abs(low), np.abs(high))
     pad = np.where(constant, np.maximum(0.5, 0.05 * np.abs(low)), pad)
     return np.stack([low - pad, high + pad], axis=1)
 

@@ -111,6 +111,13 @@ def draws(rows: int) -> npt.NDArray[np.float32]:
     return shares
 
 
+def redraw(rows: Floats) -> Floats:
+    """The mean of rows (N,) in each bootstrap, (DRAWS,)."""
+    unit = 2.0 ** np.frexp(np.abs(rows).max(initial=0.0))[1]  # float32 does not hold every error
+    means: Floats = (draws(len(rows)) @ (rows / unit).astype(np.float32)).astype(float) * unit
+    return means
+
+
 def interval(values: Iterable[float] | Floats) -> tuple[float, float]:
     """The middle 95 % of a bootstrap's values."""
     low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from .curves import Series
-from .rows import DRAWS, draws, interval
+from .rows import DRAWS, interval, redraw
 from .shapes import Floats
 
 SEEDS_TO_RESAMPLE = 5
@@ -77,7 +77,7 @@ def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> d
 
     With enough seeds these are redrawn too.
     """
-    found = {k: (draws(len(r)) @ r.astype(np.float32)).astype(float) for k, r in rows.items()}
+    found = {k: redraw(r) for k, r in rows.items()}
     seeds = series.seeds
     if len(seeds) >= SEEDS_TO_RESAMPLE:
         chosen = np.random.default_rng(0).integers(len(seeds), size=(DRAWS, len(seeds)))

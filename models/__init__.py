@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from .autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
-from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer
+from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer, Rows
 from .contract import check_contract
 from .fitting import Diverged, Training
 from .nested import NestedAutoencoder
@@ -30,6 +30,7 @@ __all__ = [
     "Labels",
     "OnEpoch",
     "Reducer",
+    "Rows",
     "Training",
     "UnknownModel",
     "build",
@@ -37,6 +38,7 @@ __all__ = [
     "gives_a_curve",
     "settings_of",
     "suited",
+    "takes_float64",
 ]
 
 MODELS: dict[str, type[Reducer]] = {
@@ -88,7 +90,7 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
     )
 
 
-def suited(model: str, settings: Mapping[str, Any], x: Array) -> Reducer:
+def suited(model: str, settings: Mapping[str, Any], x: Rows) -> Reducer:
     """The unfitted model of that name, see `build`, found to suit rows like x (N, dim1).
 
     One that is not of the registry is held against the contract, on a few of the rows. Raises ValueError, of which
@@ -116,8 +118,17 @@ def settings_of(model: str) -> frozenset[str]:
 
 def gives_a_curve(model: str) -> bool:
     """Whether one training of this model gives the error of every smaller dim3 too; `model` as for `build`."""
+    return _class_of(model).nested_errors is not Reducer.nested_errors
+
+
+def takes_float64(model: str) -> bool:
+    """Whether this model takes rows in float64, see `Reducer.takes_float64`; `model` as for `build`."""
+    return _class_of(model).takes_float64
+
+
+def _class_of(model: str) -> type[Reducer]:
     found = _find(model)
-    return isinstance(found, type) and issubclass(found, Reducer) and found.nested_errors is not Reducer.nested_errors
+    return found if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder
 
 
 def _find(model: str) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .base import Array, ContractError
+from .base import Array, ContractError, Rows
 from .fitting import Objective, TorchReducer, Training
 from .layers import FF
 from .metrics import bernoulli_nats
@@ -45,12 +45,12 @@ class DeterministicAutoencoder(TorchReducer):
         self.code_mean: npt.NDArray[np.float64] = codes.mean(axis=0, dtype=np.float64)
         self.code_cov = np.cov(codes, rowvar=False, dtype=np.float64).reshape(self.dim3, self.dim3)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """decode(z), z from a Gaussian fitted to the codes of the training rows: (n, dim1)."""
         z = rng.multivariate_normal(self.code_mean, self.code_cov, size=n, method="eigh")
         return self.decode(z.astype(np.float32))
 
-    def extra_metrics(self, x: Array) -> dict[str, float]:
+    def extra_metrics(self, x: Rows) -> dict[str, float]:
         """`bce`, nats per row of the deterministic reconstruction, where the output is a sigmoid."""
         if self.output != "sigmoid":
             return {}

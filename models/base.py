@@ -5,7 +5,8 @@ and a VAE differ in how they find the map; what the rest of the project needs of
 once. A model of your own subclasses `Reducer` (or is a plain factory of torch modules, see
 `models.autoencoder.FactoryAutoencoder`) and is named on the command line as `package.module:Name`.
 
-Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32.
+Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32. The models here also take x in float64, for
+data whose digits float32 can't hold, and then give such rows back.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
 
 
@@ -49,13 +51,16 @@ class Reducer(ABC):
     field of the run's configuration, and `dim1`); it is given those and no others.
     """
 
+    takes_float64: ClassVar[bool] = False
+    """Whether `fit` and `encode` take rows in float64 too. Other models get them rounded to float32."""
+
     @abstractmethod
     def fit(
         self,
-        x: Array,
+        x: Rows,
         y: Labels | None = None,
         *,
-        x_val: Array | None = None,
+        x_val: Rows | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Learn the map from x (N, dim1) and return self.
@@ -64,23 +69,23 @@ class Reducer(ABC):
         never learnt from. `on_epoch` is called after each epoch, if the model has epochs.
         """
 
-    def check(self, x: Array) -> None:
+    def check(self, x: Rows) -> None:
         """Raise ValueError where rows like x (N, dim1) can't be fitted; found out before a run is opened."""
         return
 
     @abstractmethod
-    def encode(self, x: Array) -> Array:
+    def encode(self, x: Rows) -> Array:
         """Codes z (N, dim3) of x (N, dim1): the same rows always give the same codes."""
 
     @abstractmethod
-    def decode(self, z: Array) -> Array:
-        """Rows x_hat (N, dim1), in the data's units, of codes z (N, dim3)."""
+    def decode(self, z: Array) -> Rows:
+        """Rows x_hat (N, dim1), in the data's units and the type that was fitted, of codes z (N, dim3)."""
 
     @abstractmethod
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Return n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
 
-    def posterior(self, x: Array) -> tuple[Array, Array] | None:
+    def posterior(self, x: Rows) -> tuple[Array, Array] | None:
         """Mean and log-variance, (N, dim3) each, of each row's code, where the model gives a distribution.
 
         None by default: most encoders give one code and no more. The mean is what `encode` gives.
@@ -88,7 +93,7 @@ class Reducer(ABC):
         return None
 
     @final
-    def reconstruct(self, x: Array) -> Array:
+    def reconstruct(self, x: Rows) -> Rows:
         """decode(encode(x)), the deterministic reconstruction (N, dim1)."""
         return self.decode(self.encode(x))
 
@@ -101,11 +106,11 @@ class Reducer(ABC):
         low, high = np.percentile(scores, [2.5, 97.5])
         return np.linspace(low, high, n, dtype=np.float32)
 
-    def extra_metrics(self, x: Array) -> dict[str, float]:
+    def extra_metrics(self, x: Rows) -> dict[str, float]:
         """The model's own measures on x (N, dim1) beside the squared error, by name; none by default."""
         return {}
 
-    def nested_errors(self, x: Array) -> npt.NDArray[np.float64] | None:
+    def nested_errors(self, x: Rows) -> npt.NDArray[np.float64] | None:
         """Mean squared error on x (N, dim1) by the first 1, 2, …, dim3 latents alone: (dim3,), or None.
 
         None by default: only where the latents were trained to be ordered is a part of them a smaller model.

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from .base import Array, ContractError, Epoch, Reducer
+from .base import ContractError, Epoch, Reducer, Rows
 
 Result = TypeVar("Result")
 
 
-def check_contract(make: Callable[[], Reducer], x: Array, dim3: int) -> None:
+def check_contract(make: Callable[[], Reducer], x: Rows, dim3: int) -> None:
     """Fit what `make()` gives on x (N, dim1) and hold it against the contract of `Reducer`.
 
     Raises ContractError whose message starts with the part: fit, encode, decode, sample, state.

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from .base import Array, Reducer
+from .base import Array, Reducer, Rows
 from .lazy import sklearn
-from .metrics import Float64s, row_mse
+from .metrics import Float64s, near_one, row_mse
 from .pca import decompose
 
 FEWEST = 20  # rows; with fewer no neighbourhood is worth a number
@@ -62,7 +62,7 @@ class Refits(NamedTuple):
     """The solver that scikit-learn takes for these rows where none is named."""
 
 
-def trustworthiness(x: Array, z: Array, rows: int = 5000, k: int = 10) -> Neighbourhoods:
+def trustworthiness(x: Rows, z: Array, rows: int = 5000, k: int = 10) -> Neighbourhoods:
     """Trustworthiness and continuity of codes z (N, dim3) of x (N, dim1), over k nearest neighbours.
 
     Both are scikit-learn's `trustworthiness`, once with the roles exchanged. The first 5,000 rows are taken: its
@@ -72,6 +72,7 @@ def trustworthiness(x: Array, z: Array, rows: int = 5000, k: int = 10) -> Neighb
     if len(x) < FEWEST:
         return Neighbourhoods(None, None)
     k = min(k, (len(x) - 1) // 2)
+    x, z = near_one(x, x), near_one(z, z)
     return Neighbourhoods(
         float(sklearn.manifold.trustworthiness(x, z, n_neighbors=k)),
         float(sklearn.manifold.trustworthiness(z, x, n_neighbors=k)),
@@ -79,7 +80,7 @@ def trustworthiness(x: Array, z: Array, rows: int = 5000, k: int = 10) -> Neighb
 
 
 def robustness(
-    model: Reducer, x: Array, rng: np.random.Generator, lengths: Sequence[float] = LENGTHS, rows: int = 2000
+    model: Reducer, x: Rows, rng: np.random.Generator, lengths: Sequence[float] = LENGTHS, rows: int = 2000
 ) -> Float64s:
     """The error of the first 2,000 rows of x (N, dim1) after a push of their codes: (R, 3), one row per length.
 
@@ -100,7 +101,7 @@ def robustness(
     return np.array(curve, dtype=np.float64)
 
 
-def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> Array:
+def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> Rows:
     """Rows along straight lines of codes from z_from to z_to (pairs, dim3), both ends included.
 
     Of shape (pairs, steps, dim1).
@@ -110,7 +111,7 @@ def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> 
     return model.decode(z.reshape(-1, z.shape[2])).reshape(len(z), steps, -1)
 
 
-def smoothness(path: Array) -> Smoothness:
+def smoothness(path: Rows) -> Smoothness:
     """How evenly and how straight each path (pairs, steps, dim1) goes; distances are root mean squares per column.
 
     A pair whose ends are the same row is left out, as all are whose path has length 0: there is nothing to divide
@@ -133,33 +134,33 @@ def principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -
     return np.asarray(np.rad2deg(radians), dtype=np.float64)
 
 
-def refit(x_train: Array, x_test: Array, dim3: int) -> Refits:
+def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
     """Fit PCA to x_train (N, dim1) again, by others, and see what of it is the same; codes are of x_test.
 
     The other exact program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order, whose
     signs nobody fixes, where scikit-learn fixes its own. In float64, as in `models.pca`; the randomized solver and
-    scikit-learn's own choice get the rows as they are. Raises ValueError where dim3 is more than x_train has rows
-    or columns.
+    scikit-learn's own choice get the rows in float32, see `near_one`. Raises ValueError where dim3 is more than
+    x_train has rows or columns.
     """
     first = decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
     again = decompose(x_train.copy())[0].components_[:dim3]  # a copy is not remembered, so this is a fit
     mean, other = _unfixed_axes(x_train, dim3)
-    pca = sklearn.decomposition.PCA
+    pca, near = sklearn.decomposition.PCA, near_one(x_train, x_train)
     randomized = [
-        pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(x_train).components_ for seed in (0, 1)
+        pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(near).components_ for seed in (0, 1)
     ]
-    auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(x_train)
+    auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(near)
     return Refits(
         again_degrees=float(principal_angles(first, again)[0]),
         other_degrees=float(principal_angles(first, other)[0]),
         flipped=int(((first * other).sum(axis=1) < 0).sum()),
-        other_codes=(x_test - mean.astype(np.float32)) @ other.T.astype(np.float32),
+        other_codes=((x_test - mean) @ other.T).astype(np.float32),
         randomized_degrees=float(principal_angles(*randomized)[0]),
         auto_solver=str(auto._fit_svd_solver),
     )
 
 
-def _unfixed_axes(x: Array, dim3: int) -> tuple[Float64s, Float64s]:
+def _unfixed_axes(x: Rows, dim3: int) -> tuple[Float64s, Float64s]:
     """The mean (dim1,) and the dim3 principal axes (dim3, dim1), by numpy alone and from the last row to the first."""
     rows = x[::-1].astype(np.float64)
     mean = rows.mean(axis=0)

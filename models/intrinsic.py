@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from .base import Array
+from .base import Rows
 from .lazy import sklearn
+from .metrics import near_one
 
 Float64s = npt.NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Intrinsic(NamedTuple):
     parallel_analysis: int | None
 
 
-def measure(x_train: Array, x_test: Array) -> Intrinsic:
+def measure(x_train: Rows, x_test: Rows) -> Intrinsic:
     """The measures that need rows, of x_train (N, dim1) and x_test (N_test, dim1).
 
     Neighbours are those among the first 10,000 test rows: held out from every fit, the same whatever the size of
@@ -54,8 +55,8 @@ def measure(x_train: Array, x_test: Array) -> Intrinsic:
     return Intrinsic(two_nn(distances), maximum_likelihood(distances), parallel_analysis(x_train))
 
 
-def neighbour_distances(x: Array) -> Float64s:
-    """Euclidean distances of each row to its 20 nearest others, ascending, (N, K), in the data's units.
+def neighbour_distances(x: Rows) -> Float64s:
+    """Euclidean distances of each row to its 20 nearest others, ascending, (N, K), in the units of `near_one`.
 
     Of x (N, dim1) the first 10,000 rows are taken, and of rows that are equal one: a distance of 0 has no
     logarithm. With fewer than 21 rows left it is empty, (0, K).
@@ -63,7 +64,7 @@ def neighbour_distances(x: Array) -> Float64s:
     x = np.unique(x[:NEIGHBOUR_ROWS], axis=0)
     if len(x) < FEWEST:
         return np.empty((0, NEIGHBOURS))
-    x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)  # far from 0, |a|^2 - 2 a·b + |b|^2 would cancel
+    x = near_one(x, x)
     # Not a tree: it would have to look everywhere in hundreds of dimensions.
     nearest = sklearn.neighbors.NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(x)
     distances: Float64s = nearest.kneighbors()[0].astype(np.float64)  # (N, K), of others than the row itself
@@ -108,7 +109,7 @@ def participation_ratio(spectrum: Float64s) -> float | None:
     return 1 / float(np.square(spectrum / total).sum()) if total > 0 else None
 
 
-def parallel_analysis(x: Array) -> int | None:
+def parallel_analysis(x: Rows) -> int | None:
     """How many leading eigenvalues of the covariance of x (N, dim1) exceed what chance gives: Horn 1965.
 
     Chance: each column permuted on its own, which keeps its values and their variance (Horn drew normal numbers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .base import Array
+from .base import Array, Rows
 
 Float64s = npt.NDArray[np.float64]
 
@@ -17,7 +17,7 @@ ACTIVE_UNIT_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
 BLOCK = 1024  # rows of which there are float64 copies at a time
 
 
-def row_mse(x: Array, x_hat: Array) -> Float64s:
+def row_mse(x: Rows, x_hat: Rows) -> Float64s:
     """Mean squared error of each row, (N,) float64, of x and x_hat (N, dim1)."""
     if x.shape != x_hat.shape:
         raise ValueError(f"x has shape {x.shape}, its reconstruction {x_hat.shape}")
@@ -27,14 +27,28 @@ def row_mse(x: Array, x_hat: Array) -> Float64s:
     return errors
 
 
-def reconstruction_mse(x: Array, x_hat: Array) -> float:
+def reconstruction_mse(x: Rows, x_hat: Rows) -> float:
     """Mean over rows and pixels of (x - x_hat)^2, a float64."""
     return float(row_mse(x, x_hat).mean())
 
 
-def constant_mse(x: Array, row: Array) -> float:
+def constant_mse(x: Rows, row: Rows) -> float:
     """The error of always answering `row` (dim1,) to x (N, dim1); of the training mean: what there is to explain."""
     return reconstruction_mse(x, np.broadcast_to(row, x.shape))
+
+
+def near_one(x: Rows, of: Rows) -> Array:
+    """Rows x (n, dim1) about a mean of the rows `of` (N, dim1), in units of about their spread, in float32.
+
+    So squares neither overflow nor vanish, and no distance is lost in |a|^2 - 2 a·b + |b|^2. The unit is a power
+    of two, which changes no digit; a thousand of the rows give both.
+    """
+    some = of[:: max(1, len(of) // 1000)].astype(np.float64)
+    spread = float(np.sqrt(some.var(axis=0).mean())) or 1.0
+    near = x - some.mean(axis=0).astype(of.dtype)
+    near /= 2.0 ** np.frexp(spread)[1]
+    rows: Array = near.astype(np.float32, copy=False)
+    return rows
 
 
 def explained_variance(error: float, total: float) -> float:
@@ -59,7 +73,7 @@ def kl_by_latent(mean: Array, log_var: Array) -> Float64s:
     return np.asarray(0.5 * (m**2 + np.exp(v) - 1.0 - v), dtype=np.float64)
 
 
-def bernoulli_nats(x: Array, logits: Array) -> Float64s:
+def bernoulli_nats(x: Rows, logits: Array) -> Float64s:
     """Binary cross-entropy of each row in nats, summed over pixels, (N,), from (N, dim1) both.
 
     On grey pixels it has a floor above 0 (45.5 nats on MNIST's test images, what a perfect

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoder import DeterministicAutoencoder
-from .base import Array
+from .base import Array, Rows
 from .fitting import Objective, Training
 from .layers import FF
 from .metrics import reconstruction_mse
@@ -79,16 +79,16 @@ class NestedAutoencoder(DeterministicAutoencoder):
         at = (torch.arange(rows, device=self.device) + torch.rand(1, generator=noise, device=self.device)) / rows
         return 1 + torch.searchsorted(weights.cumsum(0) / weights.sum(), at).clamp(max=self.dim3 - 1)
 
-    def decode_first(self, z: Array, count: int) -> Array:
+    def decode_first(self, z: Array, count: int) -> Rows:
         """Rows (N, dim1), in the data's units, of the first `count` latents of z (N, dim3)."""
 
-        def rows(block: Array) -> Tensor:
+        def rows(block: Rows) -> Tensor:
             cuts = torch.full((len(block),), count, device=self.device)
-            return self._to_data(self.decoder(torch.from_numpy(block).to(self.device), cuts))
+            return self._output(self.decoder(self._tensor(block), cuts))
 
-        return self._in_blocks(rows, z)
+        return self._to_data(self._in_blocks(rows, z))
 
-    def nested_errors(self, x: Array) -> npt.NDArray[np.float64]:
+    def nested_errors(self, x: Rows) -> npt.NDArray[np.float64]:
         """Mean squared error on x (N, dim1) by the first 1, 2, …, dim3 latents alone: (dim3,)."""
         z = self.encode(x)
         return np.array([reconstruction_mse(x, self.decode_first(z, k)) for k in range(1, self.dim3 + 1)])

@@ -20,7 +20,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from .base import Array, Labels, OnEpoch, Reducer
+from .base import Array, Labels, OnEpoch, Reducer, Rows
 from .lazy import sklearn
 
 CLIPPED_EACH, CLIPPED_MORE = 32, 30  # dim3 at which the clipped error is measured
@@ -31,15 +31,17 @@ TICKS_REACH = 2.5  # standard deviations each way on the latent plane
 class PCA(Reducer):
     """Projection on the dim3 eigenvectors of the covariance matrix with the largest eigenvalues."""
 
+    takes_float64 = True
+
     def __init__(self, *, dim3: int) -> None:
         self.dim3 = dim3
 
     def fit(
         self,
-        x: Array,
+        x: Rows,
         y: Labels | None = None,
         *,
-        x_val: Array | None = None,
+        x_val: Rows | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
         """Eigendecompose the covariance of x (N, dim1), in float64; see `Reducer.fit`.
@@ -49,33 +51,33 @@ class PCA(Reducer):
         """
         self.check(x)
         fitted, self.reused = decompose(x)
-        self.mean = fitted.mean_.astype(np.float32)  # mu: (dim1,)
+        self.mean = fitted.mean_.astype(x.dtype)  # mu: (dim1,)
         # All eigenvalues, (min(N, dim1),): this one fit knows the training error of every dim3.
         # Rounding leaves values of a rank-deficient covariance a hair below 0.
         self.spectrum: npt.NDArray[np.float64] = np.maximum(fitted.explained_variance_, 0.0)
         self.components = fitted.components_[: self.dim3].astype(np.float32)  # v: (dim3, dim1)
         return self
 
-    def check(self, x: Array) -> None:
+    def check(self, x: Rows) -> None:
         """Raise ValueError where dim3 is more than x has rows or columns."""
         if self.dim3 > min(x.shape):
             raise ValueError(f"PCA with dim3 {self.dim3} needs as many rows and columns, got {x.shape}")
 
-    def encode(self, x: Array) -> Array:
+    def encode(self, x: Rows) -> Array:
         """Scores alpha_i = (x - mu) · v_i, equation (1): (N, dim3) of (N, dim1)."""
-        z: Array = (x - self.mean) @ self.components.T
+        z: Array = (x - self.mean).astype(np.float32, copy=False) @ self.components.T
         return z
 
-    def decode(self, z: Array) -> Array:
+    def decode(self, z: Array) -> Rows:
         """The inverse of equation (1), mu + sum_i z_i v_i: (N, dim1) of scores (N, dim3)."""
-        x: Array = self.mean + z @ self.components
+        x: Rows = self.mean + z @ self.components
         return x
 
-    def generate(self, alpha: Array) -> Array:
+    def generate(self, alpha: Array) -> Rows:
         """Equation (2): mu + sum_i alpha_i sqrt(lambda_i) v_i, (N, dim1) of standardised scores (N, dim3)."""
         return self.decode(alpha * self._deviations())
 
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Equation (2) with alpha from N(0, I): the Gaussian that PCA fits to the data, (n, dim1)."""
         return self.generate(rng.standard_normal((n, self.dim3), dtype=np.float32))
 
@@ -98,7 +100,7 @@ class PCA(Reducer):
         return deviations  # sqrt(lambda): (dim3,)
 
 
-def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.float64]:
+def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float64]:
     """The mean squared error on x_test (N_test, dim1) of PCA fitted on x (N, dim1) for every dim3: (K + 1, 2).
 
     K is min(N, dim1); row 0 is the mean image's error. The first column is of the reconstructions as they are:
@@ -125,10 +127,10 @@ def errors_by_dim3(x: Array, x_test: Array, *, clip: bool) -> npt.NDArray[np.flo
 
 
 # The decomposition last made of rows that can't change, by those rows: one serves every dim3 of a study.
-_last: list[tuple[weakref.ref[Array], Any]] = []
+_last: list[tuple[weakref.ref[Rows], Any]] = []
 
 
-def decompose(x: Array) -> tuple[Any, bool]:
+def decompose(x: Rows) -> tuple[Any, bool]:
     """All components of x (N, dim1), and whether they were there already.
 
     Only read-only rows are remembered, by identity: a study's, which are mapped from files.
@@ -138,8 +140,11 @@ def decompose(x: Array) -> tuple[Any, bool]:
             if rows() is x:
                 return fitted, True
     solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
+    mean = x.mean(axis=0, dtype=np.float64)
+    # Centred here: covariance_eigh takes E[x x'] - mean mean', which far from 0 is rounding.
     # copy=False: it may work in the float64 rows that were made for it; a second copy is 345 MB on MNIST
-    fitted = sklearn.decomposition.PCA(svd_solver=solver, copy=False).fit(x.astype(np.float64))
+    fitted = sklearn.decomposition.PCA(svd_solver=solver, copy=False).fit(x - mean)
+    fitted.mean_ += mean
     if not x.flags.writeable:
         _last[:] = [(weakref.ref(x), fitted)]
     return fitted, False

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from .base import Array, Reducer
+from .base import Array, Reducer, Rows
 from .lazy import sklearn
-from .metrics import Float64s, row_mse
+from .metrics import Float64s, near_one, row_mse
 from .pca import decompose
 
 FEATURES = 50  # at most: on MNIST they hold 82 % of the variance
 BLOCK = 1000  # rows whose distances to all others are held at a time
-ROUNDING = 1e-6  # of float32, in the data's units where these are of the order of 1
+ROUNDING = 1e-6  # of float32, as a share of the data's range
 
 MIXTURE_COMPONENTS = 10
 MIXTURE_ROWS_EACH = 20  # at least: fewer rows, fewer components
@@ -39,20 +39,20 @@ MIXTURE_SEED = 0  # of the fit; the draws come from the caller's generator
 class Features(NamedTuple):
     """The leading principal components of the training rows, as a space to measure distances in."""
 
-    mean: Array
+    mean: Rows
     """(dim1,)"""
     components: Array
     """(f, dim1), f = 50 or as many as the rows and columns allow."""
 
     @classmethod
-    def fit(cls, x_train: Array) -> Self:
+    def fit(cls, x_train: Rows) -> Self:
         """The features of x_train (N, dim1): the decomposition that PCA made of these rows, where there is one."""
         fitted, _ = decompose(x_train)
-        return cls(fitted.mean_.astype(np.float32), fitted.components_[:FEATURES].astype(np.float32))
+        return cls(fitted.mean_.astype(x_train.dtype), fitted.components_[:FEATURES].astype(np.float32))
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Rows) -> Array:
         """Scores (n, f) of x (n, dim1), in the data's units."""
-        return np.asarray((x - self.mean) @ self.components.T, dtype=np.float32)
+        return (x - self.mean).astype(np.float32, copy=False) @ self.components.T
 
 
 class PrecisionRecall(NamedTuple):
@@ -89,39 +89,41 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
     return PrecisionRecall(float(inside.mean()), float(covered.mean()))
 
 
-def nearest_training(x: Array, x_train: Array) -> tuple[npt.NDArray[np.intp], Float64s]:
+def nearest_training(x: Rows, x_train: Rows) -> tuple[npt.NDArray[np.intp], Float64s]:
     """The training row nearest to each row, by number, (n,), and the mean squared difference from it, (n,).
 
     Of x (n, dim1) and x_train (N, dim1). The difference is computed anew from the row that was found, so that it
     is 0 for a copy: |a|^2 - 2 a·b + |b|^2, which is fast enough for finding it, would leave a rest.
     """
-    index: npt.NDArray[np.intp] = sklearn.metrics.pairwise_distances_argmin(x, x_train)
+    near = near_one(x, x_train), near_one(x_train, x_train)
+    index: npt.NDArray[np.intp] = sklearn.metrics.pairwise_distances_argmin(*near)
     return index, row_mse(x, x_train[index])
 
 
-def outside(x: Array, low: float = 0.0, high: float = 1.0) -> float:
-    """Which share of all values of x is below low or above high, by more than rounding (1e-6)."""
-    return float(((x < low - ROUNDING) | (x > high + ROUNDING)).mean())
+def outside(x: Rows, low: float = 0.0, high: float = 1.0) -> float:
+    """Which share of all values of x is below low or above high, by more than rounding."""
+    slack = ROUNDING * (high - low)
+    return float(((x < low - slack) | (x > high + slack)).mean())
 
 
-def _own(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Array:
+def _own(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
     """From the model's own prior, whatever it is."""
     return model.sample(n, rng)
 
 
-def _normal(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Array:
+def _normal(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
     """From N(0, I): a VAE's prior, and for others the question whether they need one of their own."""
     return model.decode(rng.standard_normal((n, codes.shape[1]), dtype=np.float32))
 
 
-def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Array:
+def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
     """From ten Gaussians, with full covariances, fitted to the codes of the training rows."""
     chosen = np.linspace(0, len(codes) - 1, min(len(codes), MIXTURE_ROWS)).astype(int)
     fitted_on = codes[chosen].astype(np.float64)
     mixture = sklearn.mixture.GaussianMixture(
         n_components=max(1, min(MIXTURE_COMPONENTS, len(fitted_on) // MIXTURE_ROWS_EACH)),
         # Codes have no unit, so the least variance is relative; of a collapsed model it would be 0, and is not.
-        reg_covar=max(1e-6 * float(fitted_on.var(axis=0).mean()), 1e-12),
+        reg_covar=1e-6 * float(fitted_on.var(axis=0).mean()) or 1e-12,
         max_iter=MIXTURE_ITERATIONS,
         random_state=MIXTURE_SEED,
     )
@@ -133,7 +135,7 @@ def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> 
     return model.decode(rng.permutation(z).astype(np.float32))
 
 
-GENERATORS: dict[str, Callable[[Reducer, Array, int, np.random.Generator], Array]] = {
+GENERATORS: dict[str, Callable[[Reducer, Array, int, np.random.Generator], Rows]] = {
     "own": _own,
     "normal": _normal,
     "mixture": _mixture,

@@ -12,7 +12,7 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor, nn
 
-from .base import Array
+from .base import Array, Rows
 from .fitting import EVAL_SEED, Objective, TorchReducer, Training
 from .layers import FF
 from .metrics import active_units, bernoulli_nats, kl_standard_normal, row_mse
@@ -58,13 +58,13 @@ class VAE(TorchReducer):
         kl = 0.5 * (mean**2 + log_var.exp() - 1.0 - log_var).sum(dim=1).mean()
         return Objective(recon + self.beta * kl, {"recon": recon, "kl": kl, "elbo": -(recon + kl)})
 
-    def posterior(self, x: Array) -> tuple[Array, Array]:
+    def posterior(self, x: Rows) -> tuple[Array, Array]:
         """Mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""
         encoded = self._in_blocks(lambda b: self.encoder(self._to_modules(b)), x)
         mean, log_var = np.split(encoded, 2, axis=1)
         return mean, log_var
 
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """decode(z) for z from N(0, I): (n, dim1)."""
         return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
 
@@ -73,7 +73,7 @@ class VAE(TorchReducer):
         quantiles: Array = ndtri(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
         return quantiles
 
-    def extra_metrics(self, x: Array) -> dict[str, float]:
+    def extra_metrics(self, x: Rows) -> dict[str, float]:
         """`elbo` (beta 1, one seeded draw) and `kl`, nats per row; `active_units`; and `bce` of decode(mean).
 
         The ELBO's likelihood is Bernoulli where the output is a sigmoid, whatever loss was trained; else
@@ -86,7 +86,7 @@ class VAE(TorchReducer):
         metrics = {"elbo": -(recon + kl), "kl": kl, "active_units": float(active_units(mean))}
         return metrics | ({"bce": self._nats(x, mean)} if self.output == "sigmoid" else {})
 
-    def _nats(self, x: Array, z: Array) -> float:
+    def _nats(self, x: Rows, z: Array) -> float:
         """The reconstruction term of x (N, dim1) decoded from z (N, dim3), nats per row."""
         if self.output == "sigmoid":
             return float(bernoulli_nats(x, self.logits(z)).mean())

@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import optuna
 from mlflow import MlflowClient
@@ -16,7 +17,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.config import BadInput
+from tracking.config import BadInput, RunConfig
 from tracking.recorder import (
     Recorder,
     RunFailed,
@@ -28,7 +29,7 @@ from tracking.recorder import (
     opening,
     within,
 )
-from tracking.schema import VERSION, Kind, Tag, hidden, one_line
+from tracking.schema import BEFORE, VERSION, Kind, Tag, hidden, one_line
 
 from .ledger import MODELS_KNOWN, OPENED_TWICE, Charter, Fixed, Ledger, TakenOver, children
 from .objective import be_patient, me, process_here
@@ -49,6 +50,15 @@ def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.
         return None
     _check_same(study, charter)
     return study
+
+
+def as_begun(storage: optuna.storages.RDBStorage, name: str, base: RunConfig) -> RunConfig:
+    """What the cells of a study share, in the edition that it was begun in: one study never mixes two."""
+    try:
+        held = optuna.load_study(study_name=name, storage=storage).user_attrs.get(SETTINGS)
+    except KeyError:
+        return base
+    return base if held is None else replace(base, edition=(BEFORE | held)["edition"])
 
 
 def find_parent(client: MlflowClient, study: optuna.Study | None, charter: Charter) -> Run | None:
@@ -184,8 +194,8 @@ def _check_same(study: optuna.Study, charter: Charter) -> None:
             f"study {charter.name!r} holds {held or 'a study of another program'}, not {charter.what}; "
             "use another --study"
         )
-    before = study.user_attrs[SETTINGS]
-    now = json.loads(json.dumps(dict(charter.settings)))
+    before = BEFORE | study.user_attrs[SETTINGS]
+    now = _plain(charter)
     changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
     if changed:
         raise BadInput(
@@ -200,7 +210,7 @@ def _namesake(client: MlflowClient, charter: Charter) -> Run | None:
     if there is None:
         return None
     found = client.search_runs([there], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'", order_by=["start_time DESC"])
-    same = (charter.name, json.loads(json.dumps(dict(charter.settings))))
+    same = (charter.name, _plain(charter))
     for run in found:
         empty = run.data.tags.get(Tag.REASON) == OPENED_TWICE
         if not empty and (run.data.tags.get(Tag.STUDY), _settings_of(run)) == same:
@@ -208,11 +218,16 @@ def _namesake(client: MlflowClient, charter: Charter) -> Run | None:
     return None
 
 
+def _plain(charter: Charter) -> dict[str, object]:
+    """The settings of a study as they come back from its two stores."""
+    return {**BEFORE, **json.loads(json.dumps(dict(charter.settings)))}
+
+
 def _settings_of(run: Run) -> object:
     """What may not change under a study's name, as its parent says it; None where that can't be read."""
     try:
-        return json.loads(run.data.tags.get(Tag.STUDY_SETTINGS, "{}"))
-    except (ValueError, RecursionError):
+        return BEFORE | json.loads(run.data.tags.get(Tag.STUDY_SETTINGS, "{}"))
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

@@ -24,7 +24,7 @@ from optuna.trial import Trial
 from models import Epoch
 from tracking.cli import be_quiet
 from tracking.config import RunConfig
-from tracking.material import Material
+from tracking.material import READING, Material
 from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped
 from tracking.run import execute
 from tracking.schema import Metric, Tag, one_line
@@ -214,23 +214,13 @@ def _is_behind(trial: Trial, value: float, epoch: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _load(dataset: str, test_data: str, label_column: str, val_size: int, shared: str | None) -> Material:
-    if shared is not None and Path(shared).is_dir():
-        return Material.map(Path(shared))
-    return Material.load(
-        RunConfig(
-            dataset=dataset,
-            test_data=test_data,
-            label_column=label_column,
-            val_size="auto" if val_size < 0 else val_size,
-        )
-    )
+def _load(read_by: RunConfig, shared: str | None) -> Material:
+    return Material.map(Path(shared)) if shared is not None and Path(shared).is_dir() else Material.load(read_by)
 
 
 def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
     """The study's data, loaded once by each process. Raises ValueError where they are others than the study's."""
-    val_size = -1 if config.val_size == "auto" else config.val_size
-    material = _load(config.dataset, config.test_data, config.label_column, val_size, shared)
+    material = _load(RunConfig(**{name: getattr(config, name) for name in READING}), shared)
     if material.digests["all"] != digest:
         raise ValueError(
             f"{config.dataset} on {socket.gethostname()} has digest {material.digests['all']}, the study's has {digest}"

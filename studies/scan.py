@@ -30,7 +30,7 @@ from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
 
-from .claim import claim, find_parent, find_study
+from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
 from .costs import Cost, ScanProgress, costs, preview
 from .curve import Point, csv, curve, draw, error_name, table, verdicts
@@ -279,6 +279,8 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
         with opened_pool(means) as pool:
             pool.begin(len(cells))
             storage = connect(means.storage)
+            space = replace(space, base=as_begun(storage, means.name, space.base))
+            cells = space.cells()
             material = Material.load(space.base)
             charter = _charter(space, means, material)
             done = _done(client, find_parent(client, find_study(storage, charter), charter))
@@ -302,6 +304,8 @@ def estimate_space(space: Space, means: Means, confirm: str = "no") -> Estimate:
         client = reach_store()
         with opened_pool(means) as pool:
             storage = connect(means.storage)
+            space = replace(space, base=as_begun(storage, means.name, space.base))
+            cells = space.cells()
             charter = _charter(space, means, Material.load(space.base))
             done = _done(client, find_parent(client, find_study(storage, charter), charter))
             cells += space.confirmations(corners(confirm, space, done.values(), means.say))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models import ContractError, UnknownModel, gives_a_curve, settings_of
 from tracking.config import BadInput, RunConfig
+from tracking.schema import BEFORE
 
 # Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
 # digest stands for them) and what is kept. `threads` is 1 in every cell.
@@ -109,8 +110,11 @@ def settings(base: RunConfig, digest: str) -> dict[str, object]:
 
 
 def cell_key(config: RunConfig, digest: str) -> str:
-    """What makes two cells the same: all that changes numbers, or which of them there are."""
-    values = {name: value for name, value in asdict(config).items() if name not in INDIFFERENT}
+    """What makes two cells the same: all that changes numbers, or which of them there are.
+
+    A field at the value that runs had before there was such a field is left out.
+    """
+    values = {n: v for n, v in asdict(config).items() if n not in INDIFFERENT and BEFORE.get(n) != v}
     return json.dumps([digest, *sorted(values.items())])
 
 

@@ -36,7 +36,7 @@ from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
 
-from .claim import claim, find_parent, find_study
+from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Progress, Source, Tally, conclude, described, supervise
 from .ledger import Charter, Ledger
 from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
@@ -277,6 +277,8 @@ def run_question(question: Question, means: Means) -> TuneResult:
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)
         client = reach_store()
         storage = connect(means.storage)
+        question = replace(question, base=as_begun(storage, means.name, question.base))
+        base = question.base
         material = Material.load(base)
         for dim3 in {question.dim3[0], question.dim3[-1]}:
             prepare(replace(base, dim3=dim3, threads=1), material)

@@ -62,10 +62,10 @@ class RunConfig:
     beta: float = 1.0
     """Weight of a VAE's KL term; at 1 its objective is the ELBO."""
     loss: Literal["auto", "mse", "bce"] = "auto"
-    """Reconstruction loss of AE and VAE; auto: mse for AE, bce for VAE where the data lie in [0, 1]."""
+    """Reconstruction loss of AE and VAE; auto: mse for AE, bce for VAE with a sigmoid, else mse."""
     output: Literal["auto", "sigmoid", "linear"] = "auto"
-    """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1], else linear on centred data
-    divided by one scale."""
+    """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1] and a quarter of the columns come
+    near both ends, else linear on centred data divided by one scale."""
     patience: int = 0
     """Stop after so many epochs without a better validation loss and keep the best; 0: never stop early."""
     seed: int = 0
@@ -78,6 +78,9 @@ class RunConfig:
     """CPU threads; auto: what torch is set to, which is OMP_NUM_THREADS or else one a core."""
     artifacts: Literal["full", "light"] = "full"
     """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
+    edition: int = 2
+    """What auto means and which 8-bit numbers are divided by 255; 1: as in runs that do not say, where data
+    in [0, 1] always got a sigmoid, and every array of 8-bit numbers was taken for pixels."""
     measure: Literal["no", "yes"] = "no"
     """Also measure what the latent space is like and how good samples are: neighbourhoods, robustness,
     interpolations, precision and recall."""
@@ -96,6 +99,8 @@ class RunConfig:
             raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
+        if not 1 <= self.edition <= RunConfig.edition:
+            raise BadInput(f"edition must be from 1 to {RunConfig.edition}, got {self.edition}")
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
         for name in ("model", "dataset", "test_data", "label_column"):

@@ -6,7 +6,7 @@ To add one: a function that gives a `Dataset`, and one line in `DATASETS`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models import Array
+from models import Array, Rows
 from models.fitting import in_unit_interval
 from models.lazy import sklearn
 
-from .config import BadInput
+from .config import BadInput, RunConfig
 from .files import Table, load_table
 from .idx import load_idx
 from .schema import KEY_LENGTH, clean
@@ -27,6 +27,8 @@ from .schema import KEY_LENGTH, clean
 Labels = npt.NDArray[np.int64]
 
 SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
+MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
+DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
 TEST_SHARE = 6  # a source without a test set gives its last sixth
 
 
@@ -34,15 +36,16 @@ TEST_SHARE = 6  # a source without a test set gives its last sixth
 class Dataset:
     """Rows to learn from and rows to be judged on.
 
-    x_train (N, dim1) and x_test (N_test, dim1) are float32; y_train (N,) and y_test (N_test,) are class
-    numbers into `classes`, or None. `image_shape` is (height, width) or (height, width, 3) where a row is
-    a picture, else None. `scaling` says what reading did to the numbers, `source` where they are from.
+    x_train (N, dim1) and x_test (N_test, dim1) are float32, or float64 where those were read; y_train (N,)
+    and y_test (N_test,) are class numbers into `classes`, or None. `image_shape` is (height, width) or
+    (height, width, 3) where a row is a picture, else None. `scaling` says what reading did to the numbers,
+    `source` where they are from.
     """
 
     name: str
     source: str
-    x_train: Array
-    x_test: Array
+    x_train: Rows
+    x_test: Rows
     y_train: Labels | None
     y_test: Labels | None
     image_shape: tuple[int, ...] | None
@@ -63,31 +66,41 @@ class Dataset:
 class Split(NamedTuple):
     """The training rows of a Dataset parted into those to learn from and those to choose by."""
 
-    x_train: Array
+    x_train: Rows
     y_train: Labels | None
-    x_val: Array | None
+    x_val: Rows | None
     y_val: Labels | None
 
 
-def value_range(x: Array) -> tuple[float, float]:
+def value_range(x: Rows) -> tuple[float, float]:
     """From the lowest to the highest value of x, or [0, 1] where all lie there."""
     return (0.0, 1.0) if in_unit_interval(x) else (float(x.min()), float(x.max()))
 
 
-def digest(*arrays: Array) -> str:
+def digest(*arrays: Rows) -> str:
     """Truncated SHA-256, 16 hexadecimal digits, over the shapes and all rows of arrays in order.
 
+    Of float32s, as runs before had read them all; of the float64s where a column has too few digits as float32.
     MLflow's own digest of a numpy array reads its first 10,000 numbers: 12 images of MNIST.
     """
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(repr(array.shape).encode())
-        sha.update(np.ascontiguousarray(array, dtype=np.float32).data)
+        sha.update(np.ascontiguousarray(array, dtype=np.float64 if far_from_zero(array) else np.float32).data)
     return sha.hexdigest()[:16]
 
 
-def load_dataset(name: str, *, test_data: str = "none", label_column: str = "none") -> Dataset:
-    """The data set of that name, or of that file or folder. Raises BadInput."""
+def far_from_zero(x: Rows) -> bool:
+    """Whether x (N, dim1) holds float64s that vary by so little about their mean that float32 would lose it."""
+    if x.dtype == np.float32 or not x.size:
+        return False
+    return bool(np.square(x).sum() > MOST_OFFSET**2 * np.square(x - x.mean(axis=0)).sum())
+
+
+def load_dataset(
+    name: str, *, test_data: str = "none", label_column: str = "none", edition: int = RunConfig.edition
+) -> Dataset:
+    """The data set of that name, or of that file or folder; the parameters are fields of RunConfig. Raises BadInput."""
     if name in DATASETS:
         for flag, value in {"test_data": test_data, "label_column": label_column}.items():
             if value != "none":
@@ -99,7 +112,7 @@ def load_dataset(name: str, *, test_data: str = "none", label_column: str = "non
             f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
             f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
         )
-    return _own(path, test_data, label_column)
+    return _own(path, test_data, label_column, edition)
 
 
 def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
@@ -165,8 +178,8 @@ def _pixels(images: npt.NDArray[np.uint8]) -> Array:
 def _digits() -> Dataset:
     """Scikit-learn's 1,797 digits of 8 x 8 pixels: Alpaydin & Kaynak 1998, UCI. No download."""
     x, y = sklearn.datasets.load_digits(return_X_y=True)
-    table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8), "divided by 16")
-    return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"))
+    table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8))
+    return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"), "divided by 16")
 
 
 LOW_RANK, LOW_RANK_NOISE = 8, 0.01
@@ -185,12 +198,13 @@ def _low_rank() -> Dataset:
     return Dataset("low-rank", "synthetic", rows[:6000], rows[6000:], None, None, None, "none")
 
 
-def _own(path: Path, test_data: str, label_column: str) -> Dataset:
+def _own(path: Path, test_data: str, label_column: str, edition: int) -> Dataset:
     table = load_table(path, label_column)
     name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
     if test_data == "none":
         y, classes = _class_numbers(table.y)
-        return _held_out(name, str(path), table._replace(y=y), classes)
+        (x,), scaling = _scaled([table], edition)
+        return _held_out(name, str(path), table._replace(x=x, y=y), classes, scaling)
     test_path = _existing(test_data)
     if test_path is None:
         raise BadInput(f"test_data {test_data!r}: no such file or folder")
@@ -199,10 +213,11 @@ def _own(path: Path, test_data: str, label_column: str) -> Dataset:
         raise BadInput(
             f"{test_path} has {_shape(test)}, but {path} has {_shape(table)}; training and test rows must match"
         )
-    if test.scaling != table.scaling:
+    (x_train, x_test), scaling = _scaled([table, test], edition)
+    if scaling.startswith("divided") and table.x.dtype != test.x.dtype:
         raise BadInput(
-            f"{test_path} holds numbers of another kind than {path} "
-            f"(scaling: {test.scaling}; {table.scaling}); save both as the same type"
+            f"{test_path} holds {test.x.dtype} numbers and {path} {table.x.dtype}; those in 8 bits would be divided "
+            "by 255: save both as the same type"
         )
     both = None if table.y is None or test.y is None else np.concatenate([table.y, test.y])
     y, classes = _class_numbers(both)
@@ -210,14 +225,27 @@ def _own(path: Path, test_data: str, label_column: str) -> Dataset:
     return Dataset(
         name=name,
         source=f"{path}, test rows {test_path}",
-        x_train=table.x,
-        x_test=test.x,
+        x_train=x_train,
+        x_test=x_test,
         y_train=None if y is None else y[:n],
         y_test=None if y is None else y[n:],
         image_shape=table.image_shape,
-        scaling=table.scaling,
+        scaling=scaling,
         classes=classes,
     )
+
+
+def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
+    """The rows of the tables, 8-bit numbers divided by 255 where those are pixels, and what was done.
+
+    They are pixels in pictures, and in arrays whose largest is over 127; else counts, classes or marks.
+    """
+    eight_bit = [t for t in tables if t.x.dtype == np.uint8]
+    most = max((int(t.x.max()) for t in eight_bit), default=0)
+    if most > DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit))):
+        return [_pixels(t.x) if t.x.dtype == np.uint8 else t.x for t in tables], "divided by 255 (8-bit numbers)"
+    rows = [t.x.astype(np.float32) if t.x.dtype == np.uint8 else t.x for t in tables]
+    return rows, f"none: 8-bit numbers up to {most} are no pixels" if eight_bit else "none"
 
 
 def _existing(text: str) -> Path | None:
@@ -229,7 +257,7 @@ def _existing(text: str) -> Path | None:
         return None
 
 
-def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...]) -> Dataset:
+def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], scaling: str) -> Dataset:
     """A Dataset whose test rows are the last sixth of a permutation with a fixed seed."""
     rows = len(table.x)
     fit, test = _parted(rows, max(1, rows // TEST_SHARE))
@@ -244,7 +272,7 @@ def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...]) ->
         y_train=None if y is None else y[fit],
         y_test=None if y is None else y[test],
         image_shape=table.image_shape,
-        scaling=table.scaling,
+        scaling=scaling,
         classes=classes,
     )
 

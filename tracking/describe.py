@@ -11,7 +11,7 @@ from models import Epoch
 
 from .config import RunConfig
 from .datasets import Dataset
-from .schema import Metric, quoted
+from .schema import Metric, clean, quoted
 
 FALLING = {"constant": 0.01, "one-cycle": 0.05}
 """An error that fell by more than this share at the end had not settled. A cycle ends in a fall of its own making:
@@ -45,6 +45,8 @@ def describe(
         + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")
         + ".",
     ]
+    if config.output == "auto" and "output_reason" in facts:
+        parts.append(f"Its output is {quoted(facts['output'])} because {clean(facts['output_reason'])}.")
     if Metric.TEST_ELBO in metrics:
         parts.append(
             f"ELBO {metrics[Metric.TEST_ELBO]:.4g} nats per row, of which KL {metrics[Metric.TEST_KL]:.3g}; "

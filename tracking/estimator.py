@@ -14,11 +14,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from models import Array, Reducer, build, suited
+from models import Reducer, build, suited, takes_float64
 from models.metrics import reconstruction_mse
 
 from .config import BadInput, RunConfig
-from .datasets import Dataset, split
+from .datasets import Dataset, far_from_zero, split
 
 Rows = npt.NDArray[Any]
 Seed = int | np.random.RandomState | None
@@ -33,11 +33,11 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     `random_state` is the seed (an int for equal numbers each time, None or a RandomState for others), and `val_size`
     is 0, because only `patience` reads validation rows: it needs some. Torch trains with the threads it is set to.
 
-    Where the rows lie in [0, 1] they are taken as they are and the output is a sigmoid; else the model sees them
+    Where the rows fill [0, 1] they are taken as they are and the output is a sigmoid; else the model sees them
     centred and divided by one scale, as in a run. What a row is scaled by changes what is learnt: put a MinMaxScaler
     before it, or a StandardScaler, on purpose.
 
-    It computes in float32 and gives back the float type that it is given. After `fit`, `reducer_` is the fitted
+    It trains in float32 and gives back the float type that it is given. After `fit`, `reducer_` is the fitted
     `models.Reducer` and `n_features_in_` is dim1.
     """
 
@@ -78,7 +78,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Train on the rows X (N, dim1); `y` is not read. Raises ValueError, as BadInput where a parameter is wrong."""
         config = self._config()
         least = {"ensure_min_samples": max(2, config.dim3), "ensure_min_features": config.dim3}
-        x = self._float32(validate_data(self, X, dtype=FLOATS, **least))
+        x = self._held(validate_data(self, X, dtype=FLOATS, **least))
         parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
         if config.patience > 0 and parts.x_val is None:
             raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")
@@ -90,7 +90,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def transform(self, X: npt.ArrayLike) -> Rows:
         """Codes (N, dim3) of the rows X (N, dim1)."""
         rows = self._rows(X)
-        return self.reducer_.encode(self._float32(rows)).astype(rows.dtype, copy=False)
+        return self.reducer_.encode(self._held(rows)).astype(rows.dtype, copy=False)
 
     def inverse_transform(self, X: npt.ArrayLike) -> Rows:
         """Rows (N, dim1) of the codes X (N, dim3)."""
@@ -98,9 +98,9 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         codes = check_array(X, dtype=FLOATS)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(f"X has {codes.shape[1]} columns, and codes have {self._n_features_out} (dim3)")
-        return self.reducer_.decode(self._float32(codes)).astype(codes.dtype, copy=False)
+        return self.reducer_.decode(codes.astype(np.float32)).astype(codes.dtype, copy=False)
 
-    def sample(self, n: int = 1, random_state: Seed = None) -> Array:
+    def sample(self, n: int = 1, random_state: Seed = None) -> Rows:
         """Return n new rows (n, dim1), drawn from the model's prior: see `models.Reducer.sample`."""
         check_is_fitted(self)
         return self.reducer_.sample(n, np.random.default_rng(_seed(random_state)))
@@ -111,7 +111,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         By it a search picks the largest dim3 it is offered, always: one more dimension never has to err more. To
         choose dim3, judge the whole curve (`analysis.elbow.judge`); use this for all else.
         """
-        rows = self._float32(self._rows(X))
+        rows = self._held(self._rows(X))
         return -reconstruction_mse(rows, self.reducer_.reconstruct(rows))
 
     @property
@@ -129,15 +129,19 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         rows: Rows = validate_data(self, X, dtype=FLOATS, reset=False)
         return rows
 
-    def _float32(self, rows: Rows) -> Array:
-        """As the models compute. Raises ValueError for what is too large to be a float32."""
+    def _held(self, rows: Rows) -> Rows:
+        """As the model takes them. Raises ValueError for what float32 can't hold."""
         with np.errstate(over="ignore"):
-            x: Array = rows.astype(np.float32)
-        if not np.isfinite(x).all():
+            rounded = rows.astype(np.float32)
+        if not np.isfinite(rounded).all():
             raise ValueError(
                 f"Input X contains infinity or a value too large for dtype('float32'): {np.abs(rows).max():g}"
             )
-        return x
+        if takes_float64(self.model):
+            return rows
+        if far_from_zero(rows):
+            raise ValueError("Input X lies so far from 0 that it loses its digits in float32, which this model takes")
+        return rounded
 
     def __getstate__(self) -> dict[str, Any]:
         """With the fitted model as plain arrays: it holds modules, and a factory of one's own may be no pickle's."""

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from models import PCA, Array, Epoch, Reducer
+from models import PCA, Array, Epoch, Reducer, Rows
 
 from .datasets import Labels
 from .schema import clean, drawn_plainly
@@ -47,11 +47,11 @@ class Look(NamedTuple):
     low: float = 0.0
     high: float = 1.0
 
-    def pictures(self, x: Array) -> Array:
+    def pictures(self, x: Rows) -> Array:
         """Rows (n, dim1) as pictures (n, *image_shape) in [0, 1]; what lies outside is cut off."""
         assert self.image_shape is not None
-        pictures: Array = (x.reshape(-1, *self.image_shape) - self.low) / (self.high - self.low)
-        return pictures.clip(0, 1)
+        pictures = (x.reshape(-1, *self.image_shape) - self.low) / (self.high - self.low)
+        return pictures.clip(0, 1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ class RunView:
     codes: Array
     labels: Labels | None
     classes: tuple[str, ...]
-    originals: Array
-    reconstructions: Array
+    originals: Rows
+    reconstructions: Rows
     look: Look
 
 
@@ -114,7 +114,7 @@ class DecodedPlane(NamedTuple):
 
     plane: Plane
     ticks: list[Array]
-    x: Array
+    x: Rows
     rows: int
 
 
@@ -183,7 +183,7 @@ def plot_reconstructions(view: RunView) -> Figure:
     return draw_reconstructions(title, view.originals, view.reconstructions, view.look)
 
 
-def draw_reconstructions(title: str, originals: Array, reconstructions: Array, look: Look) -> Figure:
+def draw_reconstructions(title: str, originals: Rows, reconstructions: Rows, look: Look) -> Figure:
     """Rows (n, dim1) above their reconstructions (n, dim1), the first ten; lines are drawn over each other."""
     if look.image_shape is None:
         return _draw_overlaid(title, originals[:8], reconstructions[:8])
@@ -196,7 +196,7 @@ def draw_reconstructions(title: str, originals: Array, reconstructions: Array, l
     return figure
 
 
-def _draw_overlaid(title: str, originals: Array, reconstructions: Array) -> Figure:
+def _draw_overlaid(title: str, originals: Rows, reconstructions: Rows) -> Figure:
     figure = Figure(figsize=(9, 4), dpi=DPI, layout="constrained")
     grid = figure.subplots(2, 4, sharex=True, sharey=True).flat
     for axes, x, x_hat in zip(grid, originals, reconstructions, strict=False):
@@ -279,7 +279,7 @@ def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, loo
     return figure
 
 
-def _draw_grid(axes: Axes, x: Array, rows: int, look: Look) -> None:
+def _draw_grid(axes: Axes, x: Rows, rows: int, look: Look) -> None:
     """Draw x (n, dim1) as a grid with that many rows, filled from the top left, on axes from 0 to 1."""
     columns = -(-len(x) // rows)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
@@ -298,7 +298,7 @@ def _draw_grid(axes: Axes, x: Array, rows: int, look: Look) -> None:
         axes.vlines(np.arange(1, columns) / columns, 0, 1, color="0.5", lw=0.6)
 
 
-def _draw_lines(axes: Axes, x: Array, rows: int, columns: int) -> None:
+def _draw_lines(axes: Axes, x: Rows, rows: int, columns: int) -> None:
     low, high = float(x.min()), float(x.max())
     span = (high - low) or 1.0
     along = np.linspace(0.1, 0.9, x.shape[1]) / columns

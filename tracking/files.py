@@ -1,4 +1,4 @@
-"""Data of one's own: a .npy, .npz, .csv or .parquet file, or a folder of images, as rows of float32.
+"""Data of one's own: a .npy, .npz, .csv or .parquet file, or a folder of images, as rows of numbers.
 
 Every reader refuses what it can't turn into finite numbers, with one line that names the place. Nothing
 is unpickled. The libraries check the files: what they raise is passed on as that line.
@@ -21,32 +21,34 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 from PIL import Image
 
-from models import Array
-
 from .config import BadInput
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow knows more: some run other programs
-EIGHT_BIT = "divided by 255 (8-bit numbers)"
-AS_READ = "none"
 
 CSV_BLOCK = 16 << 20  # bytes that arrow reads at a time: a row may have no more
 
+EXACT = 2**24  # up to it float32 holds every whole number
+LARGEST = float(np.finfo(np.float32).max) / 16  # with room for a decoder's overshoot
+SMALLEST = float(np.finfo(np.float32).tiny) * 128  # near the least float32 digits get fewer
 NUMBERS = "fiub"  # numpy's kinds
 LABELS = NUMBERS + "US"
 
 
 class Table(NamedTuple):
-    """Rows x (N, dim1), labels y (N,) of any kind or None, the shape of a picture or None, the scaling."""
+    """Rows x (N, dim1) as they were read, labels y (N,) of any kind or None, the shape of a picture or None.
 
-    x: Array
+    x is uint8 where the file holds 8-bit numbers, else float32 where that holds every digit, else float64.
+    """
+
+    x: npt.NDArray[Any]
     y: npt.NDArray[Any] | None
     image_shape: tuple[int, ...] | None
-    scaling: str
+    from_pictures: bool = False
 
 
 def load_table(path: Path, label_column: str = "none") -> Table:
-    """Read one file or folder; 8-bit numbers are divided by 255, all others are taken as they are.
+    """Read one file or folder, its numbers as they are.
 
     Arrays of (N, height, width) or (N, height, width, 3) are pictures, one a row. Raises BadInput.
     """
@@ -230,7 +232,7 @@ def _images(folder: Path) -> Table:
     pixels = np.stack([np.asarray(p.convert(mode)) for p in pictures])
     labelled = all(file.parent != folder for file in files)
     y = np.array([file.relative_to(folder).parts[0] for file in files]) if labelled else None
-    return _table(pixels, y, folder)
+    return _table(pixels, y, folder)._replace(from_pictures=True)
 
 
 def _picture(file: Path) -> Image.Image:
@@ -254,23 +256,26 @@ def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path)
         array = np.moveaxis(array, 1, 3)  # channels first, as torch stores pictures
     if array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3)):
         image_shape = tuple(n for n in array.shape[1:3]) + ((3,) if array.ndim == 4 and array.shape[3] == 3 else ())
-    # A number too large for float32 becomes infinite, and is refused below.
-    x = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float32)
-    if array.dtype == np.uint8:
-        x /= 255
-    finite = np.isfinite(x)
-    if not finite.all():
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
-        value = array.reshape(len(array), -1)[row, column]
-        raise BadInput(f"{path}: row {row + 1}, column {column + 1} is not a finite number of 32 bits: {value}")
+    x = np.ascontiguousarray(array.reshape(len(array), -1))
+    if x.dtype != np.uint8:
+        whole = x.dtype.kind in "iu" and max(-int(x.min()), int(x.max())) <= EXACT
+        float32 = whole or np.result_type(x.dtype, np.float32) == np.float32
+        x = x.astype(np.float32 if float32 else np.float64, copy=False)
+        held = np.abs(x) <= LARGEST
+        if not held.all():
+            row, column = (int(i) for i in np.argwhere(~held)[0])
+            value = array.reshape(len(array), -1)[row, column]
+            raise BadInput(f"{path}: row {row + 1}, column {column + 1} is not a finite number of 32 bits: {value}")
     if (x == x[0]).all():
         raise BadInput(f"{path}: all {len(x)} rows are the same")
+    if np.ptp(x, axis=0).max() < SMALLEST:
+        raise BadInput(f"{path}: no column varies by {SMALLEST:.2g}, which is too little for 32 bits; use another unit")
     if labels is not None:
         if labels.shape != (len(x),):
             raise BadInput(f"{path}: has {len(x)} rows, but labels of shape {labels.shape}")
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise BadInput(f"{path}: the label of row {int(np.isfinite(labels).argmin()) + 1} is not a finite number")
-    return Table(x, labels, image_shape, EIGHT_BIT if array.dtype == np.uint8 else AS_READ)
+    return Table(x, labels, image_shape)
 
 
 def _is_number(cell: object) -> bool:

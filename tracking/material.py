@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,11 +20,13 @@ from models.intrinsic import Intrinsic, measure
 from models.metrics import constant_mse
 from models.pca import errors_by_dim3
 
-from .config import RunConfig
-from .datasets import Dataset, Split, digest, load_dataset, split
+from .config import BadInput, RunConfig
+from .datasets import Dataset, Split, digest, far_from_zero, load_dataset, split
 from .references import References
 
 FACTS = "facts.json"
+READING = ("dataset", "test_data", "label_column", "edition", "val_size")
+"""The fields of RunConfig that say which rows there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +41,32 @@ class Material:
     @classmethod
     def load(cls, config: RunConfig) -> Self:
         """The data that the configuration names. Raises BadInput."""
-        data = load_dataset(config.dataset, test_data=config.test_data, label_column=config.label_column)
+        data = load_dataset(
+            config.dataset,
+            test_data=config.test_data,
+            label_column=config.label_column,
+            edition=config.edition,
+        )
         parts = split(data, config.val_size)
         parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
         return cls(data, parts)
+
+    def in_float32(self) -> Self:
+        """The same rows in float32. Raises BadInput where that loses their digits."""
+        if self.data.x_train.dtype == np.float32:
+            return self
+        if far_from_zero(self.data.x_train):
+            offset = np.abs(self.split.x_train.mean(axis=0)).argmax()
+            raise BadInput(
+                f"{self.data.name}: column {offset + 1} lies so far from 0 that 32 bits, in which a model of your own "
+                "gets it, lose its digits; subtract a constant from it"
+            )
+        rows = {name: getattr(self.data, name).astype(np.float32) for name in ("x_train", "x_test")}
+        x_val = None if self.split.x_val is None else self.split.x_val.astype(np.float32)
+        parts = self.split._replace(x_train=self.split.x_train.astype(np.float32), x_val=x_val)
+        made = replace(self, data=replace(self.data, **rows), split=parts)
+        made.__dict__["digests"] = self.digests
+        return made
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -64,7 +88,7 @@ class Material:
     @cached_property
     def mean_row_mse(self) -> float:
         """The test error of always answering the mean of the training rows."""
-        return constant_mse(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64).astype(np.float32))
+        return constant_mse(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
 
     @cached_property
     def references(self) -> References:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from models import Array
+from models import Rows
 from models.samples import Features, nearest_training, outside, precision_recall
 
 from .datasets import value_range
@@ -26,8 +26,8 @@ class SampleQuality(NamedTuple):
     and the mean squared difference of more of them to theirs, (m,)."""
 
     numbers: Mapping[Quality, float]
-    rows: Array
-    nearest: Array
+    rows: Rows
+    nearest: Rows
     distances: npt.NDArray[np.float64]
 
 
@@ -35,11 +35,11 @@ class SampleQuality(NamedTuple):
 class References:
     """Held-out rows to judge samples by, in PCA's features, as many other real rows, and the range of the data."""
 
-    x_train: Array
+    x_train: Rows
     features: Features
-    held_out: Array
-    held_out_features: Array
-    others: Array
+    held_out: Rows
+    held_out_features: Rows
+    others: Rows
     low: float
     high: float
     real: SampleQuality
@@ -51,19 +51,19 @@ class References:
         return len(self.held_out)
 
     @classmethod
-    def of(cls, x_train: Array, x_test: Array) -> Self:
+    def of(cls, x_train: Rows, x_test: Rows) -> Self:
         """From the training rows (N, dim1) and the test rows (N_test, dim1), in two halves: one to judge by, one as
         the sample that no generator can beat."""
         low, high = value_range(x_train)
         features = Features.fit(x_train)
         half = min(JUDGED, len(x_test) // 2)
-        mean = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = x_train.mean(axis=0, dtype=np.float64).astype(x_train.dtype)
         bare = SampleQuality({}, x_test[:0], x_test[:0], np.empty(0))
         held_out = x_test[:half]
         made = cls(x_train, features, held_out, features(held_out), x_test[half:], low, high, bare, bare)
         return replace(made, real=made.judge(made.others), mean_row=made.judge(np.tile(mean, (max(half, KEPT), 1))))
 
-    def judge(self, x: Array, reconstructed: Array | None = None) -> SampleQuality:
+    def judge(self, x: Rows, reconstructed: Rows | None = None) -> SampleQuality:
         """The quality of rows x (n, dim1), as far as there are enough of them; none where they are not finite.
 
         `reconstructed` is what the model that made them leaves of the held-out rows. No row that a decoder makes is

@@ -24,7 +24,8 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, settings_of, suited
+from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, settings_of, suited, takes_float64
+from models.fitting import in_unit_interval
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
@@ -121,7 +122,11 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
         )
     settings = asdict(config) | {"dim1": data.dim1}
     try:
-        model = suited(config.model, settings, parts.x_train)
+        if not takes_float64(config.model):
+            material = material.in_float32()
+        if config.edition == 1 and config.output == "auto" and in_unit_interval(parts.x_train):
+            settings["output"] = "sigmoid"
+        model = suited(config.model, settings, material.split.x_train)
     except ContractError as error:
         raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:
@@ -292,8 +297,7 @@ def _save_arrays(
     measured: Mapping[str, npt.NDArray[np.generic]],
 ) -> None:
     """The `light` artifacts, for readers that have numpy and nothing else."""
-    arrays: dict[str, Any] = {name: rows.astype(np.float32) for name, rows in errors.items()}
-    arrays |= {
+    arrays: dict[str, Any] = dict(errors) | {
         Artifact.CODES: view.codes,
         Artifact.ORIGINALS: view.originals,
         Artifact.RECONSTRUCTIONS: view.reconstructions,
@@ -303,7 +307,7 @@ def _save_arrays(
     if isinstance(run.model, PCA):
         arrays[Artifact.SPECTRUM] = run.model.spectrum
         arrays[Artifact.PCA_CURVE] = run.material.pca_curve
-    arrays |= {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in measured.items()}
+    arrays |= measured
     for name, array in arrays.items():
         (folder / name).parent.mkdir(exist_ok=True)
         np.save(folder / name, array, allow_pickle=False)

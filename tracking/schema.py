@@ -18,7 +18,7 @@ EXPERIMENT: Final = "elbowroom"
 """The default experiment."""
 
 
-BEFORE: Final = {"schedule": "constant"}
+BEFORE: Final = {"schedule": "constant", "edition": 1}
 """What a run was trained with whose configuration (`Tag.CONFIG`) is older than the field."""
 
 

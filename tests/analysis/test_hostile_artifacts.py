@@ -286,7 +286,7 @@ def test_other_metrics_may_be_anything(value: float) -> None:
 
 
 def test_errors_near_nothing_and_near_the_most(store: MlflowClient) -> None:
-    for k, error in zip(range(2, 8), (1e30, 1.0, 1e-30, 1e-60, 1e-320, 0.0), strict=True):
+    for k, error in zip(range(2, 8), (1e100, 1.0, 1e-62, 1e-100, 1e-320, 0.0), strict=True):
         log(store, dim3=k, error=error, test=error)
         log(store, model="pca", dim3=k, error=error, test=1e-320)
     assert report.main(["--experiment", "e", "--tracking-uri", store.tracking_uri, "--no-log", "--out", "out"]) == 0

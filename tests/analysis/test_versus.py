@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.rows import redraw
 from analysis.spectrum import criteria, explained, left, profile_likelihood
 from analysis.versus import Against, components, equivalent, ranges, who_wins
 
@@ -80,3 +81,10 @@ def test_the_profile_likelihood_splits_two_groups_of_eigenvalues() -> None:
     assert profile_likelihood(np.array([10.0, 9.8, 10.2, 1.0, 1.1, 0.9, 1.0])) == 3
     assert profile_likelihood(np.ones(5)) is None
     assert criteria(np.zeros(4)) == {}
+
+
+@pytest.mark.parametrize("scale", [2.0**200, 2.0**-300])
+def test_a_bootstrap_of_rows_has_their_unit(scale: float) -> None:
+    rows = np.random.default_rng(0).exponential(size=50)
+    assert np.array_equal(redraw(rows * scale), redraw(rows) * scale)
+    assert redraw(rows).mean() == pytest.approx(rows.mean(), rel=0.02)

@@ -8,8 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from models import PCA, Diverged, Epoch, Reducer, build
-from models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams
-from models.metrics import reconstruction_mse
+from models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams, suited_output
+from models.metrics import reconstruction_mse, row_mse
 from tests.models.test_contract import SETTINGS
 
 DIGITS = (load_digits().data / 16).astype(np.float32)
@@ -57,7 +57,7 @@ def test_the_seed_decides_every_weight_and_validation_rows_none(model: str) -> N
 def rows_in_order(monkeypatch: pytest.MonkeyPatch, model: str, **settings: Any) -> list[int]:
     """The rows, by number, as two epochs of training come to them."""
     x = np.tile(np.arange(100, dtype=np.float32)[:, None] / 128, (1, 64))
-    built: Any = build(model, SETTINGS | {"dim1": 64, "epochs": 2} | settings)
+    built: Any = build(model, SETTINGS | {"dim1": 64, "epochs": 2, "output": "sigmoid"} | settings)
     objective, seen = built.objective, []
     monkeypatch.setattr(
         built, "objective", lambda x, noise: (seen.extend((x[:, 0] * 128).tolist()), objective(x, noise))[1]
@@ -222,6 +222,65 @@ def test_one_scale_for_all_columns_where_the_data_leave_the_unit_interval() -> N
     assert np.allclose(model.mean, SIGNED.mean(axis=0), atol=1e-6)
     assert model.scale == pytest.approx(float(np.sqrt(SIGNED.var(axis=0).mean())), rel=1e-5)
     assert train("ae")[0].facts()["output"] == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "columns", "output"),
+    [(0.0, 1.0, 64, "sigmoid"), (0.1, 0.9, 16, "sigmoid"), (0.1, 0.9, 15, "linear"), (0.0, 0.5, 64, "linear")],
+)
+def test_auto_is_a_sigmoid_where_a_quarter_of_the_columns_come_near_both_ends(
+    low: float, high: float, columns: int, output: str
+) -> None:
+    x = np.full((3, 65), [[0.3], [0.4], [0.4]])
+    x[:, 64] = 1  # does not vary
+    x[0, :columns], x[1, :columns] = low, high
+    reaching = columns if high > 0.5 else 0
+    reason = f"the data lie in [0, 1], and {reaching} of the 64 columns that vary come near both ends"
+    assert suited_output(x) == (output, reason)
+    facts = train("vae", x, x, epochs=1)[0].facts()
+    assert (facts["output"], facts["output_reason"]) == (output, reason)
+    assert facts["loss"] == ("bce" if output == "sigmoid" else "mse")
+    assert train("vae", x, x, epochs=1, loss="bce")[0].facts()["output"] == "sigmoid"  # as asked for
+
+
+def test_shares_of_a_whole_are_learnt() -> None:
+    rng = np.random.default_rng(0)
+    parts, weights = rng.dirichlet(np.full(200, 0.3), size=5), rng.dirichlet(np.full(5, 0.7), size=1500)
+    x = weights @ parts
+    x /= x.sum(axis=1, keepdims=True)
+    assert 0 <= x.min() < x.max() < 0.2
+    model, _ = train("ae", x, None, dim3=4, dim2=50, epochs=10)
+    assert reconstruction_mse(x, model.reconstruct(x)) < 0.05 * x.var(axis=0).mean()
+
+
+FLOAT64 = np.random.default_rng(0).standard_normal((300, 4)) @ np.random.default_rng(1).standard_normal((4, 12))
+FLOAT64 += 0.05 * np.random.default_rng(2).standard_normal(FLOAT64.shape)
+
+
+def errors_at(scale: float, model: str, offset: float = 0.0) -> tuple[np.ndarray, dict[str, float]]:
+    """Squared errors of each row, and the last epoch's metrics, in units of the scale."""
+    x = FLOAT64 * scale + offset
+    made, epochs = train(model, x[:200], x[200:], dim3=3, dim1=12, output="linear")
+    metrics = dict(epochs[-1].metrics) if epochs else {}
+    return row_mse(x[200:], made.reconstruct(x[200:])) / scale**2, metrics
+
+
+@pytest.mark.parametrize("model", ["pca", "ae", "linear-ae", "nested-ae", "vae"])
+def test_the_data_s_unit_changes_no_scaled_error(model: str) -> None:
+    errors, metrics = errors_at(1.0, model)
+    for scale in (2.0**100, 2.0**-100):
+        scaled, others = errors_at(scale, model)
+        assert np.array_equal(scaled, errors)
+        assert {k: v / scale**2 if k == "val/mse" else v for k, v in others.items()} == metrics
+    for scale in (3.7, 1e30, 1e-30):
+        assert errors_at(scale, model)[0] == pytest.approx(errors, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["pca", "ae"])
+def test_a_constant_in_the_data_costs_no_digits(model: str) -> None:
+    errors, _ = errors_at(1.0, model)
+    for offset in (1e4, 1e6, 1e8):
+        assert errors_at(1.0, model, offset)[0] == pytest.approx(errors, rel=1e-3)
 
 
 def test_patience_stops_and_keeps_the_best_epoch() -> None:

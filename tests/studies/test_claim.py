@@ -1,5 +1,6 @@
 """A study is found again, whatever became of its two stores, and what a dead worker leaves is put right."""
 
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from optuna.trial import TrialState
 
-from studies.claim import claim, find_parent
+from studies.claim import SETTINGS, claim, find_parent
 from studies.ledger import MODELS_KNOWN, Charter, Ledger
 from studies.objective import Ended, Outcome, run_cell
 from studies.spaces import settings
@@ -194,3 +195,18 @@ def test_whatever_ends_the_block_ends_the_parent_and_the_next_start_forgets_it(f
     with claim(filed.client, connect(filed.storage), charter()):
         assert filed.parent().info.status == "RUNNING"
         assert Tag.REASON not in filed.parent().data.tags
+
+
+def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
+    assert scan(filed, "--edition", "1") == 0
+    study = optuna.load_study(study_name=filed.name, storage=filed.storage)
+    settings_then = {k: v for k, v in study.user_attrs[SETTINGS].items() if k != "edition"}
+    study.set_user_attr(SETTINGS, settings_then)
+    for run in filed.runs():
+        config = json.loads(run.data.tags[Tag.CONFIG])
+        assert config.pop("edition") == 1
+        filed.client.set_tag(run.info.run_id, Tag.CONFIG, json.dumps(config))
+    before = {r.info.run_id for r in filed.runs()}
+    assert scan(filed, "--dim3", "2:4") == 0
+    (new,) = (r for r in filed.runs() if r.info.run_id not in before)
+    assert (new.data.params["dim3"], json.loads(new.data.tags[Tag.CONFIG])["edition"]) == ("4", 1)

@@ -62,6 +62,13 @@ def test_a_key_holds_what_changes_numbers_and_nothing_else() -> None:
     assert len({cell_key(c, "d") for c in [a, *others]} | {cell_key(a, "e")}) == 7
 
 
+def test_a_field_at_the_value_of_runs_before_it_is_no_part_of_a_key() -> None:
+    before = RunConfig(edition=1, schedule="constant")
+    assert "edition" not in cell_key(before, "d")
+    assert "schedule" not in cell_key(before, "d")
+    assert cell_key(before, "d") != cell_key(RunConfig(schedule="constant"), "d")
+
+
 def test_settings_are_what_the_cells_share() -> None:
     assert settings(RunConfig(dim3=2, seed=1), "d") == settings(RunConfig(dim3=9, seed=4, artifacts="light"), "d")
     assert settings(RunConfig(epochs=3), "d") != settings(RunConfig(epochs=4), "d")

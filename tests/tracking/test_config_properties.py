@@ -45,6 +45,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
         "seed": draw(st.integers(0, 2**32 - 1)),
         "val_size": draw(st.just("auto") | COUNTS), "device": draw(st.sampled_from(["auto", "cpu", "cuda", "mps"])),
         "threads": draw(st.just("auto") | COUNTS), "artifacts": draw(st.sampled_from(["full", "light"])),
+        "edition": draw(st.integers(1, 2)),
         "measure": draw(st.sampled_from(["no", "yes"])),
     }  # fmt: skip
     assert set(values) == set(NAMES)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models import PCA
 from models.metrics import reconstruction_mse
@@ -114,7 +115,11 @@ def test_labels_become_the_same_numbers_in_training_and_test_rows(
     ("train", "test", "message"),
     [
         (np.eye(9, 4), np.eye(9, 5), r"5 columns, but .* 4 columns"),
-        (np.eye(9, 4), np.eye(9, 4, dtype=np.uint8), "numbers of another kind"),
+        (
+            np.eye(9, 4),
+            255 * np.eye(9, 4, dtype=np.uint8),
+            r"b.npy holds uint8 numbers and .*a.npy float64; ",
+        ),
         (np.eye(9, 4), None, "no such file or folder"),
         (
             np.arange(24.0).reshape(4, 2, 3),
@@ -148,3 +153,33 @@ def test_what_no_path_can_be_called_is_an_unknown_dataset(name: str) -> None:
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"known: mnist, fashion-mnist, digits, low-rank"):
         load_dataset("digit")
+
+
+@pytest.mark.parametrize(
+    ("most", "edition", "divisor"), [(1, 2, 1), (16, 2, 1), (127, 2, 1), (128, 2, 255), (255, 2, 255), (1, 1, 255)]
+)
+def test_8_bit_numbers_are_pixels_where_the_largest_is_over_127(
+    tmp_path: Path, most: int, edition: int, divisor: int
+) -> None:
+    x = np.tile(np.array([[0, most], [most, 0], [0, 0]], np.uint8), (4, 1))
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", np.minimum(x, darker := (most + 1) // 2))
+    both = load_dataset(str(tmp_path / "a.npy"), test_data=str(tmp_path / "b.npy"), edition=edition)
+    assert both.x_train.max() == np.float32(most) / np.float32(divisor)
+    assert both.x_test.max() == np.float32(darker) / np.float32(divisor)  # as the training rows, though it is darker
+    done = "divided by 255 (8-bit numbers)" if divisor == 255 else f"none: 8-bit numbers up to {most} are no pixels"
+    assert both.scaling == done
+
+
+def test_pictures_are_divided_however_dark_they_are(tmp_path: Path) -> None:
+    for i in range(6):
+        Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")
+    data = load_dataset(str(tmp_path))
+    assert (max(data.x_train.max(), data.x_test.max()), data.scaling[:7]) == (np.float32(5) / 255, "divided")
+
+
+def test_rows_that_differ_beyond_float32_have_another_digest_and_others_that_of_their_float32s() -> None:
+    x = np.random.default_rng(0).standard_normal((9, 3))
+    assert digest(x) == digest(x.astype(np.float32))
+    assert (x + 1e9).astype(np.float32).tobytes() == (2 * x + 1e9).astype(np.float32).tobytes()
+    assert digest(x + 1e9) != digest(2 * x + 1e9)

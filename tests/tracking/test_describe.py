@@ -53,11 +53,12 @@ def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
     metrics = METRICS | {
         Metric.VAL_MSE_FINAL: 0.05, Metric.TEST_ELBO: -105.81, Metric.TEST_KL: 25.44, Metric.TEST_ACTIVE_UNITS: 2.0,
     }  # fmt: skip
-    facts = {"loss": "bce", "output": "sigmoid", "device": "cpu"}
+    facts = {"loss": "bce", "output": "sigmoid", "output_reason": "of the data", "device": "cpu"}
     assert describe(config, load_dataset("digits"), 1349, facts, metrics, epochs([2, 1])) == (
         "vae with 3 latent dimensions (loss bce, output sigmoid, 2 epochs, seed 5), trained on 1,349 rows of 64 "
         "numbers of digits in 12.3 s. On the 299 test rows: mean squared error 0.041235, 61.2% of the variance "
-        "explained; validation error 0.05. ELBO -105.8 nats per row, of which KL 25.4; 2 of 3 latents active. "
+        "explained; validation error 0.05. Its output is sigmoid because of the data. ELBO -105.8 nats per row, of "
+        "which KL 25.4; 2 of 3 latents active. "
         "The validation error was still falling, by 50.0% over the last epoch: more --epochs would lower it."
     )
 

@@ -26,7 +26,7 @@ def fault_of_data(case: Case, data: Dataset) -> str | None:
         return "it was read"
     x = np.concatenate([data.x_train, data.x_test])
     y = None if data.y_train is None or data.y_test is None else np.concatenate([data.y_train, data.y_test])
-    if x.dtype != np.float32 or x.ndim != 2 or not np.isfinite(x).all():
+    if x.dtype not in (np.float32, np.float64) or x.ndim != 2 or not np.isfinite(x).all():
         return f"rows of {x.dtype} and shape {x.shape}"
     if (case.label != "none") != (y is not None) and case.format not in ("image", "idx"):
         return "labels are missing"
@@ -34,7 +34,7 @@ def fault_of_data(case: Case, data: Dataset) -> str | None:
         return "labels do not fit"
     if case.x is not None:
         x = data.x_train if case.format == "idx" else x
-        wanted = np.asarray(case.x, np.float32)
+        wanted = np.asarray(case.x, x.dtype)
         if not np.array_equal(x[x[:, 0].argsort()], wanted[wanted[:, 0].argsort()]):
             return "other numbers than were written"
     return None

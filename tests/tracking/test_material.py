@@ -1,13 +1,15 @@
 """The data as the processes of a study share them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tracking import material
-from tracking.config import RunConfig
+from tracking.config import BadInput, RunConfig
 from tracking.material import Material
+from tracking.run import prepare
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -42,3 +44,40 @@ def test_what_can_not_be_left_for_the_others_is_there_all_the_same(tmp_path: Pat
     mapped = Material.map(tmp_path / "shared")
     (tmp_path / "shared").rename(tmp_path / "gone")
     assert mapped.intrinsic == alone.intrinsic
+
+
+OWN = """
+import numpy as np
+from models.base import Reducer
+
+class First(Reducer):
+    def __init__(self, dim3):
+        self.dim3 = dim3
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        assert x.dtype == np.float32
+        self.mean = x.mean(axis=0)
+        return self
+    def encode(self, x):
+        return x[:, : self.dim3].copy()
+    def decode(self, z):
+        return np.hstack([z, np.tile(self.mean[self.dim3 :], (len(z), 1))])
+    def sample(self, n, rng):
+        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
+"""
+
+
+def test_a_model_of_one_s_own_gets_rows_in_float32_or_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_first.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    config = RunConfig(model="own_first:First", dim3=2, dataset=str(tmp_path / "x.npy"))
+    np.save(config.dataset, x)
+    prepared = prepare(config)
+    assert prepared.split.x_train.dtype == prepared.data.x_test.dtype == np.float32
+    assert prepared.material.digests == Material.load(config).digests
+    np.save(config.dataset, x + np.array([0, 0, 1e9, 0]))
+    with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
+        prepare(config)
+    assert prepare(replace(config, model="ae")).split.x_train.dtype == np.float64
