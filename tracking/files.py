@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .config import BadInput
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow knows more: some run other programs
+SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")  # folders, no classes
 
 CSV_BLOCK = 16 << 20  # bytes that arrow reads at a time: a row may have no more
 
@@ -209,15 +210,19 @@ def _holds_numbers(kind: pa.DataType) -> bool:
 
 
 def _images(folder: Path) -> Table:
-    """Every image below a folder, in the order of their paths; labelled by subfolder where all are in one.
-
-    Of a picture that moves, the first.
-    """
+    """Every image below a folder, in the order of their paths; labelled by subfolder where all are in one."""
     inside = ((p, p.relative_to(folder).parts) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     # Names with a dot in front are what systems and editors leave: thumbnails, checkpoints, ._1.png
     files = sorted(p for p, parts in inside if not p.is_dir() and not any(part.startswith(".") for part in parts))
     if not files:
         raise BadInput(f"{folder}: holds no images; allowed: {', '.join(IMAGE_SUFFIXES)}")
+    inside_of = {file.relative_to(folder).parts[0] for file in files if file.parent != folder}
+    splits = sorted(name for name in inside_of if name.lower() in SPLITS)
+    if splits and (len(splits) > 1 or len(inside_of) == 1):
+        raise BadInput(
+            f"{folder}: its subfolders {', '.join(splits)} are parts of a data set, not classes; give one of them as "
+            "dataset and another as test_data"
+        )
     pictures: list[Image.Image] = []
     for file in files:
         with _reading(file):
@@ -236,11 +241,18 @@ def _images(folder: Path) -> Table:
 
 
 def _picture(file: Path) -> Image.Image:
-    """A picture, grey or in colour."""
-    with Image.open(file, formats=IMAGE_FORMATS) as picture:
+    """A picture, grey or in colour, upright."""
+    # Not by its name: Pillow would map an uncompressed TIFF into memory, and mix up the rows of one stored sideways.
+    with file.open("rb") as content, Image.open(content, formats=IMAGE_FORMATS) as picture:
         if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in picture.tile):
             raise BadInput(f"{file}: has more than 8 bits a pixel; save such data as .npy")
-        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        count = getattr(picture, "n_frames", 1)
+        if count > 1 and picture.format != "MPO":  # a JPEG to which the camera appended a preview or a depth map
+            kind = "pages" if picture.format == "TIFF" else "frames"
+            raise BadInput(f"{file}: has {count} {kind}; save each as a picture of its own")
+        if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            raise BadInput(f"{file}: has transparent pixels; save it on a background of one colour")
+        return ImageOps.exif_transpose(picture).convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
 
 
 def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path) -> Table:

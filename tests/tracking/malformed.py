@@ -335,13 +335,19 @@ def _images() -> Iterator[Case]:
     yield Case("image", "floats", "x.tif", _picture(Image.fromarray(np.ones((5, 4), np.float32)), "tiff"))
     yield Case("image", "another size", "x.png", _picture(Image.new("L", (5, 4))))
     palette = Image.fromarray(np.arange(20, dtype=np.uint8).reshape(5, 4) % 4).convert("P")
+    for kind in ("gif", "png", "tiff", "webp"):
+        frames = _picture(palette, kind, save_all=True, append_images=[palette.rotate(180)])
+        yield Case("image", "several frames or pages", f"a.{kind}", frames)
+    for see_through in (Image.new("LA", (4, 5), (9, 8)), Image.new("RGBA", (4, 5), (1, 2, 3, 254))):
+        yield Case("image", "transparent pixels", "a.png", _picture(see_through))
+    yield Case("image", "transparent pixels", "a.png", _picture(palette, transparency=bytes([0, 99, 255])))
     for name, content in {
-        "a.gif": _picture(palette, "gif", save_all=True, append_images=[palette.rotate(180)]),
-        "b.png": _picture(palette, transparency=bytes([0, 99, 255])),
+        "a.gif": _picture(palette, "gif"),
+        "b.png": _picture(palette, transparency=bytes([255, 255])),
         "c.jpg": _picture(Image.new("CMYK", (4, 5), (9, 8, 7, 6)), "jpeg"),
-        "d.png": _picture(Image.new("LA", (4, 5), (9, 8))),
+        "d.png": _picture(Image.new("LA", (4, 5), (9, 255))),
         "e.png": _picture(Image.new("1", (4, 5), 1)),
-        "f.PNG": _picture(Image.new("RGBA", (4, 5), (1, 2, 3, 4))),
+        "f.PNG": _picture(Image.new("RGBA", (4, 5), (1, 2, 3, 255))),
         "g.tif": _picture(Image.new("CMYK", (4, 5)), "tiff", compression="tiff_lzw"),
         "h.webp": _picture(Image.new("RGB", (4, 5)), "webp", lossless=True),
         "i.jpg": _picture(Image.new("L", (4, 5)), "jpeg", exif=b"Exif\0\0garbage"),

@@ -143,6 +143,73 @@ def test_what_systems_leave_between_images_is_no_image(tmp_path: Path) -> None:
     assert load_table(tmp_path).x[:, 0].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+def test_pictures_are_read_upright(tmp_path: Path, suffix: str) -> None:
+    """Orientation 6: a quarter turn to the left was stored, and is turned back."""
+    upright = Image.new("L", (16, 24), 250)
+    upright.paste(5, (0, 0, 16, 8))  # dark on top
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright.save(tmp_path / f"a.{suffix}")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / f"b.{suffix}", exif=turned)
+    upright.transpose(Image.Transpose.ROTATE_180).save(tmp_path / f"c.{suffix}")
+    table = load_table(tmp_path)
+    assert table.image_shape[:2] == (24, 16)
+    assert np.abs(table.x[0] - table.x[1]).max() < 0.05  # JPEG and WEBP lose a little
+    assert np.abs(table.x[0] - table.x[2]).max() > 0.9
+
+
+SEE_THROUGH: dict[str, tuple[Image.Image, dict[str, object]]] = {
+    "RGBA": (Image.new("RGBA", (3, 2), (9, 9, 9, 254)), {}),
+    "LA": (Image.new("LA", (3, 2), (9, 0)), {}),
+    "P": (Image.new("P", (3, 2)), {"transparency": 0}),
+    "L with a transparent grey": (Image.new("L", (3, 2), 9), {"transparency": 9}),
+    "RGB with a transparent colour": (Image.new("RGB", (3, 2), (9, 9, 9)), {"transparency": (9, 9, 9)}),
+}
+
+
+@pytest.mark.parametrize("mode", SEE_THROUGH)
+def test_transparent_pictures_are_refused_by_name(tmp_path: Path, mode: str) -> None:
+    image, options = SEE_THROUGH[mode]
+    image.save(tmp_path / "a.png", **options)
+    picture(tmp_path / "b.png", 1)
+    refused(tmp_path, "a.png: has transparent pixels; save it on a background of one colour")
+
+
+def test_a_picture_that_could_be_transparent_and_is_opaque_is_read(tmp_path: Path) -> None:
+    Image.new("RGBA", (3, 2), (51, 51, 51, 255)).save(tmp_path / "a.png")
+    Image.new("LA", (3, 2), (102, 255)).save(tmp_path / "b.png")
+    Image.new("L", (3, 2), 153).save(tmp_path / "c.png", transparency=9)
+    assert (load_table(tmp_path).x[:, 0] * 5).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("tif", "pages"), ("gif", "frames"), ("webp", "frames"), ("png", "frames")]
+)
+def test_several_pictures_in_a_file_are_refused(tmp_path: Path, suffix: str, kind: str) -> None:
+    several = [Image.new("L", (3, 2), v) for v in (9, 99, 199)]
+    several[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=several[1:])
+    picture(tmp_path / "b.png", 1)
+    refused(tmp_path, f"a.{suffix}: has 3 {kind}; save each as a picture of its own")
+
+
+def test_what_a_camera_appends_to_a_jpeg_is_no_picture_of_its_own(tmp_path: Path) -> None:
+    for name, value in {"a.jpg": 51, "b.jpg": 102}.items():
+        preview = Image.new("RGB", (3, 2), (0, 0, 0))
+        Image.new("RGB", (3, 2), (value,) * 3).save(tmp_path / name, "mpo", save_all=True, append_images=[preview])
+    assert (load_table(tmp_path).x[:, 0] * 5).round(2).tolist() == [1, 2]
+
+
+def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
+    for number, place in enumerate(("train/cat", "train/dog", "Val/cat", "Val/dog")):
+        picture(tmp_path / "parts" / place / "a.png", number)
+    refused(tmp_path / "parts", "parts: its subfolders Val, train are parts of a data set, not classes; give one of")
+    assert load_table(tmp_path / "parts" / "train").y.tolist() == ["cat", "dog"]
+    for number, name in enumerate(("bus", "train")):  # as a class among others
+        picture(tmp_path / "vehicles" / name / "a.png", number)
+    assert load_table(tmp_path / "vehicles").y.tolist() == ["bus", "train"]
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
