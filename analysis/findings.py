@@ -165,6 +165,8 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
     series = comparison.series
     baseline = next((s for s in series if s.model == "pca"), None)
     notes: list[str] = []
+    if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
+        notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
     test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}
     curve = None if baseline is None else pca_curve(baseline, notes)
     models = []

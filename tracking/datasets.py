@@ -58,6 +58,11 @@ class Dataset:
         return int(self.x_train.shape[1])
 
     @cached_property
+    def test_repeats(self) -> bool:
+        """Whether every test row is one of the training rows."""
+        return {hash(row.tobytes()) for row in self.x_test} <= {hash(row.tobytes()) for row in self.x_train}
+
+    @cached_property
     def digest(self) -> str:
         """Of all rows in order, training rows then test rows; see `digest`."""
         return digest(self.x_train, self.x_test)

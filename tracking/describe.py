@@ -45,6 +45,8 @@ def describe(
         + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")
         + ".",
     ]
+    if data.test_repeats:
+        parts.append("Each test row is one of the training rows, so the test error says nothing of new rows.")
     if config.output == "auto" and "output_reason" in facts:
         parts.append(f"Its output is {quoted(facts['output'])} because {clean(facts['output_reason'])}.")
     if Metric.TEST_ELBO in metrics:

@@ -130,6 +130,7 @@ class Material:
             "classes": self.data.classes,
             "rows_train": len(self.split.x_train),
             "digests": self.digests,
+            "test_repeats": self.data.test_repeats,
         }
         (folder / FACTS).write_text(json.dumps(facts))
 
@@ -154,6 +155,7 @@ class Material:
             scaling=facts["scaling"],
             classes=tuple(facts["classes"]),
         )
+        data.__dict__["test_repeats"] = facts["test_repeats"]  # found once, as the digests are
         has_val = n < len(x)
         parts = Split(
             x[:n],

@@ -276,6 +276,8 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
         Tag.DATA_SCALING: data.scaling,
         Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",
     }
+    if data.test_repeats:
+        about[Tag.TEST_REPEATS] = "true"
     if data.image_shape is not None:
         about[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
     recorder.tags(about)

@@ -54,6 +54,8 @@ class Tag(StrEnum):
     """`true` where the checkout had changes that no commit holds."""
     REASON = "elbowroom.reason"
     """Why a run is FAILED or KILLED, one line."""
+    TEST_REPEATS = "elbowroom.dataset.test_repeats"
+    """`true` where every test row is one of the training rows."""
     SEEDED = "elbowroom.seeded"
     """`no` where the model asks for no seed, as PCA does: its runs with other seeds are the same run."""
     STUDY = "elbowroom.study.name"

@@ -105,6 +105,14 @@ def test_the_model_that_errs_least_has_to_have_a_choice(store: MlflowClient) -> 
     assert comparison.pick is None
 
 
+def test_test_rows_that_were_learnt_from_are_a_caution(store: MlflowClient) -> None:
+    for k in (2, 3, 4, 5):
+        log(store, dim3=k, error=1 / k, tags={Tag.TEST_REPEATS: "true"} if k == 3 else {})
+    assert (
+        found(store).notes[0] == "each test row is one of the training rows, so the test errors say nothing of new rows"
+    )
+
+
 def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_path: Path) -> None:
     for k in range(2, 10):
         log(store, model="pca", dim3=k, error=1.0 / k, test=1.0 / k, arrays=errors(1 / k, 1 / k), folder=tmp_path)

@@ -51,6 +51,14 @@ def pca_run(shared_store: MlflowClient) -> Run:
     return shared_store.get_run(execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id)
 
 
+def test_a_run_says_that_it_was_tested_on_what_it_had_learnt(shared_store: MlflowClient, tmp_path: Path) -> None:
+    np.save(tmp_path / "twice.npy", np.repeat(np.eye(3), 50, axis=0))
+    config = RunConfig(model="pca", dataset=str(tmp_path / "twice.npy"), artifacts="light")
+    tags = shared_store.get_run(execute(config).run_id).data.tags
+    assert tags[Tag.TEST_REPEATS] == "true"
+    assert "Each test row is one of the training rows" in tags[Tag.DESCRIPTION]
+
+
 def test_a_stranger_can_read_the_run(shared_store: MlflowClient, vae_run: Run) -> None:
     tags, params = vae_run.data.tags, vae_run.data.params
     assert vae_run.info.status == "FINISHED"
@@ -70,6 +78,7 @@ def test_a_stranger_can_read_the_run(shared_store: MlflowClient, vae_run: Run) -
     assert tags["elbowroom.model.loss"] == "bce"
     assert tags["elbowroom.model.output"] == "sigmoid"
     assert tags["elbowroom.dataset.scaling"] == "divided by 16"
+    assert Tag.TEST_REPEATS not in tags
     assert tags["elbowroom.package.torch"]
     assert tags[Tag.DIRTY] in ("true", "false")
     assert len(tags[Tag.COMMIT]) == 40
