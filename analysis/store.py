@@ -27,7 +27,7 @@ from .errors import BadInput
 from .table import Row
 
 # Fields of a configuration that leave its numbers as they are, or that a cell is placed by.
-INDIFFERENT = ("dataset", "test_data", "label_column", "artifacts", "threads", "device", "measure")
+INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "threads", "device", "measure")
 COORDINATES = ("model", "dim3", "seed")
 # Settings in which the series of one comparison may differ: they make another model of it.
 OF_THE_MODEL = ("loss", "beta", "output")

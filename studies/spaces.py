@@ -13,7 +13,7 @@ from tracking.schema import BEFORE
 
 # Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
 # digest stands for them) and what is kept. `threads` is 1 in every cell.
-INDIFFERENT = ("dataset", "test_data", "label_column", "artifacts", "threads")
+INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "threads")
 # Fields in which the cells of one study differ; all others are the study's settings.
 COORDINATES = ("model", "dim3", "seed")
 MOST = 10_000  # values of a range: more are a slip of the finger

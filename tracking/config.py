@@ -42,10 +42,14 @@ class RunConfig:
     dataset: str = "mnist"
     """mnist, fashion-mnist, digits, low-rank, a file (.npy, .npz, .csv, .parquet) or a folder of images."""
     test_data: str = "none"
-    """A file or folder with the test rows of a dataset of your own; none: its last sixth, shuffled."""
+    """A file or folder with the test rows of a dataset of your own; none: those in the file (.npz with x_test or
+    test_images), else its last sixth, shuffled."""
     label_column: str = "none"
     """The column (of .csv, .parquet) or array (of .npz) with the labels; none: unlabelled, but for images
-    in one folder a class."""
+    in one folder a class and an .npz with y_train or train_labels."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether a .csv has the names of its columns in the first line; auto: where that isn't all numbers, and
+    numbers that may be names are refused; no: the columns are called f0, f1, …"""
     dim2: int = 400
     """Width of the hidden layer."""
     dim3: int = 2

@@ -20,7 +20,7 @@ from models.fitting import in_unit_interval
 from models.lazy import sklearn
 
 from .config import BadInput, RunConfig
-from .files import Table, load_table
+from .files import Table, load_table, some
 from .idx import load_idx
 from .schema import KEY_LENGTH, clean
 
@@ -103,12 +103,17 @@ def far_from_zero(x: Rows) -> bool:
 
 
 def load_dataset(
-    name: str, *, test_data: str = "none", label_column: str = "none", edition: int = RunConfig.edition
+    name: str,
+    *,
+    test_data: str = "none",
+    label_column: str = "none",
+    header: str = "auto",
+    edition: int = RunConfig.edition,
 ) -> Dataset:
-    """The data set of that name, or of that file or folder; the parameters are fields of RunConfig. Raises BadInput."""
+    """The data set of that name, or of that file or folder; the fields are those of RunConfig. Raises BadInput."""
     if name in DATASETS:
-        for flag, value in {"test_data": test_data, "label_column": label_column}.items():
-            if value != "none":
+        for flag, value in {"test_data": test_data, "label_column": label_column, "header": header}.items():
+            if value != getattr(RunConfig, flag):
                 raise BadInput(f"{flag} goes with a file or folder of your own, and {name} has its own; leave it out")
         return DATASETS[name]()
     path = _existing(name)
@@ -117,7 +122,7 @@ def load_dataset(
             f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
             f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
         )
-    return _own(path, test_data, label_column, edition)
+    return _own(path, test_data, label_column, header, edition)
 
 
 def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
@@ -203,17 +208,22 @@ def _low_rank() -> Dataset:
     return Dataset("low-rank", "synthetic", rows[:6000], rows[6000:], None, None, None, "none")
 
 
-def _own(path: Path, test_data: str, label_column: str, edition: int) -> Dataset:
-    table = load_table(path, label_column)
+def _own(path: Path, test_data: str, label_column: str, header: str, edition: int) -> Dataset:
+    test_path = None if test_data == "none" else _existing(test_data)
+    if test_path is None and test_data != "none":
+        raise BadInput(f"test_data {test_data!r}: no such file or folder")
+    if header != "auto" and ".csv" not in {p.suffix.lower() for p in (path, test_path) if p is not None}:
+        raise BadInput(f"header goes with a .csv file, and {path} is none; leave it out")
+    table = load_table(path, label_column, header)
+    if test_path is not None and test_path.samefile(path) and not table.has_test:
+        raise BadInput(f"test_data is {path} itself; name other rows, or leave it out and the last sixth are held out")
     name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
-    if test_data == "none":
+    if test_path is None and not table.has_test:
         y, classes = _class_numbers(table.y)
         (x,), scaling = _scaled([table], edition)
         return _held_out(name, str(path), table._replace(x=x, y=y), classes, scaling)
-    test_path = _existing(test_data)
-    if test_path is None:
-        raise BadInput(f"test_data {test_data!r}: no such file or folder")
-    test = load_table(test_path, label_column)
+    test_path = test_path or path
+    test = _in_order(load_table(test_path, label_column, header, test=True), test_path, table, path)
     if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
         raise BadInput(
             f"{test_path} has {_shape(test)}, but {path} has {_shape(table)}; training and test rows must match"
@@ -224,16 +234,16 @@ def _own(path: Path, test_data: str, label_column: str, edition: int) -> Dataset
             f"{test_path} holds {test.x.dtype} numbers and {path} {table.x.dtype}; those in 8 bits would be divided "
             "by 255: save both as the same type"
         )
-    both = None if table.y is None or test.y is None else np.concatenate([table.y, test.y])
-    y, classes = _class_numbers(both)
+    labels = [] if table.y is None else [t.y for t in (table, test) if t.y is not None]
+    y, classes = _class_numbers(np.concatenate(labels) if labels else None)
     n = len(table.x)
     return Dataset(
         name=name,
-        source=f"{path}, test rows {test_path}",
+        source=f"{path}, test rows {test_path}" + " without labels" * (y is not None and test.y is None),
         x_train=x_train,
         x_test=x_test,
         y_train=None if y is None else y[:n],
-        y_test=None if y is None else y[n:],
+        y_test=None if y is None or test.y is None else y[n:],
         image_shape=table.image_shape,
         scaling=scaling,
         classes=classes,
@@ -247,10 +257,33 @@ def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
     """
     eight_bit = [t for t in tables if t.x.dtype == np.uint8]
     most = max((int(t.x.max()) for t in eight_bit), default=0)
-    if most > DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit))):
-        return [_pixels(t.x) if t.x.dtype == np.uint8 else t.x for t in tables], "divided by 255 (8-bit numbers)"
-    rows = [t.x.astype(np.float32) if t.x.dtype == np.uint8 else t.x for t in tables]
+    divide = most > DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
+    common = np.result_type(np.float32, *(t.x.dtype for t in tables))
+    rows = [_pixels(t.x) if divide and t.x.dtype == np.uint8 else t.x.astype(common, copy=False) for t in tables]
+    if divide:
+        return rows, "divided by 255 (8-bit numbers)"
     return rows, f"none: 8-bit numbers up to {most} are no pixels" if eight_bit else "none"
+
+
+def _in_order(test: Table, test_path: Path, table: Table, path: Path) -> Table:
+    """The test rows with their columns in the order of the training rows', matched by name. Raises BadInput."""
+    if test.names == table.names:
+        return test
+    if test.names is None or table.names is None:
+        bare, named = (test_path, path) if test.names is None else (path, test_path)
+        raise BadInput(
+            f"the columns of {named} have names and those of {bare} have none, so they can't be matched; "
+            "save both with names, or both without"
+        )
+    place = {name: i for i, name in enumerate(test.names)}
+    lacks, known = [n for n in table.names if n not in place], set(table.names)
+    more = [n for n in test.names if n not in known]
+    if lacks or more:
+        parts = [f"lacks {some(lacks)}"] * bool(lacks) + [f"has {some(more)} more"] * bool(more)
+        raise BadInput(f"the columns of {test_path} must be those of {path}: it {' and '.join(parts)}")
+    if not len(known) == len(table.names) == len(test.names):
+        raise BadInput(f"{path} and {test_path} have columns of one name in another order, which can't be matched")
+    return test._replace(x=np.ascontiguousarray(test.x[:, [place[name] for name in table.names]]))
 
 
 def _existing(text: str) -> Path | None:

@@ -7,9 +7,11 @@ is unpickled. The libraries check the files: what they raise is passed on as tha
 from __future__ import annotations
 
 import csv
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,24 +36,58 @@ LARGEST = float(np.finfo(np.float32).max) / 16  # with room for a decoder's over
 SMALLEST = float(np.finfo(np.float32).tiny) * 128  # near the least float32 digits get fewer
 NUMBERS = "fiub"  # numpy's kinds
 LABELS = NUMBERS + "US"
+CLASSES = "iubUS"
+
+ROWS = ("x", "x_train", "train_images", "data")  # arrays of a .npz
+BESIDE = {"x_train": "y_train", "x_test": "y_test", "train_images": "train_labels", "test_images": "test_labels"}
+
+RARE = 0.02  # the share of the other rows up to which what the first row has may be that of a header
+FAR = 3  # ranges of its column that a number lies beyond them
 
 
 class Table(NamedTuple):
     """Rows x (N, dim1) as they were read, labels y (N,) of any kind or None, the shape of a picture or None.
 
     x is uint8 where the file holds 8-bit numbers, else float32 where that holds every digit, else float64.
+    `names` are those of the columns of x, where they have any. `has_test` says that the file has test rows too.
     """
 
     x: npt.NDArray[Any]
     y: npt.NDArray[Any] | None
     image_shape: tuple[int, ...] | None
     from_pictures: bool = False
+    names: tuple[str, ...] | None = None
+    has_test: bool = False
 
 
-def load_table(path: Path, label_column: str = "none") -> Table:
+class Request(NamedTuple):
+    """What is wanted of a file: the column of its labels, whether it has a header, its test rows or the others."""
+
+    label_column: str | None
+    header: str
+    test: bool
+
+
+def load_table(path: Path, label_column: str = "none", header: str = "auto", *, test: bool = False) -> Table:
     """Read one file or folder, its numbers as they are.
 
-    Arrays of (N, height, width) or (N, height, width, 3) are pictures, one a row. Raises BadInput.
+    Arrays of (N, height, width) or (N, height, width, 3) are pictures, one a row.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy, .npz, .csv or .parquet file, or a folder of images.
+    label_column : str
+        The column or array with the labels, or none.
+    header : str
+        Whether the first line of a .csv file has the names of the columns: auto, yes or no.
+    test : bool
+        Read test rows: of a .npz file with training and test arrays the latter. They may lack the labels.
+
+    Raises
+    ------
+    BadInput
+        Where it can't be read right.
     """
     with _reading(path):
         if not path.exists():
@@ -69,7 +105,7 @@ def load_table(path: Path, label_column: str = "none") -> Table:
             raise BadInput(
                 f"{path}: can't read {path.suffix or 'a file without a suffix'}; allowed: {', '.join(READERS)}"
             )
-        return READERS[suffix](path, None if label_column == "none" else label_column)
+        return READERS[suffix](path, Request(None if label_column == "none" else label_column, header, test))
 
 
 @contextmanager
@@ -85,10 +121,11 @@ def _reading(place: object) -> Iterator[None]:
         raise BadInput(f"{place}: could not be read: {text.splitlines()[0]}") from error
 
 
-def _numpy(path: Path, label_column: str | None) -> Table:
+def _numpy(path: Path, wanted: Request) -> Table:
     """A .npy or .npz file, whichever it is by its content.
 
-    Of a .npz `x`, `x_train` or `data`, or the only array there is; labels in the array that label_column names.
+    Of a .npz one of ROWS, or the only array there is; as test rows the array named likewise for the test, if there is
+    one. Labels in the array that label_column names, else in the one that usually stands BESIDE the rows.
     """
     with path.open("rb") as file:
         # Whatever begins otherwise, numpy calls a pickle, and says how to load that.
@@ -96,22 +133,55 @@ def _numpy(path: Path, label_column: str | None) -> Table:
             raise BadInput(f"{path}: is no numpy file, or holds Python objects, not numbers")
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            if label_column is not None:
+            if wanted.label_column is not None and not wanted.test:
                 raise BadInput(
                     f"{path}: a .npy file has no columns by name; label_column goes with .csv, .parquet and .npz"
                 )
             return _table(_of_kinds(loaded, NUMBERS, path), None, path)
         names = loaded.files
-        others = [n for n in names if n != label_column]
-        chosen = next((n for n in ("x", "x_train", "data") if n in others), others[0] if len(others) == 1 else None)
+        others = [n for n in names if n != wanted.label_column]
+        known = (*map(_of_test, ROWS), *ROWS) if wanted.test else ROWS
+        chosen = next((n for n in known if n in others), others[0] if len(others) == 1 else None)
         if chosen is None:
             raise BadInput(
-                f"{path}: holds the arrays {_some(names) or 'none'}; allowed: x, x_train or data, or one array alone"
+                f"{path}: holds the arrays {some(names) or 'none'}; allowed: {', '.join(ROWS)}, or one array alone"
             )
-        if label_column is not None and label_column not in names:
-            raise BadInput(f"{path}: has no array {label_column!r}; it has: {_some(names)}")
-        labels = None if label_column is None else _member(loaded, label_column, LABELS, path)
-        return _table(_member(loaded, chosen, NUMBERS, path), labels, path)
+        x = _member(loaded, chosen, NUMBERS, path)
+        return _table(x, _array_of_labels(loaded, chosen, x, wanted, path), path)._replace(
+            has_test=_of_test(chosen) in names
+        )
+
+
+def _array_of_labels(
+    archive: Mapping[str, Any], chosen: str, x: npt.NDArray[Any], wanted: Request, path: Path
+) -> npt.NDArray[Any] | None:
+    """The labels of the rows x, which the array `chosen` of a .npz file holds, or None."""
+    names, label = list(archive), wanted.label_column
+    if label is None:
+        label = BESIDE.get(chosen)
+        with suppress(BadInput):  # nobody asked for these
+            labels = None if label not in names else _label_member(archive, label, CLASSES, path)
+            return None if labels is None or labels.shape != x.shape[:1] else labels
+        return None
+    if wanted.test:
+        beside_training = chosen not in ROWS and any(n in ROWS for n in names)  # whose labels `label` names
+        candidates = [_of_test(label)] if beside_training else [_of_test(label), label]
+        label = next((n for n in candidates if n in names), None)
+        return None if label is None else _label_member(archive, label, LABELS, path)
+    if label not in names:
+        raise BadInput(f"{path}: has no array {label!r}; it has: {some(names)}")
+    return _label_member(archive, label, LABELS, path)
+
+
+def _label_member(archive: Mapping[str, Any], name: str, kinds: str, path: Path) -> npt.NDArray[Any]:
+    """An array of labels; those of shape (N, 1) as (N,)."""
+    labels = _member(archive, name, kinds, path)
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def _of_test(name: str) -> str:
+    """`x_train`, `train_images` and `x` as the array with the test rows is called beside them."""
+    return name.replace("train", "test") if "train" in name else f"{name}_test"
 
 
 def _member(archive: Mapping[str, Any], name: str, kinds: str, path: Path) -> npt.NDArray[Any]:
@@ -129,37 +199,98 @@ def _of_kinds(array: npt.NDArray[Any], kinds: str, place: object) -> npt.NDArray
     return array
 
 
-def _csv(path: Path, label_column: str | None) -> Table:
+def _csv(path: Path, wanted: Request) -> Table:
     """Arrow's reader: it refuses rows of different lengths, which pandas fills up or cuts in silence.
 
-    A first line of numbers is a row, unless it is 0,1,2,…: so pandas heads columns without names.
+    A first line with anything but numbers is a header, as is one that has the name of the labels.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        line = next((line for line in file if line.strip("\r\n")), "")
-    first = next(csv.reader([line]), [])
-    counted = len(first) > 2 and first == [str(i) for i in range(len(first))]
-    unnamed = bool(first) and all(_is_number(cell) for cell in first) and not counted
+        lines = list(islice((line for line in file if line.strip("\r\n")), 2))
+    first = next(csv.reader(lines[:1]), [])
+    numbers = bool(first) and all(_is_number(cell) for cell in first) and wanted.label_column not in first
+    unnamed = wanted.header == "no" or (wanted.header == "auto" and numbers)
     # In one thread: with more, the reader does not say which row is too short or too long.
     options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=unnamed, block_size=CSV_BLOCK)
-    return _columns(arrow_csv.read_csv(path, read_options=options), label_column, path)
+    try:
+        table = _columns(arrow_csv.read_csv(path, read_options=options), wanted, path)
+    except (BadInput, pa.ArrowInvalid):
+        fault = _separated_otherwise(lines)
+        if fault is None:
+            raise
+        raise BadInput(f"{path}: {fault}") from None
+    if not unnamed:
+        return table
+    if wanted.header == "auto" and _may_be_names(first, table.x):
+        raise BadInput(
+            f"{path}: its first line, {some(first, 4)}, may be names of the columns or a row; "
+            "--header yes or --header no says which"
+        )
+    return table._replace(names=None)
 
 
-def _parquet(path: Path, label_column: str | None) -> Table:
+def _may_be_names(first: list[str], x: npt.NDArray[Any]) -> bool:
+    """Whether numbers in the first line, which is the first row of x (N, dim1), may be the names of columns.
+
+    They may where they differ and
+    - are 0, 1, 2, … of three columns or more, or 1, 2, 3, … unless all other rows are counted through likewise,
+    - or have what at most 2 % of the other rows have: they are whole numbers; they rise or fall from column to
+      column, or do so in equal steps (in three columns or more, and with six columns or twenty rows, because a few
+      rows of a few columns do that by chance),
+    - or each lies beyond the other numbers of its column by more than three times their range.
+    """
+    columns, rows = x.shape[1], len(x) - 1
+    if columns < 2 or len(set(first)) < len(first):
+        return False
+    steps = np.diff(x, axis=1)
+    if columns > 2 and first == [str(i) for i in range(len(first))]:
+        return True
+    if columns > 2 and first == [str(i + 1) for i in range(len(first))] and not (steps[1:] == 1).all():
+        return True
+    marks = [(x == np.rint(x)).all(axis=1)] if all(re.fullmatch("[+-]?[0-9]+", cell) for cell in first) else []
+    if columns > 2 and (columns > 5 or rows > 19):
+        rises, falls = (steps > 0).all(axis=1), (steps < 0).all(axis=1)
+        marks += [rises, falls, (rises | falls) & (steps == steps[:, :1]).all(axis=1)]
+    if any(mark[0] and mark[1:].mean() <= RARE for mark in marks):
+        return True
+    low, high = x[1:].min(axis=0), x[1:].max(axis=0)
+    varied = high > low
+    far = np.maximum(x[0] - high, low - x[0]) > FAR * (high - low)
+    return bool(varied.any() and far[varied].all())
+
+
+def _separated_otherwise(lines: list[str]) -> str | None:
+    """What seems to separate the columns of the first two lines, where it is no comma, in words."""
+    for mark, words in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (None, "spaces")):
+        cells = [[cell.strip(' "') for cell in line.split(mark)] for line in lines]
+        last = cells[-1] if cells else []
+        numbers = sum(_is_number(cell) or _has_decimal_comma(cell) for cell in last)
+        if numbers > (mark is None) and len(cells[0]) == len(last) > 1:
+            if any(map(_has_decimal_comma, last)):
+                return f"columns look separated by {words}, with decimal commas; save with commas and decimal points"
+            return f"columns look separated by {words}; save with commas"
+    return None
+
+
+def _has_decimal_comma(cell: str) -> bool:
+    return re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", cell, re.ASCII | re.IGNORECASE) is not None
+
+
+def _parquet(path: Path, wanted: Request) -> Table:
     with parquet.ParquetFile(path) as file:
         table = file.read()
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return _columns(table.drop_columns([name for name in index if name in table.column_names]), label_column, path)
+    return _columns(table.drop_columns([name for name in index if name in table.column_names]), wanted, path)
 
 
-def _columns(table: pa.Table, label_column: str | None, path: Path) -> Table:
-    """A table's columns of numbers as rows, and its labels."""
+def _columns(table: pa.Table, wanted: Request, path: Path) -> Table:
+    """A table's columns of numbers as rows, and its labels, which test rows may lack."""
     if table.num_rows == 0:
         raise BadInput(f"{path}: has a header and no rows")
-    y = None
-    if label_column is not None:
+    y, label_column = None, wanted.label_column
+    if label_column is not None and (label_column in table.column_names or not wanted.test):
         found = [i for i, name in enumerate(table.column_names) if name == label_column]
         if not found:
-            raise BadInput(f"{path}: has no column {label_column!r}; it has: {_some(table.column_names)}")
+            raise BadInput(f"{path}: has no column {label_column!r}; it has: {some(table.column_names)}")
         if len(found) > 1:
             raise BadInput(f"{path}: has {len(found)} columns {label_column!r}")
         y = _labels(table.column(found[0]), label_column, path)
@@ -174,16 +305,28 @@ def _columns(table: pa.Table, label_column: str | None, path: Path) -> Table:
         if column.null_count:
             raise BadInput(f"{path}: row {_row(column.is_null())}, column {name!r} is empty or not a number")
         if not _holds_numbers(column.type):
-            words = ((row, repr(str(v)[:40])) for row, v in enumerate(column.to_pylist(), 1) if not _is_number(v))
-            row, text = next(words, (1, f"values of type {column.type}"))
-            raise BadInput(
-                f"{path}: row {row}, column {name!r} holds {text}, not numbers; label_column names the labels"
-            )
+            raise BadInput(f"{path}: {_why_no_numbers(name, column)}")
     common = np.result_type(*{column.type.to_pandas_dtype() for column in table.columns})
     array = np.empty((table.num_rows, table.num_columns), common)
     for number, column in enumerate(table.columns):
         array[:, number] = column.to_numpy()
-    return _table(array, y, path)
+    return _table(array, y, path)._replace(names=tuple(table.column_names))
+
+
+def _why_no_numbers(name: str, column: pa.ChunkedArray) -> str:
+    """What a column holds in place of numbers."""
+    kind, types = column.type, pa.types
+    if types.is_nested(kind):
+        held = "structs" if types.is_struct(kind) else "maps" if types.is_map(kind) else "lists"
+        return f"column {name!r} holds {held}, not numbers; save each of their values as a column of its own"
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return f"column {name!r} holds bytes, not numbers"
+    words = ((row, str(v)[:40]) for row, v in enumerate(column.to_pylist(), 1) if not _is_number(v))
+    row, text = next(words, (1, str(column[0])))
+    if _has_decimal_comma(text):
+        return f"row {row}, column {name!r} holds {text!r}, with a decimal comma; save it with decimal points"
+    held = "categories" if types.is_dictionary(kind) else "text" if "string" in str(kind) else kind
+    return f"row {row}, column {name!r} holds {text!r} ({held}), not numbers; label_column names the labels"
 
 
 def _labels(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[Any]:
@@ -299,11 +442,12 @@ def _is_number(cell: object) -> bool:
     return text.isascii() and "_" not in text  # Python takes 1_000 and other scripts' digits for numbers
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(name[:40] for name in names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+def some(names: Sequence[str], most: int = 12) -> str:
+    """The first names, each cut, and how many more there are."""
+    return ", ".join(n[:40] for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-READERS: dict[str, Callable[[Path, str | None], Table]] = {
+READERS: dict[str, Callable[[Path, Request], Table]] = {
     ".npy": _numpy,
     ".npz": _numpy,
     ".csv": _csv,

@@ -25,7 +25,7 @@ from .datasets import Dataset, Split, digest, far_from_zero, load_dataset, split
 from .references import References
 
 FACTS = "facts.json"
-READING = ("dataset", "test_data", "label_column", "edition", "val_size")
+READING = ("dataset", "test_data", "label_column", "header", "edition", "val_size")
 """The fields of RunConfig that say which rows there are."""
 
 
@@ -45,6 +45,7 @@ class Material:
             config.dataset,
             test_data=config.test_data,
             label_column=config.label_column,
+            header=config.header,
             edition=config.edition,
         )
         parts = split(data, config.val_size)

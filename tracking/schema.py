@@ -18,7 +18,7 @@ EXPERIMENT: Final = "elbowroom"
 """The default experiment."""
 
 
-BEFORE: Final = {"schedule": "constant", "edition": 1}
+BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
 """What a run was trained with whose configuration (`Tag.CONFIG`) is older than the field."""
 
 

@@ -194,6 +194,7 @@ def test_every_field_of_the_configuration_has_its_place(store: MlflowClient) -> 
         "dataset",
         "test_data",
         "label_column",
+        "header",
         "artifacts",
         "threads",
         "device",

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -307,6 +308,16 @@ def test_a_worker_whose_data_differ_from_the_studys_trains_nothing(filed: Study)
     assert outcome.ended is Ended.FAILED
     assert re.search(r"digits on \S+ has digest \w{16}, the study's has 0123456789abcdef", outcome.reason)
     assert filed.runs() == []
+
+
+def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
+    path = filed.folder / "a.csv"
+    path.write_text("1,2,3\n" + "".join(f"{i}.5,{i * i % 7}.5,{i % 3}.5\n" for i in range(20)))
+    config = replace(CELL, model="pca", dataset=str(path), header="yes")
+    digest = Material.load(config).digests["all"]
+    outcome = run_cell(replace(cell_of(filed, filed.tracking_uri, digest), config=config))
+    assert outcome.ended is Ended.FINISHED, outcome.reason
+    assert filed.runs()[0].data.params["rows_train"] == "16"
 
 
 # Chaos

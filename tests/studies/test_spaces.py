@@ -56,7 +56,7 @@ def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -
 
 def test_a_key_holds_what_changes_numbers_and_nothing_else() -> None:
     a = RunConfig(model="ae", dim3=3)
-    same = replace(a, artifacts="light", threads=1, dataset="elsewhere.npy")
+    same = replace(a, artifacts="light", threads=1, dataset="elsewhere.csv", header="yes")
     assert cell_key(a, "d") == cell_key(same, "d")
     others = [replace(a, **{k: v}) for k, v in {"seed": 1, "epochs": 2, "lr": 0.1, "dim2": 5, "model": "vae"}.items()]
     assert len({cell_key(c, "d") for c in [a, *others]} | {cell_key(a, "e")}) == 7

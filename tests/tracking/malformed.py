@@ -223,7 +223,7 @@ def _zips() -> Iterator[Case]:
 
 
 def _csv() -> Iterator[Case]:
-    rows = "1,2,3\n4,5,6\n7,8,0\n"
+    rows = "1,3,2\n4,5,6\n7,8,0\n"
     long = "n" * 10_000
     refused = {
         "long name": [f"{long},b\n1,2\n3,\n5,6\n", f"a,{long}\n1,x\n3,4\n5,6\n", f"{long}\n" + "x\n" * 9],
@@ -235,6 +235,7 @@ def _csv() -> Iterator[Case]:
             "=1+1", "\u202e1",
         )],
         "header alone": ["a,b", "1,2,3", "a", "\n\n\n", "", " ", ",", '""\n'],
+        "header or row": ["0,1,2\n" + rows, "1,2,3\n" + rows, "400,500\n1.5,2.25\n3.5,4.5\n"],
         "names of rows": [",a,b\n" + rows, "Unnamed: 0,b,c\n" + rows, "a,b,\n" + rows],
         "quote never closed": ['a,b\n"1,2\n3,4\n5,6\n', '"a,b\n1,2\n3,4\n', '"' * 999],
         "other separators": ["a;b\n1;2\n3;4\n", "a\tb\n1\t2\n3\t4\n", "a|b\n1|2\n3|4\n", "a b\n1 2\n3 4\n5 6\n"],
@@ -254,10 +255,10 @@ def _csv() -> Iterator[Case]:
         yield Case("csv", "labels that are none", "a.csv", text.encode(), label)
     for text in ("\ufeffa,b,c\n" + rows, "a,b,c\r\n" + rows.replace("\n", "\r\n"), rows.replace("\n", "\r"),
                  "\n\n" + rows, "\n\na,b,c\n" + rows, "a,a,a\n" + rows, "größe,名前,🦊\n" + rows,
-                 rows.replace("2", '"2"'), "0,1,2\n" + rows, rows.replace("5", "+5.0e0"), rows.replace("\n", "\n\n"),
+                 rows.replace("2", '"2"'), rows.replace("5", "+5.0e0"), rows.replace("\n", "\n\n"),
                  f"a,{long},c\n" + rows, "a\0,b,c\n" + rows):  # fmt: skip
         yield Case(
-            "csv", "unusual but right", "a.csv", text.encode(), "none", "read", [[1, 2, 3], [4, 5, 6], [7, 8, 0]]
+            "csv", "unusual but right", "a.csv", text.encode(), "none", "read", [[1, 3, 2], [4, 5, 6], [7, 8, 0]]
         )
 
 
@@ -336,7 +337,7 @@ def _images() -> Iterator[Case]:
     yield Case("image", "another size", "x.png", _picture(Image.new("L", (5, 4))))
     palette = Image.fromarray(np.arange(20, dtype=np.uint8).reshape(5, 4) % 4).convert("P")
     for kind in ("gif", "png", "tiff", "webp"):
-        frames = _picture(palette, kind, save_all=True, append_images=[palette.rotate(180)])
+        frames = _picture(Image.new("L", (4, 5)), kind, save_all=True, append_images=[Image.new("L", (4, 5), 255)])
         yield Case("image", "several frames or pages", f"a.{kind}", frames)
     for see_through in (Image.new("LA", (4, 5), (9, 8)), Image.new("RGBA", (4, 5), (1, 2, 3, 254))):
         yield Case("image", "transparent pixels", "a.png", _picture(see_through))

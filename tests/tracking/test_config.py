@@ -30,6 +30,7 @@ BAD = {
     "must be auto or cpu or cuda or mps": [("device", "tpu")],
     "must be full or light": [("artifacts", "none")],
     "must be from 1 to 2": [("edition", 0), ("edition", 3)],
+    "must be auto or yes or no": [("header", "maybe"), ("header", True)],
     "must be no or yes": [("measure", "true"), ("measure", True)],
     "must be text": [("model", 3), ("label_column", None)],
     "is empty": [("model", " "), ("dataset", ""), ("test_data", ""), ("label_column", "\t")],

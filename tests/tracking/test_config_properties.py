@@ -36,6 +36,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     text = st.text(min_size=1, max_size=30).filter(lambda t: bool(t.strip()) and "\0" not in t)
     values: dict[str, Any] = {
         "model": draw(text), "dataset": draw(text), "test_data": draw(text), "label_column": draw(text),
+        "header": draw(st.sampled_from(["auto", "yes", "no"])),
         "dim2": draw(COUNTS), "dim3": draw(COUNTS), "epochs": draw(COUNTS), "batch_size": draw(COUNTS),
         "lr": draw(st.just("auto") | st.floats(0, 10, exclude_min=True)), "beta": draw(st.floats(0,
         allow_infinity=False)),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -138,7 +139,145 @@ def test_test_rows_that_do_not_match_are_refused(
         load_dataset(str(tmp_path / "a.npy"), test_data=str(tmp_path / "b.npy"))
 
 
-@pytest.mark.parametrize("flag", ["test_data", "label_column"])
+TRAIN = pd.DataFrame({"a": [1, 2, 3], "b": [10, 20, 40], "kind": [0, 1, 0]})
+TEST = pd.DataFrame({"kind": [1, 0], "b": [50, 60], "a": [7, 8]})
+
+
+def written(frame: pd.DataFrame, path: Path, **options: bool) -> str:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False, **options)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        np.save(path, frame.to_numpy())
+    return str(path)
+
+
+@pytest.mark.parametrize("train", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("test", ["b.csv", "b.parquet"])
+def test_test_columns_are_matched_by_name(tmp_path: Path, train: str, test: str) -> None:
+    files = written(TRAIN, tmp_path / train), written(TEST, tmp_path / test)
+    data = load_dataset(files[0], test_data=files[1], label_column="kind")
+    assert (data.x_test.tolist(), data.y_test.tolist()) == ([[7, 50], [8, 60]], [1, 0])
+    assert data.x_test.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            TEST.rename(columns={"b": "c"}),
+            "the columns of .*b.csv must be those of .*a.csv: it lacks b and has c more$",
+        ),
+        (TEST.drop(columns="a"), "it lacks a$"),
+        (TEST.assign(c=0, d=0), "it has c, d more$"),
+        (TEST.assign(c=0).rename(columns={"c": "a"}), "columns of one name in another order, which can't be matched$"),
+    ],
+)
+def test_test_columns_of_other_names_are_refused(tmp_path: Path, frame: pd.DataFrame, message: str) -> None:
+    files = written(TRAIN, tmp_path / "a.csv"), written(frame, tmp_path / "b.csv")
+    with pytest.raises(BadInput, match=message):
+        load_dataset(files[0], test_data=files[1])
+
+
+def test_columns_of_one_name_are_matched_in_their_order_alone(tmp_path: Path) -> None:
+    doubled, turned = TRAIN.set_axis(list("aab"), axis=1), TRAIN.set_axis(list("aba"), axis=1)
+    files = [written(frame, tmp_path / f"{i}.csv") for i, frame in enumerate((doubled, doubled + 1, turned))]
+    assert load_dataset(files[0], test_data=files[1]).x_test.tolist() == (TRAIN + 1).to_numpy().tolist()
+    with pytest.raises(BadInput, match="columns of one name in another order"):
+        load_dataset(files[0], test_data=files[2])
+
+
+@pytest.mark.parametrize(("train", "test"), [("a.csv", "b.npy"), ("a.npy", "b.parquet"), ("a.npy", "b.csv")])
+def test_columns_with_and_without_names_can_not_be_matched(tmp_path: Path, train: str, test: str) -> None:
+    files = written(TRAIN, tmp_path / train), written(TEST, tmp_path / test)
+    bare, named = (train, test) if train == "a.npy" else (test, train)
+    with pytest.raises(
+        BadInput, match=f"columns of .*{named} have names and those of .*{bare} have none, so they can't"
+    ):
+        load_dataset(files[0], test_data=files[1])
+    without = written(TEST, tmp_path / "c.csv", header=False)
+    if train == "a.npy":
+        assert load_dataset(files[0], test_data=without).x_test.tolist() == TEST.to_numpy().tolist()
+
+
+def test_test_rows_may_lack_the_labels(tmp_path: Path) -> None:
+    files = written(TRAIN, tmp_path / "a.csv"), written(TEST.drop(columns="kind"), tmp_path / "b.csv")
+    data = load_dataset(files[0], test_data=files[1], label_column="kind")
+    assert (data.x_test.tolist(), data.y_test, data.y_train.tolist()) == ([[7, 50], [8, 60]], None, [0, 1, 0])
+    assert data.source.endswith("b.csv without labels")
+
+
+def test_a_header_is_asked_of_training_and_test_rows(tmp_path: Path) -> None:
+    rows = {"a.csv": "3,1,2\n0.5,0.25,1\n0.75,0.5,2\n", "b.csv": "1,2,3\n0.5,1,0.25\n0.75,2,0.5\n"}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(text)
+    files = str(tmp_path / "a.csv"), str(tmp_path / "b.csv")
+    data = load_dataset(files[0], test_data=files[1], header="yes")
+    assert data.x_train.tolist() == [[0.5, 0.25, 1], [0.75, 0.5, 2]]
+    assert data.x_test.tolist() == [[0.25, 0.5, 1], [0.5, 0.75, 2]]
+    assert len(load_dataset(files[0], test_data=files[1], header="no").x_test) == 3
+    np.save(tmp_path / "c.npy", np.eye(5, 3))
+    with pytest.raises(BadInput, match=r"header goes with a .csv file, and .*c\.npy is none"):
+        load_dataset(str(tmp_path / "c.npy"), header="no")
+
+
+GREY = np.random.default_rng(0).integers(0, 256, (16, 2, 3), dtype=np.uint8)
+KERAS = {"x_train": GREY[:9], "y_train": np.arange(9), "x_test": GREY[9:13], "y_test": np.array([8, 0, 0, 3])}
+MEDMNIST = {
+    "train_images": GREY[:9], "train_labels": np.arange(9)[:, None], "val_images": GREY[13:], "val_labels": np.eye(3),
+    "test_images": GREY[9:13], "test_labels": np.array([[8], [0], [0], [3]]),
+}  # fmt: skip
+PLAIN = {"x": GREY[:9], "y": np.arange(9), "x_test": GREY[9:13], "y_test": np.array([8, 0, 0, 3])}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("arrays", "label"),
+    [(KERAS, "none"), (KERAS, "y_train"), (MEDMNIST, "none"), (MEDMNIST, "train_labels"), (PLAIN, "y")],
+)
+def test_the_test_arrays_of_a_file_are_its_test_rows(
+    tmp_path: Path, arrays: dict[str, np.ndarray], label: str, named: bool
+) -> None:
+    path = str(tmp_path / "a.npz")
+    np.savez(path, **arrays)
+    data = load_dataset(path, test_data=path if named else "none", label_column=label)
+    assert (data.x_train * 255).round().tolist() == GREY[:9].reshape(9, 6).tolist()
+    assert (data.x_test * 255).round().tolist() == GREY[9:13].reshape(4, 6).tolist()
+    assert (data.y_train.tolist(), data.y_test.tolist()) == (list(range(9)), [8, 0, 0, 3])
+
+
+def test_of_the_test_file_the_test_arrays_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=GREY[:9], y=np.arange(9))
+    np.savez(tmp_path / "b.npz", **KERAS)
+    np.savez(tmp_path / "c.npz", x_test=GREY[9:13])
+    np.save(tmp_path / "d.npy", GREY[9:13])
+    for name, labels in {"b.npz": [8, 0, 0, 3], "c.npz": None, "d.npy": None}.items():
+        data = load_dataset(str(tmp_path / "a.npz"), test_data=str(tmp_path / name), label_column="y")
+        assert (data.x_test * 255).round().tolist() == GREY[9:13].reshape(4, 6).tolist()
+        assert (None if data.y_test is None else data.y_test.tolist()) == labels
+    np.savez(tmp_path / "e.npz", **{name: array for name, array in KERAS.items() if name != "y_test"})
+    data = load_dataset(str(tmp_path / "e.npz"), label_column="y_train")  # these are not of the test rows
+    assert (data.y_train.tolist(), data.y_test) == (list(range(9)), None)
+
+
+def test_training_rows_are_no_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.eye(6))
+    Path("link.npy").symlink_to("a.npy")
+    Path("hard.npy").hardlink_to("a.npy")
+    for name in ("a.npy", str(tmp_path / "a.npy"), "link.npy", "hard.npy"):
+        with pytest.raises(BadInput, match=r"test_data is a\.npy itself; name other rows, or leave it out"):
+            load_dataset("a.npy", test_data=name)
+    np.save("copy.npy", np.eye(6)[3:])
+    assert load_dataset("a.npy", test_data="copy.npy").test_repeats
+    np.save("other.npy", np.vstack([np.eye(6), np.full((1, 6), 0.5)]))
+    assert not load_dataset("a.npy", test_data="other.npy").test_repeats
+    np.save("twice.npy", np.repeat(np.eye(2), 50, axis=0))  # whichever sixth is held out
+    assert load_dataset("twice.npy").test_repeats
+
+
+@pytest.mark.parametrize("flag", ["test_data", "label_column", "header"])
 def test_a_built_in_set_takes_no_flags_of_ones_own(flag: str) -> None:
     with pytest.raises(BadInput, match=f"{flag} goes with a file or folder of your own, and digits has its own"):
         load_dataset("digits", **{flag: "x"})

@@ -152,8 +152,8 @@ def test_its_parameters_are_the_fields_of_a_run_with_their_defaults() -> None:
     given = LatentTransformer().get_params()
     assert (given.pop("random_state"), given.pop("val_size")) == (RunConfig.seed, 0)
     assert given == {name: getattr(RunConfig, name) for name in given}
-    no_parameters = {"dataset", "test_data", "label_column", "seed", "val_size", "threads", "artifacts", "edition"}
-    no_parameters |= {"measure"}
+    no_parameters = {"dataset", "test_data", "label_column", "header", "seed", "val_size", "threads", "artifacts"}
+    no_parameters |= {"edition", "measure"}
     assert set(given) == set(RunConfig.__dataclass_fields__) - no_parameters
 
 

@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,10 @@ def saved(path: Path) -> Path:
     return path
 
 
-def refused(path: Path, message: str, label_column: str = "none") -> None:
+def refused(path: Path, message: str, label_column: str = "none", header: str = "auto") -> None:
     """BadInput of one line."""
     with pytest.raises(BadInput, match=message) as caught:
-        load_table(path, label_column)
+        load_table(path, label_column, header)
     assert "\n" not in str(caught.value)
 
 
@@ -65,6 +66,12 @@ def test_pictures_in_arrays_keep_their_shape(tmp_path: Path) -> None:
         ({"other": X[:2], "x_train": X}, "none", X, None),
         ({"anything": X, "kind": np.array(list("uvuv"))}, "kind", X, list("uvuv")),
         ({"anything": X > 4}, "none", X > 4, None),
+        ({"x": X, "kind": np.array([[3], [1], [4], [1]])}, "kind", X, [3, 1, 4, 1]),
+        ({"x_train": X, "y_train": np.arange(4)}, "none", X, [0, 1, 2, 3]),
+        ({"train_images": X, "train_labels": np.arange(4)[:, None]}, "none", X, [0, 1, 2, 3]),
+        ({"x_train": X, "y_train": np.eye(4)}, "none", X, None),  # what are no classes is left alone
+        ({"x_train": X, "y_train": np.arange(4.0)}, "none", X, None),
+        ({"x_train": X, "y_train": np.array([None] * 4)}, "none", X, None),
         ({"anything": np.asfortranarray(X.astype(">i2"))}, "none", X, None),
     ],
 )
@@ -92,10 +99,104 @@ def test_the_shape_of_a_picture(
     assert (table.image_shape, table.x.shape) == (image_shape, (4, dim1))
 
 
-@pytest.mark.parametrize("header", ["a,b,c\n", "", "\ufeffa,b,c\r\n", "0,1,2\n", '"a","b","c"\n\n'])
+@pytest.mark.parametrize("header", ["a,b,c\n", "", "\ufeffa,b,c\r\n", '"a","b","c"\n\n'])
 def test_csv_with_and_without_a_header(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.csv").write_text(header + "".join(",".join(map(str, row)) + "\n" for row in X))
     assert load_table(tmp_path / "a.csv").x.tolist() == X.tolist()
+
+
+FRACTIONS = "0.5,0.25,0.75\n0.5,0.75,0.25\n0.25,0.5,0.75\n"
+SPECTRA = "".join(f"0.{31 + i},0.{54 - i},0.{45 + i % 2},0.{41 + i}\n" for i in range(30))
+COUNTS = "".join(f"{900 + 7 * i},{2500 - i},{2000 + i % 3}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("first", "rows"),
+    [
+        ("0,1,2", FRACTIONS),  # as pandas heads columns without names
+        ("0,1,2", "0,1,2\n3,4,5\n6,7,8\n"),
+        ("1,2,3", "3,1,2\n4,5,7\n7,8,0\n"),
+        ("0,1", "0.5,0.25\n0.75,0.5\n"),  # whole numbers above fractions
+        ("1045,2231,1178,3005", SPECTRA),  # and far from them
+        ("1100.5,1083.1,1120.7,1140.2", SPECTRA),
+        ("400.5,500.5,600.5,700.5", SPECTRA),
+        ("2019,2020,2021", COUNTS),  # in equal steps, amid the numbers below
+        ("2500,1200,1100", COUNTS.replace("2000", "2600")),  # falls, as no other row does
+    ],
+)
+def test_numbers_that_may_be_names_are_read_as_neither(tmp_path: Path, first: str, rows: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{first}\n{rows}")
+    refused(path, f"a.csv: its first line, {first.split(',')[0]}, .*; --header yes or --header no says which$")
+    numbers = np.array([line.split(",") for line in rows.splitlines()], dtype=float)
+    table = load_table(path, header="yes")
+    assert (table.x.tolist(), table.names) == (numbers.tolist(), tuple(first.split(",")))
+    table = load_table(path, header="no")
+    assert (table.x[1:].tolist(), table.names) == (numbers.tolist(), None)
+    assert table.x[0].tolist() == np.array(first.split(","), dtype=float).tolist()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,2\n3,4\n",
+        "1,2,3\n4,5,6\n7,8,9\n",  # all count
+        "1,2,5\n3,1,4\n6,2,1\n",  # rises, by chance
+        "0.1,0.5,1.5\n0.2,0.4,0.7\n0.1,0.2,0.9\n" * 9,  # all rise: sums
+        "5.1,3.5,1.4,0.2\n4.9,3,1.4,0.2\n4.7,3.2,1.3,0.2\n",
+        "0,0,0\n0.5,0.25,0.75\n0.25,0.5,0.5\n",  # at rest; names would differ
+        "0,1\n1,0\n1,1\n",
+        SPECTRA,
+        COUNTS,
+    ],
+)
+def test_a_first_row_like_others_is_a_row(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "a.csv").write_text(rows)
+    expected = np.array([line.split(",") for line in rows.splitlines()], dtype=float)
+    assert load_table(tmp_path / "a.csv").x.tolist() == expected.tolist()
+
+
+def test_few_rows_of_random_numbers_are_taken_for_a_header(tmp_path: Path) -> None:
+    rng, asked = np.random.default_rng(0), 0
+    for _ in range(200):
+        np.savetxt(tmp_path / "a.csv", rng.normal(size=(20, 4)), delimiter=",")
+        try:
+            load_table(tmp_path / "a.csv")
+        except BadInput:
+            asked += 1
+    assert asked <= 4
+
+
+def test_the_name_of_the_labels_makes_a_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("0,1,2\n0.5,0.25,u\n0.75,0.5,v\n")
+    table = load_table(tmp_path / "a.csv", "2")
+    assert (table.x.tolist(), table.y.tolist()) == ([[0.5, 0.25], [0.75, 0.5]], ["u", "v"])
+
+
+def test_columns_without_a_header_have_names_for_the_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("5.1,3.5,u\n4.9,3,v\n")
+    table = load_table(tmp_path / "a.csv", "f2", "no")
+    assert (table.x.shape, table.y.tolist()) == ((2, 2), ["u", "v"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "called"), [(";", "';'"), ("\t", "tabs"), ("|", r"'\|'"), (" ", "spaces"), ("   ", "spaces")]
+)
+@pytest.mark.parametrize("header", ["a,b,kind", '"a","b","kind"', "1,2,3"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_other_separators_are_named(tmp_path: Path, mark: str, called: str, header: str, decimal: str) -> None:
+    lines = [header.replace(",", mark), *(mark.join((f"0{decimal}40{i}", f"1{decimal}5", f"{i}")) for i in range(3))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    commas = ", with decimal commas; save with commas and decimal points$" if decimal == "," else "; save with commas$"
+    for label in ("none", "kind"):
+        refused(tmp_path / "a.csv", f"a.csv: columns look separated by {called}{commas}", label)
+
+
+def test_other_separators_are_no_guess_where_commas_fit(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a, b; c\n1, 2\n3, 4\n")
+    assert load_table(tmp_path / "a.csv").x.tolist() == [[1, 2], [3, 4]]
+    (tmp_path / "a.csv").write_text("a b, c d\n1, 2\n3,\n")
+    refused(tmp_path / "a.csv", "row 2, column ' c d' is empty")
 
 
 def test_csv_with_labels_and_words_for_numbers(tmp_path: Path) -> None:
@@ -180,7 +281,7 @@ def test_a_picture_that_could_be_transparent_and_is_opaque_is_read(tmp_path: Pat
     Image.new("RGBA", (3, 2), (51, 51, 51, 255)).save(tmp_path / "a.png")
     Image.new("LA", (3, 2), (102, 255)).save(tmp_path / "b.png")
     Image.new("L", (3, 2), 153).save(tmp_path / "c.png", transparency=9)
-    assert (load_table(tmp_path).x[:, 0] * 5).tolist() == [1, 2, 3]
+    assert load_table(tmp_path).x[:, 0].tolist() == [51, 102, 153]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +298,7 @@ def test_what_a_camera_appends_to_a_jpeg_is_no_picture_of_its_own(tmp_path: Path
     for name, value in {"a.jpg": 51, "b.jpg": 102}.items():
         preview = Image.new("RGB", (3, 2), (0, 0, 0))
         Image.new("RGB", (3, 2), (value,) * 3).save(tmp_path / name, "mpo", save_all=True, append_images=[preview])
-    assert (load_table(tmp_path).x[:, 0] * 5).round(2).tolist() == [1, 2]
+    assert load_table(tmp_path).x[:, 0].tolist() == [51, 102]
 
 
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
@@ -270,8 +371,12 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         ("a.csv", b"a,b\n1,2\n3,\n", "a.csv: row 2, column 'b' is empty"),
         ("a.csv", b"a,b\n1,2\n3,nan\n", "a.csv: row 2, column 'b' is empty or not a number"),
         ("a.csv", b"a,b\n1,2\n3,-inf\n", "a.csv: row 2, column 2 is not a finite number of 32 bits: -inf"),
-        ("a.csv", b"a,b\n1,2\n3,x\n", "a.csv: row 2, column 'b' holds 'x', not numbers; label_column names"),
-        ("a.csv", b"a;b\n1;2\n3;4\n", "a.csv: row 1, column 'a;b' holds '1;2', not numbers"),
+        (
+            "a.csv",
+            b"a,b\n1,2\n3,x\n",
+            r"a.csv: row 2, column 'b' holds 'x' \(text\), not numbers; label_column names",
+        ),
+        ("a.csv", b'a,b\n1,2\n3,"4,5"\n', "a.csv: row 2, column 'b' holds '4,5', with a decimal comma; save it with"),
         ("a.csv", b",b\n0,2\n1,4\n", "a.csv: .*looks like row numbers; save without an index"),
         ("a.csv", b"a,b,\n0,2,3\n1,4,5\n", "a.csv: column 3 has no name"),
         ("a.csv", bytes(range(256)), "a.csv: .*can't decode byte"),
@@ -338,9 +443,13 @@ def test_a_numpy_file_of_the_other_suffix_is_read(tmp_path: Path) -> None:
     [
         (
             {"a": [1, 2], "b": ["u", "v"]},
-            "row 1, column 'b' holds 'u', not numbers; label_column names the labels",
+            r"row 1, column 'b' holds 'u' \(text\), not numbers; label_column names the labels$",
         ),
-        ({"a": [1, 2], "b": [[1, 2], [3, 4]]}, r"row 1, column 'b' holds '\[1, 2\]', not numbers"),
+        ({"a": [1, 2], "b": [[1, 2], [3, 4]]}, "column 'b' holds lists, not numbers; save each of their values as a"),
+        ({"a": [1, 2], "b": [{"u": 1}, {"u": 2}]}, "column 'b' holds structs, not numbers"),
+        ({"a": [1, 2], "b": [b"\xff", b"1"]}, "column 'b' holds bytes, not numbers$"),
+        ({"b": pd.Categorical(["u", "v"])}, r"row 1, column 'b' holds 'u' \(categories\), not numbers; label_column"),
+        ({"b": [Decimal("1.50"), Decimal(2)]}, r"row 1, column 'b' holds '1.50' \(decimal128\(3, 2\)\), not"),
         ({"a": [1.0, None], "b": [1, 2]}, "row 2, column 'a' is empty"),
         ({"Unnamed: 0": [0, 1], "b": [1, 2]}, "looks like row numbers"),
     ],
@@ -370,9 +479,14 @@ def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str, mes
 @pytest.mark.parametrize(
     ("arrays", "label", "message"),
     [
-        ({"u": X, "v": X}, "none", "holds the arrays u, v; allowed: x, x_train or data, or one array alone"),
+        (
+            {"u": X, "v": X},
+            "none",
+            "holds the arrays u, v; allowed: x, x_train, train_images, data, or one array alone",
+        ),
         ({"x": X}, "kind", "has no array 'kind'; it has: x"),
         ({"x": X, "kind": np.arange(3)}, "kind", r"has 4 rows, but labels of shape \(3,\)"),
+        ({"x": X, "kind": np.zeros((4, 2))}, "kind", r"has 4 rows, but labels of shape \(4, 2\)"),
         ({"x": X, "kind": np.array([1, np.nan, 2, 3])}, "kind", "the label of row 2 is not a finite number"),
     ],
 )
