@@ -174,6 +174,10 @@ class TorchReducer(Reducer):
     def default_loss(self, output: str) -> str:
         """`mse` or `bce`: what `--loss auto` means under an output of `sigmoid` or `linear`."""
 
+    def advice(self, first: Mapping[str, Tensor], rows: int) -> str:
+        """What to do about a loss that is not finite, by the parts of its epoch's first batch and the epoch's rows."""
+        return "; try a smaller --lr"
+
     def after_fit(self, codes: Array) -> None:
         """Learn what sampling needs from the codes (N, dim3) of the training rows; nothing by default."""
 
@@ -337,10 +341,10 @@ class TorchReducer(Reducer):
         self.epochs_trained = 0
         for number in range(1, self.training.epochs + 1):
             self._network.train()
-            loss = self._one_epoch(x, optimizer, schedule, order, noise)
+            loss, first = self._one_epoch(x, optimizer, schedule, order, noise)
             self.epochs_trained = number
             if not math.isfinite(loss):
-                raise Diverged(f"the training loss became {loss} in epoch {number}; try a smaller --lr")
+                raise Diverged(f"the training loss became {loss} in epoch {number}{self.advice(first, len(x))}")
             metrics = {"train/loss": loss}
             if x_val is not None:
                 metrics |= self._evaluate(x_val)
@@ -365,18 +369,20 @@ class TorchReducer(Reducer):
         schedule: torch.optim.lr_scheduler.LRScheduler,
         order: torch.Generator,
         noise: torch.Generator,
-    ) -> float:
-        """The loss of one pass over x, averaged over its rows, each batch before its own step."""
+    ) -> tuple[float, Mapping[str, Tensor]]:
+        """The loss of one pass over x, averaged over its rows, each batch before its own step; the first's parts."""
         total = torch.zeros((), device=self.device)
+        first: Mapping[str, Tensor] = {}
         for rows in torch.randperm(len(x), generator=order).to(self.device).split(self.training.batch_size):
             batch = x.index_select(0, rows)  # (B, dim1)
             optimizer.zero_grad(set_to_none=True)
-            loss = self.objective(batch, noise).loss
+            loss, parts = self.objective(batch, noise)
+            first = first or {name: part.detach() for name, part in parts.items()}
             loss.backward()
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(rows)  # on the device: asking for a number would wait for it
-        return total.item() / len(x)
+        return total.item() / len(x), first
 
     @torch.inference_mode()
     def _evaluate(self, x: Tensor) -> dict[str, float]:

@@ -5,6 +5,7 @@ Kingma & Welling 2014; the weight beta on the KL term: Higgins et al. 2017.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import final
 
 import numpy as np
@@ -57,6 +58,16 @@ class VAE(TorchReducer):
             recon = recon * (0.5 * x.shape[1])
         kl = 0.5 * (mean**2 + log_var.exp() - 1.0 - log_var).sum(dim=1).mean()
         return Objective(recon + self.beta * kl, {"recon": recon, "kl": kl, "elbo": -(recon + kl)})
+
+    def advice(self, first: Mapping[str, Tensor], rows: int) -> str:
+        """Name the term that is too large at the start of the epoch already, if one is."""
+        recon, kl = first["recon"].item(), first["kl"].item()
+        terms = {"recon": (recon, "lr"), "kl": (kl, "lr"), "beta · kl": (self.beta * kl, "beta")}
+        largest = torch.finfo(torch.float32).max / rows / 10  # other batches may have a larger kl than the first
+        for term, (value, cause) in terms.items():
+            if not abs(value) <= largest:
+                return f", with {term} at {value:.3g}; try a smaller --{cause}"
+        return super().advice(first, rows)
 
     def posterior(self, x: Rows) -> tuple[Array, Array]:
         """Mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""

@@ -306,6 +306,22 @@ def test_steps_far_too_large_diverge_in_the_second_epoch_of_one_step_each() -> N
     assert [e.number for e in epochs] == [1]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"beta": 1e37}, "inf in epoch 1, with beta · kl at 4.01e+35; try a smaller --beta"),  # its sum over 1,000 rows
+        ({"beta": 1e38}, "inf in epoch 1, with beta · kl at 4.01e+36; try a smaller --beta"),
+        ({"beta": 1e39}, "nan in epoch 1, with beta · kl at 4.01e+37; try a smaller --beta"),
+        ({"lr": 1e30}, "nan in epoch 1; try a smaller --lr"),
+        ({"lr": 1e30, "batch_size": 1000}, "nan in epoch 2, with recon at nan; try a smaller --lr"),
+    ],
+)
+def test_a_vae_that_diverges_names_the_term_and_what_to_change(settings: dict[str, float], said: str) -> None:
+    with pytest.raises(Diverged) as caught:
+        train("vae", **settings)
+    assert str(caught.value) == f"the training loss became {said}"
+
+
 def test_a_loss_that_is_no_number_names_the_epoch() -> None:
     x = X.copy()
     x[0, 0] = np.nan

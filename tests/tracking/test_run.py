@@ -285,8 +285,8 @@ def test_a_run_that_raises_ends_failed_with_its_traceback(store: MlflowClient) -
 def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([1.0, float("nan")])
-    monkeypatch.setattr(TorchReducer, "_one_epoch", lambda *_: next(losses))
+    losses, parts = iter([1.0, float("nan")]), dict.fromkeys(("recon", "kl"), torch.ones(()))
+    monkeypatch.setattr(TorchReducer, "_one_epoch", lambda *_: (next(losses), parts))
     with pytest.raises(RunFailed, match="training loss became nan in epoch 2; try a smaller --lr") as caught:
         execute(RunConfig(**QUICK, artifacts="light"))
     run = store.get_run(caught.value.run_id)
