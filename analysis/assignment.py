@@ -27,7 +27,7 @@ from .answers import Answers, Shelf, answer, measured
 from .assignment_page import AssignmentPage, render
 from .borrowed import borrowed
 from .curves import Comparison, compare
-from .errors import BadInput, hidden
+from .errors import BadInput
 from .findings import Findings, find, plain
 from .gallery import figures_of
 from .place import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
@@ -186,7 +186,7 @@ def _comparisons(store: Store, wanted: Wanted) -> list[Comparison]:
 
 def _command(experiment: str, wanted: Wanted) -> str:
     shown = ",".join(map(str, wanted.shown))
-    return hidden(shlex.join(["python", "-m", "analysis.assignment", "--experiment", experiment, "--show", shown]))
+    return shlex.join(["python", "-m", "analysis.assignment", "--experiment", experiment, "--show", shown])
 
 
 def _json(answers: Answers, findings: Findings) -> str:

@@ -9,6 +9,9 @@ LONGEST = 2000  # letters of a BadInput or Failed
 class BadInput(ValueError):
     """Something that was typed, or a file or store that was named, can't be used."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(hidden(message))
+
 
 class Failed(RuntimeError):
     """The store stopped answering, or a file could not be written, in the middle of the work."""

@@ -24,7 +24,7 @@ from tracking.schema import Metric as Name
 
 from .borrowed import borrowed
 from .curves import Comparison, compare
-from .errors import LONGEST, BadInput, Failed, hidden, one_line
+from .errors import LONGEST, BadInput, Failed, one_line
 from .figures import FIGURES, Pictures, draw_pictures
 from .findings import Findings, find
 from .page import Page, RunLine, render
@@ -283,7 +283,7 @@ def _command(
         words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]
     if columns is not None:
         words += ["--map", ",".join(f"{target}={place}" for target, place in columns.items())]
-    return hidden(shlex.join(words))
+    return shlex.join(words)
 
 
 def _said(findings: Findings, out: Path, more: str) -> str:

@@ -49,7 +49,7 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
         if name is None and by_id:
             return client, str(client.get_experiment(by_id).name)
     except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error, 300)}") from error
+        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error, 300)}") from error
     return client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
@@ -99,7 +99,7 @@ def how_to_open(client: MlflowClient) -> str:
     uri = client.tracking_uri
     if uri.startswith("http"):
         return ""
-    return f"the links open in the UI of: mlflow ui --backend-store-uri {hidden(uri)}"
+    return f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
 
 
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:

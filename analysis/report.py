@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
-from tracking.schema import LABEL_LENGTH, clean
+from tracking.schema import LABEL_LENGTH, clean, hide_in_output
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, Verdict, judge
@@ -87,6 +87,7 @@ def _said(arguments: list[str] | None) -> str:
 
 def command(body: Callable[[], str]) -> int:
     """Print what the body of a command line returns, or its error as one line; the exit code."""
+    hide_in_output()
     try:
         say(body())
     except BadInput as error:

@@ -29,7 +29,7 @@ from tracking.recorder import (
     opening,
     within,
 )
-from tracking.schema import BEFORE, VERSION, Kind, Tag, hidden, one_line
+from tracking.schema import BEFORE, VERSION, Kind, Tag, one_line
 
 from .ledger import MODELS_KNOWN, OPENED_TWICE, Charter, Fixed, Ledger, TakenOver, children
 from .objective import be_patient, me, process_here
@@ -72,7 +72,7 @@ def find_parent(client: MlflowClient, study: optuna.Study | None, charter: Chart
             return _namesake(client, charter)
         run = client.get_run(run_id)
     except MlflowException as error:
-        uri = hidden(client.tracking_uri)
+        uri = client.tracking_uri
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
         raise BadInput(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from tracking.config import RunConfig
 from tracking.recorder import Recorder, close, within
-from tracking.schema import Metric, markdown
+from tracking.schema import Metric, clean, markdown, one_line
 
 from .ledger import Ledger, TakenOver
 from .objective import Ended, Job, Outcome
@@ -125,7 +125,7 @@ def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Prog
     except TakenOver:  # whoever took the study closes our runs
         raise
     except BaseException as error:
-        _stop(pool, ledger, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
+        _stop(pool, ledger, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", clean(str(error)))
         raise
 
 
@@ -135,7 +135,8 @@ def _stop(pool: Pool, ledger: Ledger, status: str, reason: str) -> None:
     try:
         within(STOP_SECONDS, lambda: ledger.repair(status, reason))
     except Exception as error:
-        print(f"the stores did not take it in time ({error!r}); the next start puts them right", file=sys.stderr)
+        reason = one_line(error)
+        print(f"the stores did not take it in time ({reason}); the next start puts them right", file=sys.stderr)
 
 
 def conclude(ledger: Ledger, reason: str, failures: list[Failure], *, verbose: bool = True) -> None:

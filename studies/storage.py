@@ -19,7 +19,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 from tracking.alone import alone_with
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, within
-from tracking.schema import driver_error, hidden, one_line, unclear_password
+from tracking.schema import driver_error, one_line, unclear_password
 
 OUTAGE_SECONDS = 600.0  # that a store may be away during a study
 SQLITE_SECONDS = 60.0  # that one process may hold the file
@@ -58,13 +58,11 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     except BadInput:
         raise
     except TimeoutError as error:
-        raise BadInput(f"storage {hidden(url)} did not answer within {ANSWER_SECONDS:.0f} s") from error
+        raise BadInput(f"storage {url} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except ImportError as error:
-        raise BadInput(
-            f"storage {hidden(url)} needs the extra `cluster`: pip install -r requirements-cluster.txt"
-        ) from error
+        raise BadInput(f"storage {url} needs the extra `cluster`: pip install -r requirements-cluster.txt") from error
     except Exception as error:  # every database fails in its own way
-        raise BadInput(f"storage {hidden(url)} can't be used: {one_line(error)}") from error
+        raise BadInput(f"storage {url} can't be used: {one_line(error)}") from error
 
 
 def storage_at(url: str) -> optuna.storages.RDBStorage:
@@ -118,7 +116,7 @@ def _database(url: str) -> sqlalchemy.URL:
         return sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError:
         raise BadInput(
-            f"storage {hidden(url)!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
+            f"storage {url!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
         ) from None
 
 
@@ -134,6 +132,6 @@ def _refuse_tracking_store(url: str) -> None:
         engine.dispose()
     if {"experiments", "runs"} <= tables:
         raise BadInput(
-            f"storage {hidden(url)} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
+            f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
             "(both keep an alembic_version); use another database, like sqlite:///optuna.db"
         )

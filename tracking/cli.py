@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from . import startup
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, refuse_invocation
-from .schema import EXPERIMENT, hidden, one_line, run_page
+from .schema import EXPERIMENT, hidden, hide_in_output, one_line, run_page
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -128,8 +128,9 @@ def see_it(experiment_id: str, run_id: str) -> str:
 
 
 def be_quiet() -> None:
-    """Say what this program does, and not each step of a migration or each line of a traceback of SQL."""
+    """Say what this program does, and not its passwords, each step of a migration or each line of SQL's traceback."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
+    hide_in_output()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tracking").setLevel(logging.INFO)
     logging.getLogger("optuna").setLevel(logging.WARNING)

@@ -183,9 +183,9 @@ def reach_store() -> MlflowClient:
     except BadInput:
         raise
     except TimeoutError as error:
-        raise BadInput(f"tracking URI {hidden(uri)} {answer} within {ANSWER_SECONDS:.0f} s") from error
+        raise BadInput(f"tracking URI {uri} {answer} within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {hidden(uri)} can't be used: {one_line(error)}") from error
+        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
     finally:
         pool.setLevel(level)
 
@@ -257,7 +257,7 @@ def opening(client: MlflowClient) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {hidden(client.tracking_uri)} can't open a run: {one_line(error)}") from error
+        raise BadInput(f"tracking URI {client.tracking_uri} can't open a run: {one_line(error)}") from error
 
 
 def refuse_invocation(reason: str, run_id: str | None) -> None:

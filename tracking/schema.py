@@ -6,10 +6,14 @@ not here is not in the store.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
+import traceback
+import warnings
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 VERSION: Final = "1"
 """Of this schema, as logged under `Tag.SCHEMA`."""
@@ -296,23 +300,75 @@ SECRETS: Final = (
     "PGPASSWORD",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "DATABRICKS_TOKEN",
 )
 """Environment variables whose values stand in no text of ours."""
 
 SHORT: Final = 8
 """A secret with fewer characters is looked for in URIs alone: it may well be a word of the text."""
 
+# Each pattern takes linear time: what a failed match has read holds no start of another one.
+_WEB_USER = re.compile(r"(https?://)[^:/?#@\s]+(?=(?::(?:x-oauth-basic)?)?@)", re.IGNORECASE)
+"""A user without a password is a token there; one of a database or of ssh is a name."""
+_LOGIN = re.compile(r"(://[^:/@\s]*:)\S*")
+"""A URI with a user or port, to its end: `_without_login` looks for the @."""
+_NAME = (
+    r"(?:password|passwd|passphrase|pwd|secret|token|signature|credential"
+    r"|(?:access|account|api|private|secret)[_-]?key|(?<![a-z])(?:pass|sig)|[?&;]key)"
+)
+_IS = r"""(?:=| = |%3D|\\?["'] ?: ?)(?!=)"""
+_VALUE = r"""(?:(\\?")[^"\n]*?(\\?")|(\\?')[^'\n]*?(\\?')|[^&\s]*[^&\s'"),\]])"""
+_NAMED = re.compile(f"({_NAME}{_IS}){_VALUE}", re.IGNORECASE)
+"""In a query, a connection string, JSON or a call. A `;` ends no value: passwords have one."""
+_HEADER = re.compile(
+    r"(authorization\W{1,4}(?:basic|bearer|token) |\bbearer (?=\S*\d)|(?:api-key|-token): )[^\s'\",]+", re.IGNORECASE
+)
+
 
 def hidden(text: str) -> str:
-    """Text without the passwords of the URIs in it, those of their queries, and those of the environment."""
-    text = re.sub(r"(\w://[^:/@\s]*):\S+@", r"\1:***@", text)  # to the last @: a password may have one, and a /
-    names = "password|passwd|pwd|secret|token|signature|credential"
-    value = r"[^&\s]+?(?=['\"),\]]*(?:[&\s]|$))"
-    text = re.sub(rf"([?&][^=&\s]*(?:{names})[^=&\s]*=){value}", r"\1***", text, flags=re.IGNORECASE)
+    """Text without passwords, tokens and keys: of URIs, connection strings, headers, and of the environment."""
+    text = _LOGIN.sub(_without_login, _WEB_USER.sub(r"\1***", text))
+    text = _HEADER.sub(r"\1***", _NAMED.sub(r"\1\2\4***\3\5", text))
     for secret in (os.environ.get(name, "") for name in SECRETS):
         if len(secret) >= SHORT:
             text = text.replace(secret, "***")
     return text
+
+
+def _without_login(found: re.Match[str]) -> str:
+    """A URI without its password, which goes to the last @: it may have one, and a /."""
+    login, at, host = found[0].rpartition("@")
+    if not at:
+        return found[0]
+    return f"{found[1]}***" + ("" if _NAMED.search(login) else f"@{host}")  # whose @ it is can't be known
+
+
+class _HiddenRecord(logging.LogRecord):
+    """A log record whose message and traceback hide what `hidden` hides."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.exc_info:
+            self.exc_text = hidden(logging.Formatter().formatException(self.exc_info))
+
+    def getMessage(self) -> str:
+        return hidden(super().getMessage())
+
+
+_formatwarning = warnings.formatwarning
+
+
+def hide_in_output() -> None:
+    """Let log records, warnings and uncaught exceptions of this process hide what `hidden` hides.
+
+    For commands and workers, not for programs that import these packages. Libraries' loggers have handlers of their
+    own, which a filter at the root would not reach: all get their records from one factory.
+    """
+    logging.setLogRecordFactory(_HiddenRecord)
+    warnings.formatwarning = lambda *args, **kwargs: hidden(_formatwarning(*args, **kwargs))
+    sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
 
 
 def unclear_password(uri: str) -> str:
@@ -351,7 +407,7 @@ def one_line(error: BaseException, longest: int = LINE_LENGTH) -> str:
         error = driver_error(error) or error
     code = str(getattr(error, "error_code", ""))  # MLflow's
     words = " ".join(str(error).split())
-    text = clean(hidden(f"{LOGIN[code]} ({words})" if code in LOGIN else words), longest)
+    text = clean(f"{LOGIN[code]} ({words})" if code in LOGIN else words, longest)
     return text if text and (ours or code) else f"{type(error).__name__}: {text}"
 
 
@@ -366,11 +422,11 @@ KEY_LENGTH: Final = 200
 
 
 def clean(text: str, longest: int | None = None) -> str:
-    """A text on one line, a space for each control character; a longer one is cut in its middle.
+    """A text on one line without its secrets, a space for each control character; a longer one is cut in its middle.
 
     Names that differ often do so at their end.
     """
-    line = "".join(c if c.isprintable() else " " for c in text)
+    line = "".join(c if c.isprintable() else " " for c in hidden(text))  # before the cut: of a half nothing is known
     if longest is None or len(line) <= longest:
         return line
     tail = longest // 3

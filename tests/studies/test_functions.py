@@ -60,6 +60,7 @@ def process() -> dict[str, Any]:
         "style": dict(plt.rcParams),
         "figures": plt.get_fignums(),
         "collects": gc.isenabled(),
+        "hides": (logging.getLogRecordFactory(), warnings.formatwarning, sys.excepthook),
     }
 
 

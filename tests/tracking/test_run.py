@@ -271,15 +271,17 @@ def test_same_seed_gives_bitwise_equal_metrics(shared_store: MlflowClient, vae_r
 
 def test_a_run_that_raises_ends_failed_with_its_traceback(store: MlflowClient) -> None:
     def explode(epoch: object) -> None:
-        raise RuntimeError("the cat pulled the plug")
+        raise RuntimeError("the cat pulled http://ada:secret@plug")
 
-    with pytest.raises(RunFailed, match="the cat pulled the plug") as caught:
+    with pytest.raises(RunFailed, match=r"the cat pulled http://ada:\*\*\*@plug") as caught:
         execute(RunConfig(**QUICK), on_epoch=explode)
     run = store.get_run(caught.value.run_id)
     assert run.info.status == "FAILED"
-    assert run.data.tags[Tag.REASON] == "the cat pulled the plug"
+    assert run.data.tags[Tag.REASON] == "the cat pulled http://ada:***@plug"
     assert run.data.metrics[Metric.TRAIN_LOSS] > 0  # what was logged before is not lost
-    assert "in explode" in Path(store.download_artifacts(caught.value.run_id, Artifact.TRACEBACK)).read_text()
+    trace = Path(store.download_artifacts(caught.value.run_id, Artifact.TRACEBACK)).read_text()
+    assert "in explode" in trace
+    assert trace.endswith("RuntimeError: the cat pulled http://ada:***@plug\n")
 
 
 def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(
