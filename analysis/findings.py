@@ -356,7 +356,7 @@ def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
         units = active[dim3]
         if units is not None and units < dim3 - 0.5:  # not too little training, but units that a VAE leaves unused
             named[dim3] += f", and uses {units:.1f} of its {dim3} units"
-    return named
+    return dict(sorted(named.items()))
 
 
 def missing(comparison: Comparison, store: Store) -> list[str]:

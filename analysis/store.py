@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 
-from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean
+from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean, deleted_experiment
 
 from .errors import BadInput
 from .table import Row
@@ -151,6 +151,8 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
     if found is None:
         there = sorted(e.name for e in client.search_experiments(max_results=50))
         raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
+    if found.lifecycle_stage == "deleted":
+        raise BadInput(deleted_experiment(experiment, found.experiment_id))
     ours = "" if columns else f"tags.`{Tag.KIND}` = '{Kind.RUN}'"
     runs = _search(client, found.experiment_id, ours)
     if columns:  # what analyses left there is no run of theirs

@@ -39,6 +39,7 @@ from .schema import (
     Artifact,
     Kind,
     Tag,
+    deleted_experiment,
     hidden,
     markdown,
     one_line,
@@ -337,14 +338,11 @@ def experiment(client: MlflowClient) -> str:
 def find_experiment(client: MlflowClient) -> str | None:
     """The same, None where it is not. Raises BadInput for a deleted one."""
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if by_id:
-        return by_id
-    name = _experiment_name()
-    found = client.get_experiment_by_name(name)
+    found = client.get_experiment(by_id) if by_id else client.get_experiment_by_name(_experiment_name())
     if found is None:
         return None
     if found.lifecycle_stage == "deleted":
-        raise BadInput(f"experiment {name!r} is deleted; restore it (mlflow experiments restore), or name another")
+        raise BadInput(deleted_experiment(found.name, found.experiment_id))
     return str(found.experiment_id)
 
 

@@ -424,13 +424,25 @@ KEY_LENGTH: Final = 200
 def clean(text: str, longest: int | None = None) -> str:
     """A text on one line without its secrets, a space for each control character; a longer one is cut in its middle.
 
-    Names that differ often do so at their end.
+    Names that differ often do so at their end. An address is kept whole or left out, unless the text begins with it.
     """
     line = "".join(c if c.isprintable() else " " for c in hidden(text))  # before the cut: of a half nothing is known
     if longest is None or len(line) <= longest:
         return line
     tail = longest // 3
-    return f"{line[: longest - tail - 1]}…{line[len(line) - tail :]}"
+    start, end = longest - tail - 1, len(line) - tail
+    for address in re.finditer(r"\S+://\S+", line):
+        if 0 < address.start() < start < address.end():
+            start = address.start()
+        if 0 < address.start() < end < address.end():
+            end = address.end()
+    return f"{line[:start]}…{line[end:]}"
+
+
+def deleted_experiment(name: str, experiment_id: str) -> str:
+    """What is wrong with an experiment that its owner deleted, and what to do."""
+    restore = f"mlflow experiments restore --experiment-id {experiment_id}"
+    return f"experiment {name!r} is deleted; restore it ({restore}), or name another"
 
 
 def drawn_plainly(text: str) -> str:

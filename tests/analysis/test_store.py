@@ -36,6 +36,13 @@ def test_an_unknown_experiment_is_refused_with_those_that_there_are(store: Mlflo
         read(store, "mine")
 
 
+def test_a_deleted_experiment_is_refused_with_how_to_restore_it(store: MlflowClient) -> None:
+    log(store, dim3=2, error=1)
+    store.delete_experiment("1")
+    with pytest.raises(BadInput, match=r"'e' is deleted; restore it \(mlflow experiments restore --experiment-id 1\)"):
+        read(store, "e")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

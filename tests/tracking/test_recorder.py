@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder
 from tracking.run import execute
-from tracking.schema import hidden, one_line
+from tracking.schema import clean, hidden, one_line
 
 
 def stored() -> MlflowException:
@@ -67,6 +67,28 @@ def test_passwords_are_hidden(text: str, shown: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PGPASSWORD", "5432secret1")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "word")  # too short to be told from one
     assert hidden(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see the reasons http://host/runs/1 " + "a" * 30, "see the reasons …" + "a" * 13),
+        ("b" * 30 + " a page http://host/run/1 is there", "b" * 26 + "… is there"),
+        ("http://host/" + "c" * 40, "http://host/" + "c" * 14 + "…" + "c" * 13),  # nothing else would be left
+        ("at http://host/1", "at http://host/1"),
+    ],
+)
+def test_no_message_is_cut_in_an_address(text: str, shown: str) -> None:
+    assert clean(text, 40) == shown
+
+
+def test_a_deleted_experiment_says_how_to_restore_it(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = store.create_experiment("mine")
+    store.delete_experiment(number)
+    for name, value in (("MLFLOW_EXPERIMENT_NAME", "mine"), ("MLFLOW_EXPERIMENT_ID", number)):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(BadInput, match=rf"'mine' is deleted; restore it \(mlflow .* --experiment-id {number}\)"):
+            execute(RunConfig(model="pca", dataset="digits"))
 
 
 def test_the_address_of_the_code_is_recorded_without_its_password(
