@@ -86,7 +86,7 @@ def judge(
 
     The scale of the errors doesn't matter. `rule` is `gain:g` (one more dimension lowers the error by less than
     the share g) or `unexplained:u` (the error is at most the share u of the mean predictor's; `error` has to be
-    that share then). `rng` draws the bootstraps; None is seed 0.
+    that share then). `rng` draws the bootstraps; None is seed 0. Errors that rise are judged too.
 
     Raises ValueError for what is no curve, in one line.
     """

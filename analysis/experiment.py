@@ -10,7 +10,7 @@ import csv
 import io
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +32,10 @@ from .place import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_fol
 from .publish import Registered, publish, refuse, register
 from .report import RULE, UNSET, checked_rule
 from .rows import fetch
-from .store import Store, of_rows, parse_map, read
+from .scores import CurveIs, check_falls
+from .store import Columns, Store, of_rows, parse_map, read
 from .table import read_rows
+from .unmapped import check_settings
 
 PAGE = "report.html"
 PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
@@ -60,7 +62,8 @@ def report(
     tracking_uri: str | None = None,
     rule: str = RULE,
     choose: int | tuple[str, int] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | str | None = None,
+    curve_is: CurveIs = "error",
     out: Path | str = "reports",
     log: bool = True,
 ) -> Report:
@@ -68,23 +71,29 @@ def report(
 
     None is the store in use, and the experiment that the environment names, else `elbowroom`. `choose` is a dim3, or a
     model and a dim3, to register in place of what is found. `columns` says where the runs of others have what is
-    needed, as {"dim3": "params.latent_size", "error": "metrics.val_loss"}. Without `log` nothing is written into the
-    store. Nothing is printed. Under `mlflow run` the run that it opened becomes the analysis.
+    needed, as {"dim3": "params.latent_size", "error": "metrics.val_loss", "settings": ["params.lr"]}, or as `--map` has
+    it; `curve_is` whether "error" there is an error or a score. Without `log` nothing is written into the store.
+    Nothing is printed. Under `mlflow run` the run that it opened becomes the analysis.
 
     Raises BadInput for what can't be used, Failed where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     rule, out = checked_rule(rule), output_folder(Path(out))
-    mapped = None if columns is None else parse_map(",".join(f"{target}={place}" for target, place in columns.items()))
+    mapped = None if columns is None else parse_map(columns if isinstance(columns, str) else _typed(columns))
+    if mapped is None and curve_is != "error":
+        raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
     with borrowed():
         client, name = opened(uri, experiment)
-        store = ask(lambda: read(client, name, mapped))
+        store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
         if not store.cells:
             raise BadInput(_why_empty(store))
+        if mapped is not None:
+            store = store._replace(notes=[*store.notes, *check_settings(store.cells, mapped)])
+            _check_falls(store, curve_is)
         findings = ask(lambda: find(store, rule))
         links = links_of(client, store.experiment_id)
         registered = ask(lambda: register(client, store, findings, _chosen(choose))) if log else None
-        command = _command(["--experiment", findings.experiment], rule, choose, columns)
+        command = _command(["--experiment", findings.experiment], rule, choose, curve_is, mapped)
         files = _files(findings, store, command, links, how_to_open(client), registered)
         write_files(out, files)
         run_id, said = None, "" if registered is None else registered.sentence
@@ -93,17 +102,23 @@ def report(
             written = f"the report is in {out} and not in the store"
             run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
             said += f"\nlogged as run {run_id}: {links(run_id)}"
-        return Report(findings, out / PAGE, registered, run_id, _said(findings, out, said))
+        return Report(findings, out / PAGE, registered, run_id, _said(findings, store.notes, out, said))
 
 
-def report_table(path: Path | str, *, rule: str = RULE, out: Path | str = "reports") -> Report:
-    """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed."""
+def report_table(
+    path: Path | str, *, rule: str = RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
+) -> Report:
+    """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed.
+
+    `curve_is` says whether the column error has errors or scores.
+    """
     rule, out, path = checked_rule(rule), output_folder(Path(out)), Path(path)
-    store = of_rows(read_rows(path), path.name)
+    store = of_rows(read_rows(path, curve_is), path.name, curve_is)
+    _check_falls(store, curve_is)
     findings = find(store, rule)
-    command = _command(["--curve", str(path)], rule, None, None)
+    command = _command(["--curve", str(path)], rule, None, curve_is, None)
     write_files(out, _files(findings, store, command, lambda run_id: None, "", None))
-    return Report(findings, out / PAGE, None, None, _said(findings, out, ""))
+    return Report(findings, out / PAGE, None, None, _said(findings, store.notes, out, ""))
 
 
 def said(given: argparse.Namespace) -> str:
@@ -111,13 +126,14 @@ def said(given: argparse.Namespace) -> str:
     out = "reports" if given.out == UNSET else given.out
     try:
         if given.curve != UNSET:
-            return report_table(given.curve, rule=given.rule, out=out).text
+            return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
         return report(
             experiment=given.experiment,
             tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
             rule=given.rule,
             choose=_choose(given.choose),
-            columns=_columns(given.map),
+            columns=None if given.map == UNSET else given.map,
+            curve_is=given.curve_is,
             out=out,
             log=given.no_log == "no",
         ).text
@@ -160,12 +176,16 @@ def _chosen(choose: int | tuple[str, int] | None) -> dict[str, str]:
     return {"dim3": str(choose)} if isinstance(choose, int) else {"model": choose[0], "dim3": str(choose[1])}
 
 
-def _columns(typed: str) -> dict[str, str] | None:
-    """`dim3=params.k,error=metrics.loss` as typed. Raises BadInput."""
-    if typed == UNSET:
-        return None
-    parse_map(typed)
-    return {target: place for target, _, place in (p.strip().partition("=") for p in typed.split(",")) if target}
+def _typed(columns: Mapping[str, str | Sequence[str]]) -> str:
+    """Columns as `--map` has them."""
+    places = {target: [given] if isinstance(given, str) else given for target, given in columns.items()}
+    return ",".join(f"{target}={place}" for target, given in places.items() for place in given)
+
+
+def _check_falls(store: Store, curve_is: CurveIs) -> None:
+    """Raise BadInput where a curve of others rises."""
+    for series in (s for comparison in compare(store.cells) for s in comparison.series):
+        check_falls(series.label, series.dim3, series.errors(), curve_is)
 
 
 @style.context("default")  # a report looks the same whatever style the caller's figures have
@@ -273,7 +293,11 @@ def _lines(store: Store) -> list[RunLine]:
 
 
 def _command(
-    source: list[str], rule: str, choose: int | tuple[str, int] | None, columns: Mapping[str, str] | None
+    source: list[str],
+    rule: str,
+    choose: int | tuple[str, int] | None,
+    curve_is: CurveIs,
+    columns: Columns | None,
 ) -> str:
     """What makes the same report."""
     words = ["python", "-m", "analysis.report", *source]
@@ -282,12 +306,14 @@ def _command(
     if choose is not None:
         words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]
     if columns is not None:
-        words += ["--map", ",".join(f"{target}={place}" for target, place in columns.items())]
+        words += ["--map", columns.text]
+    if curve_is != "error":
+        words += ["--curve-is", curve_is]
     return shlex.join(words)
 
 
-def _said(findings: Findings, out: Path, more: str) -> str:
-    lines: list[str] = []
+def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str:
+    lines = list(notes)
     for comparison in findings.comparisons:
         quick = " [too few epochs to quote]" if comparison.quick else ""
         lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")

@@ -164,7 +164,7 @@ def find(store: Store, rule: str = "gain:0.05") -> Findings:
 def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
     series = comparison.series
     baseline = next((s for s in series if s.model == "pca"), None)
-    notes: list[str] = []
+    notes = list(store.notes)
     if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
         notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
     test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}

@@ -13,13 +13,14 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO, get_args
 
 from tracking.schema import LABEL_LENGTH, clean, hide_in_output
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, Verdict, judge
 from .errors import LONGEST, BadInput, Failed, one_line
+from .scores import CurveIs, as_said, best_score, check_falls
 from .sentences import sentence
 from .table import curve, read_rows
 
@@ -44,6 +45,12 @@ def parser() -> Parser:
     )
     made.add_argument("--curve", default=UNSET, metavar="FILE.csv", help="judge this table: dim3,error[,seed][,model]")
     made.add_argument(
+        "--curve-is",
+        default="error",
+        choices=get_args(CurveIs),
+        help="what --curve or --map names; a score is better the higher it is: in 0 to 1, percent, or at most 0",
+    )
+    made.add_argument(
         "--rule",
         default=RULE,
         metavar="RULE",
@@ -53,7 +60,10 @@ def parser() -> Parser:
         "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
     )
     made.add_argument(
-        "--map", default=UNSET, metavar="A=B", help="read others' runs: dim3=params.k,error=metrics.loss,…"
+        "--map",
+        default=UNSET,
+        metavar="A=B",
+        help="read others' runs: dim3=params.k,error=metrics.loss,…; settings=params.lr parts what differs in it",
     )
     made.add_argument(
         "--out", default=UNSET, metavar="DIR", help="where to write; default: reports, nothing for --curve"
@@ -80,7 +90,7 @@ def _said(arguments: list[str] | None) -> str:
     given = parser().parse_args(arguments)
     rule = checked_rule(given.rule)
     if given.curve != UNSET and given.out == UNSET:
-        return "\n".join(judged.text for judged in judge_table(Path(given.curve), rule=rule))
+        return "\n".join(judged.text for judged in judge_table(given.curve, rule=rule, curve_is=given.curve_is))
     # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
     return str(importlib.import_module("analysis.experiment").said(given))
 
@@ -121,11 +131,15 @@ def checked_rule(text: str) -> str:
 
 
 class Judged(NamedTuple):
-    """One model's curve in a table: how many dim3 it has, and what it says; None where they are too few to say."""
+    """One model's curve in a table: how many dim3 it has, and what it says; None where they are too few to say.
+
+    note says how scores were read.
+    """
 
     model: str
     points: int
     verdict: Verdict | None
+    note: str = ""
 
     @property
     def text(self) -> str:
@@ -134,18 +148,25 @@ class Judged(NamedTuple):
         if self.verdict is None:
             return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
         criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())
-        why = f"  why: {self.verdict.reason}"
+        why = f"  why: {self.verdict.reason}" + (f"; {self.note}" if self.note else "")
         return f"{sentence(name, self.verdict)}\n{why}\n  others: {criteria}"
 
 
-def judge_table(path: Path | str, *, rule: str = RULE) -> list[Judged]:
-    """What the curve of each model in a file says, whose columns are dim3,error[,seed][,model]. Raises BadInput."""
-    rows = read_rows(Path(path))
+def judge_table(path: Path | str, *, rule: str = RULE, curve_is: CurveIs = "error") -> list[Judged]:
+    """What the curve of each model in a file says, whose columns are dim3,error[,seed][,model].
+
+    Raises BadInput, also where a curve rises that is said to be an error, or falls that is said to be a score.
+    """
+    rows, note = read_rows(Path(path), curve_is), ""
+    if curve_is == "score":
+        best = best_score([row.error for row in rows])
+        rows, note = [row._replace(error=best - row.error) for row in rows], as_said(best)
     found = []
     for model in dict.fromkeys(row.model for row in rows):
         dim3, errors = curve(rows, model)
+        check_falls(model, dim3, errors, curve_is)
         enough = len(dim3) >= LEAST_POINTS
-        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=checked_rule(rule)) if enough else None))
+        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=checked_rule(rule)) if enough else None, note))
     return found
 
 

@@ -24,6 +24,7 @@ from mlflow.entities import Param, Run, RunData, RunInfo
 from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean, deleted_experiment
 
 from .errors import BadInput
+from .scores import CurveIs, as_said, best_score
 from .table import Row
 
 # Fields of a configuration that leave its numbers as they are, or that a cell is placed by.
@@ -32,6 +33,7 @@ COORDINATES = ("model", "dim3", "seed")
 # Settings in which the series of one comparison may differ: they make another model of it.
 OF_THE_MODEL = ("loss", "beta", "output")
 TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
+SEVERAL = ("settings", "ignore")  # targets that may be given more than once
 SOURCES = ("params", "metrics", "tags")
 PAGE = 1000  # runs a request
 MOST = 1e100  # of what a store's number may be, so that its square is finite: those of float32 data are below 1e77
@@ -112,7 +114,8 @@ class Nested(NamedTuple):
 class Store(NamedTuple):
     """What an experiment holds: finished cells, those run again to confirm a corner, what was left out, studies.
 
-    Runs that have a curve of their own stand in `nested` and nowhere else: they are no point of another.
+    Runs that have a curve of their own stand in `nested` and nowhere else: they are no point of another. `notes` say
+    how runs of others, or a table, were read.
     """
 
     experiment_id: str
@@ -123,29 +126,58 @@ class Store(NamedTuple):
     unfinished: list[LeftOut]
     studies: list[Run]
     nested: list[Nested]
+    notes: Sequence[str] = ()
 
 
-ColumnMap = Mapping[str, tuple[str, str]]
+Place = tuple[str, str]  # a source and a name in it
 
 
-def parse_map(text: str) -> ColumnMap:
-    """`dim3=params.latent_size,error=metrics.val_loss` as target → (source, name). Raises BadInput."""
-    found: dict[str, tuple[str, str]] = {}
+class Columns(NamedTuple):
+    """Where the runs of others have what is needed: a place for each target.
+
+    Runs that differ in a place of `settings` make different curves; those of `ignore` change no number.
+    """
+
+    targets: Mapping[str, Place]
+    settings: Sequence[Place] = ()
+    ignore: Sequence[Place] = ()
+
+    @property
+    def places(self) -> list[Place]:
+        """All of them."""
+        return [*self.targets.values(), *self.settings, *self.ignore]
+
+    @property
+    def text(self) -> str:
+        """What parse_map reads."""
+        names = [*self.targets, *("settings" for _ in self.settings), *("ignore" for _ in self.ignore)]
+        return ",".join(f"{name}={'.'.join(place)}" for name, place in zip(names, self.places, strict=True))
+
+
+def parse_map(text: str) -> Columns:
+    """`dim3=params.latent_size,error=metrics.val_loss,settings=params.lr` as columns. Raises BadInput."""
+    found: dict[str, Place] = {}
+    several: dict[str, list[Place]] = {name: [] for name in SEVERAL}
     for part in filter(None, (p.strip() for p in text.split(","))):
         target, _, place = part.partition("=")
         source, _, name = place.partition(".")
-        if target not in TARGETS or source not in SOURCES or not name:
+        if target not in (*TARGETS, *SEVERAL) or source not in SOURCES or not name:
             raise BadInput(
-                f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join(TARGETS)} "
+                f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join((*TARGETS, *SEVERAL))} "
                 f"and a source of {', '.join(SOURCES)}"
             )
-        found[target] = (source, name)
+        if target in several:
+            several[target].append((source, name))
+        else:
+            found[target] = (source, name)
     if not {"dim3", "error"} <= set(found):
         raise BadInput("map needs dim3 and error, like dim3=params.latent_size,error=metrics.val_loss")
-    return found
+    return Columns(found, several["settings"], several["ignore"])
 
 
-def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None) -> Store:
+def read(
+    client: MlflowClient, experiment: str, columns: Columns | None = None, *, curve_is: CurveIs = "error"
+) -> Store:
     """The runs of an experiment. With `columns` those that others logged, of any kind. Raises BadInput."""
     found = client.get_experiment_by_name(experiment)
     if found is None:
@@ -161,10 +193,10 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
     store = Store(found.experiment_id, experiment, [], [], [], [], [], [])
     if not columns:
         store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))
-    places: Counter[tuple[str, str, int]] = Counter()
+    places: Counter[tuple[object, ...]] = Counter()
     for run in sorted(runs, key=lambda r: (r.info.start_time or 0, r.info.run_id)):
         try:
-            cell = _mapped(run, columns) if columns else _cell(run)
+            cell = _mapped(run, columns, curve_is) if columns else _cell(run)
         except Unusable as reason:
             store.left_out.append(_left_out(run, str(reason)))
             continue
@@ -175,18 +207,25 @@ def read(client: MlflowClient, experiment: str, columns: ColumnMap | None = None
         if _has_curve(run):
             store.nested.append(Nested(cell, _curve(client, cell)))
             continue
-        if columns and "seed" not in columns:  # told apart by their order
-            place = (cell.dataset, cell.model, cell.dim3)
+        if columns and "seed" not in columns.targets:  # told apart by their order
+            place = (cell.dataset, cell.model, cell.dim3, cell.settings)
             cell = cell._replace(seed=places[place])
             places[place] += 1
         (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
-    return store
+    return _turned(store) if curve_is == "score" and store.cells else store
 
 
-def of_rows(rows: Sequence[Row], name: str) -> Store:
+def _turned(store: Store) -> Store:
+    """A store whose cells have scores, with errors in their place."""
+    best = best_score([v for cell in store.cells for v in (cell.error, cell.test) if v is not None])
+    cells = [c._replace(error=best - c.error, test=None if c.test is None else best - c.test) for c in store.cells]
+    return store._replace(cells=cells, notes=[as_said(best)])
+
+
+def of_rows(rows: Sequence[Row], name: str, curve_is: CurveIs = "error") -> Store:
     """A table as a store: each row a run that somebody logged."""
-    columns = {"dim3": ("metrics", "dim3"), "error": ("metrics", "error"), "model": ("params", "model")}
-    columns |= {"seed": ("params", "seed"), "dataset": ("params", "dataset")}
+    targets = {"dim3": ("metrics", "dim3"), "error": ("metrics", "error"), "model": ("params", "model")}
+    targets |= {"seed": ("params", "seed"), "dataset": ("params", "dataset")}
     cells = []
     for number, row in enumerate(rows):
         run_id = f"row {number + 1}"
@@ -194,12 +233,13 @@ def of_rows(rows: Sequence[Row], name: str) -> Store:
         metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
         params = [Param("model", row.model), Param("seed", str(row.seed)), Param("dataset", name)]
         try:
-            cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), columns)
+            cell = _mapped(Run(info, RunData(metrics=metrics, params=params, tags=[])), Columns(targets), curve_is)
         except Unusable as reason:
             raise BadInput(f"{name}, {run_id}: {reason}") from None
         assert cell is not None  # all have finished
         cells.append(cell)
-    return Store("", name, cells, [], [], [], [], [])
+    store = Store("", name, cells, [], [], [], [], [])
+    return _turned(store) if curve_is == "score" else store
 
 
 class Unusable(ValueError):
@@ -287,7 +327,7 @@ def _curve(client: MlflowClient, cell: Cell) -> dict[int, float]:
     return {m.step: m.value for m in sorted(known, key=lambda m: (m.step, m.timestamp))}
 
 
-def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
+def _mapped(run: Run, columns: Columns, curve_is: CurveIs) -> Cell | None:
     """A run that somebody else logged as a cell, None where it has not finished. Raises Unusable."""
     if run.info.status != "FINISHED":
         return None
@@ -296,13 +336,20 @@ def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
         raise Unusable(f"it has a curve of its own ({Metric.CURVE_MSE}), and is no point of one")
 
     def value(target: str, default: str = "") -> str:
-        if target not in columns:
+        if target not in columns.targets:
             return default
-        source, name = columns[target]
+        source, name = columns.targets[target]
         values = getattr(run.data, source)
         if name not in values:
             raise Unusable(f"it has no {source}.{name}")
         return str(values[name])
+
+    def measured(target: str) -> float:
+        try:
+            return _finite(value(target), target, low=-MOST if curve_is == "score" else 0)
+        except Unusable as reason:
+            hint = "; --curve-is score reads what is better the higher it is" if value(target).startswith("-") else ""
+            raise Unusable(f"{reason}{hint}") from None
 
     dim3 = _whole(value("dim3"), "dim3")
     return Cell(
@@ -314,11 +361,13 @@ def _mapped(run: Run, columns: ColumnMap) -> Cell | None:
         digest="",
         trained=True,
         seeded=True,
-        settings=(),
+        settings=tuple(
+            sorted((name, str(getattr(run.data, source).get(name, "none"))) for source, name in columns.settings)
+        ),
         variant=(),
-        error=_finite(value("error"), "error"),
+        error=measured("error"),
         on_validation=True,
-        test=_finite(value("test"), "test") if "test" in columns else None,
+        test=measured("test") if "test" in columns.targets else None,
     )
 
 
@@ -328,16 +377,16 @@ def _number(metrics: Mapping[str, float], name: str) -> float:
     return _finite(str(metrics[name]), name)
 
 
-def _finite(text: str, name: str) -> float:
+def _finite(text: str, name: str, low: float = 0) -> float:
     try:
         value = float(text)
     except ValueError:
         raise Unusable(f"its {name} is {text[:40]!r}, no number") from None
     if value == math.inf or value == sys.float_info.max:  # as which MLflow's databases keep the infinite
         raise Unusable(f"its {name} is infinite")
-    if math.isnan(value) or value < 0 or value > MOST:
-        raise Unusable(f"its {name} is {text[:40]}; allowed: 0 to {MOST:g}")
-    return value if value >= LEAST else 0.0
+    if math.isnan(value) or value < low or value > MOST:
+        raise Unusable(f"its {name} is {text[:40]}; allowed: {low:g} to {MOST:g}")
+    return value if abs(value) >= LEAST else 0.0
 
 
 def _whole(text: str, name: str) -> int:

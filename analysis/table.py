@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import BadInput
+from .scores import CurveIs
 from .shapes import Floats
 
 COLUMNS = ("dim3", "error", "seed", "model")
@@ -26,8 +27,11 @@ class Row(NamedTuple):
     error: float
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file. Those of one model and dim3 without a seed are told apart by their order. Raises BadInput."""
+def read_rows(path: Path, curve_is: CurveIs = "error") -> list[Row]:
+    """The rows of a file. Those of one model and dim3 without a seed are told apart by their order. Raises BadInput.
+
+    `curve_is` says what the column error has; scores are given as they are.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
@@ -40,13 +44,13 @@ def read_rows(path: Path) -> list[Row]:
                 )
             if doubled := [c for c in COLUMNS if names.count(c) > 1]:
                 raise BadInput(f"{path.name}: has {names.count(doubled[0])} columns {doubled[0]}")
-            return _rows(path.name, reader, with_seed="seed" in names)
+            return _rows(path.name, reader, with_seed="seed" in names, negative=curve_is == "score")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no CSV file in UTF-8"
         raise BadInput(f"{path}: {why}") from error
 
 
-def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool) -> list[Row]:
+def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: bool) -> list[Row]:
     rows: list[Row] = []
     seen: dict[tuple[str, int, int], int] = {}
     places: Counter[tuple[str, int]] = Counter()
@@ -59,8 +63,9 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool) -> list[Ro
         error = _number(name, line, "error", cells.get("error"))
         if dim3 != round(dim3) or dim3 < 1:
             raise BadInput(f"{name}, line {line}: dim3 must be a whole number from 1, got {dim3:g}")
-        if error < 0:
-            raise BadInput(f"{name}, line {line}: error must not be negative, got {error:g}")
+        if error < 0 and not negative:
+            why = f"error must not be negative, got {error:g}; --curve-is score reads what is better the higher it is"
+            raise BadInput(f"{name}, line {line}: {why}")
         k = round(dim3)
         if with_seed:
             number = _number(name, line, "seed", cells.get("seed"))

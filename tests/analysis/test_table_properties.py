@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analysis.errors import BadInput, one_line
-from analysis.store import SOURCES, TARGETS, parse_map
+from analysis.store import SEVERAL, SOURCES, TARGETS, Columns, Place, parse_map
 from analysis.table import Row, curve, read_rows
 
 pytestmark = pytest.mark.property
@@ -128,7 +128,8 @@ def test_many_rows_without_seeds_are_read_in_seconds(path: Path) -> None:
     assert time.process_time() - start < 5
 
 
-WORDS = st.sampled_from([*TARGETS, *SOURCES, "=", ".", ",", " ", "dim3=params.k", "error=metrics.val/loss"])
+PLACES = st.tuples(st.sampled_from(sorted(SOURCES)), MODELS.filter(lambda n: "," not in n))
+WORDS = st.sampled_from([*TARGETS, *SEVERAL, *SOURCES, "=", ".", ",", " ", "dim3=params.k", "error=metrics.val/loss"])
 
 
 @given(st.lists(WORDS | st.text(max_size=4), max_size=12).map("".join))
@@ -138,17 +139,18 @@ def test_any_map_is_one_or_refused_in_one_line(text: str) -> None:
     except BadInput as error:
         seen_as_one_line(error, "map")
         return
-    assert {"dim3", "error"} <= set(found) <= set(TARGETS)
-    assert all(source in SOURCES and name for source, name in found.values())
-    assert parse_map(",".join(f"{target}={source}.{name}" for target, (source, name) in found.items())) == found
+    assert {"dim3", "error"} <= set(found.targets) <= set(TARGETS)
+    assert all(source in SOURCES and name for source, name in found.places)
+    assert parse_map(found.text) == found
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(sorted(TARGETS)),
-        st.tuples(st.sampled_from(sorted(SOURCES)), MODELS.filter(lambda n: "," not in n)),
-    )
+    st.dictionaries(st.sampled_from(sorted(TARGETS)), PLACES),
+    st.lists(PLACES, max_size=3),
+    st.lists(PLACES, max_size=3),
 )
-def test_a_map_is_parsed_as_it_is_written(columns: dict[str, tuple[str, str]]) -> None:
-    columns = {"dim3": ("params", "k"), "error": ("metrics", "loss"), **columns}
-    assert parse_map(", ".join(f"{target}={'.'.join(place)}" for target, place in columns.items())) == columns
+def test_a_map_is_parsed_as_it_is_written(
+    targets: dict[str, Place], settings: list[Place], ignore: list[Place]
+) -> None:
+    columns = Columns({"dim3": ("params", "k"), "error": ("metrics", "loss"), **targets}, settings, ignore)
+    assert parse_map(columns.text.replace(",", " , ")) == columns
