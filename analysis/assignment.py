@@ -112,8 +112,7 @@ def report(
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     out = output_folder(Path(out))
-    with borrowed():
-        client, name = opened(uri, experiment)
+    with borrowed(), opened(uri, experiment, log=log) as (client, name):
         return write(client, name, out, Wanted(dataset, epochs, tuple(dict.fromkeys(show))), log=log)
 
 

@@ -82,8 +82,7 @@ def report(
     mapped = None if columns is None else parse_map(columns if isinstance(columns, str) else _typed(columns))
     if mapped is None and curve_is != "error":
         raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
-    with borrowed():
-        client, name = opened(uri, experiment)
+    with borrowed(), opened(uri, experiment, log=log) as (client, name):
         store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
         if not store.cells:
             raise BadInput(_why_empty(store))

@@ -5,30 +5,39 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
+import sqlalchemy
 from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT, run_page, unclear_password
+from tracking.schema import EXPERIMENT, other_version, run_page, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
+COPY = "elbowroom-copy-"  # begins the name of the folder that has a copy of an older store
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)  # requests raises OSErrors
 Result = TypeVar("Result")
 
 
-def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, str]:
-    """The store that the flags or the environment name, asked once, and the experiment's name. Raises BadInput."""
+@contextmanager
+def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator[tuple[MlflowClient, str]]:
+    """The store that the flags or the environment name, asked once, and the experiment's name. Raises BadInput.
+
+    MLflow upgrades the tables of an older version. Without `log` that is done to a copy, which goes with the block.
+    """
     # A server that is gone is found out in a minute, not after MLflow's ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
@@ -42,15 +51,46 @@ def opened(tracking_uri: str | None, name: str | None) -> tuple[MlflowClient, st
     if uri.startswith("sqlite:///") and not path.exists():
         raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    with ExitStack() as held:
+        try:
+            used = uri
+            if _is_of_another_version(uri):
+                if log or not uri.startswith("sqlite:///"):
+                    raise BadInput(other_version(uri))
+                used = _copied(path, Path(held.enter_context(tempfile.TemporaryDirectory(prefix=COPY))))
+            mlflow.set_tracking_uri(used)
+            client = MlflowClient(used)
+            client.search_experiments(max_results=1)
+            if name is None and by_id:
+                name = str(client.get_experiment(by_id).name)
+        except BadInput:
+            raise
+        except Exception as error:  # every kind of store fails in its own way
+            raise BadInput(f"tracking URI {uri} can't be used: {one_line(error, 300)}") from error
+        yield client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def _is_of_another_version(uri: str) -> bool:
+    """Whether it is a database with the tables of another MLflow version."""
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+        return False
+    engine = sqlalchemy.create_engine(uri)
     try:
-        mlflow.set_tracking_uri(uri)
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-        if name is None and by_id:
-            return client, str(client.get_experiment(by_id).name)
-    except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error, 300)}") from error
-    return client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+        revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]
+    finally:
+        engine.dispose()
+    newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+    return revision not in (None, newest)  # None: nothing has made its tables yet
+
+
+def _copied(path: Path, folder: Path) -> str:
+    """The URI of a copy of a sqlite file in a folder."""
+    with (
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as original,
+        closing(sqlite3.connect(folder / path.name)) as copy,
+    ):
+        original.backup(copy)
+    return f"sqlite:///{folder / path.name}"
 
 
 def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
@@ -99,6 +139,8 @@ def how_to_open(client: MlflowClient) -> str:
     uri = client.tracking_uri
     if uri.startswith("http"):
         return ""
+    if COPY in uri:
+        return "the links open in the UI of the MLflow version that made the store"
     return f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
 
 

@@ -27,6 +27,8 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
@@ -43,6 +45,7 @@ from .schema import (
     hidden,
     markdown,
     one_line,
+    other_version,
     unclear_password,
 )
 
@@ -156,7 +159,7 @@ def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -
 def reach_store() -> MlflowClient:
     """A client of the tracking store in use, once that has answered, for artifacts too. Raises BadInput naming it.
 
-    A database file is made or upgraded here, so that nothing after has to.
+    A database file is made here, so that nothing after has to, and one of another MLflow version is refused.
     """
     uri = mlflow.get_tracking_uri()
     if problem := unclear_password(uri):
@@ -208,19 +211,25 @@ def _reach_artifacts(client: MlflowClient) -> None:
 
 
 def _refuse_foreign(uri: str) -> None:
-    """Raise BadInput for a database file with another program's tables, to which MLflow would add its own."""
+    """Raise BadInput for a database to whose tables MLflow would add its own, or which it would upgrade."""
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not uri.startswith("sqlite:///") or not path.exists():
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+        return
+    if uri.startswith("sqlite:///") and not path.exists():
         return
     engine = sqlalchemy.create_engine(uri)
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
+        revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]
     finally:
         engine.dispose()
     if tables and "experiments" not in tables:
         raise BadInput(
-            f"tracking URI {uri} is another program's database (it holds {', '.join(sorted(tables)[:3])}, …)"
+            f"tracking URI {hidden(uri)} is another program's database (it holds {', '.join(sorted(tables)[:3])}, …)"
         )
+    newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+    if revision not in (None, newest):  # None: nothing has made its tables yet
+        raise BadInput(other_version(uri))
 
 
 @contextmanager

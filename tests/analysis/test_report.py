@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,18 @@ def test_read_only_leaves_the_store_as_it_was(store_copy: MlflowClient) -> None:
     assert not {t for e in store_copy.search_experiments() for t in e.tags if t.startswith("mlflow.note")}
     assert store_copy.search_registered_models() == []
     assert Path("out/report.html").exists()
+
+
+def test_a_store_of_another_mlflow_version_is_not_upgraded(
+    store_copy: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")  # of MLflow 2.22
+        database.commit()
+    before = Path("mlflow.db").read_bytes()
+    assert report(store_copy) == 2
+    assert "a report with --no-log reads a copy" in refusal(capsys)  # tests/upgrades has a whole older store
+    assert Path("mlflow.db").read_bytes() == before
 
 
 def models_logged(store: MlflowClient) -> None:
