@@ -264,9 +264,8 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
         lacking += [k for k, r in found.items() if len(r) != length]
         found = {k: r for k, r in found.items() if len(r) == length}
     if lacking:
-        notes.append(
-            f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is missing or unusable"
-        )
+        why = next((a for a in arrays.values() if isinstance(a, str)), "unusable, no errors of as many rows")
+        notes.append(f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is {why}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, clean, markdown, run_page
+from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, clean, elsewhere, markdown, run_page
 from tracking.schema import Metric as Name
 
 from .curves import compare
 from .errors import BadInput, Failed, one_line
 from .findings import ComparisonFinding, Findings, Pick, pick_at
-from .rows import is_elsewhere
+from .place import UNREACHABLE
 from .sentences import numbers
 from .store import Cell, Store
 
@@ -189,8 +189,9 @@ def log_analysis(
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
         opened = client.get_run(run_id)
-        if is_elsewhere(opened.info.artifact_uri):
-            raise Failed(f"the experiment keeps its files on another host, {clean(opened.info.artifact_uri, 100)}")
+        place = opened.info.artifact_uri
+        if where := elsewhere(place, client.tracking_uri, writes=True):
+            raise Failed(f"the experiment keeps its files {where}, {clean(place, 100)}")
         there = opened.data.params
         now = time.time_ns() // 1_000_000
         client.log_batch(
@@ -198,17 +199,26 @@ def log_analysis(
             metrics=[Metric(k, v, now, 0) for k, v in record.metrics.items()],
             params=[Param(k, v) for k, v in record.params.items() if k not in there],
         )
-        for path in sorted({Path(name).parts[0] for name in files}):
-            if (out / path).is_dir():
-                client.log_artifacts(run_id, str(out / path), path)
-            else:
-                client.log_artifact(run_id, str(out / path))
+        _log_files(client, run_id, out, files)
         client.set_terminated(run_id, "FINISHED")
     except BaseException:
         with suppress(Exception):  # the reason may be the store itself
             client.set_terminated(run_id, "FAILED")
         raise
     return run_id
+
+
+def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str]) -> None:
+    try:
+        for path in sorted({Path(name).parts[0] for name in files}):
+            if (out / path).is_dir():
+                client.log_artifacts(run_id, str(out / path), path)
+            else:
+                client.log_artifact(run_id, str(out / path))
+    except UNREACHABLE:
+        raise
+    except Exception as error:  # the library of a kind of address raises what it likes, or is not there
+        raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
 
 
 def refuse(run_id: str | None, reason: str) -> None:

@@ -20,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from mlflow.exceptions import MlflowException
 
+from tracking.schema import elsewhere
+
+from .errors import one_line
 from .shapes import Floats
 from .store import MOST, Cell
 
@@ -49,25 +52,22 @@ def _array(cell: Cell, artifact: str, folder: str) -> Array | str:
     place = cell.run.info.artifact_uri
     if not place:  # a row of a table
         return LOST
-    if is_elsewhere(place):
-        return "on another host than the store, and not asked for"
+    if where := elsewhere(place, mlflow.get_tracking_uri()):
+        return f"{LOST} but {where}"
     try:
-        path = _local(place, artifact)
-        return _read(path) if path is not None else _downloaded(place, artifact, folder)
-    except Exception as error:  # a stranger's file may make numpy raise anything
+        path = _local(place, artifact) or _downloaded(place, artifact, folder)
+    except Exception as error:  # the library of a kind of address raises what it likes, or is not there
         if isinstance(error, ABSENT) or getattr(getattr(error, "response", None), "status_code", 0) == 404:
             return LOST
+        if isinstance(error, OSError):
+            return f"unreadable ({type(error).__name__})"
+        return f"{LOST}: {one_line(error, 200)}"
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return LOST
+    except Exception as error:  # a stranger's file may make numpy raise anything
         return f"unreadable ({type(error).__name__})" if isinstance(error, OSError) else NO_ARRAY
-
-
-def is_elsewhere(artifact_uri: str) -> bool:
-    """Whether a run's artifacts are said to be on another web host than the store's.
-
-    Whoever may make an experiment may say so, and MLflow would send that host the store's user and password.
-    """
-    parts = urlsplit(artifact_uri)
-    web = parts.scheme in ("http", "https") or (parts.scheme == "mlflow-artifacts" and parts.netloc != "")
-    return web and parts.netloc != urlsplit(mlflow.get_tracking_uri()).netloc
 
 
 def _read(path: str) -> Array | str:
@@ -90,15 +90,15 @@ def _read(path: str) -> Array | str:
 def _local(artifact_uri: str, artifact: str) -> str | None:
     """The path of an artifact that this machine keeps, which needs no copy; None where it is elsewhere."""
     parts = urlsplit(artifact_uri)
-    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+    if parts.scheme not in ("", "file"):
         return None
     return os.path.join(url2pathname(parts.path) if parts.scheme else artifact_uri, artifact)
 
 
-def _downloaded(artifact_uri: str, artifact: str, folder: str) -> Array | str:
-    """The array in a copy, in a folder of its own: a run's id is the store's word, and may be a path."""
+def _downloaded(artifact_uri: str, artifact: str, folder: str) -> str:
+    """The path of a copy, in a folder of its own: a run's id is the store's word, and may be a path."""
     mine = tempfile.mkdtemp(dir=folder)
-    return _read(str(mlflow.artifacts.download_artifacts(artifact_uri=f"{artifact_uri}/{artifact}", dst_path=mine)))
+    return str(mlflow.artifacts.download_artifacts(artifact_uri=f"{artifact_uri}/{artifact}", dst_path=mine))
 
 
 @cache

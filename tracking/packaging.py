@@ -34,7 +34,7 @@ from models import Reducer
 from . import serving
 from .config import BadInput
 from .recorder import reach_store
-from .schema import Artifact, one_line
+from .schema import Artifact, elsewhere, one_line
 from .unpacking import ABOUT, WEIGHTS, unpack
 
 DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
@@ -104,6 +104,8 @@ def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = Fa
         logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
         if not logged:
             raise BadInput("it logged no model; a run keeps one with artifacts=full")
+        if where := elsewhere(logged[0].artifact_location, client.tracking_uri):
+            raise BadInput(f"its model is not in the store but {where}")
         if trust_code:
             return _run_by_its_own_code(logged[0].model_uri)
         with tempfile.TemporaryDirectory() as folder:

@@ -41,7 +41,9 @@ from .schema import (
     Artifact,
     Kind,
     Tag,
+    clean,
     deleted_experiment,
+    elsewhere,
     hidden,
     markdown,
     one_line,
@@ -336,22 +338,26 @@ def experiment(client: MlflowClient) -> str:
     if found is not None:
         return found
     try:
-        return str(client.create_experiment(_experiment_name()))
+        client.create_experiment(_experiment_name())
     except MlflowException:  # another process made it in between, or MLflow repeated a request that was done
-        found = find_experiment(client)
-        if found is None:
+        if find_experiment(client) is None:
             raise
-        return found
+    return str(find_experiment(client))
 
 
 def find_experiment(client: MlflowClient) -> str | None:
-    """The same, None where it is not. Raises BadInput for a deleted one."""
+    """The same, None where it is not. Raises BadInput for a deleted one, and for one that keeps its files elsewhere."""
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
     found = client.get_experiment(by_id) if by_id else client.get_experiment_by_name(_experiment_name())
     if found is None:
         return None
     if found.lifecycle_stage == "deleted":
         raise BadInput(deleted_experiment(found.name, found.experiment_id))
+    if where := elsewhere(found.artifact_location, client.tracking_uri, writes=True):
+        raise BadInput(
+            f"experiment {found.name!r} keeps its files {where}, {clean(found.artifact_location, 100)}; "
+            "allowed: those of a server on the server (mlflow server --artifacts-destination) or in a bucket"
+        )
     return str(found.experiment_id)
 
 

@@ -14,6 +14,7 @@ import traceback
 import warnings
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 VERSION: Final = "1"
 """Of this schema, as logged under `Tag.SCHEMA`."""
@@ -380,6 +381,40 @@ def unclear_password(uri: str) -> str:
     if said is None or not re.search(r"[/?#@\s]", said[2]):
         return ""
     return f"{said[1]}:***@… has / ? # @ or a space in its password; write them %2F %3F %23 %40 %20"
+
+
+BUCKETS: Final = ("s3", "gs", "wasbs", "abfss")
+"""Schemes of object stores, which MLflow asks by itself where no server stands between."""
+
+
+def elsewhere(artifact_uri: str, tracking_uri: str, *, writes: bool = False) -> str:
+    """Where the files of a run are said to be, if not in its store; empty where they are.
+
+    Whoever may make an experiment may name any address, and MLflow asks another web host with the store's user and
+    password, and reads and writes folders of this machine. So a server's files are on the server, those of a database
+    in folders or buckets. Who `writes` to a server may use a bucket that the server names.
+
+    Parameters
+    ----------
+    artifact_uri
+        Of the run, or of its experiment.
+    tracking_uri
+        Of the store that says so.
+    writes
+        Whether files are to be written there, and not read.
+    """
+    try:
+        there, store = urlsplit(artifact_uri), urlsplit(tracking_uri)
+    except ValueError:
+        return "at a malformed address"
+    databricks = tracking_uri.partition(":")[0] == "databricks"
+    remote = databricks or store.scheme in ("http", "https")
+    if there.scheme in ("", "file") and there.netloc in ("", "localhost"):
+        return "in a folder of this machine" if remote else ""
+    own = {"mlflow-artifacts": {"", store.netloc}, "http": {store.netloc}, "https": {store.netloc}}
+    if there.netloc in ({"dbfs": {""}} if databricks else own if remote else {}).get(there.scheme, ()):
+        return ""
+    return "" if there.scheme in BUCKETS and (writes or not remote) else "on another host"
 
 
 LOGIN: Final = {

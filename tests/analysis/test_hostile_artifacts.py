@@ -6,8 +6,10 @@ import math
 import os
 import pickle
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -126,12 +128,59 @@ def test_no_other_host_is_asked_for_files_or_told_a_password(
     monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda: "http://127.0.0.1:9")
     monkeypatch.setattr(rows.mlflow, "MlflowClient", lambda: SimpleNamespace(search_experiments=lambda **_: []))
     found = fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32]
-    assert found == "on another host than the store, and not asked for"
+    assert found == "not in the store but on another host"
     assert listener.seen == []
     monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda: listener.uri)
     if scheme == "http":  # the store's own host is asked as before
         assert fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32] == "not in the store"
         assert listener.seen != []
+
+
+def test_a_folder_that_a_server_names_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "errors").mkdir()
+    (tmp_path / Artifact.ERRORS_TEST).write_bytes(GOOD)
+    monkeypatch.setattr(rows.mlflow, "MlflowClient", lambda: SimpleNamespace(search_experiments=lambda **_: []))
+    for tracking_uri, found in (("sqlite:///x.db", True), ("http://host", False), ("databricks", False)):
+        monkeypatch.setattr(rows.mlflow, "get_tracking_uri", lambda uri=tracking_uri: uri)
+        for place in (str(tmp_path), tmp_path.as_uri()):
+            array = fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32]
+            assert (
+                isinstance(array, np.ndarray) if found else array == "not in the store but in a folder of this machine"
+            )
+
+
+@pytest.mark.parametrize("address", ["ftp://host/x", "http://[host/x", "s3://bucket/x"])
+def test_an_address_that_nobody_can_read_or_write_is_named(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    """Another host is not asked; of a bucket, the library is missing here."""
+
+    def lacks(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'boto3'")
+
+    asked = lacks if address.startswith("s3") else None
+    monkeypatch.setattr(rows.mlflow.artifacts, "download_artifacts", asked)
+    for name in ("log_artifact", "log_artifacts"):
+        monkeypatch.setattr(MlflowClient, name, asked)
+    place = store.create_experiment("e")
+    for k in range(2, 8):
+        log(store, dim3=k, error=1 / k)
+    with closing(sqlite3.connect("mlflow.db")) as database:  # MLflow's client takes no such address; a server might
+        database.execute("UPDATE runs SET artifact_uri = ?", [address])
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", [address, place])
+        database.commit()
+    given = ["--experiment", "e", "--tracking-uri", store.tracking_uri, "--out", "out"]
+    assert report.main([*given, "--no-log"]) == 0
+    why = {
+        "ftp://host/x": "not in the store but on another host",
+        "http://[host/x": "not in the store but at a malformed address",
+        "s3://bucket/x": "not in the store: ModuleNotFoundError: No module named 'boto3'",
+    }[address]
+    notes = json.loads(Path("out/result.json").read_text())["comparisons"][0]["notes"]
+    assert f"ae: no interval at dim3 2 to 7: errors/val.npy is {why}" in notes
+    capsys.readouterr()
+    assert report.main(given) in (1, 2)
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_report_is_not_sent_to_another_host(

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient, MlflowException
+from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
 from tracking.config import BadInput, RunConfig
-from tracking.recorder import Recorder
+from tracking.recorder import Recorder, find_experiment
 from tracking.run import execute
-from tracking.schema import clean, hidden, one_line
+from tracking.schema import clean, elsewhere, hidden, one_line
 
 
 def stored() -> MlflowException:
@@ -91,6 +92,61 @@ def test_a_deleted_experiment_says_how_to_restore_it(store: MlflowClient, monkey
         monkeypatch.setenv(name, value)
         with pytest.raises(BadInput, match=rf"'mine' is deleted; restore it \(mlflow .* --experiment-id {number}\)"):
             execute(RunConfig(model="pca", dataset="digits"))
+
+
+SERVER, FOLDER, HOST = "http://host:5000", "in a folder of this machine", "on another host"
+PLACES = [
+    (SERVER, "mlflow-artifacts:/1/a/artifacts", ""),
+    (SERVER, "mlflow-artifacts://host:5000/1/a", ""),
+    (SERVER, "mlflow-artifacts://other/1/a", HOST),
+    (SERVER, "http://host:5000/api/2.0/mlflow-artifacts/artifacts/1", ""),
+    (SERVER, "HTTP://host:5000/x", ""),
+    (SERVER, "http://host/x", HOST),
+    (SERVER, "http:///x", HOST),
+    (SERVER, "http://host:5000@other/x", HOST),
+    (SERVER, "file:///home/me", FOLDER),
+    (SERVER, " FILE://localhost/home/me", FOLDER),
+    (SERVER, "/home/me", FOLDER),
+    (SERVER, "mlruns/1", FOLDER),
+    (SERVER, "", FOLDER),
+    (SERVER, "//other/share", HOST),
+    (SERVER, "s3://bucket/x", HOST),
+    (SERVER, "runs:/0123/x", HOST),
+    (SERVER, "http://[host", "at a malformed address"),
+    ("databricks", "dbfs:/databricks/mlflow-tracking/1", ""),
+    ("databricks://profile", "dbfs://other@databricks/x", HOST),
+    ("databricks", "/home/me", FOLDER),
+    ("sqlite:///mlflow.db", "/home/me/mlruns", ""),
+    ("sqlite:///mlflow.db", "file:///home/me/mlruns", ""),
+    ("sqlite:///mlflow.db", "s3://bucket/x", ""),
+    ("sqlite:///mlflow.db", "ftp://me:password@other/x", HOST),
+    ("sqlite:///mlflow.db", "sftp://other/x", HOST),
+    ("sqlite:///mlflow.db", "http://other/x", HOST),
+    ("sqlite:///mlflow.db", "file://other/x", HOST),
+    ("sqlite:///mlflow.db", "mlflow-artifacts:/1", HOST),
+    ("postgresql://host/db", "gs://bucket/x", ""),
+]
+
+
+@pytest.mark.parametrize(("tracking_uri", "place", "where"), PLACES)
+def test_a_server_has_files_on_itself_and_a_database_in_folders_and_buckets(
+    tracking_uri: str, place: str, where: str
+) -> None:
+    assert elsewhere(place, tracking_uri) == where
+    assert elsewhere(place, tracking_uri, writes=True) == ("" if place.startswith("s3:") else where)
+
+
+def test_an_experiment_that_keeps_its_files_elsewhere_is_refused_before_training(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_experiment("elbowroom", artifact_location="ftp://host/x")
+    with pytest.raises(BadInput, match="experiment 'elbowroom' keeps its files on another host, ftp://host/x; allowed"):
+        execute(RunConfig(model="pca", dataset="digits"))
+    assert store.search_runs(["0", "1"]) == []
+    there = Experiment("1", "theirs", "file:///home/me", "active")
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: there)
+    with pytest.raises(BadInput, match="experiment 'theirs' keeps its files in a folder of this machine, file:///home"):
+        find_experiment(MlflowClient("http://host:5000"))
 
 
 def test_the_address_of_the_code_is_recorded_without_its_password(

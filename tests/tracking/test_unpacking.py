@@ -3,8 +3,10 @@
 import json
 import pickle
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,11 @@ def test_a_model_comes_back_by_its_run(store: MlflowClient, tmp_path: Path, monk
     )
     (Path(logged.artifact_location) / "data" / "data" / WEIGHTS).unlink()
     with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: there is no such file"):
+        load_reducer(run)
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("UPDATE logged_models SET artifact_location = 'ftp://host/x'")
+        database.commit()
+    with pytest.raises(BadInput, match=rf"run {run}: its model is not in the store but on another host"):
         load_reducer(run)
     with pytest.raises(BadInput, match=r"run nosuch: .*not found"):
         load_reducer("nosuch")
