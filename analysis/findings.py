@@ -27,7 +27,7 @@ from .sentences import sentence
 from .shapes import Floats
 from .spectrum import criteria as spectrum_criteria
 from .spectrum import left
-from .store import MOST_DIM3, Cell, LeftOut, Store
+from .store import MOST_DIM3, Cell, LeftOut, Store, code
 from .versus import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
 
 INTRINSIC = {
@@ -181,7 +181,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
     if len(series) == 1:
         notes.append(f"only {series[0].label} has finished cells here")
-    notes.extend(_about_seeds(series))
+    notes.extend([*_about_code(series), *_about_seeds(series)])
     first = series[0].first
     return ComparisonFinding(
         name=comparison.name,
@@ -359,9 +359,13 @@ def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
 
 
 def missing(comparison: Comparison, store: Store) -> list[str]:
-    """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there."""
+    """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there.
+
+    Nothing is missing of a model's code that is not its last.
+    """
     lines = []
-    for series in comparison.series:
+    last = {c.model: code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
+    for series in (s for s in comparison.series if code(s.first) == last[s.model]):
         seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
         wanted = asked(series, store)
         if not wanted:
@@ -397,6 +401,15 @@ def _grid(text: str, model: str) -> tuple[list[int], int]:
         return [], 0
     fits = len(dims) * seeds <= MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
     return (dims, seeds) if fits else ([], 0)
+
+
+def _about_code(series: Sequence[Series]) -> list[str]:
+    notes = []
+    for model in dict.fromkeys(s.model for s in series):
+        mine = [s for s in series if s.model == model]
+        if len({code(s.first) for s in mine}) > 1:
+            notes.append(f"{', '.join(s.label for s in mine)}: the model's code was changed between these runs")
+    return notes
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:

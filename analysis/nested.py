@@ -15,7 +15,7 @@ import numpy as np
 from tracking.schema import Metric, Param
 
 from .curves import Comparison, Series, data_of
-from .store import Cell, Nested, latest
+from .store import CODE, Cell, Nested, latest
 from .versus import ranges
 
 DEDICATED = "ae"
@@ -113,9 +113,14 @@ def _dedicated(cell: Cell, comparison: Comparison) -> Series | None:
     for series in comparison.series:
         mine, theirs = dict(cell.settings), dict(series.first.settings)
         layers = all(mine.get(name) == theirs.get(name) for name in SAME)
-        if series.model == DEDICATED and series.first.variant == cell.variant and layers:
+        alike = _apart_from_code(series.first) == _apart_from_code(cell)
+        if series.model == DEDICATED and alike and layers:
             return series
     return None
+
+
+def _apart_from_code(cell: Cell) -> dict[str, str]:
+    return {name: value for name, value in cell.variant if name != CODE}
 
 
 def _points(members: Sequence[Nested], series: Series | None) -> list[NestedPoint]:

@@ -32,6 +32,7 @@ INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "t
 COORDINATES = ("model", "dim3", "seed")
 # Settings in which the series of one comparison may differ: they make another model of it.
 OF_THE_MODEL = ("loss", "beta", "output")
+CODE = "code"  # likewise, where a user's module was edited or one of this project's models has another edition
 TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
 SEVERAL = ("settings", "ignore")  # targets that may be given more than once
 SOURCES = ("params", "metrics", "tags")
@@ -212,7 +213,30 @@ def read(
             cell = cell._replace(seed=places[place])
             places[place] += 1
         (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
-    return _turned(store) if curve_is == "score" and store.cells else store
+    if curve_is == "score" and store.cells:
+        return _turned(store)
+    return store if columns else _with_code(store)
+
+
+def _with_code(store: Store) -> Store:
+    """The same store, each cell's variant with the code of its model, where there is one.
+
+    A run of a user's model that is older than the tag was made with the first code that a later one tells of.
+    """
+    first: dict[str, str] = {}
+    for cell in (*store.cells, *store.confirmations, *(n.cell for n in store.nested)):
+        if ":" in cell.model and cell.tag(Tag.CODE):
+            first.setdefault(cell.model, cell.tag(Tag.CODE))
+
+    def coded(cell: Cell) -> Cell:
+        made_with = cell.tag(Tag.CODE) or first.get(cell.model, "")
+        return cell._replace(variant=(*cell.variant, (CODE, made_with))) if made_with else cell
+
+    return store._replace(
+        cells=[coded(c) for c in store.cells],
+        confirmations=[coded(c) for c in store.confirmations],
+        nested=[n._replace(cell=coded(n.cell)) for n in store.nested],
+    )
 
 
 def _turned(store: Store) -> Store:
@@ -313,6 +337,11 @@ def _cell(run: Run) -> Cell | None:
         on_validation=name == Metric.VAL_MSE_FINAL,
         test=_number(data.metrics, Metric.TEST_MSE) if Metric.TEST_MSE in data.metrics else None,
     )
+
+
+def code(cell: Cell) -> str:
+    """Of its model, empty where the run does not say."""
+    return dict(cell.variant).get(CODE, "")
 
 
 def _has_curve(run: Run) -> bool:

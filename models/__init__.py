@@ -35,6 +35,7 @@ __all__ = [
     "UnknownModel",
     "build",
     "check_contract",
+    "edition_of",
     "gives_a_curve",
     "settings_of",
     "suited",
@@ -129,6 +130,12 @@ def takes_float64(model: str) -> bool:
 def _class_of(model: str) -> type[Reducer]:
     found = _find(model)
     return found if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder
+
+
+def edition_of(model: str) -> int:
+    """The edition of this model's class, see `Reducer.edition`; `model` as for `build`."""
+    found = _find(model)
+    return found.edition if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder.edition
 
 
 def _find(model: str) -> Callable[..., Any]:

@@ -18,7 +18,6 @@ from tracking.schema import Metric, clean, markdown, one_line
 
 from .ledger import Ledger, TakenOver
 from .objective import Ended, Job, Outcome
-from .spaces import cell_key
 from .workers import Pool
 
 TRIES = 3  # of a cell whose worker dies, in one start of the study
@@ -73,7 +72,7 @@ class Grid(Source):
 
     def again(self, job: Job) -> bool:
         """See Source; the same cell, at the end of the line."""
-        key = cell_key(job.config, job.digest)
+        key = self.ledger.charter.key(job.config)
         self.tries[key] += 1
         if self.tries[key] == TRIES:
             return False

@@ -12,9 +12,8 @@ from tracking.config import RunConfig
 from tracking.schema import LABEL_LENGTH, clean
 
 from .coordinator import Progress, duration
-from .ledger import Finished, Ledger
+from .ledger import Charter, Finished, Ledger
 from .objective import Ended, Job, Outcome
-from .spaces import cell_key
 
 WEIGHED = 3  # finished cells whose files are measured
 
@@ -29,12 +28,12 @@ class Cost(NamedTuple):
     megabytes: float | None
 
 
-def costs(cells: list[RunConfig], done: Mapping[str, Finished], digest: str) -> list[Cost]:
+def costs(cells: list[RunConfig], done: Mapping[str, Finished], charter: Charter) -> list[Cost]:
     """One a model, and another for those of its cells that are run longer than the first."""
     found = []
     for model, epochs in dict.fromkeys((c.model, c.epochs) for c in cells):
         mine = [c for c in cells if (c.model, c.epochs) == (model, epochs)]
-        finished = [f for c in mine if (f := done.get(cell_key(c, digest))) is not None]
+        finished = [f for c in mine if (f := done.get(charter.key(c))) is not None]
         seconds = [((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in finished]
         name = clean(model.rpartition(":")[2], LABEL_LENGTH) + ("" if epochs == cells[0].epochs else f" {epochs} ep.")
         found.append(
@@ -88,7 +87,7 @@ class ScanProgress(Progress):
         verbose: bool = True,
     ) -> None:
         self.ledger, self.cells, self.workers = ledger, cells, workers
-        known = costs(cells, done, ledger.digest)
+        known = costs(cells, done, ledger.charter)
         self.unknown = any(c.seconds is None for c in known)
         super().__init__(name, len(cells), sum(c.done for c in known), verbose)
 
@@ -96,7 +95,7 @@ class ScanProgress(Progress):
         """See Progress."""
         super().__call__(job, outcome)
         if self.verbose and self.unknown and outcome.ended is Ended.FINISHED:
-            known = costs(self.cells, self.ledger.done(), self.ledger.digest)
+            known = costs(self.cells, self.ledger.done(), self.ledger.charter)
             self.unknown = any(c.seconds is None for c in known)
             if not self.unknown:
                 self.say(to_come(known, self.workers))

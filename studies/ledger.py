@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import mlflow
@@ -78,14 +78,21 @@ class Charter:
     """Of its data."""
     label: str = ""
     objectives: int = 1
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """Of its models, the present code: `tracking.source.code_of`."""
+
+    def key(self, config: RunConfig) -> str:
+        """Of a cell that this start asks for."""
+        return cell_key(config, self.digest, self.codes.get(config.model, ""))
 
 
 class Finished(NamedTuple):
-    """A cell that is done: its run and its final metrics."""
+    """A cell that is done: its run, its final metrics, and whether the present code of its model made it."""
 
     run: Run
     config: RunConfig
     metrics: Mapping[str, float]
+    present: bool = True
 
 
 def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
@@ -101,19 +108,34 @@ def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
             return found
 
 
-def done_cells(runs: list[Run]) -> dict[str, Finished]:
+def done_cells(runs: list[Run], codes: Mapping[str, str]) -> dict[str, Finished]:
     """The cells that are done, by key; of two FINISHED runs of one cell the earlier counts.
 
-    A measured one stands for the cell that needs no measures, too.
+    A measured one stands for the cell that needs no measures, too. `codes` is the present code of the models that this
+    start asks for; that of any other is the one of its last run.
     """
+    finished = [
+        (run, config)
+        for run in sorted(runs, key=lambda r: r.info.start_time or 0)
+        if run.info.status == "FINISHED" and (config := _config_of(run)) is not None
+    ]
+    tagged = [(config.model, run.data.tags[Tag.CODE]) for run, config in finished if Tag.CODE in run.data.tags]
+    present = dict(tagged) | dict(codes)
+    # A run of a user's model that is older than the tag was made with the first code that a later one tells of.
+    untagged = present | dict(reversed(tagged)) | dict.fromkeys(MODELS, "")
     cells: dict[str, Finished] = {}
-    for run in sorted(runs, key=lambda r: r.info.start_time or 0):
-        config = _config_of(run) if run.info.status == "FINISHED" else None
-        if config is not None:
-            for served in (config, replace(config, measure="no")):
-                key = cell_key(served, run.data.tags[Tag.DIGEST])
-                cells.setdefault(key, Finished(run, config, run.data.metrics))
+    for run, config in finished:
+        code = run.data.tags.get(Tag.CODE, untagged.get(config.model, ""))
+        for served in (config, replace(config, measure="no")):
+            key = cell_key(served, run.data.tags[Tag.DIGEST], code)
+            is_present = code == present.get(config.model, "")
+            cells.setdefault(key, Finished(run, config, run.data.metrics, is_present))
     return cells
+
+
+def present_cells(done: Mapping[str, Finished]) -> dict[str, Finished]:
+    """Those that the present code made: no other is part of a curve."""
+    return {key: cell for key, cell in done.items() if cell.present}
 
 
 def _config_of(run: Run) -> RunConfig | None:
@@ -157,8 +179,8 @@ class Ledger:
         return children(self.client, self.parent, self.kind)
 
     def done(self) -> dict[str, Finished]:
-        """The cells that are done, by key."""
-        return done_cells(self.children())
+        """The cells that the present code has done, by key."""
+        return present_cells(done_cells(self.children(), self.charter.codes))
 
     def point(self, config: RunConfig) -> dict[str, Any]:
         """A cell as the parameters of its trial."""
@@ -184,7 +206,8 @@ class Ledger:
             tags[Tag.CONFIRMS] = "true"
         name = f"trial-{trial}" if self.kind is Kind.TRIAL else ""
         place = Place(self.experiment_id, self.parent_id, self.kind, tags, name)
-        return Job(config, trial, place, absolute(mlflow.get_tracking_uri()), self.digest, shared, once)
+        uri = absolute(mlflow.get_tracking_uri())
+        return Job(config, trial, place, uri, self.digest, shared, once, code=self.charter.codes.get(config.model, ""))
 
     @lasting
     def tell(self, job: Job, outcome: Outcome) -> Outcome:
@@ -221,7 +244,7 @@ class Ledger:
         runs = self.children()  # one may have finished after all
         finished = {_trial_number(r): r for r in runs if r.info.status == "FINISHED"}
         if self.kind is Kind.RUN:
-            done = done_cells(runs)
+            done = done_cells(runs, self.charter.codes)
             kept = {cell.run.info.run_id for cell in done.values()}
             for number, run in list(finished.items()):
                 if run.info.run_id not in kept:

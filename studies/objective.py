@@ -28,6 +28,7 @@ from tracking.material import READING, Material
 from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped
 from tracking.run import execute
 from tracking.schema import Metric, Tag, one_line
+from tracking.source import code_of
 
 from .storage import lasting, storage_at
 
@@ -76,6 +77,8 @@ class Job:
     once: bool = False
     """Refuse to start where this trial has a run already: a cluster restarts the jobs of a lost worker."""
     pruning: Pruning | None = None
+    code: str = ""
+    """Of the model, as the study has it: `tracking.source.code_of`."""
 
     @property
     def name(self) -> str:
@@ -107,6 +110,7 @@ def run_cell(job: Job) -> Outcome:
         try:
             if job.once and (before := trial_runs(MlflowClient(), job)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
+            _check_code(job)
             result = execute(
                 job.config,
                 watch.on_epoch,
@@ -226,6 +230,16 @@ def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
             f"{config.dataset} on {socket.gethostname()} has digest {material.digests['all']}, the study's has {digest}"
         )
     return material
+
+
+def _check_code(job: Job) -> None:
+    """Raise ValueError where this process has another code of the model than the study began with."""
+    code = code_of(job.config.model, imported=True)
+    if code != job.code:
+        raise ValueError(
+            f"the code of {job.config.model} on {socket.gethostname()} is {code or 'edition 1'}, the study began with "
+            f"{job.code or 'edition 1'}; start the study again, and a cluster's workers where they have imported it"
+        )
 
 
 def error_of(metrics: dict[str, float]) -> float:

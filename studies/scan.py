@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +30,13 @@ from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
+from tracking.source import code_of
 
 from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
 from .costs import Cost, ScanProgress, costs, preview
 from .curve import Point, csv, curve, draw, error_name, table, verdicts
-from .ledger import Charter, Finished, Ledger, children, done_cells
+from .ledger import Charter, Finished, Ledger, children, done_cells, present_cells
 from .means import (
     DEFAULT_STORAGE,
     UNSET,
@@ -47,7 +49,7 @@ from .means import (
     whole,
     whole_number,
 )
-from .spaces import PRESETS, Space, asked_by, cell_key, parse_range, settings, shared_fields
+from .spaces import PRESETS, Space, asked_by, parse_range, settings, shared_fields
 from .storage import connect, locked
 from .workers import Pool
 
@@ -283,9 +285,9 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
             cells = space.cells()
             material = Material.load(space.base)
             charter = _charter(space, means, material)
-            done = _done(client, find_parent(client, find_study(storage, charter), charter))
+            done = _done(client, find_parent(client, find_study(storage, charter), charter), charter, cells, means)
             cells += space.confirmations(corners(confirm, space, done.values(), means.say))
-            means.say(preview(means.name, cells, costs(cells, done, charter.digest), pool.slots()))
+            means.say(preview(means.name, cells, costs(cells, done, charter), pool.slots()))
             with (
                 locked(means.storage, means.name),
                 shared_data(material, means) as shared,
@@ -307,9 +309,9 @@ def estimate_space(space: Space, means: Means, confirm: str = "no") -> Estimate:
             space = replace(space, base=as_begun(storage, means.name, space.base))
             cells = space.cells()
             charter = _charter(space, means, Material.load(space.base))
-            done = _done(client, find_parent(client, find_study(storage, charter), charter))
+            done = _done(client, find_parent(client, find_study(storage, charter), charter), charter, cells, means)
             cells += space.confirmations(corners(confirm, space, done.values(), means.say))
-            known = costs(cells, done, charter.digest)
+            known = costs(cells, done, charter)
             means.say(preview(means.name, cells, known, pool.slots()))
             return Estimate(tuple(known), pool.slots())
 
@@ -318,11 +320,27 @@ def _charter(space: Space, means: Means, material: Material) -> Charter:
     """What the study is, once its models are seen to suit the data. Raises BadInput."""
     check(space, material)
     digest = material.digests["all"]
-    return Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label)
+    codes = {model: code_of(model) for model in space.dim3}
+    return Charter(means.name, WHAT, settings(space.base, digest), Kind.RUN, digest, space.label, codes=codes)
 
 
-def _done(client: MlflowClient, parent: Run | None) -> dict[str, Finished]:
-    return {} if parent is None else done_cells(children(client, parent, Kind.RUN))
+def _done(
+    client: MlflowClient, parent: Run | None, charter: Charter, cells: list[RunConfig], means: Means
+) -> dict[str, Finished]:
+    """What the present code has done, by key; says which of these cells other code had done."""
+    if parent is None:
+        return {}
+    done = done_cells(children(client, parent, Kind.RUN), charter.codes)
+    present = present_cells(done)
+    others = {_place(f.config) for f in done.values() if not f.present}
+    anew = Counter(c.model for c in cells if charter.key(c) not in present and _place(c) in others)
+    for model, count in anew.items():
+        means.say(f"{clean(model)}: {count} finished cells were made with other code and are trained anew")
+    return present
+
+
+def _place(config: RunConfig) -> tuple[object, ...]:
+    return config.model, config.dim3, config.seed, config.epochs
 
 
 def check(space: Space, material: Material) -> None:
@@ -347,7 +365,7 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
 
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
-        missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
+        missing = [c for c in cells if ledger.charter.key(c) not in done]
         progress = ScanProgress(means.name, ledger, cells, done, pool.slots(), means.verbose)
         return Grid(ledger, missing, shared, means.on_cluster), progress
 
@@ -363,7 +381,7 @@ def finish(
     """
     epochs = space.base.epochs
     done = ledger.done()
-    missing = [c for c in cells if cell_key(c, ledger.digest) not in done]
+    missing = [c for c in cells if ledger.charter.key(c) not in done]
     reason = f"{len(missing)} of {len(cells)} cells failed" if missing else ""
     everything = sorted(done.values(), key=lambda f: [*space.dim3, f.config.model].index(f.config.model))
     longer = [f for f in everything if f.config.epochs == 2 * epochs]

@@ -109,13 +109,14 @@ def settings(base: RunConfig, digest: str) -> dict[str, object]:
     return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}
 
 
-def cell_key(config: RunConfig, digest: str) -> str:
+def cell_key(config: RunConfig, digest: str, code: str = "") -> str:
     """What makes two cells the same: all that changes numbers, or which of them there are.
 
-    A field at the value that runs had before there was such a field is left out.
+    A field at the value that runs had before there was such a field is left out. `code` is of the model, see
+    `tracking.source.code_of`.
     """
     values = {n: v for n, v in asdict(config).items() if n not in INDIFFERENT and BEFORE.get(n) != v}
-    return json.dumps([digest, *sorted(values.items())])
+    return json.dumps([digest, *sorted(values.items()), *([code] if code else [])])
 
 
 def parse_range(text: str) -> tuple[int, ...]:

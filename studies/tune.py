@@ -25,6 +25,7 @@ import optuna
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
@@ -35,10 +36,11 @@ from tracking.material import Material
 from tracking.recorder import Recorder, reach_store
 from tracking.run import prepare
 from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
+from tracking.source import code_of
 
 from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Progress, Source, Tally, conclude, described, supervise
-from .ledger import Charter, Ledger
+from .ledger import Charter, Ledger, children, done_cells
 from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
 from .objective import Job, Pruning
 from .spaces import asked_by, parse_range, settings, shared_fields
@@ -288,8 +290,11 @@ def run_question(question: Question, means: Means) -> TuneResult:
         free = question.knobs
         held = {k: v for k, v in settings(base, digest).items() if k not in free}
         held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
-        charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2)
-        find_parent(client, find_study(storage, charter), charter)  # what is wrong with the name is said at once
+        codes = {base.model: code_of(base.model)}
+        charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2, codes=codes)
+        parent = find_parent(client, find_study(storage, charter), charter)  # a wrong name is said at once
+        if parent is not None:
+            _check_code(children(client, parent, Kind.TRIAL), charter)
         with (
             opened_pool(means) as pool,
             locked(means.storage, means.name),
@@ -308,6 +313,16 @@ def run_question(question: Question, means: Means) -> TuneResult:
                 return Tuning(ledger, question, shared, means), Progress(means.name, total, done, means.verbose)
 
             return finish(ledger, question, supervise(ledger, pool, begin), means)
+
+
+def _check_code(trials: list[Run], charter: Charter) -> None:
+    """Raise BadInput where trials have finished that other code of the model made: the sampler learns from them."""
+    other = [cell for cell in done_cells(trials, charter.codes).values() if not cell.present]
+    if other:
+        raise BadInput(
+            f"study {charter.name!r} has trials that were made with other code of {other[0].config.model}; "
+            "its trials could not be compared: put the code back as it was, or use another --study"
+        )
 
 
 def finish(ledger: Ledger, question: Question, tally: Tally, means: Means) -> TuneResult:

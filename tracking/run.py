@@ -38,6 +38,7 @@ from .measure import Measured, measure
 from .packaging import log_model
 from .recorder import Place, Recorder, reach_store, recording
 from .schema import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
+from .source import code_of
 
 Errors = dict[Artifact, npt.NDArray[np.float64]]
 
@@ -278,6 +279,8 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
     }
     if data.test_repeats:
         about[Tag.TEST_REPEATS] = "true"
+    if code := code_of(run.config.model, imported=True):
+        about[Tag.CODE] = code
     if data.image_shape is not None:
         about[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
     recorder.tags(about)

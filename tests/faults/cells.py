@@ -25,7 +25,7 @@ class Cells:
         lost, doubled = max(0, asked - len(names)), sum(names.values()) - len(names)
         self.record(DISTURBED, (asked, lost, doubled))
         assert (lost, doubled) == (0, 0), (asked, names, study.log)
-        assert len({c.run.info.run_id for c in done_cells(runs).values()}) == asked
+        assert len({c.run.info.run_id for c in done_cells(runs, {}).values()}) == asked
         assert set(study.statuses()) <= {"FINISHED", "FAILED", "KILLED"}, study.statuses()
         complete = [t.user_attrs["run_id"] for t in study.trials(TrialState.COMPLETE)]
         assert sorted(complete) == sorted(r.info.run_id for r in runs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -258,7 +259,7 @@ def test_databases_that_are_restarted_are_waited_for(tmp_path: Path, undisturbed
             server.kill()
 
 
-def cell_of(study: Study, tracking_uri: str, digest: str, **more: bool) -> Job:
+def cell_of(study: Study, tracking_uri: str, digest: str, **more: Any) -> Job:
     """A cell of a study that has no coordinator."""
     experiment = study.client.create_experiment(study.experiment)
     parent = study.client.create_run(experiment, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: study.name})
@@ -318,6 +319,13 @@ def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
     outcome = run_cell(replace(cell_of(filed, filed.tracking_uri, digest), config=config))
     assert outcome.ended is Ended.FINISHED, outcome.reason
     assert filed.runs()[0].data.params["rows_train"] == "16"
+
+
+def test_a_worker_whose_code_differs_from_the_studys_trains_nothing(filed: Study) -> None:
+    outcome = run_cell(cell_of(filed, filed.tracking_uri, "0", code="edition 2"))
+    assert outcome.ended is Ended.FAILED
+    assert re.search(r"the code of ae on \S+ is edition 1, the study began with edition 2", outcome.reason)
+    assert filed.runs() == []
 
 
 # Chaos

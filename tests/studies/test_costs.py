@@ -6,16 +6,18 @@ from typing import cast
 from mlflow.entities import Run
 
 from studies.costs import costs, preview, to_come
-from studies.ledger import Finished
-from studies.spaces import Space, cell_key
+from studies.ledger import Charter, Finished
+from studies.spaces import Space
 from tracking.config import RunConfig
+from tracking.schema import Kind
 
 SPACE = Space({"pca": (2, 3), "ae": (2, 3)}, 2, RunConfig(epochs=5))
+CHARTER = Charter("s", "a scan of dim3", {}, Kind.RUN, "d")
 
 
 def finished(config: RunConfig, seconds: float, artifacts: str) -> tuple[str, Finished]:
     info = SimpleNamespace(start_time=1000, end_time=1000 + 1000 * seconds, artifact_uri=artifacts)
-    return cell_key(config, "d"), Finished(cast(Run, SimpleNamespace(info=info)), config, {})
+    return CHARTER.key(config), Finished(cast(Run, SimpleNamespace(info=info)), config, {})
 
 
 def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> None:
@@ -30,7 +32,7 @@ def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> No
             finished(second, 12.0, f"file://{tmp_path}"),
         ]
     )
-    known = costs(cells, done, "d")
+    known = costs(cells, done, CHARTER)
     assert [(c.name, c.cells, c.done, c.seconds, c.megabytes) for c in known] == [
         ("pca", 2, 1, 1.0, 2.0),
         ("ae", 4, 2, 10.0, 2.0),
@@ -42,15 +44,15 @@ def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> No
 
 def test_nothing_is_guessed() -> None:
     cells = SPACE.cells()
-    assert "time and disk are estimated once" in to_come(costs(cells, {}, "d"), 2)
+    assert "time and disk are estimated once" in to_come(costs(cells, {}, CHARTER), 2)
     everything = dict(finished(c, 1.0, "http://elsewhere") for c in cells)
-    assert to_come(costs(cells, everything, "d"), 2) == "complete: nothing to run"
+    assert to_come(costs(cells, everything, CHARTER), 2) == "complete: nothing to run"
 
 
 def test_cells_that_run_longer_are_counted_apart() -> None:
     cells = [*SPACE.cells(), *SPACE.confirmations({"ae": 2})]
     done = dict(finished(c, 1.0, "http://elsewhere") for c in SPACE.cells())
-    assert [(c.name, c.cells, c.done) for c in costs(cells, done, "d")] == [
+    assert [(c.name, c.cells, c.done) for c in costs(cells, done, CHARTER)] == [
         ("pca", 2, 2),
         ("ae", 4, 4),
         ("ae 10 ep.", 4, 0),

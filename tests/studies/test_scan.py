@@ -1,5 +1,6 @@
 """The scan's command line, on real worker processes."""
 
+import importlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
+from analysis.findings import find
+from analysis.store import read
 from studies.ledger import Finished
 from studies.objective import process_here
 from studies.scan import corners, main
@@ -24,7 +27,7 @@ from studies.spaces import Space
 from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
 from tracking.config import RunConfig
-from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Kind, Metric, Tag
+from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 
 pytestmark = pytest.mark.integration
 
@@ -253,6 +256,52 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     assert scan(store, *given) == 0
     assert len(runs(store)) == 5
     assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+
+
+NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_cells_of_a_model_that_was_edited_are_trained_anew_and_never_averaged(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mine_scanned.py").write_text(NET)
+    given = [*TINY, "--models", "mine_scanned:net,pca", "--seeds", "2"]
+    assert scan(store, *given, "--seeds", "1") == 0
+    for run in runs(store):  # as if they were older than the tag: they count as made with this code
+        if Tag.CODE in run.data.tags:
+            store.delete_tag(run.info.run_id, Tag.CODE)
+    assert scan(store, *given) == 0
+    assert "2 finished cells" not in capsys.readouterr().out
+    first = [r for r in runs(store) if r.data.params["model"] != "pca"]
+    assert len(first) == 4
+
+    (tmp_path / "mine_scanned.py").write_text(NET + "# edited")
+    importlib.reload(sys.modules["mine_scanned"])
+    assert scan(store, *given, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "mine_scanned:net: 4 finished cells were made with other code and are trained anew" in said
+    assert re.search(r"net +4 +0 ", said)
+    assert scan(store, *given, "--seeds", "1") == 0
+    before = {r.info.run_id for r in first}
+    new = [r for r in runs(store) if r.data.params["model"] != "pca" and r.info.run_id not in before]
+    assert len(new) == 2
+    assert {r.info.status for r in runs(store)} == {"FINISHED"}
+    (parent,) = runs(store, Kind.STUDY)
+    curve = Path(store.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
+    logged = {f"{r.data.params['dim3']},{r.data.metrics[Metric.VAL_MSE_FINAL]!r},0,mine_scanned:net" for r in new}
+    assert {line for line in curve if "mine_scanned" in line} == logged
+    assert scan(store, *given, "--models", "pca") == 0  # its last code is the curve of a model not asked for
+    again = Path(store.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
+    assert sorted(again) == sorted(curve)
+
+    (comparison,) = find(read(store, "elbowroom")).comparisons
+    old_code, new_code = (next(r.data.tags[Tag.CODE] for r in some if Tag.CODE in r.data.tags) for some in (first, new))
+    seeds = {m.label: [p.seeds for p in m.points] for m in comparison.models}
+    assert seeds == {"pca": [1, 1], f"net (code {old_code})": [2, 2], f"net (code {new_code})": [1, 1]}
+    assert any("the model's code was changed between these runs" in note for note in comparison.notes)
+    assert comparison.missing == []
 
 
 def start(store: MlflowClient, folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -20,11 +20,13 @@ from tracking.config import RunConfig
 from tracking.material import Material
 from tracking.recorder import Place
 from tracking.schema import Kind, Metric, Tag
+from tracking.source import code_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
 AE = RunConfig(model="ae", dataset="digits", dim3=4, epochs=8)
 VAE = replace(AE, model="vae")
+NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
 
 
 def call(store: MlflowClient, *arguments: str) -> int:
@@ -171,6 +173,23 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(
     assert "most epochs 6 -> 7" in capsys.readouterr().err
     assert scan.main(["--study", "t", "--dataset", "digits", "--tracking-uri", store.tracking_uri]) == 2
     assert "holds a tuning at one dim3, not a scan of dim3" in capsys.readouterr().err
+
+
+def test_trials_of_other_code_are_refused(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "mine_tuned.py"
+    module.write_text(NET)
+    given = ["--model", "mine_tuned:net", "--dim3", "3", "--epochs", "3"]
+    assert call(store, *given, "--trials", "1") == 0
+    (trial,) = runs(store, Kind.TRIAL)
+    assert trial.data.tags[Tag.CODE] == code_of("mine_tuned:net")
+    module.write_text(NET + "# edited")
+    assert call(store, *given, "--trials", "2") == 2
+    assert "has trials that were made with other code of mine_tuned:net" in capsys.readouterr().err
+    module.write_text(NET)
+    assert call(store, *given, "--trials", "2") == 0
 
 
 def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(

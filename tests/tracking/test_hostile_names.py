@@ -141,7 +141,7 @@ def test_a_run_that_lacks_what_a_cell_has_is_no_cell(store: MlflowClient) -> Non
     log(store, dim3=5, error=0.5, tags={Tag.CONFIG: '{"dim3": "x"}'})
     log(store, dim3=6, error=None, test=None)
     runs = store.search_runs([store.get_experiment_by_name("e").experiment_id])
-    assert {f.run.info.run_id for f in done_cells(runs).values()} == {good}
+    assert {f.run.info.run_id for f in done_cells(runs, {}).values()} == {good}
 
 
 @pytest.mark.parametrize("field", ["model", "dataset", "test_data", "label_column"])

@@ -1,0 +1,117 @@
+"""Which code a model is: a digest of the user's module and of the local files that it imports.
+
+Files are found by reading import statements, never by importing: the digest is the same in every process and on
+every machine that has these files, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from models import edition_of
+
+from .startup import PACKAGES
+
+_imported: dict[str, tuple[ModuleSpec, bytes]] = {}
+
+
+def code_of(model: str, *, imported: bool = False) -> str:
+    """The code behind a model's name, empty where a name and the settings say it all; `model` as for `models.build`.
+
+    Parameters
+    ----------
+    model
+        A name in MODELS, whose code is its `edition`, or `package.module:Name`, whose code is a digest of the module
+        and of the user's own files that it imports, directly or not.
+    imported
+        Whether to answer for the modules as this process imported them. A file that was edited since then counts as
+        it was, until its module is reloaded.
+
+    Raises
+    ------
+    UnknownModel
+        There is no such model.
+    """
+    edition = edition_of(model)
+    module, colon, _ = model.partition(":")
+    parts = [_digest(own_files(module), imported)] if colon else []
+    return " ".join([*filter(None, parts), *([f"edition {edition}"] if edition != 1 else [])])
+
+
+def own_files(module: str) -> dict[str, Path]:
+    """The files of a module, of the packages above it and of all that these import, by the modules' dotted names.
+
+    Without the standard library, what pip installed, and this project.
+    """
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        for name, spec in _specs(waiting.pop()):
+            if name in found or spec.origin is None:  # a folder without __init__.py has no file of its own
+                continue
+            found[name] = Path(spec.origin)
+            waiting += _imports(name, spec)
+    return found
+
+
+def is_own(spec: ModuleSpec) -> bool:
+    """Whether a top-level module is the user's, and not the standard library's, pip's or this project's."""
+    places = [spec.origin or "", *(spec.submodule_search_locations or [])]
+    known = spec.name in sys.stdlib_module_names or spec.name in PACKAGES
+    return not known and not any({"site-packages", "dist-packages"} & set(Path(p).parts) for p in places)
+
+
+def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
+    """The packages above a module of one's own, then the module itself, as far as they exist."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not is_own(spec):
+        return
+    yield top, spec
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return
+        top = f"{top}.{part}"
+        spec = PathFinder.find_spec(top, spec.submodule_search_locations)  # find_spec would import the packages
+        if spec is not None:
+            yield top, spec
+
+
+def _imports(name: str, spec: ModuleSpec) -> Iterator[str]:
+    """The dotted names that a module's statements may import, those inside functions among them."""
+    if not str(spec.origin).endswith(".py"):
+        return
+    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(Path(str(spec.origin)).read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _digest(files: dict[str, Path], imported: bool) -> str:
+    """Of the files and their modules' names, 12 digits; empty for none."""
+    sha = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        text = _as_imported(name, path) if imported else path.read_bytes()
+        sha.update(f"{name} {len(text)} ".encode() + text)
+    return sha.hexdigest()[:12] if files else ""
+
+
+def _as_imported(name: str, path: Path) -> bytes:
+    """A module's file when it was first asked for since the module was imported; a reload gives it another spec."""
+    module = sys.modules.get(name)
+    if module is None or module.__spec__ is None:
+        return path.read_bytes()
+    if name not in _imported or _imported[name][0] is not module.__spec__:
+        _imported[name] = module.__spec__, path.read_bytes()
+    return _imported[name][1]
