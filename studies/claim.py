@@ -43,12 +43,14 @@ MODELS = "elbowroom.models"
 
 
 def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.Study | None:
-    """The study of that name, or None. Raises BadInput where the name holds another one."""
+    """The study of that name, or None. Raises BadInput where the name holds another one, or it can't be read."""
     try:
         study = optuna.load_study(study_name=charter.name, storage=storage, sampler=Fixed())
+        _check_same(study, charter)
     except KeyError:
         return None
-    _check_same(study, charter)
+    except optuna.exceptions.OptunaError as error:
+        raise BadInput(f"study {charter.name!r} can't be opened: {one_line(error)}") from error
     return study
 
 

@@ -18,12 +18,11 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from tracking.alone import alone_with
 from tracking.config import BadInput
-from tracking.recorder import ANSWER_SECONDS, within
+from tracking.recorder import ANSWER_SECONDS, OUTAGE_SECONDS, SQLITE_SECONDS, within
 from tracking.schema import driver_error, one_line, unclear_password
 
-OUTAGE_SECONDS = 600.0  # that a store may be away during a study
-SQLITE_SECONDS = 60.0  # that one process may hold the file
-FULL_OR_READ_ONLY = ("SQLITE_FULL", "SQLITE_READONLY", "53100", "25006")  # codes of SQLite, and of PostgreSQL
+LASTING = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB", "53100", "25006", "XX001")
+"""Codes of SQLite, and of PostgreSQL, for what does not pass: a full disk, a read-only file, a broken one."""
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -31,7 +30,7 @@ def _may_pass(error: BaseException) -> bool:
         return False
     driver = driver_error(error)
     code = getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or ""
-    return not code.startswith(FULL_OR_READ_ONLY)
+    return not code.startswith(LASTING)
 
 
 lasting = retry(
@@ -41,7 +40,9 @@ lasting = retry(
     before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
     reraise=True,
 )
-"""For what talks to the storage: waits for one that is away, not for a full disk. MLflow's client waits itself."""
+"""For what talks to the storage: waits for one that is away, not for a full disk or a broken file.
+
+MLflow's client waits itself."""
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:

@@ -51,6 +51,8 @@ from .schema import (
     unclear_password,
 )
 
+OUTAGE_SECONDS = 600.0  # that a store may be away, or its file locked, while something runs
+SQLITE_SECONDS = 60.0  # that another process may hold a file before anything runs
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 MOST_METRICS = 1000  # that MLflow takes in one request
@@ -60,6 +62,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotl
 ROOT = Path(__file__).resolve().parents[1]
 
 Result = TypeVar("Result")
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute", retval=True)
+def _wait_for_locks(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Let MLflow wait for a sqlite file that another process has locked, a backup for one.
+
+    Each of its sessions begins by setting 20 seconds, which nothing configures.
+    """
+    if statement.startswith("PRAGMA busy_timeout ="):
+        statement = f"PRAGMA busy_timeout = {OUTAGE_SECONDS * 1000:.0f}"
+    return statement, parameters
 
 
 class RunFailed(RuntimeError):
@@ -219,7 +234,7 @@ def _refuse_foreign(uri: str) -> None:
         return
     if uri.startswith("sqlite:///") and not path.exists():
         return
-    engine = sqlalchemy.create_engine(uri)
+    engine = sqlalchemy.create_engine(uri, connect_args={"timeout": SQLITE_SECONDS})
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
         revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
 from studies.objective import Ended, Job, be_patient, run_cell
-from tests.conftest import ROOT, environment, free_port
+from tests.conftest import ROOT, environment, free_port, locked_for
 from tests.studies.harness import (
     OPEN,
     PASSWORD,
@@ -285,6 +285,13 @@ def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
         assert [r.info.run_id for r in served.finished()] == [outcome.run_id]
     finally:
         late.kill()
+
+
+def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, tmp_path: Path) -> None:
+    job = cell_of(filed, f"{filed.tracking_uri}?timeout=0.1", Material.load(CELL).digests["all"])
+    with locked_for(1.0, tmp_path / "mlflow.db"):
+        outcome = run_cell(job)
+    assert outcome.ended is Ended.FINISHED, outcome.reason
 
 
 # What a worker finds

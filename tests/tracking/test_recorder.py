@@ -1,7 +1,7 @@
 """What a user reads where the store fails."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ from mlflow import MlflowClient, MlflowException
 from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
+from tests.conftest import locked_for
+from tracking import recorder
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder, find_experiment
 from tracking.run import execute
@@ -188,3 +190,17 @@ def test_a_series_longer_than_a_request_is_logged_whole(store: MlflowClient) -> 
     assert [m.step for m in history] == list(range(1, 1002))
     assert [m.value for m in history] == values.tolist()
     assert store.get_run(run_id).data.metrics["a"] == 1.0
+
+
+def test_a_run_waits_for_a_locked_file_as_long_as_we_say(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "mlflow.db"
+    config = RunConfig(model="ae", dataset="digits", epochs=1, artifacts="light")
+    with ExitStack() as locks:
+        result = execute(config, on_epoch=lambda epoch: locks.enter_context(locked_for(0.5, database)))
+    assert store.get_run(result.run_id).info.status == "FINISHED"
+
+    monkeypatch.setattr(recorder, "OUTAGE_SECONDS", 0.1)
+    with locked_for(0.5, database), pytest.raises(MlflowException, match="database is locked"):
+        store.set_tag(result.run_id, "a", "b")
