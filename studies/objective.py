@@ -108,9 +108,7 @@ def run_cell(job: Job) -> Outcome:
         mlflow.set_tracking_uri(job.tracking_uri)
         be_patient()
         try:
-            client = lasting(
-                MlflowClient
-            )()  # opens the store; once that is open, MLflow waits for a locked file itself
+            client = lasting(MlflowClient)()  # it opens the store, and then waits for a locked file by itself
             if job.once and (before := trial_runs(client, job)):
                 return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
             _check_code(job)

@@ -42,7 +42,8 @@ lasting = retry(
 )
 """For what talks to the storage: waits for one that is away, not for a full disk or a broken file.
 
-MLflow's client waits itself."""
+MLflow's client waits itself.
+"""
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:
