@@ -14,7 +14,7 @@ from .base import Array, Rows
 Float64s = npt.NDArray[np.float64]
 
 ACTIVE_UNIT_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
-BLOCK = 1024  # rows of which there are float64 copies at a time
+BLOCK = 2**20  # values of which there are float64 copies at a time
 
 
 def row_mse(x: Rows, x_hat: Rows) -> Float64s:
@@ -22,7 +22,7 @@ def row_mse(x: Rows, x_hat: Rows) -> Float64s:
     if x.shape != x_hat.shape:
         raise ValueError(f"x has shape {x.shape}, its reconstruction {x_hat.shape}")
     errors = np.empty(len(x))
-    for rows in _blocks(len(x)):
+    for rows in _blocks(x):
         errors[rows] = np.square(x[rows].astype(np.float64) - x_hat[rows]).mean(axis=1)
     return errors
 
@@ -80,7 +80,7 @@ def bernoulli_nats(x: Rows, logits: Array) -> Float64s:
     reconstruction would cost) and is no log-likelihood.
     """
     nats = np.empty(len(x))
-    for rows in _blocks(len(x)):
+    for rows in _blocks(x):
         t = logits[rows].astype(np.float64)
         # log(1 + exp(t)) without logaddexp, for which there is no vector code
         softplus = np.maximum(t, 0.0) + np.log1p(np.exp(-np.abs(t)))
@@ -96,6 +96,7 @@ def active_units(mean: Array) -> int:
     return int((mean.astype(np.float64).var(axis=0) > ACTIVE_UNIT_VARIANCE).sum())
 
 
-def _blocks(rows: int) -> list[slice]:
-    """So many rows in blocks: float64 copies of a whole data set never exist."""
-    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
+def _blocks(x: Array) -> list[slice]:
+    """The rows of x (N, dim1) in blocks: float64 copies of a whole data set never exist."""
+    rows = max(1, BLOCK // x.shape[1])
+    return [slice(start, start + rows) for start in range(0, len(x), rows)]

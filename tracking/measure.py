@@ -33,6 +33,8 @@ from .schema import (
 DRAWN = 36  # samples of each draw
 DRAW_SEEDS = (1, 2, 1)
 PAIRS = 500  # of test rows between which codes are interpolated
+STEPS = 11  # rows along each line, both ends included
+PATHS_VALUES = 2**23  # of these rows at a time: of wide ones all pairs would be gigabytes
 PICTURED_PAIRS = 5
 SEED = 0
 
@@ -79,16 +81,22 @@ def _interpolations(found: Measured, model: Reducer, material: Material, codes: 
     first, last = ends[:, apart][:, :PAIRS]
     if not len(first):
         return
-    paths = interpolate(model, codes[first], codes[last])
-    if not np.isfinite(paths).all():
-        return
-    smooth = smoothness(paths)
-    if len(smooth.detour):
-        found.metrics[Metric.LARGEST_STEP] = float(smooth.largest_step.mean())
-        found.metrics[Metric.DETOUR] = float(smooth.detour.mean())
-    midway = paths[:, paths.shape[1] // 2]
-    found.metrics[Metric.MIDWAY] = float(np.mean(nearest_training(midway, material.split.x_train)[1]))
-    found.arrays[Artifact.INTERPOLATIONS] = paths[:PICTURED_PAIRS]
+    pictured, midway, smooth = [], [], []
+    size = max(PICTURED_PAIRS, PATHS_VALUES // (STEPS * material.data.dim1))
+    for start in range(0, len(first), size):
+        pairs = slice(start, start + size)
+        paths = interpolate(model, codes[first[pairs]], codes[last[pairs]], STEPS)
+        if not np.isfinite(paths).all():
+            return
+        smooth.append(smoothness(paths))
+        midway.append(nearest_training(paths[:, STEPS // 2], material.split.x_train)[1])
+        pictured.append(paths[:PICTURED_PAIRS].copy())
+    largest_step, detour = (np.concatenate(parts) for parts in zip(*smooth, strict=True))
+    if len(detour):
+        found.metrics[Metric.LARGEST_STEP] = float(largest_step.mean())
+        found.metrics[Metric.DETOUR] = float(detour.mean())
+    found.metrics[Metric.MIDWAY] = float(np.concatenate(midway).mean())
+    found.arrays[Artifact.INTERPOLATIONS] = pictured[0]
 
 
 def _plane(found: Measured, model: Reducer, codes: Array) -> None:

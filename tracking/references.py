@@ -80,4 +80,5 @@ class References:
                 numbers[Quality.COVERAGE] = precision_recall(self.features(reconstructed), made, BALL).recall
         index, distances = nearest_training(x[:SEARCHED], self.x_train)
         numbers[Quality.NEAREST] = float(np.median(distances))
-        return SampleQuality(numbers, x[:KEPT], self.x_train[index[:KEPT]], distances)
+        # A copy: a view would keep all of x in memory.
+        return SampleQuality(numbers, x[:KEPT].copy(), self.x_train[index[:KEPT]], distances)

@@ -24,16 +24,16 @@ B = np.array([[1, 1], [1, 1]], dtype=np.float32)
 def test_squared_error() -> None:
     assert row_mse(A, B).tolist() == [1.0, 2.0]
     assert reconstruction_mse(A, B) == 1.5
-    many = np.random.default_rng(0).random((5000, 3), dtype=np.float32)  # more than one block
+    many = np.random.default_rng(0).random((5000, 300), dtype=np.float32)  # more than one block
     assert reconstruction_mse(many, 0 * many) == pytest.approx(float((many.astype(float) ** 2).mean()), rel=1e-12)
     assert row_mse(A, B).dtype == np.float64
     with pytest.raises(ValueError, match=r"x has shape \(2, 2\), its reconstruction \(1, 2\)"):
         row_mse(A, B[:1])
 
 
-@pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("n", [1, 1047, 1048, 1049, 2100])
 def test_blocks_of_rows_are_the_plain_formula(n: int) -> None:
-    x, x_hat = np.random.default_rng(0).standard_normal((2, n, 3)).astype(np.float32)
+    x, x_hat = np.random.default_rng(0).standard_normal((2, n, 1000)).astype(np.float32)
     assert np.array_equal(row_mse(x, x_hat), ((x.astype(np.float64) - x_hat) ** 2).mean(axis=1))
 
 

@@ -1,16 +1,19 @@
 """What `--measure` adds to a run, and that it changes nothing else."""
 
+import tracemalloc
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from models import MODELS
+from models import MODELS, PCA
 from models.samples import GENERATORS
 from tests.tracking.test_run import array, artifacts
+from tracking import measure
 from tracking.config import RunConfig
 from tracking.material import Material
 from tracking.references import References
@@ -123,3 +126,30 @@ def test_rows_that_are_not_finite_have_no_quality() -> None:
         references.judge(rows, np.full((10, 4), np.nan, dtype=np.float32)).numbers.keys()
         == references.real.numbers.keys()
     )
+
+
+def test_lines_of_codes_are_taken_in_blocks_with_the_numbers_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    material = Material.load(RunConfig(dataset="digits"))
+    model = PCA(dim3=3).fit(material.split.x_train)
+    codes = model.encode(material.data.x_test)
+    at_once = measure.measure(model, material, codes)
+    monkeypatch.setattr(measure, "PATHS_VALUES", 1)
+    in_blocks = measure.measure(model, material, codes)
+    assert in_blocks.metrics == pytest.approx(at_once.metrics, rel=1e-5)
+    lines = in_blocks.arrays[Artifact.INTERPOLATIONS]
+    assert lines.shape == (5, 11, 64)
+    assert lines == pytest.approx(at_once.arrays[Artifact.INTERPOLATIONS], abs=1e-5)
+
+
+def test_wide_rows_are_measured_in_the_memory_of_some_copies_of_them(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).random((30, 10_000), dtype=np.float32)
+    np.save(tmp_path / "wide.npy", rows)
+    material = Material.load(RunConfig(dataset=str(tmp_path / "wide.npy")))
+    model = PCA(dim3=2).fit(material.split.x_train)
+    codes = model.encode(material.data.x_test)
+    tracemalloc.start()
+    try:
+        measure.measure(model, material, codes)
+        assert tracemalloc.get_traced_memory()[1] < 5e8  # 1.8e9 where all lines are decoded at once
+    finally:
+        tracemalloc.stop()
