@@ -101,20 +101,22 @@ def command(body: Callable[[], str]) -> int:
     try:
         say(body())
     except BadInput as error:
-        say(f"error: {one_line(error, LONGEST)}", sys.stderr)
+        say(f"error: {one_line(error, LONGEST)}", "stderr")
         return 2
     except Failed as error:
-        say(f"error: {one_line(error, LONGEST)}", sys.stderr)
+        say(f"error: {one_line(error, LONGEST)}", "stderr")
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        say("interrupted; nothing was written", "stderr")
         return 130
     return 0
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
+def say(text: str, where: str = "stdout") -> None:
     """Print lines without what a terminal would obey, and with `?` for letters that it can't show."""
-    stream = stream or sys.stdout
+    stream: TextIO | None = getattr(sys, where)
+    if stream is None:  # closed by the caller: print would take the other one
+        return
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     for line in text.split("\n"):

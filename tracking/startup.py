@@ -1,4 +1,4 @@
-"""Python's garbage collector, put off while a command or a worker process imports what it needs.
+"""What a command or a worker process begins with: open streams, and Python's garbage collector put off for its imports.
 
 Torch, MLflow and what they import are half a million objects that stay. The collector looks through them again and
 again as they come, and once more as the process ends: a third of the imports' time, and a second at the end. Only the
@@ -16,12 +16,20 @@ WORKER = "ELBOWROOM_WORKER"  # set for the processes that train a study's cells
 
 
 def begin() -> None:
-    """Collect nothing until `imported`, where this process runs one of our modules or is a worker.
+    """Collect nothing until `imported`, and have all streams, where this process runs one of our modules or is a worker.
 
     To be called by a package as it is imported: until `python -m` has found its module, it calls itself that.
     """
     if (sys.argv[:1] == ["-m"] and _ours()) or WORKER in os.environ:
         gc.disable()
+        _open_streams()
+
+
+def _open_streams() -> None:
+    """Open what the caller closed (`>&-`): the next file would get its number, and what is printed would go there."""
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their numbers: a new file gets the lowest that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
 
 
 def _ours() -> bool:

@@ -37,6 +37,20 @@ def test_a_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not gc.isenabled()
 
 
+def test_streams_that_the_caller_closed_are_open_and_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(startup.WORKER, "yes")
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    startup.begin()
+    assert sys.stdin is not None
+    assert sys.stdout is not None
+    with sys.stdin as stdin, sys.stdout as stdout, sys.stderr as stderr:
+        print("x", file=stderr)
+        print("x", flush=True)
+        assert stdin.read() == ""
+        assert stdin.fileno() < stdout.fileno() < stderr.fileno()
+
+
 @pytest.mark.parametrize(("called", "enabled"), [("notebook.py", "True"), ("-m", "False")])
 def test_whoever_imports_the_packages_keeps_their_collector(called: str, enabled: str) -> None:
     code = f"import gc, sys; sys.argv[0] = {called!r}; import studies; print(gc.isenabled())"
