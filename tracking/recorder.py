@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import mlflow
 import numpy as np
 import numpy.typing as npt
+import requests
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
@@ -30,6 +31,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.credentials import get_default_host_creds
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .alone import alone_with
@@ -186,6 +188,7 @@ def reach_store() -> MlflowClient:
     def ask() -> MlflowClient:
         with alone_with(uri):
             _refuse_foreign(uri)
+            _refuse_certificate(uri)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             return client
@@ -247,6 +250,22 @@ def _refuse_foreign(uri: str) -> None:
     newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
     if revision not in (None, newest):  # None: nothing has made its tables yet
         raise BadInput(other_version(uri))
+
+
+def _refuse_certificate(uri: str) -> None:
+    """Raise BadInput for a server whose certificate is not trusted: MLflow would repeat the request for minutes."""
+    if not uri.startswith("https:"):
+        return
+    login = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    try:
+        requests.head(uri, timeout=ANSWER_SECONDS, verify=login.verify, cert=login.client_cert_path)
+    except requests.exceptions.SSLError as error:
+        raise BadInput(
+            f"tracking URI {hidden(uri)}: no secure connection: {one_line(error)}; "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
+        ) from error
+    except requests.RequestException:
+        return  # MLflow finds that out
 
 
 @contextmanager

@@ -16,7 +16,7 @@ WORKER = "ELBOWROOM_WORKER"  # set for the processes that train a study's cells
 
 
 def begin() -> None:
-    """Collect nothing until `imported`, and have all streams, where this process runs one of our modules or is a worker.
+    """Collect nothing until `imported`, and have all streams, in a worker and where one of our modules is run.
 
     To be called by a package as it is imported: until `python -m` has found its module, it calls itself that.
     """
