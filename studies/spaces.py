@@ -17,6 +17,7 @@ INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "t
 # Fields in which the cells of one study differ; all others are the study's settings.
 COORDINATES = ("model", "dim3", "seed")
 MOST = 10_000  # values of a range: more are a slip of the finger
+MOST_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Space:
 
         All models and dimensions with one seed first, so that the whole curve is there early; those cells
         keep figures and the model, the others only what readers need. Raises BadInput where there is no such
-        model, or where one training of it gives the whole curve and several dim3 are asked for.
+        model, where one training of it gives the whole curve and several dim3 are asked for, or for too many cells.
         """
         for model, values in self.dim3.items():
             asked_by(model)  # found out here where there is no such model
@@ -59,6 +60,11 @@ class Space:
                     f"dim3 of {model}: one training gives the error of every smaller dim3 too, and no scan is needed; "
                     f"allowed: one dim3, like --models {model} --dim3 {max(values)}"
                 )
+        count = sum(
+            self._seeds_at(k) if "seed" in asked_by(model) else 1 for model, values in self.dim3.items() for k in values
+        )
+        if count > MOST_CELLS:
+            raise BadInput(f"models, dim3 and seeds make {count:,} cells; allowed: at most {MOST_CELLS:,}")
         return [
             replace(
                 self.base,
