@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,6 @@ from typing import Any, TypeVar
 import mlflow
 import numpy as np
 import numpy.typing as npt
-import requests
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
@@ -32,6 +32,7 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .alone import alone_with
@@ -256,16 +257,17 @@ def _refuse_certificate(uri: str) -> None:
     """Raise BadInput for a server whose certificate is not trusted: MLflow would repeat the request for minutes."""
     if not uri.startswith("https:"):
         return
-    login = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
     try:
-        requests.head(uri, timeout=ANSWER_SECONDS, verify=login.verify, cert=login.client_cert_path)
-    except requests.exceptions.SSLError as error:
-        raise BadInput(
-            f"tracking URI {hidden(uri)}: no secure connection: {one_line(error)}; "
-            "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
-        ) from error
-    except requests.RequestException:
-        return  # MLflow finds that out
+        http_request(get_default_host_creds(uri), "/health", "HEAD", max_retries=0, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
+    except MlflowException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLError):
+            cause = cause.__context__
+        if cause is not None:  # what else is wrong, the first question finds out
+            raise BadInput(
+                f"tracking URI {hidden(uri)}: no secure connection: {one_line(cause)}; "
+                "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
+            ) from error
 
 
 @contextmanager

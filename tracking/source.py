@@ -40,27 +40,30 @@ def code_of(model: str, *, imported: bool = False) -> str:
     """
     edition = edition_of(model)
     module, colon, _ = model.partition(":")
-    parts = [_digest(own_files(module), imported)] if colon else []
-    return " ".join([*filter(None, parts), *([f"edition {edition}"] if edition != 1 else [])])
+    digest = _digest(own_files(module, imported=imported)) if colon else ""
+    return " ".join(filter(None, [digest, f"edition {edition}" if edition != 1 else ""]))
 
 
-def own_files(module: str) -> dict[str, Path]:
+def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
     """The files of a module, of the packages above it and of all that these import, by the modules' dotted names.
 
-    Without the standard library, what pip installed, and this project.
+    Without the standard library, what pip installed, and this project. `imported` as for `code_of`.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
         for name, spec in _specs(waiting.pop()):
             if name in found or spec.origin is None:  # a folder without __init__.py has no file of its own
                 continue
-            found[name] = Path(spec.origin)
-            waiting += _imports(name, spec)
+            path = Path(spec.origin)
+            found[name] = _as_imported(name, path) if imported else path.read_bytes()
+            if path.suffix == ".py":
+                package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+                waiting += _imports(found[name], package)
     return found
 
 
-def is_own(spec: ModuleSpec) -> bool:
+def _is_own(spec: ModuleSpec) -> bool:
     """Whether a top-level module is the user's, and not the standard library's, pip's or this project's."""
     places = [spec.origin or "", *(spec.submodule_search_locations or [])]
     known = spec.name in sys.stdlib_module_names or spec.name in PACKAGES
@@ -71,7 +74,7 @@ def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
     """The packages above a module of one's own, then the module itself, as far as they exist."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
-    if spec is None or not is_own(spec):
+    if spec is None or not _is_own(spec):
         return
     yield top, spec
     for part in rest:
@@ -83,12 +86,9 @@ def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
             yield top, spec
 
 
-def _imports(name: str, spec: ModuleSpec) -> Iterator[str]:
-    """The dotted names that a module's statements may import, those inside functions among them."""
-    if not str(spec.origin).endswith(".py"):
-        return
-    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(Path(str(spec.origin)).read_bytes())):
+def _imports(text: bytes, package: str) -> Iterator[str]:
+    """The dotted names that a module in this package may import, inside functions too."""
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -98,11 +98,10 @@ def _imports(name: str, spec: ModuleSpec) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _digest(files: dict[str, Path], imported: bool) -> str:
+def _digest(files: dict[str, bytes]) -> str:
     """Of the files and their modules' names, 12 digits; empty for none."""
     sha = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        text = _as_imported(name, path) if imported else path.read_bytes()
+    for name, text in sorted(files.items()):
         sha.update(f"{name} {len(text)} ".encode() + text)
     return sha.hexdigest()[:12] if files else ""
 
