@@ -32,7 +32,7 @@ INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "t
 COORDINATES = ("model", "dim3", "seed")
 # Settings in which the series of one comparison may differ: they make another model of it.
 OF_THE_MODEL = ("loss", "beta", "output")
-CODE = "code"  # likewise, where a user's module was edited or one of this project's models has another edition
+CODE = "code"  # likewise, where a user's module was edited or one of this project's models has another revision
 TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
 SEVERAL = ("settings", "ignore")  # targets that may be given more than once
 SOURCES = ("params", "metrics", "tags")

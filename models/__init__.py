@@ -35,8 +35,8 @@ __all__ = [
     "UnknownModel",
     "build",
     "check_contract",
-    "edition_of",
     "gives_a_curve",
+    "revision_of",
     "settings_of",
     "suited",
     "takes_float64",
@@ -127,15 +127,14 @@ def takes_float64(model: str) -> bool:
     return _class_of(model).takes_float64
 
 
+def revision_of(model: str) -> int:
+    """The revision of this model's class, see `Reducer.revision`; `model` as for `build`."""
+    return _class_of(model).revision
+
+
 def _class_of(model: str) -> type[Reducer]:
     found = _find(model)
     return found if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder
-
-
-def edition_of(model: str) -> int:
-    """The edition of this model's class, see `Reducer.edition`; `model` as for `build`."""
-    found = _find(model)
-    return found.edition if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder.edition
 
 
 def _find(model: str) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ class Reducer(ABC):
 
     takes_float64: ClassVar[bool] = False
     """Whether `fit` and `encode` take rows in float64 too. Other models get them rounded to float32."""
-    edition: ClassVar[int] = 1
+    revision: ClassVar[int] = 1
     """To be raised by hand where a change of the code changes the numbers: a study trains its cells anew then."""
 
     @abstractmethod

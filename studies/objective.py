@@ -238,8 +238,8 @@ def _check_code(job: Job) -> None:
     code = code_of(job.config.model, imported=True)
     if code != job.code:
         raise ValueError(
-            f"the code of {job.config.model} on {socket.gethostname()} is {code or 'edition 1'}, the study began with "
-            f"{job.code or 'edition 1'}; start the study again, and a cluster's workers where they have imported it"
+            f"the code of {job.config.model} on {socket.gethostname()} is {code or 'revision 1'}, the study began with "
+            f"{job.code or 'revision 1'}; start the study again, and a cluster's workers where they have imported it"
         )
 
 

@@ -265,7 +265,7 @@ def _refuse_certificate(uri: str) -> None:
             cause = cause.__context__
         if cause is not None:  # what else is wrong, the first question finds out
             raise BadInput(
-                f"tracking URI {hidden(uri)}: no secure connection: {one_line(cause)}; "
+                f"tracking URI {uri}: no secure connection: {one_line(cause)}; "
                 "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
             ) from error
 

@@ -58,7 +58,7 @@ class Tag(StrEnum):
     DIRTY = "elbowroom.code.dirty"
     """`true` where the checkout had changes that no commit holds."""
     CODE = "elbowroom.code.model"
-    """Which code the model is: a digest of the user's own files, or the edition of one of this project's where it is
+    """Which code the model is: a digest of the user's own files, or the revision of one of this project's where it is
     not the first. Runs that are older than the tag lack it."""
     REASON = "elbowroom.reason"
     """Why a run is FAILED or KILLED, one line."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from models import edition_of
+from models import revision_of
 
 from .startup import PACKAGES
 
@@ -27,7 +27,7 @@ def code_of(model: str, *, imported: bool = False) -> str:
     Parameters
     ----------
     model
-        A name in MODELS, whose code is its `edition`, or `package.module:Name`, whose code is a digest of the module
+        A name in MODELS, whose code is its `revision`, or `package.module:Name`, whose code is a digest of the module
         and of the user's own files that it imports, directly or not.
     imported
         Whether to answer for the modules as this process imported them. A file that was edited since then counts as
@@ -38,10 +38,10 @@ def code_of(model: str, *, imported: bool = False) -> str:
     UnknownModel
         There is no such model.
     """
-    edition = edition_of(model)
+    revision = revision_of(model)
     module, colon, _ = model.partition(":")
     digest = _digest(own_files(module, imported=imported)) if colon else ""
-    return " ".join(filter(None, [digest, f"edition {edition}" if edition != 1 else ""]))
+    return " ".join(filter(None, [digest, f"revision {revision}" if revision != 1 else ""]))
 
 
 def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:

@@ -329,9 +329,9 @@ def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
 
 
 def test_a_worker_whose_code_differs_from_the_studys_trains_nothing(filed: Study) -> None:
-    outcome = run_cell(cell_of(filed, filed.tracking_uri, "0", code="edition 2"))
+    outcome = run_cell(cell_of(filed, filed.tracking_uri, "0", code="revision 2"))
     assert outcome.ended is Ended.FAILED
-    assert re.search(r"the code of ae on \S+ is edition 1, the study began with edition 2", outcome.reason)
+    assert re.search(r"the code of ae on \S+ is revision 1, the study began with revision 2", outcome.reason)
     assert filed.runs() == []
 
 

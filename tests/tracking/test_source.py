@@ -77,8 +77,8 @@ def test_a_process_answers_for_what_it_has_imported_until_that_is_loaded_again(m
     assert code_of(model, imported=True) == code_of(model)
 
 
-def test_a_model_of_the_registry_has_an_edition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_the_registry_has_an_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {code_of(name) for name in MODELS} == {""}
-    monkeypatch.setattr(PCA, "edition", 2)
-    assert code_of("pca") == "edition 2"
-    assert code_of("models.pca:PCA") == "edition 2"  # this project's files are not the user's
+    monkeypatch.setattr(PCA, "revision", 2)
+    assert code_of("pca") == "revision 2"
+    assert code_of("models.pca:PCA") == "revision 2"  # this project's files are not the user's
