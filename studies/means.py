@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +14,15 @@ from urllib.parse import urlparse
 
 import mlflow
 
+from tracking.alone import private_folder
 from tracking.config import BadInput
-from tracking.idx import cache_folder
 from tracking.material import Material
 from tracking.schema import KEY_LENGTH, clean
 
-from .storage import lock_path
+from .storage import study_key
 from .workers import DaskPool, LocalPool, Pool
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
-NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)  # a cache that others have filled, and nobody may write to
 UNSET = "default"
 """Typed for a flag that is not given: MLproject has no empty values."""
 
@@ -147,24 +144,18 @@ def shared_data(material: Material, means: Means) -> Iterator[str | None]:
     if means.on_cluster:
         yield None
         return
-    name = lock_path(means.storage, means.name).stem
-    folder = cache_folder("shared") / name
+    folder: Path | None = None
     try:
         try:
+            folder = private_folder("shared") / study_key(means.storage, means.name)
             material.save(folder)
         except OSError as error:
-            if error.errno not in NOT_OURS:
-                raise _unwritten(folder, error) from error
-            folder = Path(tempfile.gettempdir()) / name
-            try:
-                material.save(folder)
-            except OSError as too:
-                raise _unwritten(folder, too) from too
+            raise BadInput(
+                f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
+                "ELBOWROOM_CACHE moves it"
+            ) from error
         del material  # from here on the workers' maps are all that is needed
         yield str(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unwritten(folder: Path, error: OSError) -> BadInput:
-    return BadInput(f"the data can't be written to {folder}: {error.strerror or error}; ELBOWROOM_CACHE moves it")
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

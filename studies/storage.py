@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -16,7 +15,7 @@ import optuna
 import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
-from tracking.alone import alone_with
+from tracking.alone import alone_with, database_file, lock_at, private_folder
 from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, OUTAGE_SECONDS, SQLITE_SECONDS, within
 from tracking.schema import driver_error, one_line, unclear_password
@@ -81,33 +80,38 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 
 def absolute(uri: str) -> str:
     """The URI of a store; of a sqlite file with its whole path, so that it is the same in any folder."""
-    if not uri.startswith("sqlite:///"):
+    path = database_file(uri)
+    if path is None:
         return uri
-    url = sqlalchemy.make_url(uri)
-    return url.set(database=str(Path(url.database or "").resolve())).render_as_string(hide_password=False)
+    return sqlalchemy.make_url(uri).set(database=str(path)).render_as_string(hide_password=False)
 
 
 @contextmanager
 def locked(storage_url: str, name: str) -> Iterator[None]:
-    """Keep other processes of this machine from the study of that name. Raises BadInput where one has it."""
-    path = lock_path(storage_url, name)
+    """Keep other processes from the study of that name.
+
+    Raises BadInput where another process has the study. The lock lies beside a sqlite file, for all who share
+    that; for another database it keeps out this user's processes on this machine, and `studies.claim` all others.
+    """
     try:
-        held = filelock.FileLock(path).acquire(timeout=0)
+        path, key = database_file(storage_url), study_key(storage_url, name)
+        lock = lock_at(private_folder("locks") / f"{key}.lock" if path is None else Path(f"{path}.{key}.lock"))
+        held = lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BadInput(
             f"study {name!r} is running on this machine already; wait for it, or use another --study"
         ) from None
     except OSError as error:  # another user's
-        raise BadInput(f"study {name!r} can't be locked by {path}: {error.strerror}") from error
+        raise BadInput(f"study {name!r} can't be locked by {error.filename}: {error.strerror}") from error
     with held:
         yield
 
 
-def lock_path(storage_url: str, name: str) -> Path:
-    """Where this machine's lock of a study is."""
-    url = sqlalchemy.make_url(absolute(storage_url))
+def study_key(storage_url: str, name: str) -> str:
+    """A word for the study of that name in that database, in file names. Raises BadInput for what is no database."""
+    url = _database(absolute(storage_url))
     words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
-    return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(words.encode()).hexdigest()[:16]}.lock"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 def _database(url: str) -> sqlalchemy.URL:

@@ -20,6 +20,7 @@ from models.intrinsic import Intrinsic, measure
 from models.metrics import constant_mse
 from models.pca import errors_by_dim3
 
+from .alone import private_file
 from .config import BadInput, RunConfig
 from .datasets import Dataset, Split, digest, far_from_zero, load_dataset, split
 from .references import References
@@ -106,14 +107,15 @@ class Material:
         if path is not None:
             with suppress(OSError):  # where the disk is full the others take it themselves
                 mine = path.with_suffix(f".{os.getpid()}")
-                mine.write_text(json.dumps(taken))
+                with private_file(mine) as file:
+                    file.write(json.dumps(taken).encode())
                 mine.replace(path)
         return taken
 
     def save(self, folder: Path) -> None:
-        """Write to `folder`, replacing what is there, what `map` reads."""
+        """Write to `folder`, replacing what is there, what `map` reads, for this user's eyes alone."""
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(0o700)
         val = self.split.x_val if self.split.x_val is not None else self.split.x_train[:0]
         arrays: dict[str, Any] = {"x": np.concatenate([self.split.x_train, val]), "x_test": self.data.x_test}
         if self.split.y_train is not None:
@@ -122,7 +124,8 @@ class Material:
         if self.data.y_test is not None:
             arrays["y_test"] = self.data.y_test
         for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            with private_file(folder / f"{name}.npy") as file:
+                np.save(file, array, allow_pickle=False)
         facts = {
             "name": self.data.name,
             "source": self.data.source,
@@ -133,7 +136,8 @@ class Material:
             "digests": self.digests,
             "test_repeats": self.data.test_repeats,
         }
-        (folder / FACTS).write_text(json.dumps(facts))
+        with private_file(folder / FACTS) as file:
+            file.write(json.dumps(facts).encode())
 
     @classmethod
     def map(cls, folder: Path) -> Self:

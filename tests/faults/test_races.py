@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -64,20 +66,31 @@ def measure_once(number: int, folder: str, name: str) -> list[float]:
     return material._once(name, lambda: np.linspace(0, 1, 20_000).tolist())[-2:]
 
 
+@contextmanager
+def own_temporary_folder(number: int, path: str) -> Iterator[None]:
+    """Let this process have one of its own, as each job of a cluster and each container has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", f"{path}-{number}")
+        Path(f"{path}-{number}").mkdir()
+        yield
+
+
 def open_store(number: int, path: str) -> list[str]:
     """The experiments of a store that nobody has opened before."""
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    return [e.name for e in reach_store().search_experiments()]
+    with own_temporary_folder(number, path):
+        mlflow.set_tracking_uri(f"sqlite:///{path}")
+        return [e.name for e in reach_store().search_experiments()]
 
 
 def open_storage(number: int, path: str) -> int:
     """How many studies Optuna's database has that nobody has opened before."""
-    storage = connect(f"sqlite:///{path}")
-    optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
-    found = len(storage.get_all_studies())
-    storage.remove_session()
-    storage.engine.dispose()
-    return found
+    with own_temporary_folder(number, path):
+        storage = connect(f"sqlite:///{path}")
+        optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
+        found = len(storage.get_all_studies())
+        storage.remove_session()
+        storage.engine.dispose()
+        return found
 
 
 def make_experiment(number: int, uri: str, name: str) -> str:

@@ -26,6 +26,7 @@ from studies.scan import corners, main
 from studies.spaces import Space
 from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
+from tracking.alone import private_folder
 from tracking.config import RunConfig
 from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 
@@ -74,7 +75,7 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
     assert parent.data.tags[Tag.COORDINATOR] == ""
     out = capsys.readouterr().out
     assert f"{curve[3]:.5g}" in out
-    assert not list((Path(os.environ["ELBOWROOM_CACHE"]) / "shared").iterdir())
+    assert not list(private_folder("shared").iterdir())
 
     before = errors(store)
     assert scan(store, *TINY) == 0  # nothing is missing

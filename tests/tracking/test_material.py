@@ -1,5 +1,6 @@
 """The data as the processes of a study share them."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +89,16 @@ def test_a_model_of_one_s_own_gets_rows_in_float32_or_is_refused(
     with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
         prepare(config)
     assert prepare(replace(config, model="ae")).split.x_train.dtype == np.float64
+
+
+def test_what_is_shared_is_for_this_users_eyes_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Material.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
+        assert Material.map(tmp_path / "shared")._once("seen", lambda: [1]) == [1]
+    finally:
+        os.umask(before)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "shared").iterdir()}
+    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "seen.json"}
+    assert set(modes.values()) == {0o600}
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
