@@ -32,7 +32,8 @@ from tracking.recorder import (
 from tracking.schema import BEFORE, VERSION, Kind, Tag, one_line
 
 from .ledger import MODELS_KNOWN, OPENED_TWICE, Charter, Fixed, Ledger, TakenOver, children
-from .objective import be_patient, me, process_here
+from .objective import be_patient
+from .processes import machine, me, process_here
 
 LEAVING_SECONDS = 2.5  # in which the parent run must take its end: a Ctrl-C waits for it
 # The user attributes of a study
@@ -238,11 +239,10 @@ def _refuse_running(parent: Run, name: str, take_over: bool) -> None:
     if not holder.strip() or take_over or parent.info.status != "RUNNING":
         return
     host, process, *_ = [*holder.split(), "?"]
-    here = me().split()[0]
-    if host != here:
+    if host != machine():
         raise BadInput(
             f"study {name!r} is run by process {process} on {host}; "
-            "if that machine is dead, add --take-over, else wait for it"
+            "if that machine or container is dead, add --take-over, else wait for it"
         )
     if process_here(" ".join(holder.split()[:3])) is not None:
         raise BadInput(f"study {name!r} is run by process {process} of this machine; wait for it")

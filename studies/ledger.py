@@ -7,9 +7,7 @@ puts them right (`Ledger.repair`). Who may write here, `studies.claim` says.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -25,7 +23,7 @@ from tracking.config import RunConfig
 from tracking.recorder import Place, close
 from tracking.schema import Kind, Metric, Tag
 
-from .objective import ON_A_CLUSTER, Ended, Job, Outcome, as_it_was, error_of, process_here, trial_runs
+from .objective import Ended, Job, Outcome, as_it_was, error_of, trial_runs
 from .spaces import cell_key
 from .storage import absolute, lasting
 
@@ -234,10 +232,9 @@ class Ledger:
     def repair(self, status: str, reason: str) -> None:
         """Put both stores right when no worker of this study is meant to be alive.
 
-        RUNNING runs end with `status` and `reason`, after their worker, should it still live on this
-        machine, has been killed; a cluster's worker is not the study's to kill, and ends such a run when it
-        sees that it was closed. Of two FINISHED runs of one cell the later becomes FAILED. Open trials
-        are told what their runs say, and a FINISHED run that Optuna does not know of becomes a trial.
+        RUNNING runs end with `status` and `reason`; a cluster's worker ends such a run when it sees that it
+        was closed. Of two FINISHED runs of one cell the later becomes FAILED. Open trials are told what
+        their runs say, and a FINISHED run that Optuna does not know of becomes a trial.
         """
         runs = self.children()
         self._close_dead(runs, status, reason)
@@ -290,15 +287,9 @@ class Ledger:
         for run in runs:
             if run.info.status != "RUNNING":
                 continue
-            tag = run.data.tags.get(Tag.WORKER, "")
-            if not tag and run.data.tags.get(Tag.OPENING) in written:
+            if Tag.WORKER not in run.data.tags and run.data.tags.get(Tag.OPENING) in written:
                 close(self.client, run.info.run_id, "FAILED", OPENED_TWICE)
                 continue
-            worker = process_here(tag)
-            if worker is not None and worker.pid != os.getpid() and not tag.endswith(ON_A_CLUSTER):
-                with suppress(Exception):
-                    worker.kill()
-                    worker.wait(10)
             close(self.client, run.info.run_id, status, reason)
 
     def _trial(self, number: int) -> FrozenTrial:

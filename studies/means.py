@@ -116,7 +116,8 @@ def whole_number(name: str, value: object, low: int = 1) -> int:
 @contextmanager
 def opened_pool(means: Means) -> Iterator[Pool]:
     """The workers, ended when the block ends."""
-    pool = _cluster(means) if means.on_cluster else LocalPool(means.workers or os.cpu_count() or 1, means.verbose)
+    workers, study = means.workers or os.cpu_count() or 1, study_key(means.storage, means.name)
+    pool = _cluster(means) if means.on_cluster else LocalPool(workers, means.verbose, study)
     try:
         yield pool
     finally:

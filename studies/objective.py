@@ -17,7 +17,6 @@ from pathlib import Path
 
 import mlflow
 import optuna
-import psutil
 from mlflow import MlflowClient
 from optuna.trial import Trial
 
@@ -30,12 +29,11 @@ from tracking.run import execute
 from tracking.schema import Metric, Tag, one_line
 from tracking.source import code_of
 
+from .processes import me
 from .storage import lasting, storage_at
 
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 """Of tuning: not before five trials are complete, nor before epoch 3, at which the shortest ends."""
-ON_A_CLUSTER = " on a cluster"
-"""Behind a worker's name where its process belongs to a cluster, which may have other work for it."""
 WATCH_SECONDS = 5.0  # between looks at whether the run is still this worker's to write
 _one_at_a_time = threading.Lock()  # the tracking URI and torch's threads are the process's
 
@@ -149,23 +147,6 @@ def be_patient() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "10")
 
 
-def me() -> str:
-    """This process for a tag: host, process id, and when it started, because ids come back."""
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
-
-
-def process_here(tag: str) -> psutil.Process | None:
-    """The living process of this host that wrote `me()`, if it is one."""
-    words = tag.split()
-    if len(words) < 3 or words[0] != socket.gethostname():
-        return None
-    try:
-        process = psutil.Process(int(words[1]))
-        return process if abs(process.create_time() - float(words[2])) < 0.1 else None
-    except (psutil.Error, ValueError):
-        return None
-
-
 def trial_runs(client: MlflowClient, job: Job) -> list[mlflow.entities.Run]:
     """The runs of a job's trial."""
     words = f"tags.`{Tag.PARENT}` = '{job.place.parent_run_id}' AND tags.`{Tag.TRIAL}` = '{job.trial}'"
@@ -176,7 +157,7 @@ class _Watch:
     """Looks after one run while it trains: is it still ours, and is it worth going on?"""
 
     def __init__(self, job: Job) -> None:
-        self.pruning, self.worker = job.pruning, me() + (ON_A_CLUSTER if job.once else "")
+        self.pruning = job.pruning
         self.recorder: Recorder | None = None
         self.looked = time.monotonic()
         self.last: dict[str, float] = {}
@@ -188,7 +169,7 @@ class _Watch:
 
     def on_open(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        recorder.tags({Tag.WORKER: self.worker})
+        recorder.tags({Tag.WORKER: me()})
         if self.pruning is not None:
             self.trial = _trial_of(self.pruning)
 

@@ -20,6 +20,8 @@ from tracking.config import BadInput
 from tracking.recorder import ANSWER_SECONDS, OUTAGE_SECONDS, SQLITE_SECONDS, within
 from tracking.schema import driver_error, one_line, unclear_password
 
+from .processes import end_left
+
 LASTING = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB", "53100", "25006", "XX001")
 """Codes of SQLite, and of PostgreSQL, for what does not pass: a full disk, a read-only file, a broken one."""
 
@@ -88,7 +90,7 @@ def absolute(uri: str) -> str:
 
 @contextmanager
 def locked(storage_url: str, name: str) -> Iterator[None]:
-    """Keep other processes from the study of that name.
+    """Keep other processes from the study of that name, and end its workers that a dead one left.
 
     Raises BadInput where another process has the study. The lock lies beside a sqlite file, for all who share
     that; for another database it keeps out this user's processes on this machine, and `studies.claim` all others.
@@ -104,6 +106,7 @@ def locked(storage_url: str, name: str) -> Iterator[None]:
     except OSError as error:  # another user's
         raise BadInput(f"study {name!r} can't be locked by {error.filename}: {error.strerror}") from error
     with held:
+        end_left(key)
         yield
 
 

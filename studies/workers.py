@@ -22,6 +22,7 @@ from tracking.recorder import within
 from tracking.schema import hidden, one_line
 
 from .objective import Ended, Job, Outcome, run_cell
+from .processes import forget_mine, leave_record
 
 CONNECT_SECONDS = 10.0
 LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
@@ -80,10 +81,10 @@ class Pool(ABC):
 class LocalPool(Pool):
     """Processes of this machine, each in an executor of its own: one that dies takes no other with it."""
 
-    def __init__(self, workers: int, verbose: bool = True) -> None:
+    def __init__(self, workers: int, verbose: bool = True, study: str = "") -> None:
         super().__init__()
-        self.verbose = verbose
-        self.executors = [_executor() for _ in range(workers)]
+        self.verbose, self.study = verbose, study
+        self.executors = [_executor(study) for _ in range(workers)]
         self.used: dict[Future[Outcome], int] = {}
         self.started: list[Future[None]] = []
         self.began = time.perf_counter()
@@ -129,10 +130,11 @@ class LocalPool(Pool):
                 if process.pid is not None and psutil.pid_exists(process.pid):
                     os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
             executor.shutdown(wait=False, kill_workers=True)
+        forget_mine()
 
     def _renew(self, slot: int) -> None:
         self.executors[slot].shutdown(wait=False, kill_workers=True)
-        self.executors[slot] = _executor()
+        self.executors[slot] = _executor(self.study)
 
 
 class DaskPool(Pool):
@@ -210,19 +212,20 @@ class DaskPool(Pool):
             self.client.close(timeout=5)
 
 
-def _executor() -> ProcessPoolExecutor:
+def _executor(study: str) -> ProcessPoolExecutor:
     env = dict.fromkeys(THREAD_NAMES, "1") | dict.fromkeys(MALLOC_NAMES, str(KEPT_BYTES))
     env |= {"MPLBACKEND": "agg", startup.WORKER: "yes"}
-    return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(),))
+    return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(), study))
 
 
-def _begin(parent: int) -> None:
-    """In a new worker: leave Ctrl-C to the coordinator, and end with it, however it ends."""
+def _begin(parent: int, study: str) -> None:
+    """In a new worker of that study: leave Ctrl-C to the coordinator, and end with it, however it ends."""
     startup.imported()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # loky takes the first training's memory for a leak, and would start a new process at each.
     process_executor._MAX_MEMORY_LEAK_SIZE = LEAK_BYTES
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    leave_record(study, parent)
 
 
 def _end_with(parent: int) -> None:

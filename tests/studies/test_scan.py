@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from analysis.findings import find
 from analysis.store import read
 from studies.ledger import Finished
-from studies.objective import process_here
+from studies.processes import process_here
 from studies.scan import corners, main
 from studies.spaces import Space
 from tests.conftest import environment, in_this_process, marked
