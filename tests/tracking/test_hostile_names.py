@@ -67,7 +67,7 @@ def test_a_file_may_be_called_anything(
     except (OSError, UnicodeEncodeError):
         pytest.skip("this system has no such file names")
     given = [*QUICK, "--dataset", str(file), "--label-column", "label", "--experiment", word]
-    with nothing_else_in(tmp_path, tmp_path / "mlruns"):
+    with nothing_else_in(tmp_path, tmp_path / "mlruns", tmp_path / "mlflow.db.lock"):
         code = main([*given, "--tracking-uri", store.tracking_uri])
     captured = capsys.readouterr()
     check_lines(captured.out + captured.err.replace("\r", ""))
