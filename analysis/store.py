@@ -28,7 +28,7 @@ from .scores import CurveIs, as_said, best_score
 from .table import Row
 
 # Fields of a configuration that leave its numbers as they are, or that a cell is placed by.
-INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "threads", "device", "measure")
+INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "threads", "device", "measure", "edition")
 COORDINATES = ("model", "dim3", "seed")
 # Settings in which the series of one comparison may differ: they make another model of it.
 OF_THE_MODEL = ("loss", "beta", "output")
