@@ -469,12 +469,19 @@ def clean(text: str, longest: int | None = None) -> str:
         return line
     tail = longest // 3
     start, end = longest - tail - 1, len(line) - tail
-    for address in re.finditer(r"\S+://\S+", line):
-        if 0 < address.start() < start < address.end():
-            start = address.start()
-        if 0 < address.start() < end < address.end():
-            end = address.end()
+    before, after = _word_at(line, start), _word_at(line, end)
+    if before[0] and "://" in line[slice(*before)]:
+        start = before[0]
+    if after[0] and "://" in line[slice(*after)]:
+        end = after[1]
     return f"{line[:start]}…{line[end:]}"
+
+
+def _word_at(line: str, at: int) -> tuple[int, int]:
+    """From where to where the word reaches that the place `at` cuts in two; empty where it cuts none."""
+    space = line.find(" ", at)
+    start = line.rfind(" ", 0, at) + 1
+    return (start, len(line) if space < 0 else space) if start < at != space else (at, at)
 
 
 def other_version(uri: str) -> str:
