@@ -54,8 +54,10 @@ def check_falls(label: str, dim3: Sequence[int], error: Floats, curve_is: CurveI
         return
     name, first, last = clean(label, LABEL_LENGTH), f"dim3 {dim3[0]}", f"dim3 {dim3[-1]}"
     if curve_is == "score":
-        raise BadInput(f"{name}: the scores fall from {first} to {last}: are they errors? Leave out --curve-is score")
-    said = f"{name}: the error rises from {mean[0]:.4g} at {first} to {mean[-1]:.4g} at {last}"
+        raise BadInput(
+            f"the scores of {name!r} fall from {first} to {last}: are they errors? Leave out --curve-is score"
+        )
+    said = f"the curve {name!r} rises from {mean[0]:.4g} at {first} to {mean[-1]:.4g} at {last}"
     if mean.max() <= 100:
         guess = "explained variance, R² or accuracy" + ("" if mean.max() <= 1 else " in percent")
         flag = f"--curve-is score reads error = {best_score(mean.tolist()):g} - score"

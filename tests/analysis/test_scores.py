@@ -73,7 +73,7 @@ def test_a_rising_curve_is_refused_with_the_flag_to_type() -> None:
         return str(raised.value)
 
     assert refused(EXPLAINED) == (
-        "ae: the error rises from 0.2212 at dim3 1 to 0.9933 at dim3 20: is it a score (explained variance, R² or "
+        "the curve 'ae' rises from 0.2212 at dim3 1 to 0.9933 at dim3 20: is it a score (explained variance, R² or "
         "accuracy)? --curve-is score reads error = 1 - score. If it is an error, dim3 1 errs least"
     )
     assert "in percent)? --curve-is score reads error = 100 - score." in refused(100 * EXPLAINED)
