@@ -35,7 +35,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
-from .alone import alone_with
+from .alone import alone_with, database_file
 from .config import BadInput
 from .schema import (
     EXPERIMENT,
@@ -233,21 +233,18 @@ def _reach_artifacts(client: MlflowClient) -> None:
 
 def _refuse_foreign(uri: str) -> None:
     """Raise BadInput for a database to whose tables MLflow would add its own, or which it would upgrade."""
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+    path = database_file(uri)
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES or (path is not None and not path.exists()):
         return
-    if uri.startswith("sqlite:///") and not path.exists():
-        return
-    engine = sqlalchemy.create_engine(uri, connect_args={"timeout": SQLITE_SECONDS})
+    engine = sqlalchemy.create_engine(uri, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
         revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]
     finally:
         engine.dispose()
     if tables and "experiments" not in tables:
-        raise BadInput(
-            f"tracking URI {hidden(uri)} is another program's database (it holds {', '.join(sorted(tables)[:3])}, …)"
-        )
+        held = ", ".join(sorted(tables)[:3])
+        raise BadInput(f"tracking URI {uri} is another program's database (it holds {held}, …)")
     newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
     if revision not in (None, newest):  # None: nothing has made its tables yet
         raise BadInput(other_version(uri))

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient, MlflowException
@@ -13,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from tests.conftest import locked_for
 from tracking import recorder
 from tracking.config import BadInput, RunConfig
-from tracking.recorder import Recorder, find_experiment
+from tracking.recorder import Recorder, find_experiment, reach_store
 from tracking.run import execute
 from tracking.schema import clean, elsewhere, hidden, one_line
 
@@ -180,6 +181,12 @@ def test_a_database_of_another_mlflow_version_is_refused_and_stays_as_it_was(sto
     with pytest.raises(BadInput, match=r"the tables of another MLflow version.* allowed: mlflow db upgrade sqlite:///"):
         execute(RunConfig(model="pca", dataset="digits"))
     assert Path("mlflow.db").read_bytes() == before
+
+
+def test_a_database_that_is_no_file_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "postgresql+psycopg://ada:secret@127.0.0.1:1/runs")
+    with pytest.raises(BadInput, match=r"ada:\*{3}@127.0.0.1:1/runs can't be used: OperationalError: connection "):
+        reach_store()
 
 
 def test_a_series_longer_than_a_request_is_logged_whole(store: MlflowClient) -> None:
