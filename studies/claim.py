@@ -45,23 +45,30 @@ MODELS = "elbowroom.models"
 
 def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.Study | None:
     """The study of that name, or None. Raises BadInput where the name holds another one, or it can't be read."""
-    try:
+    with _named(charter.name):
         study = optuna.load_study(study_name=charter.name, storage=storage, sampler=Fixed())
         _check_same(study, charter)
-    except KeyError:
-        return None
-    except optuna.exceptions.OptunaError as error:
-        raise BadInput(f"study {charter.name!r} can't be opened: {one_line(error)}") from error
-    return study
+        return study
+    return None
 
 
 def as_begun(storage: optuna.storages.RDBStorage, name: str, base: RunConfig) -> RunConfig:
     """What the cells of a study share, in the edition that it was begun in: one study never mixes two."""
-    try:
+    with _named(name):
         held = optuna.load_study(study_name=name, storage=storage).user_attrs.get(SETTINGS)
+        return base if held is None else replace(base, edition=(BEFORE | held)["edition"])
+    return base
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """A block that loads the study of that name and ends early where there is none. Raises BadInput where it can't."""
+    try:
+        yield
     except KeyError:
-        return base
-    return base if held is None else replace(base, edition=(BEFORE | held)["edition"])
+        pass
+    except optuna.exceptions.OptunaError as error:
+        raise BadInput(f"study {name!r} can't be opened: {one_line(error)}") from error
 
 
 def find_parent(client: MlflowClient, study: optuna.Study | None, charter: Charter) -> Run | None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from studies.claim import find_study
+from studies.claim import as_begun, find_study
 from studies.ledger import Charter
 from studies.storage import lasting, storage_at
-from tracking.config import BadInput
+from tracking.config import BadInput, RunConfig
 from tracking.schema import Kind
 
 
@@ -33,5 +33,7 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
         read()
     assert said in str(raised.value.__cause__)
     assert len(tries) == 1
-    with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
-        find_study(storage_at(url), Charter("s", "a scan of dim3", {}, Kind.RUN, "0"))
+    charter = Charter("s", "a scan of dim3", {}, Kind.RUN, "0")
+    for ask in (lambda: as_begun(storage_at(url), "s", RunConfig()), lambda: find_study(storage_at(url), charter)):
+        with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
+            ask()
