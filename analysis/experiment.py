@@ -87,7 +87,7 @@ def report(
         if not store.cells:
             raise BadInput(_why_empty(store))
         if mapped is not None:
-            store = store._replace(notes=[*store.notes, *check_settings(store.cells, mapped)])
+            check_settings(store.cells, mapped)
             _check_falls(store, curve_is)
         findings = ask(lambda: find(store, rule))
         links = links_of(client, store.experiment_id)
