@@ -77,13 +77,6 @@ def end_left(study: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def forget_mine() -> None:
-    """Remove the records of this process's workers, which it has ended."""
-    for path, about in _records():
-        if about["coordinator"] == os.getpid():
-            path.unlink(missing_ok=True)
-
-
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
     """The records of this machine's workers; those of others lie here too where the folder is in a shared home."""
     with suppress(OSError):

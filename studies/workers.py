@@ -22,7 +22,7 @@ from tracking.recorder import within
 from tracking.schema import hidden, one_line
 
 from .objective import Ended, Job, Outcome, run_cell
-from .processes import forget_mine, leave_record
+from .processes import leave_record
 
 CONNECT_SECONDS = 10.0
 LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
@@ -130,7 +130,6 @@ class LocalPool(Pool):
                 if process.pid is not None and psutil.pid_exists(process.pid):
                     os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
             executor.shutdown(wait=False, kill_workers=True)
-        forget_mine()
 
     def _renew(self, slot: int) -> None:
         self.executors[slot].shutdown(wait=False, kill_workers=True)

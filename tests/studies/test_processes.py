@@ -13,7 +13,7 @@ import pytest
 
 from studies import processes
 from studies.claim import claim
-from studies.processes import end_left, forget_mine, leave_record, machine, me, process_here
+from studies.processes import end_left, leave_record, machine, me, process_here
 from studies.storage import connect, locked
 from tests.studies.harness import Study
 from tests.studies.test_claim import CELL, charter
@@ -77,15 +77,6 @@ def test_a_record_of_another_process_ends_none(
     end_left("s")
     assert child.poll() is None
     assert path.exists() == stays
-
-
-def test_a_coordinator_removes_the_records_of_its_own_workers(child: subprocess.Popen[bytes]) -> None:
-    path = record(child)
-    forget_mine()
-    assert path.exists()
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"coordinator": os.getpid()}))
-    forget_mine()
-    assert not path.exists()
 
 
 def test_a_store_that_names_a_process_does_not_get_it_killed(filed: Study, child: subprocess.Popen[bytes]) -> None:

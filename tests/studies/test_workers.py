@@ -27,4 +27,3 @@ def test_a_worker_has_one_thread_its_collector_and_memory_that_stays() -> None:
         assert json.loads(record.read_text())["process"].split()[1] == str(ask(os.getpid).result())
     finally:
         pool.stop()
-    assert list(private_folder("workers").iterdir()) == []
