@@ -35,11 +35,10 @@ __all__ = [
     "UnknownModel",
     "build",
     "check_contract",
+    "class_of",
     "gives_a_curve",
-    "revision_of",
     "settings_of",
     "suited",
-    "takes_float64",
 ]
 
 MODELS: dict[str, type[Reducer]] = {
@@ -119,20 +118,11 @@ def settings_of(model: str) -> frozenset[str]:
 
 def gives_a_curve(model: str) -> bool:
     """Whether one training of this model gives the error of every smaller dim3 too; `model` as for `build`."""
-    return _class_of(model).nested_errors is not Reducer.nested_errors
+    return class_of(model).nested_errors is not Reducer.nested_errors
 
 
-def takes_float64(model: str) -> bool:
-    """Whether this model takes rows in float64, see `Reducer.takes_float64`; `model` as for `build`."""
-    return _class_of(model).takes_float64
-
-
-def revision_of(model: str) -> int:
-    """The revision of this model's class, see `Reducer.revision`; `model` as for `build`."""
-    return _class_of(model).revision
-
-
-def _class_of(model: str) -> type[Reducer]:
+def class_of(model: str) -> type[Reducer]:
+    """The class of this model, of a factory the one that trains its modules; `model` as for `build`."""
     found = _find(model)
     return found if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from models import Reducer, build, suited, takes_float64
+from models import Reducer, build, class_of, suited
 from models.metrics import reconstruction_mse
 
 from .config import BadInput, RunConfig
@@ -137,7 +137,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             raise ValueError(
                 f"Input X contains infinity or a value too large for dtype('float32'): {np.abs(rows).max():g}"
             )
-        if takes_float64(self.model):
+        if class_of(self.model).takes_float64:
             return rows
         if far_from_zero(rows):
             raise ValueError("Input X lies so far from 0 that it loses its digits in float32, which this model takes")

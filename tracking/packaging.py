@@ -9,10 +9,8 @@ package of that name, never clash.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import shutil
-import sysconfig
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -35,6 +33,7 @@ from . import serving
 from .config import BadInput
 from .recorder import reach_store
 from .schema import Artifact, elsewhere, one_line
+from .source import own_files
 from .unpacking import ABOUT, WEIGHTS, unpack
 
 DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
@@ -149,23 +148,10 @@ def _copy_code(into: Path) -> str:
 
 
 def _copy_own(name: str, into: Path) -> list[str]:
-    """Copy the Python files of a user's `package.module:Name`; the paths to ship.
-
-    What pip installed is left to pip: it is not copied.
-    """
-    module_name, colon, _ = name.partition(":")
-    if not colon:
-        return []
-    file = Path(importlib.import_module(module_name).__file__ or "").resolve()
-    if file.is_relative_to(Path(sysconfig.get_path("purelib")).resolve()):
-        return []
-    parts = module_name.split(".")
-    if len(parts) == 1 and file.name != "__init__.py":
-        (into / file.name).write_bytes(file.read_bytes())
-        return [str(into / file.name)]
-    top = file.parents[len(parts) - (1 if file.name == "__init__.py" else 2)]
-    for source in sorted(top.rglob("*.py")):
-        target = into / parts[0] / source.relative_to(top)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    return [str(into / parts[0])]
+    """Copy the user's own files behind a `package.module:Name`, which pip will not install; the paths to ship."""
+    module, colon, _ = name.partition(":")
+    files = own_files(module, imported=True) if colon else {}
+    for file, content in files.items():
+        (into / file).parent.mkdir(parents=True, exist_ok=True)
+        (into / file).write_bytes(content)
+    return sorted({str(into / Path(file).parts[0]) for file in files})

@@ -24,7 +24,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from threadpoolctl import threadpool_limits
 
-from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, settings_of, suited, takes_float64
+from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
 from models.fitting import in_unit_interval
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
@@ -123,7 +123,7 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
         )
     settings = asdict(config) | {"dim1": data.dim1}
     try:
-        if not takes_float64(config.model):
+        if not class_of(config.model).takes_float64:
             material = material.in_float32()
         if config.edition == 1 and config.output == "auto" and in_unit_interval(parts.x_train):
             settings["output"] = "sigmoid"

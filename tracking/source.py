@@ -12,9 +12,9 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from models import revision_of
+from models import class_of
 
 from .startup import PACKAGES
 
@@ -22,30 +22,19 @@ _imported: dict[str, tuple[ModuleSpec, bytes]] = {}
 
 
 def code_of(model: str, *, imported: bool = False) -> str:
-    """The code behind a model's name, empty where a name and the settings say it all; `model` as for `models.build`.
+    """The code behind a model's name, `model` as for `models.build`; empty where the name and the settings say it all.
 
-    Parameters
-    ----------
-    model
-        A name in MODELS, whose code is its `revision`, or `package.module:Name`, whose code is a digest of the module
-        and of the user's own files that it imports, directly or not.
-    imported
-        Whether to answer for the modules as this process imported them. A file that was edited since then counts as
-        it was, until its module is reloaded.
-
-    Raises
-    ------
-    UnknownModel
-        There is no such model.
+    The revision of a model of this project, where it is not the first; a digest of the `own_files` of any other.
+    Where `imported` is set, a file that was edited after this process imported it counts as it was.
     """
-    revision = revision_of(model)
+    revision = class_of(model).revision
     module, colon, _ = model.partition(":")
     digest = _digest(own_files(module, imported=imported)) if colon else ""
     return " ".join(filter(None, [digest, f"revision {revision}" if revision != 1 else ""]))
 
 
 def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
-    """The files of a module, of the packages above it and of all that these import, by the modules' dotted names.
+    """The files of a module, of the packages above it and of all that these import, by their paths below `sys.path`.
 
     Without the standard library, what pip installed, and this project. `imported` as for `code_of`.
     """
@@ -53,13 +42,16 @@ def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
     waiting = [module]
     while waiting:
         for name, spec in _specs(waiting.pop()):
-            if name in found or spec.origin is None:  # a folder without __init__.py has no file of its own
+            if spec.origin is None:  # a folder without __init__.py has no file of its own
                 continue
             path = Path(spec.origin)
-            found[name] = _as_imported(name, path) if imported else path.read_bytes()
+            package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+            file = str(PurePosixPath(*package.split("."), path.name))
+            if file in found:
+                continue
+            found[file] = _as_imported(name, path) if imported else path.read_bytes()
             if path.suffix == ".py":
-                package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-                waiting += _imports(found[name], package)
+                waiting += _imports(found[file], package)
     return found
 
 
@@ -99,7 +91,7 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
 
 
 def _digest(files: dict[str, bytes]) -> str:
-    """Of the files and their modules' names, 12 digits; empty for none."""
+    """Of the files and their paths, 12 digits; empty for none."""
     sha = hashlib.sha256()
     for name, text in sorted(files.items()):
         sha.update(f"{name} {len(text)} ".encode() + text)

@@ -77,7 +77,8 @@ def test_models_load_without_the_checkout_and_give_the_same_numbers(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_reducer.py").write_text(OWN_REDUCER)
-    (tmp_path / "own_factory.py").write_text(OWN_FACTORY)
+    (tmp_path / "own_factory.py").write_text("from own_layers import factory\n")
+    (tmp_path / "own_layers.py").write_text(OWN_FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
     names = [*MODELS, "own_reducer:Keep", "own_factory:factory"]
     configs = [RunConfig(model=m, dataset="digits", epochs=2, dim2=16, dim3=3, threads=1) for m in names]
