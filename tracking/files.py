@@ -315,17 +315,15 @@ def _columns(table: pa.Table, wanted: Request, path: Path) -> Table:
 
 def _why_no_numbers(name: str, column: pa.ChunkedArray) -> str:
     """What a column holds in place of numbers."""
-    kind, types = column.type, pa.types
-    if types.is_nested(kind):
-        held = "structs" if types.is_struct(kind) else "maps" if types.is_map(kind) else "lists"
+    kind = column.type
+    if pa.types.is_nested(kind):
+        held = "lists" if "list" in str(kind) else kind
         return f"column {name!r} holds {held}, not numbers; save each of their values as a column of its own"
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return f"column {name!r} holds bytes, not numbers"
     words = ((row, str(v)[:40]) for row, v in enumerate(column.to_pylist(), 1) if not _is_number(v))
     row, text = next(words, (1, str(column[0])))
     if _has_decimal_comma(text):
         return f"row {row}, column {name!r} holds {text!r}, with a decimal comma; save it with decimal points"
-    held = "categories" if types.is_dictionary(kind) else "text" if "string" in str(kind) else kind
+    held = "text" if "string" in str(kind) else kind
     return f"row {row}, column {name!r} holds {text!r} ({held}), not numbers; label_column names the labels"
 
 
