@@ -195,9 +195,12 @@ def read(
     if not columns:
         store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))
     places: Counter[tuple[object, ...]] = Counter()
-    for run in sorted(runs, key=lambda r: (r.info.start_time or 0, r.info.run_id)):
+    runs.sort(key=lambda r: (r.info.start_time or 0, r.info.run_id))
+    tagged = [r for r in runs if Tag.CODE in r.data.tags and r.info.status == "FINISHED"]
+    first = {r.data.params.get("model", ""): r.data.tags[Tag.CODE] for r in reversed(tagged)}
+    for run in runs:
         try:
-            cell = _mapped(run, columns, curve_is) if columns else _cell(run)
+            cell = _mapped(run, columns, curve_is) if columns else _cell(run, first)
         except Unusable as reason:
             store.left_out.append(_left_out(run, str(reason)))
             continue
@@ -215,28 +218,7 @@ def read(
         (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
     if curve_is == "score" and store.cells:
         return _turned(store)
-    return store if columns else _with_code(store)
-
-
-def _with_code(store: Store) -> Store:
-    """The same store, each cell's variant with the code of its model, where there is one.
-
-    A run of a user's model that is older than the tag was made with the first code that a later one tells of.
-    """
-    first: dict[str, str] = {}
-    for cell in (*store.cells, *store.confirmations, *(n.cell for n in store.nested)):
-        if ":" in cell.model and cell.tag(Tag.CODE):
-            first.setdefault(cell.model, cell.tag(Tag.CODE))
-
-    def coded(cell: Cell) -> Cell:
-        made_with = cell.tag(Tag.CODE) or first.get(cell.model, "")
-        return cell._replace(variant=(*cell.variant, (CODE, made_with))) if made_with else cell
-
-    return store._replace(
-        cells=[coded(c) for c in store.cells],
-        confirmations=[coded(c) for c in store.confirmations],
-        nested=[n._replace(cell=coded(n.cell)) for n in store.nested],
-    )
+    return store
 
 
 def _turned(store: Store) -> Store:
@@ -305,8 +287,11 @@ def _name(run: Run) -> str:
     return name if name.strip() else str(run.info.run_id)
 
 
-def _cell(run: Run) -> Cell | None:
-    """A run of ours as a cell, None where it has not finished. Raises Unusable."""
+def _cell(run: Run, first: Mapping[str, str]) -> Cell | None:
+    """A run of ours as a cell, None where it has not finished. Raises Unusable.
+
+    One of a user's model that is older than `Tag.CODE` was made with the first code that a later one tells of.
+    """
     if run.info.status != "FINISHED":
         return None
     data = run.data
@@ -322,6 +307,7 @@ def _cell(run: Run) -> Cell | None:
     seeded = data.tags.get(Tag.SEEDED, "yes" if trained else "no") == "yes"
     facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or values.get(k, "") for k in OF_THE_MODEL}
     shared = {k: v for k, v in values.items() if k not in (*INDIFFERENT, *COORDINATES, *OF_THE_MODEL)}
+    made_with = data.tags.get(Tag.CODE) or (first.get(model) if ":" in model else None)
     return Cell(
         run=run,
         model=model,
@@ -332,7 +318,7 @@ def _cell(run: Run) -> Cell | None:
         trained=trained,
         seeded=seeded,
         settings=tuple(sorted(shared.items())) if trained else (("val_size", shared.get("val_size", "")),),
-        variant=tuple(sorted(facts.items())) if trained else (),
+        variant=(*(sorted(facts.items()) if trained else ()), *([(CODE, made_with)] if made_with else ())),
         error=_number(data.metrics, name),
         on_validation=name == Metric.VAL_MSE_FINAL,
         test=_number(data.metrics, Metric.TEST_MSE) if Metric.TEST_MSE in data.metrics else None,

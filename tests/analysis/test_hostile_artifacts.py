@@ -79,7 +79,7 @@ def cell(uri: str, run_id: str = "a" * 32, **tags: str) -> Any:
     info = RunInfo(run_id, "1", "", "FINISHED", 1, 1, "active", artifact_uri=uri, run_name="run")
     words = {Tag.KIND: Kind.RUN, Tag.CONFIG: json.dumps(config), Tag.DIGEST: "d"} | tags
     metrics = [LoggedMetric(Metric.TEST_MSE, 0.5, 0, 0)]
-    return _cell(Run(info, RunData(metrics, [], [RunTag(k, v) for k, v in words.items()])))
+    return _cell(Run(info, RunData(metrics, [], [RunTag(k, v) for k, v in words.items()])), {})
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ def cells(word: str) -> list[Cell]:
     made = []
     for model in (word, f"module:{word}", "pca"):
         for dim3, error in NUMBERS.items():
-            cell = _cell(hostile_run(word, model, dim3, error))
+            cell = _cell(hostile_run(word, model, dim3, error), {})
             assert cell is not None
             made.append(cell)
     return made
