@@ -134,7 +134,6 @@ class Material:
             "classes": self.data.classes,
             "rows_train": len(self.split.x_train),
             "digests": self.digests,
-            "test_repeats": self.data.test_repeats,
         }
         with private_file(folder / FACTS) as file:
             file.write(json.dumps(facts).encode())
@@ -160,7 +159,6 @@ class Material:
             scaling=facts["scaling"],
             classes=tuple(facts["classes"]),
         )
-        data.__dict__["test_repeats"] = facts["test_repeats"]  # found once, as the digests are
         has_val = n < len(x)
         parts = Split(
             x[:n],

@@ -30,13 +30,6 @@ def test_what_one_process_has_measured_the_others_read(tmp_path: Path, monkeypat
     assert np.array_equal(second.pca_curve, alone.pca_curve)
 
 
-def test_whether_test_rows_repeat_training_rows_is_found_once(tmp_path: Path) -> None:
-    np.save(tmp_path / "twice.npy", np.repeat(np.eye(2), 50, axis=0))
-    for name, repeats in {str(tmp_path / "twice.npy"): True, "digits": False}.items():
-        Material.load(RunConfig(dataset=name)).save(tmp_path / "shared")
-        assert vars(Material.map(tmp_path / "shared").data)["test_repeats"] is repeats
-
-
 def test_no_number_is_read_back_as_no_number(tmp_path: Path) -> None:
     alone = Material.load(RunConfig(dataset="low-rank"))  # outside [0, 1]: nothing is clipped
     alone.save(tmp_path / "shared")
