@@ -229,11 +229,6 @@ def _own(path: Path, test_data: str, label_column: str, header: str, edition: in
             f"{test_path} has {_shape(test)}, but {path} has {_shape(table)}; training and test rows must match"
         )
     (x_train, x_test), scaling = _scaled([table, test], edition)
-    if scaling.startswith("divided") and table.x.dtype != test.x.dtype:
-        raise BadInput(
-            f"{test_path} holds {test.x.dtype} numbers and {path} {table.x.dtype}; those in 8 bits would be divided "
-            "by 255: save both as the same type"
-        )
     labels = [] if table.y is None else [t.y for t in (table, test) if t.y is not None]
     y, classes = _class_numbers(np.concatenate(labels) if labels else None)
     n = len(table.x)
@@ -254,12 +249,18 @@ def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
     """The rows of the tables, 8-bit numbers divided by 255 where those are pixels, and what was done.
 
     They are pixels in pictures, and in arrays whose largest is over 127; else counts, classes or marks.
+    Raises BadInput where some would be divided and others not.
     """
     eight_bit = [t for t in tables if t.x.dtype == np.uint8]
     most = max((int(t.x.max()) for t in eight_bit), default=0)
     divide = most > DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
+    if divide and len(eight_bit) < len(tables):
+        raise BadInput(
+            "of training and test rows one holds 8-bit numbers, which would be divided by 255, and the other does not; "
+            "save both as the same type"
+        )
     common = np.result_type(np.float32, *(t.x.dtype for t in tables))
-    rows = [_pixels(t.x) if divide and t.x.dtype == np.uint8 else t.x.astype(common, copy=False) for t in tables]
+    rows = [_pixels(t.x) if divide else t.x.astype(common, copy=False) for t in tables]
     if divide:
         return rows, "divided by 255 (8-bit numbers)"
     return rows, f"none: 8-bit numbers up to {most} are no pixels" if eight_bit else "none"
