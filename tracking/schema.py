@@ -469,26 +469,18 @@ def clean(text: str, longest: int | None = None) -> str:
         return line
     tail = longest // 3
     start, end = longest - tail - 1, len(line) - tail
-    before, after = _word_at(line, start), _word_at(line, end)
-    if before[0] and "://" in line[slice(*before)]:
-        start = before[0]
-    if after[0] and "://" in line[slice(*after)]:
-        end = after[1]
+    for word in re.finditer(r"\S+", line):
+        if word.start() and "://" in word[0]:
+            start = word.start() if word.start() < start < word.end() else start
+            end = word.end() if word.start() < end < word.end() else end
     return f"{line[:start]}…{line[end:]}"
-
-
-def _word_at(line: str, at: int) -> tuple[int, int]:
-    """From where to where the word reaches that the place `at` cuts in two; empty where it cuts none."""
-    space = line.find(" ", at)
-    start = line.rfind(" ", 0, at) + 1
-    return (start, len(line) if space < 0 else space) if start < at != space else (at, at)
 
 
 def other_version(uri: str) -> str:
     """What is wrong with a database whose tables MLflow would upgrade before it reads them, and what to do."""
     return (
-        f"tracking URI {hidden(uri)} has the tables of another MLflow version, which could not open it once this "
-        f"one has upgraded them; allowed: mlflow db upgrade {hidden(uri)}, or of a copy of it; a report with --no-log "
+        f"tracking URI {uri} has the tables of another MLflow version, which could not open it once this "
+        f"one has upgraded them; allowed: mlflow db upgrade {uri}, or of a copy of it; a report with --no-log "
         "reads a copy of a sqlite file"
     )
 
