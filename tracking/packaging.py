@@ -39,26 +39,23 @@ from .unpacking import ABOUT, WEIGHTS, unpack
 DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
-SIGNATURE = ModelSignature(
-    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
-    outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
-    params=ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)]),
-)
-"""One for every op; the width is checked where the op is known."""
 
-
-def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer) -> str:
+def log_model(
+    client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer, dtype: str = "float32"
+) -> str:
     """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`; its id.
 
-    `name` and `settings` are what `models.build` was given. Raises TypeError for a model whose `state` is
-    no plain arrays.
+    `name` and `settings` are what `models.build` was given, `dtype` the type that rows need. Raises TypeError for a
+    model whose `state` is no plain arrays.
     """
+    tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # for every op: the width is checked where that is known
+    params = ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)])
     with tempfile.TemporaryDirectory() as temporary:
         data, code = Path(temporary, Path(DATA).name), Path(temporary, "code")
         data.mkdir()
         np.savez(data / WEIGHTS, **model.state())  # type: ignore[arg-type]
         # A run on a GPU must load where there is none.
-        about = {"model": name, "settings": {**settings, "device": "auto"}}
+        about = {"model": name, "settings": {**settings, "device": "auto"}, "dtype": dtype}
         (data / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
         package = _copy_code(code)
         own = _copy_own(name, code)
@@ -78,7 +75,7 @@ def log_model(client: MlflowClient, run_id: str, name: str, settings: Mapping[st
                 loader_module=f"{package}.serving",
                 data_path=str(data),
                 code_paths=[str(code / package), *own],
-                signature=SIGNATURE,
+                signature=ModelSignature(inputs=tensors, outputs=tensors, params=params),
                 pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
             )
     return str(logged.model_id)

@@ -30,7 +30,7 @@ from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
 
 from .config import BadInput, RunConfig
-from .datasets import Dataset, Split, value_range
+from .datasets import Dataset, Split, far_from_zero, value_range
 from .describe import describe
 from .figures import FIGURES, Look, RunView, draw_reconstructions
 from .material import Material
@@ -170,7 +170,8 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         if full:
             _save_figures(folder / Artifact.FIGURES, view)
     if full:
-        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model)
+        dtype = "float64" if far_from_zero(run.split.x_train) else "float32"
+        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model, dtype)
     return RunResult(recorder.run_id, metrics)
 
 

@@ -24,8 +24,8 @@ OPS = ("reconstruct", "encode", "decode", "sample")
 class Served:
     """One fitted model behind MLflow's `predict(data, params)`."""
 
-    def __init__(self, reducer: Any, dim1: int, dim3: int) -> None:
-        self.reducer = reducer
+    def __init__(self, reducer: Any, dim1: int, dim3: int, dtype: str) -> None:
+        self.reducer, self.dtype = reducer, dtype
         self.widths = {"reconstruct": dim1, "encode": dim1, "decode": dim3, "sample": None}
 
     def get_raw_model(self) -> Any:
@@ -33,7 +33,7 @@ class Served:
         return self.reducer
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """Apply params["op"] to the rows of data (N, ·), float32 in and out.
+        """Apply params["op"] to the rows of data (N, ·), in and out of the type that these need.
 
         reconstruct and encode take rows of dim1, decode codes of dim3; sample draws as many new rows as
         data has, whatever is in them, from a generator seeded with params["seed"]. Raises ValueError for
@@ -43,13 +43,13 @@ class Served:
         op, seed = params.get("op", OPS[0]), params.get("seed", 0)
         if op not in OPS:
             raise ValueError(f"unknown op {op!r}; allowed: {', '.join(OPS)}")
-        rows = np.asarray(data.to_numpy() if isinstance(data, pd.DataFrame) else data, dtype=np.float32)
+        rows = np.asarray(data.to_numpy() if isinstance(data, pd.DataFrame) else data, dtype=self.dtype)
         if op == "sample":
-            return self.reducer.sample(len(rows), np.random.default_rng(int(seed)))
+            return self.reducer.sample(len(rows), np.random.default_rng(int(seed))).astype(self.dtype, copy=False)
         width = self.widths[op]
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ValueError(f"op {op!r} takes rows of {width} numbers, got an array of shape {rows.shape}")
-        return getattr(self.reducer, op)(rows)
+        return getattr(self.reducer, op)(rows).astype(self.dtype, copy=False)
 
 
 def _load_pyfunc(path: str) -> Served:
@@ -60,7 +60,7 @@ def _load_pyfunc(path: str) -> Served:
     models = importlib.import_module(f"{__package__}.models")
     with _shipped(models, about["model"]):
         reducer = models.build(about["model"], about["settings"]).restore(state)
-    return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"])
+    return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
 
 
 @contextmanager

@@ -129,6 +129,15 @@ def test_a_wrong_width_or_op_is_refused(
         loaded.predict(rows, params={"op": op})
 
 
+def test_rows_that_need_float64_keep_their_digits(store: MlflowClient, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 4)) + 1e8
+    np.save(tmp_path / "far.npy", x)
+    result = execute(RunConfig(model="pca", dim3=4, dataset=str(tmp_path / "far.npy")))
+    model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    codes = model.predict(x, params={"op": "encode"})
+    assert model.predict(codes, params={"op": "decode"}) == pytest.approx(x, rel=0, abs=1e-5)
+
+
 def test_a_second_model_that_a_repeated_request_made_is_passed_over(
     shared_store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel
 ) -> None:
