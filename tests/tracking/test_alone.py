@@ -86,13 +86,3 @@ def test_a_folder_that_somebody_else_has_put_there_is_not_used(tmp_path: Path, m
     with pytest.raises(PermissionError, match="Made by another user"):
         private_folder("shared")
     assert list((tmp_path / "theirs").iterdir()) == []
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder of another user's")
-def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    theirs = tmp_path / "cache" / "elbowroom-0"
-    theirs.mkdir(parents=True)
-    os.chown(theirs, 12345, 12345)
-    assert private_folder("shared") == tmp_path / "elbowroom-0" / "shared"

@@ -176,14 +176,6 @@ def test_test_columns_of_other_names_are_refused(tmp_path: Path, frame: pd.DataF
         load_dataset(files[0], test_data=files[1])
 
 
-def test_columns_of_one_name_are_matched_in_their_order_alone(tmp_path: Path) -> None:
-    doubled, turned = TRAIN.set_axis(list("aab"), axis=1), TRAIN.set_axis(list("aba"), axis=1)
-    files = [written(frame, tmp_path / f"{i}.csv") for i, frame in enumerate((doubled, doubled + 1, turned))]
-    assert load_dataset(files[0], test_data=files[1]).x_test.tolist() == (TRAIN + 1).to_numpy().tolist()
-    with pytest.raises(BadInput, match="columns of one name in another order"):
-        load_dataset(files[0], test_data=files[2])
-
-
 @pytest.mark.parametrize(("train", "test"), [("a.csv", "b.npy"), ("a.npy", "b.parquet"), ("a.npy", "b.csv")])
 def test_columns_with_and_without_names_can_not_be_matched(tmp_path: Path, train: str, test: str) -> None:
     files = written(TRAIN, tmp_path / train), written(TEST, tmp_path / test)

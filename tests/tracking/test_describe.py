@@ -5,7 +5,7 @@ import pytest
 
 from models import Epoch
 from tracking.config import RunConfig
-from tracking.datasets import Dataset, load_dataset
+from tracking.datasets import load_dataset
 from tracking.describe import describe, unsettled
 from tracking.schema import Metric
 
@@ -69,13 +69,6 @@ def test_the_paragraph_of_a_run_that_stopped_early() -> None:
     assert text.startswith("ae with 1 latent dimension (3 epochs of 20 (stopped early, patience 2), seed 0), trained")
     assert "ae with 1 latent dimension, trained" in describe(config, load_dataset("digits"), 1349, {}, METRICS, [])
     assert text.endswith("61.2% of the variance explained.")
-
-
-def test_the_paragraph_of_a_run_that_was_tested_on_what_it_had_learnt() -> None:
-    rows = np.eye(4, dtype=np.float32)
-    data = Dataset("mine", "", rows, rows[2:], None, None, None, "none")
-    text = describe(RunConfig(model="pca"), data, 4, {}, METRICS, [])
-    assert text.endswith("Each test row is one of the training rows, so the test error says nothing of new rows.")
 
 
 def test_the_paragraph_of_a_model_with_ordered_latents_says_what_its_curve_is() -> None:
