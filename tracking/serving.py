@@ -58,16 +58,15 @@ def _load_pyfunc(path: str) -> Served:
     with np.load(Path(path) / "weights.npz", allow_pickle=False) as archive:
         state = {name: archive[name] for name in archive}
     models = importlib.import_module(f"{__package__}.models")
-    with _shipped(models, about["model"]):
+    with _shipped(models, Path(path).parents[1] / "code"):
         reducer = models.build(about["model"], about["settings"]).restore(state)
     return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
 
 
 @contextmanager
-def _shipped(models: Any, name: str) -> Iterator[None]:
-    """While a user's module is imported it is the shipped one, and its `models` the copy beside this file."""
-    module, colon, _ = name.partition(":")
-    tops = {"models"} | ({module.partition(".")[0]} if colon else set())
+def _shipped(models: Any, code: Path) -> Iterator[None]:
+    """While a user's modules are imported they are the shipped ones, and their `models` the copy beside this file."""
+    tops = {"models", *(p.stem for p in code.iterdir())} - {__package__}
     aside = {n: sys.modules.pop(n) for n in list(sys.modules) if n.partition(".")[0] in tops}
     prefix = models.__name__
     copies = {n: m for n, m in sys.modules.items() if n == prefix or n.startswith(f"{prefix}.")}

@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
 
 OPS = ("reconstruct", "encode", "decode", "sample")
 
-# A stranger's process: no checkout on its path, and a package `models` of its own.
+# A stranger's process: no checkout on its path, and modules of the same names as the shipped ones.
 STRANGER = """
 import sys
 import mlflow, numpy as np
-import models
+import models, own_layers
 assert models.MINE == 1
 x = np.load("x.npy")
 for number, uri in enumerate(sys.argv[1:]):
@@ -87,7 +87,8 @@ def test_models_load_without_the_checkout_and_give_the_same_numbers(
     x = load_dataset("digits").x_test
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "models.py").write_text("MINE = 1\n")
+    for name in ("models.py", "own_layers.py"):
+        (elsewhere / name).write_text("MINE = 1\n")
     np.save(elsewhere / "x.npy", x)
     env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, PYTHONPATH="")
     command = [sys.executable, "-c", STRANGER, *uris]
