@@ -181,7 +181,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
     if len(series) == 1:
         notes.append(f"only {series[0].label} has finished cells here")
-    notes.extend([*_about_code(series), *_about_seeds(series)])
+    notes.extend(_about_seeds(series))
     first = series[0].first
     return ComparisonFinding(
         name=comparison.name,
@@ -401,15 +401,6 @@ def _grid(text: str, model: str) -> tuple[list[int], int]:
         return [], 0
     fits = len(dims) * seeds <= MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
     return (dims, seeds) if fits else ([], 0)
-
-
-def _about_code(series: Sequence[Series]) -> list[str]:
-    notes = []
-    for model in dict.fromkeys(s.model for s in series):
-        mine = [s for s in series if s.model == model]
-        if len({code(s.first) for s in mine}) > 1:
-            notes.append(f"{', '.join(s.label for s in mine)}: the model's code was changed between these runs")
-    return notes
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:

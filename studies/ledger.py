@@ -131,11 +131,6 @@ def done_cells(runs: list[Run], codes: Mapping[str, str]) -> dict[str, Finished]
     return cells
 
 
-def present_cells(done: Mapping[str, Finished]) -> dict[str, Finished]:
-    """Those that the present code made: no other is part of a curve."""
-    return {key: cell for key, cell in done.items() if cell.present}
-
-
 def _config_of(run: Run) -> RunConfig | None:
     """What a cell was trained with; None where its run lacks what a cell has, so that it is trained again."""
     if Tag.DIGEST not in run.data.tags or not {Metric.TEST_MSE, Metric.VAL_MSE_FINAL} & set(run.data.metrics):
@@ -177,8 +172,8 @@ class Ledger:
         return children(self.client, self.parent, self.kind)
 
     def done(self) -> dict[str, Finished]:
-        """The cells that the present code has done, by key."""
-        return present_cells(done_cells(self.children(), self.charter.codes))
+        """The cells that the present code has done, by key: no other is part of a curve."""
+        return {key: cell for key, cell in done_cells(self.children(), self.charter.codes).items() if cell.present}
 
     def point(self, config: RunConfig) -> dict[str, Any]:
         """A cell as the parameters of its trial."""

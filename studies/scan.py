@@ -36,7 +36,7 @@ from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
 from .costs import Cost, ScanProgress, costs, preview
 from .curve import Point, csv, curve, draw, error_name, table, verdicts
-from .ledger import Charter, Finished, Ledger, children, done_cells, present_cells
+from .ledger import Charter, Finished, Ledger, children, done_cells
 from .means import (
     DEFAULT_STORAGE,
     UNSET,
@@ -331,7 +331,7 @@ def _done(
     if parent is None:
         return {}
     done = done_cells(children(client, parent, Kind.RUN), charter.codes)
-    present = present_cells(done)
+    present = {key: cell for key, cell in done.items() if cell.present}
     others = {_place(f.config) for f in done.values() if not f.present}
     anew = Counter(c.model for c in cells if charter.key(c) not in present and _place(c) in others)
     for model, count in anew.items():

@@ -29,7 +29,9 @@ def code_of(model: str, *, imported: bool = False) -> str:
     """
     revision = class_of(model).revision
     module, colon, _ = model.partition(":")
-    digest = _digest(own_files(module, imported=imported)) if colon else ""
+    files = own_files(module, imported=imported) if colon else {}
+    sha = hashlib.sha256(b"".join(f"{file} {len(text)} ".encode() + text for file, text in sorted(files.items())))
+    digest = sha.hexdigest()[:12] if files else ""
     return " ".join(filter(None, [digest, f"revision {revision}" if revision != 1 else ""]))
 
 
@@ -88,14 +90,6 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _digest(files: dict[str, bytes]) -> str:
-    """Of the files and their paths, 12 digits; empty for none."""
-    sha = hashlib.sha256()
-    for name, text in sorted(files.items()):
-        sha.update(f"{name} {len(text)} ".encode() + text)
-    return sha.hexdigest()[:12] if files else ""
 
 
 def _as_imported(name: str, path: Path) -> bytes:
