@@ -47,7 +47,7 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if uri.startswith("sqlite:///") and not path.exists():
         raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
