@@ -69,9 +69,9 @@ def end_left(study: str) -> None:
     for path, about in _records():
         worker = process_here(about["process"]) if about["boot"] == _boot() else None
         if worker is not None:
-            if about["study"] != study or worker.ppid() == about["coordinator"]:
-                continue
-            with suppress(psutil.Error):
+            with suppress(psutil.Error):  # such a worker ends by itself, perhaps meanwhile
+                if about["study"] != study or worker.ppid() == about["coordinator"]:
+                    continue
                 worker.kill()
                 worker.wait(WAIT_SECONDS)
         path.unlink(missing_ok=True)

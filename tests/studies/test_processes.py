@@ -79,6 +79,18 @@ def test_a_record_of_another_process_ends_none(
     assert path.exists() == stays
 
 
+def test_a_worker_may_end_while_it_is_looked_at(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(process: psutil.Process) -> int:
+        raise psutil.NoSuchProcess(process.pid)
+
+    path = record(child)
+    monkeypatch.setattr(psutil.Process, "ppid", gone)
+    end_left("s")
+    assert not path.exists()
+
+
 def test_a_store_that_names_a_process_does_not_get_it_killed(filed: Study, child: subprocess.Popen[bytes]) -> None:
     with claim(filed.client, connect(filed.storage), charter()) as held:
         job = held.ask(CELL, None, once=False)
