@@ -322,9 +322,10 @@ def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[
         )
     points = len(evidence.curve.dim3)
     if points >= POINTS_TO_TELL and _is_straight(evidence):
-        flat = abs(evidence.line.curve[0] - evidence.line.curve[-1]) < 0.02
-        return "straight", "the error doesn't depend on dim3" if flat else (
-            "a straight line explains the curve best: each dimension of this range lowers the error by as much"
+        fall = evidence.line.curve[0] - evidence.line.curve[-1]
+        lowers = "lowers" if fall > 0 else "raises"
+        return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
+            f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
     if points >= POINTS_TO_TELL and choice.dim3 is None:
         return "exhausted", f"{why_not}; and the rule for a choice is not met before the end of the range"

@@ -7,7 +7,7 @@ run, on a few rows of your data and for one epoch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,17 +31,17 @@ def check_contract(make: Callable[[], Reducer], x: Rows, dim3: int) -> None:
     _require("fit", numbers == list(range(1, len(numbers) + 1)), f"epochs must count from 1, got {numbers}")
 
     z = _part("encode", lambda: model.encode(x))
-    _require_array("encode", z, (len(x), dim3))
+    _require_array("encode", z, (len(x), dim3), np.dtype(np.float32))
     again = _part("encode", lambda: model.encode(x))
     _require("encode", np.array_equal(z, again), "the same rows must give the same codes")
 
     x_hat = _part("decode", lambda: model.decode(z))
-    _require_array("decode", x_hat, x.shape)
+    _require_array("decode", x_hat, x.shape, x.dtype)
     one = _part("decode", lambda: model.decode(z[:1]))
-    _require_array("decode", one, (1, x.shape[1]))
+    _require_array("decode", one, (1, x.shape[1]), x.dtype)
 
     draws = [_part("sample", lambda s=seed: model.sample(3, np.random.default_rng(s))) for seed in (0, 0, 1)]  # type: ignore[misc]
-    _require_array("sample", draws[0], (3, x.shape[1]))
+    _require_array("sample", draws[0], (3, x.shape[1]), x.dtype)
     _require("sample", np.array_equal(draws[0], draws[1]), "the same rng must give the same rows")
     _require("sample", not np.array_equal(draws[0], draws[2]), "another rng must give other rows")
 
@@ -74,9 +74,9 @@ def _require(part: str, holds: bool, message: str) -> None:
         raise ContractError(f"{part}: {message}")
 
 
-def _require_array(part: str, array: object, shape: tuple[int, ...]) -> None:
+def _require_array(part: str, array: object, shape: tuple[int, ...], fitted: np.dtype[Any]) -> None:
     if not isinstance(array, np.ndarray):
         raise ContractError(f"{part}: must give a numpy array, gave {type(array).__name__}")
     _require(part, array.shape == shape, f"must give shape {shape}, gave {array.shape}")
-    _require(part, array.dtype == np.float32, f"must give float32, gave {array.dtype}")
+    _require(part, array.dtype in (np.float32, fitted), f"must give float32, gave {array.dtype}")
     _require(part, bool(np.isfinite(array).all()), "gave NaN or infinite values")

@@ -83,8 +83,8 @@ class PCA(Reducer):
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
         """Plus and minus 2.5 standard deviations, in scores: equation (2) along one component."""
-        ticks: Array = np.linspace(-TICKS_REACH, TICKS_REACH, n, dtype=np.float32) * scores.std(dtype=np.float32)
-        return ticks
+        reach = TICKS_REACH * float(scores.std(dtype=np.float64))
+        return np.linspace(-reach, reach, n, dtype=np.float32)
 
     def parameter_count(self) -> int:
         """The mean and the components: dim1 · (dim3 + 1)."""

@@ -18,6 +18,8 @@ from .fitting import EVAL_SEED, Objective, TorchReducer, Training
 from .layers import FF
 from .metrics import active_units, bernoulli_nats, kl_standard_normal, row_mse
 
+LARGE_BETA = 1e6  # beyond it beta is what makes gradients overflow
+
 
 @final
 class VAE(TorchReducer):
@@ -67,7 +69,7 @@ class VAE(TorchReducer):
         for term, (value, cause) in terms.items():
             if not abs(value) <= largest:
                 return f", with {term} at {value:.3g}; try a smaller --{cause}"
-        return super().advice(first, rows)
+        return "; try a smaller --beta" if self.beta > LARGE_BETA else super().advice(first, rows)
 
     def posterior(self, x: Rows) -> tuple[Array, Array]:
         """Mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""

@@ -69,7 +69,7 @@ class RunConfig:
     """Reconstruction loss of AE and VAE; auto: mse for AE, bce for VAE with a sigmoid, else mse."""
     output: Literal["auto", "sigmoid", "linear"] = "auto"
     """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1] and a quarter of the columns come
-    near both ends, else linear on centred data divided by one scale."""
+    near both ends in 2 % of their rows each, else linear on centred data divided by one scale."""
     patience: int = 0
     """Stop after so many epochs without a better validation loss and keep the best; 0: never stop early."""
     seed: int = 0

@@ -91,15 +91,16 @@ def digest(*arrays: Rows) -> str:
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(repr(array.shape).encode())
-        sha.update(np.ascontiguousarray(array, dtype=np.float64 if far_from_zero(array) else np.float32).data)
+        sha.update(np.ascontiguousarray(array, dtype=np.float64 if far_from_zero(array).size else np.float32).data)
     return sha.hexdigest()[:16]
 
 
-def far_from_zero(x: Rows) -> bool:
-    """Whether x (N, dim1) holds float64s that vary by so little about their mean that float32 would lose it."""
+def far_from_zero(x: Rows) -> npt.NDArray[np.intp]:
+    """The columns of x (N, dim1) with float64s that vary by so little about their mean that float32 would lose it."""
     if x.dtype == np.float32 or not x.size:
-        return False
-    return bool(np.square(x).sum() > MOST_OFFSET**2 * np.square(x - x.mean(axis=0)).sum())
+        return np.array([], dtype=np.intp)
+    deviations = np.square(x - x.mean(axis=0)).sum(axis=0)
+    return np.flatnonzero((np.square(x).sum(axis=0) > MOST_OFFSET**2 * deviations) & (np.ptp(x, axis=0) > 0))
 
 
 def load_dataset(
@@ -225,9 +226,8 @@ def _own(path: Path, test_data: str, label_column: str, header: str, edition: in
     test_path = test_path or path
     test = _in_order(load_table(test_path, label_column, header, test=True), test_path, table, path)
     if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
-        raise BadInput(
-            f"{test_path} has {_shape(test)}, but {path} has {_shape(table)}; training and test rows must match"
-        )
+        whose = "its test array" if test_path == path else str(test_path)
+        raise BadInput(f"{path} has {_shape(table)}, but {whose} has {_shape(test)}; training and test rows must match")
     (x_train, x_test), scaling = _scaled([table, test], edition)
     labels = [] if table.y is None else [t.y for t in (table, test) if t.y is not None]
     y, classes = _class_numbers(np.concatenate(labels) if labels else None)

@@ -78,7 +78,10 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Train on the rows X (N, dim1); `y` is not read. Raises ValueError, as BadInput where a parameter is wrong."""
         config = self._config()
         least = {"ensure_min_samples": max(2, config.dim3), "ensure_min_features": config.dim3}
-        x = self._held(validate_data(self, X, dtype=FLOATS, **least))
+        rows = validate_data(self, X, dtype=FLOATS, **least)
+        x = self._held(rows)
+        for column in far_from_zero(rows) if x.dtype != rows.dtype else ():
+            raise ValueError(f"Input X's column {column} lies so far from 0 that it loses its digits in float32")
         parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
         if config.patience > 0 and parts.x_val is None:
             raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")
@@ -98,7 +101,8 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         codes = check_array(X, dtype=FLOATS)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(f"X has {codes.shape[1]} columns, and codes have {self._n_features_out} (dim3)")
-        return self.reducer_.decode(codes.astype(np.float32)).astype(codes.dtype, copy=False)
+        x = self.reducer_.decode(codes.astype(np.float32))
+        return x.astype(np.result_type(x, codes), copy=False)
 
     def sample(self, n: int = 1, random_state: Seed = None) -> Rows:
         """Return n new rows (n, dim1), drawn from the model's prior: see `models.Reducer.sample`."""
@@ -137,11 +141,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             raise ValueError(
                 f"Input X contains infinity or a value too large for dtype('float32'): {np.abs(rows).max():g}"
             )
-        if class_of(self.model).takes_float64:
-            return rows
-        if far_from_zero(rows):
-            raise ValueError("Input X lies so far from 0 that it loses its digits in float32, which this model takes")
-        return rounded
+        return rows if class_of(self.model).takes_float64 else rounded
 
     def __getstate__(self) -> dict[str, Any]:
         """With the fitted model as plain arrays: it holds modules, and a factory of one's own may be no pickle's."""

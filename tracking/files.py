@@ -32,7 +32,7 @@ SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", 
 CSV_BLOCK = 16 << 20  # bytes that arrow reads at a time: a row may have no more
 
 EXACT = 2**24  # up to it float32 holds every whole number
-LARGEST = float(np.finfo(np.float32).max) / 16  # with room for a decoder's overshoot
+LARGEST = float(np.finfo(np.float32).max) / 2**12  # with room for scores, sums over a row, and a decoder's overshoot
 SMALLEST = float(np.finfo(np.float32).tiny) * 128  # near the least float32 digits get fewer
 NUMBERS = "fiub"  # numpy's kinds
 LABELS = NUMBERS + "US"
@@ -41,7 +41,6 @@ CLASSES = "iubUS"
 ROWS = ("x", "x_train", "train_images", "data")  # arrays of a .npz
 BESIDE = {"x_train": "y_train", "x_test": "y_test", "train_images": "train_labels", "test_images": "test_labels"}
 
-RARE = 0.02  # the share of the other rows up to which what the first row has may be that of a header
 FAR = 3  # ranges of its column that a number lies beyond them
 
 
@@ -231,31 +230,38 @@ def _csv(path: Path, wanted: Request) -> Table:
 def _may_be_names(first: list[str], x: npt.NDArray[Any]) -> bool:
     """Whether numbers in the first line, which is the first row of x (N, dim1), may be the names of columns.
 
-    They may where they differ and
+    They may where they
     - are 0, 1, 2, … of three columns or more, or 1, 2, 3, … unless all other rows are counted through likewise,
-    - or have what at most 2 % of the other rows have: they are whole numbers; they rise or fall from column to
-      column, or do so in equal steps (in three columns or more, and with six columns or twenty rows, because a few
-      rows of a few columns do that by chance),
+    - or have what few of the other rows have (2 %): they are whole numbers,
+    - or (10 %, three columns or more): they rise or fall from column to column, some of them perhaps twice there,
+      or do so in equal steps; rising and falling count from four columns or twenty rows on, because few rows of
+      three columns do that by chance,
     - or each lies beyond the other numbers of its column by more than three times their range.
     """
     columns, rows = x.shape[1], len(x) - 1
-    if columns < 2 or len(set(first)) < len(first):
-        return False
     steps = np.diff(x, axis=1)
     if columns > 2 and first == [str(i) for i in range(len(first))]:
         return True
     if columns > 2 and first == [str(i + 1) for i in range(len(first))] and not (steps[1:] == 1).all():
         return True
-    marks = [(x == np.rint(x)).all(axis=1)] if all(re.fullmatch("[+-]?[0-9]+", cell) for cell in first) else []
-    if columns > 2 and (columns > 5 or rows > 19):
-        rises, falls = (steps > 0).all(axis=1), (steps < 0).all(axis=1)
-        marks += [rises, falls, (rises | falls) & (steps == steps[:, :1]).all(axis=1)]
-    if any(mark[0] and mark[1:].mean() <= RARE for mark in marks):
+    whole = all(re.fullmatch("[+-]?[0-9]+", cell) for cell in first)
+    if whole and (columns == 1 or len(set(first)) > 1) and _is_rare((x == np.rint(x)).all(axis=1), 0.02):
         return True
+    if columns > 2:
+        rises, falls = ((sign * steps >= 0).all(axis=1) & (sign * (x[:, -1] - x[:, 0]) > 0) for sign in (1, -1))
+        marks = [(rises | falls) & (steps == steps[:, :1]).all(axis=1)]
+        marks += [rises, falls] if columns > 3 or rows > 19 else []
+        if any(_is_rare(mark, 0.1) for mark in marks):
+            return True
     low, high = x[1:].min(axis=0), x[1:].max(axis=0)
     varied = high > low
     far = np.maximum(x[0] - high, low - x[0]) > FAR * (high - low)
     return bool(varied.any() and far[varied].all())
+
+
+def _is_rare(marks: npt.NDArray[np.bool_], share: float) -> bool:
+    """Whether the first row has the mark, and at most that share of the others."""
+    return bool(marks[0] and marks[1:].mean() <= share)
 
 
 def _separated_otherwise(lines: list[str]) -> str | None:
@@ -385,7 +391,10 @@ def _picture(file: Path) -> Image.Image:
     """A picture, grey or in colour, upright."""
     # Not by its name: Pillow would map an uncompressed TIFF into memory, and mix up the rows of one stored sideways.
     with file.open("rb") as content, Image.open(content, formats=IMAGE_FORMATS) as picture:
-        if picture.mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in picture.tile):
+        # A tile's last part has the decoder's raw mode; of a PPM, its largest value.
+        modes = [tile[3] for tile in picture.tile]
+        deep = any(";16" in str(m) or (picture.format == "PPM" and isinstance(m, tuple) and m[-1] > 255) for m in modes)
+        if picture.mode.startswith(("I", "F")) or deep:
             raise BadInput(f"{file}: has more than 8 bits a pixel; save such data as .npy")
         count = getattr(picture, "n_frames", 1)
         if count > 1 and picture.format != "MPO":  # a JPEG to which the camera appended a preview or a depth map
@@ -418,7 +427,8 @@ def _table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path)
         if not held.all():
             row, column = (int(i) for i in np.argwhere(~held)[0])
             value = array.reshape(len(array), -1)[row, column]
-            raise BadInput(f"{path}: row {row + 1}, column {column + 1} is not a finite number of 32 bits: {value}")
+            fault = f"larger than {LARGEST:.2g}" if np.isfinite(value) else "not a finite number"
+            raise BadInput(f"{path}: row {row + 1}, column {column + 1} is {fault}: {value}")
     if (x == x[0]).all():
         raise BadInput(f"{path}: all {len(x)} rows are the same")
     if np.ptp(x, axis=0).max() < SMALLEST:

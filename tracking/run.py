@@ -170,7 +170,7 @@ def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch |
         if full:
             _save_figures(folder / Artifact.FIGURES, view)
     if full:
-        dtype = "float64" if far_from_zero(run.split.x_train) else "float32"
+        dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
         log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model, dtype)
     return RunResult(recorder.run_id, metrics)
 

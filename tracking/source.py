@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path, PurePosixPath
 
@@ -53,7 +54,8 @@ def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
                 continue
             found[file] = _as_imported(name, path) if imported else path.read_bytes()
             if path.suffix == ".py":
-                waiting += _imports(found[file], package)
+                with suppress(SyntaxError, ValueError):  # it may be for another Python, and never imported
+                    waiting += _imports(found[file], package)
     return found
 
 

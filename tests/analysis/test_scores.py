@@ -52,13 +52,13 @@ def test_noise_alone_does_not_rise() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "best"),
-    [([0, 0.2, 1], 1), ([0.5, 1.01], 100), ([0, 100], 100), ([-120, -95.5], 0), ([-3, 0], 0), ([0, 0], 1)],
+    [([0, 0.2, 1], 1), ([-0.4, 0.1, 0.81], 1), ([0, 100], 100), ([-120, -95.5], 0), ([-3, 0], 0)],
 )
 def test_the_best_score(scores: list[float], best: float) -> None:
     assert best_score(scores) == best
 
 
-@pytest.mark.parametrize("scores", [[-0.1, 0.5], [99, 100.5], [-5, 3]])
+@pytest.mark.parametrize("scores", [[0.5, 1.01], [99, 100.5], [-5, 3]])
 def test_a_score_whose_best_value_is_not_known_is_refused(scores: list[float]) -> None:
     with pytest.raises(
         BadInput, match=r"is not known; allowed are .* else give errors, the best value minus the score"
@@ -137,3 +137,17 @@ def test_runs_of_others_may_have_scores(store: MlflowClient, capsys: pytest.Capt
     assert said("elbo", "--curve-is", "score").startswith("read as scores: error = 0 - score\n")
     assert main([*given, "--curve-is", "score"]) == 2
     assert "curve-is score: allowed with --curve or --map" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0.3, 0.25, 0.4, 0.55, 0.7, 0.8, 0.85, 0.88, 0.9, 0.91], "error = 1 - score. If it is an error, dim3 2 errs"),
+        ([0.99905 + 0.0001 * k for k in range(9)], "error = 1 - score"),  # high, and of a small range
+        ([2, 3, 3.5, 3.8, 4], "score without a known best value"),
+        ([1e-63 * k for k in range(1, 10)], "score without a known best value"),
+    ],
+)
+def test_other_scores_are_no_errors(scores: list[float], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        check_falls("a", list(range(1, len(scores) + 1)), np.array([scores]), "error")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from mlflow.entities import Param, Run, RunData, RunInfo
+from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
 from analysis.curves import compare
 from analysis.errors import BadInput
@@ -20,8 +20,10 @@ def cells(text: str, params: Params) -> list[Cell]:
     for k in range(1, 5):
         for n in range(2):
             info = RunInfo(f"{k}-{n}", "1", "", "FINISHED", k, k, "active", run_name="run")
-            words = [Param(name, str(value)) for name, value in {"k": k, "e": 1 / k, **params(k, n)}.items()]
-            cell = _mapped(Run(info, RunData([], words, [])), columns, "error")
+            given = {"k": k, "e": 1 / k, **params(k, n)}
+            words = [Param(name, str(value)) for name, value in given.items() if not name.startswith("tags.")]
+            tags = [RunTag(name[5:], str(value)) for name, value in given.items() if name.startswith("tags.")]
+            cell = _mapped(Run(info, RunData([], words, tags)), columns, "error")
             assert cell is not None
             made.append(cell if "seed" in columns.targets else cell._replace(seed=n))
     return made
@@ -40,6 +42,11 @@ REFUSED: dict[str, tuple[str, Params, str]] = {
         "settings=params.lr,settings=params.width",
     ),
     "one of them mapped": (f"{BASE},settings=params.lr", lambda k, n: {"lr": 1, "width": n}, "settings=params.width"),
+    "a grid in tags": (
+        BASE,
+        lambda k, n: {"tags.lr": n, "tags.mlflow.user": n, "tags.elbowroom.study.trial": n},
+        "settings=tags.lr",
+    ),
     "a param that some lack": (BASE, lambda k, n: {"dropout": 0.5} if n else {}, "settings=params.dropout"),
     "seeds, settings and names": (
         BASE,

@@ -235,12 +235,21 @@ def test_auto_is_a_sigmoid_where_a_quarter_of_the_columns_come_near_both_ends(
     x[:, 64] = 1  # does not vary
     x[0, :columns], x[1, :columns] = low, high
     reaching = columns if high > 0.5 else 0
-    reason = f"the data lie in [0, 1], and {reaching} of the 64 columns that vary come near both ends"
+    reason = f"the data lie in [0, 1], and {reaching} of the 64 columns that vary come often near both ends"
     assert suited_output(x) == (output, reason)
     facts = train("vae", x, x, epochs=1)[0].facts()
     assert (facts["output"], facts["output_reason"]) == (output, reason)
     assert facts["loss"] == ("bce" if output == "sigmoid" else "mse")
     assert train("vae", x, x, epochs=1, loss="bce")[0].facts()["output"] == "sigmoid"  # as asked for
+
+
+def test_one_outlier_a_column_is_no_second_end() -> None:
+    long_tails = np.exp(np.random.default_rng(0).standard_normal((500, 20)))
+    scaled = (long_tails - long_tails.min(axis=0)) / np.ptp(long_tails, axis=0)
+    assert (scaled.min(), scaled.max()) == (0, 1)
+    assert suited_output(scaled)[0] == "linear"
+    often = np.where(np.random.default_rng(1).random((500, 20)) < 0.05, 1.0, 0.0)
+    assert suited_output(often)[0] == "sigmoid"
 
 
 def test_shares_of_a_whole_are_learnt() -> None:
@@ -320,6 +329,12 @@ def test_a_vae_that_diverges_names_the_term_and_what_to_change(settings: dict[st
     with pytest.raises(Diverged) as caught:
         train("vae", **settings)
     assert str(caught.value) == f"the training loss became {said}"
+
+
+def test_gradients_whose_squares_overflow_stop_a_vae_that_would_not_move_any_more() -> None:
+    with pytest.raises(Diverged, match="the squared gradients became infinite in epoch 1; try a smaller --beta"):
+        train("vae", beta=1e30)
+    train("vae", beta=1e6)
 
 
 def test_a_loss_that_is_no_number_names_the_epoch() -> None:

@@ -89,6 +89,8 @@ def test_more_components_than_rows_or_columns_are_refused() -> None:
 def test_ticks_reach_two_and_a_half_standard_deviations() -> None:
     scores = np.array([-2, 2], dtype=np.float32)  # of deviation 2
     assert PCA(dim3=1).axis_ticks(scores, 5).tolist() == [-5, -2.5, 0, 2.5, 5]
+    for unit in (2.0**110, 2.0**-110):  # whose squares no float32 holds
+        assert (PCA(dim3=1).axis_ticks(scores * np.float32(unit), 5) / unit).tolist() == [-5, -2.5, 0, 2.5, 5]
 
 
 def test_errors_by_dim3_are_those_of_each_fit_and_its_clipped_reconstruction() -> None:

@@ -115,13 +115,13 @@ def test_labels_become_the_same_numbers_in_training_and_test_rows(
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        (np.eye(9, 4), np.eye(9, 5), r"5 columns, but .* 4 columns"),
+        (np.eye(9, 4), np.eye(9, 5), r"4 columns, but .* 5 columns"),
         (np.eye(9, 4), 255 * np.eye(9, 4, dtype=np.uint8), "one holds 8-bit numbers, which would be divided by 255"),
         (np.eye(9, 4), None, "no such file or folder"),
         (
             np.arange(24.0).reshape(4, 2, 3),
             np.arange(24.0).reshape(4, 3, 2),
-            r"b.npy has 3x2, but .*a.npy has 2x3; training and test rows must match",
+            r"a.npy has 2x3, but .*b.npy has 3x2; training and test rows must match",
         ),
     ],
 )

@@ -166,3 +166,15 @@ def test_it_needs_no_mlflow_and_no_command_imports_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout.split() == ["[]", "False"], done.stderr
+
+
+def test_rows_far_from_0_keep_their_digits_and_one_row_is_no_reason_to_refuse() -> None:
+    x = np.random.default_rng(0).standard_normal((60, 4)) + 1e9
+    far = LatentTransformer("pca", 4).fit(x)
+    codes = far.transform(x).astype(np.float32)
+    assert far.inverse_transform(codes) == pytest.approx(x, abs=1e-5)
+    assert -far.score(x) < 1e-10
+    own = LatentTransformer("tests.tracking.own:First", 2)
+    with pytest.raises(ValueError, match="column 0 lies so far from 0"):
+        own.fit(x)
+    assert own.fit(x - 1e9).transform(x[:1] - 1e9).shape == (1, 2)

@@ -13,13 +13,15 @@ from tracking.source import code_of, own_files
 FACTORY = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
 FILES = {
     "pkg/__init__.py": "",
-    "pkg/net.py": "import os, numpy, models\nimport beside\nfrom .sub import deep\nfrom . import sibling\n" + FACTORY,
+    "pkg/net.py": "import os, numpy, models\nimport beside\ntry:\n    import legacy\nexcept SyntaxError:\n    pass\n"
+    "from .sub import deep\nfrom . import sibling\n" + FACTORY,
     "pkg/sub/__init__.py": "x = 1\n",
     "pkg/sub/deep.py": "from ..cousin import y\n",
     "pkg/sibling.py": "z = 1\n",
     "pkg/cousin.py": "def y():\n    import folder.late\n",
     "folder/late.py": "raise RuntimeError('nobody imports this to find it')\n",
     "beside.py": "import pkg.net\n",
+    "legacy.py": "print 'for another Python'\n",
     "stranger.py": "",
 }
 IMPORTED = set(FILES) - {"stranger.py"}

@@ -1,0 +1,33 @@
+"""Models of a user's own: one that takes float32 alone, and a factory of torch modules."""
+
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from models import Reducer
+
+
+class First(Reducer):
+    """Keeps the first dim3 columns, and answers the mean for the others."""
+
+    def __init__(self, dim3: int) -> None:
+        self.dim3 = dim3
+
+    def fit(self, x: Any, y: Any = None, *, x_val: Any = None, on_epoch: Any = None) -> Self:
+        assert x.dtype == np.float32
+        self.mean = x.mean(axis=0)
+        return self
+
+    def encode(self, x: Any) -> Any:
+        return x[:, : self.dim3].copy()
+
+    def decode(self, z: Any) -> Any:
+        return np.hstack([z, np.tile(self.mean[self.dim3 :], (len(z), 1))])
+
+    def sample(self, n: int, rng: np.random.Generator) -> Any:
+        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
+
+
+def factory(dim1: int, dim3: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)
