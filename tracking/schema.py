@@ -320,20 +320,25 @@ _LOGIN = re.compile(r"(://[^:/@\s]*:)\S*")
 """A URI with a user or port, to its end: `_without_login` looks for the @."""
 _NAME = (
     r"(?:password|passwd|passphrase|pwd|secret|token|signature|credential"
-    r"|(?:access|account|api|private|secret)[_-]?key|(?<![a-z])(?:pass|sig)|[?&;]key)"
+    r"|(?:access|account|api|private|secret)[_-]?key"
+    r"|[?&;](?:pass|sig|sas|key|subscription-key|auth|code))"
 )
 _IS = r"""(?:=| = |%3D|\\?["'] ?: ?)(?!=)"""
 _VALUE = r"""(?:(\\?")[^"\n]*?(\\?")|(\\?')[^'\n]*?(\\?')|[^&\s]*[^&\s'"),\]])"""
 _NAMED = re.compile(f"({_NAME}{_IS}){_VALUE}", re.IGNORECASE)
 """In a query, a connection string, JSON or a call. A `;` ends no value: passwords have one."""
 _HEADER = re.compile(
-    r"(authorization\W{1,4}(?:basic|bearer|token) |\bbearer (?=\S*\d)|(?:api-key|-token): )[^\s'\",]+", re.IGNORECASE
+    r"(authorization\W{1,4}(?:basic |bearer |token |(?=\S*\d))|\bbearer (?=\S*\d)|(?:api-key|-token|cookie): )"
+    r"[^\s'\",]+",
+    re.IGNORECASE,
 )
+_BARE = re.compile(r"(?<![^\s'\"/])(?!mailto:)([\w.+-]+:)[^\s/@'\"]+(?=@)")
+"""user:password@host without a scheme, as one mistypes it and as libraries repeat it."""
 
 
 def hidden(text: str) -> str:
     """Text without passwords, tokens and keys: of URIs, connection strings, headers, and of the environment."""
-    text = _LOGIN.sub(_without_login, _WEB_USER.sub(r"\1***", text))
+    text = _BARE.sub(r"\1***", _LOGIN.sub(_without_login, _WEB_USER.sub(r"\1***", text)))
     text = _HEADER.sub(r"\1***", _NAMED.sub(r"\1\2\4***\3\5", text))
     for secret in (os.environ.get(name, "") for name in SECRETS):
         if len(secret) >= SHORT:

@@ -49,6 +49,11 @@ def hiding() -> Iterator[None]:
         ("{'Authorization': 'Bearer abc', 'x': 1}", "{'Authorization': 'Bearer ***', 'x': 1}"),
         ("X-Amz-Security-Token: abc", "X-Amz-Security-Token: ***"),
         ("401 for Bearer ey0.abc", "401 for Bearer ***"),
+        ("Authorization: t0k3n", "Authorization: ***"),
+        ("Set-Cookie: session=t0k3n", "Set-Cookie: ***"),
+        ("https://h/x?subscription-key=abc&auth=d", "https://h/x?subscription-key=***&auth=***"),
+        ("invalid address 'ada:secret@127.0.0.1:9'", "invalid address 'ada:***@127.0.0.1:9'"),
+        ("http:/ada:secret@h: No such file", "http:/ada:***@h: No such file"),
     ],
 )
 def test_tokens_and_keys_are_hidden(text: str, shown: str) -> None:
@@ -69,6 +74,8 @@ def test_tokens_and_keys_are_hidden(text: str, shown: str) -> None:
         "http://host:5000/#/experiments/1?workflowType=machine_learning",
         "Bearer token is missing: Authorization: permission denied",
         "bypass=1 design=2 monkey=3 tokens=4",
+        "net sig=0.1 pass=2: use dim3 = 3",
+        "mailto:user@example.org",
         "if token == other or password != x",
     ],
 )
@@ -78,7 +85,8 @@ def test_innocent_texts_are_shown(text: str) -> None:
 
 @pytest.mark.parametrize(
     "shape",
-    ["a", " ", "&", "?x=", "a@", "://a:", "://a:a:", "http://a", "token", "token=)", "token=' ", 'token="', "token = ",
+    ["a", " ", "&", "?x=", "a@", "://a:", "://a:a:", "http://a", "a:", " a:", "'a:", "/a:",
+     "token", "token=)", "token=' ", 'token="', "token = ",
      "bearer ", "authorization: ", "-token: ", 'token\\" : \\"'],
 )  # fmt: skip
 def test_two_megabytes_of_any_shape_are_one_line_in_seconds(shape: str) -> None:
