@@ -81,3 +81,13 @@ def test_what_is_shared_is_for_this_users_eyes_alone(tmp_path: Path) -> None:
     assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "seen.json"}
     assert set(modes.values()) == {0o600}
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_first_edition_takes_the_unit_interval_for_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", 0.1 * np.random.default_rng(0).random((60, 4)))
+    config = RunConfig(model="ae", dim3=2, epochs=1, dataset=str(tmp_path / "x.npy"))
+    outputs = []
+    for edition in (1, 2):
+        prepared = prepare(replace(config, edition=edition))
+        outputs.append(prepared.model.fit(prepared.split.x_train).facts()["output"])
+    assert outputs == ["sigmoid", "linear"]
