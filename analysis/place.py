@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,22 +14,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import mlflow
-import sqlalchemy
 from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.schema import EXPERIMENT, other_version, run_page, unclear_password
+from tracking.database import SQLITE_SECONDS, Held, Tables, database_file, held
+from tracking.schema import EXPERIMENT, run_page, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 COPY = "elbowroom-copy-"  # begins the name of the folder that has a copy of an older store
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)  # requests raises OSErrors
+ALLOWED = "allowed: the store that runs were logged to"
 Result = TypeVar("Result")
 
 
@@ -47,18 +47,26 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if uri.startswith("sqlite:///") and not path.exists():
-        raise BadInput(f"tracking URI {uri}: there is no such file; allowed: the store that runs were logged to")
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            used = uri
-            if _is_of_another_version(uri):
-                if log or not uri.startswith("sqlite:///"):
-                    raise BadInput(other_version(uri))
-                used = _copied(path, Path(held.enter_context(tempfile.TemporaryDirectory(prefix=COPY))))
+            path, used = database_file(uri), uri
+            if path is not None and not path.exists():
+                raise BadInput(f"tracking URI {uri}: there is no such file; {ALLOWED}")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=COPY)))
+            original = None if log else path
+            if original is not None and not os.access(original.parent, os.W_OK):  # where SQLite may write, to read
+                used = _copied(original, folder)
+            found = held(used)
+            if found == Held(Tables.NONE):
+                raise BadInput(f"tracking URI {uri} is an empty database; {ALLOWED}")
+            if found is not None and found.tables is Tables.OLDER and original is not None:
+                used = _copied(original, folder)
+            elif found is not None and (why := found.refusal(uri)):
+                raise BadInput(f"tracking URI {why}")
             mlflow.set_tracking_uri(used)
+            if log:
+                _check_registry(uri)
             client = MlflowClient(used)
             client.search_experiments(max_results=1)
             if name is None and by_id:
@@ -70,27 +78,32 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
         yield client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
-def _is_of_another_version(uri: str) -> bool:
-    """Whether it is a database with the tables of another MLflow version."""
-    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
-        return False
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]
-    finally:
-        engine.dispose()
-    newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
-    return revision not in (None, newest)  # None: nothing has made its tables yet
+def _check_registry(uri: str) -> None:
+    """Raise BadInput for a registry in a database of its own whose tables MLflow would change."""
+    registry = mlflow.get_registry_uri()
+    found = None if registry == uri else held(registry)
+    if found is not None and (why := found.refusal(registry)):
+        raise BadInput(f"registry URI {why}")
 
 
 def _copied(path: Path, folder: Path) -> str:
     """The URI of a copy of a sqlite file in a folder."""
-    with (
-        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as original,
-        closing(sqlite3.connect(folder / path.name)) as copy,
-    ):
-        original.backup(copy)
-    return f"sqlite:///{folder / path.name}"
+    copy = folder / path.name
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=SQLITE_SECONDS)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.execute("SELECT * FROM sqlite_master")  # raises where the file stays locked: a backup waits for ever
+            source.backup(target)
+    except sqlite3.OperationalError as error:
+        # Where nothing can be written, SQLite opens no file that has a write-ahead log or was left by a killed writer.
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
+        for end in ("", "-wal", "-journal"):
+            if (part := path.with_name(path.name + end)).exists():
+                shutil.copyfile(part, folder / part.name)
+    return f"sqlite:///{copy}"
 
 
 def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
@@ -155,9 +168,9 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            with ExitStack() as held:
+            with ExitStack() as stack:
                 with suppress(PermissionError):  # another user's
-                    held.enter_context(FileLock(_lock_path(out)))
+                    stack.enter_context(FileLock(_lock_path(out)))
                 for name in sorted({Path(n).parts[0] for n in files}):
                     if (out / name).is_dir():  # of a folder nothing older may stay
                         os.replace(out / name, Path(folder) / f"old {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import optuna
 import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
-from tracking.alone import alone_with, database_file, lock_at, private_folder
+from tracking.alone import alone_with, lock_at, private_folder
 from tracking.config import BadInput
-from tracking.recorder import ANSWER_SECONDS, OUTAGE_SECONDS, SQLITE_SECONDS, within
+from tracking.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
+from tracking.recorder import ANSWER_SECONDS, within
 from tracking.schema import driver_error, one_line, unclear_password
 
 from .processes import end_left
@@ -85,7 +86,9 @@ def absolute(uri: str) -> str:
     path = database_file(uri)
     if path is None:
         return uri
-    return sqlalchemy.make_url(uri).set(database=str(path)).render_as_string(hide_password=False)
+    url = sqlalchemy.make_url(uri)
+    scheme = "file:" if "uri" in url.query else ""
+    return url.set(database=f"{scheme}{path}").render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -96,7 +99,7 @@ def locked(storage_url: str, name: str) -> Iterator[None]:
     that; for another database it keeps out this user's processes on this machine, and `studies.claim` all others.
     """
     try:
-        path, key = database_file(storage_url), study_key(storage_url, name)
+        key, path = study_key(storage_url, name), database_file(storage_url)
         lock = lock_at(private_folder("locks") / f"{key}.lock" if path is None else Path(f"{path}.{key}.lock"))
         held = lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -112,7 +115,8 @@ def locked(storage_url: str, name: str) -> Iterator[None]:
 
 def study_key(storage_url: str, name: str) -> str:
     """A word for the study of that name in that database, in file names. Raises BadInput for what is no database."""
-    url = _database(absolute(storage_url))
+    _database(storage_url)
+    url = sqlalchemy.make_url(absolute(storage_url))
     words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
@@ -122,22 +126,24 @@ def _database(url: str) -> sqlalchemy.URL:
     if problem := unclear_password(url):
         raise BadInput(f"storage {problem}")
     try:
-        return sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError:
+        parsed = sqlalchemy.make_url(url)
+        parsed.get_dialect()
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise BadInput(
             f"storage {url!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
         ) from None
+    return parsed
 
 
 def _refuse_tracking_store(url: str) -> None:
     """Raise BadInput for a database that holds MLflow's tables."""
-    parsed = _database(url)
-    if parsed.drivername.startswith("sqlite") and not (parsed.database and Path(parsed.database).exists()):
+    path = database_file(url)
+    if path is not None and not path.exists():
         return
-    tables: set[str] = set()
-    with suppress(Exception):  # what else is wrong with it, opening it will say
-        engine = sqlalchemy.create_engine(url)
+    engine = sqlalchemy.create_engine(url, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
+    try:
         tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
         engine.dispose()
     if {"experiments", "runs"} <= tables:
         raise BadInput(

@@ -29,7 +29,7 @@ ALLOWED = {
     "models": set(),
     "tracking": {"models"},
     "studies": {"models", "tracking", "analysis"},
-    "analysis": {"tracking.schema"},
+    "analysis": {"tracking.schema", "tracking.database"},
 }
 REFUSED = {
     "models": {"mlflow", "optuna", "pathlib"},

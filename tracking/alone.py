@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import sqlalchemy
 from filelock import FileLock, Timeout
 
 from .config import BadInput
+from .database import database_file
 from .idx import cache_folder
 
 PATIENCE = 60.0  # seconds that another process may take to make or upgrade a store
@@ -47,14 +47,6 @@ def alone_with(uri: str) -> Iterator[None]:
             except OSError:  # where no file can be made, no table can be either
                 pass
         yield
-
-
-def database_file(uri: str) -> Path | None:
-    """The whole path of the file that the URI of a sqlite database names; None for any other URI."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    database = sqlalchemy.make_url(uri).database
-    return Path(database).resolve() if database and database != ":memory:" else None
 
 
 def lock_at(path: Path) -> FileLock:

@@ -23,20 +23,18 @@ from typing import Any, TypeVar
 import mlflow
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
-from .alone import alone_with, database_file
+from .alone import alone_with
 from .config import BadInput
+from .database import Held, Tables, database_file, held, make_tables
 from .schema import (
     EXPERIMENT,
     PACKAGE_PREFIX,
@@ -50,12 +48,9 @@ from .schema import (
     hidden,
     markdown,
     one_line,
-    other_version,
     unclear_password,
 )
 
-OUTAGE_SECONDS = 600.0  # that a store may be away, or its file locked, while something runs
-SQLITE_SECONDS = 60.0  # that another process may hold a file before anything runs
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
 MOST_METRICS = 1000  # that MLflow takes in one request
@@ -65,19 +60,6 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotl
 ROOT = Path(__file__).resolve().parents[1]
 
 Result = TypeVar("Result")
-
-
-@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute", retval=True)
-def _wait_for_locks(
-    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-) -> tuple[str, Any]:
-    """Let MLflow wait for a sqlite file that another process has locked, a backup for one.
-
-    Each of its sessions begins by setting 20 seconds, which nothing configures.
-    """
-    if statement.startswith("PRAGMA busy_timeout ="):
-        statement = f"PRAGMA busy_timeout = {OUTAGE_SECONDS * 1000:.0f}"
-    return statement, parameters
 
 
 class RunFailed(RuntimeError):
@@ -187,8 +169,15 @@ def reach_store() -> MlflowClient:
     began, answer = time.monotonic(), "did not answer"
 
     def ask() -> MlflowClient:
+        path = database_file(uri)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with alone_with(uri):
-            _refuse_foreign(uri)
+            found = held(uri)
+            if found is not None and (why := found.refusal(uri)):
+                raise BadInput(f"tracking URI {why}")
+            if path is not None and found == Held(Tables.NONE):
+                make_tables(path)
             _refuse_certificate(uri)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
@@ -229,25 +218,6 @@ def _reach_artifacts(client: MlflowClient) -> None:
         if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
             return  # that one is gone, or closed to this user
         raise
-
-
-def _refuse_foreign(uri: str) -> None:
-    """Raise BadInput for a database to whose tables MLflow would add its own, or which it would upgrade."""
-    path = database_file(uri)
-    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES or (path is not None and not path.exists()):
-        return
-    engine = sqlalchemy.create_engine(uri, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
-    try:
-        tables = sqlalchemy.inspect(engine).get_table_names()
-        revision = _get_schema_version(engine)  # type: ignore[no-untyped-call]
-    finally:
-        engine.dispose()
-    if tables and "experiments" not in tables:
-        held = ", ".join(sorted(tables)[:3])
-        raise BadInput(f"tracking URI {uri} is another program's database (it holds {held}, …)")
-    newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
-    if revision not in (None, newest):  # None: nothing has made its tables yet
-        raise BadInput(other_version(uri))
 
 
 def _refuse_certificate(uri: str) -> None:

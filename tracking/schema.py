@@ -481,15 +481,6 @@ def clean(text: str, longest: int | None = None) -> str:
     return f"{line[:start]}…{line[end:]}"
 
 
-def other_version(uri: str) -> str:
-    """What is wrong with a database whose tables MLflow would upgrade before it reads them, and what to do."""
-    return (
-        f"tracking URI {uri} has the tables of another MLflow version, which could not open it once this "
-        f"one has upgraded them; allowed: mlflow db upgrade {uri}, or of a copy of it; a report with --no-log "
-        "reads a copy of a sqlite file"
-    )
-
-
 def deleted_experiment(name: str, experiment_id: str) -> str:
     """What is wrong with an experiment that its owner deleted, and what to do."""
     restore = f"mlflow experiments restore --experiment-id {experiment_id}"

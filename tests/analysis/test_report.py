@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -16,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from analysis.report import main
 from tests.analysis.runs import errors, log
+from tests.conftest import locked_for
 from tracking.config import RunConfig
 from tracking.run import execute
 from tracking.schema import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
@@ -116,6 +118,96 @@ def test_a_store_of_another_mlflow_version_is_not_upgraded(
     assert report(store_copy) == 2
     assert "a report with --no-log reads a copy" in refusal(capsys)  # tests/upgrades has a whole older store
     assert Path("mlflow.db").read_bytes() == before
+
+
+NO_STORE = {
+    "CREATE TABLE songs (a)": "another program's database (it holds songs",
+    "CREATE TABLE experiments (a)": "another program's database (it holds experiments",
+    "PRAGMA user_version": "is an empty database",
+}
+
+
+@pytest.mark.parametrize("sql", NO_STORE)
+@pytest.mark.parametrize("flags", [[], ["--no-log"]])
+def test_a_database_without_runs_is_refused_and_stays_as_it_was(
+    store_copy: MlflowClient, sql: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect("other.db")) as database:
+        database.execute(sql)
+    before = Path("other.db").read_bytes()
+    for form in ("sqlite:///other.db", "sqlite+pysqlite:///other.db", "sqlite:///file:other.db?uri=true"):
+        assert main(["--experiment", "e", "--tracking-uri", form, *flags]) == 2
+        assert NO_STORE[sql] in refusal(capsys)
+        assert main(["--experiment", "e", "--tracking-uri", form.replace("other", "nothere"), *flags]) == 2
+        assert "there is no such file" in refusal(capsys)
+    assert Path("other.db").read_bytes() == before
+    assert not Path("nothere.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DROP TABLE trace_metrics", "lacks tables of MLflow (trace_metrics)"),
+        ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "does not know (ffffffffffff): a newer version"),
+    ],
+)
+def test_a_store_that_no_copy_makes_readable_is_refused(
+    store_copy: MlflowClient, sql: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute(sql)
+        database.commit()
+    before = Path("mlflow.db").read_bytes()
+    assert report(store_copy, "--no-log") == 2
+    assert said in refusal(capsys)
+    assert Path("mlflow.db").read_bytes() == before
+
+
+def test_a_registry_of_another_mlflow_version_is_not_upgraded(
+    store_copy: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile("mlflow.db", "old.db")
+    with closing(sqlite3.connect("old.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")
+        database.commit()
+    before = Path("old.db").read_bytes()
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///old.db")
+    assert report(store_copy, "--choose", "dim3=8") == 2
+    assert "registry URI sqlite:///old.db has the tables of another MLflow version" in refusal(capsys)
+    assert report(store_copy, "--no-log") == 0  # which asks no registry
+    assert Path("old.db").read_bytes() == before
+
+
+def test_a_store_in_a_folder_that_cant_be_written_is_read_from_a_copy(
+    store_copy: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what a write-ahead log holds, where SQLite opens no such file."""
+    Path("ro").mkdir()
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("PRAGMA journal_mode = wal")
+        database.execute("UPDATE experiments SET name = 'in the log' WHERE name = 'e'")
+        database.commit()
+        for name in ("mlflow.db", "mlflow.db-wal"):
+            shutil.copyfile(name, f"ro/{name}")
+    connect = sqlite3.connect
+
+    def without_writing(path: str | Path, **options: Any) -> sqlite3.Connection:
+        return connect("file:none?mode=ro" if "mode=ro" in str(path) else path, **options)
+
+    monkeypatch.setattr("analysis.place.os.access", lambda path, mode: not str(path).endswith("/ro"))
+    monkeypatch.setattr("sqlite3.connect", without_writing)
+    arguments = ["--experiment", "in the log", "--tracking-uri", "sqlite:///ro/mlflow.db", "--out", "out", "--no-log"]
+    assert main(arguments) == 0
+    assert {p.name for p in Path("ro").iterdir()} == {"mlflow.db", "mlflow.db-wal"}
+
+
+def test_a_store_that_stays_locked_is_waited_for(
+    store_copy: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tracking.database.SQLITE_SECONDS", 0.1)
+    with locked_for(0.5, Path("mlflow.db")):
+        assert report(store_copy) == 2
+    assert "database is locked" in refusal(capsys)
 
 
 def models_logged(store: MlflowClient) -> None:

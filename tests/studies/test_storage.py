@@ -4,10 +4,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 
 from studies.claim import as_begun, find_study
 from studies.ledger import Charter
-from studies.storage import lasting, storage_at
+from studies.storage import connect, lasting, storage_at, study_key
+from tests.conftest import locked_for
 from tracking.config import BadInput, RunConfig
 from tracking.schema import Kind
 
@@ -37,3 +39,25 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
     for ask in (lambda: as_begun(storage_at(url), "s", RunConfig()), lambda: find_study(storage_at(url), charter)):
         with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
             ask()
+
+
+def test_a_tracking_store_is_refused_and_one_that_is_locked_is_waited_for(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Optuna would make its tables in MLflow's database."""
+    before = Path("mlflow.db").read_bytes()
+    for url in ("sqlite:///mlflow.db", "sqlite+pysqlite:///mlflow.db", "sqlite:///file:mlflow.db?uri=true"):
+        with locked_for(0.2, Path("mlflow.db")), pytest.raises(BadInput, match="is an MLflow tracking store"):
+            connect(url)
+    monkeypatch.setattr("studies.storage.SQLITE_SECONDS", 0.1)
+    with locked_for(0.5, Path("mlflow.db")), pytest.raises(BadInput, match=r"can't be used: .*database is locked"):
+        connect("sqlite:///mlflow.db")
+    assert Path("mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("url", ["postgresql://h:abc/x", "http://a:x@[::1", "nonsense", "sqlite+none:///a.db"])
+def test_what_is_no_url_of_a_database_is_one_line(url: str) -> None:
+    with pytest.raises(BadInput, match=r"^storage "):
+        connect(url)
+    with pytest.raises(BadInput, match=r"^storage "):
+        study_key(url, "s")

@@ -12,7 +12,6 @@ from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import locked_for
-from tracking import recorder
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder, find_experiment, reach_store
 from tracking.run import execute
@@ -197,6 +196,6 @@ def test_a_run_waits_for_a_locked_file_as_long_as_we_say(
         result = execute(config, on_epoch=lambda epoch: locks.enter_context(locked_for(0.5, database)))
     assert store.get_run(result.run_id).info.status == "FINISHED"
 
-    monkeypatch.setattr(recorder, "OUTAGE_SECONDS", 0.1)
+    monkeypatch.setattr("tracking.database.OUTAGE_SECONDS", 0.1)
     with locked_for(0.5, database), pytest.raises(MlflowException, match="database is locked"):
         store.set_tag(result.run_id, "a", "b")
