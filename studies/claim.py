@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import optuna
 from mlflow import MlflowClient
@@ -41,6 +42,7 @@ PARENT = "elbowroom.parent_run_id"
 SETTINGS = "elbowroom.settings"
 STUDY = "elbowroom.study"
 MODELS = "elbowroom.models"
+TYPES = {PARENT: str, SETTINGS: dict, STUDY: str, MODELS: list}
 
 
 def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.Study | None:
@@ -55,7 +57,7 @@ def find_study(storage: optuna.storages.RDBStorage, charter: Charter) -> optuna.
 def as_begun(storage: optuna.storages.RDBStorage, name: str, base: RunConfig) -> RunConfig:
     """What the cells of a study share, in the edition that it was begun in: one study never mixes two."""
     with _named(name):
-        held = optuna.load_study(study_name=name, storage=storage).user_attrs.get(SETTINGS)
+        held = _attributes(optuna.load_study(study_name=name, storage=storage)).get(SETTINGS)
         return base if held is None else replace(base, edition=(BEFORE | held)["edition"])
     return base
 
@@ -67,8 +69,17 @@ def _named(name: str) -> Iterator[None]:
         yield
     except KeyError:
         pass
-    except optuna.exceptions.OptunaError as error:
+    except (optuna.exceptions.OptunaError, json.JSONDecodeError) as error:
         raise BadInput(f"study {name!r} can't be opened: {one_line(error)}") from error
+
+
+def _attributes(study: optuna.Study) -> dict[str, Any]:
+    """The user attributes of a study. Raises BadInput where one of ours is damaged."""
+    held = study.user_attrs
+    for name, kind in TYPES.items():
+        if name in held and not isinstance(held[name], kind):
+            raise BadInput(f"study {study.study_name!r} can't be opened: its user attribute {name} is damaged")
+    return held
 
 
 def find_parent(client: MlflowClient, study: optuna.Study | None, charter: Charter) -> Run | None:
@@ -196,7 +207,8 @@ def _leave(ledger: Ledger, status: str | None = None, reason: str = "") -> None:
 
 def _check_same(study: optuna.Study, charter: Charter) -> None:
     """Raise BadInput where the study is of another kind, or has other settings."""
-    held = study.user_attrs.get(STUDY)
+    attributes = _attributes(study)
+    held = attributes.get(STUDY)
     if held is None and not study.get_trials(deepcopy=False) and len(study.directions) == charter.objectives:
         return  # made by a process that died before it could say what for
     if held != charter.what:
@@ -204,7 +216,7 @@ def _check_same(study: optuna.Study, charter: Charter) -> None:
             f"study {charter.name!r} holds {held or 'a study of another program'}, not {charter.what}; "
             "use another --study"
         )
-    before = BEFORE | study.user_attrs[SETTINGS]
+    before = BEFORE | attributes.get(SETTINGS, {})
     now = _plain(charter)
     changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
     if changed:

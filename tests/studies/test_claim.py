@@ -1,6 +1,8 @@
 """A study is found again, whatever became of its two stores, and what a dead worker leaves is put right."""
 
 import json
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from optuna.trial import TrialState
 
-from studies.claim import SETTINGS, claim, find_parent
+from studies.claim import MODELS, PARENT, SETTINGS, STUDY, as_begun, claim, find_parent, find_study
 from studies.ledger import MODELS_KNOWN, Charter, Ledger
 from studies.objective import Ended, Outcome, run_cell
 from studies.spaces import settings
@@ -210,3 +212,19 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
     assert scan(filed, "--dim3", "2:4") == 0
     (new,) = (r for r in filed.runs() if r.info.run_id not in before)
     assert (new.data.params["dim3"], json.loads(new.data.tags[Tag.CONFIG])["edition"]) == ("4", 1)
+
+
+@pytest.mark.parametrize("value", ["not json", "5", "null"])
+@pytest.mark.parametrize("name", [SETTINGS, STUDY, PARENT, MODELS])
+def test_a_study_with_damaged_attributes_is_one_line(filed: Study, name: str, value: str) -> None:
+    study = optuna.create_study(storage=connect(filed.storage), study_name="s")
+    study.set_user_attr(name, "whole")
+    with closing(sqlite3.connect(filed.storage.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE study_user_attributes SET value_json = ?", (value,))
+        database.commit()
+    for ask in (
+        lambda: as_begun(connect(filed.storage), "s", CELL),
+        lambda: find_study(connect(filed.storage), charter()),
+    ):
+        with pytest.raises(BadInput, match=r"^study 's' can't be opened: "):
+            ask()
