@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO, get_args
 
-from tracking.schema import LABEL_LENGTH, clean, hide_in_output
+from tracking.schema import LABEL_LENGTH, clean, hide_in_output, printing
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, Verdict, judge
@@ -97,6 +96,10 @@ def _said(arguments: list[str] | None) -> str:
 
 def command(body: Callable[[], str]) -> int:
     """Print what the body of a command line returns, or its error as one line; the exit code."""
+    return printing(lambda: _ended(body))
+
+
+def _ended(body: Callable[[], str]) -> int:
     hide_in_output()
     try:
         say(body())
@@ -113,12 +116,10 @@ def command(body: Callable[[], str]) -> int:
 
 
 def say(text: str, where: str = "stdout") -> None:
-    """Print lines without what a terminal would obey, and with `?` for letters that it can't show."""
+    """Print lines without what a terminal would obey."""
     stream: TextIO | None = getattr(sys, where)
     if stream is None:  # closed by the caller: print would take the other one
         return
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
     for line in text.split("\n"):
         print(clean(line), file=stream)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import io
 import logging
 import os
 import signal
@@ -22,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from . import startup
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, refuse_invocation
-from .schema import EXPERIMENT, hidden, hide_in_output, one_line, run_page
+from .schema import EXPERIMENT, hidden, hide_in_output, one_line, printing, run_page
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -90,9 +89,11 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     0 done; 1 a run failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
+    return printing(lambda: _ended(body, killed))
+
+
+def _ended(body: Callable[[], int], killed: str) -> int:
     alone = startup.imported()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a name must not end what a terminal can't show
     be_quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

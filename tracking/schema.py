@@ -6,14 +6,16 @@ not here is not in the store.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 from urllib.parse import urlsplit
 
 VERSION: Final = "1"
@@ -378,6 +380,53 @@ def hide_in_output() -> None:
     logging.setLogRecordFactory(_HiddenRecord)
     warnings.formatwarning = lambda *args, **kwargs: hidden(_formatwarning(*args, **kwargs))
     sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
+
+
+class _Output:
+    """A standard stream. What it can't take is left out, and ends no work; `error` says why, unless nobody reads it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.error = stream, ""
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name must not end what a terminal can't show
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self.stream.flush)
+
+    def _try(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.error = str(error.strerror)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+def printing(body: Callable[[], int]) -> int:
+    """Run a command whose output may end before it does, at `| head` or a full disk; its exit code.
+
+    Where output was lost for another reason than that nobody reads it, one line on stderr says so, and 0 becomes 1.
+    """
+    before = sys.stdout, sys.stderr
+    out, err = (None if stream is None else _Output(stream) for stream in before)
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
+    try:
+        code = body()
+        if out is not None:
+            out.flush()
+            if out.error:
+                print(f"error: stdout can't be written: {out.error}", file=sys.stderr)
+                return code or 1
+        return code
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def unclear_password(uri: str) -> str:

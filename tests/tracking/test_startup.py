@@ -4,13 +4,14 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, environment
 from tracking import startup
+from tracking.schema import printing
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +70,36 @@ def test_a_module_of_others_that_imports_the_packages_keeps_its_collector(tmp_pa
     command = [sys.executable, "-m", "theirs.main"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def long_work() -> int:
+    """Prints more than a buffer holds, and ends as usual."""
+    for _ in range(20_000):
+        print("a line")
+        print("another", file=sys.stderr)
+    return 3
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_ends_no_command(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, name, stream)
+        assert printing(long_work) == 3
+        assert getattr(sys, name) is stream
+    printed = capsys.readouterr()
+    assert {"stdout": printed.err, "stderr": printed.out}[name].count("\n") == 20_000
+
+
+@pytest.mark.parametrize(("work", "code"), [(long_work, 3), (lambda: print("a line") or 0, 1)])
+def test_a_full_disk_behind_the_output_is_one_line_at_the_end(
+    work: Callable[[], int], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert printing(work) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line != "another"] == ["error: stdout can't be written: No space left on device"]
