@@ -22,6 +22,7 @@ from tracking.config import BadInput, RunConfig
 from tracking.recorder import (
     Recorder,
     RunFailed,
+    check_place,
     close,
     code_tags,
     experiment,
@@ -158,6 +159,7 @@ def _opened(
             parent = _new_parent(client, charter, token, invocation)
         else:
             client.set_tag(parent.info.run_id, Tag.COORDINATOR, token)
+        check_place(client, parent)
     if study is None:
         study = optuna.create_study(
             storage=storage,

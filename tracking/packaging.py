@@ -31,7 +31,7 @@ from models import Reducer
 
 from . import serving
 from .config import BadInput
-from .recorder import reach_store
+from .recorder import reach_store, refuse_elsewhere
 from .schema import Artifact, elsewhere, one_line
 from .source import own_files
 from .unpacking import ABOUT, WEIGHTS, unpack
@@ -46,7 +46,7 @@ def log_model(
     """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`; its id.
 
     `name` and `settings` are what `models.build` was given, `dtype` the type that rows need. Raises TypeError for a
-    model whose `state` is no plain arrays.
+    model whose `state` is no plain arrays, BadInput where the store keeps its files elsewhere.
     """
     tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # for every op: the width is checked where that is known
     params = ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)])
@@ -66,6 +66,7 @@ def log_model(
             # may not be the run's.
             experiment_id = client.get_run(run_id).info.experiment_id
             logged = client.create_logged_model(experiment_id, name=Artifact.MODEL, source_run_id=run_id)
+            refuse_elsewhere(client, f"model {logged.model_id}", logged.artifact_location)
             mlflow.models.Model.log(
                 artifact_path=None,
                 name=Artifact.MODEL,

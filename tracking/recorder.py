@@ -212,6 +212,8 @@ def _reach_artifacts(client: MlflowClient) -> None:
     found = find_experiment(client)
     try:
         location = client.get_experiment(found or "0").artifact_location
+        if elsewhere(location, client.tracking_uri, writes=True):
+            return  # not asked; a new experiment may have another place, which is looked at once it is made
         if location.startswith("mlflow-artifacts:") or (found and "://" in location):
             get_artifact_repository(location).list_artifacts("none")
     except (MlflowException, OSError) as error:
@@ -243,7 +245,7 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
 
     With `place` it is a new run there, whatever `mlflow run` opened. FINISHED where the block came through;
     KILLED on Ctrl-C, SIGTERM and Stopped, which go on; FAILED, with the traceback as an artifact, on any
-    other exception, raised again as RunFailed.
+    other exception, raised again as RunFailed. Raises BadInput where no run can be opened, or its files lie elsewhere.
     """
     with opening(client):
         recorder = Recorder(client, _open(client, name, place))
@@ -316,14 +318,33 @@ def _open(client: MlflowClient, name: str, place: Place | None) -> str:
     tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
-        return str(new_run(client, place.experiment_id, name, tags).info.run_id)
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id is None:
-        run_id = new_run(client, experiment(client), name, tags).info.run_id
-    else:
+        run = new_run(client, place.experiment_id, name, tags)
+    elif run_id := os.environ.get("MLFLOW_RUN_ID"):
         client.update_run(run_id, status="RUNNING", name=name)
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items() if not k.startswith("mlflow.")])
-    return run_id
+        run = client.get_run(run_id)
+    else:
+        run = new_run(client, experiment(client), name, tags)
+    check_place(client, run)
+    return str(run.info.run_id)
+
+
+def check_place(client: MlflowClient, run: Run) -> None:
+    """End an opened run FAILED, and raise BadInput, where its files would be written elsewhere than into the store."""
+    try:
+        refuse_elsewhere(client, f"run {run.info.run_id}", run.info.artifact_uri)
+    except BadInput as error:
+        close(client, run.info.run_id, "FAILED", str(error))
+        raise
+
+
+def refuse_elsewhere(client: MlflowClient, what: str, address: str) -> None:
+    """Raise BadInput where files would be written elsewhere than into the store; `what` keeps them there."""
+    if where := elsewhere(address, client.tracking_uri, writes=True):
+        raise BadInput(
+            f"{what} keeps its files {where}, {clean(address, 100)}; "
+            "allowed: those of a server on the server (mlflow server --artifacts-destination) or in a bucket"
+        )
 
 
 def new_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
@@ -356,11 +377,7 @@ def find_experiment(client: MlflowClient) -> str | None:
         return None
     if found.lifecycle_stage == "deleted":
         raise BadInput(deleted_experiment(found.name, found.experiment_id))
-    if where := elsewhere(found.artifact_location, client.tracking_uri, writes=True):
-        raise BadInput(
-            f"experiment {found.name!r} keeps its files {where}, {clean(found.artifact_location, 100)}; "
-            "allowed: those of a server on the server (mlflow server --artifacts-destination) or in a bucket"
-        )
+    refuse_elsewhere(client, f"experiment {found.name!r}", found.artifact_location)
     return str(found.experiment_id)
 
 

@@ -92,7 +92,7 @@ def execute(
     already. `on_open` is called when the run is open, `on_epoch` after each epoch has been logged; an
     exception from them ends the run FAILED, a KeyboardInterrupt or Stopped KILLED.
 
-    Raises BadInput before a run is opened, RunFailed after.
+    Raises BadInput before the training, RunFailed after it has begun.
     """
     client = reach_store() if place is None else MlflowClient()  # a study's store has been reached before
     with on_threads(config.threads) as threads:

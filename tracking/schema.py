@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final, TextIO, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 VERSION: Final = "1"
 """Of this schema, as logged under `Tag.SCHEMA`."""
@@ -443,6 +443,9 @@ def unclear_password(uri: str) -> str:
 BUCKETS: Final = ("s3", "gs", "wasbs", "abfss")
 """Schemes of object stores, which MLflow asks by itself where no server stands between."""
 
+PORTS: Final = {"http": 80, "https": 443}
+"""Of servers whose addresses name none."""
+
 
 def elsewhere(artifact_uri: str, tracking_uri: str, *, writes: bool = False) -> str:
     """Where the files of a run are said to be, if not in its store; empty where they are.
@@ -462,16 +465,26 @@ def elsewhere(artifact_uri: str, tracking_uri: str, *, writes: bool = False) -> 
     """
     try:
         there, store = urlsplit(artifact_uri), urlsplit(tracking_uri)
+        server, databricks = store.scheme in PORTS, tracking_uri.partition(":")[0] == "databricks"
+        if there.scheme in ("", "file") and there.netloc in ("", "localhost"):
+            return "in a folder of this machine" if server or databricks else ""
+        if databricks and there.scheme == "dbfs" and not there.netloc:
+            return ""
+        if server and there.scheme in ("mlflow-artifacts", *PORTS):
+            return "" if _on_server(there, store) else "on another host"
     except ValueError:
         return "at a malformed address"
-    databricks = tracking_uri.partition(":")[0] == "databricks"
-    remote = databricks or store.scheme in ("http", "https")
-    if there.scheme in ("", "file") and there.netloc in ("", "localhost"):
-        return "in a folder of this machine" if remote else ""
-    own = {"mlflow-artifacts": {"", store.netloc}, "http": {store.netloc}, "https": {store.netloc}}
-    if there.netloc in ({"dbfs": {""}} if databricks else own if remote else {}).get(there.scheme, ()):
-        return ""
-    return "" if there.scheme in BUCKETS and (writes or not remote) else "on another host"
+    return "" if there.scheme in BUCKETS and (writes or not (server or databricks)) else "on another host"
+
+
+def _on_server(there: SplitResult, store: SplitResult) -> bool:
+    """Whether an address is on the host and port of the server. Raises ValueError for a malformed one."""
+    if "\\" in there.netloc:  # in `other\\@host` the library that sends the request sees another host
+        raise ValueError
+    if there.scheme == "mlflow-artifacts":
+        there = there._replace(scheme=store.scheme, netloc=there.netloc or store.netloc)
+    here, its = ((url.hostname, url.port or PORTS[url.scheme]) for url in (store, there))
+    return here == its
 
 
 LOGIN: Final = {

@@ -64,6 +64,16 @@ def test_a_user_who_may_not_write_leaves_no_study_behind(
     assert (filed.parent().info.status, len(filed.trials())) == ("FINISHED", trials)
 
 
+def test_a_study_that_keeps_its_files_elsewhere_is_refused(filed: Study) -> None:
+    place = filed.client.create_experiment("theirs", artifact_location="ftp://host/x")
+    run_id = filed.client.create_run(place).info.run_id
+    refused = pytest.raises(BadInput, match=f"^run {run_id} keeps its files on another host, ftp://host/x/")
+    with refused, claim(filed.client, connect(filed.storage), charter(), invocation=run_id):
+        raise AssertionError
+    assert filed.client.get_run(run_id).info.status == "FAILED"
+    assert optuna.get_all_study_names(filed.storage) == []
+
+
 def test_a_cell_whose_worker_died_after_its_run_had_finished_is_done(filed: Study) -> None:
     with claim(filed.client, connect(filed.storage), charter()) as held:
         job = held.ask(CELL, None, once=False)

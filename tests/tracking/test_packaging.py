@@ -5,17 +5,20 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
 
 from models import MODELS
 from tests.conftest import BIN, environment, free_port, wait_for
 from tracking.config import BadInput, RunConfig
 from tracking.datasets import load_dataset
 from tracking.packaging import load_reducer
+from tracking.recorder import RunFailed
 from tracking.run import Prepared, execute, prepare
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
@@ -64,6 +67,25 @@ from torch import nn
 def factory(dim1, dim3, dim2):
     return nn.Sequential(nn.Linear(dim1, dim2), nn.Tanh(), nn.Linear(dim2, dim3)), nn.Linear(dim3, dim1)
 """
+
+
+def test_a_model_that_the_store_keeps_elsewhere_is_not_written(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = MlflowClient.create_logged_model
+
+    def elsewhere(client: MlflowClient, *given: Any, **named: Any) -> LoggedModel:
+        logged = create(client, *given, **named)
+        logged.artifact_location = "ftp://host/x"
+        return logged
+
+    monkeypatch.setattr(MlflowClient, "create_logged_model", elsewhere)
+    monkeypatch.setattr(mlflow.models.Model, "log", None)
+    with pytest.raises(
+        RunFailed, match=r"^model m-\w+ keeps its files on another host, ftp://host/x; allowed"
+    ) as failed:
+        execute(RunConfig(model="pca", dataset="digits", artifacts="full"))
+    assert store.get_run(failed.value.run_id).info.status == "FAILED"
 
 
 def trained_again(config: RunConfig) -> Prepared:

@@ -3,6 +3,8 @@
 import sqlite3
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import mlflow
 import numpy as np
@@ -12,10 +14,11 @@ from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import locked_for
+from tracking import recorder, run
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder, find_experiment, reach_store
 from tracking.run import execute
-from tracking.schema import clean, elsewhere, hidden, one_line
+from tracking.schema import Tag, clean, elsewhere, hidden, one_line
 
 
 def stored() -> MlflowException:
@@ -109,6 +112,19 @@ PLACES = [
     (SERVER, "//other/share", HOST),
     (SERVER, "s3://bucket/x", HOST),
     (SERVER, "http://[host", "at a malformed address"),
+    (SERVER, "mlflow-artifacts://HOST:5000/1/a", ""),
+    (SERVER, "mlflow-artifacts://host/1/a", HOST),
+    (SERVER, "http://host:5001/x", HOST),
+    (SERVER, "http://host:port/x", "at a malformed address"),
+    (SERVER, r"http://other\@host:5000/x", "at a malformed address"),
+    ("http://ada:pw@host:5000/", "mlflow-artifacts://host:5000/z", ""),
+    ("http://ada:pw@host:5000/", "mlflow-artifacts:/z", ""),
+    ("http://ada:pw@host:5000/", "mlflow-artifacts://ada:pw@other:5000/z", HOST),
+    ("https://Host/mlflow", "mlflow-artifacts://host:443/z", ""),
+    ("https://host:443", "https://host/z", ""),
+    ("https://host", "http://host/z", HOST),
+    ("http://host", "mlflow-artifacts://host:80/z", ""),
+    ("http://[::1]:5000", "mlflow-artifacts://[::1]:5000/z", ""),
     ("databricks", "dbfs:/databricks/mlflow-tracking/1", ""),
     ("databricks://profile", "dbfs://other@databricks/x", HOST),
     ("sqlite:///mlflow.db", "file:///home/me/mlruns", ""),
@@ -116,6 +132,7 @@ PLACES = [
     ("sqlite:///mlflow.db", "ftp://me:password@other/x", HOST),
     ("sqlite:///mlflow.db", "mlflow-artifacts:/1", HOST),
     ("postgresql://host/db", "gs://bucket/x", ""),
+    ("postgresql://one:5432,two:5432/db", "s3://bucket/x", ""),
 ]
 
 
@@ -138,6 +155,41 @@ def test_an_experiment_that_keeps_its_files_elsewhere_is_refused_before_training
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: there)
     with pytest.raises(BadInput, match="experiment 'theirs' keeps its files in a folder of this machine, file:///home"):
         find_experiment(MlflowClient("http://host:5000"))
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_run_that_keeps_its_files_elsewhere_ends_before_training(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, continued: bool
+) -> None:
+    place = store.create_experiment("theirs", artifact_location="ftp://host/x")
+    if continued:  # as `mlflow run` has it, or a user: the run of another experiment
+        monkeypatch.setenv("MLFLOW_RUN_ID", store.create_run(place).info.run_id)
+    else:  # the server's answer names another place than its experiment has
+        create = MlflowClient.create_run
+        monkeypatch.setattr(MlflowClient, "create_run", lambda self, _, **said: create(self, place, **said))
+    monkeypatch.setattr(run, "_record", None)
+    with pytest.raises(BadInput, match=r"^run \w{32} keeps its files on another host, ftp://host/x/.*; allowed: those"):
+        execute(RunConfig(model="pca", dataset="digits"))
+    (opened,) = store.search_runs([place])
+    assert opened.info.status == "FAILED"
+    assert opened.data.tags[Tag.REASON].startswith(f"run {opened.info.run_id} keeps its files on another host")
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [("mlflow-artifacts:/0", ["mlflow-artifacts:/0"]), ("mlflow-artifacts://other/0", []), ("file:///home/me", [])],
+)
+def test_only_the_store_is_asked_for_its_first_experiments_artifacts(
+    monkeypatch: pytest.MonkeyPatch, location: str, asked: list[str]
+) -> None:
+    """Where the experiment in use is not yet made."""
+    first = Experiment("0", "Default", location, "active")
+    client = SimpleNamespace(tracking_uri=SERVER, get_experiment=lambda _: first, get_experiment_by_name=lambda _: None)
+    seen: list[str] = []
+    repository = SimpleNamespace(list_artifacts=lambda _: None)
+    monkeypatch.setattr(recorder, "get_artifact_repository", lambda uri: seen.append(uri) or repository)
+    recorder._reach_artifacts(cast(MlflowClient, client))
+    assert seen == asked
 
 
 def test_the_address_of_the_code_is_recorded_without_its_password(
