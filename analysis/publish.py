@@ -183,15 +183,14 @@ def log_analysis(
     """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
     tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
     if invocation is None:
+        _refuse_elsewhere(client, client.get_experiment(experiment_id).artifact_location)
         run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
     else:
         run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
         opened = client.get_run(run_id)
-        place = opened.info.artifact_uri
-        if where := elsewhere(place, client.tracking_uri, writes=True):
-            raise Failed(f"the experiment keeps its files {where}, {clean(place, 100)}")
+        _refuse_elsewhere(client, opened.info.artifact_uri)
         there = opened.data.params
         now = time.time_ns() // 1_000_000
         client.log_batch(
@@ -206,6 +205,11 @@ def log_analysis(
             client.set_terminated(run_id, "FAILED")
         raise
     return run_id
+
+
+def _refuse_elsewhere(client: MlflowClient, address: str) -> None:
+    if where := elsewhere(address, client.tracking_uri, writes=True):
+        raise Failed(f"the experiment keeps its files {where}, {clean(address, 100)}; --no-log reads alone")
 
 
 def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str]) -> None:

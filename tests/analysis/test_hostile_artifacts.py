@@ -191,9 +191,11 @@ def test_a_report_is_not_sent_to_another_host(
         log(store, dim3=k, error=1 / k)
     given = ["--experiment", "e", "--tracking-uri", store.tracking_uri, "--out", "out"]
     assert report.main([*given, "--no-log"]) == 0
+    runs = len(store.search_runs(["1"]))
     assert report.main(given) == 1
     assert "keeps its files on another host, http://127.0.0.1" in capsys.readouterr().err
     assert listener.seen == []
+    assert len(store.search_runs(["1"])) == runs
 
 
 @pytest.mark.parametrize("run_id", ["../../../x", "{out}"])
