@@ -32,6 +32,7 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
             logging.getLogger(name).setLevel(level)
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a file, of thousands of small ones
+        os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # files would go to the host that one names
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
         if experiment is not None:

@@ -131,6 +131,7 @@ def see_it(experiment_id: str, run_id: str) -> str:
 def be_quiet() -> None:
     """Say what this program does, and not its passwords, each step of a migration or each line of SQL's traceback."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
+    os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # files would go to the host that one names
     hide_in_output()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tracking").setLevel(logging.INFO)

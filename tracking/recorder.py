@@ -216,6 +216,11 @@ def _reach_artifacts(client: MlflowClient) -> None:
             return  # not asked; a new experiment may have another place, which is looked at once it is made
         if location.startswith("mlflow-artifacts:") or (found and "://" in location):
             get_artifact_repository(location).list_artifacts("none")
+    except ValueError as error:  # of JSON
+        raise BadInput(
+            f"tracking URI {client.tracking_uri} answers a question for artifacts with no list of them, a redirect "
+            "perhaps; MLFLOW_ALLOW_HTTP_REDIRECTS=true follows it, to whatever host"
+        ) from error
     except (MlflowException, OSError) as error:
         if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
             return  # that one is gone, or closed to this user

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +19,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Run, RunData, RunInfo, RunTag
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from analysis import answers, assignment, report, rows
+from analysis.borrowed import borrowed
 from analysis.curves import compare
 from analysis.figures import FIGURES
 from analysis.findings import asked, find, pca_curve
@@ -30,8 +32,9 @@ from tests.analysis.runs import log
 from tests.analysis.test_answers import CODES, LABELS, log_measured
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
-from tests.faults.proxy import FAULTS, Proxy, proxy_to
+from tests.faults.proxy import FAULTS, Answer, Fault, Proxy, proxy_to
 from tests.hostile import check_lines, check_page
+from tracking.cli import be_quiet
 from tracking.config import RunConfig
 from tracking.schema import Artifact, Kind, Metric, Tag
 
@@ -196,6 +199,29 @@ def test_a_report_is_not_sent_to_another_host(
     assert "keeps its files on another host, http://127.0.0.1" in capsys.readouterr().err
     assert listener.seen == []
     assert len(store.search_runs(["1"])) == runs
+
+
+def test_no_redirect_is_followed(listener: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.npy").write_bytes(GOOD)
+    with proxy_to("http://127.0.0.1:9") as server:
+        to_listener = Answer(307, {"Location": f"{listener.uri}/x"}, b"")
+        server.watch(lambda n, request: Fault("redirect", to_listener))
+        place = f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/1"
+        monkeypatch.setattr(rows.mlflow, "MlflowClient", lambda: SimpleNamespace(search_experiments=lambda **_: []))
+        with borrowed(server.uri):  # in all that reports and studies do
+            assert isinstance(fetch([cell(place)], Artifact.ERRORS_TEST)["a" * 32], str)
+        assert "MLFLOW_ALLOW_HTTP_REDIRECTS" not in os.environ
+        be_quiet()  # in commands and workers
+        with suppress(OSError):
+            HttpArtifactRepository(place).list_artifacts()
+        HttpArtifactRepository(place).log_artifact(str(tmp_path / "a.npy"))
+        assert {request.method for request in server.seen} == {"GET", "PUT"}
+        assert listener.seen == []
+        monkeypatch.setenv("MLFLOW_ALLOW_HTTP_REDIRECTS", "true")  # which a user may say
+        be_quiet()
+        with suppress(OSError):
+            HttpArtifactRepository(place).list_artifacts()
+        assert listener.seen != []
 
 
 @pytest.mark.parametrize("run_id", ["../../../x", "{out}"])

@@ -14,6 +14,7 @@ from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import locked_for
+from tests.faults.proxy import Answer, Fault, proxy_to
 from tracking import recorder, run
 from tracking.config import BadInput, RunConfig
 from tracking.recorder import Recorder, find_experiment, reach_store
@@ -190,6 +191,19 @@ def test_only_the_store_is_asked_for_its_first_experiments_artifacts(
     monkeypatch.setattr(recorder, "get_artifact_repository", lambda uri: seen.append(uri) or repository)
     recorder._reach_artifacts(cast(MlflowClient, client))
     assert seen == asked
+
+
+def test_a_redirect_in_place_of_artifacts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")
+    with proxy_to("http://127.0.0.1:9") as server:
+        server.watch(lambda n, request: Fault("redirect", Answer(307, {"Location": "http://other/x"}, b"")))
+        place = Experiment("1", "e", f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/1", "active")
+        monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: place)
+        monkeypatch.setattr(MlflowClient, "get_experiment", lambda *_: place)
+        with pytest.raises(
+            BadInput, match=r"with no list of them, a redirect perhaps; MLFLOW_ALLOW_HTTP_REDIRECTS=true"
+        ):
+            recorder._reach_artifacts(MlflowClient(server.uri))
 
 
 def test_the_address_of_the_code_is_recorded_without_its_password(
