@@ -274,12 +274,12 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
 
     Under `mlflow run` the run that it opened becomes the study's, or is linked to it.
     """
-    cells = space.cells()  # before anything is opened: an unknown model is found out here
+    count = space.count()  # before anything is opened: an unknown model is found out here
     with borrowed():
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
         client = reach_store()
         with opened_pool(means) as pool:
-            pool.begin(len(cells))
+            pool.begin(count)
             storage = connect(means.storage)
             space = replace(space, base=as_begun(storage, means.name, space.base))
             cells = space.cells()
@@ -301,7 +301,7 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
 
 def estimate_space(space: Space, means: Means, confirm: str = "no") -> Estimate:
     """What running the cells that are missing would cost: see `estimate`."""
-    cells = space.cells()
+    space.count()  # before anything is opened, as in `run_space`
     with borrowed():
         client = reach_store()
         with opened_pool(means) as pool:

@@ -46,12 +46,11 @@ class Space:
             if not values or min(values) < 1:
                 raise BadInput(f"dim3 of {model} must be whole numbers of at least 1, got {values}")
 
-    def cells(self) -> list[RunConfig]:
-        """The configuration of each cell, in the order in which they are best run.
+    def count(self) -> int:
+        """How many cells there are, without listing them.
 
-        All models and dimensions with one seed first, so that the whole curve is there early; those cells
-        keep figures and the model, the others only what readers need. Raises BadInput where there is no such
-        model, where one training of it gives the whole curve and several dim3 are asked for, or for too many cells.
+        Raises BadInput where there is no such model, where one training of it gives the whole curve and several dim3
+        are asked for, or for too many cells.
         """
         for model, values in self.dim3.items():
             asked_by(model)  # found out here where there is no such model
@@ -65,6 +64,15 @@ class Space:
         )
         if count > MOST_CELLS:
             raise BadInput(f"models, dim3 and seeds make {count:,} cells; allowed: at most {MOST_CELLS:,}")
+        return count
+
+    def cells(self) -> list[RunConfig]:
+        """The configuration of each cell, in the order in which they are best run. Raises BadInput as `count` does.
+
+        All models and dimensions with one seed first, so that the whole curve is there early; those cells
+        keep figures and the model, the others only what readers need.
+        """
+        self.count()
         return [
             replace(
                 self.base,

@@ -33,7 +33,7 @@ def test_pca_has_one_seed_and_one_seed_keeps_everything() -> None:
 
 def test_the_assignment_has_the_cells_it_asks_for() -> None:
     space = PRESETS["assignment"]
-    assert len(space.cells()) == 19 + 3 * 19 + 3 * (19 + 3)
+    assert len(space.cells()) == space.count() == 19 + 3 * 19 + 3 * (19 + 3)
     assert space.dim3["vae"][-3:] == (24, 32, 48)
     assert (space.base.epochs, space.base.dataset) == (12, "mnist")
 
@@ -83,6 +83,7 @@ def test_an_empty_grid_is_refused(dim3: dict[str, tuple[int, ...]], seeds: int) 
 def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
     space = Space({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
     cells = [(c.model, c.dim3, c.seed, c.measure) for c in space.cells()]
+    assert len(cells) == space.count()
     assert cells == [
         ("pca", 2, 0, "yes"),
         ("ae", 2, 0, "yes"),
