@@ -80,8 +80,8 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         least = {"ensure_min_samples": max(2, config.dim3), "ensure_min_features": config.dim3}
         rows = validate_data(self, X, dtype=FLOATS, **least)
         x = self._held(rows)
-        for column in far_from_zero(rows) if x.dtype != rows.dtype else ():
-            raise ValueError(f"Input X's column {column} lies so far from 0 that it loses its digits in float32")
+        if x.dtype != rows.dtype and (far := far_from_zero(rows)).size:
+            raise ValueError(f"Input X's column {far[0]} lies so far from 0 that it loses its digits in float32")
         parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
         if config.patience > 0 and parts.x_val is None:
             raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")

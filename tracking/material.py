@@ -57,9 +57,9 @@ class Material:
         """The same rows in float32. Raises BadInput where that loses their digits."""
         if self.data.x_train.dtype == np.float32:
             return self
-        for column in far_from_zero(self.data.x_train):
+        if (far := far_from_zero(self.data.x_train)).size:
             raise BadInput(
-                f"{self.data.name}: column {column + 1} lies so far from 0 that 32 bits, in which a model of your own "
+                f"{self.data.name}: column {far[0] + 1} lies so far from 0 that 32 bits, in which a model of your own "
                 "gets it, lose its digits; subtract a constant from it"
             )
         rows = {name: getattr(self.data, name).astype(np.float32) for name in ("x_train", "x_test")}
