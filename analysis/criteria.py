@@ -6,12 +6,12 @@ the range that was scanned; that is why none of them is the verdict.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from kneed import KneeLocator
 
 from .shapes import Floats, candidates, fit, two_lines
 
@@ -35,9 +35,10 @@ def kneedle(curve: Curve) -> int | None:
     """The point farthest below the chord (Satopää et al. 2011), by kneed."""
     if not np.ptp(curve.mean):
         return None
+    kneed = importlib.import_module("kneed")  # here: it imports scipy.signal, .6 s that a study would begin with
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No knee/elbow found")
-        found = KneeLocator(curve.dim3, curve.mean, curve="convex", direction="decreasing").knee
+        found = kneed.KneeLocator(curve.dim3, curve.mean, curve="convex", direction="decreasing").knee
     return None if found is None else round(float(found))
 
 

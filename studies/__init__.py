@@ -1,5 +1,1 @@
 """Studies: many runs, one question. The only place that imports optuna."""
-
-from tracking import startup
-
-startup.begin()

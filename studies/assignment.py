@@ -7,6 +7,9 @@ as of `studies.scan`.
 
 from __future__ import annotations
 
+import tracking.imports  # noqa: F401  before the others
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Iterable
@@ -89,7 +92,7 @@ def answer(
     study: str | None = None,
     storage: str = DEFAULT_STORAGE,
     workers: int | None = None,
-    backend: str = "loky",
+    backend: str = "local",
     scheduler: str | None = None,
     take_over: bool = False,
     tracking_uri: str | None = None,

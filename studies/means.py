@@ -37,7 +37,7 @@ class Means:
     """Of Optuna's trials."""
     workers: int | None = None
     """Processes here, one thread each; None: one a core."""
-    backend: str = "loky"
+    backend: str = "local"
     scheduler: str | None = None
     take_over: bool = False
     verbose: bool = False
@@ -45,8 +45,8 @@ class Means:
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything is opened."""
-        if self.backend not in ("loky", "dask"):
-            raise BadInput(f"unknown backend {self.backend!r}; allowed: loky, dask")
+        if self.backend not in ("local", "dask"):
+            raise BadInput(f"unknown backend {self.backend!r}; allowed: local, dask")
         if self.backend == "dask" and self.scheduler is None:
             raise BadInput("backend dask needs --scheduler ADDRESS, like tcp://127.0.0.1:8786")
         if not self.name.strip():
@@ -72,7 +72,7 @@ def add_means(made: argparse.ArgumentParser) -> None:
     made.add_argument("--study", default=UNSET, metavar="NAME", help="the study's name; it continues under it")
     made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URL", help="the database of Optuna's trials")
     made.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
-    made.add_argument("--backend", default="loky", metavar="X", help="loky: processes here; dask: a Dask cluster")
+    made.add_argument("--backend", default="local", metavar="X", help="local: processes here; dask: a Dask cluster")
     made.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
     add_switch(made, "--take-over", "take the study of a machine that died")
 
@@ -114,11 +114,15 @@ def whole_number(name: str, value: object, low: int = 1) -> int:
 
 
 @contextmanager
-def opened_pool(means: Means) -> Iterator[Pool]:
-    """The workers, ended when the block ends."""
+def opened_pool(means: Means, device: str, jobs: int) -> Iterator[Pool]:
+    """The workers, ended when the block ends; those of this machine import what so many jobs need meanwhile.
+
+    To be entered before a store is opened: see `forking`.
+    """
     workers, study = means.workers or os.cpu_count() or 1, study_key(means.storage, means.name)
-    pool = _cluster(means) if means.on_cluster else LocalPool(workers, means.verbose, study)
+    pool = _cluster(means) if means.on_cluster else LocalPool(workers, device, verbose=means.verbose, study=study)
     try:
+        pool.begin(jobs)
         yield pool
     finally:
         pool.stop()

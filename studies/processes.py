@@ -40,19 +40,23 @@ def machine() -> str:
 
 
 def process_here(tag: str) -> psutil.Process | None:
-    """The living process of this machine that wrote `me()`, if it is one."""
+    """The living process of this machine that wrote `me()`, if it is one; a zombie is dead."""
     words = tag.split()
     if len(words) < 3 or words[0] != machine():
         return None
     try:
         process = psutil.Process(int(words[1]))
-        return process if abs(process.create_time() - float(words[2])) < 0.1 else None
+        same = abs(process.create_time() - float(words[2])) < 0.1
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, ValueError):
         return None
 
 
-def leave_record(study: str, coordinator: int) -> None:
-    """Write down, in a worker, what process this is, of which study; without a record it is never killed."""
+def leave_record(study: str, coordinator: str) -> None:
+    """Write down, in a worker, what process this is, of which study, and the `me()` of the study's coordinator.
+
+    Without a record it is never killed.
+    """
     about = {"process": me(), "boot": _boot(), "study": study, "coordinator": coordinator}
     with (
         suppress(OSError),
@@ -70,7 +74,7 @@ def end_left(study: str) -> None:
         worker = process_here(about["process"]) if about["boot"] == _boot() else None
         if worker is not None:
             with suppress(psutil.Error):  # such a worker ends by itself, perhaps meanwhile
-                if about["study"] != study or worker.ppid() == about["coordinator"]:
+                if about["study"] != study or process_here(str(about["coordinator"])):
                     continue
                 worker.kill()
                 worker.wait(WAIT_SECONDS)

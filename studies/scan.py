@@ -8,6 +8,9 @@ fills in what is missing. From Python: `scan`. Exit codes: 0 complete; 1 some ce
 
 from __future__ import annotations
 
+import tracking.imports  # noqa: F401  before the others
+
+# isort: split
 import argparse
 import json
 import os
@@ -131,7 +134,7 @@ def scan(
     study: str | None = None,
     storage: str = DEFAULT_STORAGE,
     workers: int | None = None,
-    backend: str = "loky",
+    backend: str = "local",
     scheduler: str | None = None,
     take_over: bool = False,
     tracking_uri: str | None = None,
@@ -274,12 +277,10 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
 
     Under `mlflow run` the run that it opened becomes the study's, or is linked to it.
     """
-    count = space.count()  # before anything is opened: an unknown model is found out here
     with borrowed():
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-        client = reach_store()
-        with opened_pool(means) as pool:
-            pool.begin(count)
+        with opened_pool(means, space.base.device, space.count()) as pool:
+            client = reach_store()
             storage = connect(means.storage)
             space = replace(space, base=as_begun(storage, means.name, space.base))
             cells = space.cells()
@@ -301,10 +302,10 @@ def run_space(space: Space, means: Means, confirm: str = "no") -> ScanResult:
 
 def estimate_space(space: Space, means: Means, confirm: str = "no") -> Estimate:
     """What running the cells that are missing would cost: see `estimate`."""
-    space.count()  # before anything is opened, as in `run_space`
     with borrowed():
-        client = reach_store()
-        with opened_pool(means) as pool:
+        space.count()  # before anything is opened: an unknown model is found out here
+        with opened_pool(means, space.base.device, 0) as pool:
+            client = reach_store()
             storage = connect(means.storage)
             space = replace(space, base=as_begun(storage, means.name, space.base))
             cells = space.cells()

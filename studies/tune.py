@@ -9,6 +9,9 @@ The number of trials is a total: the same command again goes on. From Python: `t
 
 from __future__ import annotations
 
+import tracking.imports  # noqa: F401  before the others
+
+# isort: split
 import argparse
 import os
 import shlex
@@ -45,6 +48,7 @@ from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, sha
 from .objective import Job, Pruning
 from .spaces import asked_by, parse_range, settings, shared_fields
 from .storage import absolute, connect, lasting, locked
+from .workers import Pool
 
 DIM3, TRIALS = 10, 50
 SHORTEST = 3  # epochs of a trial, at least
@@ -242,7 +246,7 @@ def tune(
     study: str | None = None,
     storage: str = DEFAULT_STORAGE,
     workers: int | None = None,
-    backend: str = "loky",
+    backend: str = "local",
     scheduler: str | None = None,
     take_over: bool = False,
     tracking_uri: str | None = None,
@@ -273,46 +277,56 @@ def run_question(question: Question, means: Means) -> TuneResult:
 
     Under `mlflow run` the run that it opened becomes the study's, or is linked to it.
     """
-    base = question.base
     what = "a tuning at one dim3" if question.one else "a tuning over dim3"
     with borrowed():
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)
-        client = reach_store()
-        storage = connect(means.storage)
-        question = replace(question, base=as_begun(storage, means.name, question.base))
-        base = question.base
-        material = Material.load(base)
-        for dim3 in {question.dim3[0], question.dim3[-1]}:
-            prepare(replace(base, dim3=dim3, threads=1), material)
-        if material.split.x_val is None:
-            raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
-        digest = material.digests["all"]
-        free = question.knobs
-        held = {k: v for k, v in settings(base, digest).items() if k not in free}
-        held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
-        codes = {base.model: code_of(base.model)}
-        charter = Charter(means.name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2, codes=codes)
-        parent = find_parent(client, find_study(storage, charter), charter)  # a wrong name is said at once
-        if parent is not None:
-            _check_code(children(client, parent, Kind.TRIAL), charter)
-        with (
-            opened_pool(means) as pool,
-            locked(means.storage, means.name),
-            shared_data(material, means) as shared,
-            claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
-        ):
-            del material
-            ledger.values_of = question.values
+        with opened_pool(means, question.base.device, question.trials) as pool:
+            client = reach_store()
+            storage = connect(means.storage)
+            base = as_begun(storage, means.name, question.base)
+            question = replace(question, base=base)
+            material = Material.load(base)
+            for dim3 in {question.dim3[0], question.dim3[-1]}:
+                prepare(replace(base, dim3=dim3, threads=1), material)
+            if material.split.x_val is None:
+                raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
+            charter = _charter(question, means.name, what, material.digests["all"])
+            parent = find_parent(client, find_study(storage, charter), charter)  # a wrong name is said at once
+            if parent is not None:
+                _check_code(children(client, parent, Kind.TRIAL), charter)
+            with (
+                locked(means.storage, means.name),
+                shared_data(material, means) as shared,
+                claim(client, storage, charter, take_over=means.take_over, invocation=invocation) as ledger,
+            ):
+                del material
+                return finish(ledger, question, _trials(ledger, question, pool, shared, means), means)
 
-            def begin() -> tuple[Source, Progress]:
-                done = len(counted(ledger.study))
-                # Another stream at each start: the same one would propose again what it proposed before.
-                ledger.study.sampler = optuna.samplers.TPESampler(seed=base.seed + done, constant_liar=question.one)
-                total = max(question.trials, done)
-                means.say(f"study {means.name}: {done} of {question.trials} trials done, tuning {', '.join(free)}")
-                return Tuning(ledger, question, shared, means), Progress(means.name, total, done, means.verbose)
 
-            return finish(ledger, question, supervise(ledger, pool, begin), means)
+def _charter(question: Question, name: str, what: str, digest: str) -> Charter:
+    """What the study is."""
+    base = question.base
+    held = {k: v for k, v in settings(base, digest).items() if k not in question.knobs}
+    held |= {"model": base.model, "seed": base.seed, "dim3": list(question.dim3), "most epochs": base.epochs}
+    codes = {base.model: code_of(base.model)}
+    return Charter(name, what, held, Kind.TRIAL, digest, objectives=1 if question.one else 2, codes=codes)
+
+
+def _trials(ledger: Ledger, question: Question, pool: Pool, shared: str | None, means: Means) -> Tally:
+    """Run the trials that are missing."""
+    ledger.values_of = question.values
+
+    def begin() -> tuple[Source, Progress]:
+        done = len(counted(ledger.study))
+        # Another stream at each start: the same one would propose again what it proposed before.
+        seed = question.base.seed + done
+        ledger.study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=question.one)
+        total = max(question.trials, done)
+        tuned = ", ".join(question.knobs)
+        means.say(f"study {means.name}: {done} of {question.trials} trials done, tuning {tuned}")
+        return Tuning(ledger, question, shared, means), Progress(means.name, total, done, means.verbose)
+
+    return supervise(ledger, pool, begin)
 
 
 def _check_code(trials: list[Run], charter: Charter) -> None:

@@ -1,35 +1,24 @@
-"""Who trains the cells: processes of this machine (loky), or a Dask cluster."""
+"""Who trains the cells: processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
-import psutil
-from loky import ProcessPoolExecutor, process_executor
-
-from tracking import startup
+from models.fitting import resolve_device
 from tracking.config import BadInput
 from tracking.recorder import within
 from tracking.schema import hidden, one_line
 
+from .forking import ForkServer, Worker, new_worker
 from .objective import Ended, Job, Outcome, run_cell
-from .processes import leave_record
 
 CONNECT_SECONDS = 10.0
-LEAK_BYTES = 2 * 10**9  # that a worker may grow by before it is replaced
-# glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
-# it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
-MALLOC_NAMES, KEPT_BYTES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), 1 << 26
-THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Pool(ABC):
@@ -79,61 +68,75 @@ class Pool(ABC):
 
 
 class LocalPool(Pool):
-    """Processes of this machine, each in an executor of its own: one that dies takes no other with it."""
+    """Processes of this machine: one that dies takes no other with it."""
 
-    def __init__(self, workers: int, verbose: bool = True, study: str = "") -> None:
+    def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
         super().__init__()
-        self.verbose, self.study = verbose, study
-        self.executors = [_executor(study) for _ in range(workers)]
-        self.used: dict[Future[Outcome], int] = {}
-        self.started: list[Future[None]] = []
+        self.workers, self.verbose, self.study = workers, verbose, study
+        self.forks = sys.platform == "linux" and device != "cuda" and resolve_device(device).type == "cpu"
+        self.server: ForkServer | None = None
+        self.idle: list[Worker] = []
+        self.busy: dict[Future[Outcome], Worker] = {}
+        self.threads = ThreadPoolExecutor(workers)
+        """Each waits for a worker."""
         self.began = time.perf_counter()
 
     def begin(self, jobs: int) -> None:
         """See Pool."""
-        self.started += [e.submit(_imported) for e in self.executors[len(self.started) : jobs]]
+        self.idle += [self._worker() for _ in range(min(jobs, self.workers) - len(self.idle))]
 
     def warm(self, jobs: int) -> None:
         """See Pool; the seconds since the pool was made are said, where wanted."""
         self.begin(jobs)
-        wait(self.started)
+        wait([self.threads.submit(worker.ready) for worker in self.idle])
         if self.verbose:
-            print(f"{len(self.started)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
+            print(f"{len(self.idle)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
-        """One an executor."""
-        return len(self.executors)
+        """One a worker."""
+        return self.workers
 
     def submit(self, job: Job) -> None:
-        """Give the job to an idle executor."""
-        slot = next(i for i in range(len(self.executors)) if i not in self.used.values())
+        """Give the job to an idle worker, or to a new one."""
+        worker = self.idle.pop() if self.idle else self._worker()
         try:
-            future = self.executors[slot].submit(run_cell, job)
-        except Exception:  # it died while idle
-            self._renew(slot)
-            future = self.executors[slot].submit(run_cell, job)
-        self.running[future], self.used[future] = job, slot
+            worker.send(run_cell, job)
+        except OSError:  # it died while idle
+            worker.kill()
+            worker = self._worker()
+            worker.send(run_cell, job)
+        future = self.threads.submit(worker.answer)
+        self.running[future], self.busy[future] = job, worker
 
     def finished(self, seconds: float) -> list[Future[Outcome]]:
-        """See Pool; a broken executor is replaced."""
+        """See Pool."""
         done = list(wait(list(self.running), seconds, FIRST_COMPLETED).done)
         for future in done:
-            slot = self.used.pop(future)
-            if future.exception() is not None:
-                self._renew(slot)
+            worker = self.busy.pop(future)
+            if future.exception() is None:
+                self.idle.append(worker)
+            else:
+                worker.kill()
         return done
 
     def stop(self) -> None:
         """Kill every worker."""
-        for executor in self.executors:
-            for process in list((executor._processes or {}).values()):
-                if process.pid is not None and psutil.pid_exists(process.pid):
-                    os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-            executor.shutdown(wait=False, kill_workers=True)
+        if self.server is not None:
+            self.server.stop()
+        for worker in [*self.idle, *self.busy.values()]:
+            worker.kill()
+        self.threads.shutdown()
 
-    def _renew(self, slot: int) -> None:
-        self.executors[slot].shutdown(wait=False, kill_workers=True)
-        self.executors[slot] = _executor(self.study)
+    def _worker(self) -> Worker:
+        if not self.forks:
+            return new_worker(self.study)
+        if self.server is not None:
+            try:
+                return self.server.worker()
+            except OSError:  # somebody killed it
+                self.server.stop()
+        self.server = ForkServer(self.study)
+        return self.server.worker()
 
 
 class DaskPool(Pool):
@@ -209,28 +212,6 @@ class DaskPool(Pool):
         with suppress(Exception):  # the scheduler may be gone
             self.client.cancel(list(self.running), force=True)
             self.client.close(timeout=5)
-
-
-def _executor(study: str) -> ProcessPoolExecutor:
-    env = dict.fromkeys(THREAD_NAMES, "1") | dict.fromkeys(MALLOC_NAMES, str(KEPT_BYTES))
-    env |= {"MPLBACKEND": "agg", startup.WORKER: "yes"}
-    return ProcessPoolExecutor(max_workers=1, env=env, initializer=_begin, initargs=(os.getpid(), study))
-
-
-def _begin(parent: int, study: str) -> None:
-    """In a new worker of that study: leave Ctrl-C to the coordinator, and end with it, however it ends."""
-    startup.imported()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # loky takes the first training's memory for a leak, and would start a new process at each.
-    process_executor._MAX_MEMORY_LEAK_SIZE = LEAK_BYTES
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    leave_record(study, parent)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
 
 
 def _imported() -> None:

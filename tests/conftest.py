@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from xdist.scheduler import LoadScopeScheduling
 
 from studies import means
-from studies.workers import THREAD_NAMES
+from studies.forking import THREAD_NAMES
 from tests.here import Here
 from tracking import run
 from tracking.run import on_threads

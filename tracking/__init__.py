@@ -1,5 +1,1 @@
 """One recorded run of one model: its configuration, its data, its figures and its place in the store."""
-
-from . import startup
-
-startup.begin()

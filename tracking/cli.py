@@ -18,10 +18,9 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import startup
 from .config import BadInput, RunConfig, field_help, parse_field
 from .recorder import RunFailed, refuse_invocation
-from .schema import EXPERIMENT, hidden, hide_in_output, one_line, printing, run_page
+from .schema import EXPERIMENT, hidden, hide_in_output, in_command, one_line, printing, run_page
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -89,11 +88,16 @@ def command(body: Callable[[], int], *, killed: str) -> int:
     0 done; 1 a run failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
-    return printing(lambda: _ended(body, killed))
+    if in_command():
+        gc.freeze()  # torch, MLflow and what they import: half a million objects that stay
+    try:
+        return printing(lambda: _ended(body, killed))
+    finally:
+        if in_command():
+            gc.freeze()  # else all of them are looked through once more, for a second, as the process ends
 
 
 def _ended(body: Callable[[], int], killed: str) -> int:
-    alone = startup.imported()
     be_quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -114,9 +118,6 @@ def _ended(body: Callable[[], int], killed: str) -> int:
     except Interrupted as error:
         print(f"{error}; {killed}", file=sys.stderr)
         return 128 + error.number
-    finally:
-        if alone:  # and about to end: nothing is gained by looking for garbage then
-            gc.freeze()
 
 
 def see_it(experiment_id: str, run_id: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -115,16 +115,16 @@ class Material:
         """Write to `folder`, replacing what is there, what `map` reads, for this user's eyes alone."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(0o700)
-        val = self.split.x_val if self.split.x_val is not None else self.split.x_train[:0]
-        arrays: dict[str, Any] = {"x": np.concatenate([self.split.x_train, val]), "x_test": self.data.x_test}
-        if self.split.y_train is not None:
-            y_val = self.split.y_val if self.split.y_val is not None else self.split.y_train[:0]
-            arrays["y"] = np.concatenate([self.split.y_train, y_val])
-        if self.data.y_test is not None:
-            arrays["y_test"] = self.data.y_test
-        for name, array in arrays.items():
-            with private_file(folder / f"{name}.npy") as file:
-                np.save(file, array, allow_pickle=False)
+        parts = {
+            "x": (self.split.x_train, self.split.x_val),
+            "y": (self.split.y_train, self.split.y_val),
+            "x_test": (self.data.x_test,),
+            "y_test": (self.data.y_test,),
+        }
+        for name, given in parts.items():
+            if arrays := [part for part in given if part is not None]:
+                with private_file(folder / f"{name}.npy") as file:
+                    _write(file, arrays)
         facts = {
             "name": self.data.name,
             "source": self.data.source,
@@ -168,3 +168,12 @@ class Material:
         made = cls(data, parts, folder)
         made.__dict__["digests"] = facts["digests"]  # of the rows as they were, not as they stand here
         return made
+
+
+def _write(file: BinaryIO, parts: Sequence[npt.NDArray[Any]]) -> None:
+    """The arrays, one below the other, as one .npy file: to join them first would take their memory once more."""
+    rows = sum(len(part) for part in parts)
+    whole = np.broadcast_to(parts[0][:1], (rows, *parts[0].shape[1:]))
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
+    for part in parts:
+        file.write(np.ascontiguousarray(part).data)

@@ -409,21 +409,34 @@ class _Output:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
+def in_command() -> bool:
+    """Whether this process was started as a command of this project, so that nothing else runs in it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name.startswith(("studies.", "tracking."))
+
+
+def open_streams() -> None:
+    """Open what the caller closed (`>&-`): the next file would get its number, and what is printed would go there."""
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their numbers: a new file gets the lowest that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
+
+
 def printing(body: Callable[[], int]) -> int:
     """Run a command whose output may end before it does, at `| head` or a full disk; its exit code.
 
     Where output was lost for another reason than that nobody reads it, one line on stderr says so, and 0 becomes 1.
     """
+    open_streams()
     before = sys.stdout, sys.stderr
-    out, err = (None if stream is None else _Output(stream) for stream in before)
+    out, err = map(_Output, before)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         code = body()
-        if out is not None:
-            out.flush()
-            if out.error:
-                print(f"error: stdout can't be written: {out.error}", file=sys.stderr)
-                return code or 1
+        out.flush()
+        if out.error:
+            print(f"error: stdout can't be written: {out.error}", file=sys.stderr)
+            return code or 1
         return code
     finally:
         sys.stdout, sys.stderr = before

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from models import class_of
 
-from .startup import PACKAGES
-
+PROJECT = ("analysis", "benchmarks", "models", "studies", "tracking")
+"""Its packages."""
 _imported: dict[str, tuple[ModuleSpec, bytes]] = {}
 
 
@@ -62,7 +62,7 @@ def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
 def _is_own(spec: ModuleSpec) -> bool:
     """Whether a top-level module is the user's, and not the standard library's, pip's or this project's."""
     places = [spec.origin or "", *(spec.submodule_search_locations or [])]
-    known = spec.name in sys.stdlib_module_names or spec.name in PACKAGES
+    known = spec.name in sys.stdlib_module_names or spec.name in PROJECT
     return not known and not any({"site-packages", "dist-packages"} & set(Path(p).parts) for p in places)
 
 

@@ -6,6 +6,9 @@ where Ctrl-C or SIGTERM killed it, as shells expect.
 
 from __future__ import annotations
 
+import tracking.imports  # noqa: F401  before the others
+
+# isort: split
 import sys
 from dataclasses import fields
 from typing import NoReturn

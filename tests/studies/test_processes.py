@@ -23,7 +23,7 @@ from tracking.schema import Tag
 
 pytestmark = pytest.mark.integration
 
-DEAD = 2**22 + 1  # above all process ids: a coordinator that is gone
+DEAD = f"{machine()} {2**22 + 1} 1.00"  # above all process ids: a coordinator that is gone
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_only_a_worker_that_its_coordinator_left_is_ended(child: subprocess.Pope
 @pytest.mark.parametrize(
     ("other", "stays"),
     [
-        ({"coordinator": os.getpid()}, True),  # it is alive
+        ({"coordinator": me()}, True),  # it is alive
         ({"boot": "before the last restart"}, False),
         ({"process": f"{machine()} {os.getppid()} 1.00"}, False),  # that process is gone, and its id another's
         ({"process": f"elsewhere {os.getpid()} 1.00"}, True),  # in a home that machines share
@@ -86,9 +86,18 @@ def test_a_worker_may_end_while_it_is_looked_at(
         raise psutil.NoSuchProcess(process.pid)
 
     path = record(child)
-    monkeypatch.setattr(psutil.Process, "ppid", gone)
+    monkeypatch.setattr(psutil.Process, "kill", gone)
     end_left("s")
     assert not path.exists()
+
+
+def test_a_zombie_is_dead(child: subprocess.Popen[bytes]) -> None:
+    tag = name_of(child)
+    assert process_here(tag) == psutil.Process(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    assert process_here(tag) is None
 
 
 def test_a_store_that_names_a_process_does_not_get_it_killed(filed: Study, child: subprocess.Popen[bytes]) -> None:

@@ -169,7 +169,7 @@ def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(stor
         (["--models", "vea"], "unknown model 'vea'"),
         (["--models", "vea", "--seeds", "2"], "unknown model 'vea'"),
         (["--models", ","], "models is empty"),
-        (["--backend", "spark"], "unknown backend 'spark'; allowed: loky, dask"),
+        (["--backend", "spark"], "unknown backend 'spark'; allowed: local, dask"),
         (["--backend", "dask"], "needs --scheduler"),
         (["--preset", "all"], "unknown preset 'all'; allowed: quick, assignment, digits"),
         (["--storage", "nonsense"], "is no database URL"),

@@ -1,29 +1,96 @@
-"""What the processes that train a study's cells are like."""
+"""A pool of this machine's processes: what it does when they die. What they are like: test_forking."""
 
-import gc
 import json
-import os
+import sys
+from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
-from studies.workers import KEPT_BYTES, MALLOC_NAMES, THREAD_NAMES, LocalPool
+from studies import workers
+from studies.objective import Ended, Job
+from studies.processes import me
+from studies.workers import LocalPool
 from tracking.alone import private_folder
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_worker_has_one_thread_its_collector_and_memory_that_stays() -> None:
-    pool = LocalPool(2)
+def jobs(count: int) -> list[Job]:
+    """Words in the place of jobs, which `str` gives back."""
+    return [cast("Job", f"job {n}") for n in range(count)]
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
+    """One whose workers are forked, and one whose workers are started one by one."""
+    monkeypatch.setattr(workers, "run_cell", str)
+    made = LocalPool(2, request.param, verbose=False, study="s")
+    yield made
+    made.stop()
+
+
+def take(pool: LocalPool, count: int) -> list[object]:
+    """What so many jobs came to."""
+    found: list[object] = []
+    while len(found) < count:
+        found += [outcome for _, outcome in pool.take(1.0)]
+    return found
+
+
+def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool) -> None:
+    pool.begin(1)
+    pool.warm(1)
+    (worker,) = pool.idle
+    assert worker.process is not None
+    records = [json.loads(path.read_text()) for path in private_folder("workers").iterdir()]
+    assert {(r["study"], r["coordinator"]) for r in records} == {("s", me())}
+    assert str(worker.process.pid) in {r["process"].split()[1] for r in records}
+    assert pool.forks == (sys.platform == "linux" and pool.server is not None)
+    for job in jobs(2):
+        assert pool.free()
+        pool.submit(job)
+    assert not pool.free()
+    assert sorted(map(str, take(pool, 2))) == ["job 0", "job 1"]
+    assert len(pool.idle) == 2
+
+
+def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.warm(1)
+    (first,) = pool.idle
+    assert first.process is not None
+    first.process.kill()
+    first.process.wait(30)
+    (job,) = jobs(1)
+    pool.submit(job)
+    assert take(pool, 1) == ["job 0"]
+    (second,) = pool.idle
+    monkeypatch.setattr(workers, "run_cell", sys.exit)
+    pool.submit(job)
+    (lost,) = take(pool, 1)
+    assert getattr(lost, "ended", None) is Ended.LOST
+    assert pool.idle == []
+    assert second not in pool.busy.values()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_server_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "run_cell", str)
+    pool = LocalPool(1, verbose=False, study="s")
     try:
-        pool.begin(1)
         pool.warm(1)
-        assert len(pool.started) == 1  # begun once, and no more of them than jobs
-        ask = pool.executors[0].submit
-        assert ask(gc.isenabled).result()
-        assert ask(gc.get_freeze_count).result() > 100_000  # all that it imported
-        held = {name: ask(os.getenv, name).result() for name in (*THREAD_NAMES, *MALLOC_NAMES)}
-        assert held == dict.fromkeys(THREAD_NAMES, "1") | dict.fromkeys(MALLOC_NAMES, str(KEPT_BYTES))
-        (record,) = private_folder("workers").iterdir()
-        assert json.loads(record.read_text())["process"].split()[1] == str(ask(os.getpid).result())
+        before = pool.server
+        assert before is not None
+        before.process.kill()
+        before.process.wait(30)
+        for worker in pool.idle:
+            worker.kill()
+        pool.idle = []
+        (job,) = jobs(1)
+        pool.submit(job)
+        assert take(pool, 1) == ["job 0"]
+        assert pool.server is not before
     finally:
         pool.stop()
