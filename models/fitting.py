@@ -261,6 +261,17 @@ class TorchReducer(Reducer):
         return {k: np.asarray(v) for k, v in held.items()} | weights
 
     @final
+    def weight_shapes(self, dim1: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights in `state`, of a model for rows (N, dim1); without memory, whatever its size."""
+        with torch.device("meta"):
+            pair = self.architecture(dim1)
+        return {
+            f"weights/{part}.{name}": tuple(tensor.shape)
+            for part, module in zip(("encoder", "decoder"), pair, strict=True)
+            for name, tensor in module.state_dict().items()
+        }
+
+    @final
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:
         """See `Reducer.restore`; the device is this machine's, not the one that trained."""
         super().restore({k: v for k, v in state.items() if not k.startswith("weights/")})

@@ -20,11 +20,11 @@ from analysis.borrowed import borrowed
 from models import PCA, Reducer, build
 from models.base import Array
 from models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
+from models.threads import on_threads
 from tracking.cli import Parser, command, see_it, use_store
 from tracking.config import RunConfig
 from tracking.material import Material
 from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, opening, reach_store, recording
-from tracking.run import on_threads
 from tracking.schema import HOLDS, VERSION, Kind, Tag
 
 DIM3 = 8

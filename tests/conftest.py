@@ -21,11 +21,11 @@ from hypothesis import settings
 from mlflow import MlflowClient
 from xdist.scheduler import LoadScopeScheduling
 
+from models.threads import on_threads
 from studies import means
 from studies.forking import THREAD_NAMES
 from tests.here import Here
 from tracking import run
-from tracking.run import on_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

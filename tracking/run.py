@@ -7,27 +7,25 @@ store, the data, the model. Then the run is opened, trained live, measured on th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from threadpoolctl import threadpool_limits
 
 from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
 from models.fitting import in_unit_interval
 from models.intrinsic import participation_ratio
 from models.metrics import explained_variance, row_mse
+from models.threads import on_threads
 
 from .config import BadInput, RunConfig
 from .datasets import Dataset, Split, far_from_zero, value_range
@@ -358,16 +356,3 @@ def _pixels(figure: Figure) -> Any:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-@contextmanager
-def on_threads(threads: int | Literal["auto"]) -> Iterator[int]:
-    """Torch and BLAS on so many threads, auto: those of torch, and as before afterwards. Gives their number."""
-    before = torch.get_num_threads()
-    wanted = before if threads == "auto" else threads
-    torch.set_num_threads(wanted)
-    try:
-        with threadpool_limits(wanted):
-            yield wanted
-    finally:
-        torch.set_num_threads(before)

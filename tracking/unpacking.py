@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from models import MODELS, Reducer, build
 from models.fitting import TorchReducer
@@ -97,13 +96,7 @@ def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Map
     if state["mean"].shape != (settings["dim1"],):
         raise ValueError(f"mean has the shape {state['mean'].shape}, and dim1 is {settings['dim1']} in {ABOUT}")
     if isinstance(reducer, TorchReducer):
-        with torch.device("meta"):  # shapes without memory: the numbers in the settings may be any
-            pair = reducer.architecture(settings["dim1"])
-        wanted = {
-            f"weights/{part}.{name}": tuple(tensor.shape)
-            for part, module in zip(("encoder", "decoder"), pair, strict=True)
-            for name, tensor in module.state_dict().items()
-        }
+        wanted = reducer.weight_shapes(settings["dim1"])
         there = {name: array.shape for name, array in state.items() if name not in plain}
         if there != wanted:
             odd = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
