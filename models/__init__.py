@@ -6,6 +6,10 @@ settings it needs and gets those; a new knob is one new field of `tracking.confi
 
 from __future__ import annotations
 
+from .waiting import limit_spinning
+
+limit_spinning()  # before the imports below load torch
+
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
