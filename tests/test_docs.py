@@ -69,6 +69,7 @@ CLUSTER = "tests/studies/test_cluster.py"
 TRAINING = "tests/benchmarks/test_training.py"
 SCAN = "tests/benchmarks/test_scan.py"
 STACK = "tests/benchmarks/test_stack.py"
+WAITING = "tests/benchmarks/test_waiting.py"
 ELSEWHERE = {
     "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": "tests/browser/test_mlflow_ui.py",
     "make ui": "tests/browser/test_mlflow_ui.py",
@@ -80,6 +81,10 @@ ELSEWHERE = {
         f"{SCAN}::test_the_command_times_a_scan_without_a_plain_loop_where_the_data_are_not_mnist"
     ),
     "python -m benchmarks.start": f"{SCAN}::test_the_driver_ends_where_the_first_epoch_begins",
+    "python -m benchmarks.waiting": f"{WAITING}::test_a_training_is_timed_alone_and_beside_others_which_end",
+    "python -m benchmarks.waiting --rows 60000 --rounds 20 --others": (
+        f"{WAITING}::test_a_training_is_timed_alone_and_beside_others_which_end"
+    ),
     "python -m benchmarks.stack": f"{STACK}::test_masked_latents_get_no_gradient_and_both_ways_train",
     "python slurm.py": f"{CLUSTER}::test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread",
 }
