@@ -47,6 +47,7 @@ IMPORTED = (
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg"}
 WATCH_SECONDS = 0.2  # between looks at whether the coordinator lives
+KILL_SECONDS = 5.0  # for a process that was killed to be gone
 # glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
 # it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
 KEPT_BYTES, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1 << 26, -1, -3
@@ -82,8 +83,9 @@ class Worker:
         with suppress(OSError):
             self.hang_up()
         if self.process is not None:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
                 self.process.kill()
+                self.process.wait(KILL_SECONDS)
         for stream in (self.calls, self.answers):
             with suppress(OSError):  # what it was sent and never read
                 stream.close()

@@ -121,10 +121,10 @@ class LocalPool(Pool):
 
     def stop(self) -> None:
         """Kill every worker."""
-        if self.server is not None:
-            self.server.stop()
         for worker in [*self.idle, *self.busy.values()]:
             worker.kill()
+        if self.server is not None:  # after them: it is what takes note of their end
+            self.server.stop()
         self.threads.shutdown()
 
     def _worker(self) -> Worker:
