@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+import scipy
 
 from tracking.schema import LABEL_LENGTH, clean
 
@@ -55,7 +55,7 @@ def rises(mean: Floats) -> bool:
         return False
     if mean[0] - mean.min() > MOST_FALL * span:
         return False
-    left = ((mean - isotonic_regression(mean).x) ** 2).sum() / ((mean - mean.mean()) ** 2).sum()
+    left = ((mean - scipy.optimize.isotonic_regression(mean).x) ** 2).sum() / ((mean - mean.mean()) ** 2).sum()
     return bool(1 - left >= (RISING_FEW if few else RISING))
 
 

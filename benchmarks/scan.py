@@ -90,8 +90,8 @@ def proportional_memory(process: psutil.Process) -> int:
 
 
 def run_scan(folder: Path, flags: Sequence[str], workers: int, *, weigh: bool = False) -> Scan:
-    """Run `studies.scan` on an empty store in a folder; with `weigh` its memory is looked at as it runs."""
-    folder.mkdir()
+    """Run `studies.scan` on the store in a folder, made where it is not; with `weigh` its memory is looked at."""
+    folder.mkdir(exist_ok=True)
     store = f"sqlite:///{folder}/mlflow.db"
     command = [sys.executable, "-m", "studies.scan", "--workers", str(workers), "--study", "benchmark", *flags]
     command += ["--storage", f"sqlite:///{folder}/optuna.db", "--tracking-uri", store, "--experiment", "benchmark"]

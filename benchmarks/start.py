@@ -1,8 +1,9 @@
-"""How long until the first epoch begins: `python -m benchmarks.start`.
+"""How long until a run or a scan begins, and a worker is ready: `python -m benchmarks.start`.
 
-`python -m tracking.train` from the start of its process to the start of its first epoch, the data cached and the store
-there, against a bare `import torch, mlflow`; alternated. The bare imports are timed twice: until they are done, which
-is what ours is cut off at too, and until their process is gone, which tidies up for a while.
+Times from the start of a process, the data cached and the store there, alternated: `python -m tracking.train` to its
+first epoch; `python -m studies.scan` to its first cell; a bare `import torch, mlflow`, until that is done and until its
+process is gone, which tidies up for a while; and the same imports with the data loaded after them. Then, from a fork
+server that starts anew, each of four workers, one after the other.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ from pathlib import Path
 
 from .common import machine, spread, write_lines
 from .plain import scratch
+from .scan import run_scan
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 7
+NOW = "import time; print(time.time(), flush=True)"
 BARE = "import torch, mlflow"
-IMPORTED = f"{BARE}, time; print(time.time(), flush=True)"
+DATA = f"""
+{BARE}
+from tracking.config import RunConfig
+from tracking.material import Material
+Material.load(RunConfig(dataset="DATASET"))
+{NOW}
+"""
 # The command as it is, but that the first epoch ends it: what has to be said is when that began.
 DRIVER = """
-import os, sys, time
-sys.argv[0] = "-m"  # what it is called in `python -m tracking.train` while that imports
-import tracking
+import tracking.imports  # what the command itself imports first
+import os, runpy, time
 from models.fitting import TorchReducer
 
 def stop(*_):
@@ -34,14 +42,23 @@ def stop(*_):
     os._exit(0)
 
 TorchReducer._one_epoch = stop
-from tracking.train import main
-sys.exit(main(sys.argv[1:]))
+runpy.run_module("tracking.train", run_name="__main__", alter_sys=True)
+"""
+WORKERS = """
+import time
+from studies.forking import ForkServer
+began = time.perf_counter()
+server = ForkServer("benchmark")
+for _ in range(4):
+    worker = server.worker()
+    worker.ready()
+    print(time.perf_counter() - began)
+    began = time.perf_counter()
 """
 
 
-def seconds(code: str, flags: list[str]) -> float:
-    """From the start of a process to what it prints last, a time, or else to its end."""
-    began = time.time()
+def run(code: str, flags: list[str]) -> list[float]:
+    """The numbers that a process prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *flags],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -49,12 +66,24 @@ def seconds(code: str, flags: list[str]) -> float:
         text=True,
         check=True,
     )
-    lines = done.stdout.split()
-    return (float(lines[-1]) if lines else time.time()) - began
+    return [float(line) for line in done.stdout.split()]
+
+
+def seconds(code: str, flags: list[str]) -> float:
+    """From the start of a process to the time that it prints last, or else to its end."""
+    began = time.time()
+    lines = run(code, flags)
+    return (lines[-1] if lines else time.time()) - began
+
+
+def to_first_cell(folder: Path, dataset: str, dim3: int) -> float:
+    """From the start of a scan's process to its first cell: one that was not there before in the folder's store."""
+    scan = run_scan(folder, ["--models", "pca", "--dataset", dataset, "--dim3", f"1:{dim3}", "--seeds", "1"], workers=2)
+    return max(cell.began for cell in scan.cells) - scan.began
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Time both, alternated."""
+    """Time them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--dataset", default="mnist")
@@ -62,18 +91,33 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     print(json.dumps(machine()), file=sys.stderr)
     lines: list[dict[str, float]] = []
+    workers: list[list[float]] = []
     with scratch() as place:
         flags = ["--model", "ae", "--dim3", "2", "--dataset", given.dataset]
         flags += ["--tracking-uri", f"sqlite:///{place}/mlflow.db"]
         for number in range(given.rounds + 1):
-            line = {"ours_s": seconds(DRIVER, flags), "imported_s": seconds(IMPORTED, []), "bare_s": seconds(BARE, [])}
+            line = {
+                "train_s": seconds(DRIVER, flags),
+                "imported_s": seconds(f"{BARE}\n{NOW}", []),
+                "bare_s": seconds(BARE, []),
+                "scan_s": to_first_cell(Path(place) / "scan", given.dataset, 1 + number),
+                "data_s": seconds(DATA.replace("DATASET", given.dataset), []),
+            }
             if number > 0:  # the first makes the store and warms the caches of files
                 lines.append(line)
-    print(f"to the first epoch {spread(line['ours_s'] for line in lines):.2f} s")
+                workers.append(run(WORKERS, []))
+    took = {name: spread(line[name] for line in lines) for name in lines[0]}
+    print(f"train: to the first epoch {took['train_s']:.2f} s")
     for name, until in (("imported_s", "done"), ("bare_s", "done and their process gone")):
-        took, ratio = spread(line[name] for line in lines), spread(line["ours_s"] / line[name] for line in lines)
-        print(f"bare imports of torch and mlflow until {until} {took:.2f} s; ratio {ratio:.2f}")
-    write_lines(given.jsonl, lines)
+        ratio = spread(line["train_s"] / line[name] for line in lines)
+        print(f"bare imports of torch and mlflow until {until} {took[name]:.2f} s; ratio {ratio:.2f}")
+    ratio = spread(line["scan_s"] / line["data_s"] for line in lines)
+    print(f"scan: to the first cell {took['scan_s']:.2f} s; imports and data {took['data_s']:.2f} s; ratio {ratio:.2f}")
+    first, others = spread(w[0] for w in workers), spread(s for w in workers for s in w[1:])
+    print(
+        f"a new server's first worker ready after {first:.2f} s, each other one {others:.3f} s after it was asked for"
+    )
+    write_lines(given.jsonl, [*lines, *({"workers_s": w} for w in workers)])
     return 0
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import final
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import ndtri
 from torch import Tensor, nn
 
 from .base import Array, Rows
@@ -83,7 +83,7 @@ class VAE(TorchReducer):
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
         """Quantiles of the standard normal: each image stands for the same share of the prior."""
-        quantiles: Array = ndtri(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
+        quantiles: Array = scipy.special.ndtri(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
         return quantiles
 
     def extra_metrics(self, x: Rows) -> dict[str, float]:

@@ -32,17 +32,12 @@ from typing import IO, Any, NoReturn
 import numpy as np
 import psutil
 
+from tracking.imports import uncollected
 from tracking.schema import in_command, open_streams
 
 from .processes import leave_record, me, process_here
 
-IMPORTED = (
-    "studies.objective",
-    "torch._dynamo",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "git",
-    "sklearn.decomposition",
-)
+IMPORTED = ("studies.objective", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
 """What a cell needs: what it imports, and what Adam, MLflow and PCA import when they are first used."""
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg"}
@@ -97,7 +92,8 @@ class ForkServer:
     def __init__(self, study: str) -> None:
         self.control, there = socket.socketpair()
         with there:
-            self.process = _forked_server(there, self.control, study) if in_command() else _new_server(there, study)
+            alone = in_command() and threading.active_count() == 1
+            self.process = _forked_server(there, self.control, study) if alone else _new_server(there, study)
 
     def worker(self) -> Worker:
         """Ask for one more. Raises OSError where the server is dead."""
@@ -165,10 +161,7 @@ def serve(control: socket.socket, coordinator: str, study: str) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
         # pyarrow's allocator has a thread, which looks after itself in a fork; of all threads Python 3.12 warns.
         warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
-        gc.disable()
-        for name in IMPORTED:
-            importlib.import_module(name)
-        gc.freeze()  # a collection in a worker would write to each object, and so copy its page
+        _import()
         while process_here(coordinator):
             if select.select([control], [], [], WATCH_SECONDS)[0]:
                 message, streams, *_ = socket.recv_fds(control, 4, 1)
@@ -178,7 +171,6 @@ def serve(control: socket.socket, coordinator: str, study: str) -> NoReturn:
                     if os.fork() == 0:
                         control.close()
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                        gc.enable()
                         work(stream.makefile("rb"), stream.makefile("wb"), coordinator, study)
     except BaseException:
         traceback.print_exc()
@@ -218,6 +210,13 @@ def _begin(coordinator: str, study: str) -> None:
     leave_record(study, coordinator)
 
 
+def _import() -> None:
+    with uncollected():
+        for name in IMPORTED:
+            importlib.import_module(name)
+        gc.freeze()  # a collection in a worker would write to each object, and so copy its page
+
+
 def _end_with(coordinator: str) -> None:
     while process_here(coordinator):
         time.sleep(WATCH_SECONDS)
@@ -237,6 +236,7 @@ def main() -> NoReturn:
     role, coordinator, study = sys.argv[1:]
     if role == "serve":
         serve(socket.socket(fileno=os.dup(0)), coordinator, study)
+    _import()
     work(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), coordinator, study)
 
 

@@ -73,7 +73,8 @@ class LocalPool(Pool):
     def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
         super().__init__()
         self.workers, self.verbose, self.study = workers, verbose, study
-        self.forks = sys.platform == "linux" and device != "cuda" and resolve_device(device).type == "cpu"
+        on_cpu = device == "cpu" or (device == "auto" and resolve_device(device).type == "cpu")
+        self.forks = sys.platform == "linux" and on_cpu
         self.server: ForkServer | None = None
         self.idle: list[Worker] = []
         self.busy: dict[Future[Outcome], Worker] = {}

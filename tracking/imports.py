@@ -4,7 +4,6 @@ They are half a million objects that stay. To look through them again and again 
 """
 
 import gc
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,5 +21,8 @@ def uncollected() -> Iterator[None]:
 
 
 with uncollected():
-    for name in ("mlflow", "models", "tracking.run"):
-        importlib.import_module(name)
+    import mlflow  # noqa: F401
+
+    import models  # noqa: F401
+
+    from . import run  # noqa: F401

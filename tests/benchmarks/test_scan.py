@@ -12,6 +12,7 @@ from benchmarks.scan import (
     Cell,
     Scan,
     beside,
+    cells_of,
     edges,
     main,
     outside,
@@ -95,3 +96,9 @@ def test_a_scan_that_fails_says_why(tmp_path: Path) -> None:
 def test_the_driver_ends_where_the_first_epoch_begins(tmp_path: Path) -> None:
     flags = ["--model", "ae", "--dataset", "digits", "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
     assert 0 < start.seconds("", []) < start.seconds(start.DRIVER, flags)
+
+
+@pytest.mark.slow
+def test_a_scan_is_timed_to_its_new_cell(tmp_path: Path) -> None:
+    assert all(start.to_first_cell(tmp_path / "scan", "digits", dim3) > 0 for dim3 in (1, 2))
+    assert [cell.dim3 for cell in cells_of(f"sqlite:///{tmp_path}/scan/mlflow.db")] == [2, 1]
