@@ -334,11 +334,13 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
     process = start(store, tmp_path, *LONG, "--workers", "1")
     worker = wait_for_training(store, process, tmp_path / "log")
     assert worker is not None
+    server = psutil.Process(worker.ppid())
+    assert (server.ppid(), server.cmdline()) == (process.pid, psutil.Process(process.pid).cmdline())  # forked from it
     assert scan(store, *LONG) == 2
     assert "is running on this machine already" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    assert not worker.is_running()
+    assert [p for p in (server, worker) if p.is_running()] == []
     assert "the same command again goes on" in (tmp_path / "log").read_text()
     (run,) = runs(store)
     assert (run.info.status, run.data.tags[Tag.REASON]) == ("KILLED", "interrupted by SIGINT")
@@ -358,7 +360,10 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     dim3: tuple[int, ...],
     seeds: int,
 ) -> None:
-    """The test kills a worker and the coordinator by turns; the errors equal an undisturbed study's bit for bit."""
+    """The test kills a worker, with its server the first time, and the coordinator by turns.
+
+    The errors equal an undisturbed study's bit for bit.
+    """
     grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
     hits = 0
     while True:
@@ -366,6 +371,8 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
         while hits < deaths and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
             hits += 1
             if hits % 2:
+                if hits == 1:
+                    psutil.Process(worker.ppid()).kill()
                 worker.kill()
                 worker.wait(30)
                 continue
