@@ -5,7 +5,7 @@ once and then forks a worker whenever the coordinator asks for one. It opens no 
 because a thread, a connection or a CUDA context of the parent is of no use in a forked child, and may block it.
 
 A command forks the server from itself, before it opens its stores. A script or notebook may have threads and
-connections of its own: there, and in the place of a server that died, it is a new process, `python -m studies.forking`.
+connections of its own: there, and in the place of a server that died, it is a new process.
 On macOS and Windows, and for CUDA, each worker is such a process. None of them runs the caller's `__main__`.
 """
 
@@ -25,87 +25,118 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TextIO, cast
 
 import numpy as np
 import psutil
 
-from tracking.imports import uncollected
-from tracking.schema import in_command, open_streams
+from tracking.schema import Output, open_streams
 
-from .processes import leave_record, me, process_here
+from .processes import leave_record, me
 
 IMPORTED = ("studies.objective", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
 """What a cell needs: what it imports, and what Adam, MLflow and PCA import when they are first used."""
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1") | {"MPLBACKEND": "agg"}
+ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1")
 WATCH_SECONDS = 0.2  # between looks at whether the coordinator lives
-KILL_SECONDS = 5.0  # for a process that was killed to be gone
+KILL_SECONDS = 5.0  # for processes that were killed to be gone
 # glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
 # it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
 KEPT_BYTES, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1 << 26, -1, -3
 
 
+class WorkerDied(RuntimeError):
+    """A worker's process has ended."""
+
+
 class Worker:
     """A worker process as its coordinator sees it: it runs one call after the other.
 
-    `calls` and `answers` lead to it and back. `hang_up` ends it where its process id is not known yet.
+    `calls` and `answers` lead to it and back. A forked one has a `socket`, any other is a `child` of this process.
     """
 
-    def __init__(self, calls: IO[bytes], answers: IO[bytes], hang_up: Callable[[], None]) -> None:
-        self.calls, self.answers, self.hang_up = calls, answers, hang_up
+    def __init__(
+        self,
+        calls: IO[bytes],
+        answers: IO[bytes],
+        *,
+        stream: socket.socket | None = None,
+        child: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self.calls, self.answers, self.stream, self.child = calls, answers, stream, child
         self.process: psutil.Process | None = None
 
     def ready(self) -> None:
-        """Wait until it has imported what it needs. Raises EOFError where it died before."""
+        """Wait until it has imported what it needs. Raises WorkerDied."""
         if self.process is None:
-            self.process = psutil.Process(pickle.load(self.answers))
+            self.process = psutil.Process(self._read())
 
     def send(self, function: Callable[..., object], *arguments: object) -> None:
-        """Start a call, in this process's present environment. Raises OSError where the worker is dead."""
+        """Start a call, with a copy of this process's environment; what was read at import stays. Raises OSError."""
         pickle.dump((function, arguments, os.environ | ENVIRONMENT), self.calls)
         self.calls.flush()
 
     def answer(self) -> Any:
-        """Wait for what the call returns. Raises EOFError where the worker died."""
+        """Wait for what the call returns. Raises WorkerDied."""
         self.ready()
-        return pickle.load(self.answers)
+        return self._read()
 
     def kill(self) -> None:
-        """End it, at once, whatever it is doing."""
-        with suppress(OSError):
-            self.hang_up()
-        if self.process is not None:
-            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                self.process.kill()
-                self.process.wait(KILL_SECONDS)
+        """End it, whatever it is doing; see `end`."""
+        if self.stream is not None:
+            with suppress(OSError):
+                self.stream.shutdown(socket.SHUT_RDWR)  # its process id may not be known yet
+        one = self.child or self.process
+        if one is not None:
+            with suppress(OSError, psutil.NoSuchProcess):
+                one.kill()
+
+    def join(self, seconds: float) -> None:
+        """Wait at most so long until it is gone, and close the streams."""
+        one = self.child or self.process
+        if one is not None:
+            with suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired):
+                one.wait(seconds)
         for stream in (self.calls, self.answers):
             with suppress(OSError):  # what it was sent and never read
                 stream.close()
 
+    def _read(self) -> Any:
+        try:
+            return pickle.load(self.answers)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise WorkerDied("the process ended") from error
+
+
+def end(workers: Iterable[Worker]) -> None:
+    """Kill workers, all at once, and wait until they are gone."""
+    workers = list(workers)
+    for worker in workers:
+        worker.kill()
+    latest = time.monotonic() + KILL_SECONDS
+    for worker in workers:
+        worker.join(max(0.0, latest - time.monotonic()))
+
 
 class ForkServer:
-    """A process that has imported what a cell needs, and forks workers of one study."""
+    """A process that has imported what a cell needs, and forks workers of one study.
 
-    def __init__(self, study: str) -> None:
+    `of_itself`: forked from this process, which has opened nothing and has no threads; else a new process.
+    """
+
+    def __init__(self, study: str, *, of_itself: bool = False) -> None:
         self.control, there = socket.socketpair()
         with there:
-            alone = in_command() and threading.active_count() == 1
-            self.process = _forked_server(there, self.control, study) if alone else _new_server(there, study)
+            self.process = _forked(there, self.control, study) if of_itself else _server(there, study)
 
     def worker(self) -> Worker:
         """Ask for one more. Raises OSError where the server is dead."""
         here, there = socket.socketpair()
-        with there:
-            try:
-                socket.send_fds(self.control, [b"fork"], [there.fileno()])
-            except OSError:
-                here.close()
-                raise
-        with here:  # its two streams hold it
-            return Worker(here.makefile("wb"), here.makefile("rb"), lambda: here.shutdown(socket.SHUT_RDWR))
+        with here, there:  # the two streams of the worker hold ours
+            socket.send_fds(self.control, [b"fork"], [there.fileno()])
+            return Worker(here.makefile("wb"), here.makefile("rb"), stream=here)
 
     def stop(self) -> None:
         """End it. Its workers go on."""
@@ -117,110 +148,142 @@ class ForkServer:
 
 def new_worker(study: str) -> Worker:
     """Start a worker that imports for itself."""
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(_command("work", study), env=_environment(), stdin=pipe, stdout=pipe)
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    def end() -> None:
-        process.kill()
-        process.wait()
-
-    return Worker(process.stdin, process.stdout, end)
+    child = _start("work", study, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    return Worker(child.stdin, child.stdout, child=child)
 
 
-def _forked_server(there: socket.socket, here: socket.socket, study: str) -> psutil.Process:
-    coordinator = me()
+def _server(there: socket.socket, study: str) -> psutil.Process:
+    return cast(psutil.Process, _start("serve", study, stdin=there.fileno(), make=psutil.Popen))
+
+
+def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, **streams: int) -> Any:
+    """A process of its own, which Ctrl-C does not reach, with this one's module path."""
+    path = [folder for folder in sys.path if isinstance(folder, str)]
+    call = f"main({role!r}, {os.getpid()}, {study!r})"
+    code = f"import sys; sys.path[:] = {path!r}; from studies.forking import main; {call}"
+    group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Windows
+    environment = os.environ | ENVIRONMENT
+    return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
+
+
+def _forked(there: socket.socket, here: socket.socket, study: str) -> psutil.Process:
+    coordinator = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
-    server = os.fork()
-    if server == 0:
-        here.close()
-        serve(there, coordinator, study)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        server = os.fork()
+        if server == 0:
+            here.close()
+            serve(there, coordinator, study)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return psutil.Process(server)
 
 
-def _new_server(there: socket.socket, study: str) -> psutil.Process:
-    return psutil.Popen(_command("serve", study), env=_environment(), stdin=there.fileno())
-
-
-def _command(role: str, study: str) -> list[str]:
-    # -P: a file in the working directory is not to be taken for a module, unless that is on the caller's path.
-    return [sys.executable, "-P", "-m", "studies.forking", role, me(), study]
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with its module path, which a script or notebook may have changed."""
-    return os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-
-
-def serve(control: socket.socket, coordinator: str, study: str) -> NoReturn:
-    """Be the fork server of a coordinator, by its `me()`, until that is gone: a worker for each stream that arrives."""
+def serve(control: socket.socket, coordinator: int, study: str) -> NoReturn:
+    """Be the fork server: fork a worker for each socket received, until the coordinator, a process id, is gone."""
     try:
         _begin(coordinator, study)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
-        # pyarrow's allocator has a thread, which looks after itself in a fork; of all threads Python 3.12 warns.
-        warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
         _import()
-        while process_here(coordinator):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
+        # Python 3.12 warns of any thread; the only one is pyarrow's allocator's, which is safe to fork.
+        warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
+        process = psutil.Process(coordinator)
+        while _lives(process):
             if select.select([control], [], [], WATCH_SECONDS)[0]:
-                message, streams, *_ = socket.recv_fds(control, 4, 1)
+                message, sockets, *_ = socket.recv_fds(control, 4, 1)
                 if not message:
                     break
-                with socket.socket(fileno=streams[0]) as stream:
+                with socket.socket(fileno=sockets[0]) as stream:
                     if os.fork() == 0:
                         control.close()
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         work(stream.makefile("rb"), stream.makefile("wb"), coordinator, study)
+    except psutil.NoSuchProcess:  # the coordinator was gone before this began
+        pass
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)  # this may be a fork of a command, which is not to go on here
 
 
-def work(calls: IO[bytes], answers: IO[bytes], coordinator: str, study: str) -> NoReturn:
-    """Be a worker: run the calls that arrive until there are no more, or the coordinator, by its `me()`, is gone."""
+def work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> NoReturn:
+    """Be a worker: run the calls that arrive until there are no more, or the coordinator, a process id, is gone."""
     try:
         _begin(coordinator, study)
-        threading.Thread(target=_end_with, args=(coordinator,), daemon=True).start()
+        _import()
+        threading.Thread(target=_end_with, args=(psutil.Process(coordinator),), daemon=True).start()
         _keep_memory()
-        np.random.seed()  # noqa: NPY002  a fork would draw what its parent would have drawn
-        pickle.dump(os.getpid(), answers)
-        answers.flush()
-        with suppress(EOFError):
+        np.random.seed()  # noqa: NPY002  else all workers would draw the same numbers
+        importlib.import_module("matplotlib").use("agg")
+        with importlib.import_module("models.threads").on_threads(1):
+            _write(answers, os.getpid())
             while True:
-                function, arguments, environment = pickle.load(calls)
+                function, arguments, environment = _read(calls)
                 os.environ.clear()
                 os.environ.update(environment)
-                pickle.dump(function(*arguments), answers)
-                answers.flush()
+                _write(answers, function(*arguments))
+    except (_HungUp, psutil.NoSuchProcess):
+        pass
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
 
 
-def _begin(coordinator: str, study: str) -> None:
-    """Leave Ctrl-C to the coordinator, and stdin and stdout too; let the study's next start find this process."""
+class _HungUp(Exception):
+    """The coordinator has closed the streams."""
+
+
+def _read(calls: IO[bytes]) -> Any:
+    try:
+        return pickle.load(calls)
+    except (EOFError, ConnectionError) as error:
+        raise _HungUp from error
+
+
+def _write(answers: IO[bytes], answer: object) -> None:
+    try:
+        pickle.dump(answer, answers)
+        answers.flush()
+    except ConnectionError as error:
+        raise _HungUp from error
+
+
+def _begin(coordinator: int, study: str) -> None:
+    """Leave Ctrl-C, stdin and stdout to the coordinator; let the study's next start find this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    sys.stdout = sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    leave_record(study, coordinator)
+    stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stderr = cast(TextIO, Output(stderr))
+    leave_record(study, me(coordinator))
 
 
 def _import() -> None:
-    with uncollected():
-        for name in IMPORTED:
-            importlib.import_module(name)
-        gc.freeze()  # a collection in a worker would write to each object, and so copy its page
+    gc.disable()
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()  # a collection in a fork would write to each object, and so copy its page
+    gc.enable()
 
 
-def _end_with(coordinator: str) -> None:
-    while process_here(coordinator):
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _end_with(coordinator: psutil.Process) -> None:
+    try:
+        while _lives(coordinator):
+            time.sleep(WATCH_SECONDS)
+    finally:
+        os._exit(1)
 
 
 def _keep_memory() -> None:
@@ -230,15 +293,9 @@ def _keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
 
 
-def main() -> NoReturn:
-    """Be a fork server or a worker of the coordinator that started this process."""
+def main(role: str, coordinator: int, study: str) -> NoReturn:
+    """Be a fork server or a worker of the coordinator, a process id, that started this process."""
     open_streams()
-    role, coordinator, study = sys.argv[1:]
     if role == "serve":
         serve(socket.socket(fileno=os.dup(0)), coordinator, study)
-    _import()
     work(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), coordinator, study)
-
-
-if __name__ == "__main__":
-    main()

@@ -26,9 +26,10 @@ FIRST_NAMESPACE = "pid:[4026531836]"  # of process ids, which the kernel starts 
 WAIT_SECONDS = 10.0  # for a process that was killed
 
 
-def me() -> str:
-    """This process for a tag: machine, process id, and when it started, because ids come back."""
-    return f"{machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
+def me(process: int | None = None) -> str:
+    """This process, or another one, for a tag: machine, process id, and when it started, because ids come back."""
+    about = psutil.Process(process)
+    return f"{machine()} {about.pid} {about.create_time():.2f}"
 
 
 @cache
@@ -53,7 +54,7 @@ def process_here(tag: str) -> psutil.Process | None:
 
 
 def leave_record(study: str, coordinator: str) -> None:
-    """Write down, in a worker, what process this is, of which study, and the `me()` of the study's coordinator.
+    """Write down, in a worker or fork server, what process this is, of which study, and the coordinator's `me()`.
 
     Without a record it is never killed.
     """

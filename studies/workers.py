@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,9 +14,9 @@ from functools import partial
 from models.fitting import resolve_device
 from tracking.config import BadInput
 from tracking.recorder import within
-from tracking.schema import hidden, one_line
+from tracking.schema import hidden, in_command, one_line
 
-from .forking import ForkServer, Worker, new_worker
+from .forking import ForkServer, Worker, end, new_worker
 from .objective import Ended, Job, Outcome, run_cell
 
 CONNECT_SECONDS = 10.0
@@ -72,11 +73,12 @@ class LocalPool(Pool):
 
     def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
         super().__init__()
-        self.workers, self.verbose, self.study = workers, verbose, study
+        self.slot_count, self.verbose, self.study = workers, verbose, study
         on_cpu = device == "cpu" or (device == "auto" and resolve_device(device).type == "cpu")
         self.forks = sys.platform == "linux" and on_cpu
         self.server: ForkServer | None = None
-        self.idle: list[Worker] = []
+        self.workers: list[Worker] = []
+        """All that may live; those of `running` are busy, the others idle."""
         self.busy: dict[Future[Outcome], Worker] = {}
         self.threads = ThreadPoolExecutor(workers)
         """Each waits for a worker."""
@@ -84,28 +86,31 @@ class LocalPool(Pool):
 
     def begin(self, jobs: int) -> None:
         """See Pool."""
-        self.idle += [self._worker() for _ in range(min(jobs, self.workers) - len(self.idle))]
+        while len(self.workers) < min(jobs, self.slot_count):
+            self._add_worker()
 
     def warm(self, jobs: int) -> None:
         """See Pool; the seconds since the pool was made are said, where wanted."""
         self.begin(jobs)
-        wait([self.threads.submit(worker.ready) for worker in self.idle])
+        done, _ = wait([self.threads.submit(worker.ready) for worker in self.workers])
+        ready = sum(future.exception() is None for future in done)
         if self.verbose:
-            print(f"{len(self.idle)} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
+            print(f"{ready} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
         """One a worker."""
-        return self.workers
+        return self.slot_count
 
     def submit(self, job: Job) -> None:
         """Give the job to an idle worker, or to a new one."""
-        worker = self.idle.pop() if self.idle else self._worker()
+        worker = next((w for w in self.workers if w not in self.busy.values()), None) or self._add_worker()
         try:
             worker.send(run_cell, job)
         except OSError:  # it died while idle
-            worker.kill()
-            worker = self._worker()
-            worker.send(run_cell, job)
+            self._remove(worker)
+            worker = self._add_worker()
+            with suppress(OSError):  # the answer says so
+                worker.send(run_cell, job)
         future = self.threads.submit(worker.answer)
         self.running[future], self.busy[future] = job, worker
 
@@ -114,30 +119,35 @@ class LocalPool(Pool):
         done = list(wait(list(self.running), seconds, FIRST_COMPLETED).done)
         for future in done:
             worker = self.busy.pop(future)
-            if future.exception() is None:
-                self.idle.append(worker)
-            else:
-                worker.kill()
+            if future.exception() is not None:
+                self._remove(worker)
         return done
 
     def stop(self) -> None:
         """Kill every worker."""
-        for worker in [*self.idle, *self.busy.values()]:
-            worker.kill()
-        if self.server is not None:  # after them: it is what takes note of their end
+        end(self.workers)
+        if self.server is not None:  # after the workers, because the server reaps them
             self.server.stop()
         self.threads.shutdown()
 
-    def _worker(self) -> Worker:
-        if not self.forks:
-            return new_worker(self.study)
-        if self.server is not None:
-            try:
-                return self.server.worker()
-            except OSError:  # somebody killed it
-                self.server.stop()
-        self.server = ForkServer(self.study)
-        return self.server.worker()
+    def _add_worker(self) -> Worker:
+        worker = self._ask() if self.forks else new_worker(self.study)
+        self.workers.append(worker)
+        return worker
+
+    def _ask(self) -> Worker:
+        if self.server is None:  # the first, before any store is opened
+            self.server = ForkServer(self.study, of_itself=in_command() and threading.active_count() == 1)
+        try:
+            return self.server.worker()
+        except OSError:  # somebody killed it
+            self.server.stop()
+            self.server = ForkServer(self.study)
+            return self.server.worker()
+
+    def _remove(self, worker: Worker) -> None:
+        end([worker])
+        self.workers.remove(worker)
 
 
 class DaskPool(Pool):

@@ -382,7 +382,7 @@ def hide_in_output() -> None:
     sys.excepthook = lambda *error: print(hidden("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
 
 
-class _Output:
+class Output:
     """A standard stream. What it can't take is left out, and ends no work; `error` says why, unless nobody reads it."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -394,10 +394,12 @@ class _Output:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
+        """As of a stream; all of the text counts as written."""
         self._try(lambda: self.stream.write(text))
         return len(text)
 
     def flush(self) -> None:
+        """As of a stream."""
         self._try(self.stream.flush)
 
     def _try(self, call: Callable[[], object]) -> None:
@@ -429,7 +431,7 @@ def printing(body: Callable[[], int]) -> int:
     """
     open_streams()
     before = sys.stdout, sys.stderr
-    out, err = map(_Output, before)
+    out, err = map(Output, before)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         code = body()

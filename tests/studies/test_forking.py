@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from studies.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, new_worker
+from studies.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
 
@@ -54,8 +54,7 @@ def pair(server: ForkServer) -> Iterator[tuple[Worker, Worker]]:
     for worker in workers:
         worker.ready()
     yield workers
-    for worker in workers:
-        worker.kill()
+    end(workers)
 
 
 def test_workers_are_forked_by_a_server_that_has_imported_and_opened_nothing(
@@ -92,45 +91,74 @@ def test_a_worker_that_dies_takes_no_other_with_it(server: ForkServer, pair: tup
     assert first.process is not None
     first.process.kill()
     first.process.wait(30)
-    with pytest.raises((EOFError, OSError)):
-        call(first, os.getpid)
+    with pytest.raises(OSError, match="Broken pipe"):
+        first.send(os.getpid)
+    with pytest.raises(WorkerDied, match="the process ended"):
+        first.answer()
     third = server.worker()
     assert call(second, os.getpid) != call(third, os.getpid)
-    third.kill()
+    end([third])
 
 
 COORDINATOR = """
 import os, sys
-from studies.forking import ForkServer
-server, other = ForkServer("s"), ForkServer("s")
-worker = server.worker()
-worker.ready()
+from studies.forking import ForkServer, end
+from threadpoolctl import threadpool_info
+server = ForkServer("s", of_itself=True)
+other = ForkServer("s")
+early, late = server.worker(), server.worker()
+end([early])  # while the server imports
 print(server.process.pid, other.process.pid, flush=True)
 sys.stdin.readline()
-worker.send(os.getpid)
-print(worker.answer(), flush=True)
+late.send(threadpool_info)
+print(max(pool["num_threads"] for pool in late.answer()), flush=True)
+late.send(os.getpid)
+print(late.answer(), flush=True)
+end([server.worker() for _ in range(4)])
+print("ended", flush=True)
 sys.stdin.readline()
 """
 
 
 def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_its_server() -> None:
+    """Nothing is printed, whenever workers are ended; and they have one thread, whatever their coordinator has."""
+    threads = dict.fromkeys(ENVIRONMENT, "2")
     with subprocess.Popen(
         [sys.executable, "-c", COORDINATOR],
         cwd=ROOT,
-        env=environment(),
+        env=environment(**threads),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     ) as coordinator:
         assert coordinator.stdout is not None
         assert coordinator.stdin is not None
-        server, other = map(int, coordinator.stdout.readline().split())
-        psutil.Process(server).kill()
-        coordinator.stdin.write("\n")
-        coordinator.stdin.flush()
-        worker = int(coordinator.stdout.readline())
+        assert coordinator.stderr is not None
+
+        def tell() -> None:
+            assert coordinator.stdin is not None
+            coordinator.stdin.write("\n")
+            coordinator.stdin.flush()
+
+        server, other = (psutil.Process(int(word)) for word in coordinator.stdout.readline().split())
+        assert server.cmdline() == psutil.Process(coordinator.pid).cmdline()
+        assert other.cmdline() != server.cmdline()
+        tell()
+        assert coordinator.stdout.readline() == "1\n"
+        worker = psutil.Process(int(coordinator.stdout.readline()))
+        assert worker.ppid() == server.pid
+        assert coordinator.stdout.readline() == "ended\n"
+        server.kill()
+        until(lambda: True if worker.ppid() != server.pid else None, str)
+        assert worker.status() != psutil.STATUS_ZOMBIE
         coordinator.kill()
-        until(lambda: None if psutil.pid_exists(worker) or psutil.pid_exists(other) else True, str)
+        until(lambda: None if lives(worker) or lives(other) else True, str)
+        assert coordinator.stderr.read() == ""
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_worker_may_be_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +168,7 @@ def test_a_worker_may_be_a_process_of_its_own(capfd: pytest.CaptureFixture[str])
     assert worker.process is not None
     assert worker.process.pid == pid
     assert call(worker, prints) is None
-    worker.kill()
+    end([worker])
     assert not psutil.pid_exists(pid)
     printed = capfd.readouterr()
     assert printed.out == ""

@@ -2,13 +2,15 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from studies import workers
-from studies.objective import Ended, Job
+from studies.forking import end
+from studies.objective import Ended, Job, Outcome
 from studies.processes import me
 from studies.workers import LocalPool
 from tracking.alone import private_folder
@@ -38,41 +40,40 @@ def take(pool: LocalPool, count: int) -> list[object]:
     return found
 
 
-def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool) -> None:
+def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request: pytest.FixtureRequest) -> None:
     pool.begin(1)
     pool.warm(1)
-    (worker,) = pool.idle
+    (worker,) = pool.workers
     assert worker.process is not None
     records = [json.loads(path.read_text()) for path in private_folder("workers").iterdir()]
     assert {(r["study"], r["coordinator"]) for r in records} == {("s", me())}
     assert str(worker.process.pid) in {r["process"].split()[1] for r in records}
-    assert pool.forks == (sys.platform == "linux" and pool.server is not None)
+    assert (pool.server is not None) == (sys.platform == "linux" and request.node.callspec.params["pool"] == "cpu")
     for job in jobs(2):
         assert pool.free()
         pool.submit(job)
     assert not pool.free()
     assert sorted(map(str, take(pool, 2))) == ["job 0", "job 1"]
-    assert len(pool.idle) == 2
+    assert len(pool.workers) == 2
 
 
 def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool.warm(1)
-    (first,) = pool.idle
+    (first,) = pool.workers
     assert first.process is not None
     first.process.kill()
     first.process.wait(30)
     (job,) = jobs(1)
     pool.submit(job)
     assert take(pool, 1) == ["job 0"]
-    (second,) = pool.idle
+    assert first not in pool.workers
     monkeypatch.setattr(workers, "run_cell", sys.exit)
     pool.submit(job)
     (lost,) = take(pool, 1)
-    assert getattr(lost, "ended", None) is Ended.LOST
-    assert pool.idle == []
-    assert second not in pool.busy.values()
+    assert lost == Outcome(Ended.LOST, reason="its worker was lost: the process ended")
+    assert pool.workers == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
@@ -85,12 +86,30 @@ def test_a_server_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -
         assert before is not None
         before.process.kill()
         before.process.wait(30)
-        for worker in pool.idle:
-            worker.kill()
-        pool.idle = []
+        end(pool.workers)
+        pool.workers.clear()
         (job,) = jobs(1)
         pool.submit(job)
         assert take(pool, 1) == ["job 0"]
         assert pool.server is not before
     finally:
         pool.stop()
+
+
+def test_an_interrupt_in_the_middle_of_handing_out_a_job_leaves_no_worker(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "run_cell", time.sleep)
+    pool.warm(1)
+    (worker,) = pool.workers
+
+    class Interrupted(dict[object, object]):
+        def __setitem__(self, key: object, value: object) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "busy", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(cast("Job", 600))
+    pool.stop()
+    assert worker.process is not None
+    assert not worker.process.is_running()
