@@ -367,6 +367,8 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
         missing = [c for c in cells if ledger.charter.key(c) not in done]
+        # Cells of a second each go last: they fill the time in which one worker waits for the last long one of another.
+        missing.sort(key=lambda cell: "epochs" not in asked_by(cell.model))
         progress = ScanProgress(means.name, ledger, cells, done, pool.slots(), means.verbose)
         return Grid(ledger, missing, shared, means.on_cluster), progress
 

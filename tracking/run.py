@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from PIL import Image
 
 from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
 from models.fitting import in_unit_interval
@@ -324,7 +325,9 @@ def _save_figures(folder: Path, view: RunView) -> None:
     for name, plot in FIGURES.items():
         figure = plot(view)
         if figure is not None:
-            figure.savefig(folder / f"{name}.png")
+            # Figure.savefig would go through all that is drawn twice.
+            picture = Image.fromarray(_pixels(figure))
+            picture.save(folder / f"{name}.png", compress_level=3, dpi=(figure.dpi, figure.dpi))
 
 
 def _view(run: Prepared, epochs: tuple[Epoch, ...], codes: Array) -> RunView:
