@@ -82,9 +82,6 @@ ELSEWHERE = {
     ),
     "python -m benchmarks.start": f"{SCAN}::test_the_driver_ends_where_the_first_epoch_begins",
     "python -m benchmarks.waiting": f"{WAITING}::test_a_training_is_timed_alone_and_beside_others_which_end",
-    "python -m benchmarks.waiting --rows 60000 --rounds 20 --others": (
-        f"{WAITING}::test_a_training_is_timed_alone_and_beside_others_which_end"
-    ),
     "python -m benchmarks.stack": f"{STACK}::test_masked_latents_get_no_gradient_and_both_ways_train",
     "python slurm.py": f"{CLUSTER}::test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread",
 }
