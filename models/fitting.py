@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .adam import Adam
 from .base import Array, Epoch, Labels, OnEpoch, Reducer, Rows
 
 EVAL_ROWS = 4096  # rows at a time where no gradient is needed
@@ -343,21 +344,19 @@ class TorchReducer(Reducer):
     def _train(self, x: Tensor, x_val: Tensor | None, seeds: Streams, on_epoch: OnEpoch | None) -> None:
         order = torch.Generator().manual_seed(seeds.order)
         noise = torch.Generator(device=self.device).manual_seed(seeds.noise)
-        fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(self._network.parameters(), lr=self.training.lr, fused=fused)
         steps = self.training.epochs * math.ceil(len(x) / self.training.batch_size)
         share = SCHEDULES[self.training.schedule]
         # half a step on, so that neither the first nor the last step is lost
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share((step + 0.5) / steps))
+        optimizer = Adam(self._network.parameters(), lambda step: self.training.lr * share((step + 0.5) / steps))
         best, best_weights, waited = math.inf, None, 0
         self.epochs_trained = 0
         for number in range(1, self.training.epochs + 1):
             self._network.train()
-            loss, first = self._one_epoch(x, optimizer, schedule, order, noise)
+            loss, first = self._one_epoch(x, optimizer, order, noise)
             self.epochs_trained = number
             if not math.isfinite(loss):
                 raise Diverged(f"the training loss became {loss} in epoch {number}{self.advice(first, len(x))}")
-            if not all(torch.isfinite(s["exp_avg_sq"].sum()) for s in optimizer.state.values()):  # no step moves then
+            if not optimizer.is_finite():
                 raise Diverged(f"the squared gradients became infinite in epoch {number}{self.advice(first, len(x))}")
             metrics = {"train/loss": loss}
             if x_val is not None:
@@ -379,8 +378,7 @@ class TorchReducer(Reducer):
     def _one_epoch(
         self,
         x: Tensor,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
+        optimizer: Adam,
         order: torch.Generator,
         noise: torch.Generator,
     ) -> tuple[float, Mapping[str, Tensor]]:
@@ -389,12 +387,11 @@ class TorchReducer(Reducer):
         first: Mapping[str, Tensor] = {}
         for rows in torch.randperm(len(x), generator=order).to(self.device).split(self.training.batch_size):
             batch = x.index_select(0, rows)  # (B, dim1)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.clear()
             loss, parts = self.objective(batch, noise)
             first = first or {name: part.detach() for name, part in parts.items()}
             loss.backward()
             optimizer.step()
-            schedule.step()
             total += loss.detach() * len(rows)  # on the device: asking for a number would wait for it
         return total.item() / len(x), first
 

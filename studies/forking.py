@@ -36,8 +36,8 @@ from tracking.schema import Output, open_streams
 
 from .processes import leave_record, me
 
-IMPORTED = ("studies.objective", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
-"""What a cell needs: what it imports, and what Adam, MLflow and PCA import when they are first used."""
+IMPORTED = ("studies.objective", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
+"""What a cell needs: what it imports, and what MLflow and PCA import when they are first used."""
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1")
 WATCH_SECONDS = 0.2  # between looks at whether the coordinator lives

@@ -1,0 +1,66 @@
+"""Adam, by torch's functional form: `torch.optim.Adam` imports torch's compiler, a second of each start.
+
+Kingma & Ba 2015, with torch's defaults for all but the learning rate; the same steps to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+
+class Moments(NamedTuple):
+    """Of one parameter: how many steps it took, and the running means of its gradient and of that squared."""
+
+    steps: Tensor
+    mean: Tensor
+    square: Tensor
+
+
+class Adam:
+    """Steps of some parameters, each at the rate `lr(step)`, step = 0, 1, …; those without a gradient stay."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: Callable[[int], float]) -> None:
+        self.parameters, self.lr, self.taken = list(parameters), lr, 0
+        self.fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
+        self.moments: dict[nn.Parameter, Moments] = {}
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Follow the gradients that there are."""
+        with_gradient = [(p, p.grad) for p in self.parameters if p.grad is not None]
+        for p, _ in with_gradient:
+            if p not in self.moments:
+                steps = torch.zeros((), dtype=torch.float32, device=p.device if self.fused else "cpu")
+                self.moments[p] = Moments(steps, torch.zeros_like(p), torch.zeros_like(p))
+        moments = [self.moments[p] for p, _ in with_gradient]
+        adam(
+            [p for p, _ in with_gradient],
+            [gradient for _, gradient in with_gradient],
+            [m.mean for m in moments],
+            [m.square for m in moments],
+            [],
+            [m.steps for m in moments],
+            fused=self.fused,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.lr(self.taken),
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+        self.taken += 1
+
+    def is_finite(self) -> bool:
+        """Whether no squared gradient has become infinite; where one has, its parameter no longer moves."""
+        return all(bool(torch.isfinite(m.square.sum())) for m in self.moments.values())
