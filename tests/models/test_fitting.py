@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.optim.adam import adam
 from sklearn.datasets import load_digits
+from torch.optim.adam import adam
 
 from models import PCA, Diverged, Epoch, Reducer, build
 from models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams, suited_output
