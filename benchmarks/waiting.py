@@ -57,7 +57,7 @@ def train(file: str, epochs: int) -> None:
     x = np.load(file)
     settings = asdict(RunConfig(model="ae", dim3=10, batch_size=128, lr=1e-3, schedule="constant", device="cpu"))
     settings |= {"dim1": x.shape[1], "epochs": epochs}
-    build("ae", settings | {"epochs": 1}).fit(x[:WARM_ROWS])  # the first optimizer imports torch's compiler
+    build("ae", settings | {"epochs": 1}).fit(x[:WARM_ROWS])  # warm up
 
     def on_epoch(epoch: Epoch) -> None:
         if epoch.number == 1:
