@@ -366,13 +366,21 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
 
     def begin() -> tuple[Source, Progress]:
         done = ledger.done()
-        missing = [c for c in cells if ledger.charter.key(c) not in done]
-        # Cells of a second each go last: they fill the time in which one worker waits for the last long one of another.
-        missing.sort(key=lambda cell: "epochs" not in asked_by(cell.model))
+        missing = short_last(c for c in cells if ledger.charter.key(c) not in done)
         progress = ScanProgress(means.name, ledger, cells, done, pool.slots(), means.verbose)
         return Grid(ledger, missing, shared, means.on_cluster), progress
 
     return supervise(ledger, pool, begin)
+
+
+def short_last(cells: Iterable[RunConfig]) -> list[RunConfig]:
+    """Those of models without epochs last, but for the first of each model, which tells what the others will take.
+
+    They take a second each, and fill the time in which one worker waits for the last long cell of another.
+    """
+    ordered = list(cells)
+    first = {cell.model: cell for cell in reversed(ordered)}
+    return sorted(ordered, key=lambda c: "epochs" not in asked_by(c.model) and c is not first[c.model])
 
 
 def finish(

@@ -421,7 +421,9 @@ def open_streams() -> None:
     """Open what the caller closed (`>&-`): the next file would get its number, and what is printed would go there."""
     for name in ("stdin", "stdout", "stderr"):  # in the order of their numbers: a new file gets the lowest that is free
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
+            # Of a number, so that it stays open when the stream is replaced.
+            stream = open(os.open(os.devnull, os.O_RDWR), "r+", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def printing(body: Callable[[], int]) -> int:

@@ -283,3 +283,18 @@ def test_a_script_needs_no_guard_and_a_notebook_no_file(store: MlflowClient, tmp
     assert (done.returncode, done.stderr, true) == (0, "", "True")
     assert refusal.startswith("model '__main__:factory': what a script or notebook defines can't be imported")
     assert Path("began").read_text() == "x"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_model_may_print_where_the_script_has_no_streams(store: MlflowClient, tmp_path: Path, closed: str) -> None:
+    own = SCRIPT[SCRIPT.index("def ") : SCRIPT.index("with")].replace(
+        "    return", "    print('x', flush=True)\n    return"
+    )
+    (tmp_path / "own_linear.py").write_text(f"from torch import nn\n{own}")
+    script = SCRIPT[: SCRIPT.index("def ")] + SCRIPT[SCRIPT.index("base =") : SCRIPT.index("print(scan")]
+    script += "Path('complete').write_text(str(scan(models='own_linear:factory', **where).complete))"
+    (tmp_path / "script.py").write_text(script)
+    env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"))
+    subprocess.run(["sh", "-c", f'"$0" script.py {closed}', sys.executable], cwd=tmp_path, env=env, timeout=300)
+    assert Path("complete").read_text() == "True"

@@ -22,7 +22,7 @@ from analysis.findings import find
 from analysis.store import read
 from studies.ledger import Finished
 from studies.processes import process_here
-from studies.scan import corners, main
+from studies.scan import corners, main, short_last
 from studies.spaces import Space
 from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
@@ -221,6 +221,16 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
 
 
 @pytest.mark.usefixtures("cells_here")
+def test_short_cells_go_last_but_for_the_first() -> None:
+    cells = Space({"pca": (2, 3, 4), "ae": (2, 3)}, 2, RunConfig()).cells()
+    assert [(c.model, c.dim3, c.seed) for c in short_last(cells)] == [
+        ("pca", 2, 0),
+        *[("ae", dim3, seed) for seed in (0, 1) for dim3 in (2, 3)],
+        ("pca", 3, 0),
+        ("pca", 4, 0),
+    ]
+
+
 def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     optuna.create_study(storage="sqlite:///optuna.db", study_name="s").ask()
     assert scan(store, *TINY) == 2
