@@ -13,6 +13,7 @@ from studies.forking import end
 from studies.objective import Ended, Job, Outcome
 from studies.processes import me
 from studies.workers import LocalPool
+from tests.conftest import marked
 from tracking.alone import private_folder
 
 pytestmark = pytest.mark.integration
@@ -23,11 +24,11 @@ def jobs(count: int) -> list[Job]:
     return [cast("Job", f"job {n}") for n in range(count)]
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture
 def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
-    """One whose workers are forked, and one whose workers are started one by one."""
+    """One whose workers are forked, unless the test asks for another device."""
     monkeypatch.setattr(workers, "run_cell", str)
-    made = LocalPool(2, request.param, verbose=False, study="s")
+    made = LocalPool(2, getattr(request, "param", "cpu"), verbose=False, study="s")
     yield made
     made.stop()
 
@@ -40,6 +41,7 @@ def take(pool: LocalPool, count: int) -> list[object]:
     return found
 
 
+@pytest.mark.parametrize("pool", ["cpu", *marked("slow", "cuda")], indirect=True)
 def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request: pytest.FixtureRequest) -> None:
     pool.begin(1)
     pool.warm(1)
@@ -57,6 +59,7 @@ def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request:
     assert len(pool.workers) == 2
 
 
+@pytest.mark.parametrize("pool", ["cpu", "cuda"], indirect=True)
 def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,36 +80,27 @@ def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
-def test_a_server_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "run_cell", str)
-    pool = LocalPool(1, verbose=False, study="s")
-    try:
-        pool.warm(1)
-        before = pool.server
-        assert before is not None
-        before.process.kill()
-        before.process.wait(30)
-        end(pool.workers)
-        pool.workers.clear()
-        (job,) = jobs(1)
-        pool.submit(job)
-        assert take(pool, 1) == ["job 0"]
-        assert pool.server is not before
-    finally:
-        pool.stop()
-
-
-def test_an_interrupt_in_the_middle_of_handing_out_a_job_leaves_no_worker(
+def test_a_server_that_was_killed_is_replaced_and_an_interrupt_while_a_job_is_handed_out_leaves_no_worker(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "run_cell", time.sleep)
     pool.warm(1)
-    (worker,) = pool.workers
+    before = pool.server
+    assert before is not None
+    before.process.kill()
+    before.process.wait(30)
+    end(pool.workers)
+    pool.workers.clear()
+    (job,) = jobs(1)
+    pool.submit(job)
+    assert take(pool, 1) == ["job 0"]
+    assert pool.server is not before
 
     class Interrupted(dict[object, object]):
         def __setitem__(self, key: object, value: object) -> None:
             raise KeyboardInterrupt
 
+    (worker,) = pool.workers
+    monkeypatch.setattr(workers, "run_cell", time.sleep)
     monkeypatch.setattr(pool, "busy", Interrupted())
     with pytest.raises(KeyboardInterrupt):
         pool.submit(cast("Job", 600))
