@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TextIO, get_args
+from typing import NamedTuple, NoReturn, get_args
 
 from tracking.schema import LABEL_LENGTH, clean, hide_in_output, printing
 
@@ -117,11 +117,8 @@ def _ended(body: Callable[[], str]) -> int:
 
 def say(text: str, where: str = "stdout") -> None:
     """Print lines without what a terminal would obey."""
-    stream: TextIO | None = getattr(sys, where)
-    if stream is None:  # closed by the caller: print would take the other one
-        return
     for line in text.split("\n"):
-        print(clean(line), file=stream)
+        print(clean(line), file=getattr(sys, where))
 
 
 def checked_rule(text: str) -> str:

@@ -14,7 +14,7 @@ from torch.optim.adam import adam
 
 
 class Moments(NamedTuple):
-    """Of one parameter: how many steps it took, and the running means of its gradient and of that squared."""
+    """The state of one parameter: its step count, and the running means of its gradient and squared gradient."""
 
     steps: Tensor
     mean: Tensor

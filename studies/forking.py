@@ -34,10 +34,10 @@ import psutil
 
 from tracking.schema import Output, open_streams
 
-from .processes import leave_record, me
+from .processes import leave_record, lives, me
 
 IMPORTED = ("studies.objective", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
-"""What a cell needs: what it imports, and what MLflow and PCA import when they are first used."""
+"""Modules that a cell needs, those that MLflow and PCA import at their first use among them."""
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1")
 WATCH_SECONDS = 0.2  # between looks at whether the coordinator lives
@@ -192,7 +192,7 @@ def serve(control: socket.socket, coordinator: int, study: str) -> NoReturn:
         # Python 3.12 warns of any thread; the only one is pyarrow's allocator's, which is safe to fork.
         warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
         process = psutil.Process(coordinator)
-        while _lives(process):
+        while lives(process):
             if select.select([control], [], [], WATCH_SECONDS)[0]:
                 message, sockets, *_ = socket.recv_fds(control, 4, 1)
                 if not message:
@@ -218,6 +218,7 @@ def work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> 
         threading.Thread(target=_end_with, args=(psutil.Process(coordinator),), daemon=True).start()
         _keep_memory()
         np.random.seed()  # noqa: NPY002  else all workers would draw the same numbers
+        # By name: an import above would come before `_begin`, and what it printed would go into the answers.
         importlib.import_module("matplotlib").use("agg")
         with importlib.import_module("models.threads").on_threads(1):
             _write(answers, os.getpid())
@@ -274,13 +275,9 @@ def _import() -> None:
     gc.enable()
 
 
-def _lives(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
 def _end_with(coordinator: psutil.Process) -> None:
     try:
-        while _lives(coordinator):
+        while lives(coordinator):
             time.sleep(WATCH_SECONDS)
     finally:
         os._exit(1)

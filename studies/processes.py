@@ -47,10 +47,14 @@ def process_here(tag: str) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(int(words[1]))
-        same = abs(process.create_time() - float(words[2])) < 0.1
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if abs(process.create_time() - float(words[2])) < 0.1 and lives(process) else None
     except (psutil.Error, ValueError):
         return None
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process, and no other of its id, still runs; a zombie does not. Raises psutil.NoSuchProcess."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def leave_record(study: str, coordinator: str) -> None:

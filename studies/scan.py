@@ -374,9 +374,10 @@ def run_grid(ledger: Ledger, pool: Pool, cells: list[RunConfig], shared: str | N
 
 
 def short_last(cells: Iterable[RunConfig]) -> list[RunConfig]:
-    """Those of models without epochs last, but for the first of each model, which tells what the others will take.
+    """Sort the cells of models without epochs to the end, except the first cell of each model.
 
-    They take a second each, and fill the time in which one worker waits for the last long cell of another.
+    They take a second each, and fill the time in which one worker waits for the last long cell of another. The first
+    cell of a model tells how long the others take.
     """
     ordered = list(cells)
     first = {cell.model: cell for cell in reversed(ordered)}

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from studies.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
+from studies.processes import lives
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
 
@@ -155,10 +156,6 @@ def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_it
         coordinator.kill()
         until(lambda: None if lives(worker) or lives(other) else True, str)
         assert coordinator.stderr.read() == ""
-
-
-def lives(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_worker_may_be_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
