@@ -54,6 +54,8 @@ soak: $(VENV)/test.stamp ## long or random tests, up to an hour: kills, races, d
 check: $(VENV)/test.stamp ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@mkdir -p $(VENV)/house/elbowroom
+	@ln -sfn $(addprefix $(CURDIR)/,$(wildcard elbowroom/*) models tracking studies analysis) $(VENV)/house/elbowroom
 	$(BIN)/mypy
 
 clean: ## remove the environments; runs and data stay

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tracking.schema import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
+from elbowroom.tracking.schema import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
 
 from .curves import Comparison, Series
 from .errors import BadInput

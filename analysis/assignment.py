@@ -21,7 +21,7 @@ import mlflow
 from matplotlib import style
 from mlflow import MlflowClient
 
-from tracking.schema import Tag
+from elbowroom.tracking.schema import Tag
 
 from .answers import Answers, Shelf, answer, measured
 from .assignment_page import AssignmentPage, render

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracking.schema import LABEL_LENGTH, clean
+from elbowroom.tracking.schema import LABEL_LENGTH, clean
 
 from .shapes import Floats
 from .store import Cell, LeftOut, latest

@@ -1,7 +1,7 @@
 """The errors that a user may see: one line that says what was wrong and what is allowed."""
 
-from tracking.schema import hidden as hidden  # for those who read
-from tracking.schema import one_line as one_line
+from elbowroom.tracking.schema import hidden as hidden  # for those who read
+from elbowroom.tracking.schema import one_line as one_line
 
 LONGEST = 2000  # letters of a BadInput or Failed
 

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tracking.schema import clean, drawn_plainly
+from elbowroom.tracking.schema import clean, drawn_plainly
 
 from .figures import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
 

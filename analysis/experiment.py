@@ -19,8 +19,8 @@ import mlflow
 import numpy as np
 from matplotlib import style
 
-from tracking.schema import Artifact
-from tracking.schema import Metric as Name
+from elbowroom.tracking.schema import Artifact
+from elbowroom.tracking.schema import Metric as Name
 
 from .borrowed import borrowed
 from .curves import Comparison, compare

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tracking.schema import clean, drawn_plainly
+from elbowroom.tracking.schema import clean, drawn_plainly
 
 from .elbow import Verdict
 from .findings import ComparisonFinding, ModelFinding, Point

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
+from elbowroom.tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
 
 from .curves import Comparison, Series, compare
 from .elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge

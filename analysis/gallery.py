@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from tracking.schema import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
+from elbowroom.tracking.schema import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
 
 from .answers import Answers, Generator, Group, Shelf
 from .errors import one_line

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracking.schema import Metric, Param
+from elbowroom.tracking.schema import Metric, Param
 
 from .curves import Comparison, Series, data_of
 from .store import CODE, Cell, Nested, latest

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tracking.schema import clean
+from elbowroom.tracking.schema import clean
 
 from .elbow import Verdict
 from .figures import DPI

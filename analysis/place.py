@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.database import SQLITE_SECONDS, Held, Tables, database_file, held
-from tracking.schema import EXPERIMENT, run_page, unclear_password
+from elbowroom.tracking.database import SQLITE_SECONDS, Held, Tables, database_file, held
+from elbowroom.tracking.schema import EXPERIMENT, run_page, unclear_password
 
 from .errors import BadInput, Failed, hidden, one_line
 

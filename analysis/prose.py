@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tracking.schema import Source
+from elbowroom.tracking.schema import Source
 
 from .answers import Answers, Estimate, Generator, Health, Map, Prior, Refit, Repeats, Robust, Smooth, Spread
 from .findings import ComparisonFinding, ModelFinding

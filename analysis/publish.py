@@ -14,8 +14,19 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import EXPERIMENT, LABEL_LENGTH, VERSION, Artifact, Kind, Tag, clean, elsewhere, markdown, run_page
-from tracking.schema import Metric as Name
+from elbowroom.tracking.schema import (
+    EXPERIMENT,
+    LABEL_LENGTH,
+    VERSION,
+    Artifact,
+    Kind,
+    Tag,
+    clean,
+    elsewhere,
+    markdown,
+    run_page,
+)
+from elbowroom.tracking.schema import Metric as Name
 
 from .curves import compare
 from .errors import BadInput, Failed, one_line

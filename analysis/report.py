@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, get_args
 
-from tracking.schema import LABEL_LENGTH, clean, hide_in_output, printing
+from elbowroom.tracking.schema import LABEL_LENGTH, clean, hide_in_output, printing
 
 from .choice import Rule
 from .elbow import LEAST_POINTS, Verdict, judge
@@ -91,7 +91,7 @@ def _said(arguments: list[str] | None) -> str:
     if given.curve != UNSET and given.out == UNSET:
         return "\n".join(judged.text for judged in judge_table(given.curve, rule=rule, curve_is=given.curve_is))
     # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
-    return str(importlib.import_module("analysis.experiment").said(given))
+    return str(importlib.import_module("elbowroom.analysis.experiment").said(given))
 
 
 def command(body: Callable[[], str]) -> int:

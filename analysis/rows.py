@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from mlflow.exceptions import MlflowException
 
-from tracking.schema import elsewhere
+from elbowroom.tracking.schema import elsewhere
 
 from .errors import one_line
 from .shapes import Floats

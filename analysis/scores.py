@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import scipy
 
-from tracking.schema import LABEL_LENGTH, clean
+from elbowroom.tracking.schema import LABEL_LENGTH, clean
 
 from .elbow import LEAST_POINTS, POINTS_TO_TELL
 from .errors import BadInput

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracking.schema import CHOICE_PREFIX, ELBOW_PREFIX, key
+from elbowroom.tracking.schema import CHOICE_PREFIX, ELBOW_PREFIX, key
 
 from .elbow import Verdict
 

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 
-from tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean, deleted_experiment
+from elbowroom.tracking.schema import BEFORE, FACT_PREFIX, LABEL_LENGTH, Kind, Metric, Tag, clean, deleted_experiment
 
 from .errors import BadInput
 from .scores import CurveIs, as_said, best_score

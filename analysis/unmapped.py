@@ -7,7 +7,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from tracking.schema import LABEL_LENGTH, clean
+from elbowroom.tracking.schema import LABEL_LENGTH, clean
 
 from .errors import BadInput
 from .store import Cell, Columns

@@ -21,9 +21,9 @@ import elbow_helper
 import numpy as np
 import numpy.typing as npt
 
-from analysis.criteria import Curve, kneedle
-from analysis.elbow import LEAST_DELTA, judge
-from analysis.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
+from elbowroom.analysis.criteria import Curve, kneedle
+from elbowroom.analysis.elbow import LEAST_DELTA, judge
+from elbowroom.analysis.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
 
 Floats = npt.NDArray[np.float64]
 

@@ -26,9 +26,9 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from studies.spaces import PRESETS
-from tracking.idx import cache_folder, load_idx
-from tracking.schema import Kind, Metric, Tag
+from elbowroom.studies.spaces import PRESETS
+from elbowroom.tracking.idx import cache_folder, load_idx
+from elbowroom.tracking.schema import Kind, Metric, Tag
 
 from .common import machine, table, write_lines
 from .plain import link_mnist, plain_epoch_seconds, scratch

@@ -26,16 +26,16 @@ NOW = "import time; print(time.time(), flush=True)"
 BARE = "import torch, mlflow"
 DATA = f"""
 {BARE}
-from tracking.config import RunConfig
-from tracking.material import Material
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
 Material.load(RunConfig(dataset="DATASET"))
 {NOW}
 """
 # The command as it is, but that the first epoch ends it: what has to be said is when that began.
 DRIVER = """
-import tracking.imports  # what the command itself imports first
+import elbowroom.tracking.imports  # what the command itself imports first
 import os, runpy, time
-from models.fitting import TorchReducer
+from elbowroom.models.fitting import TorchReducer
 
 def stop(*_):
     print(time.time(), flush=True)
@@ -46,7 +46,7 @@ runpy.run_module("tracking.train", run_name="__main__", alter_sys=True)
 """
 WORKERS = """
 import time
-from studies.forking import ForkServer
+from elbowroom.studies.forking import ForkServer
 began = time.perf_counter()
 server = ForkServer("benchmark")
 for _ in range(4):

@@ -18,9 +18,9 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.store.db.base_sql_model import Base
 
-from tracking.config import RunConfig
-from tracking.recorder import code_tags
-from tracking.schema import EXAMPLES, EXPERIMENT, FACT_PREFIX, VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.recorder import code_tags
+from elbowroom.tracking.schema import EXAMPLES, EXPERIMENT, FACT_PREFIX, VERSION, Artifact, Kind, Metric, Param, Tag
 
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]  # a row of a table of the database, by column

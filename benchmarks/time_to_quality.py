@@ -27,12 +27,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from models import Array, Epoch, build
-from models.metrics import reconstruction_mse
-from tracking.config import RunConfig, parse_field
-from tracking.datasets import Dataset, split
-from tracking.idx import cache_folder
-from tracking.material import Material
+from elbowroom.models import Array, Epoch, build
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import RunConfig, parse_field
+from elbowroom.tracking.datasets import Dataset, split
+from elbowroom.tracking.idx import cache_folder
+from elbowroom.tracking.material import Material
 
 from .common import machine, spread, table, write_lines
 from .plain import Net, error_on, link_mnist, load, plain_epoch_seconds, scratch, train

@@ -25,10 +25,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models import Epoch, build
-from models.waiting import POLICY, SPINS
-from tracking.config import RunConfig
-from tracking.idx import load_idx
+from elbowroom.models import Epoch, build
+from elbowroom.models.waiting import POLICY, SPINS
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.idx import load_idx
 
 from .common import Spread, machine, spread, table, write_lines
 from .plain import scratch

@@ -49,9 +49,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as pillow
 
-from analysis.exhibits import Cloud, Decoded, draw_planes, draw_repeats
-from analysis.figures import Pictures, draw_pictures
-from analysis.latents import (
+from elbowroom.analysis.exhibits import Cloud, Decoded, draw_planes, draw_repeats
+from elbowroom.analysis.figures import Pictures, draw_pictures
+from elbowroom.analysis.latents import (
     affine_disparity,
     disparity,
     linear_cka,
@@ -60,17 +60,17 @@ from analysis.latents import (
     neighbours,
     rigid_onto,
 )
-from models import PCA, Reducer, build
-from models.autoencoder import Autoencoder
-from models.geometry import refit
-from models.layers import FF
-from models.metrics import reconstruction_mse
-from models.pca import errors_by_dim3
-from tracking.cli import be_quiet
-from tracking.config import RunConfig
-from tracking.figures import Look, decoded_plane
-from tracking.material import Material
-from tracking.run import execute
+from elbowroom.models import PCA, Reducer, build
+from elbowroom.models.autoencoder import Autoencoder
+from elbowroom.models.geometry import refit
+from elbowroom.models.layers import FF
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.pca import errors_by_dim3
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.figures import Look, decoded_plane
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.run import execute
 
 be_quiet()
 BASE = RunConfig(model="ae", dataset="mnist", dim3=2, epochs=5)

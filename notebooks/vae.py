@@ -49,18 +49,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as pillow
 
-from analysis.exhibits import Cloud, Decoded, draw_draws, draw_kl, draw_planes, draw_robustness, draw_samples
-from analysis.figures import Pictures, draw_pictures
-from analysis.latents import mmd_to_normal
-from models import VAE, Reducer, build
-from models.geometry import robustness
-from models.metrics import reconstruction_mse
-from models.samples import GENERATORS, nearest_training
-from tracking.cli import be_quiet
-from tracking.config import RunConfig
-from tracking.figures import PALETTE, Look, decoded_plane, plot_generated_samples
-from tracking.material import Material
-from tracking.run import execute
+from elbowroom.analysis.exhibits import Cloud, Decoded, draw_draws, draw_kl, draw_planes, draw_robustness, draw_samples
+from elbowroom.analysis.figures import Pictures, draw_pictures
+from elbowroom.analysis.latents import mmd_to_normal
+from elbowroom.models import VAE, Reducer, build
+from elbowroom.models.geometry import robustness
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.samples import GENERATORS, nearest_training
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.figures import PALETTE, Look, decoded_plane, plot_generated_samples
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.run import execute
 
 be_quiet()
 BASE = RunConfig(dataset="mnist", dim3=2, epochs=5)

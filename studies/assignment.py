@@ -7,7 +7,7 @@ as of `studies.scan`.
 
 from __future__ import annotations
 
-import tracking.imports  # noqa: F401  before the others
+import elbowroom.tracking.imports  # noqa: F401  before the others
 
 # isort: split
 import argparse
@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.assignment import SHOWN, Report, report
-from analysis.borrowed import borrowed
-from analysis.errors import BadInput as Unanswerable
-from analysis.errors import Failed
-from analysis.place import output_folder
-from tracking.cli import Parser, command, use_store
-from tracking.config import BadInput
+from elbowroom.analysis.assignment import SHOWN, Report, report
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.analysis.errors import BadInput as Unanswerable
+from elbowroom.analysis.errors import Failed
+from elbowroom.analysis.place import output_folder
+from elbowroom.tracking.cli import Parser, command, use_store
+from elbowroom.tracking.config import BadInput
 
 from .means import DEFAULT_STORAGE, UNSET, Means, add_means, add_switch, means_of, whole, whole_number
 from .scan import ScanResult, estimate_space, run_space, start_of

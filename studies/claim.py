@@ -18,8 +18,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.config import BadInput, RunConfig
-from tracking.recorder import (
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.recorder import (
     Recorder,
     RunFailed,
     check_place,
@@ -31,7 +31,7 @@ from tracking.recorder import (
     opening,
     within,
 )
-from tracking.schema import BEFORE, VERSION, Kind, Tag, one_line
+from elbowroom.tracking.schema import BEFORE, VERSION, Kind, Tag, one_line
 
 from .ledger import MODELS_KNOWN, OPENED_TWICE, Charter, Fixed, Ledger, TakenOver, children
 from .objective import be_patient

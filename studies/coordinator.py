@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from tracking.config import RunConfig
-from tracking.recorder import Recorder, close, within
-from tracking.schema import Metric, clean, markdown, one_line
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.recorder import Recorder, close, within
+from elbowroom.tracking.schema import Metric, clean, markdown, one_line
 
 from .ledger import Ledger, TakenOver
 from .objective import Ended, Job, Outcome

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
 
-from tracking.config import RunConfig
-from tracking.schema import LABEL_LENGTH, clean
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import LABEL_LENGTH, clean
 
 from .coordinator import Progress, duration
 from .ledger import Charter, Finished, Ledger

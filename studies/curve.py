@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.elbow import LEAST_POINTS, Verdict, judge
-from analysis.table import Row
-from analysis.table import curve as judged
-from tracking.schema import LABEL_LENGTH, Metric, clean, drawn_plainly
+from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
+from elbowroom.analysis.table import Row
+from elbowroom.analysis.table import curve as judged
+from elbowroom.tracking.schema import LABEL_LENGTH, Metric, clean, drawn_plainly
 
 from .ledger import Finished
 from .objective import error_of

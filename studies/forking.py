@@ -32,11 +32,11 @@ from typing import IO, Any, NoReturn, TextIO, cast
 import numpy as np
 import psutil
 
-from tracking.schema import Output, open_streams
+from elbowroom.tracking.schema import Output, open_streams
 
 from .processes import leave_record, lives, me
 
-IMPORTED = ("studies.objective", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
+IMPORTED = ("elbowroom.studies.objective", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
 """Modules that a cell needs, those that MLflow and PCA import at their first use among them."""
 THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1")
@@ -162,7 +162,7 @@ def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, *
     """A process of its own, which Ctrl-C does not reach, with this one's module path."""
     path = [folder for folder in sys.path if isinstance(folder, str)]
     call = f"main({role!r}, {os.getpid()}, {study!r})"
-    code = f"import sys; sys.path[:] = {path!r}; from studies.forking import main; {call}"
+    code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.forking import main; {call}"
     group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Windows
     environment = os.environ | ENVIRONMENT
     return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
@@ -220,7 +220,7 @@ def work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> 
         np.random.seed()  # noqa: NPY002  else all workers would draw the same numbers
         # By name: an import above would come before `_begin`, and what it printed would go into the answers.
         importlib.import_module("matplotlib").use("agg")
-        with importlib.import_module("models.threads").on_threads(1):
+        with importlib.import_module("elbowroom.models.threads").on_threads(1):
             _write(answers, os.getpid())
             while True:
                 function, arguments, environment = _read(calls)

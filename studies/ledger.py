@@ -18,10 +18,10 @@ from mlflow.entities import Run
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from models import MODELS
-from tracking.config import RunConfig
-from tracking.recorder import Place, close
-from tracking.schema import Kind, Metric, Tag
+from elbowroom.models import MODELS
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.recorder import Place, close
+from elbowroom.tracking.schema import Kind, Metric, Tag
 
 from .objective import Ended, Job, Outcome, as_it_was, error_of, trial_runs
 from .spaces import cell_key

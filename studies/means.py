@@ -14,10 +14,10 @@ from urllib.parse import urlparse
 
 import mlflow
 
-from tracking.alone import private_folder
-from tracking.config import BadInput
-from tracking.material import Material
-from tracking.schema import KEY_LENGTH, clean
+from elbowroom.tracking.alone import private_folder
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.schema import KEY_LENGTH, clean
 
 from .storage import study_key
 from .workers import DaskPool, LocalPool, Pool

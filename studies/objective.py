@@ -20,14 +20,14 @@ import optuna
 from mlflow import MlflowClient
 from optuna.trial import Trial
 
-from models import Epoch
-from tracking.cli import be_quiet
-from tracking.config import RunConfig
-from tracking.material import READING, Material
-from tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped
-from tracking.run import execute
-from tracking.schema import Metric, Tag, one_line
-from tracking.source import code_of
+from elbowroom.models import Epoch
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import READING, Material
+from elbowroom.tracking.recorder import Place, Recorder, Revoked, RunFailed, Stopped
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Metric, Tag, one_line
+from elbowroom.tracking.source import code_of
 
 from .processes import me
 from .storage import lasting, storage_at

@@ -16,16 +16,26 @@ import numpy as np
 from mlflow import MlflowClient
 from scipy.linalg import subspace_angles
 
-from analysis.borrowed import borrowed
-from models import PCA, Reducer, build
-from models.base import Array
-from models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
-from models.threads import on_threads
-from tracking.cli import Parser, command, see_it, use_store
-from tracking.config import RunConfig
-from tracking.material import Material
-from tracking.recorder import Place, Recorder, RunFailed, close, code_tags, experiment, opening, reach_store, recording
-from tracking.schema import HOLDS, VERSION, Kind, Tag
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.models import PCA, Reducer, build
+from elbowroom.models.base import Array
+from elbowroom.models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
+from elbowroom.models.threads import on_threads
+from elbowroom.tracking.cli import Parser, command, see_it, use_store
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import (
+    Place,
+    Recorder,
+    RunFailed,
+    close,
+    code_tags,
+    experiment,
+    opening,
+    reach_store,
+    recording,
+)
+from elbowroom.tracking.schema import HOLDS, VERSION, Kind, Tag
 
 DIM3 = 8
 

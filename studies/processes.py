@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from tracking.alone import private_folder
+from elbowroom.tracking.alone import private_folder
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE = Path("/proc/self/ns/pid")

@@ -8,7 +8,7 @@ fills in what is missing. From Python: `scan`. Exit codes: 0 complete; 1 some ce
 
 from __future__ import annotations
 
-import tracking.imports  # noqa: F401  before the others
+import elbowroom.tracking.imports  # noqa: F401  before the others
 
 # isort: split
 import argparse
@@ -24,16 +24,16 @@ from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.borrowed import borrowed
-from analysis.elbow import Verdict
-from analysis.sentences import numbers, sentence
-from tracking.cli import Parser, command, config_fields, see_it, use_store
-from tracking.config import BadInput, RunConfig
-from tracking.material import Material
-from tracking.recorder import Recorder, reach_store
-from tracking.run import prepare
-from tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
-from tracking.source import code_of
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.sentences import numbers, sentence
+from elbowroom.tracking.cli import Parser, command, config_fields, see_it, use_store
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import Recorder, reach_store
+from elbowroom.tracking.run import prepare
+from elbowroom.tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
+from elbowroom.tracking.source import code_of
 
 from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from models import ContractError, UnknownModel, gives_a_curve, settings_of
-from tracking.config import BadInput, RunConfig
-from tracking.schema import BEFORE
+from elbowroom.models import ContractError, UnknownModel, gives_a_curve, settings_of
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.schema import BEFORE
 
 # Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
 # digest stands for them) and what is kept. `threads` is 1 in every cell.

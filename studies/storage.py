@@ -15,11 +15,11 @@ import optuna
 import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
-from tracking.alone import alone_with, lock_at, private_folder
-from tracking.config import BadInput
-from tracking.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
-from tracking.recorder import ANSWER_SECONDS, within
-from tracking.schema import driver_error, one_line, unclear_password
+from elbowroom.tracking.alone import alone_with, lock_at, private_folder
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
+from elbowroom.tracking.recorder import ANSWER_SECONDS, within
+from elbowroom.tracking.schema import driver_error, one_line, unclear_password
 
 from .processes import end_left
 

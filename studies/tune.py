@@ -9,7 +9,7 @@ The number of trials is a total: the same command again goes on. From Python: `t
 
 from __future__ import annotations
 
-import tracking.imports  # noqa: F401  before the others
+import elbowroom.tracking.imports  # noqa: F401  before the others
 
 # isort: split
 import argparse
@@ -32,14 +32,14 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
-from analysis.borrowed import borrowed
-from tracking.cli import Parser, command, config_fields, flag, see_it, use_store
-from tracking.config import BadInput, RunConfig
-from tracking.material import Material
-from tracking.recorder import Recorder, reach_store
-from tracking.run import prepare
-from tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
-from tracking.source import code_of
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.tracking.cli import Parser, command, config_fields, flag, see_it, use_store
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import Recorder, reach_store
+from elbowroom.tracking.run import prepare
+from elbowroom.tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.source import code_of
 
 from .claim import as_begun, claim, find_parent, find_study
 from .coordinator import Failure, Progress, Source, Tally, conclude, described, supervise

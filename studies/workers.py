@@ -11,10 +11,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
-from models.fitting import resolve_device
-from tracking.config import BadInput
-from tracking.recorder import within
-from tracking.schema import hidden, in_command, one_line
+from elbowroom.models.fitting import resolve_device
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.recorder import within
+from elbowroom.tracking.schema import hidden, in_command, one_line
 
 from .forking import ForkServer, Worker, end, new_worker
 from .objective import Ended, Job, Outcome, run_cell

@@ -21,11 +21,11 @@ from hypothesis import settings
 from mlflow import MlflowClient
 from xdist.scheduler import LoadScopeScheduling
 
-from models.threads import on_threads
-from studies import means
-from studies.forking import THREAD_NAMES
+from elbowroom.models.threads import on_threads
+from elbowroom.studies import means
+from elbowroom.studies.forking import THREAD_NAMES
+from elbowroom.tracking import run
 from tests.here import Here
-from tracking import run
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

@@ -2,8 +2,8 @@
 
 from concurrent.futures import Future
 
-from studies.objective import Job, Outcome, run_cell
-from studies.workers import Pool
+from elbowroom.studies.objective import Job, Outcome, run_cell
+from elbowroom.studies.workers import Pool
 
 
 class Here(Pool):

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
-from studies.oracles import ORACLES
+from elbowroom.studies.oracles import ORACLES
 from tests.conftest import ROOT, environment
 
 pytestmark = pytest.mark.integration
 
-PACKAGES = ("analysis", "models", "studies", "tracking")
+PACKAGES = ("analysis", "elbowroom", "models", "studies", "tracking")
 PAGE = (ROOT / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 TINY = {"epochs=60": "epochs=2", "range(2, 13)": "range(2, 7)", "seeds=2": "seeds=1"}
@@ -57,8 +57,8 @@ def test_the_page_names_what_there_is() -> None:
 
 
 FEW_CELLS = """
-from studies.spaces import PRESETS, Space
-from tracking.config import RunConfig
+from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.tracking.config import RunConfig
 few = RunConfig(dataset="digits", dim2=16, epochs=2)
 PRESETS["digits"] = Space(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, few, "quick")
 """
@@ -100,7 +100,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 @pytest.mark.soak
 def test_a_program_on_the_installed_packages_is_typed(installed: Installed) -> None:
     site = installed.work.parent / "site"
-    assert {p.parent.name for p in site.glob("*/py.typed")} == set(PACKAGES)
+    assert {p.parent.name for p in site.glob("*/py.typed")} == {"elbowroom"}
     cache = installed.work.parent / "types"
     words = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed.python, "--cache-dir", cache]
 

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from packaging.version import Version
 
-from analysis.report import parser as report_parser
-from studies.assignment import parser as assignment_parser
-from studies.scan import parser as scan_parser
-from studies.tune import parser as tune_parser
+from elbowroom.analysis.report import parser as report_parser
+from elbowroom.studies.assignment import parser as assignment_parser
+from elbowroom.studies.scan import parser as scan_parser
+from elbowroom.studies.tune import parser as tune_parser
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.train import parser
 from tests.conftest import ROOT, environment
-from tracking.config import RunConfig
-from tracking.train import parser
 
 pytestmark = pytest.mark.integration
 
@@ -37,36 +37,47 @@ REFUSED = {
     "studies": {"torch", "torchvision"},
     "analysis": {"torch", "torchvision", "optuna"},
 }
+PACKAGES = {"elbowroom", *(f"elbowroom.{name}" for name in ALLOWED)}
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 FILES = sorted(f for package in ALLOWED for f in (ROOT / package).rglob("*.py"))
 
 
-def imports(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
-    """Every module imported below a node, by its absolute name; `parents` are the packages the file is in."""
+def statements(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
+    """Every module that import statements below a node name, absolutely; `parents` are the packages the file is in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = [*parents[: len(parents) - node.level + 1]] if node.level else []
+            base = ["elbowroom", *parents[: len(parents) - node.level + 1]] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            whole = not node.module or module in ALLOWED  # of a whole package: each name may be a module
+            whole = not node.module or module in PACKAGES  # of a whole package: each name may be a module
             yield from (f"{module}.{alias.name}" if whole else module for alias in node.names)
+
+
+def imports(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
+    """What the statements name, and which modules of ours `import_module` is given; of others it is to load late."""
+    yield from statements(tree, parents)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = [given.value for given in node.args if isinstance(given, ast.Constant)]
+            yield from (name for name in names if name.partition(".")[0] in {"elbowroom", *ALLOWED})
 
 
 def faults(source: str, *place: str) -> list[str]:
     """The imports of a file, `models/pca.py` as ("models", "pca.py"), that point the wrong way, sorted."""
     package, tree = place[0], ast.parse(source)
+    allowed = {f"elbowroom.{name}" for name in (*ALLOWED[package], package, "aliases")}
     found = set()
     for name in imports(tree, place[:-1]):
         top = name.partition(".")[0]
-        mine = top == package or any(f"{name}.".startswith(f"{allowed}.") for allowed in ALLOWED[package])
-        if (top in ALLOWED and not mine) or top in REFUSED[package]:
+        wrong = top == "elbowroom" and not any(f"{name}.".startswith(f"{one}.") for one in allowed)
+        if wrong or top in REFUSED[package] or top in ALLOWED:  # by its bare name, which is an alias
             found.add(name)
         if place == ("tracking", "schema.py") and top not in sys.stdlib_module_names:
             found.add(name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found |= {f"{name} in {node.name}" for name in imports(node, place[:-1])}
+            found |= {f"{name} in {node.name}" for name in statements(node, place[:-1])}
     return sorted(found)
 
 
@@ -79,12 +90,15 @@ def test_imports_flow_one_way(file: Path) -> None:
     ("source", "place", "fault"),
     [
         ("import mlflow.pyfunc", ("models", "vae.py"), ["mlflow.pyfunc"]),
-        ("from ...tracking import run", ("models", "deep", "vae.py"), ["tracking.run"]),
-        ("from .config import BadInput", ("tracking", "schema.py"), ["tracking.config"]),
+        ("from ...tracking import run", ("models", "deep", "vae.py"), ["elbowroom.tracking.run"]),
+        ("from .config import BadInput", ("tracking", "schema.py"), ["elbowroom.tracking.config"]),
         ("import torch.nn as nn", ("tracking", "run.py"), ["torch.nn"]),
-        ("from tracking import schema", ("analysis", "store.py"), []),
-        ("from tracking import run", ("analysis", "store.py"), ["tracking.run"]),
-        ("def f():\n    from . import vae", ("models", "__init__.py"), ["models.vae in f"]),
+        ("from elbowroom.tracking import schema", ("analysis", "store.py"), []),
+        ("from elbowroom.tracking import run", ("analysis", "store.py"), ["elbowroom.tracking.run"]),
+        ("from elbowroom import models", ("analysis", "store.py"), ["elbowroom.models"]),
+        ("from tracking import schema", ("analysis", "store.py"), ["tracking"]),
+        ("x = importlib.import_module('elbowroom.studies.scan')", ("tracking", "run.py"), ["elbowroom.studies.scan"]),
+        ("def f():\n    from . import vae", ("models", "__init__.py"), ["elbowroom.models.vae in f"]),
     ],
 )
 def test_wrong_ways_are_found(source: str, place: tuple[str, ...], fault: list[str]) -> None:
@@ -94,7 +108,7 @@ def test_wrong_ways_are_found(source: str, place: tuple[str, ...], fault: list[s
 def test_everything_imported_is_required() -> None:
     places = [(f, f.relative_to(ROOT).parts[:-1]) for f in FILES]
     tops = {name.partition(".")[0] for f, parents in places for name in imports(ast.parse(f.read_text()), parents)}
-    third = tops - set(sys.stdlib_module_names) - set(ALLOWED)
+    third = tops - set(sys.stdlib_module_names) - {"elbowroom"}
     names = {re.split(r"[=<>\[]", line)[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
     assert {DISTRIBUTIONS.get(t, t) for t in third} <= names
     assert "mlflow" in third
@@ -160,14 +174,19 @@ def test_the_package_needs_what_the_requirements_pin_in_versions_that_are_no_hig
             assert not pins[package] or Version(version) <= Version(pins[package]), package
 
 
-MODULES = ", ".join(f"analysis.{f.stem}" for f in sorted((ROOT / "analysis").glob("*.py")) if f.stem != "__init__")
+MODULES = ", ".join(
+    f"elbowroom.analysis.{f.stem}" for f in sorted((ROOT / "analysis").glob("*.py")) if f.stem != "__init__"
+)
 
 
 @pytest.mark.parametrize(
     ("modules", "refused"),
     [
         (MODULES, ["torch", "torchvision", "optuna"]),  # all of the analysis
-        ("analysis.report", ["mlflow", "pandas", "torch"]),  # a table's verdict: mlflow takes seconds to import
+        (
+            "elbowroom.analysis.report",
+            ["mlflow", "pandas", "torch"],
+        ),  # a table's verdict: mlflow takes seconds to import
     ],
 )
 def test_a_process_that_imports_the_analysis_loads_nothing_large(modules: str, refused: list[str]) -> None:

@@ -23,14 +23,14 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from analysis import report
-from studies import scan
+from elbowroom.analysis import report
+from elbowroom.studies import scan
+from elbowroom.tracking import train
+from elbowroom.tracking.schema import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
 from tests.faults.proxy import Answer, Fault, proxy_to
 from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, undisturbed
 from tests.studies.test_cluster import settled
-from tracking import train
-from tracking.schema import Kind, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -23,12 +23,12 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from studies.spaces import PRESETS, Space
+from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.schema import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept
 from tests.studies.harness import kill_tree, postgres_server, until
-from tracking.config import RunConfig
-from tracking.datasets import load_dataset
-from tracking.schema import Kind, Tag
 
 pytestmark = pytest.mark.integration
 

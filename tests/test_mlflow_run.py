@@ -8,12 +8,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis import report
-from studies import scan
+from elbowroom.analysis import report
+from elbowroom.studies import scan
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Kind, Metric, Tag
 from tests.analysis.runs import log
 from tests.conftest import BIN, ROOT, environment, signals_kept
-from tracking.config import RunConfig
-from tracking.schema import Kind, Metric, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from models import PCA
-from models.intrinsic import measure, participation_ratio
-from models.metrics import reconstruction_mse
+from elbowroom.models import PCA
+from elbowroom.models.intrinsic import measure, participation_ratio
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.datasets import Dataset, load_dataset
+from elbowroom.tracking.run import execute
 from tests.conftest import marked
-from tracking.config import RunConfig
-from tracking.datasets import Dataset, load_dataset
-from tracking.run import execute
 
 pytestmark = [pytest.mark.integration, pytest.mark.mnist]
 

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models import Array, Rows
-from models.fitting import in_unit_interval
-from models.lazy import sklearn
+from elbowroom.models import Array, Rows
+from elbowroom.models.fitting import in_unit_interval
+from elbowroom.models.lazy import sklearn
 
 from .config import BadInput, RunConfig
 from .files import Table, load_table, some

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models import Epoch
+from elbowroom.models import Epoch
 
 from .config import RunConfig
 from .datasets import Dataset

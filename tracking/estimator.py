@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from models import Reducer, build, class_of, suited
-from models.metrics import reconstruction_mse
+from elbowroom.models import Reducer, build, class_of, suited
+from elbowroom.models.metrics import reconstruction_mse
 
 from .config import BadInput, RunConfig
 from .datasets import Dataset, far_from_zero, split

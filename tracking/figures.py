@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from models import PCA, Array, Epoch, Reducer, Rows
+from elbowroom.models import PCA, Array, Epoch, Reducer, Rows
 
 from .datasets import Labels
 from .schema import clean, drawn_plainly

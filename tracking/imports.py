@@ -23,6 +23,6 @@ def uncollected() -> Iterator[None]:
 with uncollected():
     import mlflow  # noqa: F401
 
-    import models  # noqa: F401
+    from elbowroom import models  # noqa: F401
 
     from . import run  # noqa: F401

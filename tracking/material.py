@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from models.fitting import in_unit_interval
-from models.intrinsic import Intrinsic, measure
-from models.metrics import constant_mse
-from models.pca import errors_by_dim3
+from elbowroom.models.fitting import in_unit_interval
+from elbowroom.models.intrinsic import Intrinsic, measure
+from elbowroom.models.metrics import constant_mse
+from elbowroom.models.pca import errors_by_dim3
 
 from .alone import private_file
 from .config import BadInput, RunConfig

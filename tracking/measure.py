@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models import PCA, Array, Reducer
-from models.geometry import interpolate, refit, robustness, smoothness, trustworthiness
-from models.metrics import kl_by_latent, reconstruction_mse
-from models.samples import GENERATORS, nearest_training
+from elbowroom.models import PCA, Array, Reducer
+from elbowroom.models.geometry import interpolate, refit, robustness, smoothness, trustworthiness
+from elbowroom.models.metrics import kl_by_latent, reconstruction_mse
+from elbowroom.models.samples import GENERATORS, nearest_training
 
 from .figures import SIDE, decoded_plane
 from .material import Material

@@ -26,8 +26,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-import models
-from models import Reducer
+from elbowroom import models
+from elbowroom.models import Reducer
 
 from . import serving
 from .config import BadInput

@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from models import Rows
-from models.samples import Features, nearest_training, outside, precision_recall
+from elbowroom.models import Rows
+from elbowroom.models.samples import Features, nearest_training, outside, precision_recall
 
 from .datasets import value_range
 from .schema import Quality

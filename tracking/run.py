@@ -22,11 +22,11 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from PIL import Image
 
-from models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
-from models.fitting import in_unit_interval
-from models.intrinsic import participation_ratio
-from models.metrics import explained_variance, row_mse
-from models.threads import on_threads
+from elbowroom.models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
+from elbowroom.models.fitting import in_unit_interval
+from elbowroom.models.intrinsic import participation_ratio
+from elbowroom.models.metrics import explained_variance, row_mse
+from elbowroom.models.threads import on_threads
 
 from .config import BadInput, RunConfig
 from .datasets import Dataset, Split, far_from_zero, value_range

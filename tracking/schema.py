@@ -414,7 +414,7 @@ class Output:
 def in_command() -> bool:
     """Whether this process was started as a command of this project, so that nothing else runs in it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec is not None and spec.name.startswith(("studies.", "tracking."))
+    return spec is not None and spec.name.removeprefix("elbowroom.").startswith(("studies.", "tracking."))
 
 
 def open_streams() -> None:

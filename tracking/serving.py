@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,19 @@ def _load_pyfunc(path: str) -> Served:
 
 @contextmanager
 def _shipped(models: Any, code: Path) -> Iterator[None]:
-    """While a user's modules are imported they are the shipped ones, and their `models` the copy beside this file."""
-    tops = {"models", *(p.stem for p in code.iterdir())} - {__package__}
+    """While a user's modules are imported they are the shipped ones, and `elbowroom.models` the copy beside this file.
+
+    So is `models`, unless the user has a module of that name.
+    """
+    own = {p.stem for p in code.iterdir()} - {__package__}
+    names = {"elbowroom.models"} | ({"models"} - own)
+    tops = own | {"elbowroom", "models"}
     aside = {n: sys.modules.pop(n) for n in list(sys.modules) if n.partition(".")[0] in tops}
     prefix = models.__name__
     copies = {n: m for n, m in sys.modules.items() if n == prefix or n.startswith(f"{prefix}.")}
-    sys.modules.update({"models" + n.removeprefix(prefix): m for n, m in copies.items()})
+    sys.modules["elbowroom"] = ModuleType("elbowroom")
+    sys.modules["elbowroom"].models = models  # type: ignore[attr-defined]
+    sys.modules.update({name + n.removeprefix(prefix): m for name in names for n, m in copies.items()})
     try:
         yield
     finally:

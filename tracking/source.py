@@ -15,10 +15,14 @@ from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path, PurePosixPath
 
-from models import class_of
+from elbowroom import models
+from elbowroom.models import class_of
 
-PROJECT = ("analysis", "benchmarks", "models", "studies", "tracking")
-"""Its packages."""
+PROJECT = {
+    Path(models.__file__).parents[1] / name
+    for name in ("analysis", "benchmarks", "elbowroom", "models", "studies", "tracking")
+}
+"""Its folders; a user may have a package `models` of their own."""
 _imported: dict[str, tuple[ModuleSpec, bytes]] = {}
 
 
@@ -62,8 +66,9 @@ def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
 def _is_own(spec: ModuleSpec) -> bool:
     """Whether a top-level module is the user's, and not the standard library's, pip's or this project's."""
     places = [spec.origin or "", *(spec.submodule_search_locations or [])]
-    known = spec.name in sys.stdlib_module_names or spec.name in PROJECT
-    return not known and not any({"site-packages", "dist-packages"} & set(Path(p).parts) for p in places)
+    ours = not PROJECT.isdisjoint(Path(spec.origin or "").resolve().parents)
+    installed = any({"site-packages", "dist-packages"} & set(Path(p).parts) for p in places)
+    return not ours and not installed and spec.name not in sys.stdlib_module_names
 
 
 def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:

@@ -6,7 +6,7 @@ where Ctrl-C or SIGTERM killed it, as shells expect.
 
 from __future__ import annotations
 
-import tracking.imports  # noqa: F401  before the others
+import elbowroom.tracking.imports  # noqa: F401  before the others
 
 # isort: split
 import sys
@@ -16,7 +16,7 @@ from typing import NoReturn
 from mlflow import MlflowClient
 from tqdm import tqdm
 
-from models import Epoch
+from elbowroom.models import Epoch
 
 from .cli import Parser, command, config_fields, see_it, use_store
 from .config import RunConfig

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import MODELS, Reducer, build
-from models.fitting import TorchReducer
+from elbowroom.models import MODELS, Reducer, build
+from elbowroom.models.fitting import TorchReducer
 
 from .config import BadInput, RunConfig
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import build
-from models.metrics import reconstruction_mse
-from tracking.config import RunConfig
+from elbowroom.models import build
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import RunConfig
 
 
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analysis.assignment import Report as AssignmentReport
-from analysis.elbow import Verdict, judge
-from analysis.experiment import Report, report, report_table
-from analysis.report import Judged, judge_table
-from models import Reducer
-from studies.assignment import Answer, answer
-from studies.oracles import Finding, ask
-from studies.scan import Estimate, ScanResult, estimate, scan
-from studies.tune import TuneResult, tune
-from tracking.config import BadInput, RunConfig
-from tracking.estimator import LatentTransformer
-from tracking.packaging import load_reducer
-from tracking.run import RunResult, execute
+from elbowroom.analysis.assignment import Report as AssignmentReport
+from elbowroom.analysis.elbow import Verdict, judge
+from elbowroom.analysis.experiment import Report, report, report_table
+from elbowroom.analysis.report import Judged, judge_table
+from elbowroom.models import Reducer
+from elbowroom.studies.assignment import Answer, answer
+from elbowroom.studies.oracles import Finding, ask
+from elbowroom.studies.scan import Estimate, ScanResult, estimate, scan
+from elbowroom.studies.tune import TuneResult, tune
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.estimator import LatentTransformer
+from elbowroom.tracking.packaging import load_reducer
+from elbowroom.tracking.run import RunResult, execute
 
 BASE = RunConfig(model="ae", dataset="digits", dim2=16, dim3=2, epochs=2, batch_size=64)
 

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import RunTag
 
-from tracking.config import RunConfig
-from tracking.schema import FACT_PREFIX, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import FACT_PREFIX, Artifact, Kind, Metric, Tag
 
 NOW = iter(range(1_700_000_000_000, 10**15))
 """The store's clock: each run a millisecond after the one before."""

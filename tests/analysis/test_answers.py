@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis.answers import Answers, Shelf, answer, measured, same_rows
-from analysis.curves import compare
-from analysis.errors import BadInput
-from analysis.store import read
+from elbowroom.analysis.answers import Answers, Shelf, answer, measured, same_rows
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.errors import BadInput
+from elbowroom.analysis.store import read
+from elbowroom.tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_metric
 from tests.analysis.runs import log, rows
-from tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_metric
 
 N = 300
 RNG = np.random.default_rng(0)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis import assignment, gallery, prose
-from analysis.answers import (
+from elbowroom.analysis import assignment, gallery, prose
+from elbowroom.analysis.answers import (
     Draws,
     Estimate,
     Generator,
@@ -27,12 +27,10 @@ from analysis.answers import (
     measured,
     spread,
 )
-from analysis.assignment import Wanted, write
-from analysis.curves import compare
-from analysis.store import read
-from tests.analysis.runs import log
-from tests.analysis.test_answers import CODES, METRICS, N, log_measured
-from tracking.schema import (
+from elbowroom.analysis.assignment import Wanted, write
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.store import read
+from elbowroom.tracking.schema import (
     Artifact,
     Kind,
     Metric,
@@ -42,6 +40,8 @@ from tracking.schema import (
     nearest_artifact,
     sample_artifact,
 )
+from tests.analysis.runs import log
+from tests.analysis.test_answers import CODES, METRICS, N, log_measured
 
 pytestmark = pytest.mark.integration
 

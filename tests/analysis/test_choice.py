@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.choice import Rule, choose, gains, interval
+from elbowroom.analysis.choice import Rule, choose, gains, interval
 
 K = np.arange(2.0, 31)
 

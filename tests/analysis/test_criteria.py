@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy.optimize import curve_fit
 
-from analysis.criteria import (
+from elbowroom.analysis.criteria import (
     CRITERIA,
     Curve,
     elasticity,
@@ -17,7 +17,7 @@ from analysis.criteria import (
     second_difference,
     two_segment,
 )
-from analysis.shapes import (
+from elbowroom.analysis.shapes import (
     FLOOR,
     Noise,
     aicc,

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from analysis.criteria import CRITERIA
-from analysis.elbow import LEAST_DELTA, Verdict, calibrated, judge, noise_share
-from analysis.elbow import checked as curve_of
+from elbowroom.analysis.criteria import CRITERIA
+from elbowroom.analysis.elbow import LEAST_DELTA, Verdict, calibrated, judge, noise_share
+from elbowroom.analysis.elbow import checked as curve_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
-from analysis.exhibits import (
+from elbowroom.analysis.exhibits import (
     MOST_POINTS,
     PALETTE,
     Array,
@@ -27,7 +27,7 @@ from analysis.exhibits import (
     draw_robustness,
     draw_samples,
 )
-from analysis.figures import KNOWN, STYLES
+from elbowroom.analysis.figures import KNOWN, STYLES
 
 from .test_figures import legend_of, outside, overlaps
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from analysis.figures import FIGURES, KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
-from analysis.findings import ComparisonFinding, ModelFinding
-from analysis.versus import Against, Equivalent
+from elbowroom.analysis.figures import FIGURES, KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
+from elbowroom.analysis.findings import ComparisonFinding, ModelFinding
+from elbowroom.analysis.versus import Against, Equivalent
 
 from .test_page import DIM3, comparison, model, three, verdict
 

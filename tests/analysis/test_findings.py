@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis.findings import ComparisonFinding, ModelFinding, find
-from analysis.store import read
-from studies.scan import main as scan
+from elbowroom.analysis.findings import ComparisonFinding, ModelFinding, find
+from elbowroom.analysis.store import read
+from elbowroom.studies.scan import main as scan
+from elbowroom.tracking.schema import Artifact, Kind, Metric, Tag
 from tests.analysis.runs import errors, log, rows
-from tracking.schema import Artifact, Kind, Metric, Tag
 
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 16)}
 

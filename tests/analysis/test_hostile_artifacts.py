@@ -21,22 +21,22 @@ from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Run, RunData, RunInfo, RunTag
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-from analysis import answers, assignment, report, rows
-from analysis.borrowed import borrowed
-from analysis.curves import compare
-from analysis.figures import FIGURES
-from analysis.findings import asked, find, pca_curve
-from analysis.rows import fetch
-from analysis.store import Store, Unusable, _cell, read
+from elbowroom.analysis import answers, assignment, report, rows
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.figures import FIGURES
+from elbowroom.analysis.findings import asked, find, pca_curve
+from elbowroom.analysis.rows import fetch
+from elbowroom.analysis.store import Store, Unusable, _cell, read
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Artifact, Kind, Metric, Tag
 from tests.analysis.runs import log
 from tests.analysis.test_answers import CODES, LABELS, log_measured
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
 from tests.faults.proxy import FAULTS, Answer, Fault, Proxy, proxy_to
 from tests.hostile import check_lines, check_page
-from tracking.cli import be_quiet
-from tracking.config import RunConfig
-from tracking.schema import Artifact, Kind, Metric, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -14,19 +14,19 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
-from analysis import assignment, report
-from analysis.experiment import curves_csv
-from analysis.figures import FIGURES
-from analysis.findings import Findings, Pick, find
-from analysis.page import Page, RunLine, render
-from analysis.publish import _which_command, description, registered_name
-from analysis.store import Cell, LeftOut, Store, _cell
+from elbowroom.analysis import assignment, report
+from elbowroom.analysis.experiment import curves_csv
+from elbowroom.analysis.figures import FIGURES
+from elbowroom.analysis.findings import Findings, Pick, find
+from elbowroom.analysis.page import Page, RunLine, render
+from elbowroom.analysis.publish import _which_command, description, registered_name
+from elbowroom.analysis.store import Cell, LeftOut, Store, _cell
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag, clean, key, markdown, quoted
 from tests.analysis.runs import log
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
 from tests.hostile import ALL, NAMES, check_files, check_lines, check_page, nothing_else_in
-from tracking.config import RunConfig
-from tracking.schema import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag, clean, key, markdown, quoted
 
 pytestmark = pytest.mark.integration
 

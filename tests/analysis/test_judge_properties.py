@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from analysis.criteria import CRITERIA
-from analysis.elbow import LEAST_POINTS, Verdict, calibrated, judge
+from elbowroom.analysis.criteria import CRITERIA
+from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, calibrated, judge
 from tests.conftest import examples
 
 pytestmark = pytest.mark.property

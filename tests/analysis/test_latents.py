@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, chi2
 
-from analysis.latents import (
+from elbowroom.analysis.latents import (
     STREAM,
     affine_disparity,
     affine_onto,

@@ -9,16 +9,16 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 
-from analysis.curves import compare
-from analysis.figures import FIGURES, STYLES
-from analysis.findings import ComparisonFinding, find
-from analysis.nested import errs, share
-from analysis.publish import description
-from analysis.report import main
-from analysis.store import parse_map, read
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.figures import FIGURES, STYLES
+from elbowroom.analysis.findings import ComparisonFinding, find
+from elbowroom.analysis.nested import errs, share
+from elbowroom.analysis.publish import description
+from elbowroom.analysis.report import main
+from elbowroom.analysis.store import parse_map, read
+from elbowroom.tracking.schema import Metric, Param
 from tests.analysis.runs import errors, log
 from tests.analysis.test_figures import drawn, legend_of, line_of, outside, overlaps
-from tracking.schema import Metric, Param
 
 DIM3 = range(2, 12)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from analysis.elbow import Verdict
-from analysis.findings import ComparisonFinding, Findings, ModelFinding, Pick, Point
-from analysis.page import (
+from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.findings import ComparisonFinding, Findings, ModelFinding, Pick, Point
+from elbowroom.analysis.page import (
     CAPTIONS,
     MOST_COMPARISONS,
     MOST_RUNS,
@@ -19,9 +19,9 @@ from analysis.page import (
     render,
     worth,
 )
-from analysis.sentences import sentence
-from analysis.store import LeftOut
-from analysis.versus import Against, Equivalent, who_wins
+from elbowroom.analysis.sentences import sentence
+from elbowroom.analysis.store import LeftOut
+from elbowroom.analysis.versus import Against, Equivalent, who_wins
 from tests.hostile import Reader
 
 PNG = b"\x89PNG\r\n" + bytes(60)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis.errors import BadInput
-from analysis.report import judge_table, main
-from analysis.scores import best_score, check_falls, rises
-from analysis.shapes import Floats
+from elbowroom.analysis.errors import BadInput
+from elbowroom.analysis.report import judge_table, main
+from elbowroom.analysis.scores import best_score, check_falls, rises
+from elbowroom.analysis.shapes import Floats
 
 K = np.arange(1.0, 21)
 EXPLAINED = 1 - np.exp(-K / 4)

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import pytest
 from mlflow import MlflowClient
 
-from analysis.curves import compare
-from analysis.errors import BadInput
-from analysis.store import parse_map, read
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.errors import BadInput
+from elbowroom.analysis.store import parse_map, read
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Kind, Metric, Tag
 from tests.analysis.runs import log
-from tracking.config import RunConfig
-from tracking.schema import Kind, Metric, Tag
 
 
 def test_cells_have_what_the_run_says(store: MlflowClient) -> None:

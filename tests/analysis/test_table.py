@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.errors import BadInput
-from analysis.report import main
-from analysis.table import curve, read_rows
+from elbowroom.analysis.errors import BadInput
+from elbowroom.analysis.report import main
+from elbowroom.analysis.table import curve, read_rows
 
 
 def csv(folder: Path, text: str) -> Path:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analysis.errors import BadInput, one_line
-from analysis.store import SEVERAL, SOURCES, TARGETS, Columns, Place, parse_map
-from analysis.table import Row, curve, read_rows
+from elbowroom.analysis.errors import BadInput, one_line
+from elbowroom.analysis.store import SEVERAL, SOURCES, TARGETS, Columns, Place, parse_map
+from elbowroom.analysis.table import Row, curve, read_rows
 
 pytestmark = pytest.mark.property
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
-from analysis.curves import compare
-from analysis.errors import BadInput
-from analysis.store import Cell, _mapped, parse_map
-from analysis.unmapped import check_settings
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.errors import BadInput
+from elbowroom.analysis.store import Cell, _mapped, parse_map
+from elbowroom.analysis.unmapped import check_settings
 
 BASE = "dim3=params.k,error=params.e"
 Params = Callable[[int, int], dict[str, object]]

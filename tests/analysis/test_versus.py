@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.rows import redraw
-from analysis.spectrum import criteria, explained, left, profile_likelihood
-from analysis.versus import Against, components, equivalent, ranges, who_wins
+from elbowroom.analysis.rows import redraw
+from elbowroom.analysis.spectrum import criteria, explained, left, profile_likelihood
+from elbowroom.analysis.versus import Against, components, equivalent, ranges, who_wins
 
 HALVING = 0.5 ** np.arange(11)  # PCA's error at dim3 0 to 10
 

@@ -12,14 +12,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from analysis import store
-from analysis.curves import compare
-from analysis.findings import find
 from benchmarks.common import spread
 from benchmarks.plain import scratch
 from benchmarks.store import Cost, database, growth, measure
 from benchmarks.store_fill import EPOCHS, fill, grid
-from tracking.schema import EXPERIMENT, Artifact, Metric, Tag
+from elbowroom.analysis import store
+from elbowroom.analysis.curves import compare
+from elbowroom.analysis.findings import find
+from elbowroom.tracking.schema import EXPERIMENT, Artifact, Metric, Tag
 
 pytestmark = pytest.mark.integration
 

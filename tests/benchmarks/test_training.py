@@ -19,12 +19,12 @@ from benchmarks.common import Spread, spread, table
 from benchmarks.contestants import limit
 from benchmarks.time_to_quality import Reached, first_at_or_below
 from benchmarks.training import Measured
-from models import build
-from models.fitting import streams
-from models.metrics import reconstruction_mse
+from elbowroom.models import build
+from elbowroom.models.fitting import streams
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
 from tests.models.test_contract import SETTINGS
-from tracking.config import RunConfig
-from tracking.material import Material
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import waiting
 from benchmarks.waiting import Measured, hear, process, summary
-from tracking.idx import Images
+from elbowroom.tracking.idx import Images
 
 pytestmark = pytest.mark.integration
 

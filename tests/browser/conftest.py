@@ -17,13 +17,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-from analysis import report
-from studies import assignment, means, scan
-from studies.spaces import PRESETS, Space
+from elbowroom.analysis import report
+from elbowroom.studies import assignment, means, scan
+from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.tracking import train
+from elbowroom.tracking.config import RunConfig
 from tests.conftest import BIN, clean_environment, environment, free_port, signals_kept, store_in, wait_for
 from tests.here import Here
-from tracking import train
-from tracking.config import RunConfig
 
 ALONE = (
     "--no-sandbox",

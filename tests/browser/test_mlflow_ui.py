@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import FrameLocator, Locator, Page, TimeoutError, expect
 
+from elbowroom.tracking.schema import IMAGE_KEY, Artifact, Metric, Tag, run_page
 from tests.browser.conftest import MARKS, STUDY, Browsed, Keep
-from tracking.schema import IMAGE_KEY, Artifact, Metric, Tag, run_page
 
 pytestmark = [*MARKS, pytest.mark.server]
 RUN = "vae-d5-s0"

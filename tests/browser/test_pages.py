@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser
 
-from analysis.experiment import report
+from elbowroom.analysis.experiment import report
 from tests.analysis.runs import log
 from tests.browser.conftest import PATIENCE, Browsed, Keep
 

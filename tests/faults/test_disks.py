@@ -12,18 +12,18 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from analysis import report
-from studies import scan
+from elbowroom.analysis import report
+from elbowroom.studies import scan
+from elbowroom.tracking import idx, train
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.idx import cache_folder, load_idx
+from elbowroom.tracking.recorder import RunFailed
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Tag
 from tests.conftest import marked
 from tests.faults.cells import Cells
 from tests.studies.harness import Study
 from tests.tracking.test_idx import FILES
-from tracking import idx, train
-from tracking.config import BadInput, RunConfig
-from tracking.idx import cache_folder, load_idx
-from tracking.recorder import RunFailed
-from tracking.run import execute
-from tracking.schema import Tag
 
 pytestmark = pytest.mark.integration
 

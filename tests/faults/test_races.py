@@ -15,19 +15,19 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from analysis.place import write_files
-from analysis.publish import _version
-from studies.claim import claim
-from studies.ledger import Charter
-from studies.storage import connect, locked
+from elbowroom.analysis.place import write_files
+from elbowroom.analysis.publish import _version
+from elbowroom.studies.claim import claim
+from elbowroom.studies.ledger import Charter
+from elbowroom.studies.storage import connect, locked
+from elbowroom.tracking import idx
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import experiment, reach_store
+from elbowroom.tracking.schema import Kind
 from tests.conftest import marked
 from tests.faults.crew import Race, crew
 from tests.tracking.test_idx import FILES
-from tracking import idx
-from tracking.config import BadInput, RunConfig
-from tracking.material import Material
-from tracking.recorder import experiment, reach_store
-from tracking.schema import Kind
 
 pytestmark = pytest.mark.integration
 

@@ -11,18 +11,18 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from analysis import report, store
-from studies.ledger import OPENED_TWICE
+from elbowroom.analysis import report, store
+from elbowroom.studies.ledger import OPENED_TWICE
+from elbowroom.tracking import run as running
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.recorder import RunFailed
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Kind, Tag
 from tests.analysis.runs import errors, log
 from tests.faults.cells import Cells
 from tests.faults.proxy import FAULTS, Fault, Proxy, Request
 from tests.faults.truth import Kept, Truth
 from tests.studies.harness import Study
-from tracking import run as running
-from tracking.config import BadInput, RunConfig
-from tracking.recorder import RunFailed
-from tracking.run import execute
-from tracking.schema import Kind, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 LIGHT = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")

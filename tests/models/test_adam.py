@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adam import Adam
+from elbowroom.models.adam import Adam
 from tests.conftest import ROOT, environment
 
 
@@ -53,8 +53,8 @@ def test_a_training_imports_no_compiler() -> None:
 import sys
 import numpy as np
 from dataclasses import asdict
-from models import build
-from tracking.config import RunConfig
+from elbowroom.models import build
+from elbowroom.tracking.config import RunConfig
 x = np.eye(5, dtype=np.float32)
 build("vae", asdict(RunConfig(epochs=2, dim3=2)) | {"dim1": 5}).fit(x, x_val=x)
 print("torch._dynamo" in sys.modules)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import PCA, build
-from models.metrics import bernoulli_nats, reconstruction_mse
+from elbowroom.models import PCA, build
+from elbowroom.models.metrics import bernoulli_nats, reconstruction_mse
 from tests.models.test_contract import SETTINGS
 from tests.models.test_fitting import SIGNED, X_VAL, X, train
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from models import MODELS, ContractError, Training, UnknownModel, build, check_contract
-from models.base import Reducer
+from elbowroom.models import MODELS, ContractError, Training, UnknownModel, build, check_contract
+from elbowroom.models.base import Reducer
 from tests.models.test_contract import SETTINGS, UNIT, Good
 
 HERE = "tests.models.test_build"

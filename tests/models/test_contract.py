@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import MODELS, ContractError, Epoch, build, check_contract
-from models.base import Reducer
+from elbowroom.models import MODELS, ContractError, Epoch, build, check_contract
+from elbowroom.models.base import Reducer
 
 SETTINGS: dict[str, Any] = {
     "dim1": 12, "dim2": 8, "dim3": 2, "epochs": 1, "batch_size": 16, "lr": 1e-3, "schedule": "constant", "beta": 1.0,

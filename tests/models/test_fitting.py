@@ -8,9 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch.optim.adam import adam
 
-from models import PCA, Diverged, Epoch, Reducer, build
-from models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams, suited_output
-from models.metrics import reconstruction_mse, row_mse
+from elbowroom.models import PCA, Diverged, Epoch, Reducer, build
+from elbowroom.models.fitting import SCHEDULES, cross_entropy, in_unit_interval, resolve_device, streams, suited_output
+from elbowroom.models.metrics import reconstruction_mse, row_mse
 from tests.models.test_contract import SETTINGS
 
 DIGITS = (load_digits().data / 16).astype(np.float32)
@@ -139,7 +139,7 @@ def test_the_rate_of_each_step_follows_the_schedule(monkeypatch: pytest.MonkeyPa
         rates.append(lr)
         adam(*arguments, lr=lr, **more)
 
-    monkeypatch.setattr("models.adam.adam", noted)
+    monkeypatch.setattr("elbowroom.models.adam.adam", noted)
     train("ae", schedule="one-cycle", lr=1e-2, epochs=2, batch_size=300)  # 1,000 rows: four steps an epoch
     assert rates == pytest.approx([1e-2 * SCHEDULES["one-cycle"]((i + 0.5) / 8) for i in range(8)])
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models import PCA, Reducer
-from models.geometry import (
+from elbowroom.models import PCA, Reducer
+from elbowroom.models.geometry import (
     LENGTHS,
     Neighbourhoods,
     interpolate,
@@ -14,7 +14,7 @@ from models.geometry import (
     smoothness,
     trustworthiness,
 )
-from models.metrics import row_mse
+from elbowroom.models.metrics import row_mse
 
 
 def draw(seed: int, rows: int = 600, columns: int = 10) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.intrinsic import (
+from elbowroom.models.intrinsic import (
     FEWEST,
     NEIGHBOURS,
     Intrinsic,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.metrics import (
+from elbowroom.models.metrics import (
     active_units,
     bernoulli_nats,
     constant_mse,

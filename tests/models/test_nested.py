@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models import MODELS, PCA, Reducer, build, gives_a_curve
-from models.metrics import reconstruction_mse
-from models.nested import PEAK, NestedAutoencoder
+from elbowroom.models import MODELS, PCA, Reducer, build, gives_a_curve
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.nested import PEAK, NestedAutoencoder
 from tests.models.test_contract import SETTINGS
 from tests.models.test_fitting import DIGITS, SIGNED, X_VAL, X, same_state, series, train
 

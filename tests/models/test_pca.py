@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models import PCA
-from models.metrics import reconstruction_mse
-from models.pca import errors_by_dim3
+from elbowroom.models import PCA
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.pca import errors_by_dim3
 
 CENTRED = np.random.default_rng(2).standard_normal((400, 10)).astype(np.float32) * np.linspace(2, 0.5, 10, dtype="f4")
 X = (np.random.default_rng(1).standard_normal((300, 12)) * np.linspace(3, 0.2, 12) + 5).astype(np.float32)

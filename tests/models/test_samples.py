@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import MODELS, PCA
-from models.samples import FEATURES, GENERATORS, Features, nearest_training, outside, precision_recall
+from elbowroom.models import MODELS, PCA
+from elbowroom.models.samples import FEATURES, GENERATORS, Features, nearest_training, outside, precision_recall
 from tests.models.test_fitting import X, train
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import build
-from models.fitting import EVAL_SEED
+from elbowroom.models import build
+from elbowroom.models.fitting import EVAL_SEED
 from tests.models.test_contract import SETTINGS
 from tests.models.test_fitting import SIGNED, X_VAL, X, train
 

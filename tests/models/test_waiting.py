@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.waiting import POLICY, SPINS, limit_spinning
+from elbowroom.models.waiting import POLICY, SPINS, limit_spinning
 from tests.conftest import environment
 from tests.models.test_contract import SETTINGS
 
@@ -31,8 +31,8 @@ sys.meta_path.insert(0, Torch())
 # All bits of the losses of a short training on two threads.
 LOSSES = """
 import numpy as np
-from models import build
-from models.threads import on_threads
+from elbowroom.models import build
+from elbowroom.models.threads import on_threads
 
 x, losses = np.random.default_rng(0).random((1000, 784), dtype=np.float32), []
 with on_threads(2):
@@ -66,11 +66,11 @@ def test_a_users_own_setting_wins(own: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "models",
-        "tracking.train",
-        "studies.scan",
-        pytest.param("studies.tune", marks=pytest.mark.slow),
-        pytest.param("studies.assignment", marks=pytest.mark.slow),
+        "elbowroom.models",
+        "elbowroom.tracking.train",
+        "elbowroom.studies.scan",
+        pytest.param("elbowroom.studies.tune", marks=pytest.mark.slow),
+        pytest.param("elbowroom.studies.assignment", marks=pytest.mark.slow),
     ],
 )
 def test_it_stands_in_the_environment_before_torch_is_loaded(module: str) -> None:

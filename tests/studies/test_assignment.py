@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from studies import assignment, scan
-from studies.spaces import PRESETS, Space
-from tracking.config import RunConfig
-from tracking.schema import Artifact, Kind, Metric, Tag
+from elbowroom.studies import assignment, scan
+from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Artifact, Kind, Metric, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 

@@ -13,15 +13,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from optuna.trial import TrialState
 
-from studies.claim import MODELS, PARENT, SETTINGS, STUDY, as_begun, claim, find_parent, find_study
-from studies.ledger import MODELS_KNOWN, Charter, Ledger
-from studies.objective import Ended, Outcome, run_cell
-from studies.spaces import settings
-from studies.storage import connect
+from elbowroom.studies.claim import MODELS, PARENT, SETTINGS, STUDY, as_begun, claim, find_parent, find_study
+from elbowroom.studies.ledger import MODELS_KNOWN, Charter, Ledger
+from elbowroom.studies.objective import Ended, Outcome, run_cell
+from elbowroom.studies.spaces import settings
+from elbowroom.studies.storage import connect
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.schema import Kind, Tag
 from tests.studies.harness import OPEN, Study
-from tracking.config import BadInput, RunConfig
-from tracking.material import Material
-from tracking.schema import Kind, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
@@ -176,7 +176,7 @@ def test_a_study_goes_on_when_the_project_has_learnt_another_model(
     filed: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert scan(filed) == 0
-    monkeypatch.setattr("studies.claim.MODELS_KNOWN", ("brand-new", *MODELS_KNOWN))
+    monkeypatch.setattr("elbowroom.studies.claim.MODELS_KNOWN", ("brand-new", *MODELS_KNOWN))
     assert scan(filed, "--models", "pca,linear-ae", "--epochs", "12") == 0
     assert len(filed.trials(TrialState.COMPLETE)) == len(filed.finished()) == 4
 

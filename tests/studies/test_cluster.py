@@ -17,7 +17,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
-from studies.objective import Ended, Job, be_patient, run_cell
+from elbowroom.studies.objective import Ended, Job, be_patient, run_cell
+from elbowroom.tracking import recorder
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import Place
+from elbowroom.tracking.schema import Kind, Metric, Tag
 from tests.conftest import ROOT, environment, free_port, locked_for
 from tests.studies.harness import (
     OPEN,
@@ -30,11 +35,6 @@ from tests.studies.harness import (
     postgres_server,
     until,
 )
-from tracking import recorder
-from tracking.config import RunConfig
-from tracking.material import Material
-from tracking.recorder import Place
-from tracking.schema import Kind, Metric, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from studies.coordinator import supervise
+from elbowroom.studies.coordinator import supervise
 
 
 def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:

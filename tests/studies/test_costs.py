@@ -5,11 +5,11 @@ from typing import cast
 
 from mlflow.entities import Run
 
-from studies.costs import costs, preview, to_come
-from studies.ledger import Charter, Finished
-from studies.spaces import Space
-from tracking.config import RunConfig
-from tracking.schema import Kind
+from elbowroom.studies.costs import costs, preview, to_come
+from elbowroom.studies.ledger import Charter, Finished
+from elbowroom.studies.spaces import Space
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Kind
 
 SPACE = Space({"pca": (2, 3), "ae": (2, 3)}, 2, RunConfig(epochs=5))
 CHARTER = Charter("s", "a scan of dim3", {}, Kind.RUN, "d")

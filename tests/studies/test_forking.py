@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from studies.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
-from studies.processes import lives
+from elbowroom.studies.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
+from elbowroom.studies.processes import lives
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
 
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_takes_no_other_with_it(server: ForkServer, pair: tup
 
 COORDINATOR = """
 import os, sys
-from studies.forking import ForkServer, end
+from elbowroom.studies.forking import ForkServer, end
 from threadpoolctl import threadpool_info
 server = ForkServer("s", of_itself=True)
 other = ForkServer("s")

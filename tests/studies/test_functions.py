@@ -20,18 +20,18 @@ import torch
 from matplotlib import style
 from mlflow import MlflowClient
 
-from analysis.borrowed import borrowed
-from analysis.experiment import report, report_table
-from analysis.report import judge_table
-from studies import oracles
-from studies.assignment import grid as assignment_grid
-from studies.oracles import Finding, ask
-from studies.scan import ScanResult, estimate, grid, scan
-from studies.spaces import PRESETS
-from studies.tune import tune
+from elbowroom.analysis.borrowed import borrowed
+from elbowroom.analysis.experiment import report, report_table
+from elbowroom.analysis.report import judge_table
+from elbowroom.studies import oracles
+from elbowroom.studies.assignment import grid as assignment_grid
+from elbowroom.studies.oracles import Finding, ask
+from elbowroom.studies.scan import ScanResult, estimate, grid, scan
+from elbowroom.studies.spaces import PRESETS
+from elbowroom.studies.tune import tune
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import Kind, Tag
 from tests.conftest import ROOT, environment
-from tracking.config import RunConfig
-from tracking.schema import Kind, Tag
 
 pytestmark = pytest.mark.integration
 
@@ -252,8 +252,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from torch import nn
-from studies.scan import scan
-from tracking.config import RunConfig
+from elbowroom.studies.scan import scan
+from elbowroom.tracking.config import RunConfig
 
 def factory(dim1, dim3):
     return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from studies import oracles
-from studies.oracles import ORACLES, Finding, main
-from tracking.schema import Kind, Tag
+from elbowroom.studies import oracles
+from elbowroom.studies.oracles import ORACLES, Finding, main
+from elbowroom.tracking.schema import Kind, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from studies import processes
-from studies.claim import claim
-from studies.processes import end_left, leave_record, machine, me, process_here
-from studies.storage import connect, locked
+from elbowroom.studies import processes
+from elbowroom.studies.claim import claim
+from elbowroom.studies.processes import end_left, leave_record, machine, me, process_here
+from elbowroom.studies.storage import connect, locked
+from elbowroom.tracking.alone import private_folder
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.schema import Tag
 from tests.studies.harness import Study
 from tests.studies.test_claim import CELL, charter
-from tracking.alone import private_folder
-from tracking.config import BadInput
-from tracking.schema import Tag
 
 pytestmark = pytest.mark.integration
 

@@ -18,17 +18,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from analysis.findings import find
-from analysis.store import read
-from studies.ledger import Finished
-from studies.processes import process_here
-from studies.scan import corners, main, short_last
-from studies.spaces import Space
+from elbowroom.analysis.findings import find
+from elbowroom.analysis.store import read
+from elbowroom.studies.ledger import Finished
+from elbowroom.studies.processes import process_here
+from elbowroom.studies.scan import corners, main, short_last
+from elbowroom.studies.spaces import Space
+from elbowroom.tracking.alone import private_folder
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
-from tracking.alone import private_folder
-from tracking.config import RunConfig
-from tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 
 pytestmark = pytest.mark.integration
 
@@ -130,7 +130,7 @@ def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("studies.scan.draw", full)
+        patched.setattr("elbowroom.studies.scan.draw", full)
         assert scan(store, *TINY) == 1
     assert "No space left on device" in capsys.readouterr().err
     (parent,) = runs(store, Kind.STUDY)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from studies.spaces import PRESETS, Space, cell_key, parse_range, settings
-from tracking.config import BadInput, RunConfig
+from elbowroom.studies.spaces import PRESETS, Space, cell_key, parse_range, settings
+from elbowroom.tracking.config import BadInput, RunConfig
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from studies.claim import as_begun, find_study
-from studies.ledger import Charter
-from studies.storage import connect, lasting, storage_at, study_key
+from elbowroom.studies.claim import as_begun, find_study
+from elbowroom.studies.ledger import Charter
+from elbowroom.studies.storage import connect, lasting, storage_at, study_key
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.schema import Kind
 from tests.conftest import locked_for
-from tracking.config import BadInput, RunConfig
-from tracking.schema import Kind
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_tracking_store_is_refused_and_one_that_is_locked_is_waited_for(
     for url in ("sqlite:///mlflow.db", "sqlite+pysqlite:///mlflow.db", "sqlite:///file:mlflow.db?uri=true"):
         with locked_for(0.2, Path("mlflow.db")), pytest.raises(BadInput, match="is an MLflow tracking store"):
             connect(url)
-    monkeypatch.setattr("studies.storage.SQLITE_SECONDS", 0.1)
+    monkeypatch.setattr("elbowroom.studies.storage.SQLITE_SECONDS", 0.1)
     with locked_for(0.5, Path("mlflow.db")), pytest.raises(BadInput, match=r"can't be used: .*database is locked"):
         connect("sqlite:///mlflow.db")
     assert Path("mlflow.db").read_bytes() == before

@@ -11,16 +11,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FixedTrial, TrialState, create_trial
 
-from studies import scan, tune
-from studies.objective import PRUNER, Ended, Job, Pruning, run_cell
-from studies.tune import Question, train_command
-from tracking import train
-from tracking.cli import config_fields
-from tracking.config import RunConfig
-from tracking.material import Material
-from tracking.recorder import Place
-from tracking.schema import Kind, Metric, Tag
-from tracking.source import code_of
+from elbowroom.studies import scan, tune
+from elbowroom.studies.objective import PRUNER, Ended, Job, Pruning, run_cell
+from elbowroom.studies.tune import Question, train_command
+from elbowroom.tracking import train
+from elbowroom.tracking.cli import config_fields
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import Place
+from elbowroom.tracking.schema import Kind, Metric, Tag
+from elbowroom.tracking.source import code_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 

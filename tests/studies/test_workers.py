@@ -8,13 +8,13 @@ from typing import cast
 
 import pytest
 
-from studies import workers
-from studies.forking import end
-from studies.objective import Ended, Job, Outcome
-from studies.processes import me
-from studies.workers import LocalPool
+from elbowroom.studies import workers
+from elbowroom.studies.forking import end
+from elbowroom.studies.objective import Ended, Job, Outcome
+from elbowroom.studies.processes import me
+from elbowroom.studies.workers import LocalPool
+from elbowroom.tracking.alone import private_folder
 from tests.conftest import marked
-from tracking.alone import private_folder
 
 pytestmark = pytest.mark.integration
 

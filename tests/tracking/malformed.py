@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from PIL import Image
 
-from tracking import idx
+from elbowroom.tracking import idx
 
 X = np.round(np.random.default_rng(0).normal(size=(12, 4)), 3)
 X[:, 0] = np.arange(12)  # which row it is

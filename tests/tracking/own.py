@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from torch import nn
 
-from models import Reducer
+from elbowroom.models import Reducer
 
 
 class First(Reducer):

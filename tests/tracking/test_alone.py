@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from tracking import alone
-from tracking.alone import alone_with, lock_at, private_folder
-from tracking.config import BadInput
+from elbowroom.tracking import alone
+from elbowroom.tracking.alone import alone_with, lock_at, private_folder
+from elbowroom.tracking.config import BadInput
 
 
 def mode(path: Path) -> int:

@@ -7,8 +7,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from models.fitting import SCHEDULES
-from tracking.config import BadInput, RunConfig, field_help, parse_field
+from elbowroom.models.fitting import SCHEDULES
+from elbowroom.tracking.config import BadInput, RunConfig, field_help, parse_field
 
 BAD = {
     "must be at least 1": [

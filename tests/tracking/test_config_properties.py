@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tracking.cli import config_fields, flag
-from tracking.config import LONGEST_MESSAGE, MOST, BadInput, RunConfig, parse_field
-from tracking.train import parser
+from elbowroom.tracking.cli import config_fields, flag
+from elbowroom.tracking.config import LONGEST_MESSAGE, MOST, BadInput, RunConfig, parse_field
+from elbowroom.tracking.train import parser
 
 pytestmark = pytest.mark.property
 

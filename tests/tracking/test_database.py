@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from elbowroom.tracking import database
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.database import Tables, database_file, held, make_tables
+from elbowroom.tracking.recorder import reach_store
 from tests.conftest import locked_for
-from tracking import database
-from tracking.config import BadInput
-from tracking.database import Tables, database_file, held, make_tables
-from tracking.recorder import reach_store
 
 OLDER = "UPDATE alembic_version SET version_num = '0584bdc529eb'"  # MLflow 2.22
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from models import PCA
-from models.metrics import reconstruction_mse
-from tracking.config import BadInput
-from tracking.datasets import Dataset, digest, load_dataset, split
+from elbowroom.models import PCA
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.datasets import Dataset, digest, load_dataset, split
 
 
 def test_digits_come_whole_and_in_the_unit_interval() -> None:

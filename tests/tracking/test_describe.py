@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from models import Epoch
-from tracking.config import RunConfig
-from tracking.datasets import load_dataset
-from tracking.describe import describe, unsettled
-from tracking.schema import Metric
+from elbowroom.models import Epoch
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.describe import describe, unsettled
+from elbowroom.tracking.schema import Metric
 
 METRICS = {Metric.FIT_SECONDS: 12.34, Metric.TEST_MSE: 0.041234567, Metric.TEST_EXPLAINED_VARIANCE: 0.61234}
 

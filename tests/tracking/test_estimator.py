@@ -18,14 +18,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from models import MODELS
-from models.metrics import reconstruction_mse
+from elbowroom.models import MODELS
+from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.estimator import LatentTransformer
+from elbowroom.tracking.run import execute
 from tests.conftest import ROOT, environment
 from tests.tracking.test_packaging import OWN_FACTORY, OWN_REDUCER
-from tracking.config import BadInput, RunConfig
-from tracking.datasets import load_dataset
-from tracking.estimator import LatentTransformer
-from tracking.run import execute
 
 DIGITS = load_dataset("digits")
 X = DIGITS.x_train[:300]
@@ -160,9 +160,10 @@ def test_its_parameters_are_the_fields_of_a_run_with_their_defaults() -> None:
 @pytest.mark.integration
 def test_it_needs_no_mlflow_and_no_command_imports_it() -> None:
     asked = (
-        "import sys, tracking.estimator; print([m for m in ('mlflow', 'optuna') if m in sys.modules]);"
-        "del sys.modules['tracking.estimator']; import tracking.train, studies.workers, studies.scan;"
-        "print('tracking.estimator' in sys.modules)"
+        "import sys, elbowroom.tracking.estimator; print([m for m in ('mlflow', 'optuna') if m in sys.modules]);"
+        "del sys.modules['elbowroom.tracking.estimator'];"
+        "import elbowroom.tracking.train, elbowroom.studies.workers, elbowroom.studies.scan;"
+        "print('elbowroom.tracking.estimator' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.stdout.split() == ["[]", "False"], done.stderr

@@ -9,10 +9,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from models import MODELS, Epoch, build
+from elbowroom.models import MODELS, Epoch, build
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.figures import (
+    FIGURES,
+    PALETTE,
+    Look,
+    RunView,
+    draw_reconstructions,
+    latent_plane,
+    plot_generated_samples,
+)
 from tests.models.test_contract import SETTINGS
-from tracking.datasets import load_dataset
-from tracking.figures import FIGURES, PALETTE, Look, RunView, draw_reconstructions, latent_plane, plot_generated_samples
 
 DIGITS = load_dataset("digits")
 

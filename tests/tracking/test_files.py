@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tracking.config import BadInput
-from tracking.files import load_table
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.files import load_table
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3)
 

@@ -11,9 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from elbowroom.tracking.config import LONGEST_MESSAGE, BadInput
+from elbowroom.tracking.files import LARGEST, SMALLEST, load_table
 from tests.conftest import examples
-from tracking.config import LONGEST_MESSAGE, BadInput
-from tracking.files import LARGEST, SMALLEST, load_table
 
 pytestmark = pytest.mark.property
 

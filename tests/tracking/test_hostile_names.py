@@ -10,18 +10,18 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mlflow import MlflowClient
 
-from models import PCA
-from studies import scan
-from studies.coordinator import described
-from studies.curve import Point, csv, draw
-from studies.ledger import done_cells
+from elbowroom.models import PCA
+from elbowroom.studies import scan
+from elbowroom.studies.coordinator import described
+from elbowroom.studies.curve import Point, csv, draw
+from elbowroom.studies.ledger import done_cells
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.figures import FIGURES, Look, RunView
+from elbowroom.tracking.schema import Tag
+from elbowroom.tracking.train import main
 from tests.analysis.runs import log
 from tests.conftest import marked, signals_kept
 from tests.hostile import NAMES, check_lines, nothing_else_in
-from tracking.config import BadInput, RunConfig
-from tracking.figures import FIGURES, Look, RunView
-from tracking.schema import Tag
-from tracking.train import main
 
 pytestmark = pytest.mark.integration
 

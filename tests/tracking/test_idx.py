@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from tracking import idx
-from tracking.config import BadInput
-from tracking.datasets import load_dataset
-from tracking.idx import cache_folder, load_idx
+from elbowroom.tracking import idx
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.idx import cache_folder, load_idx
 
 IMAGES = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 2, 2)) + bytes(range(8))
 LABELS = b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([3, 4])

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from elbowroom.tracking.imports import uncollected
 from tests.conftest import ROOT, environment
-from tracking.imports import uncollected
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -24,11 +24,11 @@ def test_the_collector_is_off_in_the_block_and_as_before_after_it(before: bool) 
 @pytest.mark.integration
 def test_whoever_imports_a_command_keeps_the_collector_and_a_command_freezes_its_imports() -> None:
     code = """
-import gc, runpy, sys, studies.scan
+import gc, runpy, sys, elbowroom.studies.scan
 print(gc.isenabled(), gc.get_freeze_count())
 sys.argv = ["scan", "--models", "none"]
 try:
-    runpy.run_module("studies.scan", run_name="__main__", alter_sys=True)
+    runpy.run_module("elbowroom.studies.scan", run_name="__main__", alter_sys=True)
 except SystemExit as end:
     print(gc.isenabled(), gc.get_freeze_count() > 100_000, end.code)
 """

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from elbowroom.tracking import idx
+from elbowroom.tracking.config import LONGEST_MESSAGE, BadInput
+from elbowroom.tracking.datasets import Dataset, load_dataset
 from tests.conftest import environment, marked
 from tests.tracking.malformed import IDX, Case, cases
-from tracking import idx
-from tracking.config import LONGEST_MESSAGE, BadInput
-from tracking.datasets import Dataset, load_dataset
 
 SECONDS = 5  # of the processor, for each file
 

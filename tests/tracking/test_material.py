@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracking import material
-from tracking.config import BadInput, RunConfig
-from tracking.material import Material
-from tracking.run import prepare
+from elbowroom.tracking import material
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.run import prepare
 
 
 def refuse(*_: object, **__: object) -> None:

@@ -10,16 +10,16 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from models import MODELS, PCA
-from models.samples import GENERATORS
+from elbowroom.models import MODELS, PCA
+from elbowroom.models.samples import GENERATORS
+from elbowroom.tracking import measure
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.references import References
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_artifact, sample_metric
+from elbowroom.tracking.train import parser
 from tests.tracking.test_run import array, artifacts
-from tracking import measure
-from tracking.config import RunConfig
-from tracking.material import Material
-from tracking.references import References
-from tracking.run import execute
-from tracking.schema import Artifact, Metric, Quality, Source, Tag, sample_artifact, sample_metric
-from tracking.train import parser
 
 pytestmark = pytest.mark.integration
 

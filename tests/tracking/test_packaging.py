@@ -13,13 +13,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
-from models import MODELS
+from elbowroom.models import MODELS
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.packaging import load_reducer
+from elbowroom.tracking.recorder import RunFailed
+from elbowroom.tracking.run import Prepared, execute, prepare
 from tests.conftest import BIN, environment, free_port, wait_for
-from tracking.config import BadInput, RunConfig
-from tracking.datasets import load_dataset
-from tracking.packaging import load_reducer
-from tracking.recorder import RunFailed
-from tracking.run import Prepared, execute, prepare
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
 
@@ -42,7 +42,7 @@ assert sys.modules["models"] is models and models.MINE == 1
 
 OWN_REDUCER = """
 import numpy as np
-from models.base import Reducer
+from elbowroom.models.base import Reducer
 
 class Keep(Reducer):
     '''Keeps the first dim3 columns, and answers the mean for the others.'''

@@ -13,13 +13,13 @@ from mlflow import MlflowClient, MlflowException
 from mlflow.entities import Experiment
 from sqlalchemy.exc import OperationalError
 
+from elbowroom.tracking import recorder, run
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.recorder import Recorder, find_experiment, reach_store
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Tag, clean, elsewhere, hidden, one_line
 from tests.conftest import locked_for
 from tests.faults.proxy import Answer, Fault, proxy_to
-from tracking import recorder, run
-from tracking.config import BadInput, RunConfig
-from tracking.recorder import Recorder, find_experiment, reach_store
-from tracking.run import execute
-from tracking.schema import Tag, clean, elsewhere, hidden, one_line
 
 
 def stored() -> MlflowException:
@@ -210,7 +210,7 @@ def test_the_address_of_the_code_is_recorded_without_its_password(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = {"mlflow.source.git.repoURL": "https://me:token@host/code.git"}
-    monkeypatch.setattr("tracking.recorder.resolve_tags", lambda: address)
+    monkeypatch.setattr("elbowroom.tracking.recorder.resolve_tags", lambda: address)
     run = execute(RunConfig(model="pca", dataset="digits", artifacts="light"))
     assert store.get_run(run.run_id).data.tags["mlflow.source.git.repoURL"] == "https://me:***@host/code.git"
 
@@ -262,6 +262,6 @@ def test_a_run_waits_for_a_locked_file_as_long_as_we_say(
         result = execute(config, on_epoch=lambda epoch: locks.enter_context(locked_for(0.5, database)))
     assert store.get_run(result.run_id).info.status == "FINISHED"
 
-    monkeypatch.setattr("tracking.database.OUTAGE_SECONDS", 0.1)
+    monkeypatch.setattr("elbowroom.tracking.database.OUTAGE_SECONDS", 0.1)
     with locked_for(0.5, database), pytest.raises(MlflowException, match="database is locked"):
         store.set_tag(result.run_id, "a", "b")

@@ -14,16 +14,16 @@ from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from models import MODELS
-from models.fitting import TorchReducer
-from models.intrinsic import Intrinsic
-from tracking import material
-from tracking.config import BadInput, RunConfig
-from tracking.datasets import digest, load_dataset, split
-from tracking.material import Material
-from tracking.recorder import RunFailed
-from tracking.run import execute, prepare
-from tracking.schema import VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.models import MODELS
+from elbowroom.models.fitting import TorchReducer
+from elbowroom.models.intrinsic import Intrinsic
+from elbowroom.tracking import material
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.datasets import digest, load_dataset, split
+from elbowroom.tracking.material import Material
+from elbowroom.tracking.recorder import RunFailed
+from elbowroom.tracking.run import execute, prepare
+from elbowroom.tracking.schema import VERSION, Artifact, Kind, Metric, Param, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from analysis import errors
-from analysis.report import main as report
-from tracking.cli import be_quiet
-from tracking.config import BadInput
-from tracking.schema import clean, hidden, hide_in_output, one_line
+from elbowroom.analysis import errors
+from elbowroom.analysis.report import main as report
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.schema import clean, hidden, hide_in_output, one_line
 
 URI = "http://ada:secret@host"
 

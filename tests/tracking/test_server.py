@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis import report
+from elbowroom.analysis import report
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.schema import Artifact, Tag
 from tests.analysis.test_report import fill, result
 from tests.conftest import BIN, environment, free_port, wait_for
 from tests.tracking.test_run import artifacts
-from tracking.config import RunConfig
-from tracking.datasets import load_dataset
-from tracking.run import execute
-from tracking.schema import Artifact, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 CONFIG = RunConfig(model="vae", dataset="digits", epochs=3, dim2=16, threads=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models import MODELS, PCA
-from tracking.source import code_of, own_files
+from elbowroom.models import MODELS, PCA
+from elbowroom.tracking.source import code_of, own_files
 
 FACTORY = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
 FILES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tracking.schema import open_streams, printing
+from elbowroom.tracking.schema import open_streams, printing
 
 
 def test_streams_that_the_caller_closed_are_open_and_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from models import MODELS, build
+from elbowroom.models import MODELS, build
+from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.packaging import load_reducer
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.unpacking import ABOUT, WEIGHTS, unpack
 from tests.tracking.test_packaging import OWN_REDUCER
-from tracking.config import BadInput, RunConfig
-from tracking.datasets import load_dataset
-from tracking.packaging import load_reducer
-from tracking.run import execute
-from tracking.unpacking import ABOUT, WEIGHTS, unpack
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 

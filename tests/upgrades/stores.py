@@ -17,14 +17,14 @@ from pathlib import Path
 
 import mlflow
 
-from analysis.report import main as report
-from studies.means import Means
-from studies.scan import run_space
-from studies.spaces import Space
-from studies.tune import main as tune
+from elbowroom.analysis.report import main as report
+from elbowroom.studies.means import Means
+from elbowroom.studies.scan import run_space
+from elbowroom.studies.spaces import Space
+from elbowroom.studies.tune import main as tune
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.schema import VERSION
 from tests.conftest import ROOT
-from tracking.config import RunConfig
-from tracking.schema import VERSION
 
 FOLDER = Path(__file__).parent / "stores"
 DATABASES = ("mlflow.db", "optuna.db")

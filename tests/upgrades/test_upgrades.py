@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis.assignment import Wanted
-from analysis.assignment import write as write_assignment
-from analysis.report import main as report
-from studies.scan import run_space
+from elbowroom.analysis.assignment import Wanted
+from elbowroom.analysis.assignment import write as write_assignment
+from elbowroom.analysis.report import main as report
+from elbowroom.studies.scan import run_space
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.datasets import DATASETS
+from elbowroom.tracking.schema import VERSION, Artifact, Kind, Tag
 from tests.upgrades import stores
-from tracking.config import RunConfig
-from tracking.datasets import DATASETS
-from tracking.schema import VERSION, Artifact, Kind, Tag
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,109 @@
+"""The packages by their two names: `elbowroom.models`, and `models` in a checkout's root."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elbowroom import PACKAGES
+from elbowroom.studies.objective import Job
+from elbowroom.tracking.config import RunConfig
+from tests.conftest import ROOT, environment
+
+pytestmark = pytest.mark.integration
+
+BOTH = """
+import sys
+import {first}
+import {second}
+for package in ("models", "tracking", "studies", "analysis"):
+    __import__(package)
+import models, models.vae, tracking.config, elbowroom.models, elbowroom.models.vae, elbowroom.tracking.config
+from models import VAE
+assert models is elbowroom.models and models.vae is elbowroom.models.vae and VAE is elbowroom.models.VAE
+assert tracking.config.RunConfig is elbowroom.tracking.config.RunConfig
+ours = {{id(m): m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] in sys.argv[1:]}}
+assert len(set(ours.values())) == len(ours) > 20, "a file was loaded twice"
+assert all(m.__spec__.name == m.__name__ for n, m in sys.modules.items() if n.startswith("elbowroom."))
+print(tracking.config.RunConfig.__module__)
+"""
+
+
+def output(code: str, folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("models.vae", "elbowroom.studies.scan"), ("elbowroom.studies.scan", "tracking.run")],
+)
+def test_no_module_is_loaded_twice(first: str, second: str) -> None:
+    """Every module of ours under any name; two of one file are two modules."""
+    code = BOTH.format(first=first, second=second)
+    assert output(code, ROOT, "elbowroom", *PACKAGES) == "elbowroom.tracking.config"
+
+
+def test_a_pickle_of_before_opens() -> None:
+    """By the bare name, as an earlier version wrote it."""
+    now = pickle.dumps(RunConfig(dim3=7), protocol=0)
+    before = now.replace(b"elbowroom.tracking.config", b"tracking.config")
+    assert before != now
+    code = f"import pickle; c = pickle.loads({before!r}); print(c.dim3, type(c).__module__)"
+    assert output(code, ROOT) == "7 elbowroom.tracking.config"
+
+
+def test_what_a_study_hands_to_its_workers_is_pickled_by_the_full_name() -> None:
+    assert Job.__module__ == "elbowroom.studies.objective"
+
+
+def test_a_folder_with_packages_of_the_same_names_is_left_alone(tmp_path: Path) -> None:
+    """There a model of the user's own imports its neighbour `models`, and the run's logged model finds it again."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("SHIFT = 2.0\n")
+    (tmp_path / "analysis.py").write_text("raise RuntimeError('of the user')\n")
+    (tmp_path / "mine.py").write_text(OWN)
+    words = ["--model", "mine:Keep", "--dataset", "digits", "--dim3", "3", "--epochs", "1"]
+    command = [sys.executable, "-m", "elbowroom.tracking.train", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer = output(READ, tmp_path)
+    assert answer == "2.0 2.0"
+
+
+OWN = """
+import numpy as np
+import models
+from elbowroom.models import Reducer
+
+class Keep(Reducer):
+    def __init__(self, dim3):
+        self.dim3 = dim3
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        self.mean = x.mean(axis=0) + models.SHIFT
+        return self
+    def encode(self, x):
+        return x[:, : self.dim3].copy()
+    def decode(self, z):
+        x = np.tile(self.mean - models.SHIFT, (len(z), 1)).astype(np.float32)
+        x[:, : self.dim3] = z
+        return x
+    def sample(self, n, rng):
+        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
+"""
+
+READ = """
+import mlflow, models
+from elbowroom.tracking.packaging import load_reducer
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+run = mlflow.search_runs(search_all_experiments=True).run_id[0]
+here = load_reducer(run, model="mine:Keep")
+shipped = load_reducer(run, trust_code=True)
+import numpy as np
+print(float(models.SHIFT), float(np.round(np.mean(shipped.mean - shipped.decode(np.zeros((1, 3), "f4")))) + 0.0))
+"""
