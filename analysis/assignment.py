@@ -21,19 +21,19 @@ import mlflow
 from matplotlib import style
 from mlflow import MlflowClient
 
-from elbowroom.tracking.schema import Tag
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import Tag
+from elbowroom.tracking.store.session import borrowed
 
-from .answers import Answers, Shelf, answer, measured
-from .assignment_page import AssignmentPage, render
-from .borrowed import borrowed
-from .curves import Comparison, compare
-from .errors import BadInput
-from .findings import Findings, find, plain
-from .gallery import figures_of
-from .place import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
-from .publish import Record, log_analysis
+from .figures.assignment import figures_of
+from .findings.find import Findings, find, plain
+from .latent_space.answers import Answers, Shelf, answer, measured
+from .pages.assignment import AssignmentPage, render
+from .pages.output import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
 from .report import Parser, add_store, command
-from .store import Store, read
+from .reporting.publish import Record, log_analysis
+from .runs.comparison import Comparison, compare
+from .runs.query import Store, read
 
 PAGE, FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)

@@ -1,8 +1,8 @@
 """The answer from a tracking store, or from a table: `python -m analysis.report --experiment NAME --out DIR`.
 
 With `--curve FILE.csv` it judges any table of errors against dim3, from any program, and needs no store. From Python:
-`analysis.experiment.report`, and `judge_table` here, which takes no seconds to import. Exit codes: 0 done; 1 the store
-stopped answering; 2 bad input, one line on stderr; 130 interrupted.
+`analysis.reporting.report`, and `judge_table` here, which takes no seconds to import. Exit codes: 0 done;
+1 the store stopped answering; 2 bad input, one line on stderr; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, get_args
 
-from elbowroom.tracking.schema import LABEL_LENGTH, clean, hide_in_output, printing
+from elbowroom.tracking.store.errors import LONGEST, BadInput, Failed, one_line
+from elbowroom.tracking.store.terminal import hide_in_output, printing
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .choice import Rule
-from .elbow import LEAST_POINTS, Verdict, judge
-from .errors import LONGEST, BadInput, Failed, one_line
-from .scores import CurveIs, as_said, best_score, check_falls
-from .sentences import sentence
-from .table import curve, read_rows
+from .elbow import Verdict, judge
+from .elbow.verdict import LEAST_POINTS
+from .findings.sentences import sentence
+from .purposes.gain import Rule
+from .runs.csv_table import curve, read_rows
+from .runs.scores import CurveIs, as_said, best_score, check_falls
 
 UNSET = "default"
 RULE = "gain:0.05"
@@ -91,7 +93,7 @@ def _said(arguments: list[str] | None) -> str:
     if given.curve != UNSET and given.out == UNSET:
         return "\n".join(judged.text for judged in judge_table(given.curve, rule=rule, curve_is=given.curve_is))
     # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
-    return str(importlib.import_module("elbowroom.analysis.experiment").said(given))
+    return str(importlib.import_module("elbowroom.analysis.reporting.experiment").said(given))
 
 
 def command(body: Callable[[], str]) -> int:

@@ -21,9 +21,10 @@ import elbow_helper
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.analysis.criteria import Curve, kneedle
-from elbowroom.analysis.elbow import LEAST_DELTA, judge
-from elbowroom.analysis.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
+from elbowroom.analysis.elbow import judge
+from elbowroom.analysis.elbow.criteria import Curve, kneedle
+from elbowroom.analysis.elbow.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
+from elbowroom.analysis.elbow.verdict import LEAST_DELTA
 
 Floats = npt.NDArray[np.float64]
 

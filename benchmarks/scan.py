@@ -26,9 +26,10 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from elbowroom.studies.spaces import PRESETS
-from elbowroom.tracking.idx import cache_folder, load_idx
-from elbowroom.tracking.schema import Kind, Metric, Tag
+from elbowroom.studies.grid import PRESETS
+from elbowroom.tracking.data.mnist import load_idx
+from elbowroom.tracking.store.addresses import cache_folder
+from elbowroom.tracking.store.names import Kind, Metric, Tag
 
 from .common import machine, table, write_lines
 from .plain import link_mnist, plain_epoch_seconds, scratch

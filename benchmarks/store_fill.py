@@ -19,8 +19,18 @@ from mlflow import MlflowClient
 from mlflow.store.db.base_sql_model import Base
 
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.recorder import code_tags
-from elbowroom.tracking.schema import EXAMPLES, EXPERIMENT, FACT_PREFIX, VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.tracking.store.names import (
+    EXAMPLES,
+    EXPERIMENT,
+    FACT_PREFIX,
+    VERSION,
+    Artifact,
+    Kind,
+    Metric,
+    Param,
+    Tag,
+)
+from elbowroom.tracking.store.recorder import code_tags
 
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]  # a row of a table of the database, by column

@@ -28,11 +28,11 @@ import numpy as np
 import torch
 
 from elbowroom.models import Array, Epoch, build
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.config import RunConfig, parse_field
-from elbowroom.tracking.datasets import Dataset, split
-from elbowroom.tracking.idx import cache_folder
-from elbowroom.tracking.material import Material
+from elbowroom.tracking.data.datasets import Dataset, split
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.addresses import cache_folder
 
 from .common import machine, spread, table, write_lines
 from .plain import Net, error_on, link_mnist, load, plain_epoch_seconds, scratch, train

@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbowroom.tracking.datasets import load_dataset
-from elbowroom.tracking.idx import cache_folder
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.store.addresses import cache_folder
 
 from .common import machine, spread, table, write_lines
 from .plain import link_mnist, scratch

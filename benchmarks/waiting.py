@@ -28,7 +28,7 @@ import numpy as np
 from elbowroom.models import Epoch, build
 from elbowroom.models.waiting import POLICY, SPINS
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.idx import load_idx
+from elbowroom.tracking.data.mnist import load_idx
 
 from .common import Spread, machine, spread, table, write_lines
 from .plain import scratch

@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import xlogy
 
-from elbowroom.analysis.criteria import Curve, kneedle
+from elbowroom.analysis.elbow.criteria import Curve, kneedle
 from elbowroom.models.pca import errors_by_dim3
-from elbowroom.tracking.datasets import load_dataset
+from elbowroom.tracking.data import load_dataset
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,10 +16,10 @@ limit_spinning()  # before the imports below load torch
 
 from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer, Rows
 from .contract import check_contract
-from .fitting import Diverged, Training
+from .neural.training import Diverged, Training
+from .neural.vae import VAE
 from .pca import PCA
 from .registry import MODELS, UnknownModel, build, class_of, gives_a_curve, settings_of, suited
-from .vae import VAE
 
 __all__ = [
     "MODELS",

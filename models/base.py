@@ -3,7 +3,7 @@
 A *reducer* maps rows of `dim1` numbers to codes of `dim3` numbers and back again. PCA, an autoencoder
 and a VAE differ in how they find the map; what the rest of the project needs of them is written here
 once. A model of your own subclasses `Reducer` (or is a plain factory of torch modules, see
-`models.autoencoder.FactoryAutoencoder`) and is named on the command line as `package.module:Name`.
+`models.neural.autoencoder.FactoryAutoencoder`) and is named on the command line as `package.module:Name`.
 
 Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32. The models here also take x in float64, for
 data whose digits float32 can't hold, and then give such rows back.

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from .autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
 from .base import ContractError, Reducer, Rows
 from .contract import check_contract
-from .fitting import Training
-from .nested import NestedAutoencoder
+from .neural.autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
+from .neural.nested import NestedAutoencoder
+from .neural.training import Training
+from .neural.vae import VAE
 from .pca import PCA
-from .vae import VAE
 
 MODELS: dict[str, type[Reducer]] = {
     "pca": PCA,

@@ -49,9 +49,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as pillow
 
-from elbowroom.analysis.exhibits import Cloud, Decoded, draw_planes, draw_repeats
-from elbowroom.analysis.figures import Pictures, draw_pictures
-from elbowroom.analysis.latents import (
+from elbowroom.analysis.figures.curves import Pictures, draw_pictures
+from elbowroom.analysis.figures.latent_space import Cloud, Decoded, draw_planes, draw_repeats
+from elbowroom.analysis.latent_space.similarity import (
     affine_disparity,
     disparity,
     linear_cka,
@@ -61,16 +61,16 @@ from elbowroom.analysis.latents import (
     rigid_onto,
 )
 from elbowroom.models import PCA, Reducer, build
-from elbowroom.models.autoencoder import Autoencoder
-from elbowroom.models.geometry import refit
-from elbowroom.models.layers import FF
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.models.measures.latent_space import refit
+from elbowroom.models.neural.autoencoder import Autoencoder
+from elbowroom.models.neural.layers import FF
 from elbowroom.models.pca import errors_by_dim3
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.figures import Look, decoded_plane
-from elbowroom.tracking.material import Material
+from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.run import execute
+from elbowroom.tracking.run.figures import Look, decoded_plane
 
 be_quiet()
 BASE = RunConfig(model="ae", dataset="mnist", dim3=2, epochs=5)
@@ -104,8 +104,9 @@ print(f"to answer every test image by the mean training image: {mean_mse:.4f} me
 # %% [markdown]
 # ## The model
 #
-# The assignment's `FF` and `Autoencoder`: here is the first, in `models/layers.py`, and what the second is made of,
-# in `models/autoencoder.py`. The decoder's sigmoid is put behind it by the training loop (`models/fitting.py`).
+# The assignment's `FF` and `Autoencoder`: here is the first, in `models/neural/layers.py`, and what the second is made
+# of, in `models/neural/autoencoder.py`. The decoder's sigmoid is put behind it by the training loop
+# (`models/neural/training.py`).
 
 # %%
 print(inspect.getsource(FF), inspect.getsource(Autoencoder.architecture), sep="\n")

@@ -49,18 +49,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image as pillow
 
-from elbowroom.analysis.exhibits import Cloud, Decoded, draw_draws, draw_kl, draw_planes, draw_robustness, draw_samples
-from elbowroom.analysis.figures import Pictures, draw_pictures
-from elbowroom.analysis.latents import mmd_to_normal
+from elbowroom.analysis.figures.curves import Pictures, draw_pictures
+from elbowroom.analysis.figures.latent_space import (
+    Cloud,
+    Decoded,
+    draw_draws,
+    draw_kl,
+    draw_planes,
+    draw_robustness,
+    draw_samples,
+)
+from elbowroom.analysis.latent_space.similarity import mmd_to_normal
 from elbowroom.models import VAE, Reducer, build
-from elbowroom.models.geometry import robustness
-from elbowroom.models.metrics import reconstruction_mse
-from elbowroom.models.samples import GENERATORS, nearest_training
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.models.measures.generation import GENERATORS, nearest_training
+from elbowroom.models.measures.latent_space import robustness
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.figures import PALETTE, Look, decoded_plane, plot_generated_samples
-from elbowroom.tracking.material import Material
+from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.run import execute
+from elbowroom.tracking.run.figures import PALETTE, Look, decoded_plane, plot_generated_samples
 
 be_quiet()
 BASE = RunConfig(dataset="mnist", dim3=2, epochs=5)
@@ -85,7 +93,7 @@ def show(figure: Figure) -> Image:
 # A VAE's encoder gives a normal distribution for each image, N(mean, diag(exp(log_var))); a code is drawn from it,
 # z = mean + exp(log_var / 2) · noise, and decoded. The loss, in nats per image, is the reconstruction term *summed*
 # over pixels plus the divergence KL(N(mean, diag(exp(log_var))) || N(0, I)) *summed* over latents, which draws all
-# the distributions towards the prior N(0, I). Here is the code that trains (`models/vae.py`):
+# the distributions towards the prior N(0, I). Here is the code that trains (`models/neural/vae.py`):
 
 # %%
 print(inspect.getsource(VAE.objective))

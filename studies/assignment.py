@@ -17,16 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elbowroom.analysis.assignment import SHOWN, Report, report
-from elbowroom.analysis.borrowed import borrowed
-from elbowroom.analysis.errors import BadInput as Unanswerable
-from elbowroom.analysis.errors import Failed
-from elbowroom.analysis.place import output_folder
+from elbowroom.analysis.pages.output import output_folder
 from elbowroom.tracking.cli import Parser, command, use_store
-from elbowroom.tracking.config import BadInput
+from elbowroom.tracking.store.errors import BadInput, Failed
+from elbowroom.tracking.store.errors import BadInput as Unanswerable
+from elbowroom.tracking.store.session import borrowed
 
-from .means import DEFAULT_STORAGE, UNSET, Means, add_means, add_switch, means_of, whole, whole_number
+from .grid import PRESETS, Space, parse_range
+from .options import DEFAULT_STORAGE, UNSET, Means, add_means, add_switch, means_of, whole, whole_number
 from .scan import ScanResult, estimate_space, run_space, start_of
-from .spaces import PRESETS, Space, parse_range
 
 MODELS = ("pca", "ae", "vae")
 QUICK = "quick"

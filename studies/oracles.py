@@ -16,15 +16,15 @@ import numpy as np
 from mlflow import MlflowClient
 from scipy.linalg import subspace_angles
 
-from elbowroom.analysis.borrowed import borrowed
 from elbowroom.models import PCA, Reducer, build
 from elbowroom.models.base import Array
-from elbowroom.models.metrics import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
+from elbowroom.models.measures.errors import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command, see_it, use_store
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import (
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
+from elbowroom.tracking.store.recorder import (
     Place,
     Recorder,
     RunFailed,
@@ -35,7 +35,7 @@ from elbowroom.tracking.recorder import (
     reach_store,
     recording,
 )
-from elbowroom.tracking.schema import HOLDS, VERSION, Kind, Tag
+from elbowroom.tracking.store.session import borrowed
 
 DIM3 = 8
 

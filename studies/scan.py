@@ -24,23 +24,23 @@ from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from elbowroom.analysis.borrowed import borrowed
 from elbowroom.analysis.elbow import Verdict
-from elbowroom.analysis.sentences import numbers, sentence
+from elbowroom.analysis.findings.sentences import numbers, sentence
 from elbowroom.tracking.cli import Parser, command, config_fields, see_it, use_store
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import Recorder, reach_store
-from elbowroom.tracking.run import prepare
-from elbowroom.tracking.schema import CURVE_PREFIX, LABEL_LENGTH, VERDICT_PREFIX, Artifact, Kind, Tag, clean, key
-from elbowroom.tracking.source import code_of
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.logged_model.code import code_of
+from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
+from elbowroom.tracking.store.recorder import Recorder, reach_store
+from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
-from .claim import as_begun, claim, find_parent, find_study
-from .coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
-from .costs import Cost, ScanProgress, costs, preview
-from .curve import Point, csv, curve, draw, error_name, table, verdicts
-from .ledger import Charter, Finished, Ledger, children, done_cells
-from .means import (
+from .execution.coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
+from .execution.pools import Pool
+from .grid import PRESETS, Space, asked_by, parse_range, settings, shared_fields
+from .options import (
     DEFAULT_STORAGE,
     UNSET,
     Means,
@@ -52,9 +52,11 @@ from .means import (
     whole,
     whole_number,
 )
-from .spaces import PRESETS, Space, asked_by, parse_range, settings, shared_fields
-from .storage import connect, locked
-from .workers import Pool
+from .progress import Cost, ScanProgress, costs, preview
+from .records.ownership import as_begun, claim, find_parent, find_study
+from .records.study import Charter, Finished, Ledger, children, done_cells
+from .records.trials import connect, locked
+from .results import Point, csv, curve, draw, error_name, table, verdicts
 
 WHAT = "a scan of dim3"
 DEFAULT = Space(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 3, RunConfig())

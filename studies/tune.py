@@ -32,23 +32,24 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
-from elbowroom.analysis.borrowed import borrowed
 from elbowroom.tracking.cli import Parser, command, config_fields, flag, see_it, use_store
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import Recorder, reach_store
-from elbowroom.tracking.run import prepare
-from elbowroom.tracking.schema import BEST, PARETO, Artifact, Kind, Metric, Tag
-from elbowroom.tracking.source import code_of
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.logged_model.code import code_of
+from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.recorder import Recorder, reach_store
+from elbowroom.tracking.store.session import borrowed
 
-from .claim import as_begun, claim, find_parent, find_study
-from .coordinator import Failure, Progress, Source, Tally, conclude, described, supervise
-from .ledger import Charter, Ledger, children, done_cells
-from .means import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
-from .objective import Job, Pruning
-from .spaces import asked_by, parse_range, settings, shared_fields
-from .storage import absolute, connect, lasting, locked
-from .workers import Pool
+from .execution.cell import Job, Pruning
+from .execution.coordinator import Failure, Progress, Source, Tally, conclude, described, supervise
+from .execution.pools import Pool
+from .grid import asked_by, parse_range, settings, shared_fields
+from .options import DEFAULT_STORAGE, Means, add_means, means_of, opened_pool, shared_data, whole, whole_number
+from .records.ownership import as_begun, claim, find_parent, find_study
+from .records.study import Charter, Ledger, children, done_cells
+from .records.trials import absolute, connect, lasting, locked
 
 DIM3, TRIALS = 10, 50
 SHORTEST = 3  # epochs of a trial, at least

@@ -22,9 +22,9 @@ from mlflow import MlflowClient
 from xdist.scheduler import LoadScopeScheduling
 
 from elbowroom.models.threads import on_threads
-from elbowroom.studies import means
-from elbowroom.studies.forking import THREAD_NAMES
-from elbowroom.tracking import run
+from elbowroom.studies import options
+from elbowroom.studies.execution.forking import THREAD_NAMES
+from elbowroom.tracking.run import execution
 from tests.here import Here
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,13 +132,13 @@ def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs draw none: they take half of a small run's time."""
-    monkeypatch.setattr(run, "FIGURES", {})
+    monkeypatch.setattr(execution, "FIGURES", {})
 
 
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Let cells train here, without figures."""
-    patch.setattr(means, "LocalPool", Here)
-    patch.setattr(run, "FIGURES", {})
+    patch.setattr(options, "LocalPool", Here)
+    patch.setattr(execution, "FIGURES", {})
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from concurrent.futures import Future
 
-from elbowroom.studies.objective import Job, Outcome, run_cell
-from elbowroom.studies.workers import Pool
+from elbowroom.studies.execution.cell import Job, Outcome, run_cell
+from elbowroom.studies.execution.pools import Pool
 
 
 class Here(Pool):

@@ -1,5 +1,6 @@
 """docs/api.md and the program on top of the packages: what they show works as it stands, from elsewhere."""
 
+import importlib
 import os
 import re
 import shutil
@@ -49,15 +50,13 @@ def test_the_page_names_what_there_is() -> None:
     assert len(names) > 12
     for name in names:
         module, _, attribute = name.rpartition(".")
-        assert re.search(rf"^(def|class) {attribute}\b", (ROOT / f"{module.replace('.', '/')}.py").read_text(), re.M), (
-            name
-        )
+        assert callable(getattr(importlib.import_module(f"elbowroom.{module}"), attribute)), name
     for module in re.findall(r"python -m ([\w.]+)", PAGE):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
 
 FEW_CELLS = """
-from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.studies.grid import PRESETS, Space
 from elbowroom.tracking.config import RunConfig
 few = RunConfig(dataset="digits", dim2=16, epochs=2)
 PRESETS["digits"] = Space(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, few, "quick")

@@ -26,11 +26,11 @@ from mlflow import MlflowClient
 from elbowroom.analysis import report
 from elbowroom.studies import scan
 from elbowroom.tracking import train
-from elbowroom.tracking.schema import Kind, Tag
+from elbowroom.tracking.store.names import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
 from tests.faults.proxy import Answer, Fault, proxy_to
+from tests.studies.execution.test_cluster import settled
 from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, undisturbed
-from tests.studies.test_cluster import settled
 
 pytestmark = pytest.mark.integration
 

@@ -23,10 +23,10 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.studies.grid import PRESETS, Space
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.datasets import load_dataset
-from elbowroom.tracking.schema import Kind, Tag
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.store.names import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept
 from tests.studies.harness import kill_tree, postgres_server, until
 
@@ -65,7 +65,7 @@ PLACEHOLDERS = {
 }
 
 HERE = "tests/test_docs.py"
-CLUSTER = "tests/studies/test_cluster.py"
+CLUSTER = "tests/studies/execution/test_cluster.py"
 TRAINING = "tests/benchmarks/test_training.py"
 SCAN = "tests/benchmarks/test_scan.py"
 STACK = "tests/benchmarks/test_stack.py"

@@ -11,8 +11,8 @@ from mlflow.entities import Run
 from elbowroom.analysis import report
 from elbowroom.studies import scan
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.schema import Kind, Metric, Tag
-from tests.analysis.runs import log
+from elbowroom.tracking.store.names import Kind, Metric, Tag
+from tests.analysis.example_runs import log
 from tests.conftest import BIN, ROOT, environment, signals_kept
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
-from elbowroom.models.intrinsic import measure, participation_ratio
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.models.measures.intrinsic_dimension import measure, participation_ratio
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.datasets import Dataset, load_dataset
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.data.datasets import Dataset
 from elbowroom.tracking.run import execute
 from tests.conftest import marked
 

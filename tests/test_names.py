@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elbowroom import PACKAGES
-from elbowroom.studies.objective import Job
+from elbowroom.studies.execution.cell import Job
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import ROOT, environment
 
@@ -20,9 +20,9 @@ import {first}
 import {second}
 for package in ("models", "tracking", "studies", "analysis"):
     __import__(package)
-import models, models.vae, tracking.config, elbowroom.models, elbowroom.models.vae, elbowroom.tracking.config
+import models, models.pca, tracking.config, elbowroom.models, elbowroom.models.pca, elbowroom.tracking.config
 from models import VAE
-assert models is elbowroom.models and models.vae is elbowroom.models.vae and VAE is elbowroom.models.VAE
+assert models is elbowroom.models and models.pca is elbowroom.models.pca and VAE is elbowroom.models.VAE
 assert tracking.config.RunConfig is elbowroom.tracking.config.RunConfig
 ours = {{id(m): m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] in sys.argv[1:]}}
 assert len(set(ours.values())) == len(ours) > 20, "a file was loaded twice"
@@ -41,7 +41,7 @@ def output(code: str, folder: Path, *words: str) -> str:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("models.vae", "elbowroom.studies.scan"), ("elbowroom.studies.scan", "tracking.run")],
+    [("models.pca", "elbowroom.studies.scan"), ("elbowroom.studies.scan", "tracking.run")],
 )
 def test_no_module_is_loaded_twice(first: str, second: str) -> None:
     """Every module of ours under any name; two of one file are two modules."""
@@ -59,7 +59,7 @@ def test_a_pickle_of_before_opens() -> None:
 
 
 def test_what_a_study_hands_to_its_workers_is_pickled_by_the_full_name() -> None:
-    assert Job.__module__ == "elbowroom.studies.objective"
+    assert Job.__module__ == "elbowroom.studies.execution.cell"
 
 
 def test_a_folder_with_packages_of_the_same_names_is_left_alone(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ class Keep(Reducer):
 
 READ = """
 import mlflow, models
-from elbowroom.tracking.packaging import load_reducer
+from elbowroom.tracking.logged_model.log import load_reducer
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 run = mlflow.search_runs(search_all_experiments=True).run_id[0]
 here = load_reducer(run, model="mine:Keep")

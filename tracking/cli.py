@@ -18,9 +18,13 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from .config import BadInput, RunConfig, field_help, parse_field
-from .recorder import RunFailed, refuse_invocation
-from .schema import EXPERIMENT, hidden, hide_in_output, in_command, one_line, printing, run_page
+from .config import RunConfig, field_help, parse_field
+from .store.addresses import run_page
+from .store.errors import BadInput, one_line
+from .store.names import EXPERIMENT
+from .store.recorder import RunFailed, refuse_invocation
+from .store.terminal import hide_in_output, in_command, printing
+from .store.text import hidden
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -135,7 +139,7 @@ def be_quiet() -> None:
     os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # files would go to the host that one names
     hide_in_output()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("tracking").setLevel(logging.INFO)
+    logging.getLogger("elbowroom").setLevel(logging.INFO)
     logging.getLogger("optuna").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well

@@ -15,17 +15,10 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from .schema import BEFORE, clean
+from .store.errors import BadInput
+from .store.names import BEFORE
 
-LONGEST_MESSAGE = 600
 MOST = 2**31 - 1  # of what is counted
-
-
-class BadInput(ValueError):
-    """Something a user typed or a file a user gave can't be used: one line, what is wrong and what is allowed."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(clean(" ".join(message.split()), LONGEST_MESSAGE))
 
 
 @dataclass(frozen=True)

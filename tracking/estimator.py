@@ -15,10 +15,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from elbowroom.models import Reducer, build, class_of, suited
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
 
-from .config import BadInput, RunConfig
-from .datasets import Dataset, far_from_zero, split
+from .config import RunConfig
+from .data.datasets import Dataset, far_from_zero, split
+from .store.errors import BadInput
 
 Rows = npt.NDArray[Any]
 Seed = int | np.random.RandomState | None

@@ -25,4 +25,4 @@ with uncollected():
 
     from elbowroom import models  # noqa: F401
 
-    from . import run  # noqa: F401
+    from .run import execution as run  # noqa: F401

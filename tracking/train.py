@@ -21,7 +21,8 @@ from elbowroom.models import Epoch
 from .cli import Parser, command, config_fields, see_it, use_store
 from .config import RunConfig
 from .run import RunResult, execute
-from .schema import Metric, Tag, clean
+from .store.names import Metric, Tag
+from .store.text import clean
 
 
 class Progress:

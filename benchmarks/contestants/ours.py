@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from elbowroom.models import build
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.config import RunConfig
 
 

@@ -11,17 +11,19 @@ import numpy.typing as npt
 
 from elbowroom.analysis.assignment import Report as AssignmentReport
 from elbowroom.analysis.elbow import Verdict, judge
-from elbowroom.analysis.experiment import Report, report, report_table
 from elbowroom.analysis.report import Judged, judge_table
+from elbowroom.analysis.reporting import report, report_table
+from elbowroom.analysis.reporting.experiment import Report
 from elbowroom.models import Reducer
 from elbowroom.studies.assignment import Answer, answer
 from elbowroom.studies.oracles import Finding, ask
 from elbowroom.studies.scan import Estimate, ScanResult, estimate, scan
 from elbowroom.studies.tune import TuneResult, tune
-from elbowroom.tracking.config import BadInput, RunConfig
+from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.estimator import LatentTransformer
-from elbowroom.tracking.packaging import load_reducer
+from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.run import RunResult, execute
+from elbowroom.tracking.store.errors import BadInput
 
 BASE = RunConfig(model="ae", dataset="digits", dim2=16, dim3=2, epochs=2, batch_size=64)
 

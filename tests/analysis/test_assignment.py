@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis import assignment, gallery, prose
-from elbowroom.analysis.answers import (
+from elbowroom.analysis import assignment
+from elbowroom.analysis.assignment import Wanted, write
+from elbowroom.analysis.figures import assignment as figures
+from elbowroom.analysis.latent_space.answers import (
     Draws,
     Estimate,
     Generator,
@@ -27,10 +29,10 @@ from elbowroom.analysis.answers import (
     measured,
     spread,
 )
-from elbowroom.analysis.assignment import Wanted, write
-from elbowroom.analysis.curves import compare
-from elbowroom.analysis.store import read
-from elbowroom.tracking.schema import (
+from elbowroom.analysis.pages import prose
+from elbowroom.analysis.runs.comparison import compare
+from elbowroom.analysis.runs.query import read
+from elbowroom.tracking.store.names import (
     Artifact,
     Kind,
     Metric,
@@ -40,8 +42,8 @@ from elbowroom.tracking.schema import (
     nearest_artifact,
     sample_artifact,
 )
-from tests.analysis.runs import log
-from tests.analysis.test_answers import CODES, METRICS, N, log_measured
+from tests.analysis.example_runs import log
+from tests.analysis.latent_space.test_answers import CODES, METRICS, N, log_measured
 
 pytestmark = pytest.mark.integration
 
@@ -311,7 +313,7 @@ def test_codes_of_many_dimensions_are_drawn_on_one_plane(store: MlflowClient, tm
         log_measured(store, tmp_path / "arrays", seed=seed, dim3=4, codes=z)
     (comparison,) = compare(read(store, "e").cells)
     (group,) = measured(comparison, (4,))
-    figure = gallery._repeats(group, None, (), Shelf())
+    figure = figures._repeats(group, None, (), Shelf())
     assert figure is not None
     first, second = (panel.collections[0].get_offsets().data for panel in figure.axes[2:4])
     np.testing.assert_allclose(second, first, atol=1e-4)  # turned back, and not mirrored by the projection

@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from elbowroom.analysis.report import main
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.schema import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
-from tests.analysis.runs import errors, log
+from elbowroom.tracking.store.names import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
+from tests.analysis.example_runs import errors, log
 from tests.conftest import locked_for
 
 pytestmark = pytest.mark.integration
@@ -194,7 +194,7 @@ def test_a_store_in_a_folder_that_cant_be_written_is_read_from_a_copy(
     def without_writing(path: str | Path, **options: Any) -> sqlite3.Connection:
         return connect("file:none?mode=ro" if "mode=ro" in str(path) else path, **options)
 
-    monkeypatch.setattr("elbowroom.analysis.place.os.access", lambda path, mode: not str(path).endswith("/ro"))
+    monkeypatch.setattr("elbowroom.analysis.pages.output.os.access", lambda path, mode: not str(path).endswith("/ro"))
     monkeypatch.setattr("sqlite3.connect", without_writing)
     arguments = ["--experiment", "in the log", "--tracking-uri", "sqlite:///ro/mlflow.db", "--out", "out", "--no-log"]
     assert main(arguments) == 0
@@ -204,7 +204,7 @@ def test_a_store_in_a_folder_that_cant_be_written_is_read_from_a_copy(
 def test_a_store_that_stays_locked_is_waited_for(
     store_copy: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("elbowroom.tracking.database.SQLITE_SECONDS", 0.1)
+    monkeypatch.setattr("elbowroom.tracking.store.database.SQLITE_SECONDS", 0.1)
     with locked_for(0.5, Path("mlflow.db")):
         assert report(store_copy) == 2
     assert "database is locked" in refusal(capsys)
@@ -277,7 +277,7 @@ def dies(*_: object, **__: object) -> None:
 
 
 def third_page_dies(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("elbowroom.analysis.store.PAGE", 10)
+    patch.setattr("elbowroom.analysis.runs.query.PAGE", 10)
     answers = iter([MlflowClient.search_runs] * 2)
     patch.setattr(MlflowClient, "search_runs", lambda *a, **k: next(answers, dies)(*a, **k))
 
@@ -286,11 +286,11 @@ def artifacts_die(patch: pytest.MonkeyPatch) -> None:
     """Which is not to be without them."""
 
     def gone(cell: object, artifact: str, folder: str) -> str:
-        patch.setattr("elbowroom.analysis.rows.mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
+        patch.setattr("elbowroom.analysis.runs.arrays.mlflow.get_tracking_uri", lambda: "http://127.0.0.1:9")
         patch.setattr(MlflowClient, "search_experiments", dies)
         return "not in the store"
 
-    patch.setattr("elbowroom.analysis.rows._array", gone)
+    patch.setattr("elbowroom.analysis.runs.arrays._array", gone)
 
 
 @pytest.mark.parametrize("death", [third_page_dies, artifacts_die])

@@ -16,10 +16,10 @@ from benchmarks.common import spread
 from benchmarks.plain import scratch
 from benchmarks.store import Cost, database, growth, measure
 from benchmarks.store_fill import EPOCHS, fill, grid
-from elbowroom.analysis import store
-from elbowroom.analysis.curves import compare
-from elbowroom.analysis.findings import find
-from elbowroom.tracking.schema import EXPERIMENT, Artifact, Metric, Tag
+from elbowroom.analysis.findings.find import find
+from elbowroom.analysis.runs import query
+from elbowroom.analysis.runs.comparison import compare
+from elbowroom.tracking.store.names import EXPERIMENT, Artifact, Metric, Tag
 
 pytestmark = pytest.mark.integration
 
@@ -60,17 +60,17 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 def test_reading_asks_for_pages_and_nothing_run_by_run(
     uri: str, requests: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = store.read(MlflowClient(uri), EXPERIMENT)
+    read = query.read(MlflowClient(uri), EXPERIMENT)
     assert requests == {"get_experiment_by_name": 1, "search_runs": 2}  # the runs, the studies
     requests.clear()
-    monkeypatch.setattr(store, "PAGE", 25)
-    assert len(store.read(MlflowClient(uri), EXPERIMENT).cells) == len(read.cells) == RUNS
+    monkeypatch.setattr(query, "PAGE", 25)
+    assert len(query.read(MlflowClient(uri), EXPERIMENT).cells) == len(read.cells) == RUNS
     assert requests == {"get_experiment_by_name": 1, "search_runs": 4}  # three pages of runs, one of studies
 
 
 def test_nothing_is_left_out_and_every_model_has_a_curve(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
-    read = store.read(MlflowClient(uri), EXPERIMENT)
+    read = query.read(MlflowClient(uri), EXPERIMENT)
     assert (read.left_out, read.unfinished, len(read.studies)) == ([], [], 1)
     (comparison,) = compare(read.cells)
     dim3, cells = grid(RUNS)

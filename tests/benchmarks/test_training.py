@@ -20,10 +20,10 @@ from benchmarks.contestants import limit
 from benchmarks.time_to_quality import Reached, first_at_or_below
 from benchmarks.training import Measured
 from elbowroom.models import build
-from elbowroom.models.fitting import streams
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.models.neural.training import streams
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.material import Material
+from elbowroom.tracking.data.shared import Material
 from tests.models.test_contract import SETTINGS
 
 pytestmark = pytest.mark.integration

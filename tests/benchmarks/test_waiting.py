@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import waiting
 from benchmarks.waiting import Measured, hear, process, summary
-from elbowroom.tracking.idx import Images
+from elbowroom.tracking.data.mnist import Images
 
 pytestmark = pytest.mark.integration
 

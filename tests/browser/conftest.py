@@ -18,8 +18,8 @@ from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from elbowroom.analysis import report
-from elbowroom.studies import assignment, means, scan
-from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.studies import assignment, options, scan
+from elbowroom.studies.grid import PRESETS, Space
 from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import BIN, clean_environment, environment, free_port, signals_kept, store_in, wait_for
@@ -136,7 +136,7 @@ def fill(folder: Path, empty_database: Path) -> None:
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setattr(means, "LocalPool", Here)
+        patch.setattr(options, "LocalPool", Here)
         patch.setitem(PRESETS, "digits", STUDY)
         with store_in(folder, empty_database, patch):
             assert scan.main(["--preset", "digits"]) == 0

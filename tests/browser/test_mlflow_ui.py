@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import FrameLocator, Locator, Page, TimeoutError, expect
 
-from elbowroom.tracking.schema import IMAGE_KEY, Artifact, Metric, Tag, run_page
+from elbowroom.tracking.store.addresses import run_page
+from elbowroom.tracking.store.names import IMAGE_KEY, Artifact, Metric, Tag
 from tests.browser.conftest import MARKS, STUDY, Browsed, Keep
 
 pytestmark = [*MARKS, pytest.mark.server]

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser
 
-from elbowroom.analysis.experiment import report
-from tests.analysis.runs import log
+from elbowroom.analysis.reporting import report
+from tests.analysis.example_runs import log
 from tests.browser.conftest import PATIENCE, Browsed, Keep
 
 pytestmark = pytest.mark.integration

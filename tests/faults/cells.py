@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from optuna.trial import TrialState
 
-from elbowroom.studies.ledger import done_cells
+from elbowroom.studies.records.study import done_cells
 from tests.conftest import DISTURBED
 from tests.studies.harness import OPEN, Study
 

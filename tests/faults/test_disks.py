@@ -14,16 +14,19 @@ from mlflow import MlflowClient
 
 from elbowroom.analysis import report
 from elbowroom.studies import scan
-from elbowroom.tracking import idx, train
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.idx import cache_folder, load_idx
-from elbowroom.tracking.recorder import RunFailed
+from elbowroom.tracking import train
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import mnist
+from elbowroom.tracking.data.mnist import load_idx
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.schema import Tag
+from elbowroom.tracking.store.addresses import cache_folder
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import Tag
+from elbowroom.tracking.store.recorder import RunFailed
 from tests.conftest import marked
 from tests.faults.cells import Cells
 from tests.studies.harness import Study
-from tests.tracking.test_idx import FILES
+from tests.tracking.data.test_mnist import FILES
 
 pytestmark = pytest.mark.integration
 
@@ -71,8 +74,8 @@ def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
             (into / name).write_bytes(content)
 
     sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setitem(idx.MD5, "mnist", sums)
-    monkeypatch.setitem(idx.SOURCES, "mnist", [("the source", source)])
+    monkeypatch.setitem(mnist.MD5, "mnist", sums)
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the source", source)])
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:

@@ -15,19 +15,20 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.place import write_files
-from elbowroom.analysis.publish import _version
-from elbowroom.studies.claim import claim
-from elbowroom.studies.ledger import Charter
-from elbowroom.studies.storage import connect, locked
-from elbowroom.tracking import idx
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import experiment, reach_store
-from elbowroom.tracking.schema import Kind
+from elbowroom.analysis.pages.output import write_files
+from elbowroom.analysis.reporting.publish import _version
+from elbowroom.studies.records.ownership import claim
+from elbowroom.studies.records.study import Charter
+from elbowroom.studies.records.trials import connect, locked
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import mnist
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import Kind
+from elbowroom.tracking.store.recorder import experiment, reach_store
 from tests.conftest import marked
 from tests.faults.crew import Race, crew
-from tests.tracking.test_idx import FILES
+from tests.tracking.data.test_mnist import FILES
 
 pytestmark = pytest.mark.integration
 
@@ -54,9 +55,9 @@ def fill_cache(number: int, folder: str) -> list[int]:
             (into / name).write_bytes(content)
 
     os.environ["ELBOWROOM_CACHE"] = folder
-    idx.MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    idx.SOURCES["mnist"] = [("the source", source)]
-    images = idx.load_idx("mnist")
+    mnist.MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    mnist.SOURCES["mnist"] = [("the source", source)]
+    images = mnist.load_idx("mnist")
     return [*images.y_test.tolist(), *images.x_train.ravel().tolist()]
 
 

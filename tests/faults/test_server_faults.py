@@ -11,14 +11,15 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis import report, store
-from elbowroom.studies.ledger import OPENED_TWICE
-from elbowroom.tracking import run as running
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.recorder import RunFailed
-from elbowroom.tracking.run import execute
-from elbowroom.tracking.schema import Kind, Tag
-from tests.analysis.runs import errors, log
+from elbowroom.analysis import report
+from elbowroom.analysis.runs import query
+from elbowroom.studies.records.study import OPENED_TWICE
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.run import execute, execution
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import Kind, Tag
+from elbowroom.tracking.store.recorder import RunFailed
+from tests.analysis.example_runs import errors, log
 from tests.faults.cells import Cells
 from tests.faults.proxy import FAULTS, Fault, Proxy, Request
 from tests.faults.truth import Kept, Truth
@@ -34,7 +35,7 @@ names = (f"e{number}" for number in itertools.count())
 @pytest.fixture(autouse=True)
 def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing is not what is tested, and takes the most of a run's time."""
-    monkeypatch.setattr(running, "FIGURES", {"losses": running.FIGURES["losses"]})
+    monkeypatch.setattr(execution, "FIGURES", {"losses": execution.FIGURES["losses"]})
 
 
 def attempt(config: RunConfig, experiment: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -183,14 +184,14 @@ def test_a_request_that_is_repeated_after_a_lost_answer_counts_no_cell_twice(
     assert (closed(Kind.STUDY), closed(Kind.RUN)) == ([OPENED_TWICE], [OPENED_TWICE] * 2)
     done = direct.finished()
     assert sorted(r.info.run_name for r in done) == ["pca-d2-s0", "pca-d3-s0"]
-    read = store.read(direct.client, experiment)
+    read = query.read(direct.client, experiment)
     assert sorted(cell.run_id for cell in read.cells) == sorted(r.info.run_id for r in done)
 
     # A coordinator that dies before its end leaves them RUNNING, and the next start closes them.
     orphans = [r for kind in (Kind.STUDY, Kind.RUN) for r in direct.runs(kind) if r.info.status == "FAILED"]
     for run in orphans:
         direct.client.update_run(run.info.run_id, status="RUNNING")
-    assert len(store.read(direct.client, experiment).cells) == 2
+    assert len(query.read(direct.client, experiment).cells) == 2
     proxy.watch()
     assert study.run_here(*TINY) == 0
     assert (closed(Kind.STUDY), closed(Kind.RUN)) == ([OPENED_TWICE], [OPENED_TWICE] * 2)

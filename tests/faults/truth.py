@@ -11,7 +11,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Run
 
-from elbowroom.tracking.schema import Tag
+from elbowroom.tracking.store.names import Tag
 
 TIMED = ("fit_seconds", "samples_per_second", "measure_seconds")
 OF_ITS_OWN = (Tag.DESCRIPTION, Tag.WORKER, Tag.TRIAL)  # tags that differ from run to run

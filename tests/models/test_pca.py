@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
-from elbowroom.models.metrics import reconstruction_mse
+from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.pca import errors_by_dim3
 
 CENTRED = np.random.default_rng(2).standard_normal((400, 10)).astype(np.float32) * np.linspace(2, 0.5, 10, dtype="f4")

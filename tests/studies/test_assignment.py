@@ -7,9 +7,9 @@ import pytest
 from mlflow import MlflowClient
 
 from elbowroom.studies import assignment, scan
-from elbowroom.studies.spaces import PRESETS, Space
+from elbowroom.studies.grid import PRESETS, Space
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.schema import Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 

@@ -20,17 +20,17 @@ import torch
 from matplotlib import style
 from mlflow import MlflowClient
 
-from elbowroom.analysis.borrowed import borrowed
-from elbowroom.analysis.experiment import report, report_table
 from elbowroom.analysis.report import judge_table
+from elbowroom.analysis.reporting import report, report_table
 from elbowroom.studies import oracles
 from elbowroom.studies.assignment import grid as assignment_grid
+from elbowroom.studies.grid import PRESETS
 from elbowroom.studies.oracles import Finding, ask
 from elbowroom.studies.scan import ScanResult, estimate, grid, scan
-from elbowroom.studies.spaces import PRESETS
 from elbowroom.studies.tune import tune
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.schema import Kind, Tag
+from elbowroom.tracking.store.names import Kind, Tag
+from elbowroom.tracking.store.session import borrowed
 from tests.conftest import ROOT, environment
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from elbowroom.studies import oracles
 from elbowroom.studies.oracles import ORACLES, Finding, main
-from elbowroom.tracking.schema import Kind, Tag
+from elbowroom.tracking.store.names import Kind, Tag
 
 pytestmark = pytest.mark.integration
 

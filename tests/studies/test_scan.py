@@ -18,15 +18,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from elbowroom.analysis.findings import find
-from elbowroom.analysis.store import read
-from elbowroom.studies.ledger import Finished
-from elbowroom.studies.processes import process_here
+from elbowroom.analysis.findings.find import find
+from elbowroom.analysis.runs.query import read
+from elbowroom.studies.execution.processes import process_here
+from elbowroom.studies.grid import Space
+from elbowroom.studies.records.study import Finished
 from elbowroom.studies.scan import corners, main, short_last
-from elbowroom.studies.spaces import Space
-from elbowroom.tracking.alone import private_folder
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.schema import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.locks import private_folder
+from elbowroom.tracking.store.names import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from tests.conftest import environment, in_this_process, marked
 from tests.studies.harness import undisturbed
 

@@ -12,15 +12,15 @@ from mlflow.entities import Run
 from optuna.trial import FixedTrial, TrialState, create_trial
 
 from elbowroom.studies import scan, tune
-from elbowroom.studies.objective import PRUNER, Ended, Job, Pruning, run_cell
+from elbowroom.studies.execution.cell import PRUNER, Ended, Job, Pruning, run_cell
 from elbowroom.studies.tune import Question, train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.material import Material
-from elbowroom.tracking.recorder import Place
-from elbowroom.tracking.schema import Kind, Metric, Tag
-from elbowroom.tracking.source import code_of
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.logged_model.code import code_of
+from elbowroom.tracking.store.names import Kind, Metric, Tag
+from elbowroom.tracking.store.recorder import Place
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 

@@ -7,8 +7,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from elbowroom.models.fitting import SCHEDULES
-from elbowroom.tracking.config import BadInput, RunConfig, field_help, parse_field
+from elbowroom.models.neural.training import SCHEDULES
+from elbowroom.tracking.config import RunConfig, field_help, parse_field
+from elbowroom.tracking.store.errors import BadInput
 
 BAD = {
     "must be at least 1": [

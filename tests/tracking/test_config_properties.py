@@ -11,7 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elbowroom.tracking.cli import config_fields, flag
-from elbowroom.tracking.config import LONGEST_MESSAGE, MOST, BadInput, RunConfig, parse_field
+from elbowroom.tracking.config import MOST, RunConfig, parse_field
+from elbowroom.tracking.store.errors import LONGEST as LONGEST
+from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.train import parser
 
 pytestmark = pytest.mark.property
@@ -58,7 +60,7 @@ def seen_as_one_line(error: BadInput, name: str = "") -> None:
     message = str(error)
     assert message.startswith(name)
     assert message.isprintable()
-    assert 0 < len(message) <= LONGEST_MESSAGE
+    assert 0 < len(message) <= LONGEST
     message.encode()
     return message
 

@@ -19,13 +19,14 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from elbowroom.models import MODELS
-from elbowroom.models.metrics import reconstruction_mse
-from elbowroom.tracking.config import BadInput, RunConfig
-from elbowroom.tracking.datasets import load_dataset
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.estimator import LatentTransformer
 from elbowroom.tracking.run import execute
+from elbowroom.tracking.store.errors import BadInput
 from tests.conftest import ROOT, environment
-from tests.tracking.test_packaging import OWN_FACTORY, OWN_REDUCER
+from tests.tracking.logged_model.test_log import OWN_FACTORY, OWN_REDUCER
 
 DIGITS = load_dataset("digits")
 X = DIGITS.x_train[:300]
@@ -162,7 +163,7 @@ def test_it_needs_no_mlflow_and_no_command_imports_it() -> None:
     asked = (
         "import sys, elbowroom.tracking.estimator; print([m for m in ('mlflow', 'optuna') if m in sys.modules]);"
         "del sys.modules['elbowroom.tracking.estimator'];"
-        "import elbowroom.tracking.train, elbowroom.studies.workers, elbowroom.studies.scan;"
+        "import elbowroom.tracking.train, elbowroom.studies.execution.pools, elbowroom.studies.scan;"
         "print('elbowroom.tracking.estimator' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)

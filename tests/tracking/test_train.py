@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mlflow import MlflowClient
 
-from elbowroom.tracking import recorder
-from elbowroom.tracking.schema import Metric, Tag
+from elbowroom.tracking.store import recorder
+from elbowroom.tracking.store.names import Metric, Tag
 from elbowroom.tracking.train import main
 from tests.conftest import environment, marked, signals_kept
 

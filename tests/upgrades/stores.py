@@ -18,12 +18,12 @@ from pathlib import Path
 import mlflow
 
 from elbowroom.analysis.report import main as report
-from elbowroom.studies.means import Means
+from elbowroom.studies.grid import Space
+from elbowroom.studies.options import Means
 from elbowroom.studies.scan import run_space
-from elbowroom.studies.spaces import Space
 from elbowroom.studies.tune import main as tune
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.schema import VERSION
+from elbowroom.tracking.store.names import VERSION
 from tests.conftest import ROOT
 
 FOLDER = Path(__file__).parent / "stores"

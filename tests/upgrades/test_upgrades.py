@@ -16,8 +16,8 @@ from elbowroom.analysis.assignment import write as write_assignment
 from elbowroom.analysis.report import main as report
 from elbowroom.studies.scan import run_space
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.datasets import DATASETS
-from elbowroom.tracking.schema import VERSION, Artifact, Kind, Tag
+from elbowroom.tracking.data.datasets import DATASETS
+from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Tag
 from tests.upgrades import stores
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,115 @@
+"""Elbow criteria of the literature, which always answer, for the table behind the verdict.
+
+Each is a function of a `Curve` and returns a dim3, or None where it has no answer. Most of them move with
+the range that was scanned; that is why none of them is the verdict.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import Floats
+from .shapes import candidates, fit, two_lines
+
+LEAST_SIDE = 2  # points of each line of the L-method
+
+
+class Curve(NamedTuple):
+    """dim3 (D,), ascending, and error (S, D), a row a seed."""
+
+    dim3: Floats
+    error: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """Over seeds, (D,)."""
+        mean: Floats = self.error.mean(axis=0)
+        return mean
+
+
+def kneedle(curve: Curve) -> int | None:
+    """The point farthest below the chord (Satopää et al. 2011), by kneed."""
+    if not np.ptp(curve.mean):
+        return None
+    kneed = importlib.import_module("kneed")  # here: it imports scipy.signal, .6 s that a study would begin with
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No knee/elbow found")
+        found = kneed.KneeLocator(curve.dim3, curve.mean, curve="convex", direction="decreasing").knee
+    return None if found is None else round(float(found))
+
+
+def l_method(curve: Curve) -> int | None:
+    """Two separate lines with the least weighted root mean square error (Salvador & Chan 2004): the first one's end."""
+    k = curve.dim3
+    points = len(k)
+    splits = range(LEAST_SIDE, points - LEAST_SIDE + 1)
+    if not splits:
+        return None
+    y = curve.mean
+    costs = [
+        (i * _line_rmse(k[:i], y[:i]) + (points - i) * _line_rmse(k[i:], y[i:])) / points for i in splits
+    ]  # fmt: skip
+    return round(float(k[splits[int(np.argmin(costs))] - 1]))
+
+
+def two_segment(curve: Curve) -> int | None:
+    """The break of two lines that meet, by least squares, whether or not they explain the curve."""
+    breaks = candidates(curve.dim3)
+    if not len(breaks):
+        return None
+    found = fit(two_lines(curve.dim3, breaks), curve.mean, np.ones_like(curve.dim3))
+    return None if found is None else round(found.at)
+
+
+def second_difference(curve: Curve) -> int | None:
+    """The dim3 at which the slope changes most from one pair of neighbours to the next."""
+    bends = np.diff(np.diff(curve.mean) / np.diff(curve.dim3))
+    best = int(bends.argmax())
+    return round(float(curve.dim3[best + 1])) if bends[best] > 0 else None
+
+
+def one_standard_error(curve: Curve) -> int | None:
+    """The smallest dim3 within a standard error of the least error (Breiman et al. 1984); needs two seeds."""
+    seeds = len(curve.error)
+    if seeds < 2:
+        return None
+    least = int(curve.mean.argmin())
+    bound = curve.mean[least] + curve.error[:, least].std(ddof=1) / np.sqrt(seeds)
+    return round(float(curve.dim3[int((curve.mean <= bound).argmax())]))
+
+
+CRITERIA: dict[str, Callable[[Curve], int | None]] = {
+    "kneedle": kneedle,
+    "l_method": l_method,
+    "two_segment": two_segment,
+    "second_difference": second_difference,
+    "one_standard_error": one_standard_error,
+}
+
+
+def elasticity(curve: Curve, least: int = 8) -> float | None:
+    """How far the knee follows the range: the slope of log(kneedle's answer) on log(end of range).
+
+    0 for a corner, that stays; 1/2 where the error is 1/dim3, whose chord elbow is the geometric mean of the
+    ends. None where fewer than three ends, of `least` points and more, have an answer.
+    """
+    ends = np.unique(np.geomspace(least, max(len(curve.dim3), least), 12).round().astype(int))
+    ends = ends[ends <= len(curve.dim3)]
+    knees = [kneedle(Curve(curve.dim3[:n], curve.error[:, :n])) for n in ends]
+    pairs = [(curve.dim3[n - 1], knee) for n, knee in zip(ends, knees, strict=True) if knee is not None]
+    if len(pairs) < 3:
+        return None
+    end, knee = np.log(np.array(pairs, dtype=float)).T
+    return float(np.polyfit(end, knee, 1)[0])
+
+
+def _line_rmse(x: Floats, y: Floats) -> float:
+    if len(x) <= 2:
+        return 0.0
+    left = y - np.polyval(np.polyfit(x, y, 1), x)
+    return float(np.sqrt(np.mean(left**2)))

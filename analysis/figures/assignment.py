@@ -1,0 +1,221 @@
+"""The figures of the assignment's page, from the arrays of its measured runs: `figures_of(...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from elbowroom.tracking.store.errors import one_line
+from elbowroom.tracking.store.names import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
+
+from ..findings.find import ComparisonFinding
+from ..latent_space.answers import Answers, Generator, Group, Shelf
+from ..latent_space.similarity import reshaped_onto
+from ..runs.query import Cell
+from .curves import plot_equivalent, plot_error
+from .latent_space import (
+    AXES,
+    Cloud,
+    Decoded,
+    Look,
+    draw_distances,
+    draw_draws,
+    draw_interpolations,
+    draw_kl,
+    draw_planes,
+    draw_quality,
+    draw_repeats,
+    draw_robustness,
+    draw_samples,
+)
+
+PLANE_SIDE = 2  # axes of the plane that scatters are drawn on
+MOST_CELLS = 64  # along a side of what is decoded
+Array = npt.NDArray[Any]
+Maker = Callable[[], Figure | None]
+
+
+def figures_of(
+    groups: Sequence[Group], answers: Answers, finding: ComparisonFinding, shelf: Shelf
+) -> dict[str, Figure]:
+    """Every figure that has something to show, by name; one that can't be drawn of what is there is noted."""
+    makers: dict[str, Maker] = {"error": lambda: plot_error(finding), "equivalent": lambda: plot_equivalent(finding)}
+    look = _look(groups, shelf)
+    labels = shelf.labels([c for g in groups for c in g.cells])
+    classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
+    here = [g for g in groups if g.dim3 == answers.shown[0]]
+    makers |= {f"repeats {g.label}": partial(_repeats, g, labels, classes, shelf) for g in here}
+    makers["planes"] = lambda: _planes(here, labels, classes, look, shelf)
+    makers["posterior"] = lambda: _posterior(here, labels, classes, look, shelf)
+    makers |= {f"draws {g.label} {g.dim3}": partial(_draws, g, look, shelf) for g in groups if g.has_posterior}
+    for dim3 in answers.shown:
+        mine = [g for g in groups if g.dim3 == dim3]
+        makers |= {
+            f"samples {dim3}": partial(_samples, mine, answers, look, shelf),
+            f"distances {dim3}": partial(_distances, mine, answers, shelf),
+            f"quality {dim3}": partial(_quality, dim3, answers),
+            f"interpolations {dim3}": partial(_interpolations, mine, look, shelf),
+        }
+    makers |= {"robustness": lambda: _robustness(answers), "kl": lambda: _kl(answers)}
+    made = {name: _made(name, make, shelf) for name, make in makers.items()}
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _made(name: str, make: Maker, shelf: Shelf) -> Figure | None:
+    """A figure, or None with a note where an array from the store has not the shape that it says."""
+    try:
+        return make()
+    except (ValueError, IndexError) as error:
+        shelf.notes.append(f"figure {name}: the arrays do not fit it: {one_line(error, 200)}")
+        return None
+
+
+def _draws(group: Group, look: Look, shelf: Shelf) -> Figure | None:
+    drawn = shelf.one(group.cells[0], Artifact.DRAWS, 3, MOST_CELLS)
+    return None if drawn is None else draw_draws(drawn, look=look)
+
+
+def _main(groups: Sequence[Group], answers: Answers) -> list[tuple[Generator, Cell]]:
+    """The four generators at the dim3 of these groups, with the run whose samples are shown."""
+    cells: dict[tuple[str, int | None], Cell] = {(g.label, g.dim3): g.cells[0] for g in groups}
+    return [(g, cells[g.label, g.dim3]) for g in answers.generators if g.main and (g.label, g.dim3) in cells]
+
+
+def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf) -> Figure | None:
+    """Samples of each generator over their nearest training rows."""
+    bands = []
+    for one, cell in _main(groups, answers):
+        source = Source(one.source)
+        rows, near = shelf.one(cell, sample_artifact(source), 2), shelf.one(cell, nearest_artifact(source), 2)
+        bands += [] if rows is None or near is None else [(one.name, rows, near)]
+    return draw_samples(bands, look) if bands else None
+
+
+def _distances(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> Figure | None:
+    """How far samples, and real test rows, are from the training rows."""
+    found = [(g.name, shelf.one(c, distances_artifact(Source(g.source)), 1)) for g, c in _main(groups, answers)]
+    curves = [(name, distances) for name, distances in found if distances is not None]
+    real = shelf.one(groups[0].cells[0], distances_artifact(Source.REAL), 1) if groups else None
+    return draw_distances(curves, real) if curves else None
+
+
+def _quality(dim3: int, answers: Answers) -> Figure | None:
+    """Precision and recall, with the real rows and the mean row."""
+    points = [
+        (g.name, g.precision.mean, g.recall.mean)
+        for g in answers.generators
+        if g.dim3 == dim3 and g.main and g.precision is not None and g.recall is not None
+    ]
+    ceiling, floor = (
+        (c.precision.mean, c.recall.mean) if c.precision is not None and c.recall is not None else None
+        for c in answers.controls
+    )
+    return draw_quality(points, ceiling, floor) if points else None
+
+
+def _interpolations(groups: Sequence[Group], look: Look, shelf: Shelf) -> Figure | None:
+    paths = [(g.label, shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3, MOST_CELLS)) for g in groups]
+    films = [(label, a) for label, a in paths if a is not None]
+    return draw_interpolations(films, look) if films else None
+
+
+def _robustness(answers: Answers) -> Figure | None:
+    """A panel for each dim3."""
+    panels: dict[int, list[tuple[str, str, Array]]] = {}
+    for one in answers.robust:
+        curve = np.array([one.lengths, one.errors, one.standard_errors]).T
+        panels.setdefault(one.dim3, []).append((one.label, one.model, curve))
+    return draw_robustness(list(panels.items())) if panels else None
+
+
+def _kl(answers: Answers) -> Figure | None:
+    """Of the first run of each model and dim3."""
+    bars = [(f"{h.label}, dim3 = {h.dim3}", np.array(h.kl_by_dim[0])) for h in answers.health]
+    return draw_kl(bars) if bars else None
+
+
+def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
+    """How rows are drawn: as the runs say, between the ends of the example rows."""
+    cell = groups[0].cells[0]
+    shape = cell.image_shape
+    examples = shelf.one(cell, Artifact.ORIGINALS, 2)
+    low, high = (0.0, 1.0) if examples is None else (float(examples.min()), float(examples.max()))
+    return Look(shape) if low >= 0 and high <= 1 else Look(shape, low, high)
+
+
+def _plane(codes: Array) -> Array:
+    """The directions (2, dim3), or (1, 1), on which codes are drawn: their first two principal axes above dim3 = 2.
+
+    By the rule of the pictures decoded over the plane: an axis points where its largest entry is positive, and
+    nothing is centred.
+    """
+    dim3 = codes.shape[1]
+    if dim3 <= PLANE_SIDE:
+        return np.eye(dim3)
+    _, vectors = np.linalg.eigh(np.cov(codes, rowvar=False, dtype=np.float64))
+    axes = vectors[:, ::-1].T[:PLANE_SIDE]
+    flat: Array = axes * np.sign(axes[np.arange(PLANE_SIDE), np.abs(axes).argmax(axis=1)])[:, None]
+    return flat
+
+
+def _names(codes: Array) -> tuple[str, str]:
+    """What the axes of a plane are called."""
+    return AXES if codes.shape[1] <= PLANE_SIDE else ("principal axis 1", "principal axis 2")
+
+
+def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf: Shelf) -> Figure | None:
+    """The scatters of several runs, as they came and aligned to the first."""
+    runs = [(f"seed {c.seed}", shelf.one(c, Artifact.CODES, 2)) for c in group.cells]
+    if group.is_pca:
+        other = shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)
+        runs = [("scikit-learn", runs[0][1]), ("another exact program", other)]
+    known = [(name, codes) for name, codes in runs if codes is not None]
+    if len(known) < 2 or len({len(codes) for _, codes in known}) > 1:
+        return None
+    reference = known[0][1]
+    came = [Cloud(name, codes @ _plane(codes).T) for name, codes in known]
+    onto = [reference, *(reshaped_onto(codes, reference) for _, codes in known[1:])]
+    plane = _plane(reference)  # one for all, or what was turned to fit would be turned away again
+    aligned = [Cloud(name, codes @ plane.T) for (name, _), codes in zip(known, onto, strict=True)]
+    return draw_repeats(came, aligned, _fitting(labels, reference), classes, _names(reference))
+
+
+def _fitting(labels: Array | None, codes: Array) -> Array | None:
+    return labels if labels is not None and len(labels) == len(codes) else None
+
+
+def _planes(
+    groups: Sequence[Group], labels: Array | None, classes: tuple[str, ...], look: Look, shelf: Shelf
+) -> Figure | None:
+    """Scatter and decoded plane of each model, side by side."""
+    clouds, decoded, names = [], [], AXES
+    for group in groups:
+        cell = group.cells[0]
+        codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3, MOST_CELLS)
+        ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, MOST_CELLS)
+        if codes is not None and x is not None and ticks is not None:
+            clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ _plane(codes).T))
+            decoded.append(Decoded(group.label, x, ticks))
+            names = _names(codes)
+    return draw_planes(clouds, decoded, _fitting(labels, clouds[0].codes), classes, look, names) if clouds else None
+
+
+def _posterior(
+    groups: Sequence[Group], labels: Array | None, classes: tuple[str, ...], look: Look, shelf: Shelf
+) -> Figure | None:
+    """The codes of a model with distributions, means beside draws."""
+    for group in groups:
+        if not group.has_posterior:
+            continue
+        means, drawn = (shelf.one(group.cells[0], a, 2) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
+        if means is not None and drawn is not None and means.shape == drawn.shape:
+            plane = _plane(means)
+            sets = {"means": means, "draws": drawn}
+            clouds = [Cloud(f"{group.label}: {of}", codes @ plane.T) for of, codes in sets.items()]
+            return draw_planes(clouds, [], _fitting(labels, means), classes, look, _names(means))
+    return None

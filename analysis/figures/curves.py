@@ -1,0 +1,576 @@
+"""The figures of a report. Each is a function of a `ComparisonFinding` that returns a Figure, or None where it has
+nothing to show; `FIGURES` names them all.
+
+Drawn on bare Figures, without pyplot, and on white: a page that is dark puts a white card behind them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from elbowroom.tracking.store.text import clean, drawn_plainly
+
+from .. import Floats
+from ..elbow import Verdict
+from ..findings.against_pca import Equivalent
+from ..findings.find import ComparisonFinding, ModelFinding, Point
+
+Array = npt.NDArray[Any]
+
+WIDTH, HEIGHT, DPI = 5.6, 4.0, 160  # inches: narrow, so that letters stay legible on a phone
+LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
+LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
+ROOM = 0.4  # of the width of the axes, that a second opinion takes
+COLUMNS = 10  # pictures in a row
+MOST_SERIES = 12
+STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
+LONGEST = 28  # letters of a label
+DIM3 = "dim3 (latent dimensions)"
+
+
+class Style(NamedTuple):
+    """How one series is drawn in every figure."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers, the darkest first. Known models keep theirs.
+STYLES = (
+    Style("#0072b2", "s", "-"),
+    Style("#d55e00", "o", "-"),
+    Style("#009e73", "D", "--"),
+    Style("#cc79a7", "v", "-."),
+    Style("#000000", "P", ":"),
+    Style("#e69f00", "X", "--"),
+    Style("#56b4e9", "<", "-."),
+    Style("#7f7f7f", ">", ":"),
+)
+KNOWN = {"pca": 0, "ae": 1, "vae": 2, "linear-ae": 3}
+GREY = "0.35"
+
+
+class Pictures(NamedTuple):
+    """Rows and what the models make of them at one dim3: originals (n, dim1), and (n, dim1) for each label."""
+
+    dim3: int
+    image_shape: tuple[int, ...] | None
+    originals: Array
+    rows: list[tuple[str, Array]]
+
+
+def styles(models: Sequence[ModelFinding]) -> list[Style]:
+    """One for each series: its model's own where that is free, else the next free one."""
+    taken: dict[int, int] = {}  # position in the series -> in STYLES
+    for i, model in enumerate(models):
+        mine = KNOWN.get(model.model)
+        if mine is not None and mine not in taken.values():
+            taken[i] = mine
+    free = [j for j in (*range(len(KNOWN), len(STYLES)), *range(len(KNOWN))) if j not in taken.values()]
+    free = free or list(range(len(STYLES)))
+    others = [i for i in range(len(models)) if i not in taken]
+    taken |= {i: free[n % len(free)] for n, i in enumerate(others)}
+    return [STYLES[taken[i]] for i in range(len(models))]
+
+
+def _series(comparison: ComparisonFinding) -> list[tuple[ModelFinding, Style]]:
+    """The series that are drawn, and how: more than the first ones would hide each other."""
+    return list(zip(comparison.models, styles(comparison.models), strict=True))[:MOST_SERIES]
+
+
+def plot_error(comparison: ComparisonFinding) -> Figure | None:
+    """The judged error against dim3, with intervals, elbows, choices, and the second opinions on the top edge."""
+    series = [(m, s) for m, s in _series(comparison) if m.points]
+    if not series:
+        return None
+    legend = _Legend()
+    figure, (axes,) = _figure(comparison, extra=2 * len(series) + 3 + len(comparison.intrinsic))
+    for model, style in series:
+        _draw_curve(axes, model, style, legend)
+    for i, (model, style) in enumerate(series):
+        doubt = "" if model.confirmed or not model.trained else ", unconfirmed"
+        _draw_elbow(axes, model.label, model.verdict, style, i, legend, doubt)
+    errors = [p.error for model, _ in series for p in model.points]
+    _scale(axes.yaxis, errors, LOG_FROM)
+    unit = "\nmean squared error per column, data units²" if comparison.digest else ""
+    axes.set(xlabel=DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=_range(p for m, _ in series for p in m.points))
+    _whole(axes.xaxis)
+    _draw_second_opinions(axes, comparison.intrinsic)
+    legend.draw(figure)
+    return figure
+
+
+def _draw_curve(axes: Axes, model: ModelFinding, style: Style, legend: _Legend) -> None:
+    """One model's line, its band, a bar for the seeds, hollow where it is undertrained, and a star at its choice."""
+    points = model.points
+    x, y = np.array([p.dim3 for p in points]), np.array([p.error for p in points])
+    low, high, sd = (_numbers(getattr(p, name) for p in points) for name in ("low", "high", "sd"))
+    known = np.isfinite(low) & np.isfinite(high)
+    said = [] if model.verdict is None else [f"choice {model.verdict.choice or 'none'}"]
+    if not known.any():
+        said.append("no interval")
+    elif not known.all():
+        said.append("in part no interval")
+    legend.add(_key(style), model.label, f" ({', '.join(said)})" if said else "")
+    axes.plot(x, y, style.line, color=style.colour, lw=1.5)
+    if known.any():
+        _draw_band(axes, x, low, high, style)
+        legend.once(Patch(color=GREY, alpha=0.25, lw=0), "95 % interval")
+    if np.isfinite(sd).any():
+        axes.errorbar(x, y, sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
+        legend.once(Line2D([], [], color=GREY, marker="|", ms=9, ls=""), "bar: SD over seeds")
+    hollow = np.array([p.dim3 in model.undertrained for p in points])
+    _draw_markers(axes, x, y, style, hollow)
+    if hollow.any():
+        legend.once(_key(Style(GREY, "o", ""), fill="white"), "hollow: undertrained")
+    _draw_choice(axes, model.verdict, x, y, style, legend)
+
+
+def _draw_choice(axes: Axes, verdict: Verdict | None, x: Floats, y: Floats, style: Style, legend: _Legend) -> None:
+    """A star on a curve at the dim3 to use."""
+    if verdict is None or verdict.choice is None:
+        return
+    at = verdict.choice
+    axes.plot([at], [np.interp(at, x, y)], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
+    legend.once(Line2D([], [], marker="*", ms=11, ls="", color=GREY), "star: dim3 to use")
+
+
+def _draw_band(axes: Axes, x: Floats, low: Floats, high: Floats, style: Style) -> None:
+    """A band, not drawn where an end is nan; a bar where a point's neighbours have none."""
+    known = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
+    beside = np.append(known[1:], False) | np.append(False, known[:-1])
+    alone = known & ~beside
+    if alone.any():
+        axes.vlines(x[alone], low[alone], high[alone], color=style.colour, lw=5, alpha=0.3)
+
+
+def _draw_markers(axes: Axes, x: Floats, y: Floats, style: Style, hollow: npt.NDArray[np.bool_]) -> None:
+    size = 4.5 if len(x) <= 40 else 2.5
+    for where, fill in ((~hollow, style.colour), (hollow, "white")):
+        if where.any():
+            axes.plot(x[where], y[where], style.marker, ms=size, mfc=fill, mec=style.colour, mew=1.1, ls="")
+
+
+def _draw_elbow(
+    axes: Axes, label: str, verdict: Verdict | None, style: Style, turn: int, legend: _Legend, doubt: str = ""
+) -> None:
+    """A dashed line where the corner is, and its interval; those of several models in turns, so that all are seen."""
+    if verdict is None or verdict.kind != "clear" or verdict.dim3 is None:
+        return
+    dashes = (4.0 * turn, (4, 4))
+    axes.axvline(verdict.dim3, color=style.colour, lw=1.4, ls=dashes, zorder=1)
+    said = f"elbow {verdict.dim3}"
+    if verdict.interval is not None:
+        low, high = verdict.interval
+        axes.axvspan(low - 0.2, high + 0.2, color=style.colour, alpha=0.1, lw=0, zorder=0)
+        said += f" ({low} to {high})"
+    legend.add(Line2D([], [], color=style.colour, lw=1.4, ls=dashes), label, f": {said}{doubt}")
+
+
+def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
+    """The data's own number of dimensions by other methods: each above the axes, on a line of its own.
+
+    Those outside the range stand at its border, above the others, whose arrows so cross no text: where the texts
+    go one way, the farther they start that way, the higher.
+    """
+    if not found:
+        return
+    low, high = axes.get_xlim()
+    inside = {name: v for name, v in found.items() if low <= v <= high}
+    places = [(v - low) / (high - low) for v in inside.values()]
+    origin = (low + high) / 2
+    if min(places, default=0) >= ROOM:  # all have room on their left
+        origin = low
+    elif max(places, default=1) <= 1 - ROOM:
+        origin = high
+    level = 0
+    for name, value in sorted(inside.items(), key=lambda f: abs(f[1] - origin)):
+        _above(axes, f"{name} {value:.3g}", value, axes.get_xaxis_transform(), level, value > origin, arrow=True)
+        level += 1
+    for name, value in found.items():
+        if name not in inside:
+            right = value > high
+            text = f"{name} {value:.3g}, beyond the range →" if right else f"← {name} {value:.3g}, below the range"
+            _above(axes, text, float(right), axes.transAxes, level, right, arrow=False)
+            level += 1
+    _above(axes, "the data's own dimension, by other methods:", 0.0, axes.transAxes, level, False, arrow=False)
+
+
+def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: bool, *, arrow: bool) -> None:
+    """A text on a line above the axes that starts, or on the right ends, at x, with an arrow down to there."""
+    line = {"arrowstyle": "-|>,head_width=0.15,head_length=0.3", "color": GREY, "lw": 0.8}
+    line |= {"shrinkA": 0, "shrinkB": 0, "relpos": (float(right), 0.0)}
+    axes.annotate(
+        f"{text} " if right else f" {text}",
+        (x, 1),
+        (0, 6 + 72 * LINE * 0.9 * level),
+        xycoords=transform,
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="bottom",
+        fontsize=9,
+        color="0.15",
+        arrowprops=line if arrow else None,
+        annotation_clip=False,
+        bbox={"boxstyle": "square,pad=0", "fc": "white", "ec": "none"},
+        zorder=10 - 0.1 * level,  # where texts go both ways, an arrow passes behind a lower one
+    )
+
+
+def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
+    """How many principal components have the same test error as each model's dim3, with intervals."""
+    series = []
+    for model, style in _series(comparison):
+        worth = [(a.dim3, a.raw, a.clipped) for a in model.against if a.raw is not None or a.clipped is not None]
+        if worth:
+            series.append((model, style, worth))
+    if not series:
+        return None
+    dim3 = [k for _, _, worth in series for k, _, _ in worth]
+    found = [e for _, _, worth in series for _, *both in worth for e in both if e is not None]
+    ends = [v for e in found for v in (e.components, e.low, e.high) if v is not None]
+    top = 1.15 * max(*ends, max(dim3), 1)
+    legend = _Legend()
+    figure, (axes,) = _figure(comparison, extra=len(series) + 3)
+    axes.set(xlabel=DIM3, ylabel="principal components\nwith the same test error", ylim=(0, top))
+    _whole(axes.xaxis)
+    axes.plot([0, max(dim3) + 1], [0, max(dim3) + 1], color=GREY, lw=1, ls=(0, (1, 2)))
+    axes.set_xlim(min(dim3) - 0.7, max(dim3) + 0.7)
+    step = 0.5 / (2 * len(series))  # of a dimension, between the markers of one dim3
+    for i, (model, style, worth) in enumerate(series):
+        legend.add(_key(style), model.label, "")
+        for j, kind in enumerate(("raw", "clipped")):
+            mine = [(k, both[j]) for k, *both in worth]
+            shift = (2 * i + j - len(series) + 0.5) * step
+            _draw_worth(axes, [(k + shift, e) for k, e in mine if e is not None], style, kind == "raw", top)
+    _worth_keys(legend, found)
+    legend.draw(figure)
+    return figure
+
+
+def _draw_worth(axes: Axes, worth: Sequence[tuple[float, Equivalent]], style: Style, filled: bool, top: float) -> None:
+    if not worth:
+        return
+    x, y = np.array([k for k, _ in worth]), _numbers(e.components for _, e in worth)
+    fill = style.colour if filled else "white"
+    axes.plot(x, y, ls=style.line if filled else ":", color=style.colour, lw=1, alpha=0.6)
+    axes.plot(x, y, style.marker, ms=3.5, mfc=fill, mec=style.colour, ls="")
+    low, high = _numbers(e.low for _, e in worth), _numbers(top if e.high is None else e.high for _, e in worth)
+    if np.isfinite(low).any():
+        axes.vlines(x, low, high, color=style.colour, lw=1.4, zorder=1.9)
+    beyond = x[np.isnan(y)]
+    if len(beyond):
+        axes.plot(
+            beyond, np.full(len(beyond), 0.965), "^", ms=7, mfc=fill, mec=style.colour, ls="",
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def _worth_keys(legend: _Legend, found: Sequence[Equivalent]) -> None:
+    legend.once(_key(Style(GREY, "o", "")), "filled: PCA as it comes")
+    legend.once(_key(Style(GREY, "o", ""), fill="white"), "open: PCA clipped to [0, 1]")
+    legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "no gain: dim3 itself")
+    if any(e.low is not None for e in found):
+        legend.once(Line2D([], [], color=GREY, marker="|", ms=9, mew=1.6, ls=""), "bar: 95 % interval")
+    if any(e.low is None and e.components is not None for e in found):
+        legend.once(Line2D([], [], ls=""), "no bar: no interval")
+    if any(e.components is None for e in found):
+        most = max(e.most for e in found)
+        legend.once(_key(Style(GREY, "^", "")), f"on top: better than all {most}")
+
+
+def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
+    """The test error at equal dim3 over PCA's, with intervals."""
+    series = []
+    for model, style in _series(comparison):
+        compared = [a for a in model.against if a.ratio is not None]
+        if compared:
+            series.append((model, style, compared))
+    if not series:
+        return None
+    legend = _Legend()
+    figure, (axes,) = _figure(comparison, extra=len(series) + 1)
+    axes.axhline(1, color=GREY, lw=1, ls=(0, (1, 2)))
+    for model, style, compared in series:
+        x, y = np.array([a.dim3 for a in compared]), _numbers(a.ratio for a in compared)
+        low, high = (_numbers(getattr(a, end) for a in compared) for end in ("low", "high"))
+        known = np.isfinite(low) & np.isfinite(high)
+        axes.plot(x, y, style.line, color=style.colour, lw=1.5)
+        if known.any():
+            _draw_band(axes, x, low, high, style)
+            legend.once(Patch(color=GREY, alpha=0.25, lw=0), "95 % interval, paired by row")
+        _draw_markers(axes, x, y, style, np.array([k in model.undertrained for k in x]))
+        legend.add(_key(style), model.label, "" if known.all() else " (no interval)")
+        if model.undertrained:
+            legend.once(_key(Style(GREY, "o", ""), fill="white"), "hollow: undertrained")
+    legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "1: as much as PCA")
+    _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
+    axes.set(xlabel=DIM3, ylabel="test error over PCA's at the same dim3")
+    _whole(axes.xaxis)
+    legend.draw(figure)
+    return figure
+
+
+def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
+    """What a VAE is also judged by: the validation -ELBO, and below it how many of its latents are in use."""
+    series = [(m, s) for m, s in _series(comparison) if any(p.negative_elbo is not None for p in m.points)]
+    if not series:
+        return None
+    active = any(p.active_units is not None for model, _ in series for p in model.points)
+    figure, panels = _figure(comparison, extra=len(series) + 8 * active, rows=1 + active)
+    legend = _Legend()
+    for i, (model, style) in enumerate(series):
+        x = np.array([p.dim3 for p in model.points])
+        values = [_numbers(p.negative_elbo for p in model.points), _numbers(p.active_units for p in model.points)]
+        for axes, y in zip(panels, values, strict=False):
+            axes.plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+        sd = _numbers(p.elbo_sd for p in model.points)
+        if np.isfinite(sd).any():
+            panels[0].errorbar(x, values[0], sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
+            legend.once(Line2D([], [], color=GREY, marker="|", ms=9, ls=""), "bar: SD over seeds")
+        legend.add(_key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
+        _draw_elbow(panels[0], model.label, model.elbo_verdict, style, i, legend)
+        least = int(np.nanargmin(values[0]))
+        panels[0].plot([x[least]], [values[0][least]], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
+        legend.once(Line2D([], [], marker="*", ms=11, ls="", color=GREY), "star: least")
+    if active:
+        ends = [p.dim3 for model, _ in series for p in model.points]
+        panels[1].plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, lw=1, ls=(0, (1, 2)))
+        panels[1].set(ylabel="active units", ylim=(0, None))
+        _whole(panels[1].yaxis, 5)
+        legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "all units active")
+    panels[0].set_ylabel("validation -ELBO\nnats per row")
+    panels[-1].set_xlabel(DIM3)
+    _whole(panels[-1].xaxis)
+    legend.draw(figure)
+    return figure
+
+
+def plot_nested(comparison: ComparisonFinding) -> Figure | None:
+    """Curves that one training gave whole, beside the dedicated one; below by what share they err more."""
+    shown = comparison.nested[: len(STYLES) - len(KNOWN)]
+    if not shown:
+        return None
+    gaps = any(p.gap is not None for n in shown for p in n.points)
+    figure, panels = _figure(comparison, extra=len(shown) + 2 + 8 * gaps, rows=1 + gaps)
+    legend = _Legend()
+    for model, style in _series(comparison):
+        if model.label in {n.dedicated for n in shown}:
+            x, y = np.array([p.dim3 for p in model.points]), _numbers(p.test for p in model.points)
+            panels[0].plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+            legend.add(_key(style), model.label, ", one training for each dim3")
+    for nested, style in zip(shown, STYLES[len(KNOWN) :], strict=False):
+        x, y = np.array([p.dim3 for p in nested.points]), _numbers(p.error for p in nested.points)
+        least, most = (_numbers(getattr(p, end) for p in nested.points) for end in ("least", "most"))
+        panels[0].plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+        legend.add(_key(style), nested.label, f", the first of {nested.dim3} latents")
+        if np.isfinite(least).any():
+            panels[0].fill_between(x, least, most, color=style.colour, alpha=0.22, lw=0)
+            legend.once(Patch(color=GREY, alpha=0.25, lw=0), "band: least and most of its seeds")
+        gap = _numbers(None if p.gap is None else 100 * p.gap for p in nested.points)
+        if gaps and np.isfinite(gap).any():
+            panels[1].plot(x, gap, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+    if gaps:
+        panels[1].axhline(0, color=GREY, lw=1, ls=(0, (1, 2)))
+        panels[1].set_ylabel("errs more, in %")
+        panels[1].yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+        legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "0: as much as a dedicated one")
+    _scale(panels[0].yaxis, [p.error for n in shown for p in n.points], 5)
+    panels[0].set_ylabel("test error, data units²")
+    panels[-1].set_xlabel(DIM3)
+    _whole(panels[-1].xaxis)
+    legend.draw(figure)
+    return figure
+
+
+def plot_cost(comparison: ComparisonFinding) -> Figure | None:
+    """The test error against what it takes: seconds to fit, and parameters."""
+    series = _series(comparison)
+    costs = {"fit_seconds": "seconds to fit", "parameters": "parameters"}
+    there = {
+        name: [p for m, _ in series for p in m.points if _positive(getattr(p, name)) and _positive(p.test)]
+        for name in costs
+    }
+    shown = [name for name in costs if there[name]]
+    if not shown:
+        return None
+    legend = _Legend()
+    figure, panels = _figure(comparison, extra=len(series), columns=len(shown))
+    for model, style in series:
+        legend.add(_key(style), model.label, "")
+    for axes, name in zip(panels, shown, strict=True):
+        for model, style in series:
+            points = [p for p in model.points if p in there[name]]
+            x, y = _numbers(getattr(p, name) for p in points), _numbers(p.test for p in points)
+            axes.plot(x, y, style.line, color=style.colour, lw=1, alpha=0.6)
+            axes.plot(x, y, style.marker, ms=4, color=style.colour, ls="")
+            axes.plot(x[-1:], y[-1:], style.marker, ms=9, color=style.colour, mec="white", ls="")
+        axes.set_xlabel(costs[name])
+        _scale(axes.xaxis, [getattr(p, name) for p in there[name]], 5, EngFormatter(sep=""))
+        _scale(axes.yaxis, [p.test for points in there.values() for p in points if p.test], 5)
+    legend.once(Line2D([], [], color=GREY, marker="o", ms=9, ls=""), "large: its largest dim3")
+    panels[0].set_ylabel("test error, data units²")
+    legend.draw(figure)
+    return figure
+
+
+def draw_pictures(pictures: Pictures) -> Figure:
+    """The originals, and below them each model's reconstructions; as lines where the rows are no pictures."""
+    x = np.asarray(pictures.originals, dtype=float)[:COLUMNS]
+    rows = [
+        ("original", x),
+        *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows[:MOST_SERIES]),
+    ]
+    shape = pictures.image_shape
+    as_images = shape is not None and math.prod(shape) == x.shape[1] and len(shape) in (2, 3)
+    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    span = (high - low) or 1.0
+    tall = shape[0] / shape[1] if as_images and shape is not None else 0.9
+    each = 4.6 / len(x) * tall + 0.08
+    layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.01)
+    figure = Figure(figsize=(WIDTH, 0.45 + each * len(rows)), dpi=DPI, layout=layout, facecolor="white")
+    for axes, (label, y) in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(_short(label, 14), rotation=0, ha="right", va="center")
+        if as_images and shape is not None:
+            strip = _strip((y - low) / span, shape)
+            axes.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+        else:
+            _draw_lines(axes, (x - low) / span, (y - low) / span)
+        axes.spines[:].set_visible(False)
+    figure.suptitle(f"test rows, and what is left of them at dim3 = {pictures.dim3}", fontsize=11)
+    return figure
+
+
+def _strip(x: Floats, shape: tuple[int, ...]) -> Floats:
+    """Rows (n, dim1) beside each other as one picture (height, n * width), or (height, n * width, 3)."""
+    height, width, *colours = shape
+    framed = np.ones((len(x), height + 2, width + 2, *colours))
+    framed[:, 1:-1, 1:-1] = np.clip(np.nan_to_num(x), 0, 1).reshape(len(x), *shape)
+    strip: Floats = np.concatenate(framed, axis=1)
+    return strip[..., 0] if colours == [1] else strip
+
+
+def _draw_lines(axes: Axes, originals: Floats, x: Floats) -> None:
+    """Rows (n, dim1) in [0, 1] as lines beside each other, over the originals in grey."""
+    along = np.linspace(0.06, 0.94, x.shape[1])
+    for i, (row, original) in enumerate(zip(x, originals, strict=True)):
+        axes.plot(i + along, original, color="0.7", lw=1.6)
+        if x is not originals:
+            axes.plot(i + along, row, color=STYLES[0].colour, lw=0.8)
+    axes.set(xlim=(0, len(x)), ylim=(-0.15, 1.15))
+
+
+class _Legend:
+    """Keys and texts, in the order they came, each text once; drawn below the axes."""
+
+    def __init__(self) -> None:
+        self.keys: list[Artist] = []
+        self.texts: list[str] = []
+        self.common: dict[str, Artist] = {}
+
+    def add(self, key: Artist, label: str, more: str) -> None:
+        """Of one series: its label, cut, and more about it."""
+        self.keys.append(key)
+        self.texts.append(f"{_short(label)}{more}")
+
+    def once(self, key: Artist, text: str) -> None:
+        """Of all series; stands after theirs."""
+        self.common.setdefault(text, key)
+
+    def draw(self, figure: Figure) -> None:
+        """Below the axes, in two columns where the texts are short."""
+        keys, texts = [*self.keys, *self.common.values()], [*self.texts, *self.common]
+        columns = 2 if max(map(len, texts)) <= 36 else 1
+        figure.legend(
+            keys, texts, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, columnspacing=1.2
+        )
+
+
+def _figure(
+    comparison: ComparisonFinding, *, extra: float, rows: int = 1, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, higher by the extra lines that stand around them."""
+    size = (WIDTH, HEIGHT + LINE * extra)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex="col", sharey="row").flat)
+    for axes in panels:
+        axes.grid(alpha=0.25, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    more = len(comparison.models) - MOST_SERIES
+    title = _short(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
+    figure.suptitle(title, fontsize=11)
+    return figure, panels
+
+
+def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
+    """Logarithmic where the values span more than a ratio, with ticks at round numbers; else from 0."""
+    axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
+    numbers = _numbers(values)
+    low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    if low > 0 and high / low > log_from:
+        axes.set(**{f"{name}scale": "log"})
+        subs = (1, 2, 3, 5) if high / low < 10 else (1, 2, 5) if high / low < 50 else (1,)
+        axis.set_major_locator(LogLocator(10, subs=subs))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(formatter or FuncFormatter(lambda v, _: f"{v:g}"))
+        return
+    axes.set(**{f"{name}lim": (0, None) if high > 0 else (0, 1)})
+    axis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    if formatter is not None:
+        axis.set_major_formatter(formatter)
+
+
+def _whole(axis: Axis, most: int = 10) -> None:
+    """Ticks at whole numbers."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=STEPS, min_n_ticks=1))
+
+
+def _range(points: Iterable[Point]) -> tuple[float, float]:
+    dim3 = [p.dim3 for p in points]
+    pad = max(0.5, 0.03 * (max(dim3) - min(dim3)))
+    return min(dim3) - pad, max(dim3) + pad
+
+
+def _key(style: Style, fill: str | None = None) -> Line2D:
+    return Line2D(
+        [], [], color=style.colour, marker=style.marker, ls=style.line, ms=5, lw=1.5, mfc=fill or style.colour
+    )
+
+
+def _numbers(values: Iterable[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def _positive(value: float | None) -> bool:
+    return value is not None and np.isfinite(value) and value > 0
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    """A text from the store, cut, on one line, and no formula."""
+    return drawn_plainly(clean(text, longest))
+
+
+FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {
+    "error": plot_error,
+    "equivalent": plot_equivalent,
+    "ratio": plot_ratio,
+    "elbo": plot_elbo,
+    "nested": plot_nested,
+    "cost": plot_cost,
+}

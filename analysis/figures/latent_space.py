@@ -1,0 +1,656 @@
+"""The figures of the page that answers the assignment: codes, what is decoded from them, and what is generated.
+
+Each function takes arrays and returns a Figure; no list but `decoded` may be empty, and no array without rows.
+Labels are cut and drawn letter by letter; only the names of latent axes may be formulas. Drawn on bare Figures,
+without pyplot, on white.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from elbowroom.tracking.store.text import clean, drawn_plainly
+
+from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
+
+Array = npt.NDArray[Any]
+
+WIDTH = 7.0  # inches: the page shows it about 700 pixels wide
+SMALL, NORMAL = 8.0, 9.0  # points
+LETTER = 0.0083  # inches that a letter is wide, for each point of its size
+MOST_POINTS = 3000  # in a scatter: more only hide each other
+COLUMNS = 10  # pictures in a row
+ABREAST = 3  # panels with axes of their own in a row
+PAIRS = 2  # interpolations of each model
+FINE = 16  # pixels; smaller pictures are set apart by lines, their margins don't do it
+MOST_CLASSES = 20  # in a legend
+MOST_CROSSES = 30  # in a panel
+ACTIVE = 0.01  # nats, above which a latent dimension says something
+AXES = ("$z_1$", "$z_2$")
+CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
+# Ten colours of classes that stay apart, also for most colour-blind readers (after Petroff 2021).
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#1a1a1a", "#4cb944",
+)  # fmt: skip
+COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
+
+
+class Look(NamedTuple):
+    """How a row (dim1,) is drawn: as a picture, black at `low` and white at `high`, else as a line of its columns."""
+
+    image_shape: tuple[int, ...] | None
+    low: float = 0.0
+    high: float = 1.0
+
+
+class Cloud(NamedTuple):
+    """Codes (N, 2) of one model, or (N, 1)."""
+
+    title: str
+    codes: Array
+
+
+class Decoded(NamedTuple):
+    """The rows that a model decodes from a grid over its latent plane.
+
+    x (rows, side, dim1), top left first; ticks (2, side), ascending, of both axes, or (1, side) where there is one row.
+    """
+
+    title: str
+    x: Array
+    ticks: Array
+
+
+def draw_repeats(
+    came: list[Cloud],
+    aligned: list[Cloud],
+    labels: Array | None,
+    classes: tuple[str, ...],
+    axes: tuple[str, str] = AXES,
+) -> Figure:
+    """Codes of several runs, a column each: as they came, and below that aligned to the first run's.
+
+    The lower row has one window and one scale for both axes. Windows leave out the outermost codes.
+    """
+    columns = max(len(came), len(aligned))
+    width = _width(columns)
+    side = (width - 0.8) / columns
+    titles = [_wrapped(cloud.title, side - 0.35, NORMAL) for cloud in came]
+    around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
+    figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
+    grid = figure.subplots(2, columns, squeeze=False)
+    common = _window(np.concatenate([_finite(cloud.codes) for cloud in aligned]))
+    middle, half = common.mean(axis=1), float(np.diff(common).max()) / 2
+    for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
+        for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=False)):
+            _draw_cloud(panel, cloud.codes, labels, classes, side)
+            panel.set_xlabel(axes[0], fontsize=NORMAL)
+            if row == 0:
+                panel.set_title(titles[i], fontsize=NORMAL)
+            elif cloud.codes.shape[1] == 1:
+                panel.set_xlim(*common[0])
+            else:
+                panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+                panel.set_aspect("equal")
+            if panel is grid[row, 0]:
+                panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=NORMAL)
+            elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
+                panel.tick_params(labelleft=False)
+        for panel in grid[row, len(clouds) :]:
+            panel.remove()
+    _class_legend(figure, labels, classes)
+    return _settled(figure)
+
+
+def draw_planes(
+    clouds: list[Cloud],
+    decoded: list[Decoded],
+    labels: Array | None,
+    classes: tuple[str, ...],
+    look: Look,
+    axes: tuple[str, str] = AXES,
+) -> Figure:
+    """The codes of several models, a column each, and below them what is decoded from a grid over the latent plane.
+
+    More than three models stand in several such pairs of rows. Where nothing is `decoded` the codes stand alone.
+    """
+    columns = min(len(clouds), ABREAST)
+    bands = math.ceil(len(clouds) / columns)
+    width = _width(columns)
+    side = (width - 0.6) / columns
+    heights = [side - 0.3]
+    if decoded:
+        heights.append(heights[0] * (0.3 if all(len(plane.x) == 1 for plane in decoded) else 1.0))
+        look = _fitted(look, [plane.x for plane in decoded])
+    rows = len(heights)
+    figure = _figure(width, bands * (sum(heights) + 0.58 * rows) + _legend_height(width, labels, classes))
+    grid = GridSpec(rows * bands, columns, figure=figure, height_ratios=heights * bands)
+    for i, cloud in enumerate(clouds):
+        band, column = divmod(i, columns)
+        panel = figure.add_subplot(grid[rows * band, column])
+        _draw_cloud(panel, cloud.codes, labels, classes, side)
+        panel.set_title(_wrapped(cloud.title, side - 0.35, NORMAL), fontsize=NORMAL)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
+        if column == 0 or cloud.codes.shape[1] != clouds[i - 1].codes.shape[1]:
+            panel.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=NORMAL)
+        elif cloud.codes.shape[1] == 1 and labels is not None:
+            panel.tick_params(labelleft=False)
+        if not decoded:
+            continue
+        plane = decoded[i]
+        panel = figure.add_subplot(grid[rows * band + 1, column])
+        _draw_cells(panel, plane.x, look, gap=False)
+        if not cloud.title.startswith(plane.title):
+            panel.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
+        _tick_values(panel, plane)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
+        if column == 0 and len(plane.ticks) > 1:
+            panel.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
+    _class_legend(figure, labels, classes)
+    return _settled(figure)
+
+
+def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
+    """For each generator its label, the first ten of its samples (n, dim1) and below them the nearest training
+    rows (n, dim1)."""
+    look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
+    bands = [(label, np.stack([samples[:COLUMNS], nearest[:COLUMNS]])) for label, samples, nearest in rows]
+    return _settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
+
+
+def draw_draws(
+    draws: Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
+) -> Figure:
+    """Squares of samples beside each other, from draws (len(titles), n, dim1)."""
+    look = _fitted(look, [draws])
+    columns = math.ceil(math.sqrt(draws.shape[1]))
+    rows = math.ceil(draws.shape[1] / columns)
+    side = (WIDTH - 0.3) / len(draws)
+    figure = _figure(WIDTH, side * rows / columns * _tall(look, draws.shape[2]) + 0.3)
+    for axes, x, title in zip(figure.subplots(1, len(draws), squeeze=False).flat, draws, titles, strict=True):
+        _draw_cells(axes, _filled(x, rows, columns), look)
+        axes.set_title(_wrapped(title, side - 0.1, NORMAL), fontsize=NORMAL)
+    return _settled(figure)
+
+
+def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> Figure:
+    """The error of decoding pushed codes against how far they are pushed, a panel for each dim3.
+
+    For each label and model (R, 3): the length, the error and its standard error.
+    """
+    series = list(dict.fromkeys((label, model) for _, curves in panels for label, model, _ in curves))
+    style_of = dict(zip(series, _styles([model for _, model in series]), strict=True))
+    figure, grid = _panels(len(panels), 2.3, 0.6 + 0.2 * math.ceil((len(series) + 1) / 2))
+    points = np.concatenate([curve for _, curves in panels for _, _, curve in curves])
+    right = float(np.nanmax(points[:, 0], initial=0)) or 1.0
+    top = float(np.nanmax(points[:, 1] + np.nan_to_num(1.96 * points[:, 2]), initial=0)) or 1.0
+    for i, (axes, (dim3, curves)) in enumerate(zip(grid, panels, strict=True)):
+        for label, model, curve in curves:
+            style = style_of[label, model]
+            x, y, error = np.asarray(curve, dtype=float).T
+            axes.plot(x, y, style.line, color=style.colour, marker=style.marker, ms=4, lw=1.5, clip_on=False)
+            axes.fill_between(x, y - 1.96 * error, y + 1.96 * error, color=style.colour, alpha=0.22, lw=0)
+            if len(x) == 1:
+                axes.vlines(x, y - 1.96 * error, y + 1.96 * error, color=style.colour, lw=5, alpha=0.3)
+        axes.set(xlim=(0, 1.04 * right), ylim=(0, 1.06 * top))
+        axes.set_title(f"dim3 = {dim3}", fontsize=NORMAL)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        _outer(grid, i, "length of the push,\nin SDs of the codes", "error of decode(z + push),\nmean squared")
+    keys: list[Artist] = [_key(style_of[each]) for each in series]
+    band = Patch(color=GREY, alpha=0.25, lw=0)
+    _legend(figure, [*keys, band], [*(_short(label) for label, _ in series), "±1.96 standard errors"])
+    return figure
+
+
+def draw_interpolations(rows: list[tuple[str, Array]], look: Look) -> Figure:
+    """For each label the first two of its pairs, (pairs, steps, dim1), as film strips from one row to the other."""
+    look = _fitted(look, [x for _, x in rows])
+    figure, panels = _draw_bands([(label, x[:PAIRS]) for label, x in rows], look)
+    steps = max(x.shape[1] for _, x in rows)
+    last = next(axes for axes, (_, x) in zip(panels[::-1], rows[::-1], strict=True) if x.shape[1] == steps)
+    places = {0: "from\n0", steps - 1: "to\n1"} if steps > 1 else {0: "from\n0"}
+    if steps % 2 and steps > 3:
+        places[steps // 2] = "\n0.5"
+    last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=SMALL)
+    return _settled(figure)
+
+
+def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
+    """The KL divergence (dim3,) of each latent dimension in nats, the largest first, a panel for each model.
+
+    A cross marks a dimension at or below `active`, every other or so where there are more than find room.
+    """
+    figure, grid = _panels(len(panels), 2.4, 0.5)
+    top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
+    side = WIDTH / _columns(len(panels))
+    silent = False
+    for i, (axes, (label, kl)) in enumerate(zip(grid, panels, strict=True)):
+        ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
+        ranks = np.arange(1, len(ordered) + 1)
+        axes.bar(ranks, ordered, width=0.8, color=STYLES[KNOWN["vae"]].colour, lw=0)
+        below = ranks[ordered <= active]
+        if len(below):
+            silent = True
+            below = below[:: math.ceil(len(ordered) / MOST_CROSSES)]
+            size = min(5.0, max(2.5, 80 / len(ordered)))
+            axes.plot(below, np.full(len(below), 0.04), "x", ms=size, color=GREY, transform=axes.get_xaxis_transform())
+        more = f"total {ordered.sum():.3g} nats\n{(ordered > active).sum()} of {len(ordered)} above {active:g}"
+        axes.set_title(f"{_wrapped(label, side - 0.6, NORMAL)}\n{more}", fontsize=NORMAL)
+        axes.set(xlim=(0.3, len(ordered) + 0.7), ylim=(0, 1.05 * top))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        _outer(grid, i, "latent dimension,\nlargest KL first", "KL to the prior, nats")
+    if silent:
+        cross = Line2D([], [], ls="", marker="x", ms=5, color=GREY)
+        _legend(figure, [cross], [f"inactive: at most {active:g} nats"])
+    return figure
+
+
+def draw_quality(
+    points: list[tuple[str, float, float]],
+    ceiling: tuple[float, float] | None,
+    floor: tuple[float, float] | None,
+) -> Figure:
+    """Precision (right) and recall (up) of each generator, beside what real rows and the mean image reach."""
+    figure = _figure(WIDTH, 4.5)
+    axes = figure.subplots()
+    styles = _styles([_model(label) for label, _, _ in points])
+    keys: list[Artist] = []
+    for (_, precision, recall), style in zip(points, styles, strict=True):
+        (key,) = axes.plot(
+            [precision], [recall], style.marker, ms=9, mfc=(style.colour, 0.35), mec=style.colour, mew=1.6, ls="",
+            clip_on=False, zorder=3,
+        )  # fmt: skip
+        keys.append(key)
+    texts = [_short(label) for label, _, _ in points]
+    for place, marker, text in ((ceiling, "*", "real against real"), (floor, "x", "the mean image, always")):
+        if place is not None:
+            size = 14 if marker == "*" else 9
+            keys += axes.plot(
+                [place[0]], [place[1]], marker, ms=size, color="black", mew=1.8 if marker == "x" else 0.5, ls="",
+                clip_on=False, zorder=4,
+            )  # fmt: skip
+            texts.append(text)
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    axes.set_xlabel("precision: share of the samples that look real", fontsize=NORMAL)
+    axes.set_ylabel("recall: share of the real rows that are covered", fontsize=NORMAL)
+    axes.tick_params(labelsize=SMALL)
+    _plain(axes)
+    figure.legend(keys, texts, loc="outside right center", fontsize=SMALL + 0.5, frameon=False)
+    return _settled(figure)
+
+
+def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figure:
+    """The cumulative share of each generator's samples against their mean squared differences (n,) to the nearest
+    training row, and that of real test rows. The axis ends where all but the farthest samples are in."""
+    figure = _figure(WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
+    axes = figure.subplots()
+    found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, x in curves]
+    styles = _styles([_model(label) for label, _ in curves])
+    keys = [_draw_shares(axes, x, style.colour, style.line, 1.6) for x, style in zip(found, styles, strict=True)]
+    texts = [_short(label) for label, _ in curves]
+    if real is not None:
+        found.append(np.sort(_finite(np.asarray(real, dtype=float).reshape(-1, 1))[:, 0]))
+        keys.append(_draw_shares(axes, found[-1], "black", "-", 3.0))
+        texts.append("real test rows")
+    found = [x for x in found if len(x)] or [np.zeros(1)]
+    right = max(float(np.percentile(x, CENTRAL[1])) for x in found) or 1.0
+    middles = [float(np.median(x)) for x in found]
+    left = min(float(x[0]) for x in found)
+    if left > 0 and max(middles) / min(middles) > LOG_FROM:
+        axes.set(xscale="log", xlim=(left / 1.1, 1.1 * right))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if right / left < 1e4 else (1,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, 1.04 * right)
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS))
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("mean squared difference to the nearest training row, data units²", fontsize=NORMAL)
+    axes.set_ylabel("cumulative share of the rows", fontsize=NORMAL)
+    axes.tick_params(labelsize=SMALL)
+    _plain(axes)
+    _legend(figure, keys, texts)
+    return figure
+
+
+def _draw_shares(axes: Axes, x: Array, colour: str, line: str, width: float) -> Artist:
+    """The shares of x (n,), ascending, at or below each value, as steps."""
+    steps = np.concatenate([x[:1], x, [x[-1] * 1e6 + 1]]) if len(x) else x  # the last step goes on to the border
+    share = np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]]) if len(x) else x
+    axes.plot(steps, share, line, color=colour, lw=width, drawstyle="steps-post", zorder=1.5 if width > 2 else 2)
+    return Line2D([], [], color=colour, ls=line, lw=width)
+
+
+def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[str, ...], side: float) -> None:
+    """Codes (N, 2) in the colours of their classes; those (N, 1) as a strip for each class, or a histogram."""
+    kept = np.flatnonzero(np.isfinite(codes).all(axis=1))
+    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), MOST_POINTS)).astype(int)]
+    shown = np.asarray(codes[kept], dtype=float)
+    window = _window(_finite(codes))
+    c: Any = STYLES[0].colour
+    if labels is not None:
+        c = to_rgba_array(PALETTE)[labels[kept] % len(PALETTE)]
+    area = float(np.clip(2500 / max(len(shown), 1) * (side / 2.2) ** 2, 1.5, 14))
+    axes.set_xlim(*window[0])
+    if shown.shape[1] > 1:
+        axes.scatter(shown[:, 0], shown[:, 1], s=area, c=c, alpha=0.7, linewidths=0)
+        axes.set_ylim(*window[1])
+        axes.yaxis.set_major_locator(MaxNLocator(4 if side > 1.6 else 3, steps=STEPS))
+    elif labels is None:
+        axes.hist(shown[:, 0], bins=40, range=(window[0, 0], window[0, 1]), color=c)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=STEPS))
+    else:
+        height = np.random.default_rng(0).uniform(-0.35, 0.35, len(shown))
+        axes.scatter(shown[:, 0], labels[kept] + height, s=area, c=c, alpha=0.7, linewidths=0)
+        axes.set_ylim(len(classes) - 0.4, -0.6)
+        step = math.ceil(len(classes) / 10)
+        axes.set_yticks(range(0, len(classes), step), [_short(name, 10) for name in classes[::step]])
+    axes.xaxis.set_major_locator(MaxNLocator(4 if side > 1.6 else 3, steps=STEPS))
+    axes.set_box_aspect(1)
+    axes.tick_params(labelsize=SMALL if side > 1.6 else SMALL - 1)
+    _plain(axes)
+
+
+def _upright(codes: Array, labels: Array | None, axes: tuple[str, str]) -> str:
+    """The label of a cloud's vertical axis."""
+    if codes.shape[1] > 1:
+        return axes[1]
+    return "rows" if labels is None else "class"
+
+
+def _window(codes: Array) -> npt.NDArray[np.float64]:
+    """From where to where (columns, 2) an axis reaches for all but the outermost codes (N, columns)."""
+    if not len(codes):
+        return np.tile([-1.0, 1.0], (codes.shape[1], 1))
+    low, high = np.percentile(np.asarray(codes, dtype=float), CENTRAL, axis=0)
+    pad = 0.08 * (high - low)
+    constant = pad <= 1e-9 * np.maximum(np.abs(low), np.abs(high))
+    pad = np.where(constant, np.maximum(0.5, 0.05 * np.abs(low)), pad)
+    return np.stack([low - pad, high + pad], axis=1)
+
+
+def _finite(codes: Array) -> Array:
+    return codes[np.isfinite(codes).all(axis=1)]
+
+
+def _draw_bands(
+    bands: Sequence[tuple[str, Array]], look: Look, names: tuple[str, ...] = ()
+) -> tuple[Figure, list[Axes]]:
+    """For each label an array of cells (rows, columns, dim1), below each other, at one scale."""
+    columns = max(x.shape[1] for _, x in bands)
+    rows = [len(x) for _, x in bands]
+    beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
+    tall = _tall(look, bands[0][1].shape[2])
+    each = min((WIDTH - beside) / columns, 1.1, 1.4 / tall)
+    each = max(each, 0.2)
+    figure = _figure(
+        WIDTH if columns >= 5 else beside + each * columns, each * tall * sum(rows) + 0.2 * len(bands) + 0.3
+    )
+    panels = list(figure.subplots(len(bands), 1, squeeze=False, height_ratios=rows).flat)
+    for axes, (label, x) in zip(panels, bands, strict=True):
+        blank = np.full((len(x), columns - x.shape[1], x.shape[2]), np.nan)
+        _draw_cells(axes, np.concatenate([x, blank], axis=1), look)
+        axes.set_ylabel(_wrapped(label, 1.45, NORMAL), rotation=0, ha="right", va="center", fontsize=NORMAL)
+        if names:
+            axes.set_yticks(len(x) - np.arange(len(x)) - 0.5, names, fontsize=SMALL - 0.5)
+    return figure, panels
+
+
+def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
+    """Rows x (rows, columns, dim1), top left first, in cells of 1 by 1; nothing where all of one are nan."""
+    rows, columns, dim1 = x.shape
+    axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
+    there = ~np.isnan(x).all(axis=2)
+    scaled = np.clip((np.asarray(x, dtype=float) - look.low) / ((look.high - look.low) or 1.0), 0, 1)
+    shape = _shape(look, dim1)
+    if shape is None:
+        if gap:
+            axes.spines[:].set_color("0.85")
+        along = np.linspace(0.08, 0.92, dim1) if dim1 > 1 else np.array([0.5])
+        for i, j in np.argwhere(there):
+            marker = "." if dim1 == 1 else ""
+            axes.plot(j + along, rows - i - 0.92 + 0.84 * scaled[i, j], color=STYLES[0].colour, lw=0.8, marker=marker)
+        axes.set_xticks(np.arange(1, columns), minor=True)
+        axes.set_yticks(np.arange(1, rows), minor=True)
+        axes.grid(which="minor", color="0.85", lw=0.5)
+        axes.tick_params(which="minor", length=0)
+        axes.set(xlim=(0, columns), ylim=(0, rows))
+        axes.set_aspect(_tall(look, dim1))
+        return
+    if gap:
+        axes.spines[:].set_visible(False)
+    zoom = math.ceil(FINE / min(shape[:2])) if gap else 1  # so that frames of one pixel are thin
+    height, width, *colours = zoom * shape[0], zoom * shape[1], *shape[2:]
+    frame = 1 if gap else 0
+    tiles = np.ones((rows, columns, height + 2 * frame, width + 2 * frame, *colours))
+    inner = tiles[:, :, frame : frame + height, frame : frame + width]
+    pictures = np.nan_to_num(scaled[there]).reshape(-1, *shape)
+    inner[there] = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    picture = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3], *colours)
+    picture = picture[..., 0] if colours == [1] else picture
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=(0, columns, 0, rows))
+    axes.set_aspect(height / width)
+    if not gap and min(height, width) < FINE:
+        axes.hlines(np.arange(1, rows), 0, columns, color="0.5", lw=0.5)
+        axes.vlines(np.arange(1, columns), 0, rows, color="0.5", lw=0.5)
+
+
+def _tick_values(axes: Axes, plane: Decoded) -> None:
+    """Label up to five cells along each axis with their place on the latent plane."""
+    for name, ticks in zip("xy", plane.ticks, strict=False):
+        shown = _even(len(ticks))
+        span = float(ticks[-1] - ticks[0])
+        set_ticks = axes.set_xticks if name == "x" else axes.set_yticks
+        set_ticks(shown + 0.5, [_number(float(ticks[i]), span) for i in shown], fontsize=SMALL)
+    axes.tick_params(length=2.5)
+
+
+def _even(n: int) -> npt.NDArray[np.int64]:
+    """At most six of n cells, the outermost ones among them, as evenly spaced as they can be."""
+    counts = [m for m in (6, 5, 4, 3) if m <= n and (n - 1) % (m - 1) == 0]
+    return np.linspace(0, n - 1, counts[0] if counts else min(n, 4)).round().astype(np.int64)
+
+
+def _number(value: float, span: float) -> str:
+    """A tick's value, with as many digits as a span of values needs."""
+    if 1e-3 < span < 1e5:
+        digits = max(0, 1 - math.floor(math.log10(span)))
+        text = f"{round(value, digits) + 0.0:.{digits}f}"
+    else:
+        text = f"{value:.2g}"
+    return text.replace("-", "−")
+
+
+def _shape(look: Look, dim1: int) -> tuple[int, ...] | None:
+    """The shape of the rows as pictures; None if they can't be drawn as such."""
+    shape = look.image_shape
+    if shape is None or math.prod(shape) != dim1 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))):
+        return None
+    return shape
+
+
+def _tall(look: Look, dim1: int) -> float:
+    """The height of a cell over its width."""
+    shape = _shape(look, dim1)
+    return 0.8 if shape is None else shape[0] / shape[1]
+
+
+def _fitted(look: Look, arrays: Iterable[Array]) -> Look:
+    """The look for these rows: lines go from the least to the largest value of all."""
+    arrays = list(arrays)
+    if _shape(look, arrays[0].shape[-1]) is not None:
+        return look
+    values = np.concatenate([np.asarray(x, dtype=float).ravel() for x in arrays])
+    values = values[np.isfinite(values)]
+    return Look(None, *((float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)))
+
+
+def _filled(x: Array, rows: int, columns: int) -> Array:
+    """Rows (n, dim1) as cells (rows, columns, dim1), the last ones nan."""
+    cells = np.full((rows * columns, x.shape[1]), np.nan)
+    cells[: len(x)] = x
+    return cells.reshape(rows, columns, -1)
+
+
+def _styles(models: Sequence[str]) -> list[Style]:
+    """One for each series: its model's own where that is free, else the next free one, else a mixture of two."""
+    every = [*COLOURED]
+    while len(every) < len(models) + len(KNOWN):
+        i = len(every)
+        other = COLOURED[(i + i // len(COLOURED)) % len(COLOURED)]
+        every.append(Style(COLOURED[i % len(COLOURED)].colour, other.marker, other.line))
+    taken: dict[int, int] = {}  # position in the series -> in `every`
+    for i, model in enumerate(models):
+        mine = KNOWN.get(model)
+        if mine is not None and mine not in taken.values():
+            taken[i] = mine
+    free = [j for j in (*range(len(KNOWN), len(COLOURED)), *range(len(every))) if j not in taken.values()]
+    free = list(dict.fromkeys(free))
+    others = [i for i in range(len(models)) if i not in taken]
+    taken |= dict(zip(others, free, strict=False))
+    return [every[taken[i]] for i in range(len(models))]
+
+
+def _model(label: str) -> str:
+    """The model that a label such as "VAE, its prior" begins with."""
+    first = label.replace(",", " ").replace(":", " ").split()
+    return first[0].lower() if first else ""
+
+
+def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]) -> None:
+    """A dot for each class below everything, for the first 20 of more."""
+    if labels is None or not classes:
+        return
+    names = _class_names(classes)
+    keys = [Line2D([], [], marker="o", ms=5, ls="", color=PALETTE[i % len(PALETTE)]) for i in range(len(names))]
+    more = len(classes) > MOST_CLASSES
+    figure.legend(
+        keys, names, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.0,
+        ncols=_abreast(figure.get_figwidth(), names, 10), handletextpad=0.1, title_fontsize=SMALL + 0.5,
+        title=f"class (the first {MOST_CLASSES} of {len(classes)})" if more else "class",
+    )  # fmt: skip
+
+
+def _class_names(classes: tuple[str, ...]) -> list[str]:
+    return [_short(name, 14) for name in classes[:MOST_CLASSES]]
+
+
+def _legend_height(width: float, labels: Array | None, classes: tuple[str, ...]) -> float:
+    """Inches that the legend of the classes takes."""
+    if labels is None or not classes:
+        return 0.0
+    names = _class_names(classes)
+    return 0.3 + 0.19 * math.ceil(len(names) / _abreast(width, names, 10))
+
+
+def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str]) -> None:
+    """Below everything."""
+    figure.legend(
+        keys, texts, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.2,
+        ncols=_abreast(figure.get_figwidth(), texts, 3), handlelength=2.6,
+    )  # fmt: skip
+
+
+def _abreast(width: float, texts: Sequence[str], most: int) -> int:
+    """How many columns of a legend find room."""
+    each = max(_inches(text.replace(r"\$", "$"), SMALL + 0.5) for text in texts) + 0.5
+    columns = max(1, min(most, len(texts), int((width - 0.2) / each)))
+    return math.ceil(len(texts) / math.ceil(len(texts) / columns))
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def _settled(figure: Figure) -> Figure:
+    """The figure laid out: panels of a fixed shape need several passes until their labels have room."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    for _ in range(2):
+        engine.execute(figure)
+    return figure
+
+
+def _width(columns: int) -> float:
+    return (4.2, 5.8, WIDTH)[min(columns, 3) - 1]
+
+
+def _columns(n: int) -> int:
+    """Of n panels: at most three, and as even as they go."""
+    return math.ceil(n / math.ceil(n / ABREAST))
+
+
+def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
+    """A figure with n panels, and room for what stands around them."""
+    columns = _columns(n)
+    rows = math.ceil(n / columns)
+    figure = _figure(_width(columns), rows * (height + 0.35) + extra)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[n:]:
+        axes.remove()
+    for axes in grid[:n]:
+        axes.tick_params(labelsize=SMALL)
+        _plain(axes)
+    return figure, grid[:n]
+
+
+def _outer(grid: list[Axes], i: int, below: str, left: str) -> None:
+    """Name the axes of panel i where none is below it, and none on its left."""
+    columns = _columns(len(grid))
+    if i + columns >= len(grid):
+        grid[i].set_xlabel(below, fontsize=NORMAL)
+    if i % columns == 0:
+        grid[i].set_ylabel(left, fontsize=NORMAL)
+    else:
+        grid[i].tick_params(labelleft=False)
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _key(style: Style) -> Line2D:
+    return Line2D([], [], color=style.colour, marker=style.marker, ls=style.line, ms=4.5, lw=1.5)
+
+
+def _folded(name: str, side: float) -> str:
+    """The name of a latent axis on as many lines as it needs, where it is no formula."""
+    return name if "$" in name else textwrap.fill(name, max(8, int(side / (NORMAL * LETTER))))
+
+
+def _wrapped(text: str, inches: float, size: float) -> str:
+    """A label, cut, on as many lines as it needs."""
+    plain = clean(text, LONGEST)
+    each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * LETTER)
+    return drawn_plainly("\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))))
+
+
+def _inches(text: str, size: float) -> float:
+    """How wide a text is drawn."""
+    return float(TextPath((0, 0), drawn_plainly(text), size=size).get_extents().width) / 72 if text.strip() else 0.0
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    """A label, cut, on one line."""
+    return drawn_plainly(clean(text, longest))

@@ -1,0 +1,569 @@
+"""Everything that is found in an experiment, as plain values: `find(store) -> Findings`.
+
+The same runs give the same findings, byte for byte: what is drawn is drawn with seed 0, and neither the time
+nor the place of the store is part of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
+
+from .. import Floats
+from ..elbow import Verdict, judge
+from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL, calibrated
+from ..runs.arrays import MOST_ROWS, fetch, interval
+from ..runs.comparison import Comparison, Series, compare
+from ..runs.query import MOST_DIM3, Cell, LeftOut, Store, code
+from .against_pca import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
+from .nested import NestedFinding, beside
+from .sentences import sentence
+from .spectrum import criteria as spectrum_criteria
+from .spectrum import left
+
+INTRINSIC = {
+    Metric.INTRINSIC_TWONN: "TwoNN",
+    Metric.INTRINSIC_MLE: "maximum likelihood",
+    Metric.INTRINSIC_PARTICIPATION: "participation ratio",
+    Metric.INTRINSIC_PARALLEL: "parallel analysis",
+}
+NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
+MOST_CELLS = 100_000  # that a study may have asked for of one model
+MOST_COMPONENTS = 100_000
+CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model at one dim3: means over seeds, and SDs over seeds where there are two and more.
+
+    error is what is judged, with the 95 % interval of its rows or None.
+    """
+
+    dim3: int
+    error: float
+    low: float | None
+    high: float | None
+    sd: float | None
+    test: float | None
+    seeds: int
+    fit_seconds: float | None
+    parameters: float | None
+    bytes_per_code: int
+    active_units: float | None
+    negative_elbo: float | None
+    elbo_sd: float | None
+
+
+@dataclass(frozen=True)
+class ModelFinding:
+    """One series: its points, and what they say. verdict is None with a reason where there are too few points."""
+
+    label: str
+    model: str
+    loss: str
+    trained: bool
+    seeds: list[int]
+    points: list[Point]
+    verdict: Verdict | None
+    no_verdict: str
+    sentence: str
+    uncalibrated: str | None
+    confirmed: bool | None
+    confirmation: str
+    elbo_verdict: Verdict | None
+    undertrained: dict[int, str]
+    against: list[Against]
+    versus: str
+    spectrum_criteria: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The cell to use: of which model, at which dim3, which run, and why. run_id is None where no cell is there."""
+
+    model: str
+    dim3: int
+    run_id: str | None
+    seed: int
+    why: str
+
+
+@dataclass(frozen=True)
+class ComparisonFinding:
+    """All models of one data set and training; beside them, not judged, the curves that one training gave whole."""
+
+    name: str
+    dataset: str
+    digest: str
+    settings: dict[str, str]
+    quick: bool
+    error_name: str
+    missing: list[str]
+    notes: list[str]
+    models: list[ModelFinding]
+    intrinsic: dict[str, float]
+    same_loss: list[str]
+    doubled: list[LeftOut]
+    pick: Pick | None
+    pca_curve: PcaCurve | None
+    nested: list[NestedFinding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one experiment."""
+
+    experiment: str
+    runs: list[str]
+    digest: str
+    rule: str
+    comparisons: list[ComparisonFinding]
+    left_out: list[LeftOut]
+    unfinished: list[LeftOut]
+    versions: dict[str, list[str]]
+    commits: list[str]
+
+    def to_json(self) -> str:
+        """With sorted keys and full precision; what is not finite is null. Without `nested` where there is none."""
+        values = asdict(self)
+        for comparison in values["comparisons"]:
+            if not comparison["nested"]:
+                del comparison["nested"]
+        return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def find(store: Store, rule: str = "gain:0.05") -> Findings:
+    """Judge and compare everything that the store's cells can tell."""
+    comparisons = compare(store.cells)
+    used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)
+    used = sorted({*used, *(c.run_id for c in store.confirmations), *(n.cell.run_id for n in store.nested)})
+    read = [*store.cells, *(n.cell for n in store.nested)]
+    return Findings(
+        experiment=store.experiment,
+        runs=used,
+        digest=hashlib.sha256("\n".join(used).encode()).hexdigest()[:16],
+        rule=rule,
+        comparisons=[_comparison(comparison, store, rule) for comparison in comparisons],
+        left_out=store.left_out,
+        unfinished=store.unfinished,
+        versions=_versions(read),
+        commits=sorted({c.tag(Tag.COMMIT) + (" with changes" if c.tag(Tag.DIRTY) == "true" else "") for c in read}),
+    )
+
+
+def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
+    series = comparison.series
+    baseline = next((s for s in series if s.model == "pca"), None)
+    notes = list(store.notes)
+    if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
+        notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
+    test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}
+    curve = None if baseline is None else pca_curve(baseline, notes)
+    models = []
+    for one in series:
+        versus = (
+            []
+            if baseline is None or one is baseline
+            else against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
+        )
+        models.append(_model(one, versus, store, rule, notes))
+    if baseline is None:
+        notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
+    if len(series) == 1:
+        notes.append(f"only {series[0].label} has finished cells here")
+    notes.extend(_about_seeds(series))
+    first = series[0].first
+    return ComparisonFinding(
+        name=comparison.name,
+        dataset=comparison.dataset,
+        digest=comparison.digest,
+        settings=comparison.settings,
+        quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
+        error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
+        missing=missing(comparison, store),
+        notes=list(dict.fromkeys(notes)),
+        models=models,
+        intrinsic={} if baseline is None else _intrinsic(baseline),
+        same_loss=_same_loss(series),
+        doubled=comparison.doubled,
+        pick=_pick(models, series),
+        pca_curve=curve,
+        nested=beside(comparison, store.nested),
+    )
+
+
+def _model(series: Series, versus: list[Against], store: Store, rule: str, notes: list[str]) -> ModelFinding:
+    dim3, errors = np.array(series.dim3), series.errors()
+    verdict, why = None, ""
+    if len(dim3) < LEAST_POINTS:
+        why = f"{len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
+    else:
+        try:
+            verdict = judge(dim3, _shares(series, errors) if rule.startswith("unexplained") else errors, rule=rule)
+        except ValueError as error:
+            why = str(error)
+    confirmed, confirmation = _confirmed(series, verdict, store)
+    named = undertrained(series, versus)
+    return ModelFinding(
+        label=series.label,
+        model=series.model,
+        loss=dict(series.first.variant).get("loss", ""),
+        trained=series.trained,
+        seeds=series.seeds if series.seeded else [],
+        points=_points(series, errors, notes),
+        verdict=verdict,
+        no_verdict=why,
+        sentence=sentence(series.label, verdict, confirmed) if verdict else f"{series.label}: no verdict: {why}",
+        uncalibrated=None if verdict is None else calibrated(dim3, errors),
+        confirmed=confirmed,
+        confirmation=confirmation,
+        elbo_verdict=_elbo_verdict(series),
+        undertrained=named,
+        against=versus,
+        versus=who_wins(series.label, versus) if versus else "",
+        spectrum_criteria=_spectrum_criteria(series),
+    )
+
+
+def _shares(series: Series, errors: Floats) -> Floats:
+    """Errors as shares of the mean predictor's, which the explained variance of the test rows tells."""
+    explained = series.errors(Metric.TEST_EXPLAINED_VARIANCE)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all of the variance is explained
+        baselines = series.errors("test") / (1 - explained)
+    baseline = baselines[np.isfinite(baselines)].mean() if np.isfinite(baselines).any() else np.nan
+    if not baseline > 0:
+        raise ValueError("unexplained needs test/mse and test/explained_variance, and these runs have none")
+    return errors / float(baseline)
+
+
+def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
+    """The mean over seeds of each row's error, by dim3, those of the commonest length; what lacks is noted."""
+    cells = [c for k in series.dim3 for c in series.at(k)]
+    arrays = fetch(cells, artifact)
+    found: dict[int, Floats] = {}
+    lacking: list[int] = []
+    for dim3 in series.dim3:
+        mine = [arrays[c.run_id] for c in series.at(dim3)]
+        good = [a for a in mine if isinstance(a, np.ndarray) and _are_errors(a)]
+        if len(good) == len(mine) and len({len(a) for a in good}) == 1:
+            found[dim3] = np.mean(good, axis=0, dtype=np.float64)
+        else:
+            lacking.append(dim3)
+    if found:
+        length = max((len(r) for r in found.values()), key=[len(r) for r in found.values()].count)
+        lacking += [k for k, r in found.items() if len(r) != length]
+        found = {k: r for k, r in found.items() if len(r) == length}
+    if lacking:
+        why = next((a for a in arrays.values() if isinstance(a, str)), "unusable, no errors of as many rows")
+        notes.append(f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is {why}")
+    return found
+
+
+def _are_errors(rows: npt.NDArray[Any]) -> bool:
+    """Whether an array is an error for each row, that can be drawn again."""
+    sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
+    return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
+
+
+def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
+    artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
+    rows = _rows(series, artifact, notes) if series.first.digest else {}
+    spread = redrawn(series, rows, "error")
+    test, parameters, active, elbo = (
+        _means(series, pick) for pick in ("test", Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO)
+    )
+    seconds = _seconds(series)
+    negative = [None if e is None else -e for e in elbo]
+    made = []
+    for i, dim3 in enumerate(series.dim3):
+        low, high = interval(spread[dim3]) if dim3 in spread else (None, None)
+        cells = series.at(dim3)
+        made.append(
+            Point(
+                dim3=dim3,
+                error=float(errors[:, i].mean()),
+                low=low,
+                high=high,
+                sd=_sd([c.error for c in cells]),
+                test=test[i],
+                seeds=len(cells),
+                fit_seconds=seconds[i],
+                parameters=parameters[i],
+                bytes_per_code=4 * dim3,
+                active_units=active[i],
+                negative_elbo=negative[i],
+                elbo_sd=_sd([c.metric(Metric.VAL_ELBO) for c in cells]),
+            )
+        )
+    return made
+
+
+def _seconds(series: Series) -> list[float | None]:
+    """To fit, means over seeds. Where PCA took over the decomposition of an earlier fit, that one's time is its own."""
+    seconds = _means(series, Metric.FIT_SECONDS)
+    cells = [series.at(dim3) for dim3 in series.dim3]
+    reused = [any(c.tag(f"{FACT_PREFIX}decomposition").startswith("reused") for c in mine) for mine in cells]
+    made = [s for s, again in zip(seconds, reused, strict=True) if s is not None and not again]
+    return [max(made) if again and made else s for s, again in zip(seconds, reused, strict=True)]
+
+
+def _sd(values: Sequence[float | None]) -> float | None:
+    """Over seeds, of two and more."""
+    known = [v for v in values if v is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
+
+
+def _means(series: Series, pick: str) -> list[float | None]:
+    means = series.errors(pick).mean(axis=0)
+    return [float(m) if np.isfinite(m) else None for m in means]
+
+
+def _elbo_verdict(series: Series) -> Verdict | None:
+    """The verdict on the validation -ELBO, where every cell has one and a curve can be judged."""
+    negative = -np.asarray(series.errors(Metric.VAL_ELBO))
+    if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
+        return None
+    return judge(series.dim3, negative)
+
+
+def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
+    """The dim3 of a trained model that ought to be better: worse than PCA there, or than with fewer dimensions."""
+    if not series.trained:
+        return {}
+    errors = series.errors()
+    mean, seeds = errors.mean(axis=0), len(errors)
+    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
+    named: dict[int, str] = {}
+    for i, (before, dim3) in enumerate(pairwise(series.dim3)):
+        if mean[i + 1] > mean[i] + NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
+            named[dim3] = f"its error is higher than at {before}, beyond the noise of the seeds"
+    for point in versus:
+        if point.errs == "more":
+            named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
+    active = dict(zip(series.dim3, _means(series, Metric.TEST_ACTIVE_UNITS), strict=True))
+    for dim3 in named:
+        units = active[dim3]
+        if units is not None and units < dim3 - 0.5:  # not too little training, but units that a VAE leaves unused
+            named[dim3] += f", and uses {units:.1f} of its {dim3} units"
+    return dict(sorted(named.items()))
+
+
+def missing(comparison: Comparison, store: Store) -> list[str]:
+    """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there.
+
+    Nothing is missing of a model's code that is not its last.
+    """
+    lines = []
+    last = {c.model: code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
+    for series in (s for s in comparison.series if code(s.first) == last[s.model]):
+        seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
+        wanted = asked(series, store)
+        if not wanted:
+            wanted = dict.fromkeys(series.dim3, seeds)
+        gone = [
+            f"{series.label} dim3 {dim3} seed {seed}"
+            for dim3, those in wanted.items()
+            for seed in those
+            if seed not in series.cells.get(dim3, {})
+        ]
+        lines.extend(gone)
+    return lines
+
+
+def asked(series: Series, store: Store) -> dict[int, list[int]]:
+    """The grid that the studies of this series' cells asked for, seeds by dim3; empty where none says."""
+    studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
+    wanted: dict[int, set[int]] = {}
+    for study in store.studies:
+        if study.data.tags.get(Tag.STUDY) in studies and Tag.GRID in study.data.tags:
+            dims, seeds = _grid(study.data.tags[Tag.GRID], series.model)
+            for dim3 in dims:
+                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
+    return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
+
+
+def _grid(text: str, model: str) -> tuple[list[int], int]:
+    """The dim3 that a study asked for of a model, and the number of seeds; none where its tag is no such grid."""
+    try:
+        grid = json.loads(text)
+        dims, seeds = [int(k) for k in grid["dim3"].get(model, [])], int(grid["seeds"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return [], 0
+    fits = len(dims) * seeds <= MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
+    return (dims, seeds) if fits else ([], 0)
+
+
+def _about_seeds(series: Sequence[Series]) -> list[str]:
+    notes = []
+    for one in (s for s in series if s.trained):
+        count = len(one.seeds)
+        if count == 0:
+            notes.append(f"{one.label}: no seed has all dim3, so the mean of those there is judged, as one curve")
+        elif count == 1:
+            notes.append(f"{one.label}: one seed, so nothing is known of how much another would differ: add --seeds 5")
+        elif count < SEEDS_TO_RESAMPLE:
+            notes.append(
+                f"{one.label}: {count} seeds; intervals are of the rows alone, an interval over seeds needs "
+                f"{SEEDS_TO_RESAMPLE}"
+            )
+        if one.dropped:
+            left = ranges(sorted({c.seed for c in one.dropped}))
+            notes.append(f"{one.label}: seed {left} is not judged, it lacks some dim3 ({len(one.dropped)} cells)")
+    return notes
+
+
+def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[bool | None, str]:
+    """Whether the corner of a trained model is still there at twice the epochs, None where nobody looked."""
+    if verdict is None or verdict.kind != "clear" or verdict.dim3 is None or not series.trained:
+        return None, ""
+    epochs = dict(series.first.settings).get("epochs", "")
+    twice = str(2 * int(epochs)) if epochs.isascii() and epochs.isdigit() and len(epochs) < 16 else ""
+    first = series.first
+    longer: dict[int, list[float]] = {}
+    for cell in store.confirmations:
+        same = (cell.model, cell.variant, cell.digest) == (first.model, first.variant, first.digest)
+        if same and dict(cell.settings).get("epochs") == twice:
+            longer.setdefault(cell.dim3, []).append(cell.error)
+    at = verdict.dim3
+    how = f"python -m studies.scan --confirm {series.model}={at} and the flags of the study"
+    before, after = max((k for k in longer if k < at), default=None), min((k for k in longer if k > at), default=None)
+    if at not in longer or before is None or after is None:
+        return None, f"unconfirmed: training too briefly can make a corner; {how}"
+    mean = {k: float(np.mean(v)) for k, v in longer.items()}
+    fall, then = (mean[before] - mean[at]) / (at - before), (mean[at] - mean[after]) / (after - at)
+    stands = fall >= CONFIRMED_RATIO * max(then, 0) and fall > 0
+    said = f"at {twice} epochs the error falls by {fall:.3g} a dimension before {at} and by {then:.3g} after it"
+    return stands, said
+
+
+def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
+    """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
+    cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
+    measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
+    if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
+        clipped = measured[:, 1]
+        return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
+    spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
+    test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
+    known = {k: v for k, v in test.items() if np.isfinite(v) and k <= MOST_COMPONENTS}
+    if not known:
+        return None
+    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum) or len(spectrum) < max(known):
+        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
+        curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
+        return PcaCurve(curve, None)
+    shares = left(np.maximum(spectrum.astype(float), 0))
+    last = max(known)
+    curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
+    for dim3, value in known.items():
+        curve[dim3] = value
+    return PcaCurve(curve, None)
+
+
+def _spectrum_criteria(series: Series) -> dict[str, int | None]:
+    if series.model != "pca":
+        return {}
+    cell = series.at(series.dim3[0])[0]
+    spectrum = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
+    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum):
+        return {}
+    return spectrum_criteria(np.maximum(spectrum.astype(float), 0))
+
+
+def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
+    """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
+    if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= MOST_COMPONENTS:
+        return False
+    return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
+
+
+def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
+    """Whether it is the eigenvalues of something that varies."""
+    sized = spectrum.ndim == 1 and len(spectrum) <= MOST_COMPONENTS
+    return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)
+
+
+def _intrinsic(baseline: Series) -> dict[str, float]:
+    found = {}
+    for metric, name in INTRINSIC.items():
+        values = [c.metric(metric) for k in baseline.dim3 for c in baseline.at(k)]
+        known = [v for v in values if v is not None]
+        if known:
+            found[name] = known[-1]
+    return found
+
+
+def _same_loss(series: Sequence[Series]) -> list[str]:
+    """Models with the same loss beside each other: what is the model's doing and not the loss's."""
+    said = []
+    trained = [s for s in series if s.trained]
+    for i, one in enumerate(trained):
+        for other in trained[i + 1 :]:
+            loss = dict(one.first.variant).get("loss", "")
+            if one.model == other.model or not loss or loss != dict(other.first.variant).get("loss"):
+                continue
+            mine, theirs = (dict(zip(s.dim3, s.errors("test").mean(axis=0), strict=True)) for s in (one, other))
+            shared = sorted(set(mine) & set(theirs))
+            ratios = [mine[k] / theirs[k] for k in shared if theirs[k] > 0]
+            if ratios:
+                said.append(
+                    f"with the same loss ({loss}), {one.label} has {min(ratios):.2f} to {max(ratios):.2f} times "
+                    f"the test error of {other.label} at dim3 {ranges(shared)}"
+                )
+    return said
+
+
+def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
+    """The model that errs least anywhere, at its own choice; None where that has none."""
+    judged = [(m, s) for m, s in zip(models, series, strict=True) if m.points]
+    if not judged:
+        return None
+    model, one = min(judged, key=lambda pair: min(p.error for p in pair[0].points))
+    choice = None if model.verdict is None else model.verdict.choice
+    if choice is None:
+        return None
+    return pick_at(one, choice, f"{model.sentence}; of all models {model.label} has the least error")
+
+
+def pick_at(series: Series, dim3: int, why: str) -> Pick:
+    """The run of one dim3 to use: of the first seed, the ones with a model first."""
+    cells = series.at(dim3) if dim3 in series.cells else []
+    best = min(cells, key=lambda c: c.seed, default=None)
+    return Pick(series.label, dim3, None if best is None else best.run_id, 0 if best is None else best.seed, why)
+
+
+def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, value in cell.run.data.tags.items():
+            if name.startswith(PACKAGE_PREFIX):
+                found.setdefault(name.removeprefix(PACKAGE_PREFIX), set()).add(value)
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def plain(value: object) -> object:
+    """A value as JSON can hold it: arrays as lists, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value.tolist()]
+    if isinstance(value, (list, tuple)):
+        if hasattr(value, "_asdict"):
+            return plain(value._asdict())
+        return [plain(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value

@@ -1,0 +1,1 @@
+"""The pages: HTML, its words, and where it is written."""

@@ -1,0 +1,331 @@
+"""The report of an experiment, or of a table: read, find, draw, write, and close the loop in MLflow.
+
+`report` and `report_table` are what `python -m analysis.report` does, as functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from matplotlib import style
+
+from elbowroom.tracking.store.errors import LONGEST, BadInput, Failed, one_line
+from elbowroom.tracking.store.names import Artifact
+from elbowroom.tracking.store.names import Metric as Name
+from elbowroom.tracking.store.session import borrowed
+
+from ..figures.curves import FIGURES, Pictures, draw_pictures
+from ..findings.find import Findings, find
+from ..pages.output import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
+from ..pages.report import Page, RunLine, render
+from ..report import RULE, UNSET, checked_rule
+from ..runs.arrays import fetch
+from ..runs.comparison import Comparison, compare
+from ..runs.csv_table import read_rows
+from ..runs.query import Columns, Store, of_rows, parse_map, read
+from ..runs.scores import CurveIs, check_falls
+from ..runs.unmapped import check_settings
+from .publish import Registered, publish, refuse, register
+
+PAGE = "report.html"
+PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, and where it was written."""
+
+    findings: Findings
+    page: Path
+    """report.html; beside it `result.json`, `curves.csv` and the figures."""
+    registered: Registered | None
+    """What became of the chosen model; None where nothing was to be written into the store."""
+    run_id: str | None
+    """Of the analysis that was logged, if it was."""
+    text: str
+    """What the command prints."""
+
+
+def report(
+    *,
+    experiment: str | None = None,
+    tracking_uri: str | None = None,
+    rule: str = RULE,
+    choose: int | tuple[str, int] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | str | None = None,
+    curve_is: CurveIs = "error",
+    out: Path | str = "reports",
+    log: bool = True,
+) -> Report:
+    """Read the runs of an experiment, judge them, write the report, and log it as a run of its own.
+
+    None is the store in use, and the experiment that the environment names, else `elbowroom`. `choose` is a dim3, or a
+    model and a dim3, to register in place of what is found. `columns` says where the runs of others have what is
+    needed, as {"dim3": "params.latent_size", "error": "metrics.val_loss", "settings": ["params.lr"]}, or as `--map` has
+    it; `curve_is` whether "error" there is an error or a score. Without `log` nothing is written into the store.
+    Nothing is printed. Under `mlflow run` the run that it opened becomes the analysis.
+
+    Raises BadInput for what can't be used, Failed where the store stops answering.
+    """
+    uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
+    rule, out = checked_rule(rule), output_folder(Path(out))
+    mapped = None if columns is None else parse_map(columns if isinstance(columns, str) else _typed(columns))
+    if mapped is None and curve_is != "error":
+        raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
+    with borrowed(), opened(uri, experiment, log=log) as (client, name):
+        store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
+        if not store.cells:
+            raise BadInput(_why_empty(store))
+        if mapped is not None:
+            check_settings(store.cells, mapped)
+            _check_falls(store, curve_is)
+        findings = ask(lambda: find(store, rule))
+        links = links_of(client, store.experiment_id)
+        registered = ask(lambda: register(client, store, findings, _chosen(choose))) if log else None
+        command = _command(["--experiment", findings.experiment], rule, choose, curve_is, mapped)
+        files = _files(findings, store, command, links, how_to_open(client), registered)
+        write_files(out, files)
+        run_id, said = None, "" if registered is None else registered.sentence
+        if log:
+            invocation = os.environ.get("MLFLOW_RUN_ID")
+            written = f"the report is in {out} and not in the store"
+            run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
+            said += f"\nlogged as run {run_id}: {links(run_id)}"
+        return Report(findings, out / PAGE, registered, run_id, _said(findings, store.notes, out, said))
+
+
+def report_table(
+    path: Path | str, *, rule: str = RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
+) -> Report:
+    """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed.
+
+    `curve_is` says whether the column error has errors or scores.
+    """
+    rule, out, path = checked_rule(rule), output_folder(Path(out)), Path(path)
+    store = of_rows(read_rows(path, curve_is), path.name, curve_is)
+    _check_falls(store, curve_is)
+    findings = find(store, rule)
+    command = _command(["--curve", str(path)], rule, None, curve_is, None)
+    write_files(out, _files(findings, store, command, lambda run_id: None, "", None))
+    return Report(findings, out / PAGE, None, None, _said(findings, store.notes, out, ""))
+
+
+def said(given: argparse.Namespace) -> str:
+    """Write the report that was asked for, as typed; what to print. A run that `mlflow run` opened is told why not."""
+    out = "reports" if given.out == UNSET else given.out
+    try:
+        if given.curve != UNSET:
+            return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
+        return report(
+            experiment=given.experiment,
+            tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+            rule=given.rule,
+            choose=_choose(given.choose),
+            columns=None if given.map == UNSET else given.map,
+            curve_is=given.curve_is,
+            out=out,
+            log=given.no_log == "no",
+        ).text
+    except (BadInput, Failed) as error:
+        refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error, LONGEST))
+        raise
+
+
+def _why_empty(store: Store) -> str:
+    lacks = f"experiment {store.experiment!r} has no finished run that could be a point of a curve"
+    parts = []
+    if store.unfinished:
+        parts.append(f"{len(store.unfinished)} have not finished")
+    if store.left_out:
+        parts.append(
+            f"{len(store.left_out)} can't be used, like {store.left_out[0].name[:60]}: {store.left_out[0].why}"
+        )
+    if store.nested:
+        parts.append(f"{len(store.nested)} have a curve of their own, which is shown beside one and not judged")
+    return (
+        f"{lacks}: {'; '.join(parts) or 'it is empty; python -m studies.scan makes some, --map reads those of others'}"
+    )
+
+
+def _choose(typed: str) -> int | tuple[str, int] | None:
+    """`dim3=12` or `model=vae,dim3=12` as typed. Raises BadInput."""
+    if typed == UNSET:
+        return None
+    found = dict(part.strip().partition("=")[::2] for part in typed.split(","))
+    if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
+        raise BadInput(f"choose {typed!r}: allowed is dim3=12 or model=vae,dim3=12")
+    dim3 = int(found["dim3"])
+    return (found["model"], dim3) if found.get("model") else dim3
+
+
+def _chosen(choose: int | tuple[str, int] | None) -> dict[str, str]:
+    """The cell that is to be registered, by the names of its coordinates."""
+    if choose is None:
+        return {}
+    return {"dim3": str(choose)} if isinstance(choose, int) else {"model": choose[0], "dim3": str(choose[1])}
+
+
+def _typed(columns: Mapping[str, str | Sequence[str]]) -> str:
+    """Columns as `--map` has them."""
+    places = {target: [given] if isinstance(given, str) else given for target, given in columns.items()}
+    return ",".join(f"{target}={place}" for target, given in places.items() for place in given)
+
+
+def _check_falls(store: Store, curve_is: CurveIs) -> None:
+    """Raise BadInput where a curve of others rises."""
+    for series in (s for comparison in compare(store.cells) for s in comparison.series):
+        check_falls(series.label, series.dim3, series.errors(), curve_is)
+
+
+@style.context("default")  # a report looks the same whatever style the caller's figures have
+def _files(
+    findings: Findings,
+    store: Store,
+    command: str,
+    links: Callable[[str], str | None],
+    note: str,
+    registered: Registered | None,
+) -> dict[str, bytes]:
+    """Everything that is written, by its path."""
+    figures: dict[str, dict[str, bytes]] = {}
+    pictures_at: dict[str, int] = {}
+    for comparison, cells in zip(findings.comparisons, compare(store.cells), strict=True):
+        drawn = {name: draw(comparison) for name, draw in FIGURES.items()}
+        pictures = _pictures(cells)
+        if pictures is not None:
+            drawn["pictures"] = draw_pictures(pictures)
+            pictures_at[comparison.name] = pictures.dim3
+        figures[comparison.name] = {name: png(figure) for name, figure in drawn.items() if figure is not None}
+    page = Page(
+        title=f"How many dimensions? {findings.experiment}",
+        figures=figures,
+        links=links,
+        command=command,
+        made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},
+        note=note,
+        runs=_lines(store),
+        registered="" if registered is None else registered.sentence,
+        pictures_at=pictures_at,
+    )
+    files = {
+        PAGE: render(findings, page).encode(),
+        "result.json": findings.to_json().encode(),
+        "curves.csv": curves_csv(findings).encode(),
+    }
+    for number, (_, by_name) in enumerate(figures.items()):
+        folder = "figures" if number == 0 else f"figures/{number + 1}"
+        files |= {f"{folder}/{name}.png": png for name, png in by_name.items()}
+    return files
+
+
+def curves_csv(findings: Findings) -> str:
+    """Every point of every curve, a row each."""
+    into = io.StringIO()
+    names = (
+        "error",
+        "low",
+        "high",
+        "sd",
+        "test",
+        "seeds",
+        "fit_seconds",
+        "parameters",
+        "active_units",
+        "negative_elbo",
+    )
+    writer = csv.writer(into, lineterminator="\n")
+    writer.writerow(["comparison", "model", "dim3", *names])
+    for comparison in findings.comparisons:
+        for model in comparison.models:
+            for point in model.points:
+                values = [getattr(point, n) for n in names]
+                writer.writerow(
+                    [
+                        comparison.name,
+                        model.label,
+                        point.dim3,
+                        *("" if v is None else repr(v) for v in values),
+                    ]
+                )
+    return into.getvalue()
+
+
+def _pictures(comparison: Comparison) -> Pictures | None:
+    """Originals, and their reconstructions by every model at one dim3 that most of them have."""
+    counts = {k: sum(k in s.cells for s in comparison.series) for s in comparison.series for k in s.dim3}
+    dim3 = min(counts, key=lambda k: (-counts[k], abs(k - PICTURED), k))
+    cells = {s.label: s.at(dim3)[0] for s in comparison.series if dim3 in s.cells and s.first.digest}
+    if not cells:
+        return None
+    runs = list(cells.values())
+    originals = ask(lambda: fetch(runs[:1], Artifact.ORIGINALS))
+    made = ask(lambda: fetch(runs, Artifact.RECONSTRUCTIONS))
+    first = next(iter(originals.values()))
+    if isinstance(first, str) or first.ndim != 2 or not first.size or not np.isfinite(first).all():
+        return None
+    rows = [(label, made[c.run_id]) for label, c in cells.items()]
+    good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
+    return Pictures(dim3, runs[0].image_shape, first, good) if good else None
+
+
+def _lines(store: Store) -> list[RunLine]:
+    cells = sorted(
+        [*store.cells, *store.confirmations, *(n.cell for n in store.nested)],
+        key=lambda c: (c.model, c.dim3, c.seed, c.run_id),
+    )
+    lines = [
+        RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Name.FIT_SECONDS))
+        for c in cells
+    ]
+    others = [*store.unfinished, *store.left_out]
+    return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
+
+
+def _command(
+    source: list[str],
+    rule: str,
+    choose: int | tuple[str, int] | None,
+    curve_is: CurveIs,
+    columns: Columns | None,
+) -> str:
+    """What makes the same report."""
+    words = ["python", "-m", "analysis.report", *source]
+    if rule != RULE:
+        words += ["--rule", rule]
+    if choose is not None:
+        words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]
+    if columns is not None:
+        words += ["--map", columns.text]
+    if curve_is != "error":
+        words += ["--curve-is", curve_is]
+    return shlex.join(words)
+
+
+def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str:
+    lines = list(notes)
+    for comparison in findings.comparisons:
+        quick = " [too few epochs to quote]" if comparison.quick else ""
+        lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
+        for model in comparison.models:
+            lines.append(f"  {model.sentence}")
+            lines += [f"    {text}" for text in (model.confirmation, model.versus) if text]
+            if model.undertrained:
+                lines.append(f"    looks undertrained at dim3 {', '.join(map(str, model.undertrained))}")
+        lines += [f"  {nested.sentence}" for nested in comparison.nested]
+        if comparison.missing:
+            lines.append(f"  cells missing: {len(comparison.missing)}")
+    if findings.left_out:
+        lines.append(f"runs left out: {len(findings.left_out)}; the report names them")
+    if findings.unfinished:
+        lines.append(f"runs that have not finished: {len(findings.unfinished)}; the report names them")
+    return "\n".join([*lines, *([more] if more else []), f"open {out / PAGE}"])

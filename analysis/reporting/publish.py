@@ -1,0 +1,290 @@
+"""Closing the loop in MLflow: the analysis run, the chosen model in the registry, the experiment's description."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from elbowroom.tracking.store.addresses import elsewhere, run_page
+from elbowroom.tracking.store.errors import BadInput, Failed, one_line
+from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag
+from elbowroom.tracking.store.names import Metric as Name
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
+
+from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
+from ..findings.sentences import numbers
+from ..pages.output import UNREACHABLE
+from ..runs.comparison import compare
+from ..runs.query import Cell, Store
+
+ALIAS = "chosen"
+MOST_LINES = 40  # of a description
+LONGEST_LINE, LONGEST_COMMAND = 1200, 1000  # letters
+NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
+RUN_LENGTH, EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
+BEGIN, END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
+
+
+class Registered(NamedTuple):
+    """What became of the chosen model: a sentence, and its version where there is one."""
+
+    sentence: str
+    pick: Pick | None
+    version: str | None
+
+
+def register(client: MlflowClient, store: Store, findings: Findings, choose: Mapping[str, str]) -> Registered:
+    """Register the chosen cell's model as `elbowroom-<dataset>`, alias `chosen`, with tags that say why.
+
+    `choose` may name another dim3, and model. A cell without a model is not registered: the sentence then says
+    which command makes one. Raises BadInput where there is no such cell.
+    """
+    if not findings.comparisons:
+        return Registered("", None, None)
+    finding, cells = findings.comparisons[0], compare(store.cells)[0]
+    pick = finding.pick
+    if choose:
+        labels = [s.label for s in cells.series]
+        label = choose.get("model") or (pick.model if pick else labels[-1])
+        series = next((s for s in cells.series if s.label == label), None)
+        if series is None:
+            raise BadInput(f"choose model={label}: allowed: {', '.join(labels)}")
+        dim3 = int(choose["dim3"])
+        if dim3 not in series.cells:
+            raise BadInput(f"choose dim3={dim3}: {label} has finished cells at {', '.join(map(str, series.dim3))}")
+        pick = pick_at(series, dim3, "chosen by hand")
+    if pick is None:
+        why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
+        return Registered(f"no model is registered: {why}", None, None)
+    cell = next((c for c in store.cells if c.run_id == pick.run_id), None)
+    found = (
+        [] if cell is None else client.search_logged_models([store.experiment_id], f"source_run_id = '{cell.run_id}'")
+    )
+    logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
+    if cell is None or not logged:
+        return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
+    name = registered_name(finding.dataset)
+    try:
+        number = _version(client, name, logged[0], cell.run_id)
+        for key, value in _why(pick, finding, findings).items():
+            client.set_model_version_tag(name, number, key, value[:5000])
+        client.set_registered_model_alias(name, ALIAS, number)
+    except MlflowException as error:
+        return Registered(f"the model could not be registered: {one_line(error, 200)}", pick, None)
+    return Registered(
+        f"registered models:/{name}@{ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
+    )
+
+
+def registered_name(dataset: str) -> str:
+    """`elbowroom-<dataset>`, of letters that are part of no path, no address and no query."""
+    word = re.sub(r"[^\w .-]+", "-", clean(dataset, LABEL_LENGTH)).strip(" .")
+    return f"{EXPERIMENT}-{word or 'data'}"
+
+
+def _version(client: MlflowClient, name: str, model: LoggedModel, run_id: str) -> str:
+    """The version that this run's model has, made where it has none."""
+    with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
+        client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
+    found = _versions(client, name, run_id)
+    if not found:
+        # By its id as well: a server with users asks whether this one may read it.
+        client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
+        found = _versions(client, name, run_id)
+    return str(found[0])  # two reports at once may have made two: both take the first
+
+
+def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
+    """The versions that this run's model has, the oldest first."""
+    return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id)
+
+
+def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str, str]:
+    return {
+        "elbowroom.model": pick.model,
+        "elbowroom.dim3": str(pick.dim3),
+        "elbowroom.why": pick.why,
+        "elbowroom.comparison": finding.name + (" [too few epochs to quote]" if finding.quick else ""),
+        "elbowroom.runs.digest": findings.digest,
+    }
+
+
+def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) -> str:
+    """What makes a run with a model at the chosen place."""
+    model = next(m for m in finding.models if m.label == pick.model)
+    flags = {**finding.settings, "loss": model.loss} if model.trained else {}
+    words = ["--model", model.model, "--dataset", finding.dataset, "--dim3", str(pick.dim3), "--seed", str(pick.seed)]
+    for k, v in sorted(flags.items()):
+        words += [f"--{k.replace('_', '-')}", v] if v and k not in NO_SETTINGS else []
+    lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
+    # Quoted for the shell, where it will be pasted: the words are the store's.
+    command = shlex.join(["python", "-m", "tracking.train", *map(clean, words), "--artifacts", "full"])
+    return f"{lacks}; this makes one: {command}" if len(command) <= LONGEST_COMMAND else lacks
+
+
+def publish(
+    client: MlflowClient,
+    store: Store,
+    findings: Findings,
+    out: Path,
+    files: Mapping[str, bytes],
+    registered: Registered | None,
+    invocation: str | None,
+) -> str:
+    """Log the report as a run of kind `analysis`, and say the verdict in the experiment's description; its id.
+
+    `invocation` is the run that `mlflow run` opened, which is continued.
+    """
+    run_id = log_analysis(
+        client,
+        store.experiment_id,
+        Record(
+            "report",
+            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: description(findings)},
+            params={
+                "analysed_experiment": findings.experiment,
+                "analysis_rule": findings.rule,
+                "runs_read": str(len(findings.runs)),
+            },
+            metrics=_numbers(findings),
+        ),
+        out,
+        files,
+        invocation,
+    )
+    _describe_experiment(client, store.experiment_id, findings, run_id, registered)
+    return run_id
+
+
+class Record(NamedTuple):
+    """What an analysis leaves in the store beside its files."""
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def log_analysis(
+    client: MlflowClient,
+    experiment_id: str,
+    record: Record,
+    out: Path,
+    files: Mapping[str, bytes],
+    invocation: str | None,
+) -> str:
+    """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
+    tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
+    if invocation is None:
+        _refuse_elsewhere(client, client.get_experiment(experiment_id).artifact_location)
+        run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
+    else:
+        run_id = invocation
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+    try:
+        opened = client.get_run(run_id)
+        _refuse_elsewhere(client, opened.info.artifact_uri)
+        there = opened.data.params
+        now = time.time_ns() // 1_000_000
+        client.log_batch(
+            run_id,
+            metrics=[Metric(k, v, now, 0) for k, v in record.metrics.items()],
+            params=[Param(k, v) for k, v in record.params.items() if k not in there],
+        )
+        _log_files(client, run_id, out, files)
+        client.set_terminated(run_id, "FINISHED")
+    except BaseException:
+        with suppress(Exception):  # the reason may be the store itself
+            client.set_terminated(run_id, "FAILED")
+        raise
+    return run_id
+
+
+def _refuse_elsewhere(client: MlflowClient, address: str) -> None:
+    if where := elsewhere(address, client.tracking_uri, writes=True):
+        raise Failed(f"the experiment keeps its files {where}, {clean(address, 100)}; --no-log reads alone")
+
+
+def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str]) -> None:
+    try:
+        for path in sorted({Path(name).parts[0] for name in files}):
+            if (out / path).is_dir():
+                client.log_artifacts(run_id, str(out / path), path)
+            else:
+                client.log_artifact(run_id, str(out / path))
+    except UNREACHABLE:
+        raise
+    except Exception as error:  # the library of a kind of address raises what it likes, or is not there
+        raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
+
+
+def refuse(run_id: str | None, reason: str) -> None:
+    """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
+    if run_id is None:
+        return
+    with suppress(Exception):  # the reason may be the store itself; it is printed all the same
+        client = MlflowClient()
+        tags = {
+            Tag.KIND: Kind.ANALYSIS,
+            Tag.REASON: reason[:5000],
+            Tag.DESCRIPTION: f"No report: {markdown(reason[:1500])}",
+        }
+        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+        client.set_terminated(run_id, "FAILED")
+
+
+def description(findings: Findings) -> str:
+    """The verdicts, as Markdown whose strings from the store are literal; of very many the first ones."""
+    lines = []
+    for comparison in findings.comparisons:
+        lines.append(f"{_literal(comparison.name)}:\n")
+        lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
+        lines.append("")
+    kept: list[str] = []
+    for line in lines[:MOST_LINES]:
+        if sum(map(len, kept)) + len(kept) + len(line) > RUN_LENGTH - 100:
+            break
+        kept.append(line)
+    return "\n".join(kept if len(kept) == len(lines) else [*kept, "- and more, in the report"])
+
+
+def _literal(text: str) -> str:
+    return markdown(clean(text, LONGEST_LINE))
+
+
+def _numbers(findings: Findings) -> dict[str, float]:
+    """Choices and elbows of the first comparison."""
+    found: dict[str, float] = {}
+    for model in findings.comparisons[0].models if findings.comparisons else ():
+        if model.verdict is not None:
+            found |= numbers(model.label, model.verdict)
+    return found
+
+
+def _describe_experiment(
+    client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: Registered | None
+) -> None:
+    """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
+    tags = client.get_experiment(experiment_id).tags
+    before = tags.get(Tag.DESCRIPTION, "")
+    rest = re.sub(f"\n*[^\n]*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
+    page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
+    link = f"[The report]({page}) of {len(findings.runs)} runs"
+    chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
+    first, _, said = description(findings).partition("\n")  # lists of experiments show the first words, and no comment
+    ours = f"{first} {BEGIN}\n{said}\n{link}{chosen}\n{END}"
+    whole = f"{rest}\n\n{ours}".lstrip()
+    if len(whole) <= EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
+        client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
+    for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
+        if f"mlflow.experiment.primaryMetric.{key}" not in tags:
+            client.set_experiment_tag(experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)

@@ -1,0 +1,1 @@
+"""Reading: the runs of an experiment, or the rows of a table, as cells and curves."""

@@ -1,0 +1,1 @@
+"""Running the cells of a study: the coordinator, its workers, and one cell."""

@@ -1,0 +1,153 @@
+"""Where Optuna's trials are: one database, reached from every process of a study, and its lock on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+import sqlalchemy
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
+
+from elbowroom.tracking.store.addresses import unclear_password
+from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
+from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
+from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
+from elbowroom.tracking.store.recorder import ANSWER_SECONDS, within
+
+from ..execution.processes import end_left
+
+LASTING = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB", "53100", "25006", "XX001")
+"""Codes of SQLite, and of PostgreSQL, for what does not pass: a full disk, a read-only file, a broken one."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError):
+        return False
+    driver = driver_error(error)
+    code = getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or ""
+    return not code.startswith(LASTING)
+
+
+lasting = retry(
+    retry=retry_if_exception(_may_pass),
+    wait=wait_exponential(max=10),
+    stop=stop_after_delay(OUTAGE_SECONDS),
+    before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
+    reraise=True,
+)
+"""For what talks to the storage: waits for one that is away, not for a full disk or a broken file.
+
+MLflow's client waits itself.
+"""
+
+
+def connect(url: str) -> optuna.storages.RDBStorage:
+    """The storage at that URL, its tables made or checked. Raises BadInput where it can't be used, within seconds."""
+
+    def open_it() -> optuna.storages.RDBStorage:
+        with alone_with(url):
+            _refuse_tracking_store(url)
+            return storage_at(url)
+
+    sqlite = _database(url).drivername.startswith("sqlite")
+    try:
+        return open_it() if sqlite else within(ANSWER_SECONDS, open_it)
+    except BadInput:
+        raise
+    except TimeoutError as error:
+        raise BadInput(f"storage {url} did not answer within {ANSWER_SECONDS:.0f} s") from error
+    except ImportError as error:
+        raise BadInput(f"storage {url} needs the extra `cluster`: pip install -r requirements-cluster.txt") from error
+    except Exception as error:  # every database fails in its own way
+        raise BadInput(f"storage {url} can't be used: {one_line(error)}") from error
+
+
+def storage_at(url: str) -> optuna.storages.RDBStorage:
+    """The storage at that URL, one a process."""
+    return _storage(absolute(url))
+
+
+@lru_cache(maxsize=1)
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    sqlite = url.startswith("sqlite")
+    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+
+
+def absolute(uri: str) -> str:
+    """The URI of a store; of a sqlite file with its whole path, so that it is the same in any folder."""
+    path = database_file(uri)
+    if path is None:
+        return uri
+    url = sqlalchemy.make_url(uri)
+    scheme = "file:" if "uri" in url.query else ""
+    return url.set(database=f"{scheme}{path}").render_as_string(hide_password=False)
+
+
+@contextmanager
+def locked(storage_url: str, name: str) -> Iterator[None]:
+    """Keep other processes from the study of that name, and end its workers that a dead one left.
+
+    Raises BadInput where another process has the study. The lock lies beside a sqlite file, for all who share
+    that; for another database it keeps out this user's processes on this machine, and
+    `studies.records.ownership` all others.
+    """
+    try:
+        key, path = study_key(storage_url, name), database_file(storage_url)
+        lock = lock_at(private_folder("locks") / f"{key}.lock" if path is None else Path(f"{path}.{key}.lock"))
+        held = lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BadInput(
+            f"study {name!r} is running on this machine already; wait for it, or use another --study"
+        ) from None
+    except OSError as error:  # another user's
+        raise BadInput(f"study {name!r} can't be locked by {error.filename}: {error.strerror}") from error
+    with held:
+        end_left(key)
+        yield
+
+
+def study_key(storage_url: str, name: str) -> str:
+    """A word for the study of that name in that database, in file names. Raises BadInput for what is no database."""
+    _database(storage_url)
+    url = sqlalchemy.make_url(absolute(storage_url))
+    words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _database(url: str) -> sqlalchemy.URL:
+    """The URL of a database, in its parts. Raises BadInput for one that is none."""
+    if problem := unclear_password(url):
+        raise BadInput(f"storage {problem}")
+    try:
+        parsed = sqlalchemy.make_url(url)
+        parsed.get_dialect()
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise BadInput(
+            f"storage {url!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
+        ) from None
+    return parsed
+
+
+def _refuse_tracking_store(url: str) -> None:
+    """Raise BadInput for a database that holds MLflow's tables."""
+    path = database_file(url)
+    if path is not None and not path.exists():
+        return
+    engine = sqlalchemy.create_engine(url, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if {"experiments", "runs"} <= tables:
+        raise BadInput(
+            f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
+            "(both keep an alembic_version); use another database, like sqlite:///optuna.db"
+        )

@@ -1,0 +1,132 @@
+"""The curve of a scan: error against dim3 for each model, as a table, as numbers and as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from csv import writer as table_writer
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from elbowroom.analysis.elbow import Verdict, judge
+from elbowroom.analysis.elbow.verdict import LEAST_POINTS
+from elbowroom.analysis.runs.csv_table import Row
+from elbowroom.analysis.runs.csv_table import curve as judged
+from elbowroom.tracking.store.names import Metric
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
+
+from .execution.cell import error_of
+from .records.study import Finished
+
+
+class Point(NamedTuple):
+    """One model at one dim3."""
+
+    model: str
+    dim3: int
+    by_seed: Mapping[int, float]
+
+    @property
+    def errors(self) -> list[float]:
+        """In the order of their seeds."""
+        return [self.by_seed[seed] for seed in sorted(self.by_seed)]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(np.mean(self.errors))
+
+
+def curve(cells: Iterable[Finished]) -> list[Point]:
+    """The points of all finished cells, by model in order of appearance and by dim3."""
+    found: dict[tuple[str, int], dict[int, float]] = {}
+    for cell in cells:
+        place = (cell.config.model, cell.config.dim3)
+        found.setdefault(place, {})[cell.config.seed] = error_of(dict(cell.metrics))
+    order = list(dict.fromkeys(model for model, _ in found))
+    return [
+        Point(model, dim3, errors)
+        for (model, dim3), errors in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    ]
+
+
+def verdicts(points: list[Point]) -> dict[str, Verdict]:
+    """What the analysis says of each model's curve; nothing of those with too few points."""
+    rows = [Row(p.model, p.dim3, seed, error) for p in points for seed, error in p.by_seed.items()]
+    found = {}
+    for model in dict.fromkeys(p.model for p in points):
+        dim3, errors = judged(rows, model)
+        if len(dim3) >= LEAST_POINTS:
+            found[model] = judge(dim3, errors)
+    return found
+
+
+def error_name(cells: Iterable[Finished]) -> str:
+    """What the errors are."""
+    return (
+        "validation error"
+        if all(Metric.VAL_MSE_FINAL in cell.metrics for cell in cells)
+        else "test error (there are no validation rows)"
+    )
+
+
+def table(points: list[Point]) -> str:
+    """A line a dim3, a column a model: the mean over seeds, and ± their standard deviation where several.
+
+    Where a point has fewer seeds than others of its model, their number stands behind it.
+    """
+    if not points:
+        return "no cell has finished"
+    models = list(dict.fromkeys(p.model for p in points))
+    most = {m: max(len(p.errors) for p in points if p.model == m) for m in models}
+    by_place = {(p.model, p.dim3): p for p in points}
+    lines = ["dim3  " + "".join(f"{m.rpartition(':')[2]:<20}" for m in models).rstrip()]
+    for dim3 in sorted({p.dim3 for p in points}):
+        words = [_words(by_place.get((m, dim3)), most[m]) for m in models]
+        lines.append(f"{dim3:<6}" + "".join(f"{w:<20}" for w in words).rstrip())
+    return "\n".join(lines)
+
+
+def csv(points: list[Point]) -> str:
+    """The columns dim3, error, seed, model, as the analysis reads them."""
+    into = io.StringIO()
+    writer = table_writer(into, lineterminator="\n")
+    writer.writerow(["dim3", "error", "seed", "model"])
+    writer.writerows([p.dim3, repr(p.by_seed[seed]), seed, p.model] for p in points for seed in sorted(p.by_seed))
+    return into.getvalue()
+
+
+def draw(points: list[Point], title: str, called: str) -> Figure:
+    """The mean over seeds as a line for each model, and a dot for each seed."""
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for number, model in enumerate(dict.fromkeys(p.model for p in points)):
+        mine = [p for p in points if p.model == model]
+        seeds = max(len(p.errors) for p in mine)
+        label = drawn_plainly(clean(model.rpartition(":")[2], LABEL_LENGTH)) + (
+            f", mean of {seeds} seeds" if seeds > 1 else ""
+        )
+        axes.plot([p.dim3 for p in mine], [p.mean for p in mine], "-o", ms=4, color=f"C{number}", label=label)
+        if seeds > 1:
+            x = [p.dim3 for p in mine for _ in p.errors]
+            axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=f"C{number}", alpha=0.5)
+    axes.set(
+        title=drawn_plainly(clean(title, LABEL_LENGTH)),
+        xlabel="latent dimension dim3",
+        ylabel=f"{called}, mean squared",
+    )
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _words(point: Point | None, most: int) -> str:
+    if point is None:
+        return "-"
+    spread = f" ±{np.std(point.errors, ddof=1):.2g}" if len(point.errors) > 1 else ""
+    return f"{point.mean:.5g}{spread}" + (f" ({len(point.errors)})" if len(point.errors) < most else "")

@@ -1,0 +1,305 @@
+"""The verdict on curves whose answer is known."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from elbowroom.analysis.elbow import Verdict, judge
+from elbowroom.analysis.elbow.criteria import CRITERIA
+from elbowroom.analysis.elbow.verdict import LEAST_DELTA, calibrated, noise_share
+from elbowroom.analysis.elbow.verdict import checked as curve_of
+
+Floats = npt.NDArray[np.float64]
+
+
+def broken(k: Floats, corner: float, ratio: float = 4, end: float = 0.1) -> Floats:
+    """Two lines from 1 down to `end`, the first one `ratio` times as steep."""
+    slow = (1 - end) / (ratio * (corner - k[0]) + k[-1] - corner)
+    return np.asarray(1 - ratio * slow * (np.minimum(k, corner) - k[0]) - slow * np.maximum(k - corner, 0))
+
+
+def repeated(error: Floats, noise: float, seeds: int = 3, seed: int = 0) -> Floats:
+    return np.asarray(error * (1 + noise * np.random.default_rng(seed).standard_normal((seeds, len(error)))))
+
+
+def dims(first: int, last: int, step: int = 1) -> Floats:
+    return np.arange(first, last + 1, step, dtype=float)
+
+
+K = dims(2, 20)
+
+
+def test_every_field_of_a_clear_verdict() -> None:
+    verdict = judge(K, repeated(broken(K, 9), 0.01))
+    assert (verdict.kind, verdict.dim3, verdict.choice, verdict.rule) == ("clear", 9, 9, "the corner of the curve")
+    assert verdict.interval is not None
+    low, high = verdict.interval
+    assert 8 <= low <= 9 <= high <= 10
+    assert set(verdict.criteria) == set(CRITERIA)
+    assert all(type(v) is int for v in (verdict.dim3, verdict.choice, low, high))
+    assert all(v is None or type(v) is int for v in verdict.criteria.values())
+    assert verdict.delta_aicc > LEAST_DELTA
+    assert verdict.elasticity is not None
+    assert verdict.reason.startswith("a corner at dim3 9 explains the curve better than every smooth one, by ")
+    assert "times as fast before it as after" in verdict.reason
+
+
+def test_every_field_of_a_smooth_verdict() -> None:
+    verdict = judge(dims(2, 40), repeated(1 / dims(2, 40), 0.01))
+    assert (verdict.kind, verdict.dim3, verdict.interval) == ("none", None, None)
+    assert type(verdict.choice) is int
+    assert verdict.rule.startswith("the smallest dim3 after which one more dimension lowers the error by less than 5 %")
+    assert "(95 % interval " in verdict.rule
+    assert verdict.reason.startswith("a smooth curve (")
+
+
+@pytest.mark.parametrize("corner", [4, 5, 6, 9, 13, 16, 18])
+@pytest.mark.parametrize("ratio", [2, 3, 10])
+def test_a_sharp_corner_is_found_where_it_is(corner: int, ratio: float) -> None:
+    verdict = judge(K, broken(K, corner, ratio))
+    assert (verdict.kind, verdict.dim3, verdict.choice, verdict.interval) == ("clear", corner, corner, (corner, corner))
+    assert f"falls {ratio:.2g} times as fast before it" in verdict.reason
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_plateau(seed: int) -> None:
+    verdict = judge(K, repeated(np.maximum(1 - 0.1 * (K - 2), 0.3), 0.01, seed=seed))
+    assert (verdict.kind, verdict.dim3) == ("clear", 9)
+
+
+def test_no_fall_after_the_corner_has_no_ratio() -> None:
+    assert "the error falls before it and not after" in judge(K, np.maximum(1 - 0.1 * (K - 2), 0.3)).reason
+
+
+@pytest.mark.parametrize("last", [9, 20, 50, 100, 200])
+def test_from_8_points_to_200(last: int) -> None:
+    k = dims(2, last) if last < 100 else dims(1, last)
+    corner = int(k[len(k) // 2])
+    assert judge(k, repeated(broken(k, corner), 0.002)).dim3 == corner
+    assert judge(k, repeated(1 / k, 0.002)).dim3 is None
+
+
+def test_gaps_in_dim3() -> None:
+    k = np.unique(np.geomspace(1, 128, 20).round())
+    assert judge(k, broken(k, 16)).dim3 == 16
+    k = dims(2, 40, 2)
+    assert judge(k, repeated(broken(k, 14), 0.005)).dim3 == 14
+    assert judge(k, repeated(1 / k, 0.01)).dim3 is None
+    between = judge(k, broken(k, 15)).dim3  # 15 was not measured
+    assert between is not None
+    assert 14 <= between <= 16
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9, 2.0**-40])
+@pytest.mark.parametrize(
+    "curve", [broken(K, 9), 1 / K, np.exp(-K / 30), 1 - K / 40], ids=["corner", "1/k", "exp", "line"]
+)
+def test_scale_free(curve: Floats, factor: float) -> None:
+    error = repeated(curve, 0.01)
+    one, other = judge(K, error), judge(K, factor * error)
+    assert other.delta_aicc == pytest.approx(one.delta_aicc, rel=1e-6, abs=1e-6)
+    assert other.elasticity == (None if one.elasticity is None else pytest.approx(one.elasticity))
+    assert _said(one) == _said(other)
+
+
+def _said(verdict: Verdict) -> tuple[object, ...]:
+    """All but the numbers with a rounding error."""
+    return (
+        *(verdict.kind, verdict.dim3, verdict.interval, verdict.choice, verdict.rule),
+        *(dict(verdict.criteria), verdict.reason),
+    )
+
+
+def test_one_seed_may_have_one_axis() -> None:
+    error = repeated(broken(K, 9), 0.005, seeds=1)
+    assert judge(K, error[0]) == judge(K, error) == judge(K.astype(int).tolist(), error.tolist())
+    assert judge(K, error).dim3 == 9
+    assert judge(K, error).interval is not None
+    assert judge(K, error).criteria["one_standard_error"] is None
+
+
+def test_the_same_curve_gets_the_same_verdict() -> None:
+    error = repeated(1 / K, 0.03)
+    before = error.copy()
+    assert judge(K, error) == judge(K, error) == judge(K, error, np.random.default_rng(0))
+    assert np.array_equal(error, before)
+    generator = np.random.default_rng(1)
+    judge(K, error, generator)
+    assert generator.bit_generator.state != np.random.default_rng(1).bit_generator.state  # it was used
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["factor", "offset"])
+def test_seeds_that_lie_apart_everywhere_hide_no_corner(kind: str, seed: int) -> None:
+    """A corner that 10 % of difference between seeds, taken for noise, would hide."""
+    curve = broken(K, 9, ratio=2)
+    error = repeated(curve, 0.003, seed=seed)
+    apart = np.array([[-0.1], [0.0], [0.15]])
+    error = error * (1 + apart) if kind == "factor" else error + apart * curve.mean() + 0.1
+    assert judge(K, error).dim3 == 9
+    smooth = repeated(1 / K, 0.003, seed=seed)
+    smooth = smooth * (1 + apart) if kind == "factor" else smooth + apart * smooth.mean() + 0.1
+    assert judge(K, smooth).dim3 is None
+
+
+@pytest.mark.parametrize("points", [4, 5, 6, 7])
+def test_few_points_cannot_tell(points: int) -> None:
+    verdict = judge(K[:points], broken(K[:points], K[points // 2]))
+    assert (verdict.kind, verdict.dim3, verdict.interval) == ("none", None, None)
+    assert verdict.reason == f"{points} values of dim3 can't tell a corner from a curve: it takes 8"
+
+
+@pytest.mark.parametrize(
+    ("dim3", "error", "message"),
+    [
+        ([1, 2, 3], [3, 2, 1], "at least 4 values of dim3 are needed, got 3"),
+        ([], np.empty((1, 0)), "at least 4 values of dim3 are needed, got 0"),
+        ([1, 2, 3, 4], [4, 3, np.nan, 1], "errors must be finite and not negative"),
+        ([1, 2, 3, 4], [4, 3, np.inf, 1], "errors must be finite and not negative"),
+        ([1, 2, 3, 4], [4, 3, 2, -1e-9], "errors must be finite and not negative"),
+        ([1, 2, 4, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
+        ([1, 2, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
+        ([0, 1, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
+        ([1, 1.5, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
+        ([1, 2, 3, np.nan], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
+        ([1, 2, 3, 4], [3, 2, 1], r"dim3 must have shape \(D,\) and error \(S, D\), got \(4,\) and \(1, 3\)"),
+        ([1, 2, 3, 4], np.ones((4, 3)), r"got \(4,\) and \(4, 3\)"),
+        ([1, 2, 3, 4], np.ones((2, 3, 4)), r"got \(4,\) and \(2, 3, 4\)"),
+        ([1, 2, 3, 4], np.ones((0, 4)), r"got \(4,\) and \(0, 4\)"),
+        ([[1, 2, 3, 4]], [4, 3, 2, 1], r"got \(1, 4\) and \(1, 4\)"),
+    ],
+)
+def test_what_is_no_curve_is_refused(dim3: npt.ArrayLike, error: npt.ArrayLike, message: str) -> None:
+    for refused in (judge, calibrated):
+        with pytest.raises(ValueError, match=message) as caught:
+            refused(dim3, error)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rule", ["gain", "gain:", "gain:0", "gain:1", "gain:nan", "gain:5%", "knee:0.05", "", "gain:-1"]
+)
+def test_a_rule_that_is_none_is_refused(rule: str) -> None:
+    with pytest.raises(ValueError, match=r"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1"):
+        judge(K, 1 / K, rule=rule)
+
+
+@pytest.mark.parametrize("noise", [0, 0.01])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_straight_curve(noise: float, seed: int) -> None:
+    verdict = judge(K, repeated(1 - 0.04 * (K - 2), noise, seed=seed))
+    assert (verdict.kind, verdict.dim3) == ("straight", None)
+    assert verdict.reason.startswith("a straight line explains the curve best")
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e-12])
+def test_an_error_that_dim3_does_not_change(level: float) -> None:
+    verdict = judge(K, np.full((3, 19), level))
+    assert (verdict.kind, verdict.dim3, verdict.choice) == ("straight", None, 2)
+    assert verdict.reason == "the error doesn't depend on dim3"
+    assert verdict.elasticity is None
+
+
+@pytest.mark.parametrize("noise", [0, 0.003])
+def test_a_range_that_ends_too_soon(noise: float) -> None:
+    verdict = judge(dims(2, 12), repeated(np.exp(-dims(2, 12) / 8), noise))
+    assert (verdict.kind, verdict.dim3, verdict.choice) == ("exhausted", None, None)
+    assert verdict.rule.endswith("not reached by dim3 12, the end of the range: extend the range")
+    assert verdict.reason.endswith("the rule for a choice is not met before the end of the range")
+
+
+@pytest.mark.parametrize("last", [30, 50, 100])
+def test_the_choice_does_not_move_with_the_range_and_the_knee_does(last: int) -> None:
+    k = dims(2, last)
+    verdict = judge(k, 1 / k)
+    assert (verdict.kind, verdict.choice) == ("none", 20)  # 1/(20 + 1) < 0.05, 1/(19 + 1) is not
+    assert verdict.criteria["kneedle"] == pytest.approx(math.sqrt(2 * last), abs=1)
+    assert verdict.elasticity == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_choice_of_a_range_that_has_none() -> None:
+    assert judge(dims(2, 10), 1 / dims(2, 10)).choice is None
+    assert judge(dims(2, 15), 1 / dims(2, 15)).kind == "exhausted"
+
+
+def test_a_corner_has_no_elasticity() -> None:
+    k = dims(2, 60)
+    curve = np.maximum(1 - 0.3 * (k - 2), 0.1 - 0.001 * k)  # the corner at dim3 5 is in each range that is tried
+    assert judge(k, curve).elasticity == pytest.approx(0, abs=0.02)
+
+
+def test_the_share_that_is_left_unexplained() -> None:
+    k = dims(2, 40)
+    assert judge(k, 1 / k, rule="unexplained:0.10").choice == 10
+    none = judge(k, 1 / k, rule="unexplained:0.01")
+    assert (none.kind, none.choice) == ("exhausted", None)
+    assert "leaves at most 1 % of the mean predictor's error: not reached" in none.rule
+
+
+@pytest.mark.parametrize(("rank", "last"), [(8, 20), (12, 30), (20, 60), (30, 60), (30, 90)])
+def test_data_of_a_known_rank(rank: int, last: int) -> None:
+    """PCA's error on data of rank r and a little noise: a curved start, then a corner at r."""
+    rng = np.random.default_rng(rank)
+    x = rng.standard_normal((500, rank)) @ rng.standard_normal((rank, 100)) + 0.1 * rng.standard_normal((500, 100))
+    spectrum = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
+    k = dims(2, last)
+    left = spectrum.sum() - spectrum.cumsum()[k.astype(int) - 1]
+    verdict = judge(k, left)
+    assert (verdict.kind, verdict.dim3) == ("clear", rank)
+
+
+def test_an_error_that_reaches_zero() -> None:
+    """Rank 9 without any noise: the tail is exactly 0."""
+    verdict = judge(K, np.maximum(9 - K, 0) / 9)
+    assert (verdict.kind, verdict.dim3, verdict.choice) == ("clear", 9, 9)
+    curved = np.maximum(9 - K, 0) ** 2.0
+    assert judge(K, curved).choice is not None
+
+
+SMOOTH: dict[str, Callable[[Floats], Floats]] = {
+    "1/k": lambda k: 1 / k,
+    "power and floor": lambda k: 0.1 + k**-1.5,
+    "exponential": lambda k: np.exp(-(k - k[0]) / (0.3 * (k[-1] - k[0]))),
+    "logarithm": lambda k: 2 - np.log(k) / np.log(k[-1]),
+    "two exponentials": lambda k: np.exp(-k / 2) + np.exp(-k / 20),
+    "logistic": lambda k: 1 / (1 + np.exp((k - k.mean()) / (0.15 * (k[-1] - k[0])))),
+    "parabola": lambda k: 0.1 + (k[-1] - k) ** 2 / (k[-1] - k[0]) ** 2,
+    "high at first": lambda k: np.exp(k[0] - k) + 0.5 - 0.3 * k / k[-1],
+}
+
+
+@pytest.mark.parametrize("noise", [0, 0.003, 0.01])
+@pytest.mark.parametrize("last", [10, 20, 50])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_smooth_curve_has_no_corner(name: str, last: int, noise: float) -> None:
+    k = dims(2, last)
+    assert judge(k, repeated(SMOOTH[name](k), noise, seed=last)).dim3 is None
+
+
+def test_an_error_that_rises_has_no_corner() -> None:
+    assert judge(K, 1 + K / 10).dim3 is None
+    assert judge(K, K**2).dim3 is None
+
+
+def test_calibrated_settings() -> None:
+    noise = np.random.default_rng(0).standard_normal((3, 19))
+    assert calibrated(K, 1 / K) is None  # one seed shows no noise
+    assert calibrated(K, (1 + 0.02 * noise) / K) is None
+    assert calibrated(K, (1 + 0.10 * noise) / K) == "the seeds differ by 9.2 % of the error, where up to 3 % was tried"
+    assert calibrated(K[:8], 1 / K[:8]) == "8 values of dim3, where 9 to 100 were tried"
+    assert calibrated(K[:9], 1 / K[:9]) is None
+    assert calibrated(dims(1, 100), np.ones((5, 100))) is None
+    assert calibrated(dims(1, 101), np.ones(101)) == "101 values of dim3, where 9 to 100 were tried"
+    assert calibrated(K, np.zeros((3, 19))) is None
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+@pytest.mark.parametrize("noise", [0.003, 0.03])
+def test_the_noise_of_one_seed(seeds: int, noise: float) -> None:
+    k = dims(1, 100)
+    apart = np.linspace(0.9, 1.1, seeds)[:, None]  # of which nothing is noise
+    share = noise_share(curve_of(k, apart * repeated(0.1 + 1 / k, noise, seeds)))
+    assert share == pytest.approx(noise, rel=0.3)

@@ -1,0 +1,293 @@
+"""The figures of a report, on their numbers: lines, bands, marks, and that no text hides another."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from elbowroom.analysis.figures.curves import FIGURES, KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
+from elbowroom.analysis.findings.against_pca import Against, Equivalent
+from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding
+from tests.analysis.pages.test_report import DIM3, comparison, model, three, verdict
+
+
+def drawn(figure: Figure | None) -> Figure:
+    """The figure, laid out. A glyph that the font lacks would be a warning, and so an error."""
+    assert figure is not None
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def line_of(figure: Figure, colour: str, panel: int = 0) -> Line2D:
+    """The first line through all of a series' points."""
+    lines = [line for line in figure.axes[panel].lines if line.get_linestyle() != "None"]
+    return next(line for line in lines if same_color(line.get_color(), colour))
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Every text that shows: annotations, titles, axis labels, tick labels, the legend."""
+    found = [*figure.texts]
+    for axes in figure.axes:
+        found += [*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = axis.get_major_ticks()
+            shown = [t for t in ticks if low <= t.get_loc() <= high]
+            found += [t.label1 for t in shown if t.label1.get_visible()]
+    found += [text for legend in figure.legends for text in legend.get_texts()]
+    return [t for t in found if t.get_visible() and t.get_text().strip()]
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Texts whose boxes share more than a pixel."""
+    boxes = [(t.get_text(), Text.get_window_extent(t)) for t in texts(figure)]
+    return [
+        (a, b)
+        for (a, one), (b, other) in itertools.combinations(boxes, 2)
+        if min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
+    ]
+
+
+def outside(figure: Figure) -> list[str]:
+    """Texts that the edge of the figure cuts."""
+    width, height = figure.bbox.width, figure.bbox.height
+    boxes = [(t.get_text(), Text.get_window_extent(t)) for t in texts(figure)]
+    return [text for text, b in boxes if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
+
+
+def many() -> ComparisonFinding:
+    labels = ["pca", *(f"a model with a long name, number {i}" for i in range(20))]
+    return comparison([model(label) for label in labels], name="long " * 40)
+
+
+CASES = {
+    "three": comparison,
+    "one model": lambda: comparison([model("ae", pca=False)]),
+    "one point": lambda: comparison([model("pca", dim3=(2,)), model("vae", dim3=(2,))]),
+    "no intervals": lambda: comparison([model("pca", intervals=False), model("vae", intervals=False)]),
+    "one seed": lambda: comparison([model("pca"), model("vae", seeds=1)]),
+    "many": many,
+    "wide range": lambda: comparison([model("pca", dim3=range(1, 101)), model("vae", dim3=range(1, 101))]),
+    "opinions at the ends": lambda: comparison(
+        intrinsic={"a": 2.0, "b": 2.1, "c": 11.0, "d": 10.9, "e": 1.1, "f": 99.0}
+    ),
+    "opinions in a heap": lambda: comparison(intrinsic=dict.fromkeys(("one", "two", "three", "four"), 6.0)),
+    "no opinions": lambda: comparison(intrinsic={}),
+    "zero": lambda: comparison([model("pca", level=0.0), model("ae", level=0.0)]),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("case", CASES)
+def test_texts_stand_apart(case: str, name: str) -> None:
+    figure = FIGURES[name](CASES[case]())
+    if figure is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn(figure)
+    assert overlaps(figure) == []
+    assert outside(figure) == []
+    assert legend_of(figure)
+
+
+def test_overlaps_are_found() -> None:
+    figure = Figure()
+    figure.text(0.1, 0.1, "one text")
+    figure.text(0.1, 0.11, "another")
+    figure.text(0.95, 0.9, "cut off")
+    assert overlaps(drawn(figure)) == [("one text", "another")]
+    assert outside(figure) == ["cut off"]
+
+
+def test_error_against_dim3() -> None:
+    figure = drawn(FIGURES["error"](comparison()))
+    (axes,) = figure.axes
+    for each, style in zip(three(), styles(three()), strict=True):
+        line = line_of(figure, style.colour)
+        np.testing.assert_array_equal(line.get_xdata(), DIM3)
+        np.testing.assert_allclose(line.get_ydata(), [p.error for p in each.points])
+    bands = [c for c in axes.collections if isinstance(c, PolyCollection)]
+    assert len(bands) == 3
+    heights = bands[1].get_paths()[0].vertices[:, 1]  # the autoencoder's: 0.04 * 2 / dim3, 10 % each way
+    assert heights.min() == pytest.approx(0.9 * 0.08 / 11)
+    assert heights.max() == pytest.approx(1.1 * 0.08 / 2)
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylabel() == "validation error\nmean squared error per column, data units²"
+    assert all(float(t) == int(t) for t in axes.get_xticks())
+    assert legend_of(figure) == [
+        "pca (choice 6)", "ae (choice 6)", "vae (choice 6)", "ae: elbow 6 (5 to 7), unconfirmed",
+        "95 % interval", "star: dim3 to use", "bar: SD over seeds", "hollow: undertrained",
+    ]  # fmt: skip
+
+
+def test_the_elbow_stands_where_it_is() -> None:
+    figure = drawn(FIGURES["error"](comparison()))
+    (axes,) = figure.axes
+    upright = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert [line.get_xdata()[0] for line in upright] == [6]
+    assert same_color(upright[0].get_color(), STYLES[KNOWN["ae"]].colour)
+    (span,) = axes.patches
+    assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((4.8, 7.2))
+    smooth = drawn(FIGURES["error"](comparison([model("pca"), model("ae")])))
+    assert smooth.axes[0].patches[:] == []
+    sure = ModelFinding(**(vars(model("ae", at=verdict(6))) | {"confirmed": True}))
+    assert "ae: elbow 6 (5 to 7)" in legend_of(drawn(FIGURES["error"](comparison([sure]))))
+
+
+def test_choices_and_undertrained_points_are_marked() -> None:
+    figure = drawn(FIGURES["error"](comparison()))
+    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
+    assert [s.get_xdata()[0] for s in stars] == [6, 6, 6]
+    np.testing.assert_allclose([s.get_ydata()[0] for s in stars], [0.16 / 6, 0.08 / 6, 0.1 / 6])
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_xdata()) for line in hollow] == [[9]]
+    unsaid = model("ae", at=verdict(choice=None))
+    figure = drawn(FIGURES["error"](comparison([unsaid])))
+    assert [line for line in figure.axes[0].lines if line.get_marker() == "*"] == []
+    assert legend_of(figure)[0] == "ae (choice none)"
+
+
+def test_without_intervals_there_are_no_bands() -> None:
+    figure = drawn(FIGURES["error"](comparison([model("ae", intervals=False, seeds=1)])))
+    assert len(figure.axes[0].collections) == 0
+    assert legend_of(figure)[0] == "ae (choice 6, no interval)"
+    one = model("ae", dim3=(2, 3, 4))
+    first, second, third = one.points
+    gone = type(second)(**(vars(second) | {"low": None, "high": None}))
+    figure = drawn(FIGURES["error"](comparison([ModelFinding(**(vars(one) | {"points": [first, gone, third]}))])))
+    assert "in part no interval" in legend_of(figure)[0]
+    alone = figure.axes[0].collections[1].get_segments()  # beside the empty band
+    assert [segment[0, 0] for segment in alone] == [2, 4]
+
+
+def test_a_wide_span_of_errors_is_logarithmic() -> None:
+    wide = comparison([model("ae", dim3=range(1, 50))])
+    (axes,) = drawn(FIGURES["error"](wide)).axes
+    assert axes.get_yscale() == "log"
+    assert len([t for t in axes.get_yticklabels() if t.get_text()]) >= 2
+
+
+def test_second_opinions_stand_above_their_place() -> None:
+    figure = drawn(FIGURES["error"](comparison()))
+    (axes,) = figure.axes
+    said = {t.get_text().strip(): t for t in axes.texts}
+    assert set(said) == {
+        "TwoNN 4.6", "maximum likelihood 4.9", "participation ratio 30.9, beyond the range →",
+        "parallel analysis 104, beyond the range →", "the data's own dimension, by other methods:",
+    }  # fmt: skip
+    assert said["TwoNN 4.6"].xy == (4.6, 1)
+    assert axes.get_xlim() == pytest.approx((1.5, 11.5))  # not stretched
+    lowest = axes.bbox.y1
+    assert all(Text.get_window_extent(t).y0 > lowest for t in axes.texts)
+
+
+def test_equivalent_dimensions() -> None:
+    figure = drawn(FIGURES["equivalent"](comparison()))
+    (axes,) = figure.axes
+    line = line_of(figure, STYLES[KNOWN["ae"]].colour)
+    np.testing.assert_allclose(line.get_ydata(), 2 * np.array(DIM3))
+    np.testing.assert_allclose(line.get_xdata(), DIM3, atol=0.3)
+    raw, clipped, *others = [np.array(c.get_segments()) for c in axes.collections]  # (D, 2, 2), low to high
+    assert len(others) == 2  # of the other model
+    np.testing.assert_allclose(raw[:, 0, 1], 2 * np.array(DIM3) - 1)
+    np.testing.assert_allclose(clipped[:, 1, 1], 1.5 * np.array(DIM3) + 1)
+    diagonal = next(line for line in axes.lines if list(line.get_xdata()) == list(line.get_ydata()))
+    assert diagonal.get_xdata()[1] >= max(DIM3)
+
+
+def test_what_no_pca_reaches_points_upward() -> None:
+    beyond = Equivalent(None, 60.0, None, 64)
+    some = Equivalent(62.0, 50.0, None, 64)
+    against = [Against(2, 0.1, 0.2, 0.5, None, None, some, None), Against(3, 0.1, 0.2, 0.5, None, None, beyond, None)]
+    figure = drawn(FIGURES["equivalent"](comparison([ModelFinding(**(vars(model("ae")) | {"against": against}))])))
+    (axes,) = figure.axes
+    (arrow,) = [line for line in axes.lines if line.get_marker() == "^"]
+    assert arrow.get_xdata() == pytest.approx([3], abs=0.3)
+    assert "on top: better than all 64" in legend_of(figure)
+    top = axes.get_ylim()[1]
+    (bars,) = axes.collections
+    assert [segment[1, 1] for segment in bars.get_segments()] == [top, top]
+
+
+def test_ratios() -> None:
+    figure = drawn(FIGURES["ratio"](comparison()))
+    np.testing.assert_allclose(line_of(figure, STYLES[KNOWN["vae"]].colour).get_ydata(), 0.5)
+    assert any(set(line.get_ydata()) == {1} for line in figure.axes[0].lines)
+    assert FIGURES["ratio"](comparison([model("pca")])) is None
+    assert FIGURES["equivalent"](comparison([model("pca")])) is None
+
+
+def test_elbo_and_active_units() -> None:
+    figure = drawn(FIGURES["elbo"](comparison()))
+    colour = STYLES[KNOWN["vae"]].colour
+    np.testing.assert_allclose(line_of(figure, colour).get_ydata(), 100 + 60 / np.array(DIM3))
+    np.testing.assert_allclose(line_of(figure, colour, 1).get_ydata(), np.array(DIM3) - 0.5)
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "*"] == [max(DIM3)]
+    assert FIGURES["elbo"](comparison([model("pca"), model("ae")])) is None
+
+
+def test_costs() -> None:
+    figure = drawn(FIGURES["cost"](comparison()))
+    colour = STYLES[KNOWN["ae"]].colour
+    np.testing.assert_allclose(line_of(figure, colour).get_xdata(), 2.0 + np.array(DIM3))
+    np.testing.assert_allclose(line_of(figure, colour, 1).get_xdata(), 1000.0 * np.array(DIM3))
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]  # 4 to 13 seconds, 2,000 to 11,000
+    assert FIGURES["cost"](comparison([model("ae", level=0.0)])) is None
+
+
+def test_nothing_shown_is_none() -> None:
+    assert {name: plot(comparison([])) for name, plot in FIGURES.items()} == dict.fromkeys(FIGURES)
+
+
+def test_colours_are_the_models_own() -> None:
+    assert [s.colour for s in styles(three())] == [STYLES[KNOWN[m]].colour for m in ("pca", "ae", "vae")]
+    assert styles([model("vae")]) == [STYLES[KNOWN["vae"]]]
+    pair = styles([model("ae"), model("ae")])
+    assert pair[0] == STYLES[KNOWN["ae"]] != pair[1]
+    assert len(set(styles([model(f"own {i}") for i in range(len(STYLES))]))) == len(STYLES)
+    assert len(styles([model(f"own {i}") for i in range(30)])) == 30
+
+
+def test_a_single_point_has_one_whole_tick() -> None:
+    (axes,) = drawn(FIGURES["error"](comparison([model("ae", dim3=(2,))]))).axes
+    assert [t for t in axes.get_xticks() if 1.5 <= t <= 2.5] == [2]
+
+
+def test_only_the_first_series_are_drawn() -> None:
+    figure = drawn(FIGURES["error"](many()))
+    assert sum(text.startswith(("pca", "a model")) for text in legend_of(figure)) == MOST_SERIES
+    assert f"without {21 - MOST_SERIES} more" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 2, 3), None, (5, 5)])
+def test_pictures(shape: tuple[int, ...] | None) -> None:
+    x = np.random.default_rng(0).random((16, 24)).astype(np.float32)
+    rows = [("pca", x * 0.5), ("<b>$x", x + np.nan), ("vae", x - 5)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = drawn(draw_pictures(Pictures(10, shape, x, rows)))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["original", "pca", r"<b>\$x", "vae"]
+    assert overlaps(figure) == []
+    assert outside(figure) == []
+    images = [list(axes.images) for axes in figure.axes]
+    if shape in ((4, 6), (4, 2, 3)):
+        pixels = np.asarray(images[0][0].get_array())
+        assert pixels.shape[:2] == (6, 10 * (shape[1] + 2))
+        np.testing.assert_allclose(pixels[1, 1].ravel()[0], (x[0, 0] - x[:10].min()) / np.ptp(x[:10]), rtol=1e-5)
+    else:
+        assert images == [[]] * 4
+        assert len(figure.axes[0].lines) >= 10
+    drawn(draw_pictures(Pictures(1, (2, 2), np.ones((1, 4)), [])))

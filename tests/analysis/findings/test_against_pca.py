@@ -1,0 +1,90 @@
+"""PCA against the others, on curves and rows whose answer is known."""
+
+import numpy as np
+import pytest
+
+from elbowroom.analysis.findings.against_pca import Against, components, equivalent, ranges, who_wins
+from elbowroom.analysis.findings.spectrum import criteria, explained, left, profile_likelihood
+from elbowroom.analysis.runs.arrays import redraw
+
+HALVING = 0.5 ** np.arange(11)  # PCA's error at dim3 0 to 10
+
+
+def point(dim3: int, ratio: float, low: float | None, high: float | None) -> Against:
+    return Against(dim3, ratio, 1.0, ratio, low, high, None, None)
+
+
+def test_components_are_log_linear_between_and_end_with_the_curve() -> None:
+    errors = np.array([1.0, 0.5, 0.5**2.5, 0.5**10, 0.5**10.1, 2.0])
+    assert components(HALVING, errors) == pytest.approx([0, 1, 2.5, 10, np.nan, 0], nan_ok=True)
+
+
+def test_a_curve_that_ends_at_nothing_has_its_last_number_there() -> None:
+    curve = np.array([1.0, 0.5, 0.0])
+    assert components(curve, np.array([0.5]))[0] == 1
+    assert 1 < components(curve, np.array([0.1]))[0] < 2
+
+
+def test_the_interval_of_an_equivalent_is_that_of_the_redrawn_errors() -> None:
+    found = equivalent(HALVING, 0.25, 0.5 ** np.linspace(1.5, 2.5, 1001))
+    assert found.components == pytest.approx(2)
+    assert found.low == pytest.approx(1.525, abs=0.002)
+    assert found.high == pytest.approx(2.475, abs=0.002)
+    assert found.most == 10
+
+
+def test_beyond_the_most_components_there_is_none() -> None:
+    found = equivalent(HALVING, 0.5**12, 0.5 ** np.linspace(9, 13, 101))
+    assert (found.components, found.high) == (None, None)
+    assert found.low == pytest.approx(9.1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "errs"),
+    [(0.5, 0.9, "less"), (1.1, 1.2, "more"), (0.99, 1.015, "the same"), (0.9, 1.1, "unknown"), (None, None, "unknown")],
+)
+def test_what_an_interval_says(low: float | None, high: float | None, errs: str) -> None:
+    assert point(2, 1.0, low, high).errs == errs
+
+
+def test_who_wins_where_in_a_sentence() -> None:
+    points = [
+        point(2, 0.8, 0.7, 0.9),
+        point(3, 0.6, 0.5, 0.7),
+        point(4, 1.0, 0.99, 1.01),
+        point(5, 1.5, 1.4, 1.6),
+        point(7, 1.05, 0.9, 1.2),
+    ]
+    assert who_wins("ae", points) == (
+        "ae errs less than PCA at dim3 2 to 3 (down to 0.60 times, at 3); "
+        "PCA errs less than ae at dim3 5 (ae up to 1.50 times); "
+        "ae and PCA err the same, within 2%, at dim3 4; "
+        "undecided at 7 (ratio 1.05; the interval has 1 in it)"
+    )
+
+
+def test_without_a_common_dim3_nobody_wins() -> None:
+    assert who_wins("ae", [Against(2, 1.0, None, None, None, None, None, None)]) == "ae and PCA share no dim3"
+
+
+def test_ranges_in_words() -> None:
+    assert ranges([2, 3, 4, 7, 9, 10]) == "2 to 4, 7, 9 to 10"
+
+
+def test_explained_variance() -> None:
+    spectrum = np.array([5.0, 3.0, 1.0, 1.0])
+    assert [explained(spectrum, s) for s in (0.5, 0.8, 0.9, 0.95)] == [1, 2, 3, 4]
+    assert left(spectrum).tolist() == pytest.approx([1.0, 0.5, 0.2, 0.1, 0.0])
+
+
+def test_the_profile_likelihood_splits_two_groups_of_eigenvalues() -> None:
+    assert profile_likelihood(np.array([10.0, 9.8, 10.2, 1.0, 1.1, 0.9, 1.0])) == 3
+    assert profile_likelihood(np.ones(5)) is None
+    assert criteria(np.zeros(4)) == {}
+
+
+@pytest.mark.parametrize("scale", [2.0**200, 2.0**-300])
+def test_a_bootstrap_of_rows_has_their_unit(scale: float) -> None:
+    rows = np.random.default_rng(0).exponential(size=50)
+    assert np.array_equal(redraw(rows * scale), redraw(rows) * scale)
+    assert redraw(rows).mean() == pytest.approx(rows.mean(), rel=0.02)

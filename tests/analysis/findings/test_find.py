@@ -1,0 +1,242 @@
+"""What is found in an experiment whose answers are known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, find
+from elbowroom.analysis.runs.query import read
+from elbowroom.studies.scan import main as scan
+from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
+from tests.analysis.example_runs import errors, log, rows
+
+CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 16)}
+
+
+def found(store: MlflowClient, rule: str = "gain:0.05") -> ComparisonFinding:
+    (comparison,) = find(read(store, "e"), rule).comparisons
+    return comparison
+
+
+def model(comparison: ComparisonFinding, label: str) -> ModelFinding:
+    (one,) = [m for m in comparison.models if m.label == label]
+    return one
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("cells_here")
+def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowClient) -> None:
+    """Baldi & Hornik 1989, trained and recorded for real."""
+    given = ["--models", "pca,linear-ae", "--dim3", "2,4,6,8", "--seeds", "1", "--dataset", "digits"]
+    training = ["--epochs", "150", "--lr", "3e-3", "--batch-size", "64", "--workers", "1", "--experiment", "e"]
+    assert scan([*given, *training, "--tracking-uri", store.tracking_uri]) == 0
+    linear = model(found(store), "linear-ae")
+    assert {a.dim3: a.errs for a in linear.against} == dict.fromkeys((2, 4, 6, 8), "the same")
+    for point in linear.against:
+        assert point.raw is not None
+        assert point.raw.components == pytest.approx(point.dim3, abs=0.15)
+    assert linear.versus == "linear-ae and PCA err the same, within 2%, at dim3 2, 4, 6, 8"
+    assert linear.undertrained == {}
+
+
+def test_the_same_rows_pair_the_ratio(store: MlflowClient, tmp_path: Path) -> None:
+    """Errors that are half of PCA's in every row have a ratio of exactly 1/2, however the rows vary."""
+    for k in (2, 3, 4, 5):
+        log(store, model="pca", dim3=k, error=1.0 / k, test=1.0 / k, arrays=errors(1.0 / k, 1.0 / k), folder=tmp_path)
+        log(store, dim3=k, error=0.5 / k, test=0.5 / k, arrays=errors(0.5 / k, 0.5 / k), folder=tmp_path)
+    ae = model(found(store), "ae")
+    for point in ae.against:
+        assert (point.ratio, point.low, point.high) == pytest.approx((0.5, 0.5, 0.5), rel=1e-5)
+        assert point.errs == "less"
+    assert ae.points[0].low is not None
+    assert ae.points[0].high is not None
+    assert ae.points[0].low < 0.25 < ae.points[0].high
+
+
+def test_the_interval_of_independent_rows_is_that_of_their_mean(store: MlflowClient, tmp_path: Path) -> None:
+    """400 rows with a relative SD of 1/2: the mean's 95 % interval is ±1.96 · 0.5 / 20 of it."""
+    drawn = rows(1.0, 7, 400)
+    for k in (2, 3, 4, 5):
+        arrays = {Artifact.ERRORS_VAL: drawn, Artifact.ERRORS_TEST: drawn}
+        log(store, dim3=k, error=1.0, test=1.0, arrays=arrays, folder=tmp_path)
+    point = model(found(store), "ae").points[0]
+    half = 1.96 * drawn.std() / np.sqrt(400)
+    assert (point.low, point.high) == pytest.approx((1 - half, 1 + half), abs=0.01)
+
+
+def test_verdict_choice_and_pick(store: MlflowClient) -> None:
+    ids = {}
+    for seed in (0, 1):
+        for k, error in CORNER.items():
+            ids[k, seed] = log(store, dim3=k, seed=seed, error=error, test=error)
+    comparison = found(store)
+    ae = model(comparison, "ae")
+    assert ae.verdict is not None
+    assert (ae.verdict.kind, ae.verdict.choice) == ("clear", 8)
+    assert ae.sentence.startswith("ae: use dim3 = 8: a clear elbow there")
+    assert ae.confirmed is None
+    assert "unconfirmed" in ae.confirmation
+    assert "--confirm ae=8" in ae.confirmation
+    assert comparison.pick is not None
+    assert (comparison.pick.model, comparison.pick.dim3, comparison.pick.run_id) == ("ae", 8, ids[8, 0])
+
+
+@pytest.mark.parametrize(("at_9", "stands"), [(0.39, True), (0.3, False)])
+def test_twice_the_epochs_confirm_a_corner_or_not(store: MlflowClient, at_9: float, stands: bool) -> None:
+    for k, error in CORNER.items():
+        log(store, dim3=k, error=error, test=error)
+    for k, error in ((7, 0.5), (8, 0.4), (9, at_9), (15, 0.3)):
+        log(store, dim3=k, error=error, epochs=40, tags={Tag.CONFIRMS: "true"})
+    ae = model(found(store), "ae")
+    assert ae.confirmed is stands
+    assert ("not confirmed" in ae.sentence) is not stands
+
+
+def test_the_model_that_errs_least_has_to_have_a_choice(store: MlflowClient) -> None:
+    for k in range(2, 12):
+        log(store, model="pca", dim3=k, error=1.0 / k**0.3, test=1.0)
+        log(store, dim3=k, error=0.5 * 0.8**k, test=1.0)
+    comparison = found(store)
+    assert model(comparison, "pca").verdict.choice is not None  # type: ignore[union-attr]
+    assert model(comparison, "ae").verdict.kind == "exhausted"  # type: ignore[union-attr]
+    assert comparison.pick is None
+
+
+def test_test_rows_that_were_learnt_from_are_a_caution(store: MlflowClient) -> None:
+    for k in (2, 3, 4, 5):
+        log(store, dim3=k, error=1 / k, tags={Tag.TEST_REPEATS: "true"} if k == 3 else {})
+    assert (
+        found(store).notes[0] == "each test row is one of the training rows, so the test errors say nothing of new rows"
+    )
+
+
+def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_path: Path) -> None:
+    for k in range(2, 10):
+        log(store, model="pca", dim3=k, error=1.0 / k, test=1.0 / k, arrays=errors(1 / k, 1 / k), folder=tmp_path)
+        error = {5: 0.5, 8: 0.13, 9: 0.132}.get(k, 0.6 / k)  # 9 errs more than 8, and 5 and 8 more than PCA
+        log(store, dim3=k, error=error, test=error, arrays=errors(error, error), folder=tmp_path)
+    ae = model(found(store), "ae")
+    assert list(ae.undertrained) == [5, 8, 9]
+    assert ae.undertrained[5] == "it errs 2.50 times as much as PCA at the same dim3"
+
+
+def test_a_vae_with_unused_units_is_not_only_called_undertrained(store: MlflowClient, tmp_path: Path) -> None:
+    for k in range(2, 7):
+        log(store, model="pca", dim3=k, error=1.0 / k, test=1.0 / k, arrays=errors(1 / k, 1 / k), folder=tmp_path)
+        units = {Metric.TEST_ACTIVE_UNITS: min(k, 3), Metric.VAL_ELBO: -100.0 - k}
+        log(store, model="vae", dim3=k, error=0.4, test=0.4, metrics=units, arrays=errors(0.4, 0.4), folder=tmp_path)
+    vae = model(found(store), "vae")
+    assert vae.undertrained[6].endswith("and uses 3.0 of its 6 units")
+    assert [p.active_units for p in vae.points] == [2, 3, 3, 3, 3]
+    assert [p.negative_elbo for p in vae.points] == [102, 103, 104, 105, 106]
+    assert vae.elbo_verdict is not None
+
+
+def test_the_same_loss_sets_models_side_by_side(store: MlflowClient) -> None:
+    for k in (2, 3, 4, 5):
+        log(store, dim3=k, error=1.0 / k, test=1.0 / k, facts={"loss": "mse"})
+        log(store, dim3=k, error=1.2 / k, test=1.2 / k, facts={"loss": "bce"})
+        log(store, model="vae", dim3=k, error=1.8 / k, test=1.8 / k, facts={"loss": "bce"})
+    assert found(store).same_loss == [
+        "with the same loss (bce), ae (loss bce) has 0.67 to 0.67 times the test error of vae at dim3 2 to 5"
+    ]
+
+
+def test_few_points_few_seeds_and_no_pca_are_said(store: MlflowClient) -> None:
+    for k in (2, 3, 4):
+        log(store, dim3=k, error=1.0 / k, test=1.0 / k)
+    comparison = found(store)
+    ae = model(comparison, "ae")
+    assert ae.verdict is None
+    assert ae.sentence == "ae: no verdict: 3 values of dim3 are no curve: it takes 4, and 8 to see a corner"
+    notes = "\n".join(comparison.notes)
+    for said in (
+        "no PCA runs",
+        "only ae has finished cells",
+        "ae: one seed",
+        "no interval at dim3 2 to 4: errors/test.npy",
+    ):
+        assert said in notes
+    assert ae.against == []
+    assert [p.low for p in ae.points] == [None] * 3
+
+
+def test_broken_rows_cost_their_interval_and_nothing_else(store: MlflowClient, tmp_path: Path) -> None:
+    for k in (2, 3, 4, 5):
+        arrays = errors(1.0 / k, 1.0 / k)
+        if k == 3:
+            arrays[Artifact.ERRORS_VAL] = arrays[Artifact.ERRORS_VAL][:7]
+        if k == 4:
+            arrays[Artifact.ERRORS_VAL] = np.full(200, np.nan)
+        log(store, dim3=k, error=1.0 / k, test=1.0 / k, arrays=arrays, folder=tmp_path)
+    comparison = found(store)
+    assert [p.low is None for p in model(comparison, "ae").points] == [False, True, True, False]
+    assert any("no interval at dim3 3 to 4: errors/val.npy" in note for note in comparison.notes)
+
+
+def test_pca_that_took_over_a_decomposition_took_as_long_as_the_one_that_made_it(store: MlflowClient) -> None:
+    for k, seconds, made in (
+        (2, 1.5, "made by this fit"),
+        (3, 0.001, "reused from an earlier fit"),
+        (4, 0.002, "reused"),
+    ):
+        facts, metrics = {"decomposition": made}, {Metric.FIT_SECONDS: seconds}
+        log(store, model="pca", dim3=k, error=1.0, facts=facts, metrics=metrics)
+    assert [p.fit_seconds for p in model(found(store), "pca").points] == [1.5, 1.5, 1.5]
+
+
+def test_missing_cells_are_those_of_the_grid(store: MlflowClient) -> None:
+    grid = {"dim3": {"ae": [2, 3, 4, 5]}, "seeds": 2}
+    log(store, dim3=2, error=None, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: "s", Tag.GRID: json.dumps(grid)})
+    for k in (2, 3, 4):
+        log(store, dim3=k, error=1.0, tags={Tag.STUDY: "s"})
+    log(store, dim3=2, seed=1, error=1.0, tags={Tag.STUDY: "s"})
+    log(store, dim3=3, seed=1, error=1.0, tags={Tag.STUDY: "s"}, status="RUNNING")
+    comparison = found(store)
+    assert comparison.missing == [
+        "ae dim3 3 seed 1", "ae dim3 4 seed 1", "ae dim3 5 seed 0", "ae dim3 5 seed 1",
+    ]  # fmt: skip
+
+
+def test_pcas_curve_is_its_runs_own_or_the_spectrum_scaled(store: MlflowClient, tmp_path: Path) -> None:
+    spectrum = np.array([4.0, 2.0, 1.0, 1.0])
+    for k in (1, 2):
+        log(
+            store,
+            model="pca",
+            dim3=k,
+            error=1.0,
+            test=(8 - [0, 4, 6][k]) / 16,
+            arrays={Artifact.SPECTRUM: spectrum},
+            folder=tmp_path,
+        )
+    curve = found(store).pca_curve
+    assert curve is not None
+    assert curve.raw.tolist() == pytest.approx([0.5, 0.25, 0.125, 0.0625, 0.0])
+    measured = np.column_stack([np.linspace(1, 0, 5), np.linspace(0.9, 0, 5)])
+    log(store, model="pca", dim3=2, error=1.0, test=0.5, arrays={Artifact.PCA_CURVE: measured}, folder=tmp_path)
+    curve = found(store).pca_curve
+    assert curve is not None
+    assert curve.raw.tolist() == measured[:, 0].tolist()
+    assert curve.clipped is not None
+
+
+def test_the_unexplained_share_is_of_the_mean_predictor(store: MlflowClient) -> None:
+    """The mean predictor errs 2; a tenth of that is first met at dim3 5."""
+    for k in range(2, 10):
+        log(store, dim3=k, error=1 / k, test=1 / k, metrics={Metric.TEST_EXPLAINED_VARIANCE: 1 - 1 / k / 2})
+    assert model(found(store, "unexplained:0.10"), "ae").verdict.choice == 5  # type: ignore[union-attr]
+
+
+def test_the_same_runs_give_the_same_bytes(store: MlflowClient, tmp_path: Path) -> None:
+    for k, error in CORNER.items():
+        log(store, model="pca", dim3=k, error=error, test=error, arrays=errors(error, error), folder=tmp_path)
+        log(store, dim3=k, error=error / 2, test=error / 2, arrays=errors(error / 2, error / 2, 1), folder=tmp_path)
+    first = find(read(store, "e")).to_json()
+    assert find(read(store, "e")).to_json() == first
+    assert json.loads(first)["runs"] == sorted(json.loads(first)["runs"])
+    log(store, dim3=20, error=0.1)
+    assert find(read(store, "e")).digest != json.loads(first)["digest"]

@@ -1,0 +1,319 @@
+"""Comparisons of latent spaces, on codes whose answer is known.
+
+Bounds on random codes are five standard deviations or more from what theory says, or the quantile as far out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binom, chi2
+
+from elbowroom.analysis.latent_space.similarity import (
+    STREAM,
+    affine_disparity,
+    affine_onto,
+    disparity,
+    gaussian_kl,
+    is_constant,
+    linear_cka,
+    mmd_to_normal,
+    neighbour_accuracy,
+    neighbour_overlap,
+    neighbours,
+    reshaped_onto,
+    rigid_onto,
+)
+
+FIVE_SIGMA = 2.9e-7  # the normal distribution's tail
+CONSTANT = np.tile([0.1, -3.0, 0.7], (50, 1))
+COMPARE = [disparity, affine_disparity, linear_cka]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def normal(n: int, dim3: int, seed: int = 0) -> np.ndarray:
+    return rng(seed).standard_normal((n, dim3))
+
+
+def rotation(dim3: int) -> np.ndarray:
+    return np.linalg.qr(normal(dim3, dim3, seed=1))[0]
+
+
+def rigid(a: np.ndarray) -> np.ndarray:
+    return 7 * a @ rotation(a.shape[1]) - 30
+
+
+def stretched(a: np.ndarray) -> np.ndarray:
+    """By an invertible affine map that is no rotation: each direction five times as much as the one before."""
+    return a @ rotation(a.shape[1]) * 5.0 ** np.arange(a.shape[1]) + 3
+
+
+def exactly_standard(n: int, dim3: int) -> np.ndarray:
+    """Codes with mean 0 and covariance I, over N - 1, to rounding."""
+    x = normal(n, dim3)
+    return np.linalg.qr(x - x.mean(axis=0))[0] * np.sqrt(n - 1)
+
+
+@pytest.mark.parametrize("change", [lambda a: a, rigid, lambda a: a * np.resize([1, -1], a.shape[1])])
+@pytest.mark.parametrize("dim3", [1, 2, 20])
+def test_rotation_reflection_shift_and_scale_leave_codes_the_same(
+    dim3: int, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    a = normal(300, dim3)
+    b = change(a)
+    assert disparity(a, b) == pytest.approx(0, abs=1e-6)
+    assert affine_disparity(a, b) == pytest.approx(0, abs=1e-6)
+    assert linear_cka(a, b) == pytest.approx(1, abs=1e-6)
+    assert neighbour_overlap(neighbours(a), neighbours(b)) == 1
+    np.testing.assert_allclose(rigid_onto(b, a), a, atol=1e-9)
+
+
+def test_of_an_affine_map_only_the_affine_disparity_is_0() -> None:
+    a = exactly_standard(300, 3)
+    b = stretched(a)  # the variances 1, 25 and 625
+    assert affine_disparity(a, b) == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(affine_onto(b, a), a, atol=1e-9)
+    assert disparity(a, b) == pytest.approx(1 - (1 + 5 + 25) ** 2 / (3 * (1 + 25 + 625)))
+    assert linear_cka(a, b) == pytest.approx((1 + 25 + 625) / np.sqrt(3 * (1 + 25**2 + 625**2)))
+
+
+def test_the_disparity_is_what_the_rigid_map_leaves() -> None:
+    a, b = normal(100, 3), normal(100, 3, seed=1)
+    b += a
+    left = np.square(rigid_onto(b, a) - a).sum() / np.square(a - a.mean(axis=0)).sum()
+    assert disparity(a, b) == pytest.approx(left)
+
+
+@pytest.mark.parametrize("measure", COMPARE)
+def test_comparisons_are_symmetric(measure: Callable[[np.ndarray, np.ndarray], float | None]) -> None:
+    a, b = normal(100, 4), normal(100, 2, seed=1)
+    b[:, 0] += a[:, 0]
+    assert measure(a, b) == pytest.approx(measure(b, a))
+
+
+def test_a_narrower_representation_is_padded() -> None:
+    a = exactly_standard(200, 4)
+    b = rigid(a[:, :2])
+    assert disparity(a, b) == pytest.approx(1 - 2 / 4)  # two of four directions, all of one variance
+    assert affine_disparity(a, b) == pytest.approx((1 - 2 / 4 + 0) / 2)
+    assert linear_cka(a, b) == pytest.approx(2 / np.sqrt(4 * 2))
+    assert affine_onto(a, b) == pytest.approx(b)
+    assert rigid_onto(b, a).shape == rigid_onto(a, b).shape == (200, 4)
+    np.testing.assert_allclose(rigid_onto(b, a), a * [1, 1, 0, 0], atol=1e-9)
+    center = b.mean(axis=0)  # of a's four axes two have nothing in b to lie on: half the size is nearest
+    np.testing.assert_allclose(rigid_onto(a, b)[:, :2], center + (b - center) / 2, atol=1e-9)
+
+
+def test_the_affine_map_of_codes_that_lack_a_direction() -> None:
+    a = exactly_standard(200, 2)
+    b = np.stack([a[:, 0], 2 * a[:, 0], np.full(200, 5.0)], axis=1)
+    np.testing.assert_allclose(affine_onto(b, a), a * [1, 0], atol=1e-9)
+    assert affine_disparity(a, b) == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_uncorrelated_codes_have_nothing_in_common() -> None:
+    both = exactly_standard(200, 4)
+    a, b = both[:, :2], both[:, 2:]
+    assert disparity(a, b) == pytest.approx(1)
+    assert affine_disparity(a, b) == pytest.approx(1)
+    assert linear_cka(a, b) == pytest.approx(0, abs=1e-12)
+
+
+def test_independent_codes_compare_by_chance() -> None:
+    n, dim3, k = 2000, 2, 10
+    a, b = normal(n, dim3), normal(n, dim3, seed=1)
+    most = chi2.isf(FIVE_SIGMA, dim3**2) / n  # |a'b|^2 / n^2 of unit variances is chi2 / n; 1.3 for these not being 1
+    assert linear_cka(a, b) < 1.3 * most / dim3
+    assert 1 - 1.3 * most / dim3 < disparity(a, b) <= 1
+    assert 1 - 1.3 * most < affine_disparity(a, b) <= 1
+    chance = k / (n - 1)
+    deviation = np.sqrt(2 * chance * (1 - chance) / (k * n))  # 2: two rows are neighbours of each other or neither
+    assert neighbour_overlap(neighbours(a, k), neighbours(b, k)) == pytest.approx(chance, abs=5 * deviation)
+
+
+@pytest.mark.parametrize("n", [1, 50])
+@pytest.mark.parametrize("magnitude", [0, 1, 1e6])
+def test_constant_codes_compare_to_nothing(n: int, magnitude: float) -> None:
+    constant, a = magnitude * CONSTANT[:n], normal(n, 3)
+    assert is_constant(constant)
+    assert gaussian_kl(constant) is None
+    for measure in COMPARE:
+        assert measure(a, constant) is measure(constant, a) is measure(constant, constant) is None
+    np.testing.assert_allclose(rigid_onto(constant, a), np.tile(a.mean(axis=0), (n, 1)))
+    np.testing.assert_allclose(rigid_onto(a, constant), constant, rtol=1e-12)
+    np.testing.assert_allclose(affine_onto(a, constant), constant, rtol=1e-6)
+
+
+def test_rounding_is_constant_and_little_variance_is_not() -> None:
+    noise = rng().uniform(-1, 1, (500, 3))
+    rounded = (CONSTANT[0] * (1 + np.finfo(np.float32).eps * noise)).astype(np.float32)
+    assert len(np.unique(rounded, axis=0)) > 1
+    assert is_constant(rounded)
+    assert is_constant(np.hstack([rounded, (rounded[:, :1] - rounded[0, 0])]))  # a difference, rounding alone
+    assert not is_constant(CONSTANT[0] * (1 + 1e-4 * noise))
+    assert not is_constant(1e-8 * noise)
+    assert not is_constant(np.hstack([rounded, noise[:, :1]]))
+
+
+@pytest.mark.parametrize("dim3", [1, 3])
+def test_neighbours_are_the_nearest_others(dim3: int) -> None:
+    codes = normal(60, dim3)
+    distances = np.linalg.norm(codes[:, None] - codes, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert neighbours(codes, 5).tolist() == np.argsort(distances, axis=1)[:, :5].tolist()
+    assert neighbours(codes + 1e6, 5).tolist() == neighbours(codes, 5).tolist()
+
+
+@pytest.mark.parametrize("codes", [CONSTANT, np.repeat(normal(10, 2), 30, axis=0)])
+def test_no_row_is_its_own_neighbour_even_among_duplicates(codes: np.ndarray) -> None:
+    found = neighbours(codes, 10)
+    assert found.shape == (len(codes), 10)
+    assert not (found == np.arange(len(codes))[:, None]).any()
+    assert (codes[found] == codes[:, None]).all()
+
+
+def test_overlap_counts_common_neighbours_in_any_order() -> None:
+    first = np.array([[1, 2], [0, 2], [0, 1]])
+    assert neighbour_overlap(first, first[:, ::-1]) == 1
+    assert neighbour_overlap(first, np.array([[3, 2], [3, 4], [1, 0]])) == pytest.approx((1 + 0 + 2) / 6)
+
+
+def test_separated_clusters_are_told_by_their_neighbours_and_shuffled_labels_are_not() -> None:
+    n, classes = 2000, 4
+    labels = np.arange(n) % classes
+    found = neighbours(normal(n, 2) + 100 * labels[:, None])
+    assert neighbour_accuracy(found, labels).all()
+    shuffled = neighbour_accuracy(found, rng(1).permutation(labels))
+    assert shuffled.shape == (n,)
+    # 2: neighbours are mutual. Each row is one less of its own label, which takes less than 0.01 at this n.
+    assert shuffled.mean() == pytest.approx(
+        1 / classes, abs=5 * np.sqrt(2 * 1 / classes * (1 - 1 / classes) / n) + 0.01
+    )
+
+
+def test_of_labels_equally_frequent_the_smallest_counts() -> None:
+    found = np.array([[1, 2], [0, 2], [0, 1]])
+    assert neighbour_accuracy(found, np.array([5, 3, 4])).tolist() == [False, False, False]
+    assert neighbour_accuracy(found, np.array([3, 3, 4])).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("dim3", [1, 3])
+def test_mmd_is_what_its_formula_says(dim3: int) -> None:
+    n, permutations = 20, 7
+    codes = normal(30, dim3, seed=9) / 2
+    random = np.random.default_rng([3, STREAM])  # drawn from in the order that mmd_to_normal does
+    reference = random.standard_normal((n, dim3))
+    chosen = codes[random.choice(30, n, replace=False)]
+    own = np.repeat([1.0, -1.0], n)
+    permuted = random.permuted(np.tile(own, (permutations, 1)), axis=1)
+    pooled = np.concatenate([chosen, reference])
+
+    def squared(signs: np.ndarray) -> float:
+        """Gretton et al. 2012, equation 3."""
+        total = 0.0
+        for i in range(2 * n):
+            for j in range(2 * n):
+                d2 = np.square(pooled[i] - pooled[j]).sum()
+                k = np.mean([np.exp(-d2 / (2 * s2)) for s2 in (dim3 / 4, dim3, 4 * dim3)])
+                if signs[i] != signs[j]:
+                    total -= k / n**2
+                elif i != j:
+                    total += k / (n * (n - 1))
+        return total
+
+    found = mmd_to_normal(codes, seed=3, rows=n, permutations=permutations)
+    null = [squared(s) for s in permuted]
+    assert found.squared == pytest.approx(squared(own))
+    assert found.null == pytest.approx(np.percentile(null, 95))
+    assert found.p == pytest.approx((1 + sum(v >= found.squared for v in null)) / (1 + permutations))
+
+
+@pytest.mark.parametrize("dim3", [1, 5])
+def test_codes_that_are_standard_normal_are_rejected_as_often_as_by_chance(dim3: int) -> None:
+    seeds = 20
+    found = [mmd_to_normal(normal(150, dim3, seed=100 + s), seed=s, permutations=200) for s in range(seeds)]
+    most = binom.isf(FIVE_SIGMA, seeds, 0.05)
+    assert sum(f.p <= 0.05 for f in found) <= most
+    assert sum(f.squared > f.null for f in found) <= most
+    assert np.mean([f.p for f in found]) == pytest.approx(0.5, abs=5 / np.sqrt(12 * seeds))
+    assert min(f.squared for f in found) < 0  # unbiased
+
+
+@pytest.mark.parametrize("dim3", [1, 5])
+@pytest.mark.parametrize("change", [lambda x: x + 1, lambda x: x / 3, lambda x: x * 0 + 1, lambda x: x * 1e8])
+def test_codes_that_are_not_standard_normal_are_rejected(dim3: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    found = mmd_to_normal(change(normal(300, dim3, seed=7)), permutations=200)
+    assert np.isfinite(found).all()
+    assert found.squared > 5 * found.null > 0
+    assert found.p == pytest.approx(1 / 201)
+
+
+def test_codes_drawn_by_the_same_seed_are_not_the_reference() -> None:
+    assert mmd_to_normal(normal(300, 2, seed=0), seed=0, permutations=200).p < 1
+
+
+def test_mmd_depends_on_the_seed_alone() -> None:
+    codes = normal(100, 2, seed=7)
+    assert mmd_to_normal(codes, seed=1, rows=50) == mmd_to_normal(codes, seed=1, rows=50)
+    assert mmd_to_normal(codes, seed=1, rows=50) != mmd_to_normal(codes, seed=2, rows=50)
+
+
+@pytest.mark.parametrize("dim3", [1, 4])
+def test_kl_in_closed_form(dim3: int) -> None:
+    codes = exactly_standard(300, dim3)
+    shift = np.arange(1, dim3 + 1) / 2
+    assert gaussian_kl(codes) == pytest.approx(0, abs=1e-9)
+    assert gaussian_kl(codes + shift) == pytest.approx(shift @ shift / 2)
+    for s in (0.1, 3.0):
+        assert gaussian_kl(s * codes @ rotation(dim3)) == pytest.approx(dim3 * (s**2 - 1 - np.log(s**2)) / 2)
+
+
+def test_kl_of_a_direction_that_does_not_vary_is_none() -> None:
+    codes = exactly_standard(300, 2).astype(np.float32)
+    dependent = np.hstack([codes, codes @ np.array([[0.3], [0.7]], np.float32)])  # to float32's rounding
+    assert gaussian_kl(dependent) is None
+    assert gaussian_kl(codes[:2]) is None  # as many rows as columns
+    nearly = gaussian_kl(codes * np.array([1, 1e-3], np.float32))  # little variance, but far from none
+    assert nearly == pytest.approx((1e-6 - 1 - np.log(1e-6)) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.zeros(5), np.zeros((0, 2)), np.zeros((5, 0)), np.full((5, 2), np.nan)])
+def test_codes_that_are_no_codes(bad: np.ndarray) -> None:
+    good = normal(5, 2)
+    for measure in (is_constant, neighbours, mmd_to_normal, gaussian_kl):
+        with pytest.raises(ValueError, match="not empty and finite, are of shape"):
+            measure(bad)
+    for compare in (*COMPARE, affine_onto, rigid_onto):
+        with pytest.raises(ValueError, match="not empty and finite, are of shape"):
+            compare(good, bad)
+
+
+def test_shapes_that_do_not_go_together() -> None:
+    for compare in (*COMPARE, affine_onto, rigid_onto):
+        with pytest.raises(ValueError, match=r"equally many rows, are of shapes \(5, 2\) and \(6, 2\)"):
+            compare(normal(5, 2), normal(6, 2))
+    for k in (0, 5):
+        with pytest.raises(ValueError, match=r"k has to be from 1 to N - 1, is .* \(5, 2\)"):
+            neighbours(normal(5, 2), k)
+    found = neighbours(normal(5, 2), 2)
+    with pytest.raises(ValueError, match=r"are \(5, 2\) and \(5, 1\)"):
+        neighbour_overlap(found, found[:, :1])
+    with pytest.raises(ValueError, match=r"are \(5, 2\) and \(4,\)"):
+        neighbour_accuracy(found, np.arange(4))
+    with pytest.raises(ValueError, match="MMD needs 20 rows at least, has 19"):
+        mmd_to_normal(normal(19, 2))
+
+
+def test_codes_reshaped_onto_others_keep_their_width() -> None:
+    rng = np.random.default_rng(3)
+    a = rng.standard_normal((400, 2)) @ np.array([[3, 1], [0, 0.5]]) + [7, -2]
+    np.testing.assert_allclose(reshaped_onto(a @ np.array([[1, 2], [-1, 0.5]]) - 4, a), a, atol=1e-9)
+    unrelated = reshaped_onto(rng.standard_normal((400, 2)), a)
+    np.testing.assert_allclose(np.cov(unrelated.T), np.cov(a.T), rtol=1e-9)
+    np.testing.assert_allclose(unrelated.mean(axis=0), a.mean(axis=0), rtol=1e-9)
+    assert reshaped_onto(np.ones((400, 2)), a) == pytest.approx(np.tile(a.mean(axis=0), (400, 1)))
+    line = reshaped_onto(a[:, :1], a)  # one dimension can't fill two
+    assert np.linalg.matrix_rank(line - line.mean(axis=0), tol=1e-6) == 1

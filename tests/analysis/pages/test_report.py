@@ -1,0 +1,339 @@
+"""The report as a page: what it says, that it escapes what strangers wrote, and that it loads nothing."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.findings.against_pca import Against, Equivalent, who_wins
+from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
+from elbowroom.analysis.findings.sentences import sentence
+from elbowroom.analysis.pages.report import (
+    CAPTIONS,
+    MOST_COMPARISONS,
+    MOST_RUNS,
+    Page,
+    RunLine,
+    clean,
+    criteria,
+    interval,
+    number,
+    render,
+    worth,
+)
+from elbowroom.analysis.runs.query import LeftOut
+from tests.hostile import Reader
+
+PNG = b"\x89PNG\r\n" + bytes(60)
+DIM3 = tuple(range(2, 12))
+
+
+def verdict(dim3: int | None = None, choice: int | None = 6) -> Verdict:
+    """A clear elbow at dim3, or a smooth curve."""
+    kind = "none" if dim3 is None else "clear"
+    return Verdict(
+        kind=kind,
+        dim3=dim3,
+        interval=None if dim3 is None else (dim3 - 1, dim3 + 1),
+        choice=choice,
+        rule="the smallest dim3 after which one more dimension lowers the error by less than 5 %",
+        criteria={"kneedle": 5, "l_method": None, "one_standard_error": DIM3[-1]},
+        delta_aicc=1.0,
+        elasticity=4.5e-16,
+        reason="a smooth curve (power) explains it as well",
+    )
+
+
+def model(
+    label: str = "ae",
+    *,
+    at: Verdict | None = None,
+    level: float = 0.04,
+    dim3: Sequence[int] = DIM3,
+    seeds: int = 3,
+    intervals: bool = True,
+    pca: bool = True,
+    undertrained: Sequence[int] = (),
+) -> ModelFinding:
+    """A series whose error is level / dim3, half as large as PCA's level is."""
+    found = verdict() if at is None else at
+    trained = label != "pca"
+    points, against = [], []
+    for k in dim3:
+        error = level * 2 / k
+        low, high = (0.9 * error, 1.1 * error) if intervals else (None, None)
+        points.append(
+            Point(
+                dim3=k,
+                error=error,
+                low=low,
+                high=high,
+                sd=0.05 * error if trained and seeds > 1 else None,
+                test=error,
+                seeds=seeds if trained else 1,
+                fit_seconds=2.0 + k,
+                parameters=1000.0 * k,
+                bytes_per_code=4 * k,
+                active_units=k - 0.5 if label == "vae" else None,
+                negative_elbo=100 + 60 / k if label == "vae" else None,
+                elbo_sd=0.5 if label == "vae" and seeds > 1 else None,
+            )
+        )
+        if trained and pca:
+            ratio = (0.5, 0.45, 0.55) if intervals else (0.5, None, None)
+            raw, clipped = (
+                Equivalent(n, n - 1 if intervals else None, n + 1 if intervals else None, 64)
+                for n in (2.0 * k, 1.5 * k)
+            )
+            against.append(Against(k, error, 2 * error, *ratio, raw, clipped))
+    return ModelFinding(
+        label=label,
+        model=label,
+        loss="mse" if trained else "",
+        trained=trained,
+        seeds=list(range(seeds)) if trained else [],
+        points=points,
+        verdict=found,
+        no_verdict="",
+        sentence=sentence(label, found),
+        uncalibrated=None,
+        confirmed=None,
+        confirmation="unconfirmed: training too briefly can make a corner" if found.dim3 and trained else "",
+        elbo_verdict=verdict(choice=7) if label == "vae" else None,
+        undertrained=dict.fromkeys(undertrained, "its error is higher than before"),
+        against=against,
+        versus=who_wins(label, against) if against else "",
+        spectrum_criteria={} if trained else {"explained variance 90%": 87, "profile likelihood": None},
+    )
+
+
+def three() -> list[ModelFinding]:
+    return [model("pca", level=0.08), model("ae", at=verdict(6)), model("vae", level=0.05, undertrained=[9])]
+
+
+def comparison(models: list[ModelFinding] | None = None, **changes: object) -> ComparisonFinding:
+    values: dict = {
+        "name": "mnist, 20 epochs",
+        "dataset": "mnist",
+        "digest": "0123abcd",
+        "settings": {"epochs": "20", "lr": "0.001"},
+        "quick": False,
+        "error_name": "validation error",
+        "missing": ["ae dim3 4 seed 2"],
+        "notes": ["ae: 3 seeds; an interval over seeds needs 5"],
+        "models": three() if models is None else models,
+        "intrinsic": {"TwoNN": 4.6, "maximum likelihood": 4.9, "participation ratio": 30.9, "parallel analysis": 104.0},
+        "same_loss": ["with the same loss (bce), ae has 0.90 to 0.95 times the test error of vae"],
+        "doubled": [LeftOut("d" * 32, "twice", "a later run of the same cell finished")],
+        "pick": Pick("ae", 6, "a" * 32, 0, "it has the least error"),
+        "pca_curve": None,
+    }
+    return ComparisonFinding(**(values | changes))
+
+
+def findings(comparisons: list[ComparisonFinding] | None = None, **changes: object) -> Findings:
+    values: dict = {
+        "experiment": "elbowroom",
+        "runs": ["a" * 32],
+        "digest": "feed0123",
+        "rule": "gain:0.05",
+        "comparisons": [comparison()] if comparisons is None else comparisons,
+        "left_out": [LeftOut("b" * 32, "broken", "its val/mse/final is nan")],
+        "unfinished": [LeftOut("c" * 32, "slow", "RUNNING")],
+        "versions": {"torch": ["2.14.1"]},
+        "commits": ["abc1234 with changes"],
+    }
+    return Findings(**(values | changes))
+
+
+def run(number: int = 0, name: str = "ae-6") -> RunLine:
+    return RunLine(f"{number:032x}", name, "FINISHED", "ae", 6, 0, 0.0142, 0.0143, 41.2)
+
+
+def page(**changes: object) -> Page:
+    values: dict = {
+        "title": "How many latent dimensions",
+        "figures": {"mnist, 20 epochs": dict.fromkeys(CAPTIONS, PNG)},
+        "links": lambda run_id: f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}",
+        "command": "python -m analysis.report --experiment elbowroom",
+        "made_with": {"numpy": "2.4.6"},
+        "note": "mlflow ui opens the runs",
+        "runs": [run()],
+        "registered": "registered as elbowroom-mnist, version 1",
+        "pictures_at": {"mnist, 20 epochs": 6},
+    }
+    return Page(**(values | changes))
+
+
+def test_everything_is_said() -> None:
+    read = Reader(render(findings(), page()))
+    for each in three():
+        assert each.sentence in read.text
+        assert each.versus in read.text
+    for said in (
+        "vae by its validation -ELBO: least at dim3 = ",
+        "To use: ae at dim3 = 6",
+        "it has the least error",
+        "Caution: unconfirmed: training too briefly can make a corner",
+        "ae: 3 seeds; an interval over seeds needs 5",
+        "vae looks undertrained at dim3 9",
+        "dim3 9: its error is higher than before",
+        "ae dim3 4 seed 2",
+        "with the same loss (bce)",
+        "twice: a later run of the same cell finished",
+        "broken: its val/mse/final is nan",
+        "slow: RUNNING",
+        "registered as elbowroom-mnist",
+        "python -m analysis.report --experiment elbowroom",
+        "feed0123",
+        "abc1234 with changes",
+        "0.0133 [0.0120, 0.0147]",  # ae at dim3 6
+        "12.0 [11.0, 13.0]",  # components that it is worth
+        "0.500 [0.450, 0.550]",
+        "TwoNN 4.60",
+        "0123abcd",
+        "mlflow ui opens the runs",
+    ):
+        assert said in read.text, said
+    assert "too few epochs to quote" not in read.text
+    assert "too few epochs to quote" in render(findings([comparison(quick=True)]), page())
+
+
+def test_it_loads_nothing_and_runs_nothing() -> None:
+    read = Reader(render(findings(), page()))
+    assert not {name for name, _ in read.tags} & {"script", "link", "iframe", "object", "base", "form"}
+    images = read.all("img")
+    assert len(images) == 6
+    for image in images:
+        assert (image["src"] or "").startswith("data:image/png;base64,iVBOR")
+        assert len(image["alt"] or "") > 20
+    (policy,) = (m["content"] for m in read.all("meta") if m.get("http-equiv"))
+    assert (policy or "").startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    assert not {a for _, attributes in read.tags for a in attributes if a.startswith("on")}
+    ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    here = [a["href"] for a in read.all("a") if (a["href"] or "").startswith("#")]
+    assert {(h or "")[1:] for h in here} <= set(ids)
+
+
+def test_alternative_texts_say_the_numbers() -> None:
+    alts = {(i["alt"] or "").partition(".")[0]: i["alt"] or "" for i in Reader(render(findings(), page())).all("img")}
+    error = alts["Error against dim3"]
+    assert "ae: 0.0400 at dim3 2, 0.00727 at 11, elbow 6 [5, 7], choice 6" in error
+    assert "parallel analysis 104" in error
+    equivalent = alts["Principal components with the same test error"]
+    assert "ae: dim3 2 is worth 4.00 [3.00, 5.00] components" in equivalent
+    assert "pca" not in equivalent
+    assert any("at dim3 6 by pca, ae, vae" in text for text in alts.values())
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "", None])
+def test_only_web_addresses_are_links(address: str | None) -> None:
+    read = Reader(render(findings(), page(links=lambda _: address)))
+    assert all((a["href"] or "").startswith("#") for a in read.all("a"))
+    assert "ae-6" in read.text
+
+
+def no_verdict() -> ModelFinding:
+    short = model("ae", dim3=(2, 3), intervals=False)
+    changes = {"verdict": None, "no_verdict": "2 values of dim3 are no curve", "sentence": "ae: no verdict: 2 values"}
+    return ModelFinding(**(vars(short) | changes))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: findings([]),
+        lambda: findings([comparison([model("pca")])]),
+        lambda: findings([comparison([model("ae", seeds=1, pca=False)], intrinsic={}, pick=None)]),
+        lambda: findings([comparison([no_verdict()])]),
+        lambda: findings([comparison([], missing=[], notes=[], same_loss=[], doubled=[], settings={})]),
+        lambda: findings(left_out=[], unfinished=[], versions={}, commits=[], runs=[]),
+    ],
+)
+def test_little_is_no_fault(made: Callable[[], Findings]) -> None:
+    found = made()
+    read = Reader(render(found, page(figures={}, runs=[], registered="", note="", made_with={})))
+    for one in found.comparisons:
+        for each in one.models:
+            assert each.sentence in read.text
+    assert read.all("img") == []
+    assert ("No finished run can be judged" in read.text) == (not found.comparisons)
+
+
+def test_intervals_are_not_invented() -> None:
+    text = Reader(render(findings([comparison([model("pca"), model("ae", intervals=False)])]), page())).text
+    assert "0.0133, no interval" in text
+    assert "12.0, no interval" in text
+
+
+def test_comparisons_stand_apart() -> None:
+    two = comparison(name="digits, 5 epochs", dataset="digits", settings={"epochs": "5", "lr": "0.001"})
+    figures = {"mnist, 20 epochs": {"error": PNG}, "digits, 5 epochs": {"cost": PNG}}
+    html = render(findings([comparison(), two]), page(figures=figures))
+    first, second = html.split('<h2 id="c2">')
+    assert "Error against dim3." in first
+    assert "Error against dim3." not in second
+    assert "Test error against seconds" in second
+    assert "Unlike others here: epochs 20." in Reader(html).text
+    assert "Unlike others here: epochs 5." in Reader(html).text
+    assert [a["href"] for a in Reader(html).all("a")][:2] == ["#c1", "#c2"]
+
+
+def test_a_large_store_stays_small() -> None:
+    many = [LeftOut(f"{i:032x}", "n" * 10_000, "w" * 10_000) for i in range(10_000)]
+    lots = [comparison(name=f"data {i}", missing=["m" * 500] * 1000, doubled=many) for i in range(100)]
+    figures = {c.name: {"error": bytes(200_000), "cost": bytes(200_000)} for c in lots}
+    runs = [run(i, "r" * 10_000) for i in range(10_000)]
+    html = render(findings(lots, left_out=many, unfinished=many), page(figures=figures, runs=runs))
+    assert len(html.encode()) < 5_000_000
+    read = Reader(html)
+    assert f"{10_000 - MOST_RUNS} more are in result.json" in read.text
+    assert f"{100 - MOST_COMPARISONS} more comparisons" in read.text
+    assert "Left out to keep this file small" in read.text
+
+
+def test_a_run_that_was_left_out_has_a_line() -> None:
+    lost = RunLine("e" * 32, "lost", "its dim3 is 'many', no number", "", None, None, None, None, None)
+    text = Reader(render(findings(), page(runs=[lost]))).text
+    assert "lostits dim3 is 'many', no number–––––" in text
+
+
+def test_criteria() -> None:
+    rows = dict(criteria(comparison()))
+    assert rows["this report's elbow"] == ["none", "6 [5, 7]", "none"]
+    assert rows["this report's choice"] == ["6", "6", "6"]
+    assert rows["l method"] == ["no answer"] * 3
+    assert rows["one standard error"] == ["11 (end of the range)"] * 3
+    assert rows["explained variance 90%"] == ["87", "–", "–"]
+    assert rows["profile likelihood"] == ["no answer", "–", "–"]
+    assert rows["how far kneedle follows the range"] == ["0.00"] * 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0142, "0.0142"), (0.039, "0.0390"), (75.23, "75.2"), (123456.7, "123,457"), (0.00004567, "0.0000457"),
+        (1.234e-9, "1.23e-09"), (0.0, "0"), (12.0, "12.0"), (-3.456, "-3.46"), (None, "–"), (float("nan"), "–"),
+    ],
+)  # fmt: skip
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_intervals() -> None:
+    assert interval(0.0142, 0.0139, 0.0145) == "0.0142 [0.0139, 0.0145]"
+    assert interval(0.0142, None, None) == "0.0142, no interval"
+    assert interval(None, None, None) == "–"
+    assert worth(Equivalent(75.23, 74.1, 76.0, 784)) == "75.2 [74.1, 76.0]"
+    assert worth(Equivalent(75.23, 74.1, None, 80)) == "75.2 [74.1, > 80]"
+    assert worth(Equivalent(None, 74.1, None, 80)) == "> 80 [74.1, > 80]"
+    assert worth(Equivalent(None, None, None, 80)) == "> 80"
+    assert worth(Equivalent(7.0, None, None, 80)) == "7.00, no interval"
+    assert worth(None) == "–"
+
+
+def test_clean() -> None:
+    assert clean("a\nb\x1b[31m") == "a b [31m"
+    assert clean("a" * 50 + "z" * 50, 10) == "aaaaaa…zzz"
+    assert clean("größe 日本") == "größe 日本"

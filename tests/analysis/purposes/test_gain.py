@@ -1,0 +1,90 @@
+"""The rules for the choice, on curves whose gains are known."""
+
+import numpy as np
+import pytest
+
+from elbowroom.analysis.purposes.gain import Rule, choose, gains, interval
+
+K = np.arange(2.0, 31)
+
+
+def test_the_gain_of_an_exponential_is_exact() -> None:
+    curve = np.exp(-K / 7)
+    wanted = 1 - curve[1:] / curve[:-1]
+    assert gains(K, curve[None])[0] == pytest.approx(wanted, rel=1e-12)
+    assert gains(K, np.stack([curve, 3 * curve])) == pytest.approx(np.stack([wanted, wanted]), rel=1e-12)
+
+
+def test_the_gain_is_per_dimension_where_dim3_has_gaps() -> None:
+    k = np.array([1.0, 2, 4, 8, 9, 15, 16, 32])
+    assert gains(k, np.exp(-k / 7)[None])[0] == pytest.approx(np.full(7, 1 - np.exp(-1 / 7)), rel=1e-12)
+
+
+def test_the_gain_of_1_over_k() -> None:
+    assert gains(K, 1 / K[None])[0] == pytest.approx(1 / (K[:-1] + 1), rel=0.1)
+
+
+def test_no_error_has_no_gain() -> None:
+    assert gains(K, np.zeros((1, len(K)))).tolist() == [[0.0] * (len(K) - 1)]
+    assert np.isfinite(gains(K, np.maximum(9 - K, 0)[None])).all()
+
+
+def test_a_longer_range_changes_no_gain() -> None:
+    curve = K**-0.7 * (1 + 0.02 * np.random.default_rng(0).standard_normal(len(K)))
+    assert gains(K[:20], curve[None, :20])[0, :16] == pytest.approx(gains(K, curve[None])[0, :16])
+
+
+def test_parse() -> None:
+    assert Rule.parse("gain:0.05") == ("gain", 0.05)
+    assert Rule.parse("unexplained:1e-2") == ("unexplained", 0.01)
+    with pytest.raises(ValueError, match=r"got 'gain=0\.05'"):
+        Rule.parse("gain=0.05")
+
+
+def test_first() -> None:
+    k = np.arange(1.0, 6)
+    means = np.array([[0.5, 0.2, 0.1, 0.1, 0.0], [1, 1, 1, 1, 1]])
+    assert Rule("unexplained", 0.1).first(k, means).tolist()[0] == 3
+    assert np.isnan(Rule("unexplained", 0.1).first(k, means)[1])
+    assert Rule("gain", 0.05).first(k, means)[1] == 1
+
+
+def test_a_gain_of_exactly_the_share_is_not_less_than_it() -> None:
+    k = np.arange(2.0, 21)  # at 19 one more dimension lowers 1/k by exactly 5 %
+    assert np.isnan(Rule("gain", 0.05).first(k, 1 / k[None])[0])
+    assert Rule("unexplained", 0.1).first(k, 0.3 / k[None])[0] == 3  # 0.3 / 3 is above 0.1 by rounding, or is not
+
+
+def test_interval() -> None:
+    answers = np.arange(1.0, 102)
+    assert interval(answers, 50) == (3, 99) or interval(answers, 50) == (4, 98)
+    assert interval(answers, 200)[1] == 200  # the answer itself is always inside
+    assert interval(np.full(10, np.nan), np.nan) == (None, None)
+    assert interval(np.append(np.full(50, 7.0), np.full(50, np.nan)), 7) == (7, None)
+
+
+def test_the_sentence() -> None:
+    rule = Rule("gain", 0.05)
+    curve = 1 / K
+    exact = choose(rule, K, curve, np.stack([curve, curve]))
+    assert (exact.dim3, exact.interval, exact.sentence) == (20, (20, 20), rule.words)
+    wide = choose(rule, K, curve, np.stack([np.exp(-K / 100), np.exp(-K / 2)]))
+    assert wide.interval == (2, None)
+    assert wide.sentence.endswith("less than 5 % (95 % interval from 2 to beyond the range)")
+    both = choose(rule, K, curve, np.stack([np.exp(-K / 100), curve]))
+    assert both.sentence.endswith("less than 5 % (95 % interval 2 to 20)")
+    none = choose(rule, K, np.exp(-K / 2), np.exp(-K / 2)[None])
+    assert (none.dim3, none.interval) == (None, (None, None))
+    assert none.sentence.endswith("less than 5 %: not reached by dim3 30, the end of the range: extend the range")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_interval_of_noisy_curves_has_the_true_answer(seed: int) -> None:
+    k = np.arange(2.0, 61)
+    rng = np.random.default_rng(seed)
+    seeds = (1 + 0.01 * rng.standard_normal((200, 5, len(k)))) / k
+    choice = choose(Rule("gain", 0.05), k, seeds[0].mean(axis=0), seeds[1:].mean(axis=1))
+    low, high = choice.interval
+    assert low is not None
+    assert high is not None
+    assert low <= 20 <= high

@@ -1,0 +1,154 @@
+"""Measures of generated rows, on sets whose precision, recall and origin are known."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elbowroom.models import MODELS, PCA
+from elbowroom.models.measures.generation import (
+    FEATURES,
+    GENERATORS,
+    Features,
+    nearest_training,
+    outside,
+    precision_recall,
+)
+from tests.models.neural.test_training import X, train
+
+
+def draw(seed: int, rows: int = 1000, columns: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)
+
+
+def naive(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float]:
+    """Precision and recall by the definition, one pair at a time."""
+
+    def inside(row: np.ndarray, others: np.ndarray) -> bool:
+        radii = [np.sort([np.linalg.norm(a - b) for j, b in enumerate(others) if j != i]) for i, a in enumerate(others)]
+        return any(np.linalg.norm(row - a) <= r[k - 1] for a, r in zip(others, radii, strict=True))
+
+    return float(np.mean([inside(f, real) for f in fake])), float(np.mean([inside(r, fake) for r in real]))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_are_those_of_the_definition(k: int) -> None:
+    real = draw(0, 30, 3).astype(np.float64)
+    fake = 0.8 * draw(1, 30, 3).astype(np.float64) + 0.5
+    assert precision_recall(real, fake, k) == pytest.approx(naive(real, fake, k))
+    assert 0 < precision_recall(real, fake, k).recall < 1
+
+
+def test_of_one_distribution_both_are_high_and_alike() -> None:
+    got = precision_recall(draw(0, 1500), draw(1, 1500))  # more than one block
+    assert got.precision > 0.8
+    assert got.recall == pytest.approx(got.precision, abs=0.05)
+
+
+def test_a_set_covers_itself_and_nothing_far_away() -> None:
+    assert precision_recall(draw(0), draw(0)) == (1, 1)
+    assert precision_recall(draw(0), draw(1) + 100) == (0, 0)
+
+
+@pytest.mark.parametrize("shift", [0, 1000])
+def test_a_constant_generator_covers_nothing(shift: float) -> None:
+    """A radius that rounding makes a little more than 0 would not do this."""
+    real = draw(0) + np.float32(shift)
+    middle = np.tile(real.mean(axis=0), (len(real), 1))
+    assert precision_recall(real, middle) == (1, 0)
+    # A copy of a real row, at distance 0, covers that row and no other.
+    assert precision_recall(real, np.tile(real[7], (len(real), 1))) == (1, 1 / len(real))
+
+
+def test_a_generator_that_drops_a_mode_is_precise_and_covers_its_share() -> None:
+    real, fake = draw(0), draw(1)
+    real[:700, 0] += 50  # the mode that is dropped
+    got = precision_recall(real, fake)
+    assert got.precision > 0.75
+    assert got.recall == pytest.approx(0.3, abs=0.03)
+
+
+def test_sets_that_do_not_compare_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"as many real as fake"):
+        precision_recall(draw(0, 10), draw(0, 11))
+    with pytest.raises(ValueError, match=r"more than 3 rows"):
+        precision_recall(draw(0, 3), draw(1, 3))
+
+
+@pytest.mark.parametrize(("rows", "columns", "wanted"), [(200, 60, FEATURES), (200, 4, 4), (9, 60, 9)])
+def test_features_are_leading_scores(rows: int, columns: int, wanted: int) -> None:
+    x = draw(0, rows, columns) + 3
+    features = Features.fit(x)
+    assert features(x).shape == (rows, wanted)
+    assert features(x).dtype == np.float32
+    assert np.allclose(features(x), PCA(dim3=wanted).fit(x).encode(x), atol=1e-5)
+
+
+def test_the_nearest_training_row_of_a_copy_is_at_distance_0() -> None:
+    x_train = draw(0, 500, 20) + 10
+    index, mse = nearest_training(x_train[[3, 499, 0]], x_train)
+    assert index.tolist() == [3, 499, 0]
+    assert mse.tolist() == [0, 0, 0]
+    moved = x_train[[5]]
+    moved[0, 2] += 0.5
+    index, mse = nearest_training(moved, x_train)
+    assert index.tolist() == [5]
+    assert mse[0] == pytest.approx(0.25 / 20, rel=1e-5)
+
+
+def test_the_values_outside_are_counted() -> None:
+    x = np.array([[-0.1, 0, 1, 0.5], [1.2, -1e-7, 1 + 1e-7, 7]], np.float32)
+    assert outside(x) == 3 / 8
+    assert outside(x, -1, 8) == 0
+    assert outside(x, 0.5, 1) == 5 / 8
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_generator_draws_from_the_rng_it_is_given(generator: str, model: str) -> None:
+    fitted, _ = train(model, epochs=1)
+    codes = fitted.encode(X)
+    a, again, other = (GENERATORS[generator](fitted, codes, 30, np.random.default_rng(s)) for s in (0, 0, 1))
+    assert a.shape == (30, 64)
+    assert a.dtype == np.float32
+    assert np.array_equal(a, again)
+    assert not np.array_equal(a, other)
+
+
+def plane() -> PCA:
+    """A model whose codes are its rows but for a rotation."""
+    return PCA(dim3=2).fit(draw(0, columns=2))
+
+
+def mixed(codes: np.ndarray, n: int = 400) -> np.ndarray:
+    """Codes of rows drawn from the mixture."""
+    model = plane()
+    return model.encode(GENERATORS["mixture"](model, codes.astype(np.float32), n, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("unit", [1, 1e-3, 1e3])
+def test_the_mixture_draws_from_both_clusters_and_never_between(unit: float) -> None:
+    codes = draw(1, columns=2)
+    codes[::4, 0] += 40
+    drawn = mixed(unit * codes) / unit
+    right = drawn[:, 0] > 20
+    assert right.mean() == pytest.approx(0.25, abs=0.06)
+    assert np.abs(drawn - np.where(right[:, None], [40, 0], [0, 0])).max() < 6
+    assert 0.1 < right[:200].mean() < 0.4  # in no order
+
+
+@pytest.mark.parametrize("rows", [2, 30, 500])
+def test_the_mixture_takes_few_codes_and_collapsed_ones(rows: int) -> None:
+    assert np.isfinite(mixed(draw(1, rows, 2))).all()
+    assert np.allclose(mixed(np.full((rows, 2), 0.7)), 0.7, atol=1e-4)
+    half = draw(1, rows, 2)
+    half[:, 1] = 0.7  # one latent of two
+    assert np.allclose(mixed(half)[:, 1], 0.7, atol=0.02)
+
+
+def test_only_the_model_of_a_distribution_has_a_posterior() -> None:
+    models: dict[str, Any] = {name: train(name, epochs=1)[0] for name in MODELS}
+    mean, log_var = models.pop("vae").posterior(X)
+    assert mean.shape == log_var.shape == (len(X), 2)
+    assert np.array_equal(mean, train("vae", epochs=1)[0].encode(X))
+    assert all(model.posterior(X) is None for model in models.values())

@@ -1,0 +1,119 @@
+"""The VAE: its objective, its measures and its prior, against formulas written out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from elbowroom.models import build
+from elbowroom.models.neural.training import EVAL_SEED
+from tests.models.neural.test_training import SIGNED, X_VAL, X, train
+from tests.models.test_contract import SETTINGS
+
+
+def moments(model: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and log-variance, (N, dim3) float64 each, from the encoder itself."""
+    with torch.no_grad():
+        rows = torch.from_numpy((x - model.mean) / np.float32(model.scale))
+        mean, log_var = np.split(model.encoder(rows).numpy().astype(np.float64), 2, axis=1)
+    return mean, log_var
+
+
+def kl(mean: np.ndarray, log_var: np.ndarray) -> float:
+    return float(0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("k", [2, 20])
+def test_the_encoder_ends_twice_as_wide(k: int) -> None:
+    x = np.random.default_rng(0).random((32, 784), dtype=np.float32)
+    model = build("vae", SETTINGS | {"dim1": 784, "dim2": 400, "dim3": k}).fit(x)
+    encoder, decoder = (784 * 400 + 400) + (400 * 2 * k + 2 * k), (k * 400 + 400) + (400 * 784 + 784)
+    assert model.parameter_count() == encoder + decoder
+    assert model.encode(x).shape == (32, k)
+
+
+@pytest.mark.parametrize(("x", "loss", "fact"), [(X, "auto", "bce"), (X, "mse", "mse"), (SIGNED, "auto", "mse")])
+def test_the_code_is_the_mean_and_auto_is_resolved(x: np.ndarray, loss: str, fact: str) -> None:
+    model, _ = train("vae", x, None, loss=loss)
+    assert model.facts()["loss"] == fact
+    mean, _ = moments(model, x)
+    assert np.allclose(model.encode(x), mean, atol=1e-5)
+
+
+def test_on_signed_data_the_objective_is_a_gaussian_of_unit_variance_in_the_modules_units() -> None:
+    model, _ = train("vae", SIGNED, None, beta=3.0)
+    rows = torch.from_numpy((SIGNED[:50] - model.mean) / np.float32(model.scale))
+    got = model.objective(rows, torch.Generator().manual_seed(7))
+    mean, log_var = moments(model, SIGNED[:50])
+    eps = torch.randn(mean.shape, generator=torch.Generator().manual_seed(7)).numpy()
+    x_hat = model.decoder(torch.from_numpy((mean + np.exp(log_var / 2) * eps).astype(np.float32))).detach().numpy()
+    recon = 0.5 * ((rows.numpy().astype(np.float64) - x_hat) ** 2).sum(axis=1).mean()
+    assert got.parts["recon"].item() == pytest.approx(recon, rel=1e-5)
+    assert got.parts["kl"].item() == pytest.approx(kl(mean, log_var), rel=1e-4)
+    assert got.loss.item() == pytest.approx(recon + 3 * kl(mean, log_var), rel=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_the_parts_of_every_epoch_add_up_and_the_elbo_is_at_beta_1(beta: float, loss: str) -> None:
+    for m in (e.metrics for e in train("vae", beta=beta, loss=loss)[1]):
+        assert m["val/kl"] > 0
+        assert m["val/loss"] == pytest.approx(m["val/recon"] + beta * m["val/kl"], rel=1e-5)
+        assert m["val/elbo"] == pytest.approx(-(m["val/recon"] + m["val/kl"]), rel=1e-5)
+
+
+def test_the_noise_moves_the_objective_and_not_the_reconstruction() -> None:
+    model, _ = train("vae")
+    x = torch.from_numpy(X_VAL)
+    first, again, other = (model.objective(x, torch.Generator().manual_seed(s)).loss.item() for s in (0, 0, 1))
+    assert first == again != other
+    assert np.array_equal(model.reconstruct(X_VAL), model.decode(moments(model, X_VAL)[0].astype(np.float32)))
+
+
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_the_measures_are_bernoulli_under_a_sigmoid_whatever_was_trained(loss: str) -> None:
+    model, epochs = train("vae", loss=loss)
+    got = model.extra_metrics(X_VAL)
+    assert set(got) == {"elbo", "kl", "active_units", "bce"}
+    mean, log_var = moments(model, X_VAL)
+    eps = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)
+
+    def nats(z: np.ndarray) -> float:
+        p = model.decode(z.astype(np.float32)).astype(np.float64)
+        return float(-(X_VAL * np.log(p) + (1 - X_VAL) * np.log1p(-p)).sum(axis=1).mean())
+
+    assert got["kl"] == pytest.approx(kl(mean, log_var), rel=1e-5)
+    assert got["kl"] == pytest.approx(epochs[-1].metrics["val/kl"], rel=1e-4)
+    assert got["bce"] == pytest.approx(nats(mean), rel=1e-5)
+    assert got["elbo"] == pytest.approx(-(nats(mean + np.exp(log_var / 2) * eps) + got["kl"]), rel=1e-5)
+
+
+def test_the_measures_of_signed_data_have_no_bce() -> None:
+    model, epochs = train("vae", SIGNED, SIGNED[:200])
+    got = model.extra_metrics(SIGNED[:200])
+    assert set(got) == {"elbo", "kl", "active_units"}
+    mean, log_var = moments(model, SIGNED[:200])
+    eps = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)
+    error = SIGNED[:200] - model.decode((mean + np.exp(log_var / 2) * eps).astype(np.float32))
+    recon = (error.astype(np.float64) ** 2).sum(axis=1).mean() / (2 * model.scale**2)
+    assert got["elbo"] == pytest.approx(-(recon + kl(mean, log_var)), rel=1e-5)
+    assert got["elbo"] == pytest.approx(epochs[-1].metrics["val/elbo"], rel=0.02)  # another draw of the same
+
+
+def test_samples_are_decoded_from_the_standard_normal() -> None:
+    model, _ = train("vae", dim3=3)
+    z = np.random.default_rng(3).standard_normal((5, 3), dtype=np.float32)
+    assert np.array_equal(model.sample(5, np.random.default_rng(3)), model.decode(z))
+
+
+def test_an_encoder_that_says_nothing_has_no_kl_and_no_active_unit() -> None:
+    model, _ = train("vae", dim2=64, lr=1e-2, epochs=20)
+    told = model.extra_metrics(X_VAL)
+    assert told["active_units"] == 2
+    assert told["kl"] > 1
+    for parameter in model.encoder.main[2].parameters():
+        parameter.data.zero_()
+    blank = model.extra_metrics(X_VAL)
+    assert (blank["kl"], blank["active_units"]) == (0, 0)
+    assert (model.encode(X_VAL) == 0).all()

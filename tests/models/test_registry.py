@@ -1,0 +1,180 @@
+"""From a name and settings to a model: the registry, a class of one's own, a factory of torch modules."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from elbowroom.models import MODELS, ContractError, Training, UnknownModel, build, check_contract
+from elbowroom.models.base import Reducer
+from tests.models.test_contract import SETTINGS, UNIT, Good
+
+HERE = "tests.models.test_registry"
+SIGNED = 3 * UNIT - 1
+
+
+def test_each_name_of_the_registry_builds_its_class() -> None:
+    assert {name: type(build(name, SETTINGS)) for name in MODELS} == MODELS
+
+
+def test_an_unknown_name_is_told_the_known_ones() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        build("linear_ae", SETTINGS)
+    known = ", ".join(MODELS)
+    assert str(caught.value) == f"unknown model 'linear_ae'; known: {known}, or package.module:Name"
+
+
+@pytest.mark.parametrize("name", [":Name", ".relative:Name", "no_such_module:Name"])
+def test_a_module_that_is_not_there(name: str) -> None:
+    with pytest.raises(UnknownModel, match=f"^model '{name}': importing '{name.partition(':')[0]}' failed: "):
+        build(name, SETTINGS)
+
+
+def test_a_module_that_raises_is_quoted_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('no licence\\nfor this')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownModel, match=r"importing 'raises_on_import' failed: RuntimeError: no licence for this$"):
+        build("raises_on_import:Name", SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["nobody", "depth"])  # missing, and there but nothing to call
+def test_an_attribute_that_is_no_model_names_those_there_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "two_functions.py").write_text("def b(): ...\ndef a(): ...\ndef _hidden(): ...\ndepth = 3")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownModel, match=f"two_functions has no class or function '{name}'; it has: a, b$"):
+        build(f"two_functions:{name}", SETTINGS)
+
+
+class Half(Reducer):
+    def encode(self, x):
+        return x
+
+    def decode(self, z):
+        return z
+
+
+def test_an_unfinished_class_is_told_what_it_lacks() -> None:
+    with pytest.raises(ContractError, match=r"^lacks fit, sample$"):
+        build(f"{HERE}:Half", SETTINGS)
+
+
+class Choosy(Good):
+    def __init__(self, dim3, *, seed, training, colour="red", **rest):
+        self.given = {"dim3": dim3, "seed": seed, "training": training, "colour": colour, **rest}
+
+
+class Greedy(Good):
+    def __init__(self, dim3, colour, taste):
+        raise AssertionError("never called")
+
+
+def test_a_class_is_given_the_settings_that_it_names_and_no_others() -> None:
+    settings = SETTINGS | {"dim3": 4, "seed": 9}
+    before = dict(settings)
+    training = Training(epochs=1, batch_size=16, lr=1e-3, schedule="constant", patience=0, seed=9, device="cpu")
+    model: Any = build(f"{HERE}:Choosy", settings)
+    assert model.given == {"dim3": 4, "seed": 9, "training": training, "colour": "red"}
+    assert settings == before
+
+
+@pytest.mark.parametrize(("model", "lr"), [("ae", 1e-2), ("vae", 1e-2), (f"{HERE}:Choosy", 1e-3)])
+def test_an_automatic_learning_rate_is_lower_for_layers_it_was_not_chosen_on(model: str, lr: float) -> None:
+    built: Any = build(model, SETTINGS | {"lr": "auto"})
+    assert (built.training if model in MODELS else built.given["training"]).lr == lr
+
+
+def greedy(dim1: int, dim3: int, colour: str, taste: str) -> None:
+    raise AssertionError("never called")
+
+
+@pytest.mark.parametrize("name", ["Greedy", "greedy"])
+def test_what_asks_for_no_setting_is_told_the_settings(name: str) -> None:
+    asked = rf"{name} asks for colour, taste, which is no setting; the settings are: batch_size, beta"
+    with pytest.raises(ContractError, match=asked):
+        build(f"{HERE}:{name}", SETTINGS).fit(UNIT)
+
+
+def by_name(dim3: int, dim2: int, dim1: int, beta: float) -> tuple[nn.Module, nn.Module]:
+    assert (dim1, dim2, dim3, beta) == (12, 8, 2, 1.0)
+    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "low", "output"),
+    [({}, UNIT, "sigmoid"), ({"output": "linear"}, UNIT, "linear"), ({}, SIGNED, "linear")],
+)
+def test_a_factory_gets_settings_by_name_and_the_output_that_the_data_allow(
+    settings: dict[str, Any], low: np.ndarray, output: str
+) -> None:
+    model = build(f"{HERE}:by_name", SETTINGS | settings).fit(low)
+    assert model.facts()["output"] == output
+    assert model.parameter_count() == (12 * 2 + 2) + (2 * 12 + 12)
+    far = model.decode(np.full((1, 2), 1e3, np.float32))  # a sigmoid holds it in [0, 1], a linear layer does not
+    assert bool((far >= 0).all() and (far <= 1).all()) == (output == "sigmoid")
+
+
+def a_list(dim1: int, dim3: int) -> Any:
+    return [nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)]
+
+
+def three(dim1: int, dim3: int) -> Any:
+    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1), nn.Identity()
+
+
+def half_a_module(dim1: int, dim3: int) -> Any:
+    return nn.Linear(dim1, dim3), "decoder"
+
+
+def nested_sigmoid(dim1: int, dim3: int) -> Any:
+    return nn.Linear(dim1, dim3), nn.Sequential(nn.Sequential(nn.Linear(dim3, dim1), nn.Sequential(nn.Sigmoid())))
+
+
+def sigmoid_inside(dim1: int, dim3: int) -> Any:
+    return nn.Linear(dim1, dim3), nn.Sequential(nn.Linear(dim3, 8), nn.Sigmoid(), nn.Linear(8, dim1))
+
+
+def wrong_width(dim1: int, dim3: int) -> Any:
+    return nn.Linear(dim1, dim3 + 1), nn.Linear(dim3, dim1)
+
+
+def noisy(dim1: int, dim3: int) -> Any:
+    """Behaves otherwise in training: dropout, and running means in the state."""
+    return nn.Sequential(nn.Dropout(0.5), nn.Linear(dim1, dim3), nn.BatchNorm1d(dim3)), nn.Linear(dim3, dim1)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("a_list", "^factory: gives list, not a pair"),
+        ("three", "^factory: gives tuple, not a pair"),
+        ("half_a_module", "^factory: gives tuple, not a pair"),
+        ("nested_sigmoid", "^decoder: ends in a Sigmoid; leave it out"),
+        ("wrong_width", "^fit: raised RuntimeError: mat1 and mat2"),
+    ],
+)
+def test_what_a_factory_gives_is_checked(factory: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        check_contract(lambda: build(f"{HERE}:{factory}", SETTINGS), UNIT, 2)
+
+
+@pytest.mark.parametrize("factory", ["sigmoid_inside", "noisy"])
+@pytest.mark.parametrize("x", [UNIT, SIGNED], ids=["unit", "signed"])
+def test_a_good_factory_keeps_the_contract(factory: str, x: np.ndarray) -> None:
+    check_contract(lambda: build(f"{HERE}:{factory}", SETTINGS), x, 2)
+
+
+def test_the_convolutional_example_keeps_the_contract_and_refuses_other_rows() -> None:
+    settings = SETTINGS | {"dim3": 3}
+    x = np.random.default_rng(0).random((20, 784), dtype=np.float32)
+    check_contract(lambda: build("docs.conv_autoencoder:conv_autoencoder", settings | {"dim1": 784}), x, 3)
+    model = build("docs.conv_autoencoder:conv_autoencoder", settings | {"dim1": 784}).fit(x)
+    encoder = (9 * 16 + 16) + (16 * 9 * 32 + 32) + (1568 * 3 + 3)
+    decoder = (3 * 1568 + 1568) + (32 * 16 * 16 + 16) + (16 * 16 + 1)
+    assert model.parameter_count() == encoder + decoder
+    assert model.reconstruct(x).shape == (20, 784)
+    with pytest.raises(ValueError, match="takes pictures of 28 x 28 pixels, got rows of 12"):
+        build("docs.conv_autoencoder:conv_autoencoder", settings).fit(UNIT)

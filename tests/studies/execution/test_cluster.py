@@ -1,0 +1,508 @@
+"""Studies on servers and on a cluster, for real: PostgreSQL, `mlflow server`, Dask, and what happens when they go."""
+
+import logging
+import random
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from optuna.trial import TrialState
+
+from elbowroom.studies.execution.cell import Ended, Job, be_patient, run_cell
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store import recorder
+from elbowroom.tracking.store.names import Kind, Metric, Tag
+from elbowroom.tracking.store.recorder import Place
+from tests.conftest import ROOT, environment, free_port, locked_for
+from tests.studies.harness import (
+    OPEN,
+    PASSWORD,
+    Server,
+    Study,
+    dask_cluster,
+    kill_tree,
+    mlflow_server,
+    postgres_server,
+    until,
+)
+
+pytestmark = pytest.mark.integration
+
+DIGITS = ("--dataset", "digits", "--dim2", "8")
+QUICK = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", "2")
+EPOCHS = 150
+LONG = (*DIGITS, "--models", "pca,ae", "--dim3", "2:4", "--seeds", "1", "--epochs", str(EPOCHS))
+ONE = (*DIGITS, "--models", "ae", "--dim3", "2", "--seeds", "1", "--epochs", "500")  # takes longer than a start
+CHAOTIC = (*DIGITS, "--models", "pca,ae", "--dim3", "2:6", "--seeds", "2", "--epochs", "100")
+CELL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
+
+Undisturbed = Callable[[tuple[str, ...]], dict[str, float]]
+
+
+def dask(address: str) -> tuple[str, ...]:
+    return ("--backend", "dask", "--scheduler", address)
+
+
+def settled(study: Study, cells: int) -> None:
+    """The study is complete: each cell once, nothing left open in either store, and nobody holds it."""
+    assert len(study.finished()) == cells
+    assert set(study.statuses()) <= {"FINISHED", "FAILED"}
+    assert len(study.trials(TrialState.COMPLETE)) == cells
+    assert study.trials(*OPEN) == []
+    assert study.parent().info.status == "FINISHED"
+    assert study.parent().data.tags[Tag.COORDINATOR] == ""
+    assert PASSWORD not in study.log
+
+
+# On servers and on Dask
+
+
+@pytest.mark.server
+def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
+    served: Study, undisturbed: Undisturbed
+) -> None:
+    with dask_cluster(served.folder, "--no-nanny") as cluster:
+        assert served.run(*QUICK, *dask(cluster.address)) == 0, served.log
+    settled(served, 6)
+    assert served.errors() == undisturbed(QUICK)
+    trained = {int(r.data.tags[Tag.WORKER].split()[1]) for r in served.finished()}
+    assert trained == {w.pid for w in cluster.workers}
+    by_number = {str(t.number): t for t in served.trials(TrialState.COMPLETE)}
+    for run in served.finished():
+        trial = by_number[run.data.tags[Tag.TRIAL]]
+        assert trial.user_attrs["run_id"] == run.info.run_id
+        assert trial.value == run.data.metrics[Metric.VAL_MSE_FINAL]
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_a_dask_worker_that_is_killed_has_its_cell_tried_again_by_another(
+    served: Study, undisturbed: Undisturbed
+) -> None:
+    with dask_cluster(served.folder, "--no-nanny") as cluster:
+        process = served.start(*LONG, *dask(cluster.address))
+        run, worker = served.halt_one(process, EPOCHS)
+        assert worker.pid in {w.pid for w in cluster.workers}
+        worker.kill()
+        assert process.wait(300) == 0, served.log
+    settled(served, 6)
+    lost = served.client.get_run(run.info.run_id)
+    assert (lost.info.status, lost.data.tags[Tag.REASON]) == ("FAILED", "its first worker was lost")
+    assert served.statuses() == {"FINISHED": 6, "FAILED": 1}
+    (again,) = [r for r in served.finished() if r.info.run_name == run.info.run_name]
+    assert int(again.data.tags[Tag.WORKER].split()[1]) in {w.pid for w in cluster.workers} - {worker.pid}
+    assert f"{run.info.run_name}: its first worker was lost; trying it again" in served.log
+    assert served.errors() == undisturbed(LONG)
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_are_left_alone(
+    served: Study, undisturbed: Undisturbed
+) -> None:
+    with dask_cluster(served.folder, "--no-nanny") as cluster:
+        process = served.start(*ONE, *dask(cluster.address))
+        run, worker = served.halt_one(process, 500)
+        process.kill()
+        process.wait(30)
+        worker.resume()
+        assert served.run(*ONE, *dask(cluster.address)) == 0, served.log
+        assert [w.poll() for w in cluster.workers] == [None, None]
+    settled(served, 1)
+    # Where a machine trains it in less time than a coordinator takes to start, it counts.
+    assert served.client.get_run(run.info.run_id).info.status in ("FINISHED", "FAILED")
+    assert served.errors() == undisturbed(ONE)
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_a_scheduler_that_is_gone_ends_the_study_with_one_line_and_the_next_start_completes_it(served: Study) -> None:
+    with dask_cluster(served.folder) as cluster:
+        process = served.start(*LONG, *dask(cluster.address))
+        served.training(process)
+        cluster.scheduler.kill()
+        assert process.wait(120) == 1
+        address = cluster.address
+    assert served.log.splitlines()[-1].startswith(f"error: run {served.parent().info.run_id} failed: ")
+    assert f"scheduler {address} is gone" in served.log.splitlines()[-1]
+    assert "Traceback" not in served.log
+    assert served.parent().info.status == "FAILED"
+    assert served.run(*LONG, "--workers", "2") == 0, served.log
+    settled(served, 6)
+
+
+ADAPTIVE = """
+import signal
+from distributed import LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    cluster.adapt(minimum=0, maximum=2, target_duration="100ms")
+    print(cluster.scheduler_address, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: Study) -> None:
+    script = filed.folder / "adaptive.py"
+    script.write_text(ADAPTIVE)
+    with subprocess.Popen(
+        [sys.executable, script], cwd=filed.folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        try:
+            assert filed.run(*LONG, *dask(cluster.stdout.readline().strip())) == 0, filed.log
+        finally:
+            kill_tree(cluster)
+    settled(filed, 6)
+    assert "has no worker; waiting for one" in filed.log
+    assert len({r.data.tags[Tag.WORKER] for r in filed.finished()}) == 2
+
+
+# Servers that go away
+
+
+def test_a_request_waits_ten_minutes_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=slept.append))
+    be_patient()
+    with pytest.raises(MlflowException, match="refused"):
+        MlflowClient(f"http://127.0.0.1:{free_port()}").get_run("0")
+    assert 600 <= sum(slept) <= 700
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
+    postgres: str, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    server = mlflow_server(tmp_path, f"{postgres}/tracking")
+    server.start()
+    study = Study(tmp_path, server.uri, f"{postgres}/optuna", "away", "away")
+    try:
+        process = study.start(*LONG, "--workers", "2")
+        run, worker = study.halt_one(process, EPOCHS)
+        reached = len(study.epochs(run))
+        server.kill()
+        worker.resume()
+        # One request says so before its fourth retry, having waited 0 + 4 + 8 + 16 seconds.
+        until(lambda: "Retry(total=6" in study.log or None, lambda: study.log, 180)
+        server.start()
+        assert process.wait(400) == 0, study.log
+        settled(study, 6)
+        assert 0 < reached < EPOCHS
+        assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
+        for each in study.finished():
+            if "ae" in each.info.run_name:
+                assert study.epochs(each) == list(range(1, EPOCHS + 1))
+        assert study.errors() == undisturbed(LONG)
+    finally:
+        server.kill()
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_a_server_that_stays_away_ends_the_study_with_one_line_and_the_next_start_completes_it(
+    postgres: str, tmp_path: Path
+) -> None:
+    server = mlflow_server(tmp_path, f"{postgres}/tracking")
+    server.start()
+    study = Study(tmp_path, server.uri, f"{postgres}/optuna", "gone", "gone")
+    try:
+        process = study.start(*LONG, "--workers", "1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
+        study.training(process)
+        server.kill()
+        assert process.wait(200) == 1
+        assert re.match(r"error: run \w+ failed: .*refused", study.log.splitlines()[-1])
+        assert "Traceback" not in study.log
+        server.start()
+        assert study.run(*LONG, "--workers", "2") == 0, study.log
+        settled(study, 6)
+    finally:
+        server.kill()
+
+
+@pytest.mark.server
+@pytest.mark.soak
+def test_databases_that_are_restarted_are_waited_for(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """PostgreSQL goes under both stores, while the tracking server in front of one of them stays."""
+    with postgres_server() as postgres:
+        server = mlflow_server(tmp_path, f"{postgres.uri}/tracking")
+        server.start()
+        study = Study(tmp_path, server.uri, f"{postgres.uri}/optuna", "restarted", "restarted")
+        try:
+            process = study.start(*LONG, "--workers", "2")
+            run, worker = study.halt_one(process, EPOCHS)
+            postgres.stop()
+            worker.resume()
+            refusal = re.compile(r'" 50[03] ')
+            until(lambda: refusal.search(server.log.read_text()), server.log.read_text)
+            postgres.start()
+            assert process.wait(300) == 0, study.log
+            settled(study, 6)
+            assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
+            assert study.statuses() == {"FINISHED": 6}
+            assert study.epochs(run) == list(range(1, EPOCHS + 1))
+            assert study.errors() == undisturbed(LONG)
+        finally:
+            server.kill()
+
+
+def cell_of(study: Study, tracking_uri: str, digest: str, **more: Any) -> Job:
+    """A cell of a study that has no coordinator."""
+    experiment = study.client.create_experiment(study.experiment)
+    parent = study.client.create_run(experiment, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: study.name})
+    tags = {Tag.STUDY.value: study.name, Tag.TRIAL.value: "0"}
+    place = Place(experiment, parent.info.run_id, Kind.RUN, tags)
+    return Job(CELL, 0, place, tracking_uri, digest, **more)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
+    served: Study, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = mlflow_server(served.folder, f"{postgres}/tracking")
+    job = cell_of(served, late.uri, Material.load(CELL).digests["all"])
+    monkeypatch.setattr(recorder, "ANSWER_SECONDS", 3.0)  # less than a server takes to start
+    late.launch()
+    try:
+        with caplog.at_level(logging.WARNING, "urllib3.connectionpool"):
+            outcome = run_cell(job)
+        assert "Retry(total=9" in caplog.text
+        assert outcome.ended is Ended.FINISHED, outcome.reason
+        assert [r.info.run_id for r in served.finished()] == [outcome.run_id]
+    finally:
+        late.kill()
+
+
+def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, tmp_path: Path) -> None:
+    job = cell_of(filed, f"{filed.tracking_uri}?timeout=0.1", Material.load(CELL).digests["all"])
+    with locked_for(1.0, tmp_path / "mlflow.db"):
+        outcome = run_cell(job)
+    assert outcome.ended is Ended.FINISHED, outcome.reason
+
+
+# What a worker finds
+
+
+def test_a_job_that_dask_starts_again_is_run_once(filed: Study) -> None:
+    job = cell_of(filed, filed.tracking_uri, Material.load(CELL).digests["all"], once=True)
+    first = run_cell(job)
+    assert first.ended is Ended.FINISHED, first.reason
+    second = run_cell(job)
+    assert (second.ended, second.run_id) == (Ended.FINISHED, first.run_id)
+    assert second.metrics is not None
+    assert second.metrics == first.metrics
+    filed.client.update_run(str(first.run_id), status="RUNNING")  # as a lost worker leaves it
+    third = run_cell(job)
+    assert (third.ended, third.reason) == (Ended.LOST, "its first worker was lost")
+    assert len(filed.runs()) == 1
+
+
+def test_a_worker_whose_data_differ_from_the_studys_trains_nothing(filed: Study) -> None:
+    outcome = run_cell(cell_of(filed, filed.tracking_uri, "0123456789abcdef"))
+    assert outcome.ended is Ended.FAILED
+    assert re.search(r"digits on \S+ has digest \w{16}, the study's has 0123456789abcdef", outcome.reason)
+    assert filed.runs() == []
+
+
+def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
+    path = filed.folder / "a.csv"
+    path.write_text("1,2,3\n" + "".join(f"{i}.5,{i * i % 7}.5,{i % 3}.5\n" for i in range(20)))
+    config = replace(CELL, model="pca", dataset=str(path), header="yes")
+    digest = Material.load(config).digests["all"]
+    outcome = run_cell(replace(cell_of(filed, filed.tracking_uri, digest), config=config))
+    assert outcome.ended is Ended.FINISHED, outcome.reason
+    assert filed.runs()[0].data.params["rows_train"] == "16"
+
+
+def test_a_worker_whose_code_differs_from_the_studys_trains_nothing(filed: Study) -> None:
+    outcome = run_cell(cell_of(filed, filed.tracking_uri, "0", code="revision 2"))
+    assert outcome.ended is Ended.FAILED
+    assert re.search(r"the code of ae on \S+ is revision 1, the study began with revision 2", outcome.reason)
+    assert filed.runs() == []
+
+
+# Chaos
+
+
+@pytest.mark.server
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_chaos_on_servers(served: Study, undisturbed: Undisturbed) -> None:
+    """Workers and the coordinator die four times, and the study comes out bit for bit as if they had not."""
+    dice, hits = random.Random(0), []
+    while True:
+        process = served.start(*CHAOTIC, "--workers", "2")
+        while len(hits) < 4 and (training := served.training(process)):
+            victim = dice.choice([None, *(worker for _, worker in training)])
+            hits.append("coordinator" if victim is None else "worker")
+            if victim is None:
+                process.kill()
+                break
+            victim.kill()
+            victim.wait(30)
+        if process.wait(600) == 0:
+            break
+        assert len(hits) < 50, served.log
+    assert len(hits) == 4
+    assert set(hits) == {"coordinator", "worker"}
+    settled(served, 5 + 10)
+    assert served.statuses()["FAILED"] >= 1
+    assert served.errors() == undisturbed(CHAOTIC)
+
+
+# Bad input
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """A port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize("answers", ["refuses", "is silent"])
+@pytest.mark.parametrize("what", ["storage", "scheduler"])
+def test_what_cannot_be_reached_is_named_in_one_line_and_not_waited_for(
+    filed: Study, mute: int, what: str, answers: str
+) -> None:
+    port = mute if answers == "is silent" else free_port()
+    url = f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1:{port}/optuna"
+    more = {"storage": ("--storage", url), "scheduler": dask(f"tcp://127.0.0.1:{port}")}[what]
+    command = filed.command(*QUICK, *more)
+    # Half a minute on a machine that is free; a silent server would be waited for without an end.
+    done = subprocess.run(
+        command, cwd=filed.folder, env=environment(), capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {what} ")
+    assert f"127.0.0.1:{port}" in line
+    assert PASSWORD not in line
+    assert [*filed.runs(), *filed.runs(Kind.STUDY)] == []
+
+
+def refused(study: Study, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which the command is refused."""
+    assert study.run_here(*QUICK, *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert [*study.runs(), *study.runs(Kind.STUDY)] == []
+    return line
+
+
+@pytest.mark.parametrize(
+    ("package", "given", "said"),
+    [
+        ("distributed", dask("tcp://127.0.0.1:8786"), "backend dask"),
+        (
+            "psycopg",
+            ("--storage", f"postgresql+psycopg://me:{PASSWORD}@127.0.0.1/optuna"),
+            "storage postgresql+psycopg://me:***@127.0.0.1/optuna",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_what_to_install(
+    filed: Study,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    package: str,
+    given: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    line = refused(filed, capsys, *given)
+    assert line.startswith(f"error: {said} ")
+    assert "pip install -r requirements-cluster.txt" in line
+
+
+def test_a_file_as_tracking_store_is_refused_on_a_cluster_elsewhere(
+    filed: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(filed, capsys, *dask("tcp://head-node:8786"))
+    assert "is a file, which workers of a cluster can't share" in line
+    assert "mlflow server" in line
+
+
+@pytest.mark.server
+def test_the_tracking_database_is_refused_as_storage(
+    filed: Study, http_server: Server, postgres: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(filed, capsys, "--storage", f"{postgres}/tracking")
+    assert "is an MLflow tracking store" in line
+    assert PASSWORD not in line
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_cluster_that_cannot_import_this_code_is_refused(
+    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr("tests.studies.harness.environment", lambda **more: environment(**more) | {"PYTHONPATH": ""})
+    with dask_cluster(tmp_path / "elsewhere", workers=1) as cluster:
+        line = refused(filed, capsys, *dask(cluster.address))
+    assert "of the Dask cluster can't import what a cell needs" in line
+    assert "No module named 'elbowroom'" in line
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    given = (*QUICK, "--models", "pca", "--workers", "1")
+    assert filed.run_here(*given, "--dim3", "2") == 0
+    parent = filed.parent().info.run_id
+    filed.client.set_tag(parent, Tag.COORDINATOR, "head-node 4711 1700000000.00 0a1b2c3d")
+    filed.client.update_run(parent, status="RUNNING")
+    capsys.readouterr()
+    given += ("--dim3", "2:3")
+    assert filed.run_here(*given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is run by process 4711 on head-node" in line
+    assert "--take-over" in line
+    assert len(filed.runs()) == 1
+    assert filed.parent().data.tags[Tag.COORDINATOR].startswith("head-node 4711 ")
+    assert filed.run_here(*given, "--take-over") == 0
+    settled(filed, 2)
+
+
+# The recipe of the documentation
+
+
+def recipe() -> str:
+    """The Python of docs/cluster.md, up to where it would talk to Slurm."""
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
+    before, marker, _ = block.partition("cluster.adapt(")
+    assert marker
+    return before
+
+
+def test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread(tmp_path: Path) -> None:
+    code = recipe() + "print(cluster.job_script())\ncluster.close()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    script = done.stdout
+    checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "#SBATCH --cpus-per-task=1" in script
+    assert "#SBATCH -t 04:00:00" in script
+    assert "#SBATCH --output=elbowroom-%j.log" in script
+    assert f"export PYTHONPATH={tmp_path}" in script.splitlines()
+    (worker,) = [line for line in script.splitlines() if "distributed.cli.dask_worker" in line]
+    assert " --nthreads 1 " in worker
+    assert "--nworkers" not in worker  # one, then

@@ -1,0 +1,109 @@
+"""A pool of this machine's processes: what it does when they die. What they are like: test_forking."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from elbowroom.studies.execution import pools
+from elbowroom.studies.execution.cell import Ended, Job, Outcome
+from elbowroom.studies.execution.forking import end
+from elbowroom.studies.execution.pools import LocalPool
+from elbowroom.studies.execution.processes import me
+from elbowroom.tracking.store.locks import private_folder
+from tests.conftest import marked
+
+pytestmark = pytest.mark.integration
+
+
+def jobs(count: int) -> list[Job]:
+    """Words in the place of jobs, which `str` gives back."""
+    return [cast("Job", f"job {n}") for n in range(count)]
+
+
+@pytest.fixture
+def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
+    """One whose workers are forked, unless the test asks for another device."""
+    monkeypatch.setattr(pools, "run_cell", str)
+    made = LocalPool(2, getattr(request, "param", "cpu"), verbose=False, study="s")
+    yield made
+    made.stop()
+
+
+def take(pool: LocalPool, count: int) -> list[object]:
+    """What so many jobs came to."""
+    found: list[object] = []
+    while len(found) < count:
+        found += [outcome for _, outcome in pool.take(1.0)]
+    return found
+
+
+@pytest.mark.parametrize("pool", ["cpu", *marked("slow", "cuda")], indirect=True)
+def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request: pytest.FixtureRequest) -> None:
+    pool.begin(1)
+    pool.warm(1)
+    (worker,) = pool.workers
+    assert worker.process is not None
+    records = [json.loads(path.read_text()) for path in private_folder("workers").iterdir()]
+    assert {(r["study"], r["coordinator"]) for r in records} == {("s", me())}
+    assert str(worker.process.pid) in {r["process"].split()[1] for r in records}
+    assert (pool.server is not None) == (sys.platform == "linux" and request.node.callspec.params["pool"] == "cpu")
+    for job in jobs(2):
+        assert pool.free()
+        pool.submit(job)
+    assert not pool.free()
+    assert sorted(map(str, take(pool, 2))) == ["job 0", "job 1"]
+    assert len(pool.workers) == 2
+
+
+@pytest.mark.parametrize("pool", ["cpu", "cuda"], indirect=True)
+def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.warm(1)
+    (first,) = pool.workers
+    assert first.process is not None
+    first.process.kill()
+    first.process.wait(30)
+    (job,) = jobs(1)
+    pool.submit(job)
+    assert take(pool, 1) == ["job 0"]
+    assert first not in pool.workers
+    monkeypatch.setattr(pools, "run_cell", sys.exit)
+    pool.submit(job)
+    (lost,) = take(pool, 1)
+    assert lost == Outcome(Ended.LOST, reason="its worker was lost: the process ended")
+    assert pool.workers == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_server_that_was_killed_is_replaced_and_an_interrupt_while_a_job_is_handed_out_leaves_no_worker(
+    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.warm(1)
+    before = pool.server
+    assert before is not None
+    before.process.kill()
+    before.process.wait(30)
+    end(pool.workers)
+    pool.workers.clear()
+    (job,) = jobs(1)
+    pool.submit(job)
+    assert take(pool, 1) == ["job 0"]
+    assert pool.server is not before
+
+    class Interrupted(dict[object, object]):
+        def __setitem__(self, key: object, value: object) -> None:
+            raise KeyboardInterrupt
+
+    (worker,) = pool.workers
+    monkeypatch.setattr(pools, "run_cell", time.sleep)
+    monkeypatch.setattr(pool, "busy", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(cast("Job", 600))
+    pool.stop()
+    assert worker.process is not None
+    assert not worker.process.is_running()

@@ -1,0 +1,53 @@
+"""The curve as numbers, table and picture."""
+
+from elbowroom.studies.results import Point, csv, draw, table, verdicts
+
+POINTS = [
+    Point("pca", 2, {0: 0.5}),
+    Point("pca", 3, {0: 0.25}),
+    Point("ae", 2, {0: 0.25, 2: 0.75}),  # seed 1 failed
+    Point("ae", 3, {0: 0.1, 1: 0.2, 2: 0.3}),
+]
+
+
+def test_each_error_stands_beside_its_own_seed() -> None:
+    assert csv(POINTS).splitlines() == [
+        "dim3,error,seed,model",
+        "2,0.5,0,pca",
+        "3,0.25,0,pca",
+        "2,0.25,0,ae",
+        "2,0.75,2,ae",
+        "3,0.1,0,ae",
+        "3,0.2,1,ae",
+        "3,0.3,2,ae",
+    ]
+
+
+def test_the_table_says_where_seeds_are_missing() -> None:
+    assert [line.split() for line in table(POINTS).splitlines()] == [
+        ["dim3", "pca", "ae"],
+        ["2", "0.5", "0.5", "±0.35", "(2)"],
+        ["3", "0.25", "0.2", "±0.1"],
+    ]
+    assert table([]) == "no cell has finished"
+
+
+def test_the_picture_has_a_line_a_model_and_a_dot_a_seed() -> None:
+    (axes,) = draw(POINTS, "title", "validation error").axes
+    pca, ae, dots = axes.get_lines()
+    assert list(pca.get_xydata()[:, 1]) == [0.5, 0.25]
+    assert [round(y, 9) for y in ae.get_xydata()[:, 1]] == [0.5, 0.2]
+    assert sorted(dots.get_xydata()[:, 1]) == [0.1, 0.2, 0.25, 0.3, 0.75]
+    assert axes.get_ylim()[0] == 0
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["pca", "ae, mean of 3 seeds"]
+
+
+def test_each_curve_is_judged_on_the_seeds_that_all_its_dim3_have() -> None:
+    """Two lines that meet at 8; a third seed that has one dim3 alone has no say."""
+    corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 21)}
+    points = [Point("ae", k, {0: e, 1: e}) for k, e in corner.items()]
+    points[5].by_seed[2] = 99.0  # type: ignore[index]
+    points += [Point("pca", k, {0: 1.0 / k}) for k in (2, 3, 4)]
+    found = verdicts(points)
+    assert list(found) == ["ae"]
+    assert (found["ae"].kind, found["ae"].dim3, found["ae"].choice) == ("clear", 8, 8)

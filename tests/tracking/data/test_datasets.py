@@ -1,0 +1,313 @@
+"""The data sets, their splits and digests."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from elbowroom.models import PCA
+from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.data.datasets import Dataset, digest, split
+from elbowroom.tracking.store.errors import BadInput
+
+
+def test_digits_come_whole_and_in_the_unit_interval() -> None:
+    data = load_dataset("digits")
+    assert (data.x_train.shape, data.x_test.shape) == ((1498, 64), (299, 64))
+    assert (data.x_train.min(), data.x_train.max()) == (0, 1)
+    assert sorted(np.bincount(np.concatenate([data.y_train, data.y_test]))) == sorted(
+        [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    )
+
+
+def test_low_rank_has_the_rank_it_says() -> None:
+    data = load_dataset("low-rank")
+    spectrum = np.linalg.eigvalsh(np.cov(data.x_train, rowvar=False))[::-1]
+    assert np.allclose(spectrum[:8], 1, atol=0.1)
+    assert np.allclose(spectrum[8:], 1e-4, rtol=0.3)
+
+
+@pytest.mark.parametrize(("dim3", "mse", "rel"), [(4, 4 / 64, 0.1), (7, 1 / 64, 0.1), (8, 1e-4 * 56 / 64, 0.02)])
+def test_low_rank_has_one_true_corner(dim3: int, mse: float, rel: float) -> None:
+    data = load_dataset("low-rank")
+    pca = PCA(dim3=dim3).fit(data.x_train)
+    assert reconstruction_mse(data.x_test, pca.reconstruct(data.x_test)) == pytest.approx(mse, rel=rel)
+
+
+def numbered(rows: int) -> Dataset:
+    """Rows and labels that say which row they are."""
+    x = np.arange(rows, dtype=np.float32)[:, None]
+    return Dataset("numbered", "made", x, x[:2], np.arange(rows), None, None, "none")
+
+
+@pytest.mark.parametrize(
+    ("rows", "val_size", "n_val"),
+    [(1498, "auto", 149), (60_000, "auto", 5000), (9, "auto", 0), (1498, 100, 100), (1498, 1496, 1496)],
+)
+def test_a_split_parts_the_rows(rows: int, val_size: int | Literal["auto"], n_val: int) -> None:
+    np.random.seed(7)  # noqa: NPY002 - neither this nor any run's seed moves a split
+    parts = split(numbered(rows), val_size)
+    val = [] if parts.x_val is None else parts.x_val[:, 0].tolist()
+    fit = parts.x_train[:, 0].tolist()
+    assert (len(fit), len(val)) == (rows - n_val, n_val)
+    assert sorted(fit + val) == list(range(rows))
+    assert parts.y_train.tolist() == fit
+    assert n_val == 0 or val == np.random.default_rng(0).permutation(rows)[-n_val:].tolist()
+
+
+def test_no_validation_rows_leaves_all_to_learn_from() -> None:
+    data = load_dataset("digits")
+    parts = split(data, 0)
+    assert parts.x_val is None
+    assert parts.x_train is data.x_train
+    with pytest.raises(BadInput, match="val_size 1497 leaves 1 of 1498 training rows; allowed: 0 to 1496"):
+        split(data, 1497)
+
+
+def test_the_digest_reads_every_row_in_order() -> None:
+    x = np.arange(40_000, dtype=np.float32).reshape(-1, 2)  # 20,000 rows
+    changed = x.copy()
+    changed[-1, -1] += 1
+    digests = {digest(x), digest(changed), digest(x[::-1]), digest(x.reshape(-1, 4)), digest(x[:5000], x[5000:])}
+    assert len(digests) == 5
+    assert digest(x) == digest(np.asfortranarray(x)) == "0307536d05d919f8"  # finished runs are found by it
+    data = load_dataset("digits")
+    assert data.digest == digest(data.x_train, data.x_test) != digest(data.x_train)
+
+
+def test_a_file_without_test_rows_gives_its_last_sixth_shuffled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.arange(26.0).reshape(13, 2), kind=[f"k{i % 3}" for i in range(13)])
+    data = load_dataset(str(tmp_path / "mine.npz"), label_column="kind")
+    order = np.random.default_rng(0).permutation(13)
+    assert (data.x_train[:, 0] / 2).tolist() == order[:11].tolist()
+    assert (data.x_test[:, 0] / 2).tolist() == order[11:].tolist()
+    assert data.y_test.tolist() == (order[11:] % 3).tolist()
+    assert (data.name, data.classes, data.image_shape) == ("mine", ("k0", "k1", "k2"), None)
+
+
+def test_a_file_of_two_rows_leaves_none_to_test_on(tmp_path: Path) -> None:
+    np.save(tmp_path / "two.npy", np.eye(2))
+    with pytest.raises(BadInput, match="has 2 rows; at least 3 are needed"):
+        load_dataset(str(tmp_path / "two.npy"))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "classes"),
+    [
+        ("1,2,10\n3,4,9\n5,7,10\n", "9,8,9.0\n1,1,2.0\n", None),  # numbers keep their order
+        ("1,2,dog\n3,4,cat\n5,7,dog\n", "9,8,cat\n1,1,ant\n", ("ant", "cat", "dog")),
+    ],
+)
+def test_labels_become_the_same_numbers_in_training_and_test_rows(
+    tmp_path: Path, train: str, test: str, classes: tuple[str, ...] | None
+) -> None:
+    for name, rows in (("a.csv", train), ("b.csv", test)):
+        (tmp_path / name).write_text(f"u,v,kind\n{rows}")
+    data = load_dataset(str(tmp_path / "a.csv"), test_data=str(tmp_path / "b.csv"), label_column="kind")
+    assert classes in (None, data.classes)
+    assert (data.y_train.tolist(), data.y_test.tolist()) == ([2, 1, 2], [1, 0])
+    assert data.x_test.tolist() == [[9, 8], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (np.eye(9, 4), np.eye(9, 5), r"4 columns, but .* 5 columns"),
+        (np.eye(9, 4), 255 * np.eye(9, 4, dtype=np.uint8), "one holds 8-bit numbers, which would be divided by 255"),
+        (np.eye(9, 4), None, "no such file or folder"),
+        (
+            np.arange(24.0).reshape(4, 2, 3),
+            np.arange(24.0).reshape(4, 3, 2),
+            r"a.npy has 2x3, but .*b.npy has 3x2; training and test rows must match",
+        ),
+    ],
+)
+def test_test_rows_that_do_not_match_are_refused(
+    tmp_path: Path, train: np.ndarray, test: np.ndarray | None, message: str
+) -> None:
+    np.save(tmp_path / "a.npy", train)
+    if test is not None:
+        np.save(tmp_path / "b.npy", test)
+    with pytest.raises(BadInput, match=message):
+        load_dataset(str(tmp_path / "a.npy"), test_data=str(tmp_path / "b.npy"))
+
+
+TRAIN = pd.DataFrame({"a": [1, 2, 3], "b": [10, 20, 40], "kind": [0, 1, 0]})
+TEST = pd.DataFrame({"kind": [1, 0], "b": [50, 60], "a": [7, 8]})
+
+
+def written(frame: pd.DataFrame, path: Path, **options: bool) -> str:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False, **options)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        np.save(path, frame.to_numpy())
+    return str(path)
+
+
+@pytest.mark.parametrize("train", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("test", ["b.csv", "b.parquet"])
+def test_test_columns_are_matched_by_name(tmp_path: Path, train: str, test: str) -> None:
+    files = written(TRAIN, tmp_path / train), written(TEST, tmp_path / test)
+    data = load_dataset(files[0], test_data=files[1], label_column="kind")
+    assert (data.x_test.tolist(), data.y_test.tolist()) == ([[7, 50], [8, 60]], [1, 0])
+    assert data.x_test.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            TEST.rename(columns={"b": "c"}),
+            "the columns of .*b.csv must be those of .*a.csv: it lacks b and has c more$",
+        ),
+        (TEST.drop(columns="a"), "it lacks a$"),
+        (TEST.assign(c=0, d=0), "it has c, d more$"),
+        (TEST.assign(c=0).rename(columns={"c": "a"}), "columns of one name in another order, which can't be matched$"),
+    ],
+)
+def test_test_columns_of_other_names_are_refused(tmp_path: Path, frame: pd.DataFrame, message: str) -> None:
+    files = written(TRAIN, tmp_path / "a.csv"), written(frame, tmp_path / "b.csv")
+    with pytest.raises(BadInput, match=message):
+        load_dataset(files[0], test_data=files[1])
+
+
+@pytest.mark.parametrize(("train", "test"), [("a.csv", "b.npy"), ("a.npy", "b.parquet"), ("a.npy", "b.csv")])
+def test_columns_with_and_without_names_can_not_be_matched(tmp_path: Path, train: str, test: str) -> None:
+    files = written(TRAIN, tmp_path / train), written(TEST, tmp_path / test)
+    bare, named = (train, test) if train == "a.npy" else (test, train)
+    with pytest.raises(
+        BadInput, match=f"columns of .*{named} have names and those of .*{bare} have none, so they can't"
+    ):
+        load_dataset(files[0], test_data=files[1])
+    without = written(TEST, tmp_path / "c.csv", header=False)
+    if train == "a.npy":
+        assert load_dataset(files[0], test_data=without).x_test.tolist() == TEST.to_numpy().tolist()
+
+
+def test_test_rows_may_lack_the_labels(tmp_path: Path) -> None:
+    files = written(TRAIN, tmp_path / "a.csv"), written(TEST.drop(columns="kind"), tmp_path / "b.csv")
+    data = load_dataset(files[0], test_data=files[1], label_column="kind")
+    assert (data.x_test.tolist(), data.y_test, data.y_train.tolist()) == ([[7, 50], [8, 60]], None, [0, 1, 0])
+    assert data.source.endswith("b.csv without labels")
+
+
+def test_a_header_is_asked_of_training_and_test_rows(tmp_path: Path) -> None:
+    rows = {"a.csv": "3,1,2\n0.5,0.25,1\n0.75,0.5,2\n", "b.csv": "1,2,3\n0.5,1,0.25\n0.75,2,0.5\n"}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(text)
+    files = str(tmp_path / "a.csv"), str(tmp_path / "b.csv")
+    data = load_dataset(files[0], test_data=files[1], header="yes")
+    assert data.x_train.tolist() == [[0.5, 0.25, 1], [0.75, 0.5, 2]]
+    assert data.x_test.tolist() == [[0.25, 0.5, 1], [0.5, 0.75, 2]]
+    assert len(load_dataset(files[0], test_data=files[1], header="no").x_test) == 3
+    np.save(tmp_path / "c.npy", np.eye(5, 3))
+    with pytest.raises(BadInput, match=r"header goes with a .csv file, and .*c\.npy is none"):
+        load_dataset(str(tmp_path / "c.npy"), header="no")
+
+
+GREY = np.random.default_rng(0).integers(0, 256, (16, 2, 3), dtype=np.uint8)
+KERAS = {"x_train": GREY[:9], "y_train": np.arange(9), "x_test": GREY[9:13], "y_test": np.array([8, 0, 0, 3])}
+MEDMNIST = {
+    "train_images": GREY[:9], "train_labels": np.arange(9)[:, None], "val_images": GREY[13:], "val_labels": np.eye(3),
+    "test_images": GREY[9:13], "test_labels": np.array([[8], [0], [0], [3]]),
+}  # fmt: skip
+PLAIN = {"x": GREY[:9], "y": np.arange(9), "x_test": GREY[9:13], "y_test": np.array([8, 0, 0, 3])}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("arrays", "label"),
+    [(KERAS, "none"), (KERAS, "y_train"), (MEDMNIST, "none"), (MEDMNIST, "train_labels"), (PLAIN, "y")],
+)
+def test_the_test_arrays_of_a_file_are_its_test_rows(
+    tmp_path: Path, arrays: dict[str, np.ndarray], label: str, named: bool
+) -> None:
+    path = str(tmp_path / "a.npz")
+    np.savez(path, **arrays)
+    data = load_dataset(path, test_data=path if named else "none", label_column=label)
+    assert (data.x_train * 255).round().tolist() == GREY[:9].reshape(9, 6).tolist()
+    assert (data.x_test * 255).round().tolist() == GREY[9:13].reshape(4, 6).tolist()
+    assert (data.y_train.tolist(), data.y_test.tolist()) == (list(range(9)), [8, 0, 0, 3])
+
+
+def test_of_the_test_file_the_test_arrays_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=GREY[:9], y=np.arange(9))
+    np.savez(tmp_path / "b.npz", **KERAS)
+    np.savez(tmp_path / "c.npz", x_test=GREY[9:13])
+    np.save(tmp_path / "d.npy", GREY[9:13])
+    for name, labels in {"b.npz": [8, 0, 0, 3], "c.npz": None, "d.npy": None}.items():
+        data = load_dataset(str(tmp_path / "a.npz"), test_data=str(tmp_path / name), label_column="y")
+        assert (data.x_test * 255).round().tolist() == GREY[9:13].reshape(4, 6).tolist()
+        assert (None if data.y_test is None else data.y_test.tolist()) == labels
+    np.savez(tmp_path / "e.npz", **{name: array for name, array in KERAS.items() if name != "y_test"})
+    data = load_dataset(str(tmp_path / "e.npz"), label_column="y_train")  # these are not of the test rows
+    assert (data.y_train.tolist(), data.y_test) == (list(range(9)), None)
+
+
+def test_training_rows_are_no_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.eye(6))
+    Path("link.npy").symlink_to("a.npy")
+    Path("hard.npy").hardlink_to("a.npy")
+    for name in ("a.npy", str(tmp_path / "a.npy"), "link.npy", "hard.npy"):
+        with pytest.raises(BadInput, match=r"test_data is a\.npy itself; name other rows, or leave it out"):
+            load_dataset("a.npy", test_data=name)
+    np.save("copy.npy", np.eye(6)[3:])
+    assert load_dataset("a.npy", test_data="copy.npy").test_repeats
+    np.save("other.npy", np.vstack([np.eye(6), np.full((1, 6), 0.5)]))
+    assert not load_dataset("a.npy", test_data="other.npy").test_repeats
+    np.save("twice.npy", np.repeat(np.eye(2), 50, axis=0))  # whichever sixth is held out
+    assert load_dataset("twice.npy").test_repeats
+
+
+@pytest.mark.parametrize("flag", ["test_data", "label_column", "header"])
+def test_a_built_in_set_takes_no_flags_of_ones_own(flag: str) -> None:
+    with pytest.raises(BadInput, match=f"{flag} goes with a file or folder of your own, and digits has its own"):
+        load_dataset("digits", **{flag: "x"})
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x.npy", "x" * 5000, "\0"])
+def test_what_no_path_can_be_called_is_an_unknown_dataset(name: str) -> None:
+    with pytest.raises(BadInput, match="unknown dataset"):
+        load_dataset(name)
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"known: mnist, fashion-mnist, digits, low-rank"):
+        load_dataset("digit")
+
+
+@pytest.mark.parametrize(
+    ("most", "edition", "divisor"), [(1, 2, 1), (16, 2, 1), (127, 2, 1), (128, 2, 255), (255, 2, 255), (1, 1, 255)]
+)
+def test_8_bit_numbers_are_pixels_where_the_largest_is_over_127(
+    tmp_path: Path, most: int, edition: int, divisor: int
+) -> None:
+    x = np.tile(np.array([[0, most], [most, 0], [0, 0]], np.uint8), (4, 1))
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", np.minimum(x, darker := (most + 1) // 2))
+    both = load_dataset(str(tmp_path / "a.npy"), test_data=str(tmp_path / "b.npy"), edition=edition)
+    assert both.x_train.max() == np.float32(most) / np.float32(divisor)
+    assert both.x_test.max() == np.float32(darker) / np.float32(divisor)  # as the training rows, though it is darker
+    done = "divided by 255 (8-bit numbers)" if divisor == 255 else f"none: 8-bit numbers up to {most} are no pixels"
+    assert both.scaling == done
+
+
+def test_pictures_are_divided_however_dark_they_are(tmp_path: Path) -> None:
+    for i in range(6):
+        Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")
+    data = load_dataset(str(tmp_path))
+    assert (max(data.x_train.max(), data.x_test.max()), data.scaling[:7]) == (np.float32(5) / 255, "divided")
+
+
+def test_rows_that_differ_beyond_float32_have_another_digest_and_others_that_of_their_float32s() -> None:
+    x = np.random.default_rng(0).standard_normal((9, 3))
+    assert digest(x) == digest(x.astype(np.float32))
+    assert (x + 1e9).astype(np.float32).tobytes() == (2 * x + 1e9).astype(np.float32).tobytes()
+    assert digest(x + 1e9) != digest(2 * x + 1e9)

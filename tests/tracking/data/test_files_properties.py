@@ -1,0 +1,157 @@
+"""A .csv file comes back bit for bit, however it is written; any other text is a table or one line."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from elbowroom.tracking.data.files import LARGEST, SMALLEST, load_table
+from elbowroom.tracking.store.errors import LONGEST, BadInput
+from tests.conftest import examples
+
+pytestmark = pytest.mark.property
+
+FLOATS = st.one_of(st.floats(-LARGEST, LARGEST), st.floats(-1, 1), st.integers(-(2**63), 2**64 - 1).map(float))
+MATRICES = arrays.arrays(float, arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=FLOATS)
+TEXT = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
+NAMES = st.text(TEXT, min_size=1, max_size=12).filter(lambda n: n.strip() == n and not is_number(n))
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files") / "t.csv"
+
+
+@st.composite
+def styles(draw: st.DrawFn) -> dict[str, Any]:
+    """How a program may write the same numbers."""
+    return {
+        "ends": draw(st.sampled_from(["\n", "\r\n", "\r"])),
+        "quoting": draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        "mark": draw(st.sampled_from(["", "\ufeff"])),
+        "before": draw(st.integers(0, 2)),
+        "between": draw(st.integers(0, 2)),
+        "last": draw(st.booleans()),
+    }
+
+
+def write(path: Path, header: list[str] | None, rows: list[list[Any]], style: dict[str, Any]) -> None:
+    lines = []
+    for row in ([header] if header else []) + rows:
+        line = io.StringIO(newline="")
+        csv.writer(line, quoting=style["quoting"], lineterminator="").writerow(row)
+        lines.append(line.getvalue())
+    ends = style["ends"]
+    text = (ends * (1 + style["between"])).join(lines) + ends * style["last"]
+    path.write_bytes((style["mark"] + ends * style["before"] + text).encode())
+
+
+def different(x: np.ndarray) -> bool:
+    """Whether its rows differ by what float32 can hold: others are refused."""
+    return bool(np.ptp(x, axis=0).max() >= SMALLEST)
+
+
+@examples(2)
+@given(MATRICES, styles())
+def test_finite_numbers_without_a_header_come_back_bit_for_bit(
+    path: Path, x: np.ndarray, style: dict[str, Any]
+) -> None:
+    assume(different(x))
+    write(path, None, [[repr(float(v)) for v in row] for row in x], style)
+    table = load_table(path, header="no")
+    assert table.x.astype(float).tobytes() == x.tobytes()
+    assert (table.y, table.image_shape) == (None, None)
+
+
+@examples(2)
+@given(MATRICES, styles(), st.data())
+def test_they_do_with_a_header_of_any_letters_and_a_column_of_labels_anywhere(
+    path: Path, x: np.ndarray, style: dict[str, Any], data: st.DataObject
+) -> None:
+    assume(different(x))
+    names = data.draw(st.lists(NAMES, min_size=x.shape[1] + 1, max_size=x.shape[1] + 1, unique=True))
+    labels = data.draw(st.lists(st.text(TEXT, min_size=1, max_size=9), min_size=len(x), max_size=len(x)))
+    labels[0] = "w" + labels[0]  # a word: numbers alone are numbers, see below
+    at = data.draw(st.integers(0, x.shape[1]))
+    assume(names[at] != "none")
+    rows = [[*map(float, row[:at]), label, *map(float, row[at:])] for row, label in zip(x, labels, strict=True)]
+    write(path, names, rows, style)
+    table = load_table(path, names[at])
+    assert table.x.astype(float).tobytes() == x.tobytes()
+    assert table.y is not None
+    assert table.y.tolist() == labels
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=6))
+def test_labels_of_numbers_are_numbers(path: Path, labels: list[int]) -> None:
+    path.write_text("x,kind\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)))
+    table = load_table(path, "kind")
+    assert table.y is not None
+    assert table.y.tolist() == labels
+
+
+@given(
+    arrays.arrays(
+        np.float32,
+        arrays.array_shapes(min_dims=2, max_dims=2, min_side=2),
+        elements=st.floats(-LARGEST / 2, LARGEST / 2, width=32),
+    )
+)
+def test_the_shortest_words_for_float32_come_back_bit_for_bit(path: Path, x: np.ndarray) -> None:
+    assume(different(x))
+    path.write_text("\n".join(",".join(map(str, row)) for row in x))
+    assert load_table(path, header="no").x.astype(np.float32).tobytes() == x.tobytes()
+
+
+CELLS = st.one_of(
+    st.integers().map(str),
+    st.floats().map(repr),
+    st.text(max_size=4),
+    st.sampled_from(["", '"', "1", "2.5", "true", "nan", "\0", "1e400"]),
+)
+TABLES = st.lists(st.lists(CELLS, min_size=1, max_size=3).map(",".join), max_size=5).map("\n".join)
+
+
+@examples(5)
+@given(
+    TABLES.map(str.encode) | st.text(max_size=60).map(str.encode) | st.binary(max_size=60),
+    st.sampled_from(["none", "a", "1"]),
+)
+@example(b"\n\n1,2\n3,4\n", "none")
+@example(b"a,b\r1,2\r3,4\r", "none")
+@example(b"a,b\n1,caf\xe9\n2,d\n", "b")
+@example(b"\xff\xfea\0,\0b\0\n\0", "none")
+def test_any_text_is_a_table_or_refused_in_one_line(path: Path, content: bytes, label: str) -> None:
+    path.write_bytes(content)
+    try:
+        table = load_table(path, label)
+    except BadInput as error:
+        seen_as_one_line(error)
+        return
+    assert table.x.dtype in (np.float32, np.float64)
+    assert table.x.ndim == 2
+    assert np.isfinite(table.x).all()
+    assert different(table.x)
+    assert (table.y is None) == (label == "none")
+    assert table.y is None or len(table.y) == len(table.x)
+
+
+def seen_as_one_line(error: BadInput) -> None:
+    message = str(error)
+    assert "t.csv" in message
+    assert message.isprintable()
+    assert len(message) <= LONGEST

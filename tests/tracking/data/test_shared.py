@@ -1,0 +1,94 @@
+"""The data as the processes of a study share them."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import shared
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.errors import BadInput
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("measured a second time")
+
+
+def test_what_one_process_has_measured_the_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = Material.load(RunConfig(dataset="digits"))
+    alone.save(tmp_path / "shared")
+    first = Material.map(tmp_path / "shared")
+    assert first.intrinsic == alone.intrinsic
+    assert np.array_equal(first.pca_curve, alone.pca_curve)
+    monkeypatch.setattr(shared, "measure", refuse)
+    monkeypatch.setattr(shared, "errors_by_dim3", refuse)
+    second = Material.map(tmp_path / "shared")
+    assert second.intrinsic == alone.intrinsic
+    assert np.array_equal(second.pca_curve, alone.pca_curve)
+
+
+def test_no_number_is_read_back_as_no_number(tmp_path: Path) -> None:
+    alone = Material.load(RunConfig(dataset="low-rank"))  # outside [0, 1]: nothing is clipped
+    alone.save(tmp_path / "shared")
+    for _ in range(2):
+        shared = Material.map(tmp_path / "shared").pca_curve
+        assert np.isnan(shared[:, 1]).all()
+        assert np.array_equal(shared[:, 0], alone.pca_curve[:, 0])
+
+
+def test_what_can_not_be_left_for_the_others_is_there_all_the_same(tmp_path: Path) -> None:
+    alone = Material.load(RunConfig(dataset="digits"))
+    alone.save(tmp_path / "shared")
+    mapped = Material.map(tmp_path / "shared")
+    (tmp_path / "shared").rename(tmp_path / "gone")
+    assert mapped.intrinsic == alone.intrinsic
+
+
+def test_a_model_of_one_s_own_gets_rows_in_float32_or_is_refused(
+    tmp_path: Path,
+) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    config = RunConfig(model="tests.tracking.own:First", dim3=2, dataset=str(tmp_path / "x.npy"))
+    np.save(config.dataset, x)
+    prepared = prepare(config)
+    assert prepared.split.x_train.dtype == prepared.data.x_test.dtype == np.float32
+    assert prepared.material.digests == Material.load(config).digests
+    for wide in (1, 1e7):  # beside a column that hides what the third loses in all
+        np.save(config.dataset, x * np.array([wide, 1, 1, 1]) + np.array([0, 0, 1e6, 0]))
+        with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
+            prepare(config)
+    factory = replace(
+        config, model="tests.tracking.own:factory", epochs=1
+    )  # which gives back rows in the type it was fitted on
+    assert prepare(factory).model.fit(prepare(factory).split.x_train) is not None
+    np.save(config.dataset, x + np.array([0, 0, 1e9, 0]))
+    with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
+        prepare(config)
+    assert prepare(replace(config, model="ae")).split.x_train.dtype == np.float64
+
+
+def test_what_is_shared_is_for_this_users_eyes_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Material.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
+        assert Material.map(tmp_path / "shared")._once("seen", lambda: [1]) == [1]
+    finally:
+        os.umask(before)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "shared").iterdir()}
+    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "seen.json"}
+    assert set(modes.values()) == {0o600}
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_first_edition_takes_the_unit_interval_for_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", 0.1 * np.random.default_rng(0).random((60, 4)))
+    config = RunConfig(model="ae", dim3=2, epochs=1, dataset=str(tmp_path / "x.npy"))
+    outputs = []
+    for edition in (1, 2):
+        prepared = prepare(replace(config, edition=edition))
+        outputs.append(prepared.model.fit(prepared.split.x_train).facts()["output"])
+    assert outputs == ["sigmoid", "linear"]

@@ -1,0 +1,180 @@
+"""A logged model that somebody else has had in hand: refused in one line, and nothing of it is run."""
+
+import json
+import pickle
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from elbowroom.models import MODELS, build
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.logged_model import load_reducer
+from elbowroom.tracking.logged_model.load import ABOUT, WEIGHTS, unpack
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.store.errors import BadInput
+from tests.tracking.logged_model.test_log import OWN_REDUCER
+
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+X = load_dataset("digits").x_test
+SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3, "threads": 1}
+
+
+def written(folder: Path, model: str = "ae") -> Path:
+    """A fitted model in a folder, as a run logs it."""
+    settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1]}
+    np.savez(folder / WEIGHTS, **build(model, settings).fit(X).state())
+    (folder / ABOUT).write_text(json.dumps({"model": model, "settings": settings}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(sound, tmp_path / "model"))
+
+
+def settings(folder: Path, **changed: object) -> None:
+    about = json.loads((folder / ABOUT).read_text())
+    about["settings"] |= changed
+    (folder / ABOUT).write_text(json.dumps(about))
+
+
+def state(folder: Path, **changed: np.ndarray) -> dict[str, np.ndarray]:
+    with np.load(folder / WEIGHTS) as archive:
+        return {name: archive[name] for name in archive} | changed
+
+
+def weights(folder: Path, **changed: np.ndarray) -> None:
+    np.savez(folder / WEIGHTS, **state(folder, **changed))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_sound_one_is_the_model_that_was_fitted(tmp_path: Path, model: str) -> None:
+    folder = written(tmp_path, model)
+    kept = json.loads((folder / ABOUT).read_text())["settings"]
+    assert np.array_equal(unpack(folder).encode(X), build(model, kept).fit(X).encode(X))
+
+
+HERE = "import pathlib; pathlib.Path('ran').touch()"
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (HERE,)
+
+
+def objects(folder: Path) -> None:
+    weights(folder, mean=np.array([Bomb()], dtype=object))
+
+
+def dropped(folder: Path) -> None:
+    np.savez(folder / WEIGHTS, **{n: a for n, a in state(folder).items() if n != "weights/encoder.main.0.bias"})
+
+
+def raw(name: str, content: bytes) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (raw(ABOUT, b"{"), f"{ABOUT}: Expecting property name"),
+        (raw(ABOUT, b"\xff\xfe"), f"{ABOUT}: 'utf-8' codec can't decode"),
+        (raw(ABOUT, b'["ae"]'), f"{ABOUT}: it has no model and settings"),
+        (lambda f: settings(f, dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
+        (lambda f: settings(f, dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
+        (lambda f: settings(f, dim2=10**9), f"{WEIGHTS}: dim2 is 8, and 1000000000 in {ABOUT}"),
+        (objects, f"{WEIGHTS}: Object arrays cannot be loaded when allow_pickle=False"),
+        (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: BadZipFile"),
+        (lambda f: weights(f, mean=np.zeros(64, dtype=[("a", "f4")])), f"{WEIGHTS}: 'mean' has the type"),
+        (lambda f: weights(f, **{"../../up": np.zeros(1)}), f"{WEIGHTS}: '../../up' is no part of such a model"),
+        (lambda f: weights(f, __class__=np.zeros(1)), f"{WEIGHTS}: '__class__' is no part of such a model"),
+        (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
+        (lambda f: weights(f, mean=np.zeros(63)), f"{WEIGHTS}: mean has the shape (63,), and dim1 is 64"),
+        (dropped, f"{WEIGHTS}: 'weights/encoder.main.0.bias' is not of the shape"),
+        (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
+    ],
+)
+def test_a_spoilt_one_is_refused_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], message: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    spoil(folder)
+    with pytest.raises(BadInput) as refused:
+        unpack(folder)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+    assert not Path("ran").exists()
+
+
+TRAP = "import pathlib\npathlib.Path('ran').touch()\n" + OWN_REDUCER
+
+
+def test_no_store_chooses_what_is_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.syspath_prepend(folder.parent)
+    (folder.parent / "own_trap.py").write_text(TRAP)
+    about = json.loads((folder / ABOUT).read_text()) | {"model": "own_trap:Keep"}
+    (folder / ABOUT).write_text(json.dumps(about))
+    np.savez(folder / WEIGHTS, dim3=np.array(3), mean=X.mean(axis=0))
+    for own in (None, "own_other:Keep"):
+        with pytest.raises(BadInput, match=r"model 'own_trap:Keep' is none of pca, .* trust_code=True"):
+            unpack(folder, own)
+    assert "own_trap" not in sys.modules
+    assert not Path("ran").exists()
+    assert np.array_equal(unpack(folder, "own_trap:Keep").encode(X), X[:, :3])
+    assert Path("ran").exists()
+
+
+def test_a_model_comes_back_by_its_run(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_back.py").write_text(OWN_REDUCER)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = execute(RunConfig(model="vae", **SMALL)).run_id
+    codes = np.load(mlflow.artifacts.download_artifacts(f"runs:/{run}/codes/test.npy"))
+    assert np.array_equal(load_reducer(run).encode(X), codes)
+    assert np.array_equal(load_reducer(run, trust_code=True).encode(X), codes)
+
+    mine = execute(RunConfig(model="own_back:Keep", **SMALL)).run_id
+    with pytest.raises(BadInput, match=rf"run {mine}: model\.json: model 'own_back:Keep' is none of"):
+        load_reducer(mine)
+    assert type(load_reducer(mine, model="own_back:Keep")) is sys.modules["own_back"].Keep
+    del sys.modules["own_back"]
+    (tmp_path / "own_back.py").unlink()
+    assert np.array_equal(load_reducer(mine, trust_code=True).encode(X), X[:, :3])
+
+    (logged,) = store.search_logged_models(
+        [store.get_run(run).info.experiment_id], filter_string=f"source_run_id = '{run}'"
+    )
+    (Path(logged.artifact_location) / "data" / "data" / WEIGHTS).unlink()
+    with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: there is no such file"):
+        load_reducer(run)
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("UPDATE logged_models SET artifact_location = 'ftp://host/x'")
+        database.commit()
+    with pytest.raises(BadInput, match=rf"run {run}: its model is not in the store but on another host"):
+        load_reducer(run)
+    with pytest.raises(BadInput, match=r"run nosuch: .*not found"):
+        load_reducer("nosuch")
+    light = execute(RunConfig(model="pca", artifacts="light", **SMALL)).run_id
+    with pytest.raises(BadInput, match="it logged no model; a run keeps one with artifacts=full"):
+        load_reducer(light)

@@ -1,0 +1,216 @@
+"""The logged model, used where there is no checkout."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+
+from elbowroom.models import MODELS
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.logged_model import load_reducer
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.run.execution import Prepared, prepare
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.recorder import RunFailed
+from tests.conftest import BIN, environment, free_port, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
+
+OPS = ("reconstruct", "encode", "decode", "sample")
+
+# A stranger's process: no checkout on its path, and modules of the same names as the shipped ones.
+STRANGER = """
+import sys
+import mlflow, numpy as np
+import models, own_layers
+assert models.MINE == 1
+x = np.load("x.npy")
+for number, uri in enumerate(sys.argv[1:]):
+    model = mlflow.pyfunc.load_model(uri)
+    z = model.predict(x, params={"op": "encode"})
+    np.savez(f"{number}.npz", reconstruct=model.predict(x), encode=z, decode=model.predict(z, params={"op": "decode"}),
+             sample=model.predict(x[:3], params={"op": "sample", "seed": 5}))
+assert sys.modules["models"] is models and models.MINE == 1
+"""
+
+OWN_REDUCER = """
+import numpy as np
+from elbowroom.models.base import Reducer
+
+class Keep(Reducer):
+    '''Keeps the first dim3 columns, and answers the mean for the others.'''
+    def __init__(self, dim3):
+        self.dim3 = dim3
+    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
+        self.mean = x.mean(axis=0)
+        return self
+    def encode(self, x):
+        return x[:, : self.dim3].copy()
+    def decode(self, z):
+        x = np.tile(self.mean, (len(z), 1))
+        x[:, : self.dim3] = z
+        return x
+    def sample(self, n, rng):
+        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
+"""
+
+OWN_FACTORY = """
+from torch import nn
+
+def factory(dim1, dim3, dim2):
+    return nn.Sequential(nn.Linear(dim1, dim2), nn.Tanh(), nn.Linear(dim2, dim3)), nn.Linear(dim3, dim1)
+"""
+
+
+def test_a_model_that_the_store_keeps_elsewhere_is_not_written(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = MlflowClient.create_logged_model
+
+    def elsewhere(client: MlflowClient, *given: Any, **named: Any) -> LoggedModel:
+        logged = create(client, *given, **named)
+        logged.artifact_location = "ftp://host/x"
+        return logged
+
+    monkeypatch.setattr(MlflowClient, "create_logged_model", elsewhere)
+    monkeypatch.setattr(mlflow.models.Model, "log", None)
+    with pytest.raises(
+        RunFailed, match=r"^model m-\w+ keeps its files on another host, ftp://host/x; allowed"
+    ) as failed:
+        execute(RunConfig(model="pca", dataset="digits", artifacts="full"))
+    assert store.get_run(failed.value.run_id).info.status == "FAILED"
+
+
+def trained_again(config: RunConfig) -> Prepared:
+    """The same model, trained in this process: the same seed gives the same numbers."""
+    prepared = prepare(config)
+    prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
+    return prepared
+
+
+def test_models_load_without_the_checkout_and_give_the_same_numbers(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_reducer.py").write_text(OWN_REDUCER)
+    (tmp_path / "own_factory.py").write_text("from own_layers import factory\n")
+    (tmp_path / "own_layers.py").write_text(OWN_FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [*MODELS, "own_reducer:Keep", "own_factory:factory"]
+    configs = [RunConfig(model=m, dataset="digits", epochs=2, dim2=16, dim3=3, threads=1) for m in names]
+    uris = [f"runs:/{execute(config).run_id}/model" for config in configs]
+
+    x = load_dataset("digits").x_test
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("models.py", "own_layers.py"):
+        (elsewhere / name).write_text("MINE = 1\n")
+    np.save(elsewhere / "x.npy", x)
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, PYTHONPATH="")
+    command = [sys.executable, "-c", STRANGER, *uris]
+    done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    for number, config in enumerate(configs):  # one process for all: importing torch and mlflow takes seconds
+        out, mine = np.load(elsewhere / f"{number}.npz"), trained_again(config).model
+        z = mine.encode(x)
+        wanted = {
+            "reconstruct": mine.reconstruct(x),
+            "encode": z,
+            "decode": mine.decode(z),
+            "sample": mine.sample(3, np.random.default_rng(5)),
+        }
+        for op in OPS:
+            assert out[op].dtype == np.float32
+            assert np.allclose(out[op], wanted[op], atol=1e-5), (config.model, op)
+
+
+@pytest.fixture(scope="module")
+def loaded(shared_store: MlflowClient) -> mlflow.pyfunc.PyFuncModel:
+    run_id = execute(RunConfig(model="ae", dataset="digits", epochs=1, dim2=16, dim3=3)).run_id
+    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+
+
+@pytest.mark.parametrize(
+    ("rows", "op", "message"),
+    [
+        (np.zeros((2, 63), np.float32), "reconstruct", "takes rows of 64 numbers"),
+        (np.zeros((2, 64), np.float32), "decode", "takes rows of 3 numbers"),
+        (np.zeros((2, 64), np.float32), "explode", "unknown op 'explode'; allowed: reconstruct, encode"),
+    ],
+)
+def test_a_wrong_width_or_op_is_refused(
+    loaded: mlflow.pyfunc.PyFuncModel, rows: np.ndarray, op: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        loaded.predict(rows, params={"op": op})
+
+
+def test_rows_that_need_float64_keep_their_digits(store: MlflowClient, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 4)) + 1e8
+    np.save(tmp_path / "far.npy", x)
+    result = execute(RunConfig(model="pca", dim3=4, dataset=str(tmp_path / "far.npy")))
+    model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    codes = model.predict(x, params={"op": "encode"})
+    assert model.predict(codes, params={"op": "decode"}) == pytest.approx(x, rel=0, abs=1e-5)
+
+
+def test_a_second_model_that_a_repeated_request_made_is_passed_over(
+    shared_store: MlflowClient, loaded: mlflow.pyfunc.PyFuncModel
+) -> None:
+    run = shared_store.get_run(shared_store.get_logged_model(loaded.model_id).source_run_id)
+    shared_store.create_logged_model(run.info.experiment_id, name="model", source_run_id=run.info.run_id)
+    assert load_reducer(run.info.run_id).dim3 == 3
+
+
+def test_nothing_in_the_artifact_is_a_pickle(loaded: mlflow.pyfunc.PyFuncModel) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{loaded.model_id}"))
+    suffixes = {p.suffix for p in folder.rglob("*") if p.is_file()}
+    assert suffixes <= {".py", ".npz", ".json", ".yaml", ".yml", ".txt", ""}
+    with np.load(next(folder.rglob("weights.npz")), allow_pickle=False) as weights:
+        assert {weights[name].dtype.kind for name in weights} <= set("fiU")
+
+
+def test_a_state_that_no_array_holds_is_refused_before_the_run(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = OWN_REDUCER.replace("self.mean = x.mean(axis=0)", "self.mean = x.mean(axis=0); self.secret = object()")
+    (tmp_path / "own_object.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    refusal = r"model 'own_object:Keep': state: raised TypeError: Keep\.secret is no array, number or string"
+    with pytest.raises(BadInput, match=refusal):
+        execute(RunConfig(model="own_object:Keep", dataset="digits"))
+    assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
+
+
+@pytest.mark.slow
+def test_models_serve_answers_a_request(store: MlflowClient, tmp_path: Path) -> None:
+    config = RunConfig(model="vae", dataset="digits", epochs=1, dim2=16, threads=1)
+    run_id, port = execute(config).run_id, free_port()
+    command = [BIN / "mlflow", "models", "serve", "-m", f"runs:/{run_id}/model", "--env-manager", "local"]
+    env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, PYTHONPATH="")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "-h", "127.0.0.1", "-p", str(port)], cwd=tmp_path, env=env, stdout=log, stderr=log
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ping", process, tmp_path / "log")
+        x = load_dataset("digits").x_test[:2]
+        body = json.dumps({"inputs": x.tolist(), "params": {"op": "encode"}}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            codes = np.array(json.load(answer)["predictions"])
+        assert np.allclose(codes, trained_again(config).model.encode(x), atol=1e-5)
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,0 +1,356 @@
+"""One recorded run, read back from the store as a stranger would."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import style
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from elbowroom.models import MODELS
+from elbowroom.models.measures.intrinsic_dimension import Intrinsic
+from elbowroom.models.neural.training import TorchReducer
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data import load_dataset, shared
+from elbowroom.tracking.data.datasets import digest, split
+from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.run import execute
+from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.tracking.store.recorder import RunFailed
+
+pytestmark = pytest.mark.integration
+
+QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
+
+
+def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
+    return np.load(client.download_artifacts(run_id, artifact), allow_pickle=False)
+
+
+def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set[str]:
+    found: set[str] = set()
+    for item in client.list_artifacts(run_id, path):
+        found |= artifacts(client, run_id, item.path) if item.is_dir else {item.path}
+    return found
+
+
+@pytest.fixture(scope="module")
+def vae_run(shared_store: MlflowClient) -> Run:
+    return shared_store.get_run(execute(RunConfig(**QUICK, model="vae")).run_id)
+
+
+@pytest.fixture(scope="module")
+def pca_run(shared_store: MlflowClient) -> Run:
+    return shared_store.get_run(execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id)
+
+
+def test_a_run_says_that_it_was_tested_on_what_it_had_learnt(shared_store: MlflowClient, tmp_path: Path) -> None:
+    np.save(tmp_path / "twice.npy", np.repeat(np.eye(3), 50, axis=0))
+    config = RunConfig(model="pca", dataset=str(tmp_path / "twice.npy"), artifacts="light")
+    tags = shared_store.get_run(execute(config).run_id).data.tags
+    assert tags[Tag.TEST_REPEATS] == "true"
+    assert "Each test row is one of the training rows" in tags[Tag.DESCRIPTION]
+
+
+def test_a_stranger_can_read_the_run(shared_store: MlflowClient, vae_run: Run) -> None:
+    tags, params = vae_run.data.tags, vae_run.data.params
+    assert vae_run.info.status == "FINISHED"
+    assert vae_run.info.run_name == "vae-d2-s0"
+    assert shared_store.get_experiment(vae_run.info.experiment_id).name == "elbowroom"
+    assert (tags[Tag.KIND], tags[Tag.SCHEMA]) == (Kind.RUN, VERSION)
+    assert RunConfig.from_json(tags[Tag.CONFIG]) == RunConfig(**QUICK, model="vae")
+    assert {k: params[k] for k in json.loads(tags[Tag.CONFIG])} == {
+        k: str(v) for k, v in json.loads(tags[Tag.CONFIG]).items()
+    }
+    assert (params["dim1"], params["rows_train"], params["rows_val"], params["rows_test"]) == (
+        "64",
+        "1349",
+        "149",
+        "299",
+    )
+    assert tags["elbowroom.model.loss"] == "bce"
+    assert tags["elbowroom.model.output"] == "sigmoid"
+    assert tags["elbowroom.dataset.scaling"] == "divided by 16"
+    assert Tag.TEST_REPEATS not in tags
+    assert tags["elbowroom.package.torch"]
+    assert tags[Tag.DIRTY] in ("true", "false")
+    assert len(tags[Tag.COMMIT]) == 40
+    description = tags[Tag.DESCRIPTION]
+    assert "trained on 1,349 rows of 64 numbers of digits" in description
+    assert f"mean squared error {vae_run.data.metrics[Metric.TEST_MSE]:.5g}" in description
+
+
+def test_metrics_are_live_and_final(shared_store: MlflowClient, vae_run: Run) -> None:
+    for name in ("train/loss", "val/loss", "val/mse", "val/recon", "val/kl", "val/elbo"):
+        assert [m.step for m in shared_store.get_metric_history(vae_run.info.run_id, name)] == [1, 2, 3], name
+    final = vae_run.data.metrics
+    assert final[Metric.DIM3] == 2
+    assert final[Metric.EPOCHS_TRAINED] == 3
+    assert final[Metric.PARAMETERS] == 64 * 32 + 32 + 32 * 4 + 4 + 2 * 32 + 32 + 32 * 64 + 64
+    assert final[Metric.VAL_MSE_FINAL] == pytest.approx(final[Metric.VAL_MSE], rel=1e-5)
+    assert final[Metric.SAMPLES_PER_SECOND] == pytest.approx(1349 * 3 / final[Metric.FIT_SECONDS])
+    assert final[Metric.TEST_ELBO] == pytest.approx(-(final[Metric.TEST_KL] + final[Metric.TEST_BCE]), rel=0.05)
+
+
+def test_errors_and_codes_in_the_store_are_those_of_the_metrics(shared_store: MlflowClient, vae_run: Run) -> None:
+    run_id, final = vae_run.info.run_id, vae_run.data.metrics
+    data = load_dataset("digits")
+    assert array(shared_store, run_id, Artifact.ERRORS_TEST).mean() == pytest.approx(final[Metric.TEST_MSE], rel=1e-6)
+    assert array(shared_store, run_id, Artifact.ERRORS_VAL).mean() == pytest.approx(
+        final[Metric.VAL_MSE_FINAL], rel=1e-6
+    )
+    codes = array(shared_store, run_id, Artifact.CODES)
+    assert (codes.shape, codes.dtype) == ((299, 2), np.float32)
+    assert np.array_equal(array(shared_store, run_id, Artifact.LABELS), data.y_test)
+    assert np.array_equal(array(shared_store, run_id, Artifact.ORIGINALS), data.x_test[:16])
+    errors = np.square(array(shared_store, run_id, Artifact.RECONSTRUCTIONS) - data.x_test[:16]).mean(axis=1)
+    assert np.allclose(errors, array(shared_store, run_id, Artifact.ERRORS_TEST)[:16], rtol=1e-4)
+
+
+def test_full_keeps_figures_pictures_and_model(shared_store: MlflowClient, vae_run: Run) -> None:
+    kept = artifacts(shared_store, vae_run.info.run_id)
+    assert {
+        f"figures/{n}.png" for n in ("losses", "reconstructions", "latent_scatter", "latent_grid", "samples")
+    } <= kept
+    steps = {p.split("%step%")[-1].split("+step+")[-1][0] for p in kept if p.startswith("images/reconstructions")}
+    assert steps == {"1", "2", "3"}
+    models = vae_run.outputs.model_outputs
+    assert len(models) == 1
+
+
+def drawn(client: MlflowClient, run_id: str) -> dict[str, bytes]:
+    """Figures by their name, and images by their step."""
+    paths = [p for p in artifacts(client, run_id) if p.endswith(".png")]
+    return {re.split("[%+]timestamp", p)[0]: Path(client.download_artifacts(run_id, p)).read_bytes() for p in paths}
+
+
+def test_figures_and_images_are_the_same_in_whatever_style_the_caller_draws(
+    shared_store: MlflowClient, vae_run: Run
+) -> None:
+    with style.context("ggplot"):
+        again = drawn(shared_store, execute(RunConfig(**QUICK, model="vae")).run_id)
+    before = drawn(shared_store, vae_run.info.run_id)
+    assert len(before) >= 5 + 3
+    assert [name for name in before if before[name] != again[name]] == []
+
+
+def test_light_keeps_the_arrays_alone(shared_store: MlflowClient, pca_run: Run) -> None:
+    run_id, final = pca_run.info.run_id, pca_run.data
+    assert artifacts(shared_store, run_id) == {
+        "codes/test.npy",
+        "codes/labels.npy",
+        "errors/test.npy",
+        "errors/val.npy",
+        "examples/originals.npy",
+        "examples/reconstructions.npy",
+        "pca_curve.npy",
+        "spectrum.npy",
+    }
+    assert len(array(shared_store, run_id, Artifact.SPECTRUM)) == 64
+    raw, clipped = array(shared_store, run_id, Artifact.PCA_CURVE)[2]
+    assert raw == pytest.approx(final.metrics[Metric.TEST_MSE], rel=1e-5)
+    assert 0 < clipped < raw
+    assert final.tags[Tag.IMAGE_SHAPE] == "8x8"
+
+
+INTRINSIC = {
+    Metric.INTRINSIC_TWONN,
+    Metric.INTRINSIC_MLE,
+    Metric.INTRINSIC_PARTICIPATION,
+    Metric.INTRINSIC_PARALLEL,
+}
+
+
+def test_a_pca_run_has_the_dimensions_of_the_data(shared_store: MlflowClient, pca_run: Run) -> None:
+    final = pca_run.data.metrics
+    assert final.keys() >= INTRINSIC
+    assert final[Metric.INTRINSIC_TWONN] == pytest.approx(7.24, abs=0.01)
+    assert final[Metric.INTRINSIC_MLE] == pytest.approx(5.67, abs=0.01)
+    spectrum = array(shared_store, pca_run.info.run_id, Artifact.SPECTRUM)
+    ratio = spectrum.sum() ** 2 / np.square(spectrum).sum()
+    assert final[Metric.INTRINSIC_PARTICIPATION] == pytest.approx(ratio)
+    assert final[Metric.INTRINSIC_PARALLEL] == 9
+
+
+def test_the_data_are_measured_once_for_all_runs_on_them_and_not_within_the_fit(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def slow(*rows: np.ndarray) -> Intrinsic:
+        calls.append(len(rows))
+        time.sleep(1)
+        return Intrinsic(7.0, None, 3)
+
+    monkeypatch.setattr(shared, "measure", slow)
+    loaded = Material.load(RunConfig(**QUICK))
+    for dim3 in (2, 3):
+        config = RunConfig(model="pca", dataset="digits", dim3=dim3, artifacts="light", threads=1)
+        result = execute(config, material=loaded)
+        kept = store.get_run(result.run_id).data.metrics
+        assert kept.keys() & INTRINSIC == INTRINSIC - {Metric.INTRINSIC_MLE}  # what is None is left out
+        assert kept[Metric.FIT_SECONDS] < 1
+    assert calls == [2]
+
+
+def test_copies_of_few_rows_have_no_neighbours_to_measure_and_do_no_harm(store: MlflowClient, tmp_path: Path) -> None:
+    np.save(tmp_path / "copies.npy", np.tile(np.eye(3, 5, dtype=np.float32), (100, 1)))
+    run_id = execute(RunConfig(model="pca", dataset=str(tmp_path / "copies.npy"), artifacts="light")).run_id
+    run = store.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
+
+
+def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(shared_store: MlflowClient, vae_run: Run) -> None:
+    data = load_dataset("digits")
+    parts = split(data, "auto")
+    logged = {
+        i.tags[0].value: (i.dataset.name, i.dataset.digest)
+        for i in shared_store.get_run(vae_run.info.run_id).inputs.dataset_inputs
+    }
+    assert logged == {
+        "train": ("digits", digest(parts.x_train)),
+        "validation": ("digits", digest(parts.x_val)),
+        "test": ("digits", digest(data.x_test)),
+    }
+    assert vae_run.data.tags[Tag.DIGEST] == data.digest
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_runs_without_validation_rows_and_has_the_numbers_of_its_kind(
+    store: MlflowClient, model: str
+) -> None:
+    result = execute(RunConfig(**QUICK, model=model, val_size=0, artifacts="light"))
+    run = store.get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    assert Metric.VAL_MSE_FINAL not in run.data.metrics
+    assert run.data.metrics.keys() & INTRINSIC == (INTRINSIC if model == "pca" else set())
+    assert (Metric.CURVE_MSE in run.data.metrics) == (model == "nested-ae")
+    assert Artifact.ERRORS_VAL not in artifacts(store, result.run_id)
+    assert result.metrics[Metric.TEST_MSE] < 0.3
+
+
+def test_a_model_of_ordered_latents_logs_its_whole_curve(store: MlflowClient) -> None:
+    run_id = execute(RunConfig(**QUICK, model="nested-ae", dim3=5, artifacts="light")).run_id
+    history = store.get_metric_history(run_id, Metric.CURVE_MSE)
+    assert [m.step for m in history] == [1, 2, 3, 4, 5]
+    run = store.get_run(run_id)
+    assert history[-1].value == run.data.metrics[Metric.TEST_MSE] == run.data.metrics[Metric.CURVE_MSE]
+    said = ", ".join(f"{history[k - 1].value:.4g} at {k}" for k in (1, 2, 5))
+    assert (
+        f"one training gives the error of every smaller dim3 (curve/mse, the step is the dim3): {said}."
+        in (run.data.tags[Tag.DESCRIPTION])
+    )
+
+
+def test_without_labels_nothing_about_labels_is_logged(store: MlflowClient) -> None:
+    run_id = execute(RunConfig(model="ae", dataset="low-rank", epochs=1, dim2=16, dim3=3)).run_id
+    assert Artifact.LABELS not in artifacts(store, run_id)
+    assert "figures/latent_scatter.png" in artifacts(store, run_id)
+    run = store.get_run(run_id)
+    assert run.data.tags["elbowroom.model.output"] == "linear"
+    assert run.data.tags["elbowroom.model.scaling"].startswith("centred by the training mean, divided by 0.")
+    assert Metric.TEST_BCE not in run.data.metrics
+
+
+def test_same_seed_gives_bitwise_equal_metrics(shared_store: MlflowClient, vae_run: Run) -> None:
+    """A VAE's, with figures and without."""
+    light = RunConfig(**QUICK, model="vae", artifacts="light", threads=1)
+    ids = [vae_run.info.run_id, *(execute(config).run_id for config in (light, replace(light, seed=1)))]
+    first, again, other = ([m.value for m in shared_store.get_metric_history(i, "train/loss")] for i in ids)
+    assert len(first) == 3
+    assert first == again != other
+
+
+def test_a_run_that_raises_ends_failed_with_its_traceback(store: MlflowClient) -> None:
+    def explode(epoch: object) -> None:
+        raise RuntimeError("the cat pulled http://ada:secret@plug")
+
+    with pytest.raises(RunFailed, match=r"the cat pulled http://ada:\*\*\*@plug") as caught:
+        execute(RunConfig(**QUICK), on_epoch=explode)
+    run = store.get_run(caught.value.run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[Tag.REASON] == "the cat pulled http://ada:***@plug"
+    assert run.data.metrics[Metric.TRAIN_LOSS] > 0  # what was logged before is not lost
+    trace = Path(store.download_artifacts(caught.value.run_id, Artifact.TRACEBACK)).read_text()
+    assert "in explode" in trace
+    assert trace.endswith("RuntimeError: the cat pulled http://ada:***@plug\n")
+
+
+def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, parts = iter([1.0, float("nan")]), dict.fromkeys(("recon", "kl"), torch.ones(()))
+    monkeypatch.setattr(TorchReducer, "_one_epoch", lambda *_: (next(losses), parts))
+    with pytest.raises(RunFailed, match="training loss became nan in epoch 2; try a smaller --lr") as caught:
+        execute(RunConfig(**QUICK, artifacts="light"))
+    run = store.get_run(caught.value.run_id)
+    assert run.info.status == "FAILED"
+    assert "nan in epoch 2" in run.data.tags[Tag.REASON]
+
+
+def test_an_interrupted_run_ends_killed(store: MlflowClient) -> None:
+    def interrupt(epoch: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(RunConfig(**QUICK), on_epoch=interrupt)
+    (run,) = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
+    assert run.info.status == "KILLED"
+    assert run.data.tags[Tag.REASON] == "interrupted by Ctrl-C"
+
+
+def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.create_run("0", run_name="amused-ape-7")
+    store.log_param(run.info.run_id, "lr", "1e-3")  # as typed: logging 0.001 over it would raise
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    result = execute(RunConfig(**QUICK, artifacts="light"))
+    assert result.run_id == run.info.run_id
+    after = store.get_run(result.run_id)
+    assert (after.info.status, after.info.run_name) == ("FINISHED", "vae-d2-s0")
+    assert after.data.params["lr"] == "1e-3"
+    assert after.data.params["dim2"] == "32"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"val_size": 1497}, "leaves 1 of 1498 training rows"),
+        ({"dataset": "low-rank", "loss": "bce"}, "loss bce needs"),
+        ({"dataset": "low-rank", "output": "sigmoid"}, "output sigmoid needs"),
+        ({"device": "cuda:7"}, "device must be auto or cpu"),
+    ],
+)
+def test_bad_input_leaves_no_run_behind(store: MlflowClient, bad: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        execute(RunConfig(**{**QUICK, **bad}))
+    assert store.search_runs([e.experiment_id for e in store.search_experiments()]) == []
+
+
+@pytest.mark.parametrize(("threads", "used"), [("auto", "3"), (2, "2")])
+def test_a_run_has_the_threads_that_torch_is_set_to_or_its_own_and_puts_them_back(
+    store: MlflowClient, threads: int | Literal["auto"], used: str
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run_id = execute(RunConfig(**QUICK, artifacts="light", threads=threads)).run_id
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert store.get_run(run_id).data.params[Param.THREADS_USED] == used
+
+
+def test_prepare_does_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare(RunConfig(**QUICK))
+    assert list(tmp_path.iterdir()) == []

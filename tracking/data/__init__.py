@@ -1,0 +1,5 @@
+"""Data sets: where they come from, how they are read, split and shared between processes."""
+
+from .datasets import load_dataset
+
+__all__ = ["load_dataset"]

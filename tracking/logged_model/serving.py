@@ -1,0 +1,87 @@
+"""The logged model: shipped inside the model artifact, beside a copy of `models`, and run from there.
+
+MLflow calls `_load_pyfunc` in a process that may have no checkout, and whose own `models` may be another
+package: so the copy has a name of its own (see `tracking.logged_model.log`), and this file finds it by being its
+neighbour. Weights are plain arrays and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+OPS = ("reconstruct", "encode", "decode", "sample")
+
+
+class Served:
+    """One fitted model behind MLflow's `predict(data, params)`."""
+
+    def __init__(self, reducer: Any, dim1: int, dim3: int, dtype: str) -> None:
+        self.reducer, self.dtype = reducer, dtype
+        self.widths = {"reconstruct": dim1, "encode": dim1, "decode": dim3, "sample": None}
+
+    def get_raw_model(self) -> Any:
+        """The model itself, for MLflow's function of that name."""
+        return self.reducer
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """Apply params["op"] to the rows of data (N, ·), in and out of the type that these need.
+
+        reconstruct and encode take rows of dim1, decode codes of dim3; sample draws as many new rows as
+        data has, whatever is in them, from a generator seeded with params["seed"]. Raises ValueError for
+        another op or width.
+        """
+        params = params or {}
+        op, seed = params.get("op", OPS[0]), params.get("seed", 0)
+        if op not in OPS:
+            raise ValueError(f"unknown op {op!r}; allowed: {', '.join(OPS)}")
+        rows = np.asarray(data.to_numpy() if isinstance(data, pd.DataFrame) else data, dtype=self.dtype)
+        if op == "sample":
+            return self.reducer.sample(len(rows), np.random.default_rng(int(seed))).astype(self.dtype, copy=False)
+        width = self.widths[op]
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"op {op!r} takes rows of {width} numbers, got an array of shape {rows.shape}")
+        return getattr(self.reducer, op)(rows).astype(self.dtype, copy=False)
+
+
+def _load_pyfunc(path: str) -> Served:
+    """MLflow's entry: the model whose `model.json` and `weights.npz` lie in the folder `path`."""
+    about = json.loads((Path(path) / "model.json").read_text(encoding="utf-8"))
+    with np.load(Path(path) / "weights.npz", allow_pickle=False) as archive:
+        state = {name: archive[name] for name in archive}
+    models = importlib.import_module(f"{__package__}.models")
+    with _shipped(models, Path(path).parents[1] / "code"):
+        reducer = models.build(about["model"], about["settings"]).restore(state)
+    return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
+
+
+@contextmanager
+def _shipped(models: Any, code: Path) -> Iterator[None]:
+    """While a user's modules are imported they are the shipped ones, and `elbowroom.models` the copy beside this file.
+
+    So is `models`, unless the user has a module of that name.
+    """
+    own = {p.stem for p in code.iterdir()} - {__package__}
+    names = {"elbowroom.models"} | ({"models"} - own)
+    tops = own | {"elbowroom", "models"}
+    aside = {n: sys.modules.pop(n) for n in list(sys.modules) if n.partition(".")[0] in tops}
+    prefix = models.__name__
+    copies = {n: m for n, m in sys.modules.items() if n == prefix or n.startswith(f"{prefix}.")}
+    sys.modules["elbowroom"] = ModuleType("elbowroom")
+    sys.modules["elbowroom"].models = models  # type: ignore[attr-defined]
+    sys.modules.update({name + n.removeprefix(prefix): m for name in names for n, m in copies.items()})
+    try:
+        yield
+    finally:
+        for n in [n for n in sys.modules if n.partition(".")[0] in tops]:
+            del sys.modules[n]
+        sys.modules.update(aside)

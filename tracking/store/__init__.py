@@ -1,0 +1,1 @@
+"""The tracking store: its names, texts, errors, addresses, locks and client. Free of torch."""

@@ -1,0 +1,289 @@
+"""The names in the tracking store: written by `tracking`, read by everybody. And what a text may look like, and hide.
+
+Standard library only, so that a reader needs neither torch nor a checkout of the models. A name that is
+not here is not in the store.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+VERSION: Final = "1"
+"""Of this schema, as logged under `Tag.SCHEMA`."""
+
+EXPERIMENT: Final = "elbowroom"
+"""The default experiment."""
+
+
+BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
+"""What a run was trained with whose configuration (`Tag.CONFIG`) is older than the field."""
+
+
+class Kind(StrEnum):
+    """What an MLflow run is, under `Tag.KIND`. Curves read `run` only."""
+
+    RUN = "run"
+    STUDY = "study"
+    TRIAL = "trial"
+    ORACLE = "oracle"
+    INVOCATION = "invocation"
+    ANALYSIS = "analysis"
+
+
+class Tag(StrEnum):
+    """Tags of a run. Readers take the configuration from CONFIG: params may be strings as typed."""
+
+    KIND = "elbowroom.kind"
+    SCHEMA = "elbowroom.schema"
+    CONFIG = "elbowroom.config"
+    """The whole RunConfig as JSON."""
+    DIGEST = "elbowroom.dataset.digest"
+    """Truncated SHA-256 over all rows of the data set: training rows, then test rows."""
+    DATASET = "elbowroom.dataset.name"
+    DATA_SCALING = "elbowroom.dataset.scaling"
+    """What reading the data did to the numbers in the file."""
+    IMAGE_SHAPE = "elbowroom.dataset.image_shape"
+    """`28x28` or `32x32x3`, where the rows are pictures."""
+    RUNS_DIGEST = "elbowroom.analysis.runs"
+    """On an analysis: truncated SHA-256 over the ids of the runs that it read."""
+    COMMIT = "elbowroom.code.commit"
+    DIRTY = "elbowroom.code.dirty"
+    """`true` where the checkout had changes that no commit holds."""
+    CODE = "elbowroom.code.model"
+    """Which code the model is: a digest of the user's own files, or the revision of one of this project's where it is
+    not the first. Runs that are older than the tag lack it."""
+    REASON = "elbowroom.reason"
+    """Why a run is FAILED or KILLED, one line."""
+    TEST_REPEATS = "elbowroom.dataset.test_repeats"
+    """`true` where every test row is one of the training rows."""
+    SEEDED = "elbowroom.seeded"
+    """`no` where the model asks for no seed, as PCA does: its runs with other seeds are the same run."""
+    STUDY = "elbowroom.study.name"
+    """On the study's parent, its cells and trials, and its later invocations."""
+    STUDY_SETTINGS = "elbowroom.study.settings"
+    """On the parent: what may not change under the study's name, as JSON."""
+    COORDINATOR = "elbowroom.study.coordinator"
+    """On the parent: machine, process id, start and a token of the one that runs the study; empty when none does."""
+    TRIAL = "elbowroom.study.trial"
+    """On a cell or a trial: the number of its Optuna trial."""
+    WORKER = "elbowroom.study.worker"
+    """On a cell or a trial: machine, process id and start of the process that trains it."""
+    GRID = "elbowroom.study.grid"
+    """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
+    OPENING = "elbowroom.opening"
+    """The id of the request that opened a run. Where MLflow repeated it, a second run has the same, and stays empty."""
+    LABEL = "elbowroom.study.label"
+    """On a study and its cells; `quick`: a preset too small to quote."""
+    AUTO_SOLVER = "elbowroom.measure.auto_solver"
+    """On a measured PCA run: the solver that scikit-learn would take by itself for these rows."""
+    CONFIRMS = "elbowroom.study.confirms"
+    """On a cell run again at twice the study's epochs, `true`: no part of the curve, but of its confirmation."""
+    DESCRIPTION = "mlflow.note.content"
+    PARENT = "mlflow.parentRunId"
+
+
+FACT_PREFIX: Final = "elbowroom.model."
+"""Before each fact that fitting resolved: `loss`, `output`, `device`, `scaling`."""
+
+PACKAGE_PREFIX: Final = "elbowroom.package."
+"""Before each package's name; the value is its version."""
+
+
+class Param(StrEnum):
+    """Params beside the fields of RunConfig."""
+
+    DIM1 = "dim1"
+    ROWS_TRAIN = "rows_train"
+    ROWS_VAL = "rows_val"
+    ROWS_TEST = "rows_test"
+    THREADS_USED = "threads_used"
+
+
+class Metric(StrEnum):
+    """Metrics of a run, in the data's units squared, seconds, nats per row, counts or dimensions."""
+
+    # per epoch, steps from 1
+    TRAIN_LOSS = "train/loss"
+    VAL_LOSS = "val/loss"
+    VAL_MSE = "val/mse"
+    VAL_RECON = "val/recon"
+    VAL_KL = "val/kl"
+    VAL_ELBO = "val/elbo"
+    # once, at the end
+    VAL_MSE_FINAL = "val/mse/final"
+    TEST_MSE = "test/mse"
+    TEST_EXPLAINED_VARIANCE = "test/explained_variance"
+    DIM3 = "dim3"
+    """Also a param; params are strings, and "10" sorts before "2"."""
+    FIT_SECONDS = "fit_seconds"
+    SAMPLES_PER_SECOND = "samples_per_second"
+    PARAMETERS = "parameters"
+    EPOCHS_TRAINED = "epochs_trained"
+    TEST_BCE = "test/bce"
+    """Of the deterministic reconstruction, nats per row; on grey pixels its floor is above 0."""
+    TEST_ELBO = "test/elbo"
+    TEST_KL = "test/kl"
+    TEST_ACTIVE_UNITS = "test/active_units"
+    # of a model whose latents are ordered, and of no other
+    CURVE_MSE = "curve/mse"
+    """Test error of its first 1, 2, … latents, up to all; the step is how many. A run that has it is no point
+    of a curve, but has one of its own."""
+    # of the data, on every PCA run they can be measured for; definitions in models/measures/intrinsic_dimension.py
+    INTRINSIC_TWONN = "data/intrinsic/twonn"
+    """Dimensions by the two nearest neighbours, among the first 10,000 test rows."""
+    INTRINSIC_MLE = "data/intrinsic/mle"
+    """Dimensions by maximum likelihood over 20 neighbours, among the same rows."""
+    INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"
+    """(sum of lambda)^2 / sum of lambda^2, of the spectrum of the training rows."""
+    INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"
+    """Components that exceed the 95th percentile of permuted columns, on at most 5,000 training rows."""
+    # of a run with `--measure`; definitions in models/measures/latent_space.py and models/measures/generation.py
+    MEASURE_SECONDS = "measure/seconds"
+    TRUSTWORTHINESS = "measure/trustworthiness"
+    """Whether neighbours among the codes are neighbours among the rows: first 5,000 test rows."""
+    CONTINUITY = "measure/continuity"
+    """Whether neighbours among the rows are neighbours among the codes."""
+    LARGEST_STEP = "measure/interpolation/largest_step"
+    """Of the pictures along a straight line between two codes: the largest change over the mean one."""
+    DETOUR = "measure/interpolation/detour"
+    """Length of their path over the straight distance between its ends."""
+    MIDWAY = "measure/interpolation/midway_mse"
+    """Mean squared difference of the picture halfway to its nearest training row."""
+    SAME_DRAW = "measure/draws/same_seed"
+    """Mean squared difference between the samples of two draws with one seed."""
+    NEW_DRAW = "measure/draws/new_seed"
+    """And with two seeds."""
+    SAMPLED_MSE = "measure/sampled_codes_mse"
+    """Test error of decode(z), z drawn from the posterior: test/mse has z = its mean."""
+    REFIT_DEGREES = "measure/refit/again_degrees"
+    """Of PCA: the largest principal angle between two fits of the same rows."""
+    OTHER_DEGREES = "measure/refit/other_degrees"
+    """And to the eigenvectors that another exact program gives for the same rows in another order."""
+    FLIPPED = "measure/refit/flipped"
+    """How many of its axes point the other way there."""
+    RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"
+    """Between two fits by scikit-learn's randomized solver with two seeds."""
+
+
+class Source(StrEnum):
+    """Where the rows that a run with `--measure` judges come from; the last two are no model's."""
+
+    OWN = "own"
+    """The model's own `sample`: a VAE's prior, PCA's Gaussian, a Gaussian on an autoencoder's codes."""
+    NORMAL = "normal"
+    """decode(z) for z from N(0, I)."""
+    MIXTURE = "mixture"
+    """decode(z) for z from a Gaussian mixture on the codes of the training rows."""
+    RECONSTRUCTED = "reconstructed"
+    """decode(encode(x)) of held-out rows: what the decoder leaves of real ones."""
+    REAL = "real"
+    """Other real rows: the best that can be had."""
+    MEAN_ROW = "mean_row"
+    """The mean of the training rows, always: the worst in variety."""
+
+
+class Quality(StrEnum):
+    """What is measured of generated rows."""
+
+    PRECISION = "precision"
+    RECALL = "recall"
+    COVERAGE = "recall_of_reconstructions"
+    """Recall, with the model's reconstructions of the held-out rows in the place of these."""
+    OUTSIDE = "outside"
+    """Share of the values outside the data's range, [0, 1] where the data lie there."""
+    NEAREST = "nearest_mse"
+    """Median over samples of the mean squared difference to the nearest training row."""
+
+
+def sample_metric(source: Source, quality: Quality) -> str:
+    """The name of a metric of generated rows, as `measure/samples/own/recall`."""
+    return f"measure/samples/{source}/{quality}"
+
+
+CURVE_PREFIX: Final = "curve/"
+"""On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
+
+
+CHOICE_PREFIX: Final = "choice/"
+"""On a study's parent and on an analysis: `choice/<model>` is the dim3 to use, where the curve has one."""
+
+ELBOW_PREFIX: Final = "elbow/"
+"""Beside it: `elbow/<model>` is the corner of its curve, where that is clear."""
+
+VERDICT_PREFIX: Final = "elbowroom.verdict."
+"""Tags beside them: `clear`, `none`, `straight` or `exhausted`, for each model."""
+
+
+BEST: Final = "best/value"
+"""On a tuning's parent: the objective of its best trial."""
+
+PARETO: Final = "pareto/error"
+"""On the parent of a tuning over dim3: the error of each point of the Pareto front, its step the dim3."""
+
+HOLDS: Final = "holds"
+"""On an oracle's run: 1 where theory was met. Its other metrics are the oracle's own numbers."""
+
+
+class Artifact(StrEnum):
+    """Paths of artifacts. FIGURES and MODEL belong to `--artifacts full`, the others to every run."""
+
+    CODES = "codes/test.npy"
+    LABELS = "codes/labels.npy"
+    ERRORS_VAL = "errors/val.npy"
+    ERRORS_TEST = "errors/test.npy"
+    ORIGINALS = "examples/originals.npy"
+    RECONSTRUCTIONS = "examples/reconstructions.npy"
+    SPECTRUM = "spectrum.npy"
+    PCA_CURVE = "pca_curve.npy"
+    """Of PCA: its test error for every dim3 from 0, as (K + 1, 2): raw, and clipped to [0, 1] or nan."""
+    REPORT = "report.html"
+    """Of an analysis; beside it `result.json` and `curves.csv`."""
+    # of a run with `--measure`
+    CODES_SAMPLED = "codes/sampled.npy"
+    """Of a model with a posterior: one draw for each test row, (N_test, dim3)."""
+    CODES_REFIT = "codes/refit.npy"
+    """Of PCA: the codes of the test rows by another exact program, (N_test, dim3)."""
+    KL_BY_DIM = "measure/kl_by_dim.npy"
+    """Nats, mean over test rows, (dim3,)."""
+    ROBUSTNESS = "measure/robustness.npy"
+    """(R, 3): length of a push in SDs of the codes, error of decode(z + push), its standard error."""
+    INTERPOLATIONS = "measure/interpolations.npy"
+    """(pairs, steps, dim1): decoded along straight lines between codes."""
+    PLANE = "measure/plane.npy"
+    """(side, side, dim1), or (1, side, dim1) where dim3 is 1: decoded over the latent plane, top left first."""
+    PLANE_TICKS = "measure/plane_ticks.npy"
+    """(2, side), ascending: where, along each axis."""
+    DRAWS = "measure/draws.npy"
+    """(3, n, dim1): samples with one seed, with another, and with the first again."""
+    CURVE = "curve.csv"
+    """Of a study: columns dim3, error, seed, model."""
+    TRACEBACK = "traceback.txt"
+    FIGURES = "figures"
+    MODEL = "model"
+
+
+def sample_artifact(source: Source) -> str:
+    """Generated rows (n, dim1), as `measure/samples_own.npy`."""
+    return f"measure/samples_{source}.npy"
+
+
+def nearest_artifact(source: Source) -> str:
+    """The nearest training row of each of them, (n, dim1)."""
+    return f"measure/nearest_{source}.npy"
+
+
+def distances_artifact(source: Source) -> str:
+    """Mean squared difference of more of them to their nearest training row, (m,)."""
+    return f"measure/nearest_mse_{source}.npy"
+
+
+IMAGE_KEY: Final = "reconstructions"
+"""Of `log_image`: the UI's slider over the epochs."""
+
+EXAMPLES: Final = 16
+"""Test rows, the first ones, whose reconstruction every run logs."""
+
+
+# Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
+# logs one makes it harmless here.
