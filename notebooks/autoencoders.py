@@ -69,8 +69,9 @@ from elbowroom.models.pca import errors_by_dim3
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.drawing import Look
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.run.figures import Look, decoded_plane
+from elbowroom.tracking.run.figures import decoded_plane
 
 be_quiet()
 BASE = RunConfig(model="ae", dataset="mnist", dim3=2, epochs=5)

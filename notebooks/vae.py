@@ -67,8 +67,9 @@ from elbowroom.models.measures.latent_space import robustness
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.drawing import PALETTE, Look
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.run.figures import PALETTE, Look, decoded_plane, plot_generated_samples
+from elbowroom.tracking.run.figures import decoded_plane, plot_generated_samples
 
 be_quiet()
 BASE = RunConfig(dataset="mnist", dim3=2, epochs=5)

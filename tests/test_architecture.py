@@ -29,7 +29,7 @@ ALLOWED = {
     "models": set(),
     "tracking": {"models"},
     "studies": {"models", "tracking", "analysis"},
-    "analysis": {"tracking.store"},
+    "analysis": {"tracking.store", "tracking.drawing"},
 }
 REFUSED = {
     "models": {"mlflow", "optuna", "pathlib"},

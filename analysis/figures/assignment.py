@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from elbowroom.tracking.drawing import Look, latent_plane
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
 
@@ -22,7 +23,6 @@ from .latent_space import (
     AXES,
     Cloud,
     Decoded,
-    Look,
     draw_distances,
     draw_draws,
     draw_interpolations,
@@ -34,7 +34,6 @@ from .latent_space import (
     draw_samples,
 )
 
-PLANE_SIDE = 2  # axes of the plane that scatters are drawn on
 MOST_CELLS = 64  # along a side of what is decoded
 Array = npt.NDArray[Any]
 Maker = Callable[[], Figure | None]
@@ -148,24 +147,9 @@ def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
     return Look(shape) if low >= 0 and high <= 1 else Look(shape, low, high)
 
 
-def _plane(codes: Array) -> Array:
-    """The directions (2, dim3), or (1, 1), on which codes are drawn: their first two principal axes above dim3 = 2.
-
-    By the rule of the pictures decoded over the plane: an axis points where its largest entry is positive, and
-    nothing is centred.
-    """
-    dim3 = codes.shape[1]
-    if dim3 <= PLANE_SIDE:
-        return np.eye(dim3)
-    _, vectors = np.linalg.eigh(np.cov(codes, rowvar=False, dtype=np.float64))
-    axes = vectors[:, ::-1].T[:PLANE_SIDE]
-    flat: Array = axes * np.sign(axes[np.arange(PLANE_SIDE), np.abs(axes).argmax(axis=1)])[:, None]
-    return flat
-
-
 def _names(codes: Array) -> tuple[str, str]:
     """What the axes of a plane are called."""
-    return AXES if codes.shape[1] <= PLANE_SIDE else ("principal axis 1", "principal axis 2")
+    return AXES if codes.shape[1] <= 2 else ("principal axis 1", "principal axis 2")
 
 
 def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf: Shelf) -> Figure | None:
@@ -178,9 +162,9 @@ def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf
     if len(known) < 2 or len({len(codes) for _, codes in known}) > 1:
         return None
     reference = known[0][1]
-    came = [Cloud(name, codes @ _plane(codes).T) for name, codes in known]
+    came = [Cloud(name, codes @ latent_plane(codes).axes.T) for name, codes in known]
     onto = [reference, *(reshaped_onto(codes, reference) for _, codes in known[1:])]
-    plane = _plane(reference)  # one for all, or what was turned to fit would be turned away again
+    plane = latent_plane(reference).axes  # one for all, or what was turned to fit would be turned away again
     aligned = [Cloud(name, codes @ plane.T) for (name, _), codes in zip(known, onto, strict=True)]
     return draw_repeats(came, aligned, _fitting(labels, reference), classes, _names(reference))
 
@@ -199,7 +183,7 @@ def _planes(
         codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3, MOST_CELLS)
         ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, MOST_CELLS)
         if codes is not None and x is not None and ticks is not None:
-            clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ _plane(codes).T))
+            clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ latent_plane(codes).axes.T))
             decoded.append(Decoded(group.label, x, ticks))
             names = _names(codes)
     return draw_planes(clouds, decoded, _fitting(labels, clouds[0].codes), classes, look, names) if clouds else None
@@ -214,7 +198,7 @@ def _posterior(
             continue
         means, drawn = (shelf.one(group.cells[0], a, 2) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
         if means is not None and drawn is not None and means.shape == drawn.shape:
-            plane = _plane(means)
+            plane = latent_plane(means).axes
             sets = {"means": means, "draws": drawn}
             clouds = [Cloud(f"{group.label}: {of}", codes @ plane.T) for of, codes in sets.items()]
             return draw_planes(clouds, [], _fitting(labels, means), classes, look, _names(means))

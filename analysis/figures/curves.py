@@ -6,7 +6,6 @@ Drawn on bare Figures, without pyplot, and on white: a page that is dark puts a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from elbowroom.tracking.store.text import clean, drawn_plainly
+from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
 
 from .. import Floats
 from ..elbow import Verdict
@@ -436,34 +435,23 @@ def draw_pictures(pictures: Pictures) -> Figure:
         ("original", x),
         *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows[:MOST_SERIES]),
     ]
-    shape = pictures.image_shape
-    as_images = shape is not None and math.prod(shape) == x.shape[1] and len(shape) in (2, 3)
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
-    span = (high - low) or 1.0
-    tall = shape[0] / shape[1] if as_images and shape is not None else 0.9
-    each = 4.6 / len(x) * tall + 0.08
+    look = Look(pictures.image_shape, low, high)
+    as_images = look.shape(x.shape[1]) is not None
+    each = 4.6 / len(x) * (look.tall(x.shape[1]) if as_images else 0.9) + 0.08
     layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.01)
     figure = Figure(figsize=(WIDTH, 0.45 + each * len(rows)), dpi=DPI, layout=layout, facecolor="white")
-    for axes, (label, y) in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
+    for axes, (name, y) in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
         axes.set(xticks=[], yticks=[])
-        axes.set_ylabel(_short(label, 14), rotation=0, ha="right", va="center")
-        if as_images and shape is not None:
-            strip = _strip((y - low) / span, shape)
-            axes.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+        axes.set_ylabel(plain_label(name, 14), rotation=0, ha="right", va="center")
+        if as_images:
+            draw_cells(axes, y[None], look)
         else:
+            span = (high - low) or 1.0
             _draw_lines(axes, (x - low) / span, (y - low) / span)
         axes.spines[:].set_visible(False)
     figure.suptitle(f"test rows, and what is left of them at dim3 = {pictures.dim3}", fontsize=11)
-    return figure
-
-
-def _strip(x: Floats, shape: tuple[int, ...]) -> Floats:
-    """Rows (n, dim1) beside each other as one picture (height, n * width), or (height, n * width, 3)."""
-    height, width, *colours = shape
-    framed = np.ones((len(x), height + 2, width + 2, *colours))
-    framed[:, 1:-1, 1:-1] = np.clip(np.nan_to_num(x), 0, 1).reshape(len(x), *shape)
-    strip: Floats = np.concatenate(framed, axis=1)
-    return strip[..., 0] if colours == [1] else strip
+    return settled(figure)
 
 
 def _draw_lines(axes: Axes, originals: Floats, x: Floats) -> None:
@@ -487,7 +475,7 @@ class _Legend:
     def add(self, key: Artist, label: str, more: str) -> None:
         """Of one series: its label, cut, and more about it."""
         self.keys.append(key)
-        self.texts.append(f"{_short(label)}{more}")
+        self.texts.append(f"{plain_label(label, LONGEST)}{more}")
 
     def once(self, key: Artist, text: str) -> None:
         """Of all series; stands after theirs."""
@@ -513,7 +501,7 @@ def _figure(
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     more = len(comparison.models) - MOST_SERIES
-    title = _short(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
+    title = plain_label(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
     figure.suptitle(title, fontsize=11)
     return figure, panels
 
@@ -559,11 +547,6 @@ def _numbers(values: Iterable[float | None]) -> Floats:
 
 def _positive(value: float | None) -> bool:
     return value is not None and np.isfinite(value) and value > 0
-
-
-def _short(text: str, longest: int = LONGEST) -> str:
-    """A text from the store, cut, on one line, and no formula."""
-    return drawn_plainly(clean(text, longest))
 
 
 FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
@@ -24,6 +23,16 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from elbowroom.tracking.drawing import (
+    MOST_CLASSES,
+    PALETTE,
+    Look,
+    class_colours,
+    draw_cells,
+    in_rows,
+    plain_label,
+    settled,
+)
 from elbowroom.tracking.store.text import clean, drawn_plainly
 
 from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
@@ -37,26 +46,11 @@ MOST_POINTS = 3000  # in a scatter: more only hide each other
 COLUMNS = 10  # pictures in a row
 ABREAST = 3  # panels with axes of their own in a row
 PAIRS = 2  # interpolations of each model
-FINE = 16  # pixels; smaller pictures are set apart by lines, their margins don't do it
-MOST_CLASSES = 20  # in a legend
 MOST_CROSSES = 30  # in a panel
 ACTIVE = 0.01  # nats, above which a latent dimension says something
 AXES = ("$z_1$", "$z_2$")
 CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
-# Ten colours of classes that stay apart, also for most colour-blind readers (after Petroff 2021).
-PALETTE = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#1a1a1a", "#4cb944",
-)  # fmt: skip
 COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
-
-
-class Look(NamedTuple):
-    """How a row (dim1,) is drawn: as a picture, black at `low` and white at `high`, else as a line of its columns."""
-
-    image_shape: tuple[int, ...] | None
-    low: float = 0.0
-    high: float = 1.0
 
 
 class Cloud(NamedTuple):
@@ -115,7 +109,7 @@ def draw_repeats(
         for panel in grid[row, len(clouds) :]:
             panel.remove()
     _class_legend(figure, labels, classes)
-    return _settled(figure)
+    return settled(figure)
 
 
 def draw_planes(
@@ -155,7 +149,7 @@ def draw_planes(
             continue
         plane = decoded[i]
         panel = figure.add_subplot(grid[rows * band + 1, column])
-        _draw_cells(panel, plane.x, look, gap=False)
+        draw_cells(panel, plane.x, look, gap=False)
         if not cloud.title.startswith(plane.title):
             panel.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
         _tick_values(panel, plane)
@@ -163,7 +157,7 @@ def draw_planes(
         if column == 0 and len(plane.ticks) > 1:
             panel.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
     _class_legend(figure, labels, classes)
-    return _settled(figure)
+    return settled(figure)
 
 
 def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
@@ -171,7 +165,7 @@ def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
     rows (n, dim1)."""
     look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
     bands = [(label, np.stack([samples[:COLUMNS], nearest[:COLUMNS]])) for label, samples, nearest in rows]
-    return _settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
+    return settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
 
 
 def draw_draws(
@@ -182,11 +176,11 @@ def draw_draws(
     columns = math.ceil(math.sqrt(draws.shape[1]))
     rows = math.ceil(draws.shape[1] / columns)
     side = (WIDTH - 0.3) / len(draws)
-    figure = _figure(WIDTH, side * rows / columns * _tall(look, draws.shape[2]) + 0.3)
+    figure = _figure(WIDTH, side * rows / columns * look.tall(draws.shape[2]) + 0.3)
     for axes, x, title in zip(figure.subplots(1, len(draws), squeeze=False).flat, draws, titles, strict=True):
-        _draw_cells(axes, _filled(x, rows, columns), look)
+        draw_cells(axes, in_rows(x, rows), look)
         axes.set_title(_wrapped(title, side - 0.1, NORMAL), fontsize=NORMAL)
-    return _settled(figure)
+    return settled(figure)
 
 
 def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> Figure:
@@ -215,7 +209,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> F
         _outer(grid, i, "length of the push,\nin SDs of the codes", "error of decode(z + push),\nmean squared")
     keys: list[Artist] = [_key(style_of[each]) for each in series]
     band = Patch(color=GREY, alpha=0.25, lw=0)
-    _legend(figure, [*keys, band], [*(_short(label) for label, _ in series), "±1.96 standard errors"])
+    _legend(figure, [*keys, band], [*(plain_label(label, LONGEST) for label, _ in series), "±1.96 standard errors"])
     return figure
 
 
@@ -229,7 +223,7 @@ def draw_interpolations(rows: list[tuple[str, Array]], look: Look) -> Figure:
     if steps % 2 and steps > 3:
         places[steps // 2] = "\n0.5"
     last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=SMALL)
-    return _settled(figure)
+    return settled(figure)
 
 
 def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
@@ -279,7 +273,7 @@ def draw_quality(
             clip_on=False, zorder=3,
         )  # fmt: skip
         keys.append(key)
-    texts = [_short(label) for label, _, _ in points]
+    texts = [plain_label(label, LONGEST) for label, _, _ in points]
     for place, marker, text in ((ceiling, "*", "real against real"), (floor, "x", "the mean image, always")):
         if place is not None:
             size = 14 if marker == "*" else 9
@@ -294,7 +288,7 @@ def draw_quality(
     axes.tick_params(labelsize=SMALL)
     _plain(axes)
     figure.legend(keys, texts, loc="outside right center", fontsize=SMALL + 0.5, frameon=False)
-    return _settled(figure)
+    return settled(figure)
 
 
 def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figure:
@@ -305,7 +299,7 @@ def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figur
     found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, x in curves]
     styles = _styles([_model(label) for label, _ in curves])
     keys = [_draw_shares(axes, x, style.colour, style.line, 1.6) for x, style in zip(found, styles, strict=True)]
-    texts = [_short(label) for label, _ in curves]
+    texts = [plain_label(label, LONGEST) for label, _ in curves]
     if real is not None:
         found.append(np.sort(_finite(np.asarray(real, dtype=float).reshape(-1, 1))[:, 0]))
         keys.append(_draw_shares(axes, found[-1], "black", "-", 3.0))
@@ -347,7 +341,7 @@ def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[s
     window = _window(_finite(codes))
     c: Any = STYLES[0].colour
     if labels is not None:
-        c = to_rgba_array(PALETTE)[labels[kept] % len(PALETTE)]
+        c = class_colours(labels[kept])
     area = float(np.clip(2500 / max(len(shown), 1) * (side / 2.2) ** 2, 1.5, 14))
     axes.set_xlim(*window[0])
     if shown.shape[1] > 1:
@@ -362,7 +356,7 @@ def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[s
         axes.scatter(shown[:, 0], labels[kept] + height, s=area, c=c, alpha=0.7, linewidths=0)
         axes.set_ylim(len(classes) - 0.4, -0.6)
         step = math.ceil(len(classes) / 10)
-        axes.set_yticks(range(0, len(classes), step), [_short(name, 10) for name in classes[::step]])
+        axes.set_yticks(range(0, len(classes), step), [plain_label(name, 10) for name in classes[::step]])
     axes.xaxis.set_major_locator(MaxNLocator(4 if side > 1.6 else 3, steps=STEPS))
     axes.set_box_aspect(1)
     axes.tick_params(labelsize=SMALL if side > 1.6 else SMALL - 1)
@@ -398,7 +392,7 @@ def _draw_bands(
     columns = max(x.shape[1] for _, x in bands)
     rows = [len(x) for _, x in bands]
     beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
-    tall = _tall(look, bands[0][1].shape[2])
+    tall = look.tall(bands[0][1].shape[2])
     each = min((WIDTH - beside) / columns, 1.1, 1.4 / tall)
     each = max(each, 0.2)
     figure = _figure(
@@ -407,51 +401,11 @@ def _draw_bands(
     panels = list(figure.subplots(len(bands), 1, squeeze=False, height_ratios=rows).flat)
     for axes, (label, x) in zip(panels, bands, strict=True):
         blank = np.full((len(x), columns - x.shape[1], x.shape[2]), np.nan)
-        _draw_cells(axes, np.concatenate([x, blank], axis=1), look)
+        draw_cells(axes, np.concatenate([x, blank], axis=1), look)
         axes.set_ylabel(_wrapped(label, 1.45, NORMAL), rotation=0, ha="right", va="center", fontsize=NORMAL)
         if names:
             axes.set_yticks(len(x) - np.arange(len(x)) - 0.5, names, fontsize=SMALL - 0.5)
     return figure, panels
-
-
-def _draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
-    """Rows x (rows, columns, dim1), top left first, in cells of 1 by 1; nothing where all of one are nan."""
-    rows, columns, dim1 = x.shape
-    axes.set(xticks=[], yticks=[])
-    axes.tick_params(length=0)
-    there = ~np.isnan(x).all(axis=2)
-    scaled = np.clip((np.asarray(x, dtype=float) - look.low) / ((look.high - look.low) or 1.0), 0, 1)
-    shape = _shape(look, dim1)
-    if shape is None:
-        if gap:
-            axes.spines[:].set_color("0.85")
-        along = np.linspace(0.08, 0.92, dim1) if dim1 > 1 else np.array([0.5])
-        for i, j in np.argwhere(there):
-            marker = "." if dim1 == 1 else ""
-            axes.plot(j + along, rows - i - 0.92 + 0.84 * scaled[i, j], color=STYLES[0].colour, lw=0.8, marker=marker)
-        axes.set_xticks(np.arange(1, columns), minor=True)
-        axes.set_yticks(np.arange(1, rows), minor=True)
-        axes.grid(which="minor", color="0.85", lw=0.5)
-        axes.tick_params(which="minor", length=0)
-        axes.set(xlim=(0, columns), ylim=(0, rows))
-        axes.set_aspect(_tall(look, dim1))
-        return
-    if gap:
-        axes.spines[:].set_visible(False)
-    zoom = math.ceil(FINE / min(shape[:2])) if gap else 1  # so that frames of one pixel are thin
-    height, width, *colours = zoom * shape[0], zoom * shape[1], *shape[2:]
-    frame = 1 if gap else 0
-    tiles = np.ones((rows, columns, height + 2 * frame, width + 2 * frame, *colours))
-    inner = tiles[:, :, frame : frame + height, frame : frame + width]
-    pictures = np.nan_to_num(scaled[there]).reshape(-1, *shape)
-    inner[there] = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    picture = tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3], *colours)
-    picture = picture[..., 0] if colours == [1] else picture
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=(0, columns, 0, rows))
-    axes.set_aspect(height / width)
-    if not gap and min(height, width) < FINE:
-        axes.hlines(np.arange(1, rows), 0, columns, color="0.5", lw=0.5)
-        axes.vlines(np.arange(1, columns), 0, rows, color="0.5", lw=0.5)
 
 
 def _tick_values(axes: Axes, plane: Decoded) -> None:
@@ -480,35 +434,14 @@ def _number(value: float, span: float) -> str:
     return text.replace("-", "−")
 
 
-def _shape(look: Look, dim1: int) -> tuple[int, ...] | None:
-    """The shape of the rows as pictures; None if they can't be drawn as such."""
-    shape = look.image_shape
-    if shape is None or math.prod(shape) != dim1 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))):
-        return None
-    return shape
-
-
-def _tall(look: Look, dim1: int) -> float:
-    """The height of a cell over its width."""
-    shape = _shape(look, dim1)
-    return 0.8 if shape is None else shape[0] / shape[1]
-
-
 def _fitted(look: Look, arrays: Iterable[Array]) -> Look:
     """The look for these rows: lines go from the least to the largest value of all."""
     arrays = list(arrays)
-    if _shape(look, arrays[0].shape[-1]) is not None:
+    if look.shape(arrays[0].shape[-1]) is not None:
         return look
     values = np.concatenate([np.asarray(x, dtype=float).ravel() for x in arrays])
     values = values[np.isfinite(values)]
     return Look(None, *((float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)))
-
-
-def _filled(x: Array, rows: int, columns: int) -> Array:
-    """Rows (n, dim1) as cells (rows, columns, dim1), the last ones nan."""
-    cells = np.full((rows * columns, x.shape[1]), np.nan)
-    cells[: len(x)] = x
-    return cells.reshape(rows, columns, -1)
 
 
 def _styles(models: Sequence[str]) -> list[Style]:
@@ -551,7 +484,7 @@ def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]
 
 
 def _class_names(classes: tuple[str, ...]) -> list[str]:
-    return [_short(name, 14) for name in classes[:MOST_CLASSES]]
+    return [plain_label(name, 14) for name in classes[:MOST_CLASSES]]
 
 
 def _legend_height(width: float, labels: Array | None, classes: tuple[str, ...]) -> float:
@@ -579,15 +512,6 @@ def _abreast(width: float, texts: Sequence[str], most: int) -> int:
 
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-
-
-def _settled(figure: Figure) -> Figure:
-    """The figure laid out: panels of a fixed shape need several passes until their labels have room."""
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    for _ in range(2):
-        engine.execute(figure)
-    return figure
 
 
 def _width(columns: int) -> float:
@@ -649,8 +573,3 @@ def _wrapped(text: str, inches: float, size: float) -> str:
 def _inches(text: str, size: float) -> float:
     """How wide a text is drawn."""
     return float(TextPath((0, 0), drawn_plainly(text), size=size).get_extents().width) / 72 if text.strip() else 0.0
-
-
-def _short(text: str, longest: int = LONGEST) -> str:
-    """A label, cut, on one line."""
-    return drawn_plainly(clean(text, longest))

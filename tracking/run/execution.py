@@ -31,6 +31,7 @@ from elbowroom.models.threads import on_threads
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split, far_from_zero, value_range
 from ..data.shared import Material
+from ..drawing import Look
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model
 from ..store.errors import BadInput
@@ -38,7 +39,7 @@ from ..store.names import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Pa
 from ..store.recorder import Place, Recorder, reach_store, recording
 from .description import describe
 from .diagnostics import Measured, measure
-from .figures import FIGURES, Look, RunView, draw_reconstructions
+from .figures import FIGURES, RunView, draw_reconstructions
 
 Errors = dict[Artifact, npt.NDArray[np.float64]]
 

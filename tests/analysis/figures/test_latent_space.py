@@ -13,11 +13,9 @@ from sklearn.datasets import load_digits
 from elbowroom.analysis.figures.curves import KNOWN, STYLES
 from elbowroom.analysis.figures.latent_space import (
     MOST_POINTS,
-    PALETTE,
     Array,
     Cloud,
     Decoded,
-    Look,
     draw_distances,
     draw_draws,
     draw_interpolations,
@@ -28,6 +26,7 @@ from elbowroom.analysis.figures.latent_space import (
     draw_robustness,
     draw_samples,
 )
+from elbowroom.tracking.drawing import PALETTE, Look
 from tests.analysis.figures.test_curves import legend_of, outside, overlaps
 
 X, Y = load_digits(return_X_y=True)

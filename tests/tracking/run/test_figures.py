@@ -11,15 +11,8 @@ from matplotlib.figure import Figure
 
 from elbowroom.models import MODELS, Epoch, build
 from elbowroom.tracking.data import load_dataset
-from elbowroom.tracking.run.figures import (
-    FIGURES,
-    PALETTE,
-    Look,
-    RunView,
-    draw_reconstructions,
-    latent_plane,
-    plot_generated_samples,
-)
+from elbowroom.tracking.drawing import PALETTE, Look, latent_plane
+from elbowroom.tracking.run.figures import FIGURES, RunView, draw_reconstructions, plot_generated_samples
 from tests.models.test_contract import SETTINGS
 
 DIGITS = load_dataset("digits")
@@ -56,7 +49,7 @@ def picture(figure: Figure, panel: int = 0) -> np.ndarray:
 
 def tiles(codes: list[list[float]], seen: RunView) -> np.ndarray:
     """Pictures decoded from codes."""
-    return seen.look.pictures(seen.model.decode(np.array(codes, dtype=np.float32)))
+    return seen.look.scaled(seen.model.decode(np.array(codes, dtype=np.float32))).reshape(-1, 8, 8)
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -206,9 +199,8 @@ def test_codes_that_all_collapsed_are_drawn(dim3: int, labelled: bool) -> None:
         assert pixels(drawn(name, collapsed)).min() < 200  # something is on the page
 
 
-def test_rows_become_pictures_between_black_and_white() -> None:
-    rows = np.array([[-2, 0, 2, 9]], dtype=np.float32)
-    assert Look((2, 2), -2, 2).pictures(rows).tolist() == [[[0, 0.5], [1, 1]]]
+def test_values_become_shades_between_black_and_white() -> None:
+    assert Look((2, 2), -2, 2).scaled(np.array([-2, 0, 2, 9])).tolist() == [0, 0.5, 1, 1]
 
 
 def test_the_plane_of_pcas_codes_is_pcas_own() -> None:

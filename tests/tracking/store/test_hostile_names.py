@@ -16,7 +16,8 @@ from elbowroom.studies.execution.coordinator import described
 from elbowroom.studies.records.study import done_cells
 from elbowroom.studies.results import Point, csv, draw
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.run.figures import FIGURES, Look, RunView
+from elbowroom.tracking.drawing import Look
+from elbowroom.tracking.run.figures import FIGURES, RunView
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Tag
 from elbowroom.tracking.train import main
