@@ -21,16 +21,18 @@ import mlflow
 from matplotlib import style
 from mlflow import MlflowClient
 
+from elbowroom.tracking.cli import Parser, command
+from elbowroom.tracking.store.addresses import DEFAULT_STORE
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Tag
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
+from elbowroom.tracking.store.terminal import say
 
 from .figures.assignment import figures_of
 from .findings.find import Findings, find, plain
 from .latent_space.answers import Answers, Shelf, answer, measured
 from .pages.assignment import AssignmentPage, render
-from .pages.output import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
-from .report import Parser, add_store, command
+from .pages.output import output_folder, png, write_files
 from .reporting.publish import Record, log_analysis
 from .runs.comparison import Comparison, compare
 from .runs.query import Store, read
@@ -49,34 +51,32 @@ class Wanted(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return command(lambda: _said(arguments))
+    return command(lambda: _assignment(arguments), killed="nothing was written")
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    made = Parser(
-        prog="python -m analysis.assignment",
-        description="Answer the course assignment from the measured runs of a tracking store.",
-        allow_abbrev=False,
-    )
+    made = Parser("analysis.assignment", "Answer the course assignment from the measured runs of a tracking store.")
     made.add_argument("--show", default="2,10", metavar="2,10", help="the dim3 to show")
     made.add_argument("--out", default="reports", metavar="DIR", help="where to write assignment.html")
-    add_store(made)
+    made.add_store(read=True)
     return made
 
 
-def _said(arguments: list[str] | None) -> str:
+def _assignment(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
     words = given.show.split(",")
     if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", w, re.ASCII) for w in words):
         raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
-    return report(
+    done = report(
         experiment=given.experiment,
         tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
         show=[int(w) for w in words],
         out=given.out,
         log=given.no_log == "no",
-    ).text
+    )
+    say(done.text)
+    return 0
 
 
 @dataclass(frozen=True)

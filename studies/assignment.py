@@ -18,13 +18,13 @@ from pathlib import Path
 
 from elbowroom.analysis.assignment import SHOWN, Report, report
 from elbowroom.analysis.pages.output import output_folder
-from elbowroom.tracking.cli import Parser, command, use_store
+from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.errors import BadInput, Failed
 from elbowroom.tracking.store.errors import BadInput as Unanswerable
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import borrowed, use_store
 
 from .grid import PRESETS, Space, parse_range
-from .options import DEFAULT_STORAGE, UNSET, Means, add_means, add_switch, means_of, whole, whole_number
+from .options import DEFAULT_STORAGE, Means, add_means, add_switch, means_of, whole, whole_number
 from .scan import ScanResult, estimate_space, run_space, start_of
 
 MODELS = ("pca", "ae", "vae")

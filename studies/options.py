@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 import mlflow
 
+from elbowroom.tracking.cli import UNSET
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.locks import private_folder
@@ -23,8 +24,6 @@ from .execution.pools import DaskPool, LocalPool, Pool
 from .records.trials import study_key
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
-UNSET = "default"
-"""Typed for a flag that is not given: MLproject has no empty values."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from elbowroom.models import PCA, Reducer, build
 from elbowroom.models.base import Array
 from elbowroom.models.measures.errors import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
 from elbowroom.models.threads import on_threads
-from elbowroom.tracking.cli import Parser, command, see_it, use_store
+from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.errors import RunFailed
 from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
 from elbowroom.tracking.store.recorder import (
     Place,
     Recorder,
-    RunFailed,
     close,
     code_tags,
     experiment,
@@ -35,7 +35,7 @@ from elbowroom.tracking.store.recorder import (
     reach_store,
     recording,
 )
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 DIM3 = 8
 

@@ -26,7 +26,7 @@ from mlflow.entities import Run
 
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.findings.sentences import numbers, sentence
-from elbowroom.tracking.cli import Parser, command, config_fields, see_it, use_store
+from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.logged_model.code import code_of
@@ -34,7 +34,7 @@ from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder, reach_store
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import borrowed, see_it, use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
 from .execution.coordinator import Failure, Grid, Progress, Source, Tally, conclude, described, duration, supervise
@@ -42,7 +42,6 @@ from .execution.pools import Pool
 from .grid import PRESETS, Space, asked_by, parse_range, settings, shared_fields
 from .options import (
     DEFAULT_STORAGE,
-    UNSET,
     Means,
     add_means,
     add_switch,

@@ -32,7 +32,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
-from elbowroom.tracking.cli import Parser, command, config_fields, flag, see_it, use_store
+from elbowroom.tracking.cli import Parser, command, config_fields, flag
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.logged_model.code import code_of
@@ -40,7 +40,7 @@ from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder, reach_store
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Failure, Progress, Source, Tally, conclude, described, supervise

@@ -29,7 +29,7 @@ ALLOWED = {
     "models": set(),
     "tracking": {"models"},
     "studies": {"models", "tracking", "analysis"},
-    "analysis": {"tracking.store", "tracking.drawing"},
+    "analysis": {"tracking.store", "tracking.drawing", "tracking.cli"},
 }
 REFUSED = {
     "models": {"mlflow", "optuna", "pathlib"},

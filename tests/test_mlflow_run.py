@@ -89,4 +89,4 @@ def test_a_report_is_the_run_that_mlflow_opened(
     assert report.main(["--experiment", "headline", "--tracking-uri", store.tracking_uri, "--choose", "12"]) == 2
     refused = store.get_run(os.environ["MLFLOW_RUN_ID"])
     assert refused.info.status == "FAILED"
-    assert refused.data.tags[Tag.DESCRIPTION].startswith("No report: choose '12': allowed is")
+    assert refused.data.tags[Tag.DESCRIPTION].startswith("Not run: choose '12': allowed is")

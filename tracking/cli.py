@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -14,19 +15,14 @@ from dataclasses import fields
 from types import FrameType
 from typing import Any, NoReturn
 
-import mlflow
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
-
 from .config import RunConfig, field_help, parse_field
-from .store.addresses import run_page
-from .store.errors import BadInput, one_line
+from .store.addresses import DEFAULT_STORE
+from .store.errors import BadInput, Failed, RunFailed, one_line, store_failed
 from .store.names import EXPERIMENT
-from .store.recorder import RunFailed, refuse_invocation
 from .store.terminal import hide_in_output, in_command, printing
-from .store.text import hidden
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
+UNSET = "default"
+"""Typed for a flag that is not given: MLproject has no empty values."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,8 +57,11 @@ class Parser(argparse.ArgumentParser):
             switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if by_name[name].default == "no" else {}
             self.add_argument(flag(name), default=default, metavar="X", help=text, **switch)
 
-    def add_store(self) -> None:
-        """Where to record."""
+    def add_store(self, *, read: bool = False) -> None:
+        """Where to record, or where to read from and whether to write anything there."""
+        if read:
+            text = "write nothing into the store"
+            self.add_argument("--no-log", nargs="?", const="yes", default="no", metavar="no", help=text)
         self.add_argument("--experiment", metavar="NAME", help=f"MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
         self.add_argument("--tracking-uri", metavar="URI", help=f"MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
 
@@ -78,18 +77,10 @@ def config_fields(given: argparse.Namespace, names: Iterable[str]) -> dict[str, 
     return {name: parse_field(name, text) for name, text in typed.items() if text is not None}
 
 
-def use_store(given: argparse.Namespace) -> None:
-    """Record where the flags or the environment say, from here on in this process."""
-    mlflow.set_tracking_uri(given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    if given.experiment is not None:
-        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-        os.environ["MLFLOW_EXPERIMENT_NAME"] = given.experiment
-
-
 def command(body: Callable[[], int], *, killed: str) -> int:
     """Run the body of a command line and return its exit code.
 
-    0 done; 1 a run failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
+    0 done; 1 a run or a store failed; 2 bad input, one line on stderr; 130 or 143 where Ctrl-C or SIGTERM ended it,
     as shells expect, with the sentence `killed` behind the name of the signal.
     """
     if in_command():
@@ -108,29 +99,23 @@ def _ended(body: Callable[[], int], killed: str) -> int:
     invocation = os.environ.get("MLFLOW_RUN_ID")
     try:
         return body()
-    except BadInput as error:
-        line = str(error)
-        refuse_invocation(line, invocation)
-        print(f"error: {line}", file=sys.stderr)
-        return 2
+    except (BadInput, Failed) as error:
+        if invocation:  # of `mlflow run`
+            # Not at the top: it imports MLflow, and a table's verdict needs none.
+            importlib.import_module("elbowroom.tracking.store.recorder").refuse_invocation(str(error), invocation)
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1
     except RunFailed as error:
         print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
-        return 1
-    except (MlflowException, SQLAlchemyError, OSError) as error:  # where no run was open that could say it
-        print(f"error: a store or a disk failed: {one_line(error)}", file=sys.stderr)
         return 1
     except Interrupted as error:
         print(f"{error}; {killed}", file=sys.stderr)
         return 128 + error.number
-
-
-def see_it(experiment_id: str, run_id: str) -> str:
-    """How to open a run in the UI, a line or two."""
-    place = f"/{run_page(experiment_id, run_id)}"
-    uri = mlflow.get_tracking_uri()
-    if uri.startswith("http"):
-        return f"see it at {hidden(uri.rstrip('/'))}{place}"
-    return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
+    except Exception as error:
+        if not store_failed(error):
+            raise
+        print(f"error: a store or a disk failed: {one_line(error)}", file=sys.stderr)  # where no run could say it
+        return 1
 
 
 def be_quiet() -> None:

@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from elbowroom.models import Epoch
 
-from .cli import Parser, command, config_fields, see_it, use_store
+from .cli import Parser, command, config_fields
 from .config import RunConfig
 from .run import RunResult, execute
 from .store.names import Metric, Tag
+from .store.session import see_it, use_store
 from .store.text import clean
 
 

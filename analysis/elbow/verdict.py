@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import Floats
-from ..purposes.gain import Choice, Rule, choose
+from ..purposes.gain import DEFAULT_RULE, Choice, Rule, choose
 from .criteria import CRITERIA, Curve, elasticity
 from .shapes import Fit, Noise, Shape, aicc, bent_fits, corner_fits, free_fits, joined_fits, same_decay, smooth_fits
 
@@ -69,7 +69,7 @@ class Verdict:
 
 
 def judge(
-    dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = "gain:0.05"
+    dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = DEFAULT_RULE
 ) -> Verdict:
     """Judge errors (S, D), a row a seed, at the latent dimensions dim3 (D,), ascending whole numbers from 1.
 

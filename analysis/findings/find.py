@@ -22,6 +22,7 @@ from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Artifact
 from .. import Floats
 from ..elbow import Verdict, judge
 from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL, calibrated
+from ..purposes.gain import DEFAULT_RULE
 from ..runs.arrays import MOST_ROWS, fetch, interval
 from ..runs.comparison import Comparison, Series, compare
 from ..runs.query import MOST_DIM3, Cell, LeftOut, Store, code
@@ -143,7 +144,7 @@ class Findings:
         return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
-def find(store: Store, rule: str = "gain:0.05") -> Findings:
+def find(store: Store, rule: str = DEFAULT_RULE) -> Findings:
     """Judge and compare everything that the store's cells can tell."""
     comparisons = compare(store.cells)
     used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)

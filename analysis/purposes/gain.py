@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import Floats
 
+DEFAULT_RULE = "gain:0.05"
 HALF_WINDOW = 3
 """Points on each side of a step over which its gain is smoothed; fewer, as many on both sides, near an end."""
 NOTHING = 1e-6

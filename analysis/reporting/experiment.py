@@ -19,23 +19,26 @@ import mlflow
 import numpy as np
 from matplotlib import style
 
-from elbowroom.tracking.store.errors import LONGEST, BadInput, Failed, one_line
+from elbowroom.tracking.cli import UNSET
+from elbowroom.tracking.store.addresses import DEFAULT_STORE
+from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Artifact
 from elbowroom.tracking.store.names import Metric as Name
-from elbowroom.tracking.store.session import borrowed
+from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
 
 from ..figures.curves import FIGURES, Pictures, draw_pictures
 from ..findings.find import Findings, find
-from ..pages.output import DEFAULT_STORE, ask, how_to_open, links_of, opened, output_folder, png, write_files
+from ..pages.output import output_folder, png, write_files
 from ..pages.report import Page, RunLine, render
-from ..report import RULE, UNSET, checked_rule
+from ..purposes.gain import DEFAULT_RULE
+from ..report import checked_rule
 from ..runs.arrays import fetch
 from ..runs.comparison import Comparison, compare
 from ..runs.csv_table import read_rows
 from ..runs.query import Columns, Store, of_rows, parse_map, read
 from ..runs.scores import CurveIs, check_falls
 from ..runs.unmapped import check_settings
-from .publish import Registered, publish, refuse, register
+from .publish import Registered, publish, register
 
 PAGE = "report.html"
 PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
@@ -60,7 +63,7 @@ def report(
     *,
     experiment: str | None = None,
     tracking_uri: str | None = None,
-    rule: str = RULE,
+    rule: str = DEFAULT_RULE,
     choose: int | tuple[str, int] | None = None,
     columns: Mapping[str, str | Sequence[str]] | str | None = None,
     curve_is: CurveIs = "error",
@@ -105,7 +108,7 @@ def report(
 
 
 def report_table(
-    path: Path | str, *, rule: str = RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
+    path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
 ) -> Report:
     """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed.
 
@@ -121,24 +124,20 @@ def report_table(
 
 
 def said(given: argparse.Namespace) -> str:
-    """Write the report that was asked for, as typed; what to print. A run that `mlflow run` opened is told why not."""
+    """Write the report that was asked for, as typed; what to print."""
     out = "reports" if given.out == UNSET else given.out
-    try:
-        if given.curve != UNSET:
-            return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
-        return report(
-            experiment=given.experiment,
-            tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
-            rule=given.rule,
-            choose=_choose(given.choose),
-            columns=None if given.map == UNSET else given.map,
-            curve_is=given.curve_is,
-            out=out,
-            log=given.no_log == "no",
-        ).text
-    except (BadInput, Failed) as error:
-        refuse(os.environ.get("MLFLOW_RUN_ID"), one_line(error, LONGEST))
-        raise
+    if given.curve != UNSET:
+        return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
+    return report(
+        experiment=given.experiment,
+        tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+        rule=given.rule,
+        choose=_choose(given.choose),
+        columns=None if given.map == UNSET else given.map,
+        curve_is=given.curve_is,
+        out=out,
+        log=given.no_log == "no",
+    ).text
 
 
 def _why_empty(store: Store) -> str:
@@ -300,7 +299,7 @@ def _command(
 ) -> str:
     """What makes the same report."""
     words = ["python", "-m", "analysis.report", *source]
-    if rule != RULE:
+    if rule != DEFAULT_RULE:
         words += ["--rule", rule]
     if choose is not None:
         words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]

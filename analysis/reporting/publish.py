@@ -18,11 +18,11 @@ from elbowroom.tracking.store.addresses import elsewhere, run_page
 from elbowroom.tracking.store.errors import BadInput, Failed, one_line
 from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag
 from elbowroom.tracking.store.names import Metric as Name
+from elbowroom.tracking.store.session import UNREACHABLE
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
 from ..findings.sentences import numbers
-from ..pages.output import UNREACHABLE
 from ..runs.comparison import compare
 from ..runs.query import Cell, Store
 
@@ -225,21 +225,6 @@ def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str
         raise
     except Exception as error:  # the library of a kind of address raises what it likes, or is not there
         raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
-
-
-def refuse(run_id: str | None, reason: str) -> None:
-    """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
-    if run_id is None:
-        return
-    with suppress(Exception):  # the reason may be the store itself; it is printed all the same
-        client = MlflowClient()
-        tags = {
-            Tag.KIND: Kind.ANALYSIS,
-            Tag.REASON: reason[:5000],
-            Tag.DESCRIPTION: f"No report: {markdown(reason[:1500])}",
-        }
-        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-        client.set_terminated(run_id, "FAILED")
 
 
 def description(findings: Findings) -> str:

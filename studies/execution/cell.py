@@ -26,9 +26,9 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import READING, Material
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.store.errors import one_line
+from elbowroom.tracking.store.errors import RunFailed, one_line
 from elbowroom.tracking.store.names import Metric, Tag
-from elbowroom.tracking.store.recorder import Place, Recorder, Revoked, RunFailed, Stopped
+from elbowroom.tracking.store.recorder import Place, Recorder, Revoked, Stopped
 
 from ..records.trials import lasting, storage_at
 from .processes import me

@@ -19,11 +19,10 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.store.errors import BadInput, one_line
+from elbowroom.tracking.store.errors import BadInput, RunFailed, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
 from elbowroom.tracking.store.recorder import (
     Recorder,
-    RunFailed,
     check_place,
     close,
     code_tags,

@@ -20,9 +20,8 @@ from elbowroom.tracking.data import mnist
 from elbowroom.tracking.data.mnist import load_idx
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.addresses import cache_folder
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import Tag
-from elbowroom.tracking.store.recorder import RunFailed
 from tests.conftest import marked
 from tests.faults.cells import Cells
 from tests.studies.harness import Study

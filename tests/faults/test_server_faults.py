@@ -16,9 +16,8 @@ from elbowroom.analysis.runs import query
 from elbowroom.studies.records.study import OPENED_TWICE
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute, execution
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import Kind, Tag
-from elbowroom.tracking.store.recorder import RunFailed
 from tests.analysis.example_runs import errors, log
 from tests.faults.cells import Cells
 from tests.faults.proxy import FAULTS, Fault, Proxy, Request

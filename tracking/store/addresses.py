@@ -77,3 +77,6 @@ def cache_folder(name: str) -> Path:
     """Where a data set's unpacked files are kept: under ELBOWROOM_CACHE, else ~/.cache/elbowroom."""
     root = os.environ.get("ELBOWROOM_CACHE")
     return (Path(root).expanduser() if root else Path.home() / ".cache" / "elbowroom") / name
+
+
+DEFAULT_STORE = "sqlite:///mlflow.db"

@@ -49,3 +49,17 @@ class BadInput(ValueError):
 
 class Failed(RuntimeError):
     """The store stopped answering, or a file could not be written, in the middle of the work."""
+
+
+class RunFailed(RuntimeError):
+    """A run was opened and did not finish; the store says so, as well as it could be reached."""
+
+    def __init__(self, reason: str, run_id: str) -> None:
+        super().__init__(reason)
+        self.reason, self.run_id = reason, run_id
+
+
+def store_failed(error: Exception) -> bool:
+    """Whether a tracking store, a database or a disk failed. By the names of classes: to import them takes seconds."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, OSError) or not names.isdisjoint({"MlflowException", "SQLAlchemyError"})

@@ -34,7 +34,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .addresses import elsewhere, unclear_password
 from .database import Held, Tables, database_file, held, make_tables
-from .errors import BadInput, one_line
+from .errors import BadInput, RunFailed, one_line
 from .locks import alone_with
 from .names import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
 from .text import clean, deleted_experiment, hidden, markdown
@@ -48,14 +48,6 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotl
 ROOT = Path(__file__).resolve().parents[2]
 
 Result = TypeVar("Result")
-
-
-class RunFailed(RuntimeError):
-    """A run was opened and did not finish; the store says so, as well as it could be reached."""
-
-    def __init__(self, reason: str, run_id: str) -> None:
-        super().__init__(reason)
-        self.reason, self.run_id = reason, run_id
 
 
 class Stopped(Exception):

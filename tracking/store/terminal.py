@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TextIO, cast
 
-from .text import hidden
+from .text import clean, hidden
 
 
 class _HiddenRecord(logging.LogRecord):
@@ -72,7 +72,7 @@ class Output:
 def in_command() -> bool:
     """Whether this process was started as a command of this project, so that nothing else runs in it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec is not None and spec.name.removeprefix("elbowroom.").startswith(("studies.", "tracking."))
+    return spec is not None and spec.name.removeprefix("elbowroom.").startswith(("analysis.", "studies.", "tracking."))
 
 
 def open_streams() -> None:
@@ -102,3 +102,9 @@ def printing(body: Callable[[], int]) -> int:
         return code
     finally:
         sys.stdout, sys.stderr = before
+
+
+def say(text: str) -> None:
+    """Print lines without control characters, which a terminal would obey."""
+    for line in text.split("\n"):
+        print(clean(line))

@@ -19,8 +19,7 @@ from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import Prepared, prepare
-from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.recorder import RunFailed
+from elbowroom.tracking.store.errors import BadInput, RunFailed
 from tests.conftest import BIN, environment, free_port, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]

@@ -23,9 +23,8 @@ from elbowroom.tracking.data.datasets import digest, split
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import prepare
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Metric, Param, Tag
-from elbowroom.tracking.store.recorder import RunFailed
 
 pytestmark = pytest.mark.integration
 
