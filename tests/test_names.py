@@ -1,5 +1,6 @@
 """The packages by their two names: `elbowroom.models`, and `models` in a checkout's root."""
 
+import importlib
 import pickle
 import subprocess
 import sys
@@ -8,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from elbowroom import PACKAGES
+from elbowroom.moved import MOVED
 from elbowroom.studies.execution.cell import Job
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import ROOT, environment
 
 pytestmark = pytest.mark.integration
 
+# A pickle of an earlier version, with the bare name.
+PICKLED = pickle.dumps(RunConfig(dim3=7), protocol=0).replace(b"elbowroom.tracking", b"tracking")
 BOTH = """
-import sys
+import pickle, sys
 import {first}
 import {second}
 for package in ("models", "tracking", "studies", "analysis"):
@@ -27,7 +31,9 @@ assert tracking.config.RunConfig is elbowroom.tracking.config.RunConfig
 ours = {{id(m): m.__file__ for n, m in sys.modules.items() if n.partition(".")[0] in sys.argv[1:]}}
 assert len(set(ours.values())) == len(ours) > 20, "a file was loaded twice"
 assert all(m.__spec__.name == m.__name__ for n, m in sys.modules.items() if n.startswith("elbowroom."))
-print(tracking.config.RunConfig.__module__)
+from tracking.datasets import load_dataset  # a module of before
+assert load_dataset is sys.modules["elbowroom.tracking.data"].load_dataset
+print(pickle.loads({pickled!r}).dim3, tracking.config.RunConfig.__module__)
 """
 
 
@@ -45,17 +51,30 @@ def output(code: str, folder: Path, *words: str) -> str:
 )
 def test_no_module_is_loaded_twice(first: str, second: str) -> None:
     """Every module of ours under any name; two of one file are two modules."""
-    code = BOTH.format(first=first, second=second)
-    assert output(code, ROOT, "elbowroom", *PACKAGES) == "elbowroom.tracking.config"
+    code = BOTH.format(first=first, second=second, pickled=PICKLED)
+    assert output(code, ROOT, "elbowroom", *PACKAGES) == "7 elbowroom.tracking.config"
 
 
-def test_a_pickle_of_before_opens() -> None:
-    """By the bare name, as an earlier version wrote it."""
-    now = pickle.dumps(RunConfig(dim3=7), protocol=0)
-    before = now.replace(b"elbowroom.tracking.config", b"tracking.config")
-    assert before != now
-    code = f"import pickle; c = pickle.loads({before!r}); print(c.dim3, type(c).__module__)"
-    assert output(code, ROOT) == "7 elbowroom.tracking.config"
+OLD = {
+    "analysis.experiment": ("report", "report_table"),
+    "analysis.errors": ("BadInput", "Failed"),
+    "tracking.datasets": ("load_dataset",),
+    "tracking.packaging": ("load_reducer",),
+    "tracking.recorder": ("RunFailed",),
+    "tracking.schema": ("Tag", "Metric", "Artifact"),
+}
+
+
+@pytest.mark.parametrize("module", OLD)
+def test_the_names_of_before_warn_and_give_the_same_objects(module: str) -> None:
+    assert set(OLD) == set(MOVED)
+    old = importlib.import_module(f"elbowroom.{module}")
+    new = importlib.import_module(f"elbowroom.{MOVED[module]}")
+    for name in OLD[module]:
+        with pytest.warns(DeprecationWarning, match=rf"elbowroom\.{MOVED[module]}\.{name} now"):
+            assert getattr(old, name) is getattr(new, name)
+    with pytest.raises(AttributeError):
+        old.no_such_name  # noqa: B018
 
 
 def test_what_a_study_hands_to_its_workers_is_pickled_by_the_full_name() -> None:
