@@ -51,8 +51,10 @@ class Parser(argparse.ArgumentParser):
     def add_fields(self, names: Iterable[str], *, defaults: bool = True) -> None:
         """A flag for each of these fields of RunConfig, with its default, or with None."""
         by_name = {f.name: f for f in fields(RunConfig)}
+        # Not at the top: it imports torch, and commands without these flags need none.
+        sources = importlib.import_module("elbowroom.tracking.data.datasets").source_names()
         for name in names:
-            text = field_help()[name].replace("%", "%%")
+            text = field_help()[name].replace("{sources}", sources).replace("%", "%%")
             default = str(by_name[name].default) if defaults else None
             switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if by_name[name].default == "no" else {}
             self.add_argument(flag(name), default=default, metavar="X", help=text, **switch)

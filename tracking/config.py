@@ -33,7 +33,7 @@ class RunConfig:
     """pca, ae, linear-ae, nested-ae, vae, or package.module:Name: a Reducer class, or a factory (dim1, dim3) ->
     (encoder, decoder) of torch modules."""
     dataset: str = "mnist"
-    """mnist, fashion-mnist, digits, low-rank, a file (.npy, .npz, .csv, .parquet) or a folder of images."""
+    """Where the data come from: {sources}."""
     test_data: str = "none"
     """A file or folder with the test rows of a dataset of your own; none: those in the file (.npz with x_test or
     test_images), else its last sixth, shuffled."""
@@ -143,7 +143,10 @@ def _types() -> dict[str, Any]:
 
 @cache
 def field_help() -> dict[str, str]:
-    """The text under each field of RunConfig, by the field's name, on one line."""
+    """The text under each field of RunConfig, by the field's name, on one line.
+
+    `{sources}` in a text stands for the data sources, which are known where they are read.
+    """
     (body,) = ast.parse(inspect.getsource(RunConfig)).body
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}

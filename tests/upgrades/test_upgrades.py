@@ -16,7 +16,7 @@ from elbowroom.analysis.assignment import write as write_assignment
 from elbowroom.analysis.report import main as report
 from elbowroom.studies.scan import run_space
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.datasets import DATASETS
+from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Tag
 from tests.upgrades import stores
 
@@ -92,7 +92,7 @@ def test_configurations_are_read(kept: dict[str, Any]) -> None:
 
 
 def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
-    x_test = DATASETS["digits"]().x_test
+    x_test = load_dataset("digits").x_test
     loaded = 0
     for run in cells():
         if run.data.params["dim3"] == "2" and run.data.params["seed"] == "0":

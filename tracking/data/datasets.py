@@ -1,6 +1,7 @@
-"""The data sets, and the one registry of them.
+"""Data sets, and `SOURCES`, the one registry of where they come from.
 
-To add one: a function that gives a `Dataset`, and one line in `DATASETS`.
+To add a data set by name, write a function that returns a `Dataset`; to add a kind of file, a reader in `files/` that
+returns a `Table`. Either needs one line in `SOURCES`.
 """
 
 from __future__ import annotations
@@ -22,25 +23,28 @@ from elbowroom.models.neural.training import in_unit_interval
 from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.text import KEY_LENGTH, clean
-from .files import Table, load_table, some
+from .files.arrays import read_arrays
+from .files.base import Request, Table, listed, reading
+from .files.images import read_images
+from .files.tables import read_csv, read_parquet
 from .mnist import load_idx
 
 Labels = npt.NDArray[np.int64]
 
-SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
-MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
-DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
-TEST_SHARE = 6  # a source without a test set gives its last sixth
+_SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
+_MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
+_DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
+_TEST_SHARE = 6  # of a source without a test set the last sixth is held out
+_FOLDER = "a folder of images"
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows to learn from and rows to be judged on.
+    """Training rows and test rows.
 
-    x_train (N, dim1) and x_test (N_test, dim1) are float32, or float64 where those were read; y_train (N,)
-    and y_test (N_test,) are class numbers into `classes`, or None. `image_shape` is (height, width) or
-    (height, width, 3) where a row is a picture, else None. `scaling` says what reading did to the numbers,
-    `source` where they are from.
+    x_train (N, dim1) and x_test (N_test, dim1) are float32, or float64 where float32 lacks digits of the file. y_train
+    (N,) and y_test (N_test,) are indices into `classes`, or None. `image_shape` is (height, width) or (height, width,
+    3) where a row is a picture, else None. `scaling` says how the numbers were scaled, `source` where they come from.
     """
 
     name: str
@@ -55,7 +59,7 @@ class Dataset:
 
     @property
     def dim1(self) -> int:
-        """Numbers in a row."""
+        """The count of numbers in a row."""
         return int(self.x_train.shape[1])
 
     @cached_property
@@ -65,12 +69,12 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Of all rows in order, training rows then test rows; see `digest`."""
+        """The digest of the training rows followed by the test rows."""
         return digest(self.x_train, self.x_test)
 
 
 class Split(NamedTuple):
-    """The training rows of a Dataset parted into those to learn from and those to choose by."""
+    """The training rows of a Dataset in two parts: those to train on, and the validation rows."""
 
     x_train: Rows
     y_train: Labels | None
@@ -79,15 +83,15 @@ class Split(NamedTuple):
 
 
 def value_range(x: Rows) -> tuple[float, float]:
-    """From the lowest to the highest value of x, or [0, 1] where all lie there."""
+    """The lowest and the highest value of x, or 0 and 1 where all values lie between them."""
     return (0.0, 1.0) if in_unit_interval(x) else (float(x.min()), float(x.max()))
 
 
 def digest(*arrays: Rows) -> str:
-    """Truncated SHA-256, 16 hexadecimal digits, over the shapes and all rows of arrays in order.
+    """Truncated SHA-256, 16 hexadecimal digits, over the shapes and all rows of the arrays in order.
 
-    Of float32s, as runs before had read them all; of the float64s where a column has too few digits as float32.
-    MLflow's own digest of a numpy array reads its first 10,000 numbers: 12 images of MNIST.
+    An array is hashed as float32, which earlier versions read all data as; as float64 where float32 loses a column.
+    MLflow's own digest of a numpy array covers its first 10,000 numbers: 12 images of MNIST.
     """
     sha = hashlib.sha256()
     for array in arrays:
@@ -97,11 +101,11 @@ def digest(*arrays: Rows) -> str:
 
 
 def far_from_zero(x: Rows) -> npt.NDArray[np.intp]:
-    """The columns of x (N, dim1) with float64s that vary by so little about their mean that float32 would lose it."""
+    """The columns of x (N, dim1) in float64 whose variation is so small against their mean that float32 loses it."""
     if x.dtype == np.float32 or not x.size:
         return np.array([], dtype=np.intp)
     deviations = np.square(x - x.mean(axis=0)).sum(axis=0)
-    return np.flatnonzero((np.square(x).sum(axis=0) > MOST_OFFSET**2 * deviations) & (np.ptp(x, axis=0) > 0))
+    return np.flatnonzero((np.square(x).sum(axis=0) > _MOST_OFFSET**2 * deviations) & (np.ptp(x, axis=0) > 0))
 
 
 def load_dataset(
@@ -112,26 +116,53 @@ def load_dataset(
     header: str = "auto",
     edition: int = RunConfig.edition,
 ) -> Dataset:
-    """The data set of that name, or of that file or folder; the fields are those of RunConfig. Raises BadInput."""
-    if name in DATASETS:
+    """A data set by its name, or from a file or folder.
+
+    Parameters
+    ----------
+    name : str
+        A name in `SOURCES`, or the path of a file or folder.
+    test_data, label_column, header, edition
+        The fields of RunConfig of these names. The first three are for files and folders alone.
+
+    Returns
+    -------
+    Dataset
+        Where the source has no test rows, the last sixth of a fixed permutation.
+
+    Raises
+    ------
+    BadInput
+        Where there is no such source, or it can't be read as rows of finite numbers.
+    """
+    source = SOURCES.get(name)
+    if source is not None and source.load is not None:
         for flag, value in {"test_data": test_data, "label_column": label_column, "header": header}.items():
             if value != getattr(RunConfig, flag):
                 raise BadInput(f"{flag} goes with a file or folder of your own, and {name} has its own; leave it out")
-        return DATASETS[name]()
+        return source.load()
     path = _existing(name)
     if path is None:
         raise BadInput(
-            f"unknown dataset {name!r}: no such file or folder, and no data set of that name; "
-            f"known: {', '.join(DATASETS)}, or a file (.npy, .npz, .csv, .parquet) or folder of images"
+            f"unknown dataset {name!r}: no such file or folder, and no data set of that name; known: {source_names()}"
         )
-    return _own(path, test_data, label_column, header, edition)
+    return _from_files(path, test_data, Request(None if label_column == "none" else label_column, header), edition)
+
+
+def source_names() -> str:
+    """All sources, as the help and the error messages list them."""
+    named = [key for key, source in SOURCES.items() if source.load is not None]
+    return f"{', '.join(named)}, a file ({', '.join(_suffixes())}) or {_FOLDER}"
+
+
+def _suffixes() -> list[str]:
+    return [key for key in SOURCES if key.startswith(".")]
 
 
 def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
-    """Part the training rows: the last `val_size` of a permutation with a fixed seed are for validation.
+    """Split the training rows: the last `val_size` of a permutation with a fixed seed are the validation rows.
 
-    auto: a tenth, at most 5,000; 0: none, and all rows are learnt from. Raises BadInput where fewer than
-    two training rows are left.
+    auto: a tenth, at most 5,000; 0: none. Raises BadInput where fewer than two training rows are left.
     """
     rows = len(dataset.x_train)
     n_val = min(5000, rows // 10) if val_size == "auto" else val_size
@@ -141,7 +172,7 @@ def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
         )
     if n_val == 0:
         return Split(dataset.x_train, dataset.y_train, None, None)
-    fit, val = _parted(rows, n_val)
+    fit, val = _permuted(rows, n_val)
     y = dataset.y_train
     return Split(
         dataset.x_train[fit],
@@ -151,9 +182,9 @@ def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
     )
 
 
-def _parted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Row numbers of all but the last, and of the last, of a permutation with a fixed seed."""
-    order = np.random.default_rng(SPLIT_SEED).permutation(rows)
+def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """A permutation of the row numbers with a fixed seed, in two parts: all but the last `last`, and those."""
+    order = np.random.default_rng(_SPLIT_SEED).permutation(rows)
     return order[: rows - last], order[rows - last :]
 
 
@@ -194,29 +225,31 @@ def _digits() -> Dataset:
     return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"), "divided by 16")
 
 
-LOW_RANK, LOW_RANK_NOISE = 8, 0.01
+_RANK, _NOISE = 8, 0.01
 
 
 def _low_rank() -> Dataset:
-    """7,000 rows of 64 numbers that lie in 8 dimensions but for noise: a curve with one true corner.
+    """7,000 rows of 64 numbers that lie in 8 dimensions, plus noise: their curve has one true corner.
 
-    x = z W + 0.01 e, with z (N, 8) and e (N, 64) standard normal and W (8, 64) of orthonormal rows, so
-    that the covariance has 8 eigenvalues near 1 and 56 near 0.0001.
+    x = z W + 0.01 e with z (N, 8) and e (N, 64) standard normal, and orthonormal rows in W (8, 64). The
+    covariance has 8 eigenvalues near 1 and 56 near 0.0001.
     """
     rng = np.random.default_rng(0)
-    basis = np.linalg.qr(rng.standard_normal((64, LOW_RANK)))[0].T
-    x = rng.standard_normal((7000, LOW_RANK)) @ basis + LOW_RANK_NOISE * rng.standard_normal((7000, 64))
+    basis = np.linalg.qr(rng.standard_normal((64, _RANK)))[0].T
+    x = rng.standard_normal((7000, _RANK)) @ basis + _NOISE * rng.standard_normal((7000, 64))
     rows = x.astype(np.float32)
     return Dataset("low-rank", "synthetic", rows[:6000], rows[6000:], None, None, None, "none")
 
 
-def _own(path: Path, test_data: str, label_column: str, header: str, edition: int) -> Dataset:
+def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Dataset:
     test_path = None if test_data == "none" else _existing(test_data)
     if test_path is None and test_data != "none":
         raise BadInput(f"test_data {test_data!r}: no such file or folder")
-    if header != "auto" and ".csv" not in {p.suffix.lower() for p in (path, test_path) if p is not None}:
-        raise BadInput(f"header goes with a .csv file, and {path} is none; leave it out")
-    table = load_table(path, label_column, header)
+    sources = [_source_of(p) for p in (path, test_path) if p is not None]
+    if wanted.header != "auto" and not any(source is not None and source.has_header for source in sources):
+        suffixes = " or ".join(suffix for suffix in _suffixes() if SOURCES[suffix].has_header)
+        raise BadInput(f"header goes with a {suffixes} file, and {path} is none; leave it out")
+    table = _read_table(path, wanted)
     if test_path is not None and test_path.samefile(path) and not table.has_test:
         raise BadInput(f"test_data is {path} itself; name other rows, or leave it out and the last sixth are held out")
     name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
@@ -225,7 +258,7 @@ def _own(path: Path, test_data: str, label_column: str, header: str, edition: in
         (x,), scaling = _scaled([table], edition)
         return _held_out(name, str(path), table._replace(x=x, y=y), classes, scaling)
     test_path = test_path or path
-    test = _in_order(load_table(test_path, label_column, header, test=True), test_path, table, path)
+    test = _in_order(_read_table(test_path, wanted._replace(test=True)), test_path, table, path)
     if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
         whose = "its test array" if test_path == path else str(test_path)
         raise BadInput(f"{path} has {_shape(table)}, but {whose} has {_shape(test)}; training and test rows must match")
@@ -246,15 +279,33 @@ def _own(path: Path, test_data: str, label_column: str, header: str, edition: in
     )
 
 
-def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
-    """The rows of the tables, 8-bit numbers divided by 255 where those are pixels, and what was done.
+def _read_table(path: Path, wanted: Request) -> Table:
+    """The table in a file or folder, by its reader. Raises BadInput."""
+    with reading(path):
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder")
+        if not path.is_dir() and not path.is_file():  # a pipe would block
+            raise BadInput(f"{path}: is neither a file nor a folder")
+        source = _source_of(path)
+        if source is None or source.read is None:
+            kind = path.suffix or "a file without a suffix"
+            raise BadInput(f"{path}: can't read {kind}; allowed: {', '.join(_suffixes())}")
+        return source.read(path, wanted)
 
-    They are pixels in pictures, and in arrays whose largest is over 127; else counts, classes or marks.
-    Raises BadInput where some would be divided and others not.
+
+def _source_of(path: Path) -> DataSource | None:
+    return SOURCES.get(_FOLDER if path.is_dir() else path.suffix.lower())
+
+
+def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
+    """The rows of the tables, 8-bit pixels divided by 255, and the text for `Dataset.scaling`.
+
+    8-bit numbers are pixels in pictures, and in arrays whose largest number is over 127; else they are counts or
+    classes. Raises BadInput where only some of the tables would be divided.
     """
     eight_bit = [t for t in tables if t.x.dtype == np.uint8]
     most = max((int(t.x.max()) for t in eight_bit), default=0)
-    divide = most > DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
+    divide = most > _DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
     if divide and len(eight_bit) < len(tables):
         raise BadInput(
             "of training and test rows one holds 8-bit numbers, which would be divided by 255, and the other does not; "
@@ -268,7 +319,7 @@ def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
 
 
 def _in_order(test: Table, test_path: Path, table: Table, path: Path) -> Table:
-    """The test rows with their columns in the order of the training rows', matched by name. Raises BadInput."""
+    """The test rows with their columns in the order of the training columns, by name. Raises BadInput."""
     if test.names == table.names:
         return test
     if test.names is None or table.names is None:
@@ -281,7 +332,7 @@ def _in_order(test: Table, test_path: Path, table: Table, path: Path) -> Table:
     lacks, known = [n for n in table.names if n not in place], set(table.names)
     more = [n for n in test.names if n not in known]
     if lacks or more:
-        parts = [f"lacks {some(lacks)}"] * bool(lacks) + [f"has {some(more)} more"] * bool(more)
+        parts = [f"lacks {listed(lacks)}"] * bool(lacks) + [f"has {listed(more)} more"] * bool(more)
         raise BadInput(f"the columns of {test_path} must be those of {path}: it {' and '.join(parts)}")
     if not len(known) == len(table.names) == len(test.names):
         raise BadInput(f"{path} and {test_path} have columns of one name in another order, which can't be matched")
@@ -289,7 +340,7 @@ def _in_order(test: Table, test_path: Path, table: Table, path: Path) -> Table:
 
 
 def _existing(text: str) -> Path | None:
-    """The file or folder typed as `text`, or None where there is none or no path can be called so."""
+    """The file or folder typed as `text`, or None where there is none or the text can be no path."""
     try:
         path = Path(text).expanduser()
         return path if path.exists() else None
@@ -298,9 +349,9 @@ def _existing(text: str) -> Path | None:
 
 
 def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], scaling: str) -> Dataset:
-    """A Dataset whose test rows are the last sixth of a permutation with a fixed seed."""
+    """A Dataset whose test rows are the last sixth of a permutation with a fixed seed. Raises BadInput."""
     rows = len(table.x)
-    fit, test = _parted(rows, max(1, rows // TEST_SHARE))
+    fit, test = _permuted(rows, max(1, rows // _TEST_SHARE))
     if len(fit) < 2:
         raise BadInput(f"{source} has {rows} rows; at least 3 are needed, one of them to test on")
     y = None if table.y is None else table.y.astype(np.int64)
@@ -318,7 +369,7 @@ def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], sc
 
 
 def _class_numbers(labels: npt.NDArray[np.generic] | None) -> tuple[Labels | None, tuple[str, ...]]:
-    """Labels of any kind as numbers from 0, and the class that each number stands for."""
+    """Labels of any kind as numbers from 0, and the name of each number's class."""
     if labels is None:
         return None, ()
     classes, numbers = np.unique(labels, return_inverse=True)
@@ -329,9 +380,25 @@ def _shape(table: Table) -> str:
     return f"{table.x.shape[1]} columns" if table.image_shape is None else "x".join(map(str, table.image_shape))
 
 
-DATASETS: dict[str, Callable[[], Dataset]] = {
-    "mnist": _mnist,
-    "fashion-mnist": _fashion_mnist,
-    "digits": _digits,
-    "low-rank": _low_rank,
+class DataSource(NamedTuple):
+    """Where data come from: `load` returns a data set by its name, `read` the rows of one kind of file or folder.
+
+    `has_header`: the first line of such a file may be a header, as --header says.
+    """
+
+    load: Callable[[], Dataset] | None = None
+    read: Callable[[Path, Request], Table] | None = None
+    has_header: bool = False
+
+
+SOURCES: dict[str, DataSource] = {
+    "mnist": DataSource(load=_mnist),
+    "fashion-mnist": DataSource(load=_fashion_mnist),
+    "digits": DataSource(load=_digits),
+    "low-rank": DataSource(load=_low_rank),
+    ".npy": DataSource(read=read_arrays),
+    ".npz": DataSource(read=read_arrays),
+    ".csv": DataSource(read=read_csv, has_header=True),
+    ".parquet": DataSource(read=read_parquet),
+    _FOLDER: DataSource(read=read_images),
 }

@@ -11,8 +11,10 @@ from PIL import Image
 from elbowroom.models import PCA
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.data import load_dataset
-from elbowroom.tracking.data.datasets import Dataset, digest, split
+from elbowroom.tracking.data.datasets import SOURCES, Dataset, DataSource, digest, source_names, split
+from elbowroom.tracking.data.files.base import Request, Table, checked_table
 from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.train import parser
 
 
 def test_digits_come_whole_and_in_the_unit_interval() -> None:
@@ -266,21 +268,54 @@ def test_training_rows_are_no_test_rows(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_dataset("twice.npy").test_repeats
 
 
+NAMED = [key for key, source in SOURCES.items() if source.load is not None]
+
+
+@pytest.mark.parametrize("key", SOURCES)
+def test_a_source_has_one_function_and_is_listed(key: str) -> None:
+    assert (SOURCES[key].load is None) != (SOURCES[key].read is None)
+    assert key in next(str(action.help) for action in parser()._actions if action.dest == "dataset")
+    with pytest.raises(
+        BadInput, match=r"unknown dataset 'digit': no such file or folder.*; known: mnist, .*"
+    ) as caught:
+        load_dataset("digit")
+    assert key in str(caught.value)
+
+
 @pytest.mark.parametrize("flag", ["test_data", "label_column", "header"])
-def test_a_built_in_set_takes_no_flags_of_ones_own(flag: str) -> None:
-    with pytest.raises(BadInput, match=f"{flag} goes with a file or folder of your own, and digits has its own"):
-        load_dataset("digits", **{flag: "x"})
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_source_refuses_the_flags_for_files(name: str, flag: str) -> None:
+    with pytest.raises(BadInput, match=f"{flag} goes with a file or folder of your own, and {name} has its own"):
+        load_dataset(name, **{flag: "x"})
+
+
+@pytest.mark.parametrize("key", [key for key in SOURCES if key not in NAMED])
+def test_a_reader_refuses_what_has_no_rows_in_one_line(tmp_path: Path, key: str) -> None:
+    path = tmp_path / (f"a{key}" if key.startswith(".") else "a")
+    path.write_bytes(b"\0") if key.startswith(".") else path.mkdir()
+    with pytest.raises(BadInput, match=r"^[^\n]+$") as caught:
+        load_dataset(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_line_in_the_registry_adds_a_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(path: Path, wanted: Request) -> Table:
+        return checked_table(np.loadtxt(path, skiprows=int(wanted.header == "yes")), None, path)
+
+    monkeypatch.setitem(SOURCES, ".dat", DataSource(read=read, has_header=True))
+    (tmp_path / "a.DAT").write_text("1 2\n3 5\n7 8\n9 10\n")
+    assert len(load_dataset(str(tmp_path / "a.DAT")).x_train) == 3
+    assert len(load_dataset(str(tmp_path / "a.DAT"), header="yes").x_train) == 2
+    assert ".parquet, .dat) or a folder of images" in source_names()
+    np.save(tmp_path / "b.npy", np.eye(5, 3))
+    with pytest.raises(BadInput, match=r"header goes with a \.csv or \.dat file, and .*b\.npy is none"):
+        load_dataset(str(tmp_path / "b.npy"), header="no")
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-that-name/x.npy", "x" * 5000, "\0"])
 def test_what_no_path_can_be_called_is_an_unknown_dataset(name: str) -> None:
     with pytest.raises(BadInput, match="unknown dataset"):
         load_dataset(name)
-
-
-def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(BadInput, match=r"known: mnist, fashion-mnist, digits, low-rank"):
-        load_dataset("digit")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from elbowroom.tracking.data.files import load_table
+from elbowroom.tracking.data.datasets import _read_table
+from elbowroom.tracking.data.files.base import Request, Table
 from elbowroom.tracking.store.errors import BadInput
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3)
@@ -33,7 +34,11 @@ def saved(path: Path) -> Path:
     return path
 
 
-def refused(path: Path, message: str, label_column: str = "none", header: str = "auto") -> None:
+def load_table(path: Path, label_column: str | None = None, header: str = "auto") -> Table:
+    return _read_table(path, Request(label_column, header))
+
+
+def refused(path: Path, message: str, label_column: str | None = None, header: str = "auto") -> None:
     """BadInput of one line."""
     with pytest.raises(BadInput, match=message) as caught:
         load_table(path, label_column, header)
@@ -62,21 +67,21 @@ def test_pictures_in_arrays_keep_their_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "label", "x", "y"),
     [
-        ({"anything": X}, "none", X, None),
-        ({"other": X[:2], "x_train": X}, "none", X, None),
+        ({"anything": X}, None, X, None),
+        ({"other": X[:2], "x_train": X}, None, X, None),
         ({"anything": X, "kind": np.array(list("uvuv"))}, "kind", X, list("uvuv")),
-        ({"anything": X > 4}, "none", X > 4, None),
+        ({"anything": X > 4}, None, X > 4, None),
         ({"x": X, "kind": np.array([[3], [1], [4], [1]])}, "kind", X, [3, 1, 4, 1]),
-        ({"x_train": X, "y_train": np.arange(4)}, "none", X, [0, 1, 2, 3]),
-        ({"train_images": X, "train_labels": np.arange(4)[:, None]}, "none", X, [0, 1, 2, 3]),
-        ({"x_train": X, "y_train": np.eye(4)}, "none", X, None),  # what are no classes is left alone
-        ({"x_train": X, "y_train": np.arange(4.0)}, "none", X, None),
-        ({"x_train": X, "y_train": np.array([None] * 4)}, "none", X, None),
-        ({"anything": np.asfortranarray(X.astype(">i2"))}, "none", X, None),
+        ({"x_train": X, "y_train": np.arange(4)}, None, X, [0, 1, 2, 3]),
+        ({"train_images": X, "train_labels": np.arange(4)[:, None]}, None, X, [0, 1, 2, 3]),
+        ({"x_train": X, "y_train": np.eye(4)}, None, X, None),  # what are no classes is left alone
+        ({"x_train": X, "y_train": np.arange(4.0)}, None, X, None),
+        ({"x_train": X, "y_train": np.array([None] * 4)}, None, X, None),
+        ({"anything": np.asfortranarray(X.astype(">i2"))}, None, X, None),
     ],
 )
 def test_npz_with_one_array_or_one_of_a_known_name(
-    tmp_path: Path, arrays: dict[str, np.ndarray], label: str, x: np.ndarray, y: list[str] | None
+    tmp_path: Path, arrays: dict[str, np.ndarray], label: str | None, x: np.ndarray, y: list[str] | None
 ) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     table = load_table(tmp_path / "a.npz", label)
@@ -192,7 +197,7 @@ def test_other_separators_are_named(tmp_path: Path, mark: str, called: str, head
     lines = [header.replace(",", mark), *(mark.join((f"0{decimal}40{i}", f"1{decimal}5", f"{i}")) for i in range(3))]
     (tmp_path / "a.csv").write_text("\n".join(lines))
     commas = ", with decimal commas; save with commas and decimal points$" if decimal == "," else "; save with commas$"
-    for label in ("none", "kind"):
+    for label in (None, "kind"):
         refused(tmp_path / "a.csv", f"a.csv: columns look separated by {called}{commas}", label)
 
 
@@ -473,7 +478,7 @@ def test_tables_that_are_no_data(tmp_path: Path, columns: dict[str, list], messa
         (",".join(f"c{i}" for i in range(20)) + "\n" + "1," * 19 + "1\n", "kind", "c10, c11 and 8 more$"),
     ],
 )
-def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str, message: str) -> None:
+def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str | None, message: str) -> None:
     (tmp_path / "a.csv").write_text(content)
     refused(tmp_path / "a.csv", f"a.csv: .*{message}", label)
 
@@ -483,7 +488,7 @@ def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str, mes
     [
         (
             {"u": X, "v": X},
-            "none",
+            None,
             "holds the arrays u, v; allowed: x, x_train, train_images, data, or one array alone",
         ),
         ({"x": X}, "kind", "has no array 'kind'; it has: x"),
@@ -492,7 +497,9 @@ def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str, mes
         ({"x": X, "kind": np.array([1, np.nan, 2, 3])}, "kind", "the label of row 2 is not a finite number"),
     ],
 )
-def test_npz_without_what_is_asked_for(tmp_path: Path, arrays: dict[str, np.ndarray], label: str, message: str) -> None:
+def test_npz_without_what_is_asked_for(
+    tmp_path: Path, arrays: dict[str, np.ndarray], label: str | None, message: str
+) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     refused(tmp_path / "a.npz", f"a.npz: {message}", label)
 
