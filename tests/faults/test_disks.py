@@ -73,8 +73,8 @@ def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
             (into / name).write_bytes(content)
 
     sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setitem(mnist.MD5, "mnist", sums)
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the source", source)])
+    monkeypatch.setitem(mnist._MD5, "mnist", sums)
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("the source", source)])
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:

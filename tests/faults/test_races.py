@@ -55,8 +55,8 @@ def fill_cache(number: int, folder: str) -> list[int]:
             (into / name).write_bytes(content)
 
     os.environ["ELBOWROOM_CACHE"] = folder
-    mnist.MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    mnist.SOURCES["mnist"] = [("the source", source)]
+    mnist._MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    mnist._MIRRORS["mnist"] = [("the source", source)]
     images = mnist.load_idx("mnist")
     return [*images.y_test.tolist(), *images.x_train.ravel().tolist()]
 

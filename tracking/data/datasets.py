@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -36,6 +36,8 @@ _MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 a
 _DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
 _TEST_SHARE = 6  # of a source without a test set the last sixth is held out
 _FOLDER = "a folder of images"
+_DIGITS = tuple("0123456789")
+_CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,15 +190,6 @@ def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
     return order[: rows - last], order[rows - last :]
 
 
-def _mnist() -> Dataset:
-    return _from_idx("mnist", tuple("0123456789"))
-
-
-def _fashion_mnist() -> Dataset:
-    classes = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-    return _from_idx("fashion-mnist", classes)
-
-
 def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
     images = load_idx(name)
     return Dataset(
@@ -222,7 +215,7 @@ def _digits() -> Dataset:
     """Scikit-learn's 1,797 digits of 8 x 8 pixels: Alpaydin & Kaynak 1998, UCI. No download."""
     x, y = sklearn.datasets.load_digits(return_X_y=True)
     table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8))
-    return _held_out("digits", "sklearn.datasets.load_digits", table, tuple("0123456789"), "divided by 16")
+    return _held_out("digits", "sklearn.datasets.load_digits", table, _DIGITS, "divided by 16")
 
 
 _RANK, _NOISE = 8, 0.01
@@ -392,8 +385,8 @@ class DataSource(NamedTuple):
 
 
 SOURCES: dict[str, DataSource] = {
-    "mnist": DataSource(load=_mnist),
-    "fashion-mnist": DataSource(load=_fashion_mnist),
+    "mnist": DataSource(load=partial(_from_idx, "mnist", _DIGITS)),
+    "fashion-mnist": DataSource(load=partial(_from_idx, "fashion-mnist", _CLOTHES)),
     "digits": DataSource(load=_digits),
     "low-rank": DataSource(load=_low_rank),
     ".npy": DataSource(read=read_arrays),

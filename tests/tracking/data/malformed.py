@@ -27,7 +27,7 @@ X[:, 0] = np.arange(12)  # which row it is
 BYTES = np.random.default_rng(1).integers(0, 256, (12, 5, 4), dtype=np.uint8)
 IMAGES = b"\0\0\x08\x03" + struct.pack(">3I", 4, 3, 2) + bytes(range(24))
 LABELS = b"\0\0\x08\x01" + struct.pack(">I", 4) + bytes([3, 1, 4, 1])
-IDX = {name: IMAGES if "images" in name else LABELS for name in mnist.MD5["mnist"]}
+IDX = {name: IMAGES if "images" in name else LABELS for name in mnist._MD5["mnist"]}
 UNPICKLED = "unpickled"  # what a pickle here leaves in the working folder
 
 

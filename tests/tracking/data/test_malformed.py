@@ -57,8 +57,8 @@ def test_malformed_files_are_refused_in_one_line_or_read_right(
 ) -> None:
     """Every so-manieth case. A warning is an error here, as in all tests. With -rP it says how many were refused."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(mnist.MD5, "mnist", {name: hashlib.md5(content).hexdigest() for name, content in IDX.items()})
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [])
+    monkeypatch.setitem(mnist._MD5, "mnist", {name: hashlib.md5(content).hexdigest() for name, content in IDX.items()})
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [])
     faults, outcomes, slowest = [], Counter[tuple[str, str]](), 0.0
     for number, case in list(enumerate(cases()))[::every]:
         folder = tmp_path / "cases" / str(number) / "mnist"

