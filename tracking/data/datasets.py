@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -57,7 +57,7 @@ class Dataset:
     y_test: Labels | None
     image_shape: tuple[int, ...] | None
     scaling: str
-    classes: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = ()
 
     @property
     def dim1(self) -> int:
@@ -68,11 +68,6 @@ class Dataset:
     def test_repeats(self) -> bool:
         """Whether every test row is one of the training rows."""
         return {hash(row.tobytes()) for row in self.x_test} <= {hash(row.tobytes()) for row in self.x_train}
-
-    @cached_property
-    def digest(self) -> str:
-        """The digest of the training rows followed by the test rows."""
-        return digest(self.x_train, self.x_test)
 
 
 class Split(NamedTuple):

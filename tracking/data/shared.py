@@ -1,11 +1,11 @@
-"""The data as the runs of one study share them: loaded, parted and digested once, mapped into each process."""
+"""The data that the runs of a study share: loaded, split and digested once, and mapped into each process."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,19 +27,21 @@ from . import load_dataset
 from .datasets import Dataset, Split, digest, far_from_zero, split
 from .reference_samples import References
 
-FACTS = "facts.json"
+_FACTS = "facts.json"
 READING = ("dataset", "test_data", "label_column", "header", "edition", "val_size")
-"""The fields of RunConfig that say which rows there are."""
+"""The fields of RunConfig that determine the rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A data set and its parts: all that a run needs to know of the data."""
+    """A data set, its split and what is computed from the rows once for all runs."""
 
     data: Dataset
     split: Split
+    digests: Mapping[str, str]
+    """The digest of all rows in order under `all`, and those of the parts: `train`, `validation`, `test`."""
     folder: Path | None = None
-    """From which other processes have it too."""
+    """The folder that shares the data with other processes."""
 
     @classmethod
     def load(cls, config: RunConfig) -> Self:
@@ -53,7 +55,9 @@ class Material:
         )
         parts = split(data, config.val_size)
         parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
-        return cls(data, parts)
+        by_part = {"train": parts.x_train, "validation": parts.x_val, "test": data.x_test}
+        digests = {"all": digest(data.x_train, data.x_test)} | {name: digest(x) for name, x in by_part.items() if x is not None}
+        return cls(data, parts, digests)
 
     def in_float32(self) -> Self:
         """The same rows in float32. Raises BadInput where that loses their digits."""
@@ -67,54 +71,46 @@ class Material:
         rows = {name: getattr(self.data, name).astype(np.float32) for name in ("x_train", "x_test")}
         x_val = None if self.split.x_val is None else self.split.x_val.astype(np.float32)
         parts = self.split._replace(x_train=self.split.x_train.astype(np.float32), x_val=x_val)
-        made = replace(self, data=replace(self.data, **rows), split=parts)
-        made.__dict__["digests"] = self.digests
-        return made
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """Of all rows in order under `all`, and of the parts: train, validation, test."""
-        parts = {"train": self.split.x_train, "validation": self.split.x_val, "test": self.data.x_test}
-        return {"all": self.data.digest} | {name: digest(x) for name, x in parts.items() if x is not None}
+        return replace(self, data=replace(self.data, **rows), split=parts)
 
     @cached_property
     def intrinsic(self) -> Intrinsic:
-        """What the rows say of their own dimension: measured when first asked for, once for all runs on them."""
+        """The intrinsic dimension of the rows, by several estimators."""
         return Intrinsic(*self._once("intrinsic", lambda: list(measure(self.split.x_train, self.data.x_test))))
 
     @cached_property
     def pca_curve(self) -> npt.NDArray[np.float64]:
-        """PCA's test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan; for all runs once."""
+        """PCA's test error for each dim3 from 0 to K, (K + 1, 2): raw; clipped to [0, 1], or nan for other data."""
         x, x_test = self.split.x_train, self.data.x_test
         return np.array(self._once("pca_curve", lambda: errors_by_dim3(x, x_test, clip=in_unit_interval(x)).tolist()))
 
     @cached_property
     def mean_row_mse(self) -> float:
-        """The test error of always answering the mean of the training rows."""
+        """The test error of the mean training row as the reconstruction of each row."""
         return constant_mse(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
 
     @cached_property
     def references(self) -> References:
-        """What samples of these data are judged by, for all runs that are measured once."""
+        """The real rows to compare samples with."""
         return References.of(self.split.x_train, self.data.x_test)
 
-    def _once(self, name: str, take: Callable[[], list[Any]]) -> list[Any]:
-        """What `take` gives, numbers in lists; the first process that needs it leaves it in the folder for others."""
+    def _once(self, name: str, compute: Callable[[], list[Any]]) -> list[Any]:
+        """What `compute` returns, numbers in lists; the first process that computes it writes it to the folder."""
         path = None if self.folder is None else self.folder / f"{name}.json"
         if path is not None and path.exists():
             found: list[Any] = json.loads(path.read_text())
             return found
-        taken = take()
+        computed = compute()
         if path is not None:
-            with suppress(OSError):  # where the disk is full the others take it themselves
+            with suppress(OSError):  # where the disk is full each process computes it
                 mine = path.with_suffix(f".{os.getpid()}")
                 with private_file(mine) as file:
-                    file.write(json.dumps(taken).encode())
+                    file.write(json.dumps(computed).encode())
                 mine.replace(path)
-        return taken
+        return computed
 
     def save(self, folder: Path) -> None:
-        """Write to `folder`, replacing what is there, what `map` reads, for this user's eyes alone."""
+        """Write what `map` reads to `folder`, in place of what is there, readable by this user alone."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(0o700)
         parts = {
@@ -136,17 +132,17 @@ class Material:
             "rows_train": len(self.split.x_train),
             "digests": self.digests,
         }
-        with private_file(folder / FACTS) as file:
+        with private_file(folder / _FACTS) as file:
             file.write(json.dumps(facts).encode())
 
     @classmethod
     def map(cls, folder: Path) -> Self:
-        """What `save` wrote, as read-only maps of its files: many processes share one copy in memory.
+        """The data that `save` wrote, as read-only memory maps: all processes share one copy.
 
-        The training rows of the data set stand here in the order of the split: those to learn from, then
-        those to choose by.
+        The training rows of the data set are in the order of the split: those to train on, then the validation rows.
+        The digests are those of the original order.
         """
-        facts = json.loads((folder / FACTS).read_text())
+        facts = json.loads((folder / _FACTS).read_text())
         arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False).view(np.ndarray) for p in folder.glob("*.npy")}
         n, x, y = facts["rows_train"], arrays["x"], arrays.get("y")
         data = Dataset(
@@ -167,13 +163,11 @@ class Material:
             x[n:] if has_val else None,
             y[n:] if has_val and y is not None else None,
         )
-        made = cls(data, parts, folder)
-        made.__dict__["digests"] = facts["digests"]  # of the rows as they were, not as they stand here
-        return made
+        return cls(data, parts, facts["digests"], folder)
 
 
 def _write(file: BinaryIO, parts: Sequence[npt.NDArray[Any]]) -> None:
-    """The arrays, one below the other, as one .npy file: to join them first would take their memory once more."""
+    """Write the arrays, concatenated along their first axis, as one .npy file without a copy in memory."""
     rows = sum(len(part) for part in parts)
     whole = np.broadcast_to(parts[0][:1], (rows, *parts[0].shape[1:]))
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))

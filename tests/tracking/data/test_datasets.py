@@ -77,8 +77,6 @@ def test_the_digest_reads_every_row_in_order() -> None:
     digests = {digest(x), digest(changed), digest(x[::-1]), digest(x.reshape(-1, 4)), digest(x[:5000], x[5000:])}
     assert len(digests) == 5
     assert digest(x) == digest(np.asfortranarray(x)) == "0307536d05d919f8"  # finished runs are found by it
-    data = load_dataset("digits")
-    assert data.digest == digest(data.x_train, data.x_test) != digest(data.x_train)
 
 
 def test_a_file_without_test_rows_gives_its_last_sixth_shuffled(tmp_path: Path) -> None:
