@@ -35,6 +35,7 @@ _SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compa
 _MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
 _DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
 _TEST_SHARE = 6  # of a source without a test set the last sixth is held out
+_RANK, _NOISE = 8, 0.01  # of low-rank
 _FOLDER = "a folder of images"
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -170,13 +171,9 @@ def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
     if n_val == 0:
         return Split(dataset.x_train, dataset.y_train, None, None)
     fit, val = _permuted(rows, n_val)
-    y = dataset.y_train
-    return Split(
-        dataset.x_train[fit],
-        None if y is None else y[fit],
-        dataset.x_train[val],
-        None if y is None else y[val],
-    )
+    x, y = dataset.x_train, dataset.y_train
+    y_train, y_val = (None, None) if y is None else (y[fit], y[val])
+    return Split(x[fit], y_train, x[val], y_val)
 
 
 def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -186,21 +183,15 @@ def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
 
 
 def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
-    images = load_idx(name)
-    return Dataset(
-        name=name,
-        source=images.source,
-        x_train=_pixels(images.x_train),
-        x_test=_pixels(images.x_test),
-        y_train=images.y_train,
-        y_test=images.y_test,
-        image_shape=images.x_train.shape[1:],
-        scaling="divided by 255",
-        classes=classes,
-    )
+    """MNIST, or a data set in the same format. Raises BadInput."""
+    source, x_train, y_train, x_test, y_test = load_idx(name)
+    image_shape = x_train.shape[1:]
+    rows = _pixels(x_train), _pixels(x_test)
+    return Dataset(name, source, *rows, y_train, y_test, image_shape, "divided by 255", classes)
 
 
 def _pixels(images: npt.NDArray[np.uint8]) -> Array:
+    """Images (N, ...) of 8-bit numbers as rows (N, dim1) in [0, 1]."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     flat /= 255
     return flat
@@ -211,9 +202,6 @@ def _digits() -> Dataset:
     x, y = sklearn.datasets.load_digits(return_X_y=True)
     table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8))
     return _held_out("digits", "sklearn.datasets.load_digits", table, _DIGITS, "divided by 16")
-
-
-_RANK, _NOISE = 8, 0.01
 
 
 def _low_rank() -> Dataset:
@@ -230,6 +218,7 @@ def _low_rank() -> Dataset:
 
 
 def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Dataset:
+    """The data set in a file or folder, with the test rows in `test_data` or in the file. Raises BadInput."""
     test_path = None if test_data == "none" else _existing(test_data)
     if test_path is None and test_data != "none":
         raise BadInput(f"test_data {test_data!r}: no such file or folder")
@@ -239,7 +228,7 @@ def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Da
         raise BadInput(f"header goes with a {suffixes} file, and {path} is none; leave it out")
     table = _read_table(path, wanted)
     if test_path is not None and test_path.samefile(path) and not table.has_test:
-        raise BadInput(f"test_data is {path} itself; name other rows, or leave it out and the last sixth are held out")
+        raise BadInput(f"test_data is {path} itself; name other rows, or leave it out, and the last sixth is held out")
     name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
     if test_path is None and not table.has_test:
         y, classes = _class_numbers(table.y)
@@ -253,25 +242,15 @@ def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Da
     (x_train, x_test), scaling = _scaled([table, test], edition)
     labels = [] if table.y is None else [t.y for t in (table, test) if t.y is not None]
     y, classes = _class_numbers(np.concatenate(labels) if labels else None)
-    n = len(table.x)
-    return Dataset(
-        name=name,
-        source=f"{path}, test rows {test_path}" + " without labels" * (y is not None and test.y is None),
-        x_train=x_train,
-        x_test=x_test,
-        y_train=None if y is None else y[:n],
-        y_test=None if y is None or test.y is None else y[n:],
-        image_shape=table.image_shape,
-        scaling=scaling,
-        classes=classes,
-    )
+    y_train = None if y is None else y[: len(x_train)]
+    y_test = None if y is None or test.y is None else y[len(x_train) :]
+    source = f"{path}, test rows {test_path}" + " without labels" * (y is not None and y_test is None)
+    return Dataset(name, source, x_train, x_test, y_train, y_test, table.image_shape, scaling, classes)
 
 
 def _read_table(path: Path, wanted: Request) -> Table:
     """The table in a file or folder, by its reader. Raises BadInput."""
     with reading(path):
-        if not path.exists():
-            raise BadInput(f"{path}: no such file or folder")
         if not path.is_dir() and not path.is_file():  # a pipe would block
             raise BadInput(f"{path}: is neither a file nor a folder")
         source = _source_of(path)
@@ -296,8 +275,8 @@ def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
     divide = most > _DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
     if divide and len(eight_bit) < len(tables):
         raise BadInput(
-            "of training and test rows one holds 8-bit numbers, which would be divided by 255, and the other does not; "
-            "save both as the same type"
+            "of the training and the test rows one holds 8-bit numbers, which would be divided by 255, and the other "
+            "does not; save both as the same type"
         )
     common = np.result_type(np.float32, *(t.x.dtype for t in tables))
     rows = [_pixels(t.x) if divide else t.x.astype(common, copy=False) for t in tables]
@@ -342,18 +321,9 @@ def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], sc
     fit, test = _permuted(rows, max(1, rows // _TEST_SHARE))
     if len(fit) < 2:
         raise BadInput(f"{source} has {rows} rows; at least 3 are needed, one of them to test on")
-    y = None if table.y is None else table.y.astype(np.int64)
-    return Dataset(
-        name=name,
-        source=source,
-        x_train=table.x[fit],
-        x_test=table.x[test],
-        y_train=None if y is None else y[fit],
-        y_test=None if y is None else y[test],
-        image_shape=table.image_shape,
-        scaling=scaling,
-        classes=classes,
-    )
+    x, y = table.x, table.y
+    y_train, y_test = (None, None) if y is None else (y[fit], y[test])
+    return Dataset(name, source, x[fit], x[test], y_train, y_test, table.image_shape, scaling, classes)
 
 
 def _class_numbers(labels: npt.NDArray[np.generic] | None) -> tuple[Labels | None, tuple[str, ...]]:

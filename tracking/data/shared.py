@@ -56,7 +56,9 @@ class Material:
         parts = split(data, config.val_size)
         parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
         by_part = {"train": parts.x_train, "validation": parts.x_val, "test": data.x_test}
-        digests = {"all": digest(data.x_train, data.x_test)} | {name: digest(x) for name, x in by_part.items() if x is not None}
+        digests = {"all": digest(data.x_train, data.x_test)} | {
+            name: digest(x) for name, x in by_part.items() if x is not None
+        }
         return cls(data, parts, digests)
 
     def in_float32(self) -> Self:
@@ -123,15 +125,8 @@ class Material:
             if arrays := [part for part in given if part is not None]:
                 with private_file(folder / f"{name}.npy") as file:
                     _write(file, arrays)
-        facts = {
-            "name": self.data.name,
-            "source": self.data.source,
-            "image_shape": self.data.image_shape,
-            "scaling": self.data.scaling,
-            "classes": self.data.classes,
-            "rows_train": len(self.split.x_train),
-            "digests": self.digests,
-        }
+        facts = {name: getattr(self.data, name) for name in ("name", "source", "image_shape", "scaling", "classes")}
+        facts |= {"rows_train": len(self.split.x_train), "digests": self.digests}
         with private_file(folder / _FACTS) as file:
             file.write(json.dumps(facts).encode())
 
@@ -145,24 +140,11 @@ class Material:
         facts = json.loads((folder / _FACTS).read_text())
         arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False).view(np.ndarray) for p in folder.glob("*.npy")}
         n, x, y = facts["rows_train"], arrays["x"], arrays.get("y")
-        data = Dataset(
-            name=facts["name"],
-            source=facts["source"],
-            x_train=x,
-            x_test=arrays["x_test"],
-            y_train=y,
-            y_test=arrays.get("y_test"),
-            image_shape=None if facts["image_shape"] is None else tuple(facts["image_shape"]),
-            scaling=facts["scaling"],
-            classes=tuple(facts["classes"]),
-        )
-        has_val = n < len(x)
-        parts = Split(
-            x[:n],
-            None if y is None else y[:n],
-            x[n:] if has_val else None,
-            y[n:] if has_val and y is not None else None,
-        )
+        y_test, classes = arrays.get("y_test"), tuple(facts["classes"])
+        shape = None if facts["image_shape"] is None else tuple(facts["image_shape"])
+        data = Dataset(facts["name"], facts["source"], x, arrays["x_test"], y, y_test, shape, facts["scaling"], classes)
+        y_train, y_val = (None, None) if y is None else (y[:n], y[n:])
+        parts = Split(x[:n], y_train, x[n:], y_val) if n < len(x) else Split(x, y, None, None)
         return cls(data, parts, facts["digests"], folder)
 
 

@@ -50,7 +50,7 @@ def numbered(rows: int) -> Dataset:
     ("rows", "val_size", "n_val"),
     [(1498, "auto", 149), (60_000, "auto", 5000), (9, "auto", 0), (1498, 100, 100), (1498, 1496, 1496)],
 )
-def test_a_split_parts_the_rows(rows: int, val_size: int | Literal["auto"], n_val: int) -> None:
+def test_a_split_has_each_row_once(rows: int, val_size: int | Literal["auto"], n_val: int) -> None:
     np.random.seed(7)  # noqa: NPY002 - neither this nor any run's seed moves a split
     parts = split(numbered(rows), val_size)
     val = [] if parts.x_val is None else parts.x_val[:, 0].tolist()
@@ -61,7 +61,7 @@ def test_a_split_parts_the_rows(rows: int, val_size: int | Literal["auto"], n_va
     assert n_val == 0 or val == np.random.default_rng(0).permutation(rows)[-n_val:].tolist()
 
 
-def test_no_validation_rows_leaves_all_to_learn_from() -> None:
+def test_val_size_0_keeps_all_rows_for_training() -> None:
     data = load_dataset("digits")
     parts = split(data, 0)
     assert parts.x_val is None
@@ -79,7 +79,7 @@ def test_the_digest_reads_every_row_in_order() -> None:
     assert digest(x) == digest(np.asfortranarray(x)) == "0307536d05d919f8"  # finished runs are found by it
 
 
-def test_a_file_without_test_rows_gives_its_last_sixth_shuffled(tmp_path: Path) -> None:
+def test_a_shuffled_sixth_of_a_file_without_test_rows_is_held_out(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x=np.arange(26.0).reshape(13, 2), kind=[f"k{i % 3}" for i in range(13)])
     data = load_dataset(str(tmp_path / "mine.npz"), label_column="kind")
     order = np.random.default_rng(0).permutation(13)
@@ -89,7 +89,7 @@ def test_a_file_without_test_rows_gives_its_last_sixth_shuffled(tmp_path: Path) 
     assert (data.name, data.classes, data.image_shape) == ("mine", ("k0", "k1", "k2"), None)
 
 
-def test_a_file_of_two_rows_leaves_none_to_test_on(tmp_path: Path) -> None:
+def test_a_file_of_two_rows_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.eye(2))
     with pytest.raises(BadInput, match="has 2 rows; at least 3 are needed"):
         load_dataset(str(tmp_path / "two.npy"))
@@ -197,7 +197,7 @@ def test_test_rows_may_lack_the_labels(tmp_path: Path) -> None:
     assert data.source.endswith("b.csv without labels")
 
 
-def test_a_header_is_asked_of_training_and_test_rows(tmp_path: Path) -> None:
+def test_the_header_flag_is_for_training_and_test_files(tmp_path: Path) -> None:
     rows = {"a.csv": "3,1,2\n0.5,0.25,1\n0.75,0.5,2\n", "b.csv": "1,2,3\n0.5,1,0.25\n0.75,2,0.5\n"}
     for name, text in rows.items():
         (tmp_path / name).write_text(text)
@@ -236,7 +236,7 @@ def test_the_test_arrays_of_a_file_are_its_test_rows(
     assert (data.y_train.tolist(), data.y_test.tolist()) == (list(range(9)), [8, 0, 0, 3])
 
 
-def test_of_the_test_file_the_test_arrays_are_read(tmp_path: Path) -> None:
+def test_of_a_test_file_its_test_arrays_are_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=GREY[:9], y=np.arange(9))
     np.savez(tmp_path / "b.npz", **KERAS)
     np.savez(tmp_path / "c.npz", x_test=GREY[9:13])
@@ -250,7 +250,7 @@ def test_of_the_test_file_the_test_arrays_are_read(tmp_path: Path) -> None:
     assert (data.y_train.tolist(), data.y_test) == (list(range(9)), None)
 
 
-def test_training_rows_are_no_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_file_is_refused_as_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("a.npy", np.eye(6))
     Path("link.npy").symlink_to("a.npy")
@@ -310,8 +310,8 @@ def test_a_line_in_the_registry_adds_a_kind_of_file(tmp_path: Path, monkeypatch:
         load_dataset(str(tmp_path / "b.npy"), header="no")
 
 
-@pytest.mark.parametrize("name", ["~nobody-of-that-name/x.npy", "x" * 5000, "\0"])
-def test_what_no_path_can_be_called_is_an_unknown_dataset(name: str) -> None:
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.csv", "a.parquet", "a", "~nobody/x.npy", "x" * 5000, "\0"])
+def test_a_missing_file_or_an_impossible_path_is_an_unknown_dataset(name: str) -> None:
     with pytest.raises(BadInput, match="unknown dataset"):
         load_dataset(name)
 
@@ -339,7 +339,7 @@ def test_pictures_are_divided_however_dark_they_are(tmp_path: Path) -> None:
     assert (max(data.x_train.max(), data.x_test.max()), data.scaling[:7]) == (np.float32(5) / 255, "divided")
 
 
-def test_rows_that_differ_beyond_float32_have_another_digest_and_others_that_of_their_float32s() -> None:
+def test_float64_is_hashed_only_where_float32_loses_digits() -> None:
     x = np.random.default_rng(0).standard_normal((9, 3))
     assert digest(x) == digest(x.astype(np.float32))
     assert (x + 1e9).astype(np.float32).tobytes() == (2 * x + 1e9).astype(np.float32).tobytes()

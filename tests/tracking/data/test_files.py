@@ -1,8 +1,7 @@
-"""Data of one's own: read right, or refused with one line that names the place."""
+"""A user's own files: read right, or refused with one line that names the place."""
 
 import pickle
 import zipfile
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from elbowroom.tracking.data.datasets import _read_table
 from elbowroom.tracking.data.files.base import Request, Table
 from elbowroom.tracking.store.errors import BadInput
+from tests.tracking.data.malformed import UNPICKLED, Bomb
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3)
 
@@ -201,7 +201,7 @@ def test_other_separators_are_named(tmp_path: Path, mark: str, called: str, head
         refused(tmp_path / "a.csv", f"a.csv: columns look separated by {called}{commas}", label)
 
 
-def test_other_separators_are_no_guess_where_commas_fit(tmp_path: Path) -> None:
+def test_where_commas_fit_no_other_separator_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a, b; c\n1, 2\n3, 4\n")
     assert load_table(tmp_path / "a.csv").x.tolist() == [[1, 2], [3, 4]]
     (tmp_path / "a.csv").write_text("a b, c d\n1, 2\n3,\n")
@@ -245,7 +245,7 @@ def test_folders_of_images(tmp_path: Path) -> None:
     assert flat.x.reshape(2, 6, 3)[:, 0].tolist() == [[9, 0, 0], [99, 99, 99]]
 
 
-def test_what_systems_leave_between_images_is_no_image(tmp_path: Path) -> None:
+def test_hidden_and_other_files_between_images_are_skipped(tmp_path: Path) -> None:
     for name, value in {"a.png": 1, "b.PNG": 2, ".ipynb_checkpoints/a.png": 3}.items():
         picture(tmp_path / name, value)
     (tmp_path / "._a.png").write_bytes(b"resource fork")
@@ -286,7 +286,7 @@ def test_transparent_pictures_are_refused_by_name(tmp_path: Path, mode: str) -> 
     refused(tmp_path, "a.png: has transparent pixels; save it on a background of one colour")
 
 
-def test_a_picture_that_could_be_transparent_and_is_opaque_is_read(tmp_path: Path) -> None:
+def test_an_opaque_picture_with_an_alpha_channel_is_read(tmp_path: Path) -> None:
     Image.new("RGBA", (3, 2), (51, 51, 51, 255)).save(tmp_path / "a.png")
     Image.new("LA", (3, 2), (102, 255)).save(tmp_path / "b.png")
     Image.new("L", (3, 2), 153).save(tmp_path / "c.png", transparency=9)
@@ -303,7 +303,7 @@ def test_several_pictures_in_a_file_are_refused(tmp_path: Path, suffix: str, kin
     refused(tmp_path, f"a.{suffix}: has 3 {kind}; save each as a picture of its own")
 
 
-def test_what_a_camera_appends_to_a_jpeg_is_no_picture_of_its_own(tmp_path: Path) -> None:
+def test_a_preview_that_a_camera_appended_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
     for name, value in {"a.jpg": 51, "b.jpg": 102}.items():
         preview = Image.new("RGB", (3, 2), (0, 0, 0))
         Image.new("RGB", (3, 2), (value,) * 3).save(tmp_path / name, "mpo", save_all=True, append_images=[preview])
@@ -326,46 +326,42 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
         (np.array([[1, np.nan], [2, 3]]), "row 1, column 2 is not a finite number"),
         (np.array([[1, 2], [np.inf, 3]]), "row 2, column 1 is not a finite number"),
         (np.array([[1, 2], [1e39, 3]]), r"row 2, column 1 is larger than 8.3e\+34: 1e\+39"),
+        (np.array([[1, 2], [-3.5e38, 3]]), r"row 2, column 1 is larger than 8.3e\+34: -3.5e\+38"),
         (np.array([["a", "b"], ["c", "d"]]), "holds str32 values; allowed: real numbers"),
         (np.array([[1, 2j], [3, 4]]), "holds complex128 values"),
         (np.zeros((0, 3)), "is empty"),
         (np.zeros((1, 3)), "has one row"),
         (np.zeros(3), "rows and columns are needed"),
         (np.ones((5, 3)), "all 5 rows are the same"),
+        (np.array([[b"a", b"b"], [b"c", b"d"]]), "holds bytes8 values; allowed: real numbers"),
         (np.array([[1, 2], [3, 4]], dtype="M8[s]"), r"holds datetime64\[s\] values"),
+        (np.array([[1, 2], [3, 4]], dtype="m8[s]"), r"holds timedelta64\[s\] values"),
+        (np.zeros(12, "f8,f8"), "holds void128 values"),
+        (np.zeros((12, 4), "V8"), "holds void64 values"),
         (np.array(3.0), "rows and columns are needed"),
         (np.zeros((3, 0)), "is empty"),
     ],
 )
-def test_arrays_that_are_no_data(tmp_path: Path, array: np.ndarray, message: str) -> None:
+def test_unusable_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "a.npy", array)
     np.savez(tmp_path / "a.npz", x=array)
     for name in ("a.npy", "a.npz"):
         refused(tmp_path / name, f"{name}: .*{message}")
 
 
-class Bomb:
-    """Leaves a file where it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
-        return Path.touch, (self.mark,)
-
-
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
-    objects = np.array([[Bomb(tmp_path / "mark"), 1], [2, 3]], dtype=object)
-    np.save(tmp_path / "a.npy", objects, allow_pickle=True)
-    np.savez(tmp_path / "a.npz", x=objects)
-    np.savez(tmp_path / "labels.npz", x=X, kind=objects)
-    (tmp_path / "pickle.npy").write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
+def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    objects = np.array([[Bomb(), 1], [2, 3]], dtype=object)
+    np.save("a.npy", objects, allow_pickle=True)
+    np.savez("a.npz", x=objects)
+    np.savez("labels.npz", x=X, kind=objects)
+    Path("pickle.npy").write_bytes(pickle.dumps(Bomb()))
     for name in ("a.npy", "a.npz", "pickle.npy"):
-        refused(tmp_path / name, f"{name}: .*(Python objects|Object arrays)")
-    refused(tmp_path / "labels.npz", "labels.npz: array 'kind': could not be read: Object arrays", "kind")
-    assert not (tmp_path / "mark").exists()
-    np.load(tmp_path / "a.npy", allow_pickle=True)
-    assert (tmp_path / "mark").exists()  # the bomb works
+        refused(Path(name), f"{name}: .*(Python objects|Object arrays)")
+    refused(Path("labels.npz"), "labels.npz: array 'kind': could not be read: Object arrays", "kind")
+    assert not Path(UNPICKLED).exists()
+    np.load("a.npy", allow_pickle=True)
+    assert Path(UNPICKLED).exists()  # the bomb works
 
 
 @pytest.mark.parametrize(
@@ -399,22 +395,22 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         ("a.txt", b"1 2", "can't read .txt; allowed: .npy, .npz, .csv, .parquet"),
     ],
 )
-def test_files_that_are_no_data(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_unusable_files_are_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, message)
 
 
-def test_empty_lines_before_the_first_row_take_no_row_away(tmp_path: Path) -> None:
+def test_empty_lines_before_the_first_row_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n\n1,2\n3,4\n")
     assert load_table(tmp_path / "a.csv").x.tolist() == [[1, 2], [3, 4]]
 
 
-def test_a_folder_s_name_makes_no_column(tmp_path: Path) -> None:
+def test_a_folder_called_like_a_partition_adds_no_column(tmp_path: Path) -> None:
     (tmp_path / "year=2020").mkdir()
     assert load_table(saved(tmp_path / "year=2020" / "a.parquet")).x.tolist() == X.tolist()
 
 
-def test_what_is_neither_a_file_nor_a_folder_is_not_read() -> None:
+def test_a_device_is_refused() -> None:
     refused(Path("/dev/null"), "/dev/null: is neither a file nor a folder")
 
 
@@ -433,11 +429,6 @@ def test_a_zip_of_other_files_is_refused(tmp_path: Path) -> None:
 def test_labels_in_bytes_are_words(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=X, kind=np.array([b"u", b"v", b"u", b"v"]))
     assert load_table(tmp_path / "a.npz", "kind").y.tolist() == ["u", "v", "u", "v"]
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet", ""])
-def test_a_file_that_is_not_there(tmp_path: Path, suffix: str) -> None:
-    refused(tmp_path / f"a{suffix}", f"a{suffix}: no such file or folder")
 
 
 def test_a_numpy_file_of_the_other_suffix_is_read(tmp_path: Path) -> None:
@@ -461,7 +452,7 @@ def test_a_numpy_file_of_the_other_suffix_is_read(tmp_path: Path) -> None:
         ({"Unnamed: 0": [0, 1], "b": [1, 2]}, "looks like row numbers"),
     ],
 )
-def test_tables_that_are_no_data(tmp_path: Path, columns: dict[str, list], message: str) -> None:
+def test_unusable_tables_are_refused(tmp_path: Path, columns: dict[str, list], message: str) -> None:
     pd.DataFrame(columns).to_parquet(tmp_path / "a.parquet")
     refused(tmp_path / "a.parquet", f"a.parquet: .*{message}")
 
@@ -478,7 +469,7 @@ def test_tables_that_are_no_data(tmp_path: Path, columns: dict[str, list], messa
         (",".join(f"c{i}" for i in range(20)) + "\n" + "1," * 19 + "1\n", "kind", "c10, c11 and 8 more$"),
     ],
 )
-def test_labels_that_are_not_there(tmp_path: Path, content: str, label: str | None, message: str) -> None:
+def test_missing_labels_are_refused(tmp_path: Path, content: str, label: str | None, message: str) -> None:
     (tmp_path / "a.csv").write_text(content)
     refused(tmp_path / "a.csv", f"a.csv: .*{message}", label)
 
@@ -510,7 +501,7 @@ def test_label_columns_go_with_tables(tmp_path: Path) -> None:
     refused(tmp_path / "folder", "folder: a folder has no columns", "kind")
 
 
-def test_images_that_are_no_data(tmp_path: Path) -> None:
+def test_unusable_images_are_refused(tmp_path: Path) -> None:
     for name in ("broken", "cut", "sizes", "deep", "one", "same"):
         picture(tmp_path / name / "a.png", 1)
     (tmp_path / "broken" / "b.png").write_bytes(b"\x89PNG not really")

@@ -80,7 +80,7 @@ def test_finite_numbers_without_a_header_come_back_bit_for_bit(
 
 @examples(2)
 @given(MATRICES, styles(), st.data())
-def test_they_do_with_a_header_of_any_letters_and_a_column_of_labels_anywhere(
+def test_numbers_with_a_header_and_labels_anywhere_come_back_bit_for_bit(
     path: Path, x: np.ndarray, style: dict[str, Any], data: st.DataObject
 ) -> None:
     assume(different(x))

@@ -1,4 +1,4 @@
-"""Where MNIST comes from: the cache, then each source in turn, and never the wrong files."""
+"""MNIST comes from the cache, else from each mirror in turn, and never with the wrong files."""
 
 import gzip
 import hashlib
@@ -46,7 +46,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_wrong_files_are_refused_and_the_next_source_is_tried_once(calls: list[str]) -> None:
+def test_wrong_files_are_refused_and_the_next_mirror_is_tried_once(calls: list[str]) -> None:
     left = cache_folder("mnist") / f"{mnist._DOWNLOAD}abc"  # by a download that was killed
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"1")
@@ -56,7 +56,7 @@ def test_wrong_files_are_refused_and_the_next_source_is_tried_once(calls: list[s
     assert sorted(p.name for p in cache_folder("mnist").iterdir()) == sorted([".lock", *FILES])
 
 
-def test_a_filled_cache_asks_nobody(calls: list[str]) -> None:
+def test_a_filled_cache_needs_no_download(calls: list[str]) -> None:
     cache_folder("mnist").mkdir()
     for name, content in FILES.items():
         (cache_folder("mnist") / name).write_bytes(content)
@@ -65,7 +65,7 @@ def test_a_filled_cache_asks_nobody(calls: list[str]) -> None:
     assert calls == []
 
 
-def test_the_data_set_made_of_it_lies_in_the_unit_interval(calls: list[str]) -> None:
+def test_the_pixels_lie_in_the_unit_interval(calls: list[str]) -> None:
     data = load_dataset("mnist")
     assert data.x_train.tolist() == (np.arange(8, dtype=np.float32).reshape(2, 4) / np.float32(255)).tolist()
     assert (data.image_shape, data.scaling, data.y_test.tolist()) == ((2, 2), "divided by 255", [3, 4])
@@ -83,7 +83,7 @@ def test_a_corrupt_cache_is_fetched_again(calls: list[str], rotten: bytes | None
     assert calls == ["wrong", "right"] * 2
 
 
-def test_a_corrupt_cache_is_removed_though_no_source_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrupt_cache_is_removed_though_no_mirror_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     load_idx("mnist")
     (cache_folder("mnist") / "train-images-idx3-ubyte").write_bytes(b"rotten")
     monkeypatch.setitem(mnist._MIRRORS, "mnist", [])
@@ -92,7 +92,7 @@ def test_a_corrupt_cache_is_removed_though_no_source_answers(calls: list[str], m
     assert {p.name for p in cache_folder("mnist").iterdir()} <= {".lock"}
 
 
-def test_where_no_source_answers_each_is_named_and_nothing_is_left(
+def test_if_no_mirror_answers_each_is_named_and_no_file_is_left(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dead(into: Path) -> None:

@@ -18,7 +18,7 @@ def refuse(*_: object, **__: object) -> None:
     raise AssertionError("measured a second time")
 
 
-def test_what_one_process_has_measured_the_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_share_what_one_has_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = Material.load(RunConfig(dataset="digits"))
     alone.save(tmp_path / "shared")
     first = Material.map(tmp_path / "shared")
@@ -31,7 +31,7 @@ def test_what_one_process_has_measured_the_others_read(tmp_path: Path, monkeypat
     assert np.array_equal(second.pca_curve, alone.pca_curve)
 
 
-def test_no_number_is_read_back_as_no_number(tmp_path: Path) -> None:
+def test_nan_is_read_back_as_nan(tmp_path: Path) -> None:
     alone = Material.load(RunConfig(dataset="low-rank"))  # outside [0, 1]: nothing is clipped
     alone.save(tmp_path / "shared")
     for _ in range(2):
@@ -40,7 +40,7 @@ def test_no_number_is_read_back_as_no_number(tmp_path: Path) -> None:
         assert np.array_equal(shared[:, 0], alone.pca_curve[:, 0])
 
 
-def test_what_can_not_be_left_for_the_others_is_there_all_the_same(tmp_path: Path) -> None:
+def test_a_result_is_returned_though_it_can_not_be_shared(tmp_path: Path) -> None:
     alone = Material.load(RunConfig(dataset="digits"))
     alone.save(tmp_path / "shared")
     mapped = Material.map(tmp_path / "shared")
@@ -48,7 +48,7 @@ def test_what_can_not_be_left_for_the_others_is_there_all_the_same(tmp_path: Pat
     assert mapped.intrinsic == alone.intrinsic
 
 
-def test_a_model_of_one_s_own_gets_rows_in_float32_or_is_refused(
+def test_a_users_model_gets_float32_or_the_data_are_refused(
     tmp_path: Path,
 ) -> None:
     x = np.random.default_rng(0).standard_normal((60, 4))
@@ -71,7 +71,7 @@ def test_a_model_of_one_s_own_gets_rows_in_float32_or_is_refused(
     assert prepare(replace(config, model="ae")).split.x_train.dtype == np.float64
 
 
-def test_what_is_shared_is_for_this_users_eyes_alone(tmp_path: Path) -> None:
+def test_shared_files_are_readable_by_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         Material.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
