@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.models import Array, Rows
+from elbowroom.models import Array, Labels, Rows
 from elbowroom.models.lazy import sklearn
 from elbowroom.models.neural.training import in_unit_interval
 
@@ -28,8 +28,6 @@ from .files.base import Request, Table, listed, reading
 from .files.images import read_images
 from .files.tables import read_csv, read_parquet
 from .mnist import load_idx
-
-Labels = npt.NDArray[np.int64]
 
 _SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
 _MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance

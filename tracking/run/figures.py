@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from elbowroom.models import PCA, Array, Epoch, Reducer, Rows
+from elbowroom.models import PCA, Array, Epoch, Labels, Reducer, Rows
 
-from ..data.datasets import Labels
 from ..drawing import MOST_CLASSES, PALETTE, Look, Plane, class_colours, draw_cells, in_rows, latent_plane, plain_label
 
 SIDE = 15  # images along each side of the decoded plane
