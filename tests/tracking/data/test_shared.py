@@ -1,4 +1,4 @@
-"""The data as the processes of a study share them."""
+"""The data that the processes of a study share."""
 
 import os
 from dataclasses import replace
@@ -48,22 +48,18 @@ def test_a_result_is_returned_though_it_can_not_be_shared(tmp_path: Path) -> Non
     assert mapped.intrinsic == alone.intrinsic
 
 
-def test_a_users_model_gets_float32_or_the_data_are_refused(
-    tmp_path: Path,
-) -> None:
+def test_a_users_model_gets_float32_or_the_data_are_refused(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((60, 4))
     config = RunConfig(model="tests.tracking.own:First", dim3=2, dataset=str(tmp_path / "x.npy"))
     np.save(config.dataset, x)
     prepared = prepare(config)
     assert prepared.split.x_train.dtype == prepared.data.x_test.dtype == np.float32
     assert prepared.material.digests == Material.load(config).digests
-    for wide in (1, 1e7):  # beside a column that hides what the third loses in all
+    for wide in (1, 1e7):  # a wide column beside it must not hide the loss
         np.save(config.dataset, x * np.array([wide, 1, 1, 1]) + np.array([0, 0, 1e6, 0]))
         with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
             prepare(config)
-    factory = replace(
-        config, model="tests.tracking.own:factory", epochs=1
-    )  # which gives back rows in the type it was fitted on
+    factory = replace(config, model="tests.tracking.own:factory", epochs=1)  # keeps the type it was fitted on
     assert prepare(factory).model.fit(prepare(factory).split.x_train) is not None
     np.save(config.dataset, x + np.array([0, 0, 1e9, 0]))
     with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
