@@ -1,4 +1,4 @@
-"""Studies: many runs, one question. The only place that imports optuna."""
+"""Studies: many runs, one search. The only place that imports optuna."""
 
 if __name__ == "studies":  # by its bare name, in a checkout
     from elbowroom import aliases

@@ -1,8 +1,8 @@
 """Answer the course assignment by measurement: `python -m studies.assignment`, and `--full` for numbers to quote.
 
-Runs what is missing of a scan with PCA, autoencoder and VAE, repeats and measures the cells at the dim3 it shows,
-and writes `assignment.html` from the store. The same command again continues. From Python: `answer`. Exit codes
-as of `studies.scan`.
+Trains the missing cells of a scan with PCA, autoencoder and VAE, with measures and several seeds at the dim3 to show,
+and writes `assignment.html` from the store. The same command again continues. From Python: `answer`. Exit codes as of
+`studies.scan`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,40 @@ from elbowroom.analysis.assignment import SHOWN, Report, report
 from elbowroom.analysis.pages.output import output_folder
 from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.errors import BadInput, Failed
-from elbowroom.tracking.store.errors import BadInput as Unanswerable
 from elbowroom.tracking.store.session import borrowed, use_store
 
-from .grid import PRESETS, Space, parse_range
-from .options import DEFAULT_STORAGE, Means, add_means, add_switch, means_of, whole, whole_number
-from .scan import ScanResult, estimate_space, run_space, start_of
+from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole, preset_grid
+from .options import Options, add_options, add_switch, parse_options
+from .scan import ScanResult, estimate, scan
 
-MODELS = ("pca", "ae", "vae")
-QUICK = "quick"
-REPEATS = 3
+_MODELS = ("pca", "ae", "vae")
+_QUICK = "quick"
+_REPEATS = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     again = "what ran ended KILLED; the same command again goes on where this one stopped"
-    return command(lambda: _assignment(arguments), killed=again)
+    return command(lambda: _main(arguments), killed=again)
+
+
+def _main(arguments: list[str] | None) -> int:
+    given = parser().parse_args(arguments)
+    use_store(given)
+    grid, options = _parse_grid(given), parse_options(given)
+    if given.dry_run == "yes":
+        estimate(grid, options)
+        return 0
+    try:
+        made = answer(grid, options, out=given.out)
+    except Failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0 if made.scan.complete else 1
 
 
 def parser() -> Parser:
-    """How much to run, what to show, and where to write."""
+    """The flags of what to train, what to show, and where to write."""
     made = Parser("studies.assignment", "Run what the course assignment asks for, and answer it from the store.")
     what = made.add_argument_group("what to run")
     add_switch(what, "--full", "three seeds and 12 epochs everywhere, the preset assignment: about an hour")
@@ -47,31 +61,46 @@ def parser() -> Parser:
     what.add_argument(
         "--show", default=",".join(map(str, SHOWN)), metavar="2,10", help="the dim3 to repeat, measure and show"
     )
-    what.add_argument("--repeats", default=str(REPEATS), metavar="N", help="seeds of the models that are shown")
-    add_means(made)
+    what.add_argument("--repeats", default=str(_REPEATS), metavar="N", help="seeds of the models that are shown")
+    add_options(made)
     add_switch(made, "--dry-run", "stop after the table of costs")
     made.add_argument("--out", default="reports", metavar="DIR", help="where to write assignment.html")
     made.add_store()
     return made
 
 
-def space_of(given: argparse.Namespace) -> tuple[Space, str]:
-    """The grid as typed, and the study's default name. Raises BadInput."""
+def _parse_grid(given: argparse.Namespace) -> Grid:
+    """The grid as typed. Raises BadInput."""
     if given.full == "yes" and given.preset not in (UNSET, "assignment"):
         raise BadInput(f"full is the preset assignment, and {given.preset!r} was asked for; allowed: one of them")
-    name = "assignment" if given.full == "yes" else QUICK if given.preset == UNSET else given.preset
-    return grid(name, parse_range(given.show), whole("repeats", given.repeats)), name
+    name = "assignment" if given.full == "yes" else _QUICK if given.preset == UNSET else given.preset
+    return assignment_grid(name, show=parse_range(given.show), repeats=parse_whole("repeats", given.repeats))
 
 
-def grid(preset: str, show: Iterable[int], repeats: int) -> Space:
-    """The grid of that name, with what is to be shown measured and repeated. Raises BadInput."""
-    start, shown = start_of(preset), tuple(whole_number("show", k) for k in show)
-    dim3 = {model: start.dim3.get(model, start.dim3["pca"]) for model in MODELS}
+def assignment_grid(preset: str = _QUICK, *, show: Iterable[int] = SHOWN, repeats: int = _REPEATS) -> Grid:
+    """Make the grid of the assignment from a preset.
+
+    Parameters
+    ----------
+    preset
+        A name in PRESETS.
+    show
+        The dim3 that the page shows, whose cells are measured.
+    repeats
+        The least number of seeds at these dim3.
+
+    Raises
+    ------
+    BadInput
+        An unknown preset, a dim3 that the preset has not, or a number below 1.
+    """
+    start, shown = preset_grid(preset), tuple(check_whole("show", k) for k in show)
+    dim3 = {model: start.dim3.get(model, start.dim3["pca"]) for model in _MODELS}
     for model, values in dim3.items():
         for k in shown:
             if k not in values:
                 raise BadInput(f"show {k}: not among the dim3 of {model}; allowed: {', '.join(map(str, values))}")
-    return replace(start, dim3=dim3, measured=shown, repeats=whole_number("repeats", repeats))
+    return replace(start, dim3=dim3, measured=shown, repeats=check_whole("repeats", repeats), preset=preset)
 
 
 @dataclass(frozen=True)
@@ -82,59 +111,32 @@ class Answer:
     report: Report
 
 
-def answer(
-    *,
-    preset: str = QUICK,
-    show: Iterable[int] = SHOWN,
-    repeats: int = REPEATS,
-    out: Path | str = "reports",
-    study: str | None = None,
-    storage: str = DEFAULT_STORAGE,
-    workers: int | None = None,
-    backend: str = "local",
-    scheduler: str | None = None,
-    take_over: bool = False,
-    tracking_uri: str | None = None,
-    experiment: str | None = None,
-    verbose: bool = False,
-) -> Answer:
-    """Run what the assignment asks for and the store has not, and write `assignment.html` from it.
+def answer(grid: Grid | None = None, options: Options | None = None, *, out: Path | str = "reports") -> Answer:
+    """Train the cells of the assignment that the store has not, and write `assignment.html` from it.
 
-    `preset` is a name in PRESETS, `show` the dim3 to repeat with `repeats` seeds, to measure and to show; the rest is
-    as of `studies.scan.scan`. Raises BadInput, RunFailed as that does, and Failed where the store stops answering.
+    Parameters
+    ----------
+    grid
+        None: `assignment_grid()`.
+    options
+        As of `studies.scan.scan`.
+    out
+        The folder to write to.
+
+    Raises
+    ------
+    BadInput, RunFailed
+        As of `studies.scan.scan`.
+    Failed
+        The store stopped answering.
     """
-    space = grid(preset, show, repeats)
-    means = Means(study or preset, storage, workers, backend, scheduler, take_over, verbose)
-    with borrowed(tracking_uri, experiment):
-        return answer_space(space, means, out)
-
-
-def answer_space(space: Space, means: Means, out: Path | str) -> Answer:
-    """The same of a grid, in the store in use."""
-    try:
+    grid, options = assignment_grid() if grid is None else grid, options or Options()
+    with borrowed(options.tracking_uri, options.experiment):
         output_folder(Path(out))
-        ran = run_space(space, means)
-        written = report(dataset=space.base.dataset, epochs=space.base.epochs, show=space.measured, out=out)
-    except Unanswerable as error:
-        raise BadInput(str(error)) from error
-    means.say(f"\n{written.text}")
+        ran = scan(grid, options)
+        written = report(dataset=grid.base.dataset, epochs=grid.base.epochs, show=grid.measured, out=out)
+    options.say(f"\n{written.text}")
     return Answer(ran, written)
-
-
-def _assignment(arguments: list[str] | None) -> int:
-    given = parser().parse_args(arguments)
-    use_store(given)
-    space, default_name = space_of(given)
-    means = means_of(given, default_name)
-    if given.dry_run == "yes":
-        estimate_space(space, means)
-        return 0
-    try:
-        made = answer_space(space, means, given.out)
-    except Failed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0 if made.scan.complete else 1
 
 
 if __name__ == "__main__":

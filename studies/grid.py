@@ -1,43 +1,105 @@
-"""Studies as values: which cells a scan has, and the presets."""
+"""Which cells a scan has: the grid, its presets, and the key that makes two cells the same."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from pathlib import Path
+from typing import Literal, Self
 
 from elbowroom.models import ContractError, UnknownModel, gives_a_curve, settings_of
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEFORE
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-# Fields of a cell's configuration that leave its numbers as they are: where the data are read from (their
-# digest stands for them) and what is kept. `threads` is 1 in every cell.
-INDIFFERENT = ("dataset", "test_data", "label_column", "header", "artifacts", "threads")
+# Fields of a cell's configuration that don't change its metrics: where the data are read from (their digest is in the
+# key) and what is kept. `threads` is 1 in every cell.
+_NOT_IN_KEY = ("dataset", "test_data", "label_column", "header", "artifacts", "threads")
 # Fields in which the cells of one study differ; all others are the study's settings.
-COORDINATES = ("model", "dim3", "seed")
-MOST = 10_000  # values of a range: more are a slip of the finger
-MOST_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
+_COORDINATES = ("model", "dim3", "seed")
+_MAX_VALUES = 10_000  # of a typed range: more are a typing error
+_MAX_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
+
+Corners = Mapping[str, int] | Literal["auto"]
+"""The dim3 of each model's corner; auto: where the analysis finds one."""
 
 
 @dataclass(frozen=True)
-class Space:
-    """The grid of a scan: for each model its latent dimensions, and seeds from 0 for those that take one.
-
-    `base` holds all else that a run needs; `label` marks results too cheap to quote. The cells at the dim3 of
-    `measured` are run with `--measure`, and with at least `repeats` seeds.
-    """
+class Grid:
+    """The cells of a scan: for each model its latent dimensions, and seeds from 0 for the models that take one."""
 
     dim3: Mapping[str, tuple[int, ...]]
-    seeds: int
-    base: RunConfig
+    """By model."""
+    seeds: int = 3
+    """Per model and dim3; a model without a seed, like pca, has one run."""
+    base: RunConfig = field(default_factory=RunConfig)
+    """What all cells share. Its model, dim3, seed, threads, artifacts and measure are not read."""
     label: str = ""
+    """A warning that results of this grid are too cheap to quote."""
     measured: tuple[int, ...] = ()
+    """The dim3 whose cells are run with `--measure`, and with at least `repeats` seeds."""
     repeats: int = 1
+    confirm: Corners = field(default_factory=dict)
+    """Corners whose cells are run again at twice the epochs: see `confirmations`."""
+    preset: str = ""
+    """The preset that it was made from."""
+
+    @classmethod
+    def of(
+        cls,
+        models: str | Iterable[str] | None = None,
+        dim3: Iterable[int] | None = None,
+        *,
+        seeds: int | None = None,
+        base: RunConfig | None = None,
+        preset: str | None = None,
+        confirm: Corners | None = None,
+    ) -> Self:
+        """Make a grid in which several models have the same dim3.
+
+        None is the value of the preset. Without a preset it is: pca, ae and vae, dim3 from 2 to 20, three seeds,
+        `RunConfig()`, nothing to confirm.
+
+        Parameters
+        ----------
+        models
+            Names of models, or one name.
+        dim3
+            Latent dimensions.
+        seeds
+            Number of seeds per model and dim3.
+        base
+            What all cells share.
+        preset
+            A name in PRESETS.
+        confirm
+            `auto`, or the corner of each model, as {"ae": 8}.
+
+        Raises
+        ------
+        BadInput
+            An unknown preset, an empty list, or a number below 1.
+        """
+        start = preset_grid(preset)
+        names = list(start.dim3) if models is None else [models] if isinstance(models, str) else list(models)
+        by_model = {m: start.dim3.get(m, next(iter(start.dim3.values()))) for m in names}
+        if dim3 is not None:
+            by_model = dict.fromkeys(names, tuple(sorted({check_whole("dim3", k) for k in dim3})))
+        base = start.base if base is None else base
+        return cls(
+            by_model,
+            start.seeds if seeds is None else check_whole("seeds", seeds),
+            base,
+            start.label,
+            confirm={} if confirm is None else confirm,
+            preset=preset or "",
+        )
 
     def __post_init__(self) -> None:
-        """Check that there is something to do."""
+        """Check that the grid is not empty."""
         if not self.dim3:
             raise BadInput("models is empty; allowed: a list like pca,ae,vae")
         for name in ("seeds", "repeats"):
@@ -47,31 +109,43 @@ class Space:
             if not values or min(values) < 1:
                 raise BadInput(f"dim3 of {model} must be whole numbers of at least 1, got {values}")
 
+    @property
+    def study(self) -> str:
+        """The default name of its study."""
+        return self.preset or f"scan-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
+
+    @property
+    def with_epochs(self) -> list[str]:
+        """The models that are trained in epochs, and whose corners can be confirmed. Raises BadInput."""
+        return [model for model in self.dim3 if "epochs" in model_settings(model)]
+
     def count(self) -> int:
         """How many cells there are, without listing them.
 
-        Raises BadInput where there is no such model, where one training of it gives the whole curve and several dim3
-        are asked for, or for too many cells.
+        Raises BadInput for an unknown model, for several dim3 of a model whose one training gives the whole curve, and
+        for too many cells.
         """
         for model, values in self.dim3.items():
-            asked_by(model)  # found out here where there is no such model
+            model_settings(model)  # raises for an unknown model
             if len(values) > 1 and gives_a_curve(model):
                 raise BadInput(
                     f"dim3 of {model}: one training gives the error of every smaller dim3 too, and no scan is needed; "
                     f"allowed: one dim3, like --models {model} --dim3 {max(values)}"
                 )
         count = sum(
-            self._seeds_at(k) if "seed" in asked_by(model) else 1 for model, values in self.dim3.items() for k in values
+            self._seeds_at(k) if "seed" in model_settings(model) else 1
+            for model, values in self.dim3.items()
+            for k in values
         )
-        if count > MOST_CELLS:
-            raise BadInput(f"models, dim3 and seeds make {count:,} cells; allowed: at most {MOST_CELLS:,}")
+        if count > _MAX_CELLS:
+            raise BadInput(f"models, dim3 and seeds make {count:,} cells; allowed: at most {_MAX_CELLS:,}")
         return count
 
     def cells(self) -> list[RunConfig]:
-        """The configuration of each cell, in the order in which they are best run. Raises BadInput as `count` does.
+        """The configuration of each cell, in the order in which they are run. Raises BadInput as `count` does.
 
-        All models and dimensions with one seed first, so that the whole curve is there early; those cells
-        keep figures and the model, the others only what readers need.
+        All models and dimensions with seed 0 come first, so that the whole curve is there early. Those cells keep
+        figures and the model, the others only what readers need.
         """
         self.count()
         return [
@@ -87,51 +161,71 @@ class Space:
             for seed in range(max(self.seeds, self.repeats))
             for k in sorted({k for values in self.dim3.values() for k in values})
             for model, values in self.dim3.items()
-            if k in values and seed < self._seeds_at(k) and (seed == 0 or "seed" in asked_by(model))
+            if k in values and seed < self._seeds_at(k) and (seed == 0 or "seed" in model_settings(model))
         ]
 
     def _seeds_at(self, dim3: int) -> int:
         return max(self.seeds, self.repeats) if dim3 in self.measured else self.seeds
 
-    def confirmations(self, breaks: Mapping[str, int]) -> list[RunConfig]:
-        """The cells that confirm a corner: at the break, beside it and at the end, at twice the epochs.
+    def confirmations(self, corners: Mapping[str, int]) -> list[RunConfig]:
+        """The cells that confirm corners: there, at the dim3 beside them and at the last dim3, at twice the epochs.
 
-        `breaks` gives the dim3 of the corner for each trained model; a model without epochs needs none.
+        `corners` gives the dim3 by model. Raises BadInput for a model without epochs, or a dim3 that it has not.
         """
         chosen = {}
-        for model, corner in breaks.items():
-            values = sorted(self.dim3.get(model, ()))
+        for model, corner in corners.items():
+            if model not in self.with_epochs:
+                raise _not_confirmable(f"{model}={corner}", self)
+            values = sorted(self.dim3[model])
             if corner not in values:
                 raise BadInput(f"confirm {corner}: not among the dim3 of {model}; allowed: {values}")
             at = values.index(corner)
             chosen[model] = tuple(dict.fromkeys([*values[max(at - 1, 0) : at + 2], values[-1]]))
         longer = replace(self.base, epochs=2 * self.base.epochs)
-        return Space(chosen, self.seeds, longer).cells() if chosen else []
+        return Grid(chosen, self.seeds, longer).cells() if chosen else []
 
 
-def asked_by(model: str) -> frozenset[str]:
-    """The settings that a model asks for. Raises BadInput where there is no such model."""
+def _not_confirmable(typed: str, grid: Grid) -> BadInput:
+    allowed = ", ".join(grid.with_epochs)
+    return BadInput(f"confirm {typed}: only what has epochs can be confirmed; allowed: {allowed}")
+
+
+def model_settings(model: str) -> frozenset[str]:
+    """The names of the settings that a model takes. Raises BadInput for an unknown model."""
     try:
         return settings_of(model)
     except (UnknownModel, ContractError) as error:
         raise BadInput(str(error)) from error
 
 
-def settings(base: RunConfig, digest: str) -> dict[str, object]:
-    """What may not change under a study's name: what its cells share, and the data."""
-    left_out = {*INDIFFERENT, *COORDINATES, "measure"}
+def study_settings(base: RunConfig, digest: str) -> dict[str, object]:
+    """What must not change under a study's name: what its cells share, and the digest of the data."""
+    left_out = {*_NOT_IN_KEY, *_COORDINATES, "measure"}
     shared = {name: value for name, value in asdict(base).items() if name not in left_out}
     return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}
 
 
 def cell_key(config: RunConfig, digest: str, code: str = "") -> str:
-    """What makes two cells the same: all that changes numbers, or which of them there are.
+    """The key of a cell: all that changes its metrics.
 
-    A field at the value that runs had before there was such a field is left out. `code` is of the model, see
-    `tracking.logged_model.code.code_of`.
+    A field at the value that runs had before there was such a field is left out, so that keys of old runs stay.
+
+    Parameters
+    ----------
+    config
+        The cell's configuration.
+    digest
+        Of the data.
+    code
+        Revision of the model's code: `tracking.logged_model.code.code_of`.
     """
-    values = {n: v for n, v in asdict(config).items() if n not in INDIFFERENT and BEFORE.get(n) != v}
+    values = {n: v for n, v in asdict(config).items() if n not in _NOT_IN_KEY and BEFORE.get(n) != v}
     return json.dumps([digest, *sorted(values.items()), *([code] if code else [])])
+
+
+def shared_fields() -> list[str]:
+    """The fields of RunConfig that a study's cells share, and a command line may set."""
+    return [f.name for f in fields(RunConfig) if f.name not in (*_COORDINATES, "artifacts", "threads", "measure")]
 
 
 def parse_range(text: str) -> tuple[int, ...]:
@@ -148,26 +242,77 @@ def parse_range(text: str) -> tuple[int, ...]:
         )
         if low < 1 or high < low or step < 1:
             raise BadInput(f"dim3 {text!r} is empty, reversed or below 1; {allowed}")
-        if (high - low) // step >= MOST:
-            raise BadInput(f"dim3 {text!r} has more than {MOST} values; {allowed}")
+        if (high - low) // step >= _MAX_VALUES:
+            raise BadInput(f"dim3 {text!r} has more than {_MAX_VALUES} values; {allowed}")
         values |= set(range(low, high + 1, step))
     return tuple(sorted(values))
 
 
-def shared_fields() -> list[str]:
-    """The fields of RunConfig that a study's cells share, and a command line may set."""
-    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads", "measure")]
+def parse_confirm(text: str, grid: Grid) -> Corners:
+    """`no`, `auto`, `8` (of all models with epochs) or `ae=8,vae=10`, as corners. Raises BadInput."""
+    if text == "auto":
+        return "auto"
+    corners: dict[str, int] = {}
+    for part in text.split(",") if text != "no" else []:
+        model, equals, number = part.rpartition("=")
+        if not equals and not grid.with_epochs:
+            raise _not_confirmable(part, grid)
+        corners |= dict.fromkeys([model] if equals else grid.with_epochs, parse_whole("confirm", number))
+    return corners
+
+
+def parse_whole(name: str, text: str, low: int = 1) -> int:
+    """A whole number as typed (MLflow may write 3 as 3.0).
+
+    Parameters
+    ----------
+    name
+        What the number is, for the error.
+    text
+        As typed.
+    low
+        The least number allowed.
+
+    Raises
+    ------
+    BadInput
+        The text is no whole number, or below `low`.
+    """
+    try:
+        number = int(text.removesuffix(".0"))
+    except ValueError:
+        number = low - 1
+    if number < low:
+        raise BadInput(f"{name} must be a whole number of at least {low}, got {text!r}")
+    return number
+
+
+def check_whole(name: str, value: object) -> int:
+    """A whole number of at least 1 as an int; numpy's integers are allowed. Raises BadInput."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise BadInput(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def preset_grid(name: str | None) -> Grid:
+    """The grid of that name; None: the default of a scan. Raises BadInput for an unknown name."""
+    if name is None:
+        return _DEFAULT
+    if name not in PRESETS:
+        raise BadInput(f"unknown preset {name!r}; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 _SCAN = tuple(range(2, 21))
+_DEFAULT = Grid(dict.fromkeys(("pca", "ae", "vae"), _SCAN))
 
-PRESETS: dict[str, Space] = {
+PRESETS: dict[str, Grid] = {
     # minutes on two cores, real MNIST: enough to see the shape, too few epochs to quote
-    "quick": Space(dict.fromkeys(("pca", "ae", "vae"), _SCAN), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
+    "quick": Grid(dict.fromkeys(("pca", "ae", "vae"), _SCAN), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
     # the course assignment's question (3), with the larger dimensions at which a VAE stops using more
-    "assignment": Space({"pca": _SCAN, "ae": _SCAN, "vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")),
+    "assignment": Grid({"pca": _SCAN, "ae": _SCAN, "vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")),
     # seconds: for tests and demonstrations
-    "digits": Space(
+    "digits": Grid(
         {"pca": tuple(range(2, 11)), "ae": tuple(range(2, 11))},
         2,
         RunConfig(dataset="digits", dim2=64, epochs=60, batch_size=64),

@@ -1,4 +1,4 @@
-"""The curve of a scan: error against dim3 for each model, as a table, as numbers and as a picture."""
+"""The curve of a scan, error against dim3 for each model: as a table, as CSV and as a figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
 
 from .execution.cell import error_of
-from .records.study import Finished
+from .records.study import FinishedCell
 
 
 class Point(NamedTuple):
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
     @property
     def errors(self) -> list[float]:
-        """In the order of their seeds."""
+        """In the order of the seeds."""
         return [self.by_seed[seed] for seed in sorted(self.by_seed)]
 
     @property
@@ -40,12 +40,12 @@ class Point(NamedTuple):
         return float(np.mean(self.errors))
 
 
-def curve(cells: Iterable[Finished]) -> list[Point]:
+def curve(cells: Iterable[FinishedCell]) -> list[Point]:
     """The points of all finished cells, by model in order of appearance and by dim3."""
     found: dict[tuple[str, int], dict[int, float]] = {}
     for cell in cells:
         place = (cell.config.model, cell.config.dim3)
-        found.setdefault(place, {})[cell.config.seed] = error_of(dict(cell.metrics))
+        found.setdefault(place, {})[cell.config.seed] = error_of(cell.metrics)
     order = list(dict.fromkeys(model for model, _ in found))
     return [
         Point(model, dim3, errors)
@@ -54,7 +54,7 @@ def curve(cells: Iterable[Finished]) -> list[Point]:
 
 
 def verdicts(points: list[Point]) -> dict[str, Verdict]:
-    """What the analysis says of each model's curve; nothing of those with too few points."""
+    """The verdict on each model's curve; none for a curve with too few points."""
     rows = [Row(p.model, p.dim3, seed, error) for p in points for seed, error in p.by_seed.items()]
     found = {}
     for model in dict.fromkeys(p.model for p in points):
@@ -64,8 +64,8 @@ def verdicts(points: list[Point]) -> dict[str, Verdict]:
     return found
 
 
-def error_name(cells: Iterable[Finished]) -> str:
-    """What the errors are."""
+def error_name(cells: Iterable[FinishedCell]) -> str:
+    """The name of the errors: on validation or on test rows."""
     return (
         "validation error"
         if all(Metric.VAL_MSE_FINAL in cell.metrics for cell in cells)
@@ -74,9 +74,9 @@ def error_name(cells: Iterable[Finished]) -> str:
 
 
 def table(points: list[Point]) -> str:
-    """A line a dim3, a column a model: the mean over seeds, and ± their standard deviation where several.
+    """A row per dim3 and a column per model: the mean error over seeds, and ± its standard deviation.
 
-    Where a point has fewer seeds than others of its model, their number stands behind it.
+    A point with fewer seeds than others of its model has their number in brackets.
     """
     if not points:
         return "no cell has finished"
@@ -91,7 +91,7 @@ def table(points: list[Point]) -> str:
 
 
 def csv(points: list[Point]) -> str:
-    """The columns dim3, error, seed, model, as the analysis reads them."""
+    """CSV text with the columns dim3, error, seed and model, which the analysis reads."""
     into = io.StringIO()
     writer = table_writer(into, lineterminator="\n")
     writer.writerow(["dim3", "error", "seed", "model"])
@@ -99,8 +99,18 @@ def csv(points: list[Point]) -> str:
     return into.getvalue()
 
 
-def draw(points: list[Point], title: str, called: str) -> Figure:
-    """The mean over seeds as a line for each model, and a dot for each seed."""
+def draw(points: list[Point], title: str, error: str) -> Figure:
+    """Draw the mean over seeds as a line for each model, and a dot for each seed.
+
+    Parameters
+    ----------
+    points
+        All models' points.
+    title
+        Of the figure.
+    error
+        The name of the errors.
+    """
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for number, model in enumerate(dict.fromkeys(p.model for p in points)):
@@ -116,7 +126,7 @@ def draw(points: list[Point], title: str, called: str) -> Figure:
     axes.set(
         title=drawn_plainly(clean(title, LABEL_LENGTH)),
         xlabel="latent dimension dim3",
-        ylabel=f"{called}, mean squared",
+        ylabel=f"{error}, mean squared",
     )
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

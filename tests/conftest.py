@@ -22,8 +22,8 @@ from mlflow import MlflowClient
 from xdist.scheduler import LoadScopeScheduling
 
 from elbowroom.models.threads import on_threads
-from elbowroom.studies import options
-from elbowroom.studies.execution.forking import THREAD_NAMES
+from elbowroom.studies.execution import pools
+from elbowroom.studies.execution.forking import ENVIRONMENT
 from elbowroom.tracking.run import execution
 from tests.here import Here
 
@@ -73,7 +73,7 @@ def _one_thread() -> Iterator[None]:
     For the whole session, so that a fixture of a module or a session has it too.
     """
     with on_threads(1), pytest.MonkeyPatch.context() as patch:
-        for name in THREAD_NAMES:
+        for name in ENVIRONMENT:
             patch.setenv(name, "1")
         yield
 
@@ -137,7 +137,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Let cells train here, without figures."""
-    patch.setattr(options, "LocalPool", Here)
+    patch.setattr(pools, "LocalPool", Here)
     patch.setattr(execution, "FIGURES", {})
 
 

@@ -23,7 +23,7 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from elbowroom.studies.grid import PRESETS, Space
+from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.store.names import Kind, Tag
@@ -51,7 +51,7 @@ SMALLER = {
     "benchmarks.store": "--sizes 20 40 --rows 20 --backends sqlite",
 }
 """What is appended to a command of this module; of a flag that stands there twice the last counts."""
-TINY = Space(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, RunConfig(dataset="digits", dim2=16, epochs=1), "quick")
+TINY = Grid(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, RunConfig(dataset="digits", dim2=16, epochs=1), "quick")
 """Instead of every preset."""
 DATA = {"mnist": "digits", "default": "digits", None: "digits", "mine.csv": "mine.csv", "digits": "digits"}
 """What a command is given for its `--dataset`; None: it names none."""

@@ -15,10 +15,12 @@ from elbowroom.analysis.report import Judged, judge_table
 from elbowroom.analysis.reporting import report, report_table
 from elbowroom.analysis.reporting.experiment import Report
 from elbowroom.models import Reducer
-from elbowroom.studies.assignment import Answer, answer
+from elbowroom.studies.assignment import Answer, answer, assignment_grid
+from elbowroom.studies.grid import Grid
+from elbowroom.studies.options import Options
 from elbowroom.studies.oracles import Finding, ask
 from elbowroom.studies.scan import Estimate, ScanResult, estimate, scan
-from elbowroom.studies.tune import TuneResult, tune
+from elbowroom.studies.tune import Search, TuneResult, tune
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.estimator import LatentTransformer
 from elbowroom.tracking.logged_model import load_reducer
@@ -47,9 +49,10 @@ def run_and_load() -> Reducer:
 
 def study() -> Mapping[str, Verdict]:
     """What it would cost, the curves, and the report."""
-    cost: Estimate = estimate(models=["pca", "ae"], dim3=range(2, 7), seeds=1, base=BASE)
+    grid = Grid.of(["pca", "ae"], range(2, 7), seeds=1, base=BASE)
+    cost: Estimate = estimate(grid)
     print(f"{cost.left} cells to run on {cost.workers} workers")
-    found: ScanResult = scan(models=["pca", "ae"], dim3=range(2, 7), seeds=1, base=BASE, verbose=True)
+    found: ScanResult = scan(grid, Options(verbose=True))
     for point in found.points:
         print(point.model, point.dim3, point.mean)
     for failure in found.failures:
@@ -61,7 +64,7 @@ def study() -> Mapping[str, Verdict]:
 
 def tuned() -> RunConfig:
     """The best of a few trials."""
-    found: TuneResult = tune(base=BASE, dim3=2, trials=2)
+    found: TuneResult = tune(Search.of(BASE, dim3=2, trials=2))
     return found.best[0].config
 
 
@@ -79,7 +82,7 @@ def table(path: Path) -> int | None:
 
 def the_rest() -> list[str]:
     """The assignment's page, and what theory knows."""
-    page: Answer = answer(preset="digits", show=(2,), repeats=2)
+    page: Answer = answer(assignment_grid("digits", show=(2,), repeats=2))
     there: AssignmentReport = page.report
     findings: dict[str, Finding] = ask()
     return [str(there.page), *(f"{name}: {finding.says}" for name, finding in findings.items())]

@@ -1,7 +1,7 @@
 """One cell, trained and recorded in a worker process: `run_cell(job) -> Outcome`.
 
-A job is plain data, so that it travels to another process or machine; an outcome too. Nothing is raised:
-whatever goes wrong in a cell is an outcome, and a process that dies has none.
+Jobs and outcomes are plain data, so that they can be sent to other processes and machines. `run_cell` raises nothing:
+an error in a cell is an outcome. A process that dies returns none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -30,36 +31,36 @@ from elbowroom.tracking.store.errors import RunFailed, one_line
 from elbowroom.tracking.store.names import Metric, Tag
 from elbowroom.tracking.store.recorder import Place, Recorder, Revoked, Stopped
 
-from ..records.trials import lasting, storage_at
-from .processes import me
+from ..records.trials import retry_storage, storage_at
+from .processes import process_tag
 
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
-"""Of tuning: not before five trials are complete, nor before epoch 3, at which the shortest ends."""
-WATCH_SECONDS = 5.0  # between looks at whether the run is still this worker's to write
-_one_at_a_time = threading.Lock()  # the tracking URI and torch's threads are the process's
+"""Of tuning: prunes after five complete trials, and after epoch 3, with which the shortest trial ends."""
+_WATCH_SECONDS = 5.0  # between checks that the run was not closed by someone else
+_process_lock = threading.Lock()  # a process has one tracking URI and one number of torch's threads
 
 
-class Ended(Enum):
+class Status(Enum):
     """How a job ended."""
 
     FINISHED = "finished"
     FAILED = "failed"
-    """The cell raised."""
+    """The cell raised an error."""
     PRUNED = "pruned"
     LOST = "lost"
-    """The worker died, or its run was taken from it: nothing is known of the cell itself."""
+    """The worker died, or its run was closed by someone else: the cell itself may be all right."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """Where a trial asks whether to go on."""
+    """Where a trial reports its epochs, and is told whether to stop."""
 
     storage: str
     study: str
-    trial_id: int
     metric: str
+    """Of each epoch."""
     sign: int
-    """1 where lower is better, -1 where the metric is turned round first."""
+    """1 where a lower metric is better, -1 where a higher one is."""
 
 
 @dataclass(frozen=True)
@@ -68,48 +69,49 @@ class Job:
 
     config: RunConfig
     trial: int
+    """Its number in Optuna's study."""
     place: Place
     tracking_uri: str
     digest: str
     shared: str | None = None
-    """A folder with the data, on this machine; None: the worker loads them itself."""
+    """A folder on this machine with the data; None: the worker loads them itself."""
     once: bool = False
-    """Refuse to start where this trial has a run already: a cluster restarts the jobs of a lost worker."""
+    """Whether to refuse a trial that has a run already: a cluster restarts the jobs of a lost worker."""
     pruning: Pruning | None = None
     code: str = ""
-    """Of the model, as the study has it: `tracking.logged_model.code.code_of`."""
+    """The revision of the model's code in this study: `tracking.logged_model.code.code_of`."""
 
     @property
     def name(self) -> str:
-        """What its run is called."""
+        """The name of its run."""
         return self.place.name or self.config.run_name
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job."""
+    """The result of a job."""
 
-    ended: Ended
+    status: Status
     run_id: str | None = None
     metrics: dict[str, float] | None = None
     reason: str = ""
     seconds: float = 0.0
-    """From the job's start in the worker to its end."""
+    """From the start of the job in the worker to its end."""
 
 
 def run_cell(job: Job) -> Outcome:
     """Train and record one cell."""
     began = time.perf_counter()
     watch = _Watch(job)
-    with _one_at_a_time:
+    with _process_lock:
         be_quiet()
-        os.environ.pop("MLFLOW_RUN_ID", None)  # an inherited one would be continued instead
+        os.environ.pop("MLFLOW_RUN_ID", None)  # MLflow would continue an inherited run
         mlflow.set_tracking_uri(job.tracking_uri)
-        be_patient()
+        extend_retries()
         try:
-            client = lasting(MlflowClient)()  # it opens the store, and then waits for a locked file by itself
+            client = retry_storage(MlflowClient)()  # it opens the store; later MLflow itself waits for a locked file
             if job.once and (before := trial_runs(client, job)):
-                return as_it_was(before, Outcome(Ended.LOST, reason="its first worker was lost"))
+                return recover_outcome(before, Outcome(Status.LOST, reason="its first worker was lost"))
             _check_code(job)
             result = execute(
                 job.config,
@@ -119,31 +121,31 @@ def run_cell(job: Job) -> Outcome:
                 on_open=watch.on_open,
             )
         except Revoked as error:
-            return Outcome(Ended.LOST, watch.run_id, reason=str(error))
+            return Outcome(Status.LOST, watch.run_id, reason=str(error))
         except Stopped as error:
-            return Outcome(Ended.PRUNED, watch.run_id, watch.last, reason=str(error))
+            return Outcome(Status.PRUNED, watch.run_id, watch.last, reason=str(error))
         except RunFailed as error:
-            return Outcome(Ended.FAILED, error.run_id, reason=error.reason)
+            return Outcome(Status.FAILED, error.run_id, reason=error.reason)
         except Exception as error:
-            return Outcome(Ended.FAILED, watch.run_id, reason=one_line(error))
+            return Outcome(Status.FAILED, watch.run_id, reason=one_line(error))
     return Outcome(
-        Ended.FINISHED, result.run_id, watch.last | dict(result.metrics), seconds=time.perf_counter() - began
+        Status.FINISHED, result.run_id, watch.last | dict(result.metrics), seconds=time.perf_counter() - began
     )
 
 
-def as_it_was(runs: list[mlflow.entities.Run], lost: Outcome) -> Outcome:
-    """The outcome of a job whose worker was lost, by the runs it has: perhaps that was only after it had finished."""
+def recover_outcome(runs: list[mlflow.entities.Run], lost: Outcome) -> Outcome:
+    """The outcome of a job whose worker was lost: finished where one of its runs is, else `lost`."""
     for run in runs:
         if run.info.status == "FINISHED":
-            return Outcome(Ended.FINISHED, run.info.run_id, dict(run.data.metrics))
+            return Outcome(Status.FINISHED, run.info.run_id, dict(run.data.metrics))
     return lost
 
 
-def be_patient() -> None:
-    """Let each request of this process outlast a tracking server that is away for ten minutes.
+def extend_retries() -> None:
+    """Let MLflow retry each request of this process for ten minutes, while a tracking server is down.
 
-    MLflow's retries wait 0, 4, 8, … 64 and then 120 seconds each: its default of 7 comes to four minutes,
-    the most that it allows, 10, to ten.
+    Its retries wait 0, 4, 8, … 64 and then 120 seconds each: the default of 7 retries takes four minutes, and the
+    largest number that MLflow allows, 10, takes ten.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "10")
 
@@ -155,12 +157,12 @@ def trial_runs(client: MlflowClient, job: Job) -> list[mlflow.entities.Run]:
 
 
 class _Watch:
-    """Looks after one run while it trains: is it still ours, and is it worth going on?"""
+    """Stops a training whose run was closed by someone else, or which the pruner stops."""
 
     def __init__(self, job: Job) -> None:
-        self.pruning = job.pruning
+        self.job, self.pruning = job, job.pruning
         self.recorder: Recorder | None = None
-        self.looked = time.monotonic()
+        self.checked = time.monotonic()
         self.last: dict[str, float] = {}
         self.trial: Trial | None = None
 
@@ -170,43 +172,45 @@ class _Watch:
 
     def on_open(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        recorder.tags({Tag.WORKER: me()})
+        recorder.tags({Tag.WORKER: process_tag()})
         if self.pruning is not None:
-            self.trial = _trial_of(self.pruning)
+            self.trial = _optuna_trial(self.pruning, self.job.trial)
 
     def on_epoch(self, epoch: Epoch) -> None:
         self.last = dict(epoch.metrics)
-        if self.recorder is not None and time.monotonic() - self.looked > WATCH_SECONDS:
+        if self.recorder is not None and time.monotonic() - self.checked > _WATCH_SECONDS:
             self.recorder.check_open()
-            self.looked = time.monotonic()
+            self.checked = time.monotonic()
         if self.trial is not None and self.pruning is not None:
             value = epoch.metrics[self.pruning.metric]
-            if _is_behind(self.trial, self.pruning.sign * value, epoch.number) and epoch.number < epoch.total:
+            if _should_prune(self.trial, self.pruning.sign * value, epoch.number) and epoch.number < epoch.total:
                 raise Stopped(
                     f"pruned after epoch {epoch.number} of {epoch.total}: {self.pruning.metric} "
                     f"{value:.5g} is behind other trials at that epoch"
                 )
 
 
-@lasting
-def _trial_of(pruning: Pruning) -> Trial:
-    study = optuna.load_study(study_name=pruning.study, storage=storage_at(pruning.storage), pruner=PRUNER)
-    return Trial(study, pruning.trial_id)
+@retry_storage
+def _optuna_trial(pruning: Pruning, number: int) -> Trial:
+    storage = storage_at(pruning.storage)
+    study = optuna.load_study(study_name=pruning.study, storage=storage, pruner=PRUNER)
+    study_id = storage.get_study_id_from_name(pruning.study)
+    return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
-@lasting
-def _is_behind(trial: Trial, value: float, epoch: int) -> bool:
+@retry_storage
+def _should_prune(trial: Trial, value: float, epoch: int) -> bool:
     trial.report(value, epoch)
     return trial.should_prune()
 
 
 @lru_cache(maxsize=1)
-def _load(read_by: RunConfig, shared: str | None) -> Material:
-    return Material.map(Path(shared)) if shared is not None and Path(shared).is_dir() else Material.load(read_by)
+def _load(reading: RunConfig, shared: str | None) -> Material:
+    return Material.map(Path(shared)) if shared is not None and Path(shared).is_dir() else Material.load(reading)
 
 
 def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
-    """The study's data, loaded once by each process. Raises ValueError where they are others than the study's."""
+    """The study's data, loaded once by each process. Raises ValueError where their digest is not the study's."""
     material = _load(RunConfig(**{name: getattr(config, name) for name in READING}), shared)
     if material.digests["all"] != digest:
         raise ValueError(
@@ -216,7 +220,7 @@ def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
 
 
 def _check_code(job: Job) -> None:
-    """Raise ValueError where this process has another code of the model than the study began with."""
+    """Raise ValueError where this process has another revision of the model's code than the study."""
     code = code_of(job.config.model, imported=True)
     if code != job.code:
         raise ValueError(
@@ -225,6 +229,6 @@ def _check_code(job: Job) -> None:
         )
 
 
-def error_of(metrics: dict[str, float]) -> float:
-    """What a cell is judged by: the validation error, or the test error where there are no validation rows."""
+def error_of(metrics: Mapping[str, float]) -> float:
+    """The error of a cell: on the validation rows, or on the test rows where there are no validation rows."""
     return metrics[Metric.VAL_MSE_FINAL] if Metric.VAL_MSE_FINAL in metrics else metrics[Metric.TEST_MSE]

@@ -1,4 +1,4 @@
-"""What one study's coordinator does: hands cells out, tells what became of them, tries dead workers' again."""
+"""The coordinator of a study: hands jobs to workers, records their outcomes, retries the cells of dead workers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
-
-from tqdm import tqdm
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import one_line
@@ -18,189 +15,169 @@ from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.recorder import Recorder, close, within
 from elbowroom.tracking.store.text import clean, markdown
 
-from ..records.study import Ledger, TakenOver
-from .cell import Ended, Job, Outcome
+from ..progress import Progress
+from ..records.study import StudyRecords, TakenOver
+from .cell import Job, Status
 from .pools import Pool
 
-TRIES = 3  # of a cell whose worker dies, in one start of the study
-POLL_SECONDS = 1.0  # at most, between looks at a signal or the claim
-CLAIM_SECONDS = 15.0  # between looks at whether the study is still ours
-STOP_SECONDS = 4.0  # for the stores to take what a Ctrl-C has to say
+_MAX_TRIES = 3  # of a cell whose worker dies, in one start of the study
+_POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
+_CLAIM_SECONDS = 15.0  # between checks that no other process has taken the study
+_STOP_SECONDS = 4.0  # for both stores to record an interrupted study
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that came to nothing, by the name of its run, and why."""
+    """A job that failed, by the name of its run, and the reason."""
 
     name: str
     reason: str
 
 
 @dataclass
-class Tally:
-    """What one start of a study has done."""
+class Summary:
+    """What one start of a study did."""
 
     fit_seconds: list[float] = field(default_factory=list)
-    """Of each cell that finished: what its training alone took."""
+    """The training time of each finished cell."""
     failures: list[Failure] = field(default_factory=list)
     lost: int = 0
-    """Workers that died, or were lost, under a cell."""
+    """How many times a worker died with a cell."""
     seconds: float = 0.0
 
 
-class Source(ABC):
-    """Where the jobs of a study come from."""
+class JobQueue(ABC):
+    """The jobs of a study."""
 
     @abstractmethod
     def next(self) -> Job | None:
-        """The next job, or None where there is none for now."""
+        """The next job; None where there is none at the moment."""
 
     @abstractmethod
-    def again(self, job: Job) -> bool:
-        """Put another job in the place of this one, whose worker died; whether there is to be one."""
+    def retry(self, job: Job) -> bool:
+        """Queue a replacement of a job whose worker died; False where it was retried too often."""
 
 
-class Grid(Source):
-    """The missing cells of a scan, one after the other."""
+class CellQueue(JobQueue):
+    """The missing cells of a scan, in their order."""
 
-    def __init__(self, ledger: Ledger, cells: Iterable[RunConfig], shared: str | None, once: bool) -> None:
-        self.ledger, self.shared, self.once = ledger, shared, once
+    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig], shared: str | None, once: bool) -> None:
+        self.records, self.shared, self.once = records, shared, once
         self.waiting = deque(cells)
         self.tries = Counter[str]()
 
     def next(self) -> Job | None:
-        """See Source."""
-        return self.ledger.ask(self.waiting.popleft(), self.shared, self.once) if self.waiting else None
+        """See JobQueue."""
+        return self.records.ask(self.waiting.popleft(), self.shared, self.once) if self.waiting else None
 
-    def again(self, job: Job) -> bool:
-        """See Source; the same cell, at the end of the line."""
-        key = self.ledger.charter.key(job.config)
+    def retry(self, job: Job) -> bool:
+        """See JobQueue; the same cell, at the end of the queue."""
+        key = self.records.spec.key(job.config)
         self.tries[key] += 1
-        if self.tries[key] == TRIES:
+        if self.tries[key] == _MAX_TRIES:
             return False
         self.waiting.append(job.config)
         return True
 
 
-def carry_out(source: Source, pool: Pool, ledger: Ledger, progress: Progress) -> Tally:
-    """Run every job of the source in the pool. Raises TakenOver where another process takes the study."""
-    tally, began = Tally(), time.perf_counter()
-    looked = time.monotonic()
+def _run_jobs(queue: JobQueue, pool: Pool, records: StudyRecords, progress: Progress) -> Summary:
+    """Run every job of the queue in the pool. Raises TakenOver where another process takes the study."""
+    summary, began = Summary(), time.perf_counter()
+    checked = time.monotonic()
     while True:
-        while pool.free() and (job := source.next()) is not None:
+        while pool.free() and (job := queue.next()) is not None:
             pool.submit(job)
         if not pool.running:
             break
-        for job, given in pool.take(POLL_SECONDS):
-            outcome = ledger.tell(job, given)
-            if outcome.ended is Ended.LOST:
-                tally.lost += 1
-                if source.again(job):
+        for job, received in pool.take(_POLL_SECONDS):
+            outcome = records.tell(job, received)
+            if outcome.status is Status.LOST:
+                summary.lost += 1
+                if queue.retry(job):
                     progress.say(f"{job.name}: {outcome.reason}; trying it again")
                     continue
-            if outcome.ended in (Ended.LOST, Ended.FAILED):
-                tally.failures.append(Failure(job.name, outcome.reason))
-            if outcome.ended is Ended.FINISHED and outcome.metrics is not None:
-                tally.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
+            if outcome.status in (Status.LOST, Status.FAILED):
+                summary.failures.append(Failure(job.name, outcome.reason))
+            if outcome.status is Status.FINISHED and outcome.metrics is not None:
+                summary.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
             progress(job, outcome)
-        if time.monotonic() - looked > CLAIM_SECONDS:
-            ledger.check_mine()
-            looked = time.monotonic()
-    tally.seconds = time.perf_counter() - began
-    return tally
+        if time.monotonic() - checked > _CLAIM_SECONDS:
+            records.check_claim()
+            checked = time.monotonic()
+    summary.seconds = time.perf_counter() - began
+    return summary
 
 
-def supervise(ledger: Ledger, pool: Pool, begin: Callable[[], tuple[Source, Progress]]) -> Tally:
-    """Repair what an earlier start left, run what `begin` finds missing then, and end in order if interrupted."""
+def supervise(records: StudyRecords, pool: Pool, begin: Callable[[], tuple[JobQueue, Progress]]) -> Summary:
+    """Run the jobs of a study that are missing.
+
+    Parameters
+    ----------
+    records
+        The study, held by this process; what an earlier start left is repaired first, and at the end.
+    pool
+        The workers. They are stopped where an error or a signal ends the study.
+    begin
+        Called after the repair: finds what is missing.
+
+    Raises
+    ------
+    TakenOver
+        Another process has taken the study, and closes its runs.
+    """
     try:
-        ledger.repair("FAILED", "its worker or coordinator died")
-        source, progress = begin()
+        records.repair("FAILED", "its worker or coordinator died")
+        queue, progress = begin()
         try:
             if progress.done < progress.total:
                 pool.warm(progress.total - progress.done)
-            tally = carry_out(source, pool, ledger, progress)
+            summary = _run_jobs(queue, pool, records, progress)
         finally:
             progress.close()
-        ledger.repair("FAILED", "its worker was lost")
-        return tally
-    except TakenOver:  # whoever took the study closes our runs
+        records.repair("FAILED", "its worker was lost")
+        return summary
+    except TakenOver:
         raise
     except BaseException as error:
-        _stop(pool, ledger, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", clean(str(error)))
+        status, reason = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", clean(str(error))
+        pool.stop()
+        try:
+            within(_STOP_SECONDS, lambda: records.repair(status, reason))
+        except Exception as late:
+            said = f"the stores did not take it in time ({one_line(late)}); the next start puts them right"
+            print(said, file=sys.stderr)
         raise
 
 
-def _stop(pool: Pool, ledger: Ledger, status: str, reason: str) -> None:
-    """End everything that runs, with this status and reason, as well as the stores can be reached in time."""
-    pool.stop()
-    try:
-        within(STOP_SECONDS, lambda: ledger.repair(status, reason))
-    except Exception as error:
-        reason = one_line(error)
-        print(f"the stores did not take it in time ({reason}); the next start puts them right", file=sys.stderr)
+def conclude(records: StudyRecords, reason: str, failures: list[Failure], *, verbose: bool = True) -> None:
+    """End the study's parent run.
 
-
-def conclude(ledger: Ledger, reason: str, failures: list[Failure], *, verbose: bool = True) -> None:
-    """End the study's parent run, FAILED where there is a reason for that, which is said where wanted."""
+    Parameters
+    ----------
+    records
+        The study.
+    reason
+        Why it is not complete, so that the run ends FAILED; empty: it ends FINISHED.
+    failures
+        The jobs that failed.
+    verbose
+        Whether to print the reason and the failures on stderr.
+    """
     if not reason:
-        Recorder(ledger.client, ledger.parent_id).end("FINISHED")
+        Recorder(records.client, records.parent_id).end("FINISHED")
         return
     if verbose:
         print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
         for failure in failures:
             print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
-    close(ledger.client, ledger.parent_id, "FAILED", reason, describe=False)
+    close(records.client, records.parent_id, "FAILED", reason, describe=False)
 
 
-def described(sentences: Sequence[str], *tables: str) -> str:
-    """A run's description: sentences, which the UI wraps, and tables, which keep their columns; no empty ones.
+def description(sentences: Sequence[str], *tables: str) -> str:
+    """The description of a run, in Markdown: a list of sentences, and tables as code; empty ones are left out.
 
-    A long line that is not wrapped pushes what the UI says about the run off the page.
+    The UI wraps a list, but not code, and a long line pushes what it shows beside the description off the page.
     """
     listed = "\n".join(f"- {markdown(s)}" for s in sentences if s)
     fenced = [t.replace("```", "'''") for t in tables if t]
     return "\n\n".join([listed, *(f"```\n{t}\n```" for t in fenced)]).lstrip()
-
-
-class Progress:
-    """A bar over all cells with the time left where stderr is a terminal, a line a cell where not; if verbose."""
-
-    def __init__(self, name: str, total: int, done: int, verbose: bool = True) -> None:
-        self.total, self.done, self.verbose = total, done, verbose
-        self.began, self.fresh = time.perf_counter(), 0
-        self.bar: tqdm[NoReturn] | None = None
-        if verbose and sys.stderr.isatty():
-            self.bar = tqdm(total=total, initial=done, desc=name, unit="cell")
-
-    def __call__(self, job: Job, outcome: Outcome) -> None:
-        """Show one job that ended."""
-        self.done += 1
-        self.fresh += 1
-        said = outcome.ended.value if outcome.ended is not Ended.FINISHED else f"{outcome.seconds:.1f} s"
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"{job.name} {said}")
-            self.bar.update()
-            return
-        left = (time.perf_counter() - self.began) / self.fresh * (self.total - self.done)
-        more = f"  {outcome.reason}" if outcome.reason else ""
-        self.say(f"{self.done}/{self.total}  {job.name}  {said}{more}  about {duration(left)} left")
-
-    def say(self, line: str) -> None:
-        """Print a line beside the bar."""
-        if self.verbose:
-            tqdm.write(line, file=sys.stderr)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3:07 min` or `2:05 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -1,12 +1,12 @@
 """The worker processes of this machine: forked from a server, or started one by one where a fork is not safe.
 
-What a cell needs takes seconds to import and 400 MB to hold. So one process for each study, its fork server, imports it
-once and then forks a worker whenever the coordinator asks for one. It opens no store and runs nothing in parallel,
-because a thread, a connection or a CUDA context of the parent is of no use in a forked child, and may block it.
+The modules that a cell needs take seconds to import, and 400 MB. So one process for each study, its fork server,
+imports them once, and then forks a worker whenever the coordinator asks for one. It opens no store and starts no
+thread, because a parent's thread, connection or CUDA context does not work in a forked child, and may block it.
 
 A command forks the server from itself, before it opens its stores. A script or notebook may have threads and
-connections of its own: there, and in the place of a server that died, it is a new process.
-On macOS and Windows, and for CUDA, each worker is such a process. None of them runs the caller's `__main__`.
+connections of its own: there, and to replace a server that died, the server is a new process.
+On macOS and Windows, and for CUDA, each worker is a new process. No worker runs the caller's `__main__`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ import psutil
 
 from elbowroom.tracking.store.terminal import Output, open_streams
 
-from .processes import leave_record, lives, me
+from .processes import is_alive, process_tag, record_worker
 
 IMPORTED = ("elbowroom.studies.execution.cell", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
-"""Modules that a cell needs, those that MLflow and PCA import at their first use among them."""
-THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-ENVIRONMENT = dict.fromkeys(THREAD_NAMES, "1")
-WATCH_SECONDS = 0.2  # between looks at whether the coordinator lives
-KILL_SECONDS = 5.0  # for processes that were killed to be gone
-# glibc gives freed memory of this size back to the system, which clears each page anew when it is wanted again. To keep
-# it saves a fifth of what a cell does beside its training, and takes no more: the next cell has the same arrays.
-KEPT_BYTES, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1 << 26, -1, -3
+"""Modules that a cell needs, with those that MLflow and PCA import only at their first use."""
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Variables of each worker."""
+_WATCH_SECONDS = 0.2  # between checks that the coordinator is alive
+_KILL_SECONDS = 5.0  # for killed processes to end
+# glibc returns freed memory of this size to the system, which clears each page again at its next use. To keep it saves
+# a fifth of the time that a cell takes beside its training, and no memory is wasted: the next cell has the same arrays.
+_KEPT_BYTES, _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = 1 << 26, -1, -3
 
 
 class WorkerDied(RuntimeError):
@@ -52,9 +52,10 @@ class WorkerDied(RuntimeError):
 
 
 class Worker:
-    """A worker process as its coordinator sees it: it runs one call after the other.
+    """The coordinator's handle of a worker process, which runs one call after the other.
 
-    `calls` and `answers` lead to it and back. A forked one has a `socket`, any other is a `child` of this process.
+    Calls are written to `calls`, answers read from `answers`. A forked worker has a socket, `stream`; any other is a
+    `child` of this process.
     """
 
     def __init__(
@@ -74,33 +75,33 @@ class Worker:
             self.process = psutil.Process(self._read())
 
     def send(self, function: Callable[..., object], *arguments: object) -> None:
-        """Start a call, with a copy of this process's environment; what was read at import stays. Raises OSError."""
+        """Start a call with a copy of this process's environment variables. Raises OSError where the worker is dead."""
         pickle.dump((function, arguments, os.environ | ENVIRONMENT), self.calls)
         self.calls.flush()
 
     def answer(self) -> Any:
-        """Wait for what the call returns. Raises WorkerDied."""
+        """Wait for the return value of the call. Raises WorkerDied."""
         self.ready()
         return self._read()
 
     def kill(self) -> None:
-        """End it, whatever it is doing; see `end`."""
+        """Kill it at once; see `end`."""
         if self.stream is not None:
             with suppress(OSError):
-                self.stream.shutdown(socket.SHUT_RDWR)  # its process id may not be known yet
+                self.stream.shutdown(socket.SHUT_RDWR)  # ends it also where its process id is not known yet
         one = self.child or self.process
         if one is not None:
             with suppress(OSError, psutil.NoSuchProcess):
                 one.kill()
 
     def join(self, seconds: float) -> None:
-        """Wait at most so long until it is gone, and close the streams."""
+        """Wait at most that long for its end, and close the streams."""
         one = self.child or self.process
         if one is not None:
             with suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired):
                 one.wait(seconds)
         for stream in (self.calls, self.answers):
-            with suppress(OSError):  # what it was sent and never read
+            with suppress(OSError):  # a call that it never read
                 stream.close()
 
     def _read(self) -> Any:
@@ -111,19 +112,19 @@ class Worker:
 
 
 def end(workers: Iterable[Worker]) -> None:
-    """Kill workers, all at once, and wait until they are gone."""
+    """Kill workers, all at once, and wait for their end."""
     workers = list(workers)
     for worker in workers:
         worker.kill()
-    latest = time.monotonic() + KILL_SECONDS
+    latest = time.monotonic() + _KILL_SECONDS
     for worker in workers:
         worker.join(max(0.0, latest - time.monotonic()))
 
 
 class ForkServer:
-    """A process that has imported what a cell needs, and forks workers of one study.
+    """A process that has imported what a cell needs, and forks the workers of one study.
 
-    `of_itself`: forked from this process, which has opened nothing and has no threads; else a new process.
+    With `of_itself` it is forked from this process, which must have no threads or connections; else a new process.
     """
 
     def __init__(self, study: str, *, of_itself: bool = False) -> None:
@@ -132,14 +133,14 @@ class ForkServer:
             self.process = _forked(there, self.control, study) if of_itself else _server(there, study)
 
     def worker(self) -> Worker:
-        """Ask for one more. Raises OSError where the server is dead."""
+        """Fork a worker. Raises OSError where the server is dead."""
         here, there = socket.socketpair()
-        with here, there:  # the two streams of the worker hold ours
+        with here, there:  # the worker's two streams keep `here` open
             socket.send_fds(self.control, [b"fork"], [there.fileno()])
             return Worker(here.makefile("wb"), here.makefile("rb"), stream=here)
 
     def stop(self) -> None:
-        """End it. Its workers go on."""
+        """End the server, but not its workers."""
         self.control.close()
         with suppress(psutil.NoSuchProcess):
             self.process.kill()
@@ -147,7 +148,7 @@ class ForkServer:
 
 
 def new_worker(study: str) -> Worker:
-    """Start a worker that imports for itself."""
+    """Start a worker that is not forked, and imports what it needs itself."""
     child = _start("work", study, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
@@ -159,7 +160,7 @@ def _server(there: socket.socket, study: str) -> psutil.Process:
 
 
 def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, **streams: int) -> Any:
-    """A process of its own, which Ctrl-C does not reach, with this one's module path."""
+    """Start a new process with this one's module path, in a session of its own, so that Ctrl-C does not reach it."""
     path = [folder for folder in sys.path if isinstance(folder, str)]
     call = f"main({role!r}, {os.getpid()}, {study!r})"
     code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.forking import main; {call}"
@@ -177,23 +178,23 @@ def _forked(there: socket.socket, here: socket.socket, study: str) -> psutil.Pro
         server = os.fork()
         if server == 0:
             here.close()
-            serve(there, coordinator, study)
+            _serve(there, coordinator, study)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return psutil.Process(server)
 
 
-def serve(control: socket.socket, coordinator: int, study: str) -> NoReturn:
-    """Be the fork server: fork a worker for each socket received, until the coordinator, a process id, is gone."""
+def _serve(control: socket.socket, coordinator: int, study: str) -> NoReturn:
+    """Be the fork server, which forks a worker for each socket it receives, until the coordinator is dead."""
     try:
         _begin(coordinator, study)
         _import()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
-        # Python 3.12 warns of any thread; the only one is pyarrow's allocator's, which is safe to fork.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # exit codes of workers are not read
+        # Python 3.12 warns of any thread. The only one here is that of pyarrow's allocator, which is safe to fork.
         warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
         process = psutil.Process(coordinator)
-        while lives(process):
-            if select.select([control], [], [], WATCH_SECONDS)[0]:
+        while is_alive(process):
+            if select.select([control], [], [], _WATCH_SECONDS)[0]:
                 message, sockets, *_ = socket.recv_fds(control, 4, 1)
                 if not message:
                     break
@@ -201,24 +202,25 @@ def serve(control: socket.socket, coordinator: int, study: str) -> NoReturn:
                     if os.fork() == 0:
                         control.close()
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                        work(stream.makefile("rb"), stream.makefile("wb"), coordinator, study)
-    except psutil.NoSuchProcess:  # the coordinator was gone before this began
+                        _work(stream.makefile("rb"), stream.makefile("wb"), coordinator, study)
+    except psutil.NoSuchProcess:  # the coordinator died before this process began
         pass
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(0)  # this may be a fork of a command, which is not to go on here
+        os._exit(0)  # a fork of a command must not go on with the command
 
 
-def work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> NoReturn:
-    """Be a worker: run the calls that arrive until there are no more, or the coordinator, a process id, is gone."""
+def _work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> NoReturn:
+    """Be a worker, which runs the calls that arrive until the streams are closed or the coordinator is dead."""
     try:
         _begin(coordinator, study)
         _import()
-        threading.Thread(target=_end_with, args=(psutil.Process(coordinator),), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(psutil.Process(coordinator),), daemon=True).start()
         _keep_memory()
-        np.random.seed()  # noqa: NPY002  else all workers would draw the same numbers
-        # By name: an import above would come before `_begin`, and what it printed would go into the answers.
+        np.random.seed()  # noqa: NPY002  forks would draw the same numbers
+        # By name, because these modules must be imported after `_begin`: until then stdout is the stream of answers,
+        # stdin that of calls, and an orphan has no record. The rule against imports in functions has no exception.
         importlib.import_module("matplotlib").use("agg")
         with importlib.import_module("elbowroom.models.threads").on_threads(1):
             _write(answers, os.getpid())
@@ -236,7 +238,7 @@ def work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) -> 
 
 
 class _HungUp(Exception):
-    """The coordinator has closed the streams."""
+    """The coordinator closed the streams."""
 
 
 def _read(calls: IO[bytes]) -> Any:
@@ -255,7 +257,7 @@ def _write(answers: IO[bytes], answer: object) -> None:
 
 
 def _begin(coordinator: int, study: str) -> None:
-    """Leave Ctrl-C, stdin and stdout to the coordinator; let the study's next start find this process."""
+    """Ignore Ctrl-C, detach stdin and stdout, and write the record by which the study's next start finds this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
@@ -264,21 +266,21 @@ def _begin(coordinator: int, study: str) -> None:
     os.dup2(2, 1)
     stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stderr = cast(TextIO, Output(stderr))
-    leave_record(study, me(coordinator))
+    record_worker(study, process_tag(coordinator))
 
 
 def _import() -> None:
     gc.disable()
     for name in IMPORTED:
         importlib.import_module(name)
-    gc.freeze()  # a collection in a fork would write to each object, and so copy its page
+    gc.freeze()  # a garbage collection in a fork would write to each object, and so copy its page
     gc.enable()
 
 
-def _end_with(coordinator: psutil.Process) -> None:
+def _exit_after(coordinator: psutil.Process) -> None:
     try:
-        while lives(coordinator):
-            time.sleep(WATCH_SECONDS)
+        while is_alive(coordinator):
+            time.sleep(_WATCH_SECONDS)
     finally:
         os._exit(1)
 
@@ -286,13 +288,24 @@ def _end_with(coordinator: psutil.Process) -> None:
 def _keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # glibc
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
 
 
 def main(role: str, coordinator: int, study: str) -> NoReturn:
-    """Be a fork server or a worker of the coordinator, a process id, that started this process."""
+    """Be a new process of a study: see `_start`.
+
+    Parameters
+    ----------
+    role
+        `serve`: a fork server that receives sockets on stdin; `work`: a worker that reads calls from stdin and writes
+        answers to stdout.
+    coordinator
+        The process id of the coordinator.
+    study
+        The key of the study.
+    """
     open_streams()
     if role == "serve":
-        serve(socket.socket(fileno=os.dup(0)), coordinator, study)
-    work(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), coordinator, study)
+        _serve(socket.socket(fileno=os.dup(0)), coordinator, study)
+    _work(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), coordinator, study)

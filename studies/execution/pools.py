@@ -1,30 +1,41 @@
-"""Who trains the cells: processes of this machine, or a Dask cluster."""
+"""The workers of a study: processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
+from urllib.parse import urlparse
+
+import mlflow
 
 from elbowroom.models.neural.training import resolve_device
+from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.store.errors import BadInput, one_line
+from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.recorder import within
 from elbowroom.tracking.store.terminal import in_command
 from elbowroom.tracking.store.text import hidden
 
-from .cell import Ended, Job, Outcome, run_cell
+from ..options import Options
+from ..records.trials import study_key
+from .cell import Job, Outcome, Status, run_cell
 from .forking import ForkServer, Worker, end, new_worker
 
-CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 
 
 class Pool(ABC):
-    """Takes jobs while `free()`, and gives their outcomes back."""
+    """Runs jobs and returns their outcomes."""
 
     def __init__(self) -> None:
         self.running: dict[Future[Outcome], Job] = {}
@@ -39,38 +50,38 @@ class Pool(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End the workers, at once, whatever they are doing."""
+        """End the workers at once, also those that train."""
 
     @abstractmethod
     def finished(self, seconds: float) -> list[Future[Outcome]]:
-        """Those of `running` that are done, waiting so long for the first."""
+        """The futures in `running` that are done, after a wait of at most `seconds` for the first."""
 
     def begin(self, jobs: int) -> None:
-        """Start workers for so many jobs, where that is the pool's to do: they import while others get ready."""
+        """Start workers for that many jobs, so that they import while the coordinator opens its stores."""
         return
 
     def warm(self, jobs: int) -> None:
-        """The same, and wait for their imports."""
+        """Start workers for that many jobs, and wait until they have imported what they need."""
         return
 
     def free(self) -> bool:
-        """Whether it takes another job: one that would run at once."""
+        """Whether another job would run at once."""
         return len(self.running) < self.slots()
 
     def take(self, seconds: float) -> list[tuple[Job, Outcome]]:
-        """The jobs that ended, waiting for the first at most so long. A dead worker's are LOST."""
-        return [(self.running.pop(future), self.outcome(future)) for future in self.finished(seconds)]
+        """The jobs that ended, after a wait of at most `seconds` for the first. A dead worker's job is LOST."""
+        return [(self.running.pop(future), _outcome(future)) for future in self.finished(seconds)]
 
-    def outcome(self, future: Future[Outcome]) -> Outcome:
-        """What a finished future holds."""
-        try:
-            return future.result()
-        except Exception as error:
-            return Outcome(Ended.LOST, reason=f"its worker was lost: {one_line(error)}")
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except Exception as error:
+        return Outcome(Status.LOST, reason=f"its worker was lost: {one_line(error)}")
 
 
 class LocalPool(Pool):
-    """Processes of this machine: one that dies takes no other with it."""
+    """Processes of this machine, one per slot. One that dies ends no other."""
 
     def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
         super().__init__()
@@ -79,10 +90,10 @@ class LocalPool(Pool):
         self.forks = sys.platform == "linux" and on_cpu
         self.server: ForkServer | None = None
         self.workers: list[Worker] = []
-        """All that may live; those of `running` are busy, the others idle."""
+        """All living ones, busy and idle."""
         self.busy: dict[Future[Outcome], Worker] = {}
         self.threads = ThreadPoolExecutor(workers)
-        """Each waits for a worker."""
+        """One thread waits for the answer of each busy worker."""
         self.began = time.perf_counter()
 
     def begin(self, jobs: int) -> None:
@@ -91,7 +102,7 @@ class LocalPool(Pool):
             self._add_worker()
 
     def warm(self, jobs: int) -> None:
-        """See Pool; the seconds since the pool was made are said, where wanted."""
+        """See Pool; if `verbose`, print the seconds since the pool was made."""
         self.begin(jobs)
         done, _ = wait([self.threads.submit(worker.ready) for worker in self.workers])
         ready = sum(future.exception() is None for future in done)
@@ -99,7 +110,7 @@ class LocalPool(Pool):
             print(f"{ready} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
-        """One a worker."""
+        """The number of workers."""
         return self.slot_count
 
     def submit(self, job: Job) -> None:
@@ -110,7 +121,7 @@ class LocalPool(Pool):
         except OSError:  # it died while idle
             self._remove(worker)
             worker = self._add_worker()
-            with suppress(OSError):  # the answer says so
+            with suppress(OSError):  # `answer` raises then
                 worker.send(run_cell, job)
         future = self.threads.submit(worker.answer)
         self.running[future], self.busy[future] = job, worker
@@ -132,11 +143,11 @@ class LocalPool(Pool):
         self.threads.shutdown()
 
     def _add_worker(self) -> Worker:
-        worker = self._ask() if self.forks else new_worker(self.study)
+        worker = self._fork() if self.forks else new_worker(self.study)
         self.workers.append(worker)
         return worker
 
-    def _ask(self) -> Worker:
+    def _fork(self) -> Worker:
         if self.server is None:  # the first, before any store is opened
             self.server = ForkServer(self.study, of_itself=in_command() and threading.active_count() == 1)
         try:
@@ -152,23 +163,23 @@ class LocalPool(Pool):
 
 
 class DaskPool(Pool):
-    """The worker processes of a Dask cluster, as many as it has at the moment."""
+    """The worker processes that a Dask cluster has at the moment."""
 
     def __init__(self, scheduler: str) -> None:
         super().__init__()
         try:
-            # Here and not above: nobody else's start should take the second that it takes to import.
+            # Imported late, because it takes a second that only a cluster's studies should spend.
             distributed = importlib.import_module("distributed")
         except ImportError as error:
             extra = "backend dask needs the extra `cluster`: pip install -r requirements-cluster.txt"
             raise BadInput(extra) from error
-        self.address, self.alone = hidden(scheduler), False
-        dial = partial(distributed.Client, scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        self.address, self.without_workers = hidden(scheduler), False
+        dial = partial(distributed.Client, scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
         try:
-            # One that takes the connection and says nothing is waited for without end.
-            self.client = within(CONNECT_SECONDS + 1, dial)
+            # Dask has no timeout for a server that accepts the connection and sends nothing.
+            self.client = within(_CONNECT_SECONDS + 1, dial)
         except Exception as error:  # OSError, TimeoutError, ValueError for an address that is none
-            reason = one_line(error) if str(error) else f"no answer within {CONNECT_SECONDS:.0f} s"
+            reason = one_line(error) if str(error) else f"no answer within {_CONNECT_SECONDS:.0f} s"
             raise BadInput(f"scheduler {self.address} can't be reached: {reason}") from error
         try:
             self._check_imports()
@@ -177,13 +188,13 @@ class DaskPool(Pool):
             raise
 
     def _check_imports(self) -> None:
-        """Raise BadInput where a process of the cluster can't import this code: each cell would be lost there.
+        """Raise BadInput where a process of the cluster can't import this code: it would lose each of its cells.
 
-        The scheduler must as well, because Dask unpickles there what it hands to the workers.
+        The scheduler has to import it as well, because Dask unpickles there what it hands to the workers.
         """
-        found: dict[str, object] = self.client.run(_imported, on_error="return")
+        found: dict[str, object] = self.client.run(_check_import, on_error="return")
         try:
-            self.client.run_on_scheduler(_imported)
+            self.client.run_on_scheduler(_check_import)
         except Exception as error:
             found["scheduler"] = error
         for where, answer in found.items():
@@ -197,19 +208,19 @@ class DaskPool(Pool):
         """The cluster's threads; one where it has no worker yet, so that an adaptive one starts some."""
         try:
             workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        except Exception as error:  # KeyError while it is looked for, then that the client is closed
+        except Exception as error:  # first a KeyError, later that the client is closed
             raise ConnectionError(f"scheduler {self.address} is gone") from error
-        if not workers and not self.alone:
+        if not workers and not self.without_workers:
             print(f"scheduler {self.address} has no worker; waiting for one", file=sys.stderr)
-        self.alone = not workers
+        self.without_workers = not workers
         return max(1, sum(int(w["nthreads"]) for w in workers))
 
     def free(self) -> bool:
-        """See Pool; or wait behind one that runs: an adaptive cluster grows by what waits."""
+        """Whether another job would run or be next: an adaptive cluster grows by the number of waiting jobs."""
         return len(self.running) < 2 * self.slots()
 
     def submit(self, job: Job) -> None:
-        """Queue the job; Dask starts it again on another worker when its own is lost: see Job.once."""
+        """Queue the job. Dask starts it again on another worker when its own is lost: see Job.once."""
         self.running[self.client.submit(run_cell, job, pure=False)] = job
 
     def finished(self, seconds: float) -> list[Future[Outcome]]:
@@ -220,11 +231,76 @@ class DaskPool(Pool):
         return done
 
     def stop(self) -> None:
-        """Leave the cluster. What runs there ends when it sees that its run was closed."""
+        """Leave the cluster. Its workers stop a training when they see that its run was closed."""
         with suppress(Exception):  # the scheduler may be gone
             self.client.cancel(list(self.running), force=True)
             self.client.close(timeout=5)
 
 
-def _imported() -> None:
-    """Finding this function imports all that a cell needs."""
+def _check_import() -> None:
+    """Do nothing: to unpickle this function is to import this module, and with it all that a cell needs."""
+
+
+@contextmanager
+def open_pool(options: Options, device: str, jobs: int) -> Iterator[Pool]:
+    """The workers of a study, ended when the block ends. To be entered before a store is opened: see `forking`.
+
+    Parameters
+    ----------
+    options
+        The study's.
+    device
+        On which the cells train, as in RunConfig.
+    jobs
+        How many there are at most; local workers start to import meanwhile.
+
+    Raises
+    ------
+    BadInput
+        The Dask cluster can't be reached, or can't share the tracking store.
+    """
+    workers, study = options.workers or os.cpu_count() or 1, study_key(options.storage, options.study)
+    pool = _cluster(options) if options.on_cluster else LocalPool(workers, device, verbose=options.verbose, study=study)
+    try:
+        pool.begin(jobs)
+        yield pool
+    finally:
+        pool.stop()
+
+
+def _cluster(options: Options) -> Pool:
+    scheduler = str(options.scheduler)
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite") and urlparse(scheduler).hostname not in ("127.0.0.1", "localhost"):
+        raise BadInput(
+            f"tracking URI {uri} is a file, which workers of a cluster can't share; "
+            "start an `mlflow server` and give --tracking-uri http://HOST:5000"
+        )
+    return DaskPool(scheduler)
+
+
+@contextmanager
+def share_data(material: Material, options: Options) -> Iterator[str | None]:
+    """A folder from which the workers of this machine map the data; None on a cluster, where each worker loads them.
+
+    To be entered with the study locked: the folder is named after the study, so that the next start replaces the one
+    of a killed coordinator. Raises BadInput where it can't be written.
+    """
+    if options.on_cluster:
+        yield None
+        return
+    folder: Path | None = None
+    try:
+        try:
+            folder = private_folder("shared") / study_key(options.storage, options.study)
+            material.save(folder)
+        except OSError as error:
+            raise BadInput(
+                f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
+                "ELBOWROOM_CACHE moves it"
+            ) from error
+        del material  # the workers' maps are enough from here on
+        yield str(folder)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

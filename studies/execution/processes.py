@@ -1,7 +1,8 @@
-"""The processes of a study on this machine: how a tag names them, and which of them a dead coordinator has left.
+"""The processes of a study on this machine: their names in tags, and the orphans of a dead coordinator.
 
-A store may say anything about who is alive, so that nothing is killed because of what stands there. Each worker leaves
-a record in a private folder of its user; the next start of the same study ends those whose coordinator is gone.
+A store may have been written by a stranger, so no process is killed because of what a store says. Instead each worker
+writes a record into a private folder of its user, and the next start of the same study kills the workers whose
+coordinator is dead.
 """
 
 from __future__ import annotations
@@ -20,49 +21,49 @@ import psutil
 
 from elbowroom.tracking.store.locks import private_folder
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-NAMESPACE = Path("/proc/self/ns/pid")
-FIRST_NAMESPACE = "pid:[4026531836]"  # of process ids, which the kernel starts with and no container has
-WAIT_SECONDS = 10.0  # for a process that was killed
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = Path("/proc/self/ns/pid")
+_HOST_NAMESPACE = "pid:[4026531836]"  # the kernel's first namespace of process ids, which no container has
+_WAIT_SECONDS = 10.0  # for a killed process to end
 
 
-def me(process: int | None = None) -> str:
-    """This process, or another one, for a tag: machine, process id, and when it started, because ids come back."""
+def process_tag(process: int | None = None) -> str:
+    """The name of a process, None for this one, in tags: machine, id, and start time, because ids are used again."""
     about = psutil.Process(process)
-    return f"{machine()} {about.pid} {about.create_time():.2f}"
+    return f"{host_tag()} {about.pid} {about.create_time():.2f}"
 
 
 @cache
-def machine() -> str:
-    """This machine's host name; in a container, which may share it with others, also what tells them apart."""
-    namespace = os.readlink(NAMESPACE) if NAMESPACE.exists() else FIRST_NAMESPACE
-    container = "" if namespace == FIRST_NAMESPACE else f"/{_boot()[:8]}-{namespace[5:-1]}"
+def host_tag() -> str:
+    """The host name of this machine; in a container, which may share the host name, also an id of the container."""
+    namespace = os.readlink(_NAMESPACE) if _NAMESPACE.exists() else _HOST_NAMESPACE
+    container = "" if namespace == _HOST_NAMESPACE else f"/{_boot()[:8]}-{namespace[5:-1]}"
     return socket.gethostname() + container
 
 
-def process_here(tag: str) -> psutil.Process | None:
-    """The living process of this machine that wrote `me()`, if it is one; a zombie is dead."""
+def find_process(tag: str) -> psutil.Process | None:
+    """The living process of this machine with that `process_tag`, or None; a zombie is dead."""
     words = tag.split()
-    if len(words) < 3 or words[0] != machine():
+    if len(words) < 3 or words[0] != host_tag():
         return None
     try:
         process = psutil.Process(int(words[1]))
-        return process if abs(process.create_time() - float(words[2])) < 0.1 and lives(process) else None
+        return process if abs(process.create_time() - float(words[2])) < 0.1 and is_alive(process) else None
     except (psutil.Error, ValueError):
         return None
 
 
-def lives(process: psutil.Process) -> bool:
-    """Whether a process, and no other of its id, still runs; a zombie does not. Raises psutil.NoSuchProcess."""
+def is_alive(process: psutil.Process) -> bool:
+    """Whether this very process still runs; a zombie does not. Raises psutil.NoSuchProcess."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def leave_record(study: str, coordinator: str) -> None:
-    """Write down, in a worker or fork server, what process this is, of which study, and the coordinator's `me()`.
+def record_worker(study: str, coordinator: str) -> None:
+    """Write a record of this worker or fork server: its study, and the `process_tag` of its coordinator.
 
-    Without a record it is never killed.
+    A worker without a record is never killed.
     """
-    about = {"process": me(), "boot": _boot(), "study": study, "coordinator": coordinator}
+    about = {"process": process_tag(), "boot": _boot(), "study": study, "coordinator": coordinator}
     with (
         suppress(OSError),
         NamedTemporaryFile("w", dir=private_folder("workers"), suffix=".json", delete=False) as file,
@@ -70,32 +71,32 @@ def leave_record(study: str, coordinator: str) -> None:
         json.dump(about, file)
 
 
-def end_left(study: str) -> None:
-    """Kill the workers of that study whose coordinator is gone; forget those that are dead.
+def kill_orphans(study: str) -> None:
+    """Kill the workers of that study whose coordinator is dead, and delete the records of dead workers.
 
-    To be called by whoever holds the study's lock.
+    To be called with the study locked.
     """
     for path, about in _records():
-        worker = process_here(about["process"]) if about["boot"] == _boot() else None
+        worker = find_process(about["process"]) if about["boot"] == _boot() else None
         if worker is not None:
-            with suppress(psutil.Error):  # such a worker ends by itself, perhaps meanwhile
-                if about["study"] != study or process_here(str(about["coordinator"])):
+            with suppress(psutil.Error):  # it may end by itself meanwhile
+                if about["study"] != study or find_process(str(about["coordinator"])):
                     continue
                 worker.kill()
-                worker.wait(WAIT_SECONDS)
+                worker.wait(_WAIT_SECONDS)
         path.unlink(missing_ok=True)
 
 
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The records of this machine's workers; those of others lie here too where the folder is in a shared home."""
+    """The records of this machine's workers; in a shared home the folder has those of other machines, too."""
     with suppress(OSError):
         for path in private_folder("workers").glob("*.json"):
             with suppress(ValueError, OSError):
                 about = json.loads(path.read_bytes())
-                if about["process"].split()[0] == machine():
+                if about["process"].split()[0] == host_tag():
                     yield path, about
 
 
 def _boot() -> str:
-    """The id of this start of the machine's kernel, where there is one."""
-    return BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+    """The id of this boot of the machine, or an empty string where it has none."""
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""

@@ -1,4 +1,4 @@
-"""Where Optuna's trials are: one database, reached from every process of a study, and its lock on this machine."""
+"""The database of Optuna's trials, with retries for each of its users, and the lock of a study on this machine."""
 
 from __future__ import annotations
 
@@ -21,35 +21,32 @@ from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
 from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
 from elbowroom.tracking.store.recorder import ANSWER_SECONDS, within
 
-from ..execution.processes import end_left
+from ..execution.processes import kill_orphans
 
-LASTING = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB", "53100", "25006", "XX001")
-"""Codes of SQLite, and of PostgreSQL, for what does not pass: a full disk, a read-only file, a broken one."""
+_PERMANENT = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB", "53100", "25006", "XX001")
+"""SQLite's and PostgreSQL's codes of errors that a retry does not cure: a full disk, a read-only or broken file."""
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if not isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.OperationalError):
         return False
     driver = driver_error(error)
     code = getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None) or ""
-    return not code.startswith(LASTING)
+    return not code.startswith(_PERMANENT)
 
 
-lasting = retry(
-    retry=retry_if_exception(_may_pass),
+retry_storage = retry(
+    retry=retry_if_exception(_is_transient),
     wait=wait_exponential(max=10),
     stop=stop_after_delay(OUTAGE_SECONDS),
     before_sleep=before_sleep_log(logging.getLogger(__name__), logging.WARNING),
     reraise=True,
 )
-"""For what talks to the storage: waits for one that is away, not for a full disk or a broken file.
-
-MLflow's client waits itself.
-"""
+"""Decorator of functions that use the storage: retries while its server is down. MLflow's client retries by itself."""
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:
-    """The storage at that URL, its tables made or checked. Raises BadInput where it can't be used, within seconds."""
+    """The storage at that URL, with its tables made or checked. Raises BadInput within seconds if it can't be used."""
 
     def open_it() -> optuna.storages.RDBStorage:
         with alone_with(url):
@@ -65,12 +62,12 @@ def connect(url: str) -> optuna.storages.RDBStorage:
         raise BadInput(f"storage {url} did not answer within {ANSWER_SECONDS:.0f} s") from error
     except ImportError as error:
         raise BadInput(f"storage {url} needs the extra `cluster`: pip install -r requirements-cluster.txt") from error
-    except Exception as error:  # every database fails in its own way
+    except Exception as error:  # each database has errors of its own
         raise BadInput(f"storage {url} can't be used: {one_line(error)}") from error
 
 
 def storage_at(url: str) -> optuna.storages.RDBStorage:
-    """The storage at that URL, one a process."""
+    """The storage at that URL; a process has one."""
     return _storage(absolute(url))
 
 
@@ -82,7 +79,7 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def absolute(uri: str) -> str:
-    """The URI of a store; of a sqlite file with its whole path, so that it is the same in any folder."""
+    """The URI of a store, with the absolute path where it is a sqlite file."""
     path = database_file(uri)
     if path is None:
         return uri
@@ -92,12 +89,13 @@ def absolute(uri: str) -> str:
 
 
 @contextmanager
-def locked(storage_url: str, name: str) -> Iterator[None]:
-    """Keep other processes from the study of that name, and end its workers that a dead one left.
+def lock_study(storage_url: str, name: str) -> Iterator[None]:
+    """Lock the study of that name, and kill the workers that a dead coordinator left.
 
-    Raises BadInput where another process has the study. The lock lies beside a sqlite file, for all who share
-    that; for another database it keeps out this user's processes on this machine, and
-    `studies.records.ownership` all others.
+    The lock file lies beside a sqlite file, for all who share that. For another database it excludes this user's
+    processes on this machine, and `studies.records.ownership` excludes all others.
+
+    Raises BadInput where another process has the lock.
     """
     try:
         key, path = study_key(storage_url, name), database_file(storage_url)
@@ -107,15 +105,15 @@ def locked(storage_url: str, name: str) -> Iterator[None]:
         raise BadInput(
             f"study {name!r} is running on this machine already; wait for it, or use another --study"
         ) from None
-    except OSError as error:  # another user's
+    except OSError as error:  # the file is another user's
         raise BadInput(f"study {name!r} can't be locked by {error.filename}: {error.strerror}") from error
     with held:
-        end_left(key)
+        kill_orphans(key)
         yield
 
 
 def study_key(storage_url: str, name: str) -> str:
-    """A word for the study of that name in that database, in file names. Raises BadInput for what is no database."""
+    """A hash of the study's name and database, for file names. Raises BadInput for a URL that is no database's."""
     _database(storage_url)
     url = sqlalchemy.make_url(absolute(storage_url))
     words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
@@ -123,7 +121,7 @@ def study_key(storage_url: str, name: str) -> str:
 
 
 def _database(url: str) -> sqlalchemy.URL:
-    """The URL of a database, in its parts. Raises BadInput for one that is none."""
+    """The parsed URL of a database. Raises BadInput for one that is no database's."""
     if problem := unclear_password(url):
         raise BadInput(f"storage {problem}")
     try:
@@ -137,7 +135,7 @@ def _database(url: str) -> sqlalchemy.URL:
 
 
 def _refuse_tracking_store(url: str) -> None:
-    """Raise BadInput for a database that holds MLflow's tables."""
+    """Raise BadInput for a database with MLflow's tables."""
     path = database_file(url)
     if path is not None and not path.exists():
         return

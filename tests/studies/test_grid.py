@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from elbowroom.studies.grid import PRESETS, Space, cell_key, parse_range, settings
+from elbowroom.studies.grid import PRESETS, Grid, cell_key, parse_range, study_settings
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 
@@ -24,7 +24,7 @@ def test_bad_ranges_are_refused(text: str) -> None:
 
 
 def test_pca_has_one_seed_and_one_seed_keeps_everything() -> None:
-    cells = Space({"pca": (2, 3), "ae": (2, 3, 4)}, 3, RunConfig()).cells()
+    cells = Grid({"pca": (2, 3), "ae": (2, 3, 4)}, 3, RunConfig()).cells()
     assert len(cells) == 2 + 3 * 3
     assert {c.seed for c in cells if c.model == "pca"} == {0}
     assert {c.seed for c in cells if c.artifacts == "full"} == {0}
@@ -33,26 +33,26 @@ def test_pca_has_one_seed_and_one_seed_keeps_everything() -> None:
 
 
 def test_the_assignment_has_the_cells_it_asks_for() -> None:
-    space = PRESETS["assignment"]
-    assert len(space.cells()) == space.count() == 19 + 3 * 19 + 3 * (19 + 3)
-    assert space.dim3["vae"][-3:] == (24, 32, 48)
-    assert (space.base.epochs, space.base.dataset) == (12, "mnist")
+    grid = PRESETS["assignment"]
+    assert len(grid.cells()) == grid.count() == 19 + 3 * 19 + 3 * (19 + 3)
+    assert grid.dim3["vae"][-3:] == (24, 32, 48)
+    assert (grid.base.epochs, grid.base.dataset) == (12, "mnist")
 
 
 def test_confirmations_are_at_the_corner_beside_it_and_at_the_end_at_twice_the_epochs() -> None:
-    space = Space({"pca": (2, 3, 4, 5, 6), "ae": (2, 3, 4, 5, 6)}, 2, RunConfig(epochs=7))
-    cells = space.confirmations({"ae": 3})
+    grid = Grid({"pca": (2, 3, 4, 5, 6), "ae": (2, 3, 4, 5, 6)}, 2, RunConfig(epochs=7))
+    cells = grid.confirmations({"ae": 3})
     assert sorted({c.dim3 for c in cells}) == [2, 3, 4, 6]
     assert {c.epochs for c in cells} == {14}
     assert {c.model for c in cells} == {"ae"}
     with pytest.raises(BadInput, match="confirm 9"):
-        space.confirmations({"ae": 9})
+        grid.confirmations({"ae": 9})
 
 
 def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -> None:
-    assert [c.dim3 for c in Space({"nested-ae": (32,)}, 2, RunConfig()).cells()] == [32, 32]
+    assert [c.dim3 for c in Grid({"nested-ae": (32,)}, 2, RunConfig()).cells()] == [32, 32]
     with pytest.raises(BadInput, match=r"allowed: one dim3, like --models nested-ae --dim3 20$"):
-        Space({"ae": (2, 3), "nested-ae": (2, 20)}, 1, RunConfig()).cells()
+        Grid({"ae": (2, 3), "nested-ae": (2, 20)}, 1, RunConfig()).cells()
 
 
 def test_a_key_holds_what_changes_numbers_and_nothing_else() -> None:
@@ -71,20 +71,22 @@ def test_a_field_at_the_value_of_runs_before_it_is_no_part_of_a_key() -> None:
 
 
 def test_settings_are_what_the_cells_share() -> None:
-    assert settings(RunConfig(dim3=2, seed=1), "d") == settings(RunConfig(dim3=9, seed=4, artifacts="light"), "d")
-    assert settings(RunConfig(epochs=3), "d") != settings(RunConfig(epochs=4), "d")
+    assert study_settings(RunConfig(dim3=2, seed=1), "d") == study_settings(
+        RunConfig(dim3=9, seed=4, artifacts="light"), "d"
+    )
+    assert study_settings(RunConfig(epochs=3), "d") != study_settings(RunConfig(epochs=4), "d")
 
 
 @pytest.mark.parametrize(("dim3", "seeds"), [({}, 1), ({"ae": ()}, 1), ({"ae": (0,)}, 1), ({"ae": (2,)}, 0)])
 def test_an_empty_grid_is_refused(dim3: dict[str, tuple[int, ...]], seeds: int) -> None:
     with pytest.raises(BadInput):
-        Space(dim3, seeds, RunConfig())
+        Grid(dim3, seeds, RunConfig())
 
 
 def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
-    space = Space({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
-    cells = [(c.model, c.dim3, c.seed, c.measure) for c in space.cells()]
-    assert len(cells) == space.count()
+    grid = Grid({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
+    cells = [(c.model, c.dim3, c.seed, c.measure) for c in grid.cells()]
+    assert len(cells) == grid.count()
     assert cells == [
         ("pca", 2, 0, "yes"),
         ("ae", 2, 0, "yes"),
@@ -97,9 +99,9 @@ def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
 
 def test_a_grid_of_too_many_cells_is_refused_before_they_are_listed() -> None:
     with pytest.raises(BadInput, match="make 38,000,019 cells; allowed: at most 100,000"):
-        Space(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 1_000_000, RunConfig()).cells()
+        Grid(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 1_000_000, RunConfig()).cells()
 
 
 def test_a_study_may_have_measured_cells_and_others() -> None:
-    assert settings(RunConfig(measure="yes"), "d") == settings(RunConfig(), "d")
+    assert study_settings(RunConfig(measure="yes"), "d") == study_settings(RunConfig(), "d")
     assert cell_key(RunConfig(measure="yes"), "d") != cell_key(RunConfig(), "d")

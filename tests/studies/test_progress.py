@@ -5,24 +5,24 @@ from typing import cast
 
 from mlflow.entities import Run
 
-from elbowroom.studies.grid import Space
-from elbowroom.studies.progress import costs, preview, to_come
-from elbowroom.studies.records.study import Charter, Finished
+from elbowroom.studies.grid import Grid
+from elbowroom.studies.progress import cost_left, cost_table, estimate_costs
+from elbowroom.studies.records.study import FinishedCell, StudySpec
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Kind
 
-SPACE = Space({"pca": (2, 3), "ae": (2, 3)}, 2, RunConfig(epochs=5))
-CHARTER = Charter("s", "a scan of dim3", {}, Kind.RUN, "d")
+GRID = Grid({"pca": (2, 3), "ae": (2, 3)}, 2, RunConfig(epochs=5))
+SPEC = StudySpec("s", "a scan of dim3", {}, Kind.RUN, "d")
 
 
-def finished(config: RunConfig, seconds: float, artifacts: str) -> tuple[str, Finished]:
+def finished(config: RunConfig, seconds: float, artifacts: str) -> tuple[str, FinishedCell]:
     info = SimpleNamespace(start_time=1000, end_time=1000 + 1000 * seconds, artifact_uri=artifacts)
-    return CHARTER.key(config), Finished(cast(Run, SimpleNamespace(info=info)), config, {})
+    return SPEC.key(config), FinishedCell(cast(Run, SimpleNamespace(info=info)), config, {})
 
 
 def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> None:
     (tmp_path / "a").write_bytes(bytes(2_000_000))
-    cells = SPACE.cells()
+    cells = GRID.cells()
     pca, *_ = [c for c in cells if c.model == "pca"]
     first, second, *_ = [c for c in cells if c.model == "ae"]
     done = dict(
@@ -32,27 +32,27 @@ def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> No
             finished(second, 12.0, f"file://{tmp_path}"),
         ]
     )
-    known = costs(cells, done, CHARTER)
+    known = estimate_costs(cells, done, SPEC)
     assert [(c.name, c.cells, c.done, c.seconds, c.megabytes) for c in known] == [
         ("pca", 2, 1, 1.0, 2.0),
         ("ae", 4, 2, 10.0, 2.0),
     ]
     # (1 pca of 1 s + 2 ae of 10 s) / 2 workers; 3 cells of 2 MB
-    assert to_come(known, 2) == "left: 3 cells, about 10 s on 2 workers, 6 MB"
-    assert "ae           4       2      10.0     2.00" in preview("s", cells, known, 2)
+    assert cost_left(known, 2) == "left: 3 cells, about 10 s on 2 workers, 6 MB"
+    assert "ae           4       2      10.0     2.00" in cost_table("s", cells, known, 2)
 
 
 def test_nothing_is_guessed() -> None:
-    cells = SPACE.cells()
-    assert "time and disk are estimated once" in to_come(costs(cells, {}, CHARTER), 2)
+    cells = GRID.cells()
+    assert "time and disk are estimated once" in cost_left(estimate_costs(cells, {}, SPEC), 2)
     everything = dict(finished(c, 1.0, "http://elsewhere") for c in cells)
-    assert to_come(costs(cells, everything, CHARTER), 2) == "complete: nothing to run"
+    assert cost_left(estimate_costs(cells, everything, SPEC), 2) == "complete: nothing to run"
 
 
 def test_cells_that_run_longer_are_counted_apart() -> None:
-    cells = [*SPACE.cells(), *SPACE.confirmations({"ae": 2})]
-    done = dict(finished(c, 1.0, "http://elsewhere") for c in SPACE.cells())
-    assert [(c.name, c.cells, c.done) for c in costs(cells, done, CHARTER)] == [
+    cells = [*GRID.cells(), *GRID.confirmations({"ae": 2})]
+    done = dict(finished(c, 1.0, "http://elsewhere") for c in GRID.cells())
+    assert [(c.name, c.cells, c.done) for c in estimate_costs(cells, done, SPEC)] == [
         ("pca", 2, 2),
         ("ae", 4, 4),
         ("ae 10 ep.", 4, 0),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -20,10 +21,10 @@ from optuna.trial import TrialState
 
 from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs.query import read
-from elbowroom.studies.execution.processes import process_here
-from elbowroom.studies.grid import Space
-from elbowroom.studies.records.study import Finished
-from elbowroom.studies.scan import corners, main, short_last
+from elbowroom.studies.execution.processes import find_process
+from elbowroom.studies.grid import Grid, parse_confirm
+from elbowroom.studies.records.study import FinishedCell
+from elbowroom.studies.scan import _corners, _long_cells_first, main
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
@@ -175,6 +176,9 @@ def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(stor
         (["--storage", "nonsense"], "is no database URL"),
         (["--storage", "sqlite:///mlflow.db"], "is an MLflow tracking store"),
         (["--confirm", "7"], "confirm 7: not among the dim3 of ae"),
+        (["--confirm", "pca=3"], "confirm pca=3: only what has epochs can be confirmed; allowed: ae"),
+        (["--models", "pca", "--confirm", "3"], "confirm 3: only what has epochs can be confirmed"),
+        (["--study", ""], "study is empty"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -206,24 +210,28 @@ def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
 def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     """Of trained models, on their curve at the study's epochs; PCA has no budget that could make a corner."""
     values = tuple(range(2, 21))
-    space = Space({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
+    grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
 
-    def cell(model: str, dim3: int, error: float, epochs: int = 20) -> Finished:
-        return Finished(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})  # type: ignore[arg-type]
+    def cell(model: str, dim3: int, error: float, epochs: int = 20) -> FinishedCell:
+        return FinishedCell(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})  # type: ignore[arg-type]
 
     corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in values}
     done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]
     done += [cell("ae", k, 7.0, epochs=40) for k in (7, 8, 9, 20)]
-    assert corners("auto", space, done) == {"ae": 8}
-    assert corners("auto", space, [cell("ae", k, 1 / k) for k in values]) == {}
-    assert corners("ae=5", space, done) == {"ae": 5}
-    assert corners("no", space, done) == {}
+    auto, printed = replace(grid, confirm="auto"), list[str]()
+    assert _corners(auto, done, printed.append) == {"ae": 8}
+    assert _corners(auto, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
+    assert printed == ["to confirm: ae=8", "nothing to confirm: no trained model's curve has a clear elbow"]
+    assert _corners(replace(grid, confirm={"ae": 5}), done, print) == {"ae": 5}
+    assert _corners(grid, done, print) == parse_confirm("no", grid) == {}
+    assert parse_confirm("auto", grid) == "auto"
+    assert parse_confirm("5", grid) == parse_confirm("ae=5", grid) == {"ae": 5}
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_short_cells_go_last_but_for_the_first() -> None:
-    cells = Space({"pca": (2, 3, 4), "ae": (2, 3)}, 2, RunConfig()).cells()
-    assert [(c.model, c.dim3, c.seed) for c in short_last(cells)] == [
+    cells = Grid({"pca": (2, 3, 4), "ae": (2, 3)}, 2, RunConfig()).cells()
+    assert [(c.model, c.dim3, c.seed) for c in _long_cells_first(cells)] == [
         ("pca", 2, 0),
         *[("ae", dim3, seed) for seed in (0, 1) for dim3 in (2, 3)],
         ("pca", 3, 0),
@@ -328,7 +336,7 @@ def wait_for_training(store: MlflowClient, process: subprocess.Popen[str], log: 
         if process.poll() is not None:
             return None
         for run in runs(store):
-            worker = process_here(run.data.tags.get(Tag.WORKER, ""))
+            worker = find_process(run.data.tags.get(Tag.WORKER, ""))
             if run.info.status == "RUNNING" and worker is not None:  # None: it was killed a moment ago
                 return worker
         time.sleep(0.05)

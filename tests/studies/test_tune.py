@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from optuna.trial import FixedTrial, TrialState, create_trial
 
 from elbowroom.studies import scan, tune
-from elbowroom.studies.execution.cell import PRUNER, Ended, Job, Pruning, run_cell
-from elbowroom.studies.tune import Question, train_command
+from elbowroom.studies.execution.cell import PRUNER, Job, Pruning, Status, run_cell
+from elbowroom.studies.tune import Search, train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
@@ -58,16 +58,16 @@ def study() -> optuna.Study:
 def test_a_model_is_tuned_in_what_it_asks_for(
     base: RunConfig, dim3: tuple[int, ...], knobs: set[str], metric: str
 ) -> None:
-    question = Question(base, dim3, 1)
-    assert set(question.knobs) == knobs
-    assert question.metric == metric
+    search = Search(base, dim3, 1)
+    assert set(search.knobs) == knobs
+    assert search.metric == metric
 
 
 def test_what_is_tried_is_the_base_but_for_the_knobs() -> None:
     tried = {"lr": 0.01, "dim2": 50, "batch_size": 64, "epochs": 5, "beta": 0.5}
-    config = Question(VAE, (4,), 1).suggest(FixedTrial(tried))
+    config = Search(VAE, (4,), 1).suggest(FixedTrial(tried))
     assert config == replace(VAE, **tried, threads=1, artifacts="light")
-    over = Question(AE, (2, 4, 6), 1).suggest(
+    over = Search(AE, (2, 4, 6), 1).suggest(
         FixedTrial({"lr": 0.01, "dim2": 50, "batch_size": 64, "epochs": 5, "dim3": 6})
     )
     assert over.dim3 == 6
@@ -80,9 +80,9 @@ def test_less_of_the_objective_is_better() -> None:
         Metric.VAL_MSE_FINAL: 0.1,
         Metric.DIM3: 4.0,
     }
-    assert Question(VAE, (4,), 1).values(metrics) == [30.0]
-    assert Question(AE, (4,), 1).values(metrics) == [0.1]
-    assert Question(VAE, (2, 3), 1).values(metrics) == [0.1, 4.0]
+    assert Search(VAE, (4,), 1).values(metrics) == [30.0]
+    assert Search(AE, (4,), 1).values(metrics) == [0.1]
+    assert Search(VAE, (2, 3), 1).values(metrics) == [0.1, 4.0]
 
 
 @pytest.mark.parametrize("config", [replace(AE, artifacts="light"), replace(VAE, lr=0.0021, beta=0.3, test_data="a b")])
@@ -102,33 +102,33 @@ def job_among(store: MlflowClient, others: float, metric: str, sign: int) -> tup
     trial = made.ask()
     parent = store.create_run(store.create_experiment("e"))
     place = Place(parent.info.experiment_id, parent.info.run_id, Kind.TRIAL, {Tag.TRIAL: str(trial.number)}, "trial-5")
-    pruning = Pruning("sqlite:///optuna.db", "t", trial._trial_id, metric, sign)
+    pruning = Pruning("sqlite:///optuna.db", "t", metric, sign)
     config = replace(VAE if sign < 0 else AE, dim2=16, threads=1, artifacts="light")
     digest = Material.load(config).digests["all"]
     return Job(config, trial.number, place, store.tracking_uri, digest, pruning=pruning), made
 
 
 @pytest.mark.parametrize(
-    ("others", "metric", "sign", "ended"),
+    ("others", "metric", "sign", "status"),
     [
-        (0.0, Metric.VAL_MSE, 1, Ended.PRUNED),
-        (1e9, Metric.VAL_MSE, 1, Ended.FINISHED),
-        (0.0, Metric.VAL_ELBO, -1, Ended.PRUNED),
-        (1e9, Metric.VAL_ELBO, -1, Ended.FINISHED),
+        (0.0, Metric.VAL_MSE, 1, Status.PRUNED),
+        (1e9, Metric.VAL_MSE, 1, Status.FINISHED),
+        (0.0, Metric.VAL_ELBO, -1, Status.PRUNED),
+        (1e9, Metric.VAL_ELBO, -1, Status.FINISHED),
     ],
 )
 def test_a_trial_behind_the_median_is_killed_at_the_third_epoch_with_the_reason(
-    store: MlflowClient, others: float, metric: Metric, sign: int, ended: Ended
+    store: MlflowClient, others: float, metric: Metric, sign: int, status: Status
 ) -> None:
     job, made = job_among(store, others, metric, sign)
     outcome = run_cell(job)
-    assert outcome.ended is ended
+    assert outcome.status is status
     (run,) = runs(store, Kind.TRIAL)
     assert run.info.run_id == outcome.run_id
     assert run.info.run_name == "trial-5"
     epochs = [m.step for m in store.get_metric_history(run.info.run_id, metric)]
     assert list(made.get_trials()[-1].intermediate_values) == epochs
-    if ended is Ended.PRUNED:
+    if status is Status.PRUNED:
         assert run.info.status == "KILLED"
         assert run.data.tags[Tag.REASON].startswith(f"pruned after epoch 3 of {AE.epochs}: {metric}")
         assert epochs == [1, 2, 3]

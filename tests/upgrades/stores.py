@@ -18,9 +18,9 @@ from pathlib import Path
 import mlflow
 
 from elbowroom.analysis.report import main as report
-from elbowroom.studies.grid import Space
-from elbowroom.studies.options import Means
-from elbowroom.studies.scan import run_space
+from elbowroom.studies.grid import Grid
+from elbowroom.studies.options import Options
+from elbowroom.studies.scan import scan
 from elbowroom.studies.tune import main as tune
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import VERSION
@@ -31,7 +31,7 @@ DATABASES = ("mlflow.db", "optuna.db")
 PLACE = "/where-it-was-written"  # in the addresses of artifacts
 EXPERIMENT, STUDY, TUNED = "kept", "scan", "tuned"
 DIM3 = (1, 2, 3, 4)
-SPACE = Space(
+GRID = Grid(
     dict.fromkeys(("pca", "ae", "vae"), DIM3),
     2,
     RunConfig(dataset="digits", dim2=16, epochs=8, batch_size=64),
@@ -43,9 +43,9 @@ PICTURES = ("figures", "images")
 """Folders of a run's artifacts that nobody reads back and that would be most of the size."""
 
 
-def means(folder: Path) -> Means:
+def options(folder: Path) -> Options:
     """How the study is run: by one worker, in the folder."""
-    return Means(STUDY, f"sqlite:///{folder}/optuna.db", workers=1)
+    return Options(STUDY, f"sqlite:///{folder}/optuna.db", workers=1)
 
 
 def tune_study(folder: Path, trials: int) -> int:
@@ -62,7 +62,7 @@ def write() -> Path:
         os.chdir(folder)
         os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        assert run_space(SPACE, means(folder)).complete
+        assert scan(GRID, options(folder)).complete
         assert tune_study(folder, 2) == 0
         where = ("--experiment", EXPERIMENT, "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
         assert report([*where, "--out", "read", "--no-log"]) == 0

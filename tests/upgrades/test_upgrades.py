@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from elbowroom.analysis.assignment import Wanted
 from elbowroom.analysis.assignment import write as write_assignment
 from elbowroom.analysis.report import main as report
-from elbowroom.studies.scan import run_space
+from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Tag
@@ -75,7 +75,7 @@ def test_the_report_reads_the_same_numbers(kept: dict[str, Any], tmp_path: Path)
 
 
 def test_the_assignment_is_answered(kept: dict[str, Any], tmp_path: Path) -> None:
-    wanted = Wanted("digits", stores.SPACE.base.epochs, (2,))
+    wanted = Wanted("digits", stores.GRID.base.epochs, (2,))
     write_assignment(MlflowClient(), stores.EXPERIMENT, tmp_path, wanted, log=False)
     page = (tmp_path / "assignment.html").read_text()
     assert page.count("<img") >= 8  # all four sections have their figures
@@ -83,7 +83,7 @@ def test_the_assignment_is_answered(kept: dict[str, Any], tmp_path: Path) -> Non
 
 def test_configurations_are_read(kept: dict[str, Any]) -> None:
     """A cell is known again by its key: another would be trained a second time."""
-    then = replace(stores.SPACE, base=replace(stores.SPACE.base, edition=1))
+    then = replace(stores.GRID, base=replace(stores.GRID.base, edition=1))
     asked = {(c.model, c.dim3, c.seed): c for c in then.cells()}
     stored = [RunConfig.from_json(r.data.tags[Tag.CONFIG]) for r in cells()]
     assert len(stored) == len(asked) == 20
@@ -106,15 +106,15 @@ def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("cells_here")
 def test_a_study_that_is_complete_runs_nothing_again(kept: dict[str, Any], tmp_path: Path) -> None:
     before = {r.info.run_id for r in cells()}
-    assert run_space(stores.SPACE, stores.means(tmp_path)).complete
+    assert scan(stores.GRID, stores.options(tmp_path)).complete
     assert {r.info.run_id for r in cells()} == before
 
 
 @pytest.mark.slow
 def test_studies_go_on(kept: dict[str, Any], tmp_path: Path) -> None:
     before = {r.info.run_id for r in cells()}
-    wider = replace(stores.SPACE, dim3=stores.SPACE.dim3 | {"pca": (*stores.DIM3, 5)})
-    assert run_space(wider, stores.means(tmp_path)).complete
+    wider = replace(stores.GRID, dim3=stores.GRID.dim3 | {"pca": (*stores.DIM3, 5)})
+    assert scan(wider, stores.options(tmp_path)).complete
     new = [r for r in cells() if r.info.run_id not in before]
     assert [r.info.run_name for r in new] == ["pca-d5-s0"]
     (study,) = {r.data.tags[Tag.PARENT] for r in cells()}

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
-from elbowroom.studies.execution.cell import Ended, Job, be_patient, run_cell
+from elbowroom.studies.execution.cell import Job, Status, extend_retries, run_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.store import recorder
@@ -176,7 +176,7 @@ def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: St
 def test_a_request_waits_ten_minutes_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=slept.append))
-    be_patient()
+    extend_retries()
     with pytest.raises(MlflowException, match="refused"):
         MlflowClient(f"http://127.0.0.1:{free_port()}").get_run("0")
     assert 600 <= sum(slept) <= 700
@@ -281,7 +281,7 @@ def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
         with caplog.at_level(logging.WARNING, "urllib3.connectionpool"):
             outcome = run_cell(job)
         assert "Retry(total=9" in caplog.text
-        assert outcome.ended is Ended.FINISHED, outcome.reason
+        assert outcome.status is Status.FINISHED, outcome.reason
         assert [r.info.run_id for r in served.finished()] == [outcome.run_id]
     finally:
         late.kill()
@@ -291,7 +291,7 @@ def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, 
     job = cell_of(filed, f"{filed.tracking_uri}?timeout=0.1", Material.load(CELL).digests["all"])
     with locked_for(1.0, tmp_path / "mlflow.db"):
         outcome = run_cell(job)
-    assert outcome.ended is Ended.FINISHED, outcome.reason
+    assert outcome.status is Status.FINISHED, outcome.reason
 
 
 # What a worker finds
@@ -300,20 +300,20 @@ def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, 
 def test_a_job_that_dask_starts_again_is_run_once(filed: Study) -> None:
     job = cell_of(filed, filed.tracking_uri, Material.load(CELL).digests["all"], once=True)
     first = run_cell(job)
-    assert first.ended is Ended.FINISHED, first.reason
+    assert first.status is Status.FINISHED, first.reason
     second = run_cell(job)
-    assert (second.ended, second.run_id) == (Ended.FINISHED, first.run_id)
+    assert (second.status, second.run_id) == (Status.FINISHED, first.run_id)
     assert second.metrics is not None
     assert second.metrics == first.metrics
     filed.client.update_run(str(first.run_id), status="RUNNING")  # as a lost worker leaves it
     third = run_cell(job)
-    assert (third.ended, third.reason) == (Ended.LOST, "its first worker was lost")
+    assert (third.status, third.reason) == (Status.LOST, "its first worker was lost")
     assert len(filed.runs()) == 1
 
 
 def test_a_worker_whose_data_differ_from_the_studys_trains_nothing(filed: Study) -> None:
     outcome = run_cell(cell_of(filed, filed.tracking_uri, "0123456789abcdef"))
-    assert outcome.ended is Ended.FAILED
+    assert outcome.status is Status.FAILED
     assert re.search(r"digits on \S+ has digest \w{16}, the study's has 0123456789abcdef", outcome.reason)
     assert filed.runs() == []
 
@@ -324,13 +324,13 @@ def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
     config = replace(CELL, model="pca", dataset=str(path), header="yes")
     digest = Material.load(config).digests["all"]
     outcome = run_cell(replace(cell_of(filed, filed.tracking_uri, digest), config=config))
-    assert outcome.ended is Ended.FINISHED, outcome.reason
+    assert outcome.status is Status.FINISHED, outcome.reason
     assert filed.runs()[0].data.params["rows_train"] == "16"
 
 
 def test_a_worker_whose_code_differs_from_the_studys_trains_nothing(filed: Study) -> None:
     outcome = run_cell(cell_of(filed, filed.tracking_uri, "0", code="revision 2"))
-    assert outcome.ended is Ended.FAILED
+    assert outcome.status is Status.FAILED
     assert re.search(r"the code of ae on \S+ is revision 1, the study began with revision 2", outcome.reason)
     assert filed.runs() == []
 

@@ -19,9 +19,9 @@ def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsy
     def begin() -> Any:
         raise OSError("http://ada:secret@host is gone")
 
-    ledger: Any = SimpleNamespace(repair=repair)
+    records: Any = SimpleNamespace(repair=repair)
     pool: Any = SimpleNamespace(stop=lambda: None)
     with pytest.raises(OSError, match="is gone"):
-        supervise(ledger, pool, begin)
+        supervise(records, pool, begin)
     assert written[1] == ("FAILED", "http://ada:***@host is gone")
     assert "(OSError: no answer from http://ada:***@host)" in capsys.readouterr().err

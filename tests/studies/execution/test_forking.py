@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from elbowroom.studies.execution.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
-from elbowroom.studies.execution.processes import lives
+from elbowroom.studies.execution.processes import is_alive
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
 
@@ -154,7 +154,7 @@ def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_it
         until(lambda: True if worker.ppid() != server.pid else None, str)
         assert worker.status() != psutil.STATUS_ZOMBIE
         coordinator.kill()
-        until(lambda: None if lives(worker) or lives(other) else True, str)
+        until(lambda: None if is_alive(worker) or is_alive(other) else True, str)
         assert coordinator.stderr.read() == ""
 
 

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from elbowroom.studies.execution import pools
-from elbowroom.studies.execution.cell import Ended, Job, Outcome
+from elbowroom.studies.execution.cell import Job, Outcome, Status
 from elbowroom.studies.execution.forking import end
 from elbowroom.studies.execution.pools import LocalPool
-from elbowroom.studies.execution.processes import me
+from elbowroom.studies.execution.processes import process_tag
 from elbowroom.tracking.store.locks import private_folder
 from tests.conftest import marked
 
@@ -48,7 +48,7 @@ def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request:
     (worker,) = pool.workers
     assert worker.process is not None
     records = [json.loads(path.read_text()) for path in private_folder("workers").iterdir()]
-    assert {(r["study"], r["coordinator"]) for r in records} == {("s", me())}
+    assert {(r["study"], r["coordinator"]) for r in records} == {("s", process_tag())}
     assert str(worker.process.pid) in {r["process"].split()[1] for r in records}
     assert (pool.server is not None) == (sys.platform == "linux" and request.node.callspec.params["pool"] == "cpu")
     for job in jobs(2):
@@ -75,7 +75,7 @@ def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses
     monkeypatch.setattr(pools, "run_cell", sys.exit)
     pool.submit(job)
     (lost,) = take(pool, 1)
-    assert lost == Outcome(Ended.LOST, reason="its worker was lost: the process ended")
+    assert lost == Outcome(Status.LOST, reason="its worker was lost: the process ended")
     assert pool.workers == []
 
 

@@ -13,19 +13,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from optuna.trial import TrialState
 
-from elbowroom.studies.execution.cell import Ended, Outcome, run_cell
-from elbowroom.studies.grid import settings
-from elbowroom.studies.records.ownership import (
-    MODELS,
-    PARENT,
-    SETTINGS,
-    STUDY,
-    as_begun,
-    claim,
-    find_parent,
-    find_study,
-)
-from elbowroom.studies.records.study import MODELS_KNOWN, Charter, Ledger
+from elbowroom.studies.execution.cell import Outcome, Status, run_cell
+from elbowroom.studies.grid import study_settings
+from elbowroom.studies.records.ownership import claim, find_parent, find_study, keep_edition
+from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
@@ -49,9 +40,9 @@ def scan(study: Study, *arguments: str) -> int:
     return study.run_here(*TINY, *arguments)
 
 
-def charter() -> Charter:
+def spec() -> StudySpec:
     digest = Material.load(CELL).digests["all"]
-    return Charter("s", "a scan of dim3", settings(CELL, digest), Kind.RUN, digest)
+    return StudySpec("s", "a scan of dim3", study_settings(CELL, digest), Kind.RUN, digest)
 
 
 def test_a_user_who_may_not_write_leaves_no_study_behind(
@@ -78,19 +69,19 @@ def test_a_study_that_keeps_its_files_elsewhere_is_refused(filed: Study) -> None
     place = filed.client.create_experiment("theirs", artifact_location="ftp://host/x")
     run_id = filed.client.create_run(place).info.run_id
     refused = pytest.raises(BadInput, match=f"^run {run_id} keeps its files on another host, ftp://host/x/")
-    with refused, claim(filed.client, connect(filed.storage), charter(), invocation=run_id):
+    with refused, claim(filed.client, connect(filed.storage), spec(), invocation=run_id):
         raise AssertionError
     assert filed.client.get_run(run_id).info.status == "FAILED"
     assert optuna.get_all_study_names(filed.storage) == []
 
 
 def test_a_cell_whose_worker_died_after_its_run_had_finished_is_done(filed: Study) -> None:
-    with claim(filed.client, connect(filed.storage), charter()) as held:
+    with claim(filed.client, connect(filed.storage), spec()) as held:
         job = held.ask(CELL, None, once=False)
         finished = run_cell(job)
-        assert finished.ended is Ended.FINISHED
-        told = held.tell(job, Outcome(Ended.LOST, reason="its worker process died"))
-        assert (told.ended, told.run_id) == (Ended.FINISHED, finished.run_id)
+        assert finished.status is Status.FINISHED
+        told = held.tell(job, Outcome(Status.LOST, reason="its worker process died"))
+        assert (told.status, told.run_id) == (Status.FINISHED, finished.run_id)
         held.repair("FAILED", "died")
         (trial,) = held.study.get_trials()
         assert (trial.state, trial.user_attrs["run_id"]) == (TrialState.COMPLETE, finished.run_id)
@@ -100,7 +91,7 @@ def test_a_cell_whose_worker_died_after_its_run_had_finished_is_done(filed: Stud
 def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None:
     """At each point where it can die: before the run, in its middle, after it, and between the two stores."""
 
-    def left(held: Ledger, config: RunConfig, status: str | None) -> str:
+    def left(held: StudyRecords, config: RunConfig, status: str | None) -> str:
         job = held.ask(config, None, once=False)
         if status is None:
             return ""
@@ -108,7 +99,11 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         held.client.update_run(run_id, status=status)
         return run_id
 
-    with claim(filed.client, connect(filed.storage), charter()) as held:
+    with claim(filed.client, connect(filed.storage), spec()) as held:
+        held.study.enqueue_trial({"model": "ae", "dim3": 2, "seed": 0, "epochs": 2})  # it died before it asked for it
+        held.repair("FAILED", "its coordinator died")
+        (waiting,) = held.study.get_trials()
+        assert (waiting.state, waiting.user_attrs) == (TrialState.FAIL, {"reason": "its coordinator died"})
         left(held, CELL, None)
         in_the_middle = left(held, CELL, "RUNNING")
         first = left(held, RunConfig.from_json(CELL.to_json()), "FINISHED")
@@ -129,6 +124,29 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         before = len(held.study.get_trials())
         held.repair("FAILED", "its coordinator died")
         assert len(held.study.get_trials()) == before
+
+
+def test_a_trial_has_the_parameters_of_its_cell_whoever_else_asks(filed: Study) -> None:
+    """A coordinator that is losing the study may leave a trial in the queue, or take ours from there."""
+    other = {"model": "pca", "dim3": 9, "seed": 0, "epochs": 2}
+    with claim(filed.client, connect(filed.storage), spec()) as held:
+        rival = optuna.load_study(study_name="s", storage=filed.storage)
+        rival.enqueue_trial(other)
+        job = held.ask(CELL, None, once=False)
+        real, asked = held.study.ask, []
+
+        def robbed(*arguments: Any) -> optuna.Trial:
+            if not asked:
+                asked.append(rival.ask())
+            return real(*arguments)
+
+        held.study.ask = robbed  # type: ignore[method-assign]
+        again = held.ask(CELL, None, once=False)
+        by_number = {t.number: t for t in held.study.get_trials()}
+        assert by_number[job.trial].params == by_number[again.trial].params == held._params(CELL)
+        assert {t.state for t in by_number.values()} == {TrialState.FAIL, TrialState.RUNNING}
+        assert {t.user_attrs["model"] for t in by_number.values() if t.params == held._params(CELL)} == {"ae"}
+        held.repair("FAILED", "")
 
 
 def test_without_optunas_database_the_study_is_found_by_its_runs(
@@ -166,7 +184,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_one_without_the_study() -
     client: Any = SimpleNamespace(get_run=busy, tracking_uri="http://me:secret@host")
     study: Any = SimpleNamespace(user_attrs={"elbowroom.parent_run_id": "1"})
     with pytest.raises(BadInput, match=r"http://me:\*\*\*@host can't be used: busy"):
-        find_parent(cast(MlflowClient, client), cast(optuna.Study, study), charter())
+        find_parent(cast(MlflowClient, client), cast(optuna.Study, study), spec())
 
 
 def test_optunas_database_is_refused_as_tracking_store_and_stays_as_it_was(
@@ -186,18 +204,18 @@ def test_a_study_goes_on_when_the_project_has_learnt_another_model(
     filed: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert scan(filed) == 0
-    monkeypatch.setattr("elbowroom.studies.records.ownership.MODELS_KNOWN", ("brand-new", *MODELS_KNOWN))
+    monkeypatch.setattr("elbowroom.studies.records.ownership.MODEL_CHOICES", ("brand-new", *MODEL_CHOICES))
     assert scan(filed, "--models", "pca,linear-ae", "--epochs", "12") == 0
     assert len(filed.trials(TrialState.COMPLETE)) == len(filed.finished()) == 4
 
 
 def test_a_killed_invocation_is_closed_and_the_next_is_linked(filed: Study) -> None:
-    with claim(filed.client, connect(filed.storage), charter()) as held:
+    with claim(filed.client, connect(filed.storage), spec()) as held:
         parent = held.parent_id
         experiment = held.experiment_id
     first, second = (filed.client.create_run(experiment).info.run_id for _ in range(2))
     for invocation in (first, second):
-        with claim(filed.client, connect(filed.storage), charter(), invocation=invocation):
+        with claim(filed.client, connect(filed.storage), spec(), invocation=invocation):
             pass
     linked = {r.info.run_id: r for r in filed.runs(Kind.INVOCATION)}
     assert {r.data.tags[Tag.PARENT] for r in linked.values()} == {parent}
@@ -208,13 +226,13 @@ def test_a_killed_invocation_is_closed_and_the_next_is_linked(filed: Study) -> N
 def test_whatever_ends_the_block_ends_the_parent_and_the_next_start_forgets_it(filed: Study) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        claim(filed.client, connect(filed.storage), charter()),
+        claim(filed.client, connect(filed.storage), spec()),
     ):
         raise KeyboardInterrupt("interrupted by SIGINT")
     parent = filed.parent()
     assert (parent.info.status, parent.data.tags[Tag.REASON]) == ("KILLED", "interrupted by SIGINT")
     assert parent.data.tags[Tag.COORDINATOR] == ""
-    with claim(filed.client, connect(filed.storage), charter()):
+    with claim(filed.client, connect(filed.storage), spec()):
         assert filed.parent().info.status == "RUNNING"
         assert Tag.REASON not in filed.parent().data.tags
 
@@ -222,8 +240,8 @@ def test_whatever_ends_the_block_ends_the_parent_and_the_next_start_forgets_it(f
 def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
     assert scan(filed, "--edition", "1") == 0
     study = optuna.load_study(study_name=filed.name, storage=filed.storage)
-    settings_then = {k: v for k, v in study.user_attrs[SETTINGS].items() if k != "edition"}
-    study.set_user_attr(SETTINGS, settings_then)
+    settings_then = {k: v for k, v in study.user_attrs["elbowroom.settings"].items() if k != "edition"}
+    study.set_user_attr("elbowroom.settings", settings_then)
     for run in filed.runs():
         config = json.loads(run.data.tags[Tag.CONFIG])
         assert config.pop("edition") == 1
@@ -235,7 +253,7 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
 
 
 @pytest.mark.parametrize("value", ["not json", "5", "null"])
-@pytest.mark.parametrize("name", [SETTINGS, STUDY, PARENT, MODELS])
+@pytest.mark.parametrize("name", [f"elbowroom.{name}" for name in ("settings", "study", "parent_run_id", "models")])
 def test_a_study_with_damaged_attributes_is_one_line(filed: Study, name: str, value: str) -> None:
     study = optuna.create_study(storage=connect(filed.storage), study_name="s")
     study.set_user_attr(name, "whole")
@@ -243,8 +261,8 @@ def test_a_study_with_damaged_attributes_is_one_line(filed: Study, name: str, va
         database.execute("UPDATE study_user_attributes SET value_json = ?", (value,))
         database.commit()
     for ask in (
-        lambda: as_begun(connect(filed.storage), "s", CELL),
-        lambda: find_study(connect(filed.storage), charter()),
+        lambda: keep_edition(connect(filed.storage), "s", CELL),
+        lambda: find_study(connect(filed.storage), spec()),
     ):
         with pytest.raises(BadInput, match=r"^study 's' can't be opened: "):
             ask()

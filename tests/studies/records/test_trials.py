@@ -6,9 +6,9 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.studies.records.ownership import as_begun, find_study
-from elbowroom.studies.records.study import Charter
-from elbowroom.studies.records.trials import connect, lasting, storage_at, study_key
+from elbowroom.studies.records.ownership import find_study, keep_edition
+from elbowroom.studies.records.study import StudySpec
+from elbowroom.studies.records.trials import connect, retry_storage, storage_at, study_key
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
@@ -27,7 +27,7 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
     content[broken] = b"\xff" * len(content[broken])
     database.write_bytes(content)
 
-    @lasting
+    @retry_storage
     def read() -> None:
         tries.append(url)
         optuna.load_study(storage=storage_at(url), study_name="s")
@@ -36,8 +36,8 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
         read()
     assert said in str(raised.value.__cause__)
     assert len(tries) == 1
-    charter = Charter("s", "a scan of dim3", {}, Kind.RUN, "0")
-    for ask in (lambda: as_begun(storage_at(url), "s", RunConfig()), lambda: find_study(storage_at(url), charter)):
+    spec = StudySpec("s", "a scan of dim3", {}, Kind.RUN, "0")
+    for ask in (lambda: keep_edition(storage_at(url), "s", RunConfig()), lambda: find_study(storage_at(url), spec)):
         with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
             ask()
 

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 
 from elbowroom.models import PCA
 from elbowroom.studies import scan
-from elbowroom.studies.execution.coordinator import described
+from elbowroom.studies.execution.coordinator import description
+from elbowroom.studies.options import parse_options
 from elbowroom.studies.records.study import done_cells
 from elbowroom.studies.results import Point, csv, draw
 from elbowroom.tracking.config import RunConfig
@@ -119,10 +120,10 @@ def test_a_study_is_called_by_what_can_be_printed(kind: str) -> None:
     given = scan.parser().parse_args(["--study", NAMES[kind], "--workers", "1"])
     word = NAMES[kind].strip()
     if word and word.isprintable() and len(word) <= 200:
-        assert scan.means_of(given, "x").name == word
+        assert parse_options(given).study == word
     else:
         with pytest.raises(BadInput, match="study"):
-            scan.means_of(given, "x")
+            parse_options(given)
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -132,7 +133,7 @@ def test_what_a_study_writes_of_a_model(kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FigureCanvasAgg(draw(points, word, "validation error")).draw()
-    assert described([word], word).count("```") == (2 if word else 0)
+    assert description([word], word).count("```") == (2 if word else 0)
     assert csv(points).startswith("dim3,error,seed,model\n2,0.5,0,")
 
 
