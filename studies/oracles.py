@@ -1,6 +1,6 @@
-"""Questions whose answers are known, asked of this machine: `python -m studies.oracles`.
+"""Compare this machine's results with theory: `python -m studies.oracles`.
 
-Each one trains or computes something that theory has an exact answer for, says how far off it was, and is
+Each oracle trains or computes something that theory has an exact answer for, measures its distance from that, and is
 recorded as a run of kind `oracle`. From Python: `ask`. Exit codes: 0 all hold; 1 one does not; 2 bad input.
 """
 
@@ -37,19 +37,19 @@ from elbowroom.tracking.store.recorder import (
 )
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
-DIM3 = 8
+_DIM3 = 8
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an oracle measured: whether theory was met, a sentence, and the numbers behind it."""
+    """What an oracle measured: whether theory holds, a sentence that says so, and its numbers."""
 
     holds: bool
     says: str
     numbers: Mapping[str, float]
 
 
-Oracle = Callable[[Array], Finding]
+_Oracle = Callable[[Array], Finding]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,20 +58,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """Where to record: there is nothing else to say."""
+    """The flags of the store."""
     made = Parser("studies.oracles", "Ask this machine questions whose answers are known.")
     made.add_store()
     return made
 
 
-def linear_ae_reaches_pca(x: Array) -> Finding:
+def _linear_ae_reaches_pca(x: Array) -> Finding:
     """A linear autoencoder's best is PCA's subspace (Baldi & Hornik 1989): error ratio at most 1.01."""
     pca = _fitted(x, model="pca")
     linear = _fitted(x, model="linear-ae", epochs=600, batch_size=256, lr=3e-3)
     ratio = reconstruction_mse(x, linear.reconstruct(x)) / reconstruction_mse(x, pca.reconstruct(x))
     assert isinstance(pca, PCA)
-    origin = linear.decode(np.zeros((1, DIM3), dtype=np.float32))
-    spanned = linear.decode(np.eye(DIM3, dtype=np.float32)) - origin  # (dim3, dim1)
+    origin = linear.decode(np.zeros((1, _DIM3), dtype=np.float32))
+    spanned = linear.decode(np.eye(_DIM3, dtype=np.float32)) - origin  # (dim3, dim1)
     angle = float(np.degrees(subspace_angles(spanned.T, pca.components.T).max()))
     return Finding(
         0.999 <= ratio <= 1.01,
@@ -80,24 +80,24 @@ def linear_ae_reaches_pca(x: Array) -> Finding:
     )
 
 
-def pca_error_is_its_tail(x: Array) -> Finding:
+def _pca_error_is_its_tail(x: Array) -> Finding:
     """PCA's training error is the sum of the eigenvalues that it leaves out (Jolliffe 2002, section 2.1)."""
     pca = _fitted(x, model="pca")
     assert isinstance(pca, PCA)
     error = reconstruction_mse(x, pca.reconstruct(x))
-    tail = float(pca.spectrum[DIM3:].sum()) * (len(x) - 1) / x.size
+    tail = float(pca.spectrum[_DIM3:].sum()) * (len(x) - 1) / x.size
     off = abs(error / tail - 1)
     return Finding(
         off < 1e-5, f"error {error:.7f}, tail of the spectrum {tail:.7f}", {"error": error, "tail": tail, "off": off}
     )
 
 
-def kl_is_its_integral(x: Array) -> Finding:
+def _kl_is_its_integral(x: Array) -> Finding:
     """The VAE's KL term in closed form against 400,000 draws of log q(z) - log p(z): within 4 standard errors."""
     rng = np.random.default_rng(0)
-    mean, log_var = rng.standard_normal((2, DIM3), dtype=np.float32)
+    mean, log_var = rng.standard_normal((2, _DIM3), dtype=np.float32)
     closed = float(kl_standard_normal(mean[None], log_var[None])[0])
-    noise = rng.standard_normal((400_000, DIM3))
+    noise = rng.standard_normal((400_000, _DIM3))
     z = mean + np.exp(0.5 * log_var) * noise
     draws = 0.5 * (z**2 - noise**2 - log_var).sum(axis=1)
     drawn, error = float(draws.mean()), float(draws.std(ddof=1) / np.sqrt(len(draws)))
@@ -108,7 +108,7 @@ def kl_is_its_integral(x: Array) -> Finding:
     )
 
 
-def collapse_is_seen(x: Array) -> Finding:
+def _collapse_is_seen(x: Array) -> Finding:
     """A VAE under a crushing beta keeps no latent: no active units, and the error of the mean row."""
     crushed = _fitted(x, model="vae", dim2=64, beta=100.0, epochs=40, batch_size=64, lr=3e-3)
     used = _fitted(x, model="vae", dim2=64, epochs=40, batch_size=64, lr=3e-3)
@@ -117,13 +117,14 @@ def collapse_is_seen(x: Array) -> Finding:
     explained = explained_variance(reconstruction_mse(x, crushed.reconstruct(x)), constant_mse(x, mean))
     return Finding(
         units == 0 and abs(explained) < 0.01 and healthy > 0,
-        f"{units:.0f} of {DIM3} units active and {explained:.2%} explained at beta 100; {healthy:.0f} active at beta 1",
+        f"{units:.0f} of {_DIM3} units active and {explained:.2%} explained at beta 100; "
+        f"{healthy:.0f} active at beta 1",
         {"active_units": units, "explained_variance": explained, "active_units_beta_1": healthy},
     )
 
 
-def rank_3_is_solved_at_3(x: Array) -> Finding:
-    """Rows that lie in three dimensions: PCA and the linear autoencoder have no error left at 3, but at 2."""
+def _rank_3_is_solved_at_3(x: Array) -> Finding:
+    """On rows that lie in three dimensions, PCA and the linear autoencoder have an error at dim3 = 2, and none at 3."""
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.standard_normal((20, 3)))[0].T
     flat = (rng.standard_normal((1000, 3)) @ basis).astype(np.float32)
@@ -138,7 +139,7 @@ def rank_3_is_solved_at_3(x: Array) -> Finding:
     return Finding(holds, f"share of the variance left: {said}", left)
 
 
-def equal_seeds_are_equal(x: Array) -> Finding:
+def _equal_seeds_are_equal(x: Array) -> Finding:
     """Two trainings with one seed agree in every bit, one with another seed does not."""
     differing = {}
     for model in ("pca", "ae", "vae"):
@@ -152,15 +153,15 @@ def equal_seeds_are_equal(x: Array) -> Finding:
     )
 
 
-ORACLES: Mapping[str, Oracle] = {
-    "linear-ae-reaches-pca": linear_ae_reaches_pca,
-    "pca-error-is-its-tail": pca_error_is_its_tail,
-    "kl-is-its-integral": kl_is_its_integral,
-    "collapse-is-seen": collapse_is_seen,
-    "rank-3-is-solved-at-3": rank_3_is_solved_at_3,
-    "equal-seeds-are-equal": equal_seeds_are_equal,
+ORACLES: Mapping[str, _Oracle] = {
+    "linear-ae-reaches-pca": _linear_ae_reaches_pca,
+    "pca-error-is-its-tail": _pca_error_is_its_tail,
+    "kl-is-its-integral": _kl_is_its_integral,
+    "collapse-is-seen": _collapse_is_seen,
+    "rank-3-is-solved-at-3": _rank_3_is_solved_at_3,
+    "equal-seeds-are-equal": _equal_seeds_are_equal,
 }
-"""Each is asked with the training rows of `digits`, (1498, 64)."""
+"""By name. Each is called with the training rows of `digits`, (1498, 64)."""
 
 
 def _oracles(arguments: list[str] | None) -> int:
@@ -170,10 +171,25 @@ def _oracles(arguments: list[str] | None) -> int:
 
 
 def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbose: bool = False) -> dict[str, Finding]:
-    """Ask every oracle, record each as a run, and return what was found, by the oracle's name.
+    """Call every oracle and record each as a run. An oracle that raises an exception does not hold.
 
-    `tracking_uri` and `experiment` are as of `tracking.run.execute` where they are None. Nothing is printed unless
-    `verbose`. Raises BadInput where the store can't be used; an oracle that raises has not held.
+    Parameters
+    ----------
+    tracking_uri
+        The tracking store; None: the one in use.
+    experiment
+        The MLflow experiment; None: the one that the environment names.
+    verbose
+        Whether to print what the command prints.
+
+    Returns
+    -------
+    The findings by the oracles' names.
+
+    Raises
+    ------
+    BadInput
+        The store can't be used.
     """
     with borrowed(tracking_uri, experiment):
         client = reach_store()
@@ -199,7 +215,7 @@ def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbo
 
 
 def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Finding]:
-    """Ask one after the other and record each."""
+    """Call one oracle after the other and record each."""
     x = Material.load(RunConfig(dataset="digits", val_size=0)).split.x_train
     findings = {}
     with on_threads(1):
@@ -220,7 +236,7 @@ def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Fin
 
 
 def _parent(client: MlflowClient) -> tuple[str, str]:
-    """The run above the oracles, and its experiment: the one that `mlflow run` opened, else a new one."""
+    """The parent run of the oracles, and its experiment: the run that `mlflow run` opened, else a new one."""
     tags: dict[str, str] = {Tag.KIND: Kind.ORACLE, Tag.SCHEMA: VERSION} | code_tags()
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     if run_id is None:
@@ -234,8 +250,8 @@ def _parent(client: MlflowClient) -> tuple[str, str]:
 
 
 def _fitted(x: Array, **values: object) -> Reducer:
-    """A model trained on x (N, dim1), with dim3 = DIM3 unless said otherwise."""
-    config = replace(RunConfig(dataset="digits", dim3=DIM3, threads=1, device="cpu"), **values)  # type: ignore[arg-type]
+    """A model trained on x (N, dim1); `values` are fields of RunConfig."""
+    config = replace(RunConfig(dataset="digits", dim3=_DIM3, threads=1, device="cpu"), **values)  # type: ignore[arg-type]
     return build(config.model, asdict(config) | {"dim1": x.shape[1]}).fit(x)
 
 
