@@ -261,29 +261,14 @@ def parse_confirm(text: str, grid: Grid) -> Corners:
     return corners
 
 
-def parse_whole(name: str, text: str, low: int = 1) -> int:
-    """A whole number as typed (MLflow may write 3 as 3.0).
-
-    Parameters
-    ----------
-    name
-        What the number is, for the error.
-    text
-        As typed.
-    low
-        The least number allowed.
-
-    Raises
-    ------
-    BadInput
-        The text is no whole number, or below `low`.
-    """
+def parse_whole(name: str, text: str) -> int:
+    """A whole number of at least 1 as typed; MLflow may write 3 as 3.0. Raises BadInput."""
     try:
         number = int(text.removesuffix(".0"))
     except ValueError:
-        number = low - 1
-    if number < low:
-        raise BadInput(f"{name} must be a whole number of at least {low}, got {text!r}")
+        number = 0
+    if number < 1:
+        raise BadInput(f"{name} must be a whole number of at least 1, got {text!r}")
     return number
 
 

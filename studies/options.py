@@ -55,11 +55,6 @@ class Options:
         """The same with `default` as the study's name where it has none."""
         return self if self.study else replace(self, study=default)
 
-    @property
-    def on_cluster(self) -> bool:
-        """Whether the workers may be on other machines."""
-        return self.backend == "dask"
-
     def say(self, text: str) -> None:
         """Print a line of the command's output, if `verbose`."""
         if self.verbose:

@@ -38,7 +38,7 @@ from elbowroom.tracking.store.session import borrowed, see_it, use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
 from .execution.coordinator import CellQueue, Failure, JobQueue, Summary, conclude, description, supervise
-from .execution.pools import Pool, open_pool, share_data
+from .execution.pools import Pool, open_pool
 from .grid import (
     PRESETS,
     Grid,
@@ -52,7 +52,7 @@ from .grid import (
 )
 from .options import Options, add_options, add_switch, parse_options
 from .progress import Cost, Progress, ScanProgress, cost_table, duration, estimate_costs
-from .records.ownership import claim, find_parent, find_study, keep_edition
+from .records.ownership import claim, find_parent, find_study, study_edition
 from .records.study import FinishedCell, StudyRecords, StudySpec, children, done_cells
 from .records.trials import connect, lock_study
 from .results import Point, csv, curve, draw, error_name, table, verdicts
@@ -175,18 +175,19 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
         with open_pool(options, grid.base.device, grid.count()) as pool:
             client, storage = reach_store(), connect(options.storage)
-            grid = replace(grid, base=keep_edition(storage, options.study, grid.base))
+            edition = study_edition(storage, options.study) or grid.base.edition
+            grid = replace(grid, base=replace(grid.base, edition=edition))
             material = Material.load(grid.base)
             plan = _plan(client, storage, grid, options, material)
             options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
             with (
                 lock_study(options.storage, options.study),
-                share_data(material, options) as shared,
+                pool.share(material),
                 claim(client, storage, plan.spec, take_over=options.take_over, invocation=invocation) as records,
             ):
                 del material
                 Recorder(client, records.parent_id).tags(_grid_tag(grid))
-                summary = _run_cells(records, pool, plan.cells, shared, options)
+                summary = _run_cells(records, pool, plan.cells, options)
                 return _finish(records, grid, plan.cells, summary, pool.slots(), options)
 
 
@@ -198,7 +199,8 @@ def estimate(grid: Grid | None = None, options: Options | None = None) -> Estima
         grid.count()  # raises for an unknown model before anything is opened
         with open_pool(options, grid.base.device, 0) as pool:
             client, storage = reach_store(), connect(options.storage)
-            grid = replace(grid, base=keep_edition(storage, options.study, grid.base))
+            edition = study_edition(storage, options.study) or grid.base.edition
+            grid = replace(grid, base=replace(grid.base, edition=edition))
             plan = _plan(client, storage, grid, options, Material.load(grid.base))
             options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
             return Estimate(tuple(plan.costs), pool.slots())
@@ -278,16 +280,14 @@ def _grid_tag(grid: Grid) -> dict[str, str]:
     return {Tag.GRID: text} if len(text) <= _TAG_LENGTH else {}
 
 
-def _run_cells(
-    records: StudyRecords, pool: Pool, cells: list[RunConfig], shared: str | None, options: Options
-) -> Summary:
+def _run_cells(records: StudyRecords, pool: Pool, cells: list[RunConfig], options: Options) -> Summary:
     """Train the missing ones of these cells."""
 
     def begin() -> tuple[JobQueue, Progress]:
         done = records.done()
         missing = _long_cells_first(c for c in cells if records.spec.key(c) not in done)
         progress = ScanProgress(options.study, records, cells, done, pool.slots(), options.verbose)
-        return CellQueue(records, missing, shared, options.on_cluster), progress
+        return CellQueue(records, missing), progress
 
     return supervise(records, pool, begin)
 

@@ -45,11 +45,11 @@ from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Failure, JobQueue, Summary, conclude, description, supervise
-from .execution.pools import Pool, open_pool, share_data
+from .execution.pools import Pool, open_pool
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import Options, add_options, parse_options
 from .progress import Progress
-from .records.ownership import claim, find_parent, find_study, keep_edition
+from .records.ownership import claim, find_parent, find_study, study_edition
 from .records.study import StudyRecords, StudySpec, children, done_cells
 from .records.trials import absolute, connect, lock_study, retry_storage
 
@@ -185,8 +185,8 @@ class TuneResult:
 class _TrialQueue(JobQueue):
     """The missing trials, each chosen by the sampler when a worker is free."""
 
-    def __init__(self, records: StudyRecords, search: Search, shared: str | None, options: Options) -> None:
-        self.records, self.search, self.shared, self.options = records, search, shared, options
+    def __init__(self, records: StudyRecords, search: Search, storage: str) -> None:
+        self.records, self.search, self.storage = records, search, absolute(storage)
         self.left = search.trials - len(_counted(records.study))
         self.retries = search.trials  # of trials whose worker died
 
@@ -203,13 +203,10 @@ class _TrialQueue(JobQueue):
         """Make a trial and its job. The next repair closes a trial that an outage interrupts here."""
         study, search = self.records.study, self.search
         trial = study.ask()
-        job = self.records.job(search.suggest(trial), trial.number, self.shared, self.options.on_cluster)
+        job = self.records.job(search.suggest(trial), trial.number)
         if not search.one_dim3:
             return job
-        return replace(
-            job,
-            pruning=Pruning(absolute(self.options.storage), study.study_name, search.metric, search.sign),
-        )
+        return replace(job, pruning=Pruning(self.storage, study.study_name, search.metric, search.sign))
 
     def retry(self, job: Job) -> bool:
         """See JobQueue; the sampler chooses the replacement."""
@@ -283,7 +280,8 @@ def tune(search: Search | None = None, options: Options | None = None) -> TuneRe
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
         with open_pool(options, search.base.device, search.trials) as pool:
             client, storage = reach_store(), connect(options.storage)
-            search = replace(search, base=keep_edition(storage, options.study, search.base))
+            edition = study_edition(storage, options.study) or search.base.edition
+            search = replace(search, base=replace(search.base, edition=edition))
             material = Material.load(search.base)
             for dim3 in {search.dim3[0], search.dim3[-1]}:
                 prepare(replace(search.base, dim3=dim3, threads=1), material)
@@ -295,11 +293,11 @@ def tune(search: Search | None = None, options: Options | None = None) -> TuneRe
                 _check_code(children(client, parent, Kind.TRIAL), spec)
             with (
                 lock_study(options.storage, options.study),
-                share_data(material, options) as shared,
+                pool.share(material),
                 claim(client, storage, spec, take_over=options.take_over, invocation=invocation) as records,
             ):
                 del material
-                return _finish(records, search, _run_trials(records, search, pool, shared, options), options)
+                return _finish(records, search, _run_trials(records, search, pool, options), options)
 
 
 def _spec(search: Search, name: str, digest: str) -> StudySpec:
@@ -311,7 +309,7 @@ def _spec(search: Search, name: str, digest: str) -> StudySpec:
     return StudySpec(name, what, settings, Kind.TRIAL, digest, objectives=objectives, codes=codes)
 
 
-def _run_trials(records: StudyRecords, search: Search, pool: Pool, shared: str | None, options: Options) -> Summary:
+def _run_trials(records: StudyRecords, search: Search, pool: Pool, options: Options) -> Summary:
     """Run the missing trials."""
     records.objectives = search.values
 
@@ -323,7 +321,7 @@ def _run_trials(records: StudyRecords, search: Search, pool: Pool, shared: str |
         total = max(search.trials, done)
         tuned = ", ".join(search.knobs)
         options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {tuned}")
-        return _TrialQueue(records, search, shared, options), Progress(options.study, total, done, options.verbose)
+        return _TrialQueue(records, search, options.storage), Progress(options.study, total, done, options.verbose)
 
     return supervise(records, pool, begin)
 

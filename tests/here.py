@@ -9,8 +9,8 @@ from elbowroom.studies.execution.pools import Pool
 class Here(Pool):
     """Cells train in this process, one after another: no worker has to import what is imported here."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        super().__init__()
+    def __init__(self, *_: object, study: str, **__: object) -> None:
+        super().__init__(study)
 
     def slots(self) -> int:
         return 1

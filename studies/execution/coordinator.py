@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import one_line
@@ -61,14 +61,14 @@ class JobQueue(ABC):
 class CellQueue(JobQueue):
     """The missing cells of a scan, in their order."""
 
-    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig], shared: str | None, once: bool) -> None:
-        self.records, self.shared, self.once = records, shared, once
+    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig]) -> None:
+        self.records = records
         self.waiting = deque(cells)
         self.tries = Counter[str]()
 
     def next(self) -> Job | None:
         """See JobQueue."""
-        return self.records.ask(self.waiting.popleft(), self.shared, self.once) if self.waiting else None
+        return self.records.ask(self.waiting.popleft()) if self.waiting else None
 
     def retry(self, job: Job) -> bool:
         """See JobQueue; the same cell, at the end of the queue."""
@@ -86,7 +86,7 @@ def _run_jobs(queue: JobQueue, pool: Pool, records: StudyRecords, progress: Prog
     checked = time.monotonic()
     while True:
         while pool.free() and (job := queue.next()) is not None:
-            pool.submit(job)
+            pool.submit(replace(job, shared=pool.shared, once=pool.restarts_jobs))
         if not pool.running:
             break
         for job, received in pool.take(_POLL_SECONDS):

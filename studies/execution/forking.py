@@ -162,8 +162,8 @@ def _server(there: socket.socket, study: str) -> psutil.Process:
 def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, **streams: int) -> Any:
     """Start a new process with this one's module path, in a session of its own, so that Ctrl-C does not reach it."""
     path = [folder for folder in sys.path if isinstance(folder, str)]
-    call = f"main({role!r}, {os.getpid()}, {study!r})"
-    code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.forking import main; {call}"
+    call = f"_main({role!r}, {os.getpid()}, {study!r})"
+    code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.forking import _main; {call}"
     group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Windows
     environment = os.environ | ENVIRONMENT
     return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
@@ -292,19 +292,8 @@ def _keep_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
 
 
-def main(role: str, coordinator: int, study: str) -> NoReturn:
-    """Be a new process of a study: see `_start`.
-
-    Parameters
-    ----------
-    role
-        `serve`: a fork server that receives sockets on stdin; `work`: a worker that reads calls from stdin and writes
-        answers to stdout.
-    coordinator
-        The process id of the coordinator.
-    study
-        The key of the study.
-    """
+def _main(role: str, coordinator: int, study: str) -> NoReturn:
+    """Be the process that `_start` starts: a fork server, or a worker with its calls on stdin and answers on stdout."""
     open_streams()
     if role == "serve":
         _serve(socket.socket(fileno=os.dup(0)), coordinator, study)

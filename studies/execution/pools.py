@@ -37,7 +37,14 @@ _CONNECT_SECONDS = 10.0
 class Pool(ABC):
     """Runs jobs and returns their outcomes."""
 
-    def __init__(self) -> None:
+    restarts_jobs = False
+    """Whether it may start a job a second time by itself."""
+
+    def __init__(self, study: str = "") -> None:
+        self.study = study
+        """The study's key."""
+        self.shared: str | None = None
+        """The folder from which its workers map the data; None: each worker loads them."""
         self.running: dict[Future[Outcome], Job] = {}
 
     @abstractmethod
@@ -64,6 +71,30 @@ class Pool(ABC):
         """Start workers for that many jobs, and wait until they have imported what they need."""
         return
 
+    @contextmanager
+    def share(self, material: Material) -> Iterator[None]:
+        """Write the data to a folder, from which the workers map them while the block runs.
+
+        To be entered with the study locked: the folder is named after the study, so that the next start replaces the
+        one of a killed coordinator. Raises BadInput where it can't be written.
+        """
+        folder: Path | None = None
+        try:
+            try:
+                folder = private_folder("shared") / self.study
+                material.save(folder)
+            except OSError as error:
+                raise BadInput(
+                    f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
+                    "ELBOWROOM_CACHE moves it"
+                ) from error
+            del material  # the workers' maps are enough from here on
+            self.shared = str(folder)
+            yield
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def free(self) -> bool:
         """Whether another job would run at once."""
         return len(self.running) < self.slots()
@@ -84,8 +115,8 @@ class LocalPool(Pool):
     """Processes of this machine, one per slot. One that dies ends no other."""
 
     def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
-        super().__init__()
-        self.slot_count, self.verbose, self.study = workers, verbose, study
+        super().__init__(study)
+        self.slot_count, self.verbose = workers, verbose
         on_cpu = device == "cpu" or (device == "auto" and resolve_device(device).type == "cpu")
         self.forks = sys.platform == "linux" and on_cpu
         self.server: ForkServer | None = None
@@ -163,7 +194,9 @@ class LocalPool(Pool):
 
 
 class DaskPool(Pool):
-    """The worker processes that a Dask cluster has at the moment."""
+    """The worker processes that a Dask cluster has at the moment. They may be on other machines."""
+
+    restarts_jobs = True
 
     def __init__(self, scheduler: str) -> None:
         super().__init__()
@@ -203,6 +236,11 @@ class DaskPool(Pool):
                     f"{where} of the Dask cluster can't import what a cell needs: {one_line(answer)}; start it with "
                     "this checkout on PYTHONPATH, in an environment with both requirements files"
                 )
+
+    @contextmanager
+    def share(self, material: Material) -> Iterator[None]:
+        """Let each worker load the data."""
+        yield
 
     def slots(self) -> int:
         """The cluster's threads; one where it has no worker yet, so that an adaptive one starts some."""
@@ -260,7 +298,8 @@ def open_pool(options: Options, device: str, jobs: int) -> Iterator[Pool]:
         The Dask cluster can't be reached, or can't share the tracking store.
     """
     workers, study = options.workers or os.cpu_count() or 1, study_key(options.storage, options.study)
-    pool = _cluster(options) if options.on_cluster else LocalPool(workers, device, verbose=options.verbose, study=study)
+    cluster = options.backend == "dask"
+    pool = _cluster(options) if cluster else LocalPool(workers, device, verbose=options.verbose, study=study)
     try:
         pool.begin(jobs)
         yield pool
@@ -277,30 +316,3 @@ def _cluster(options: Options) -> Pool:
             "start an `mlflow server` and give --tracking-uri http://HOST:5000"
         )
     return DaskPool(scheduler)
-
-
-@contextmanager
-def share_data(material: Material, options: Options) -> Iterator[str | None]:
-    """A folder from which the workers of this machine map the data; None on a cluster, where each worker loads them.
-
-    To be entered with the study locked: the folder is named after the study, so that the next start replaces the one
-    of a killed coordinator. Raises BadInput where it can't be written.
-    """
-    if options.on_cluster:
-        yield None
-        return
-    folder: Path | None = None
-    try:
-        try:
-            folder = private_folder("shared") / study_key(options.storage, options.study)
-            material.save(folder)
-        except OSError as error:
-            raise BadInput(
-                f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
-                "ELBOWROOM_CACHE moves it"
-            ) from error
-        del material  # the workers' maps are enough from here on
-        yield str(folder)
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -18,7 +17,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput, RunFailed, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
 from elbowroom.tracking.store.recorder import (
@@ -55,31 +53,15 @@ def find_study(storage: optuna.storages.RDBStorage, spec: StudySpec) -> optuna.S
     return None
 
 
-def keep_edition(storage: optuna.storages.RDBStorage, name: str, base: RunConfig) -> RunConfig:
-    """Let a study go on in the edition in which it was begun: its cells could not be compared otherwise.
+def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
+    """The edition of a study, or None where there is none of that name. Raises BadInput where it can't be read.
 
-    Parameters
-    ----------
-    storage
-        Of Optuna's trials.
-    name
-        Of the study.
-    base
-        What its cells share, as asked for.
-
-    Returns
-    -------
-    The same with the study's edition; unchanged where there is no study of that name.
-
-    Raises
-    ------
-    BadInput
-        The study can't be read.
+    A study goes on in the edition in which it was begun: its cells could not be compared otherwise.
     """
     with _may_be_missing(name):
         held = _attributes(optuna.load_study(study_name=name, storage=storage)).get(_SETTINGS)
-        return base if held is None else replace(base, edition=(BEFORE | held)["edition"])
-    return base
+        return None if held is None else int((BEFORE | held)["edition"])
+    return None
 
 
 @contextmanager

@@ -178,20 +178,8 @@ class StudyRecords:
         return {"model": model, "dim3": config.dim3, "seed": config.seed, "epochs": config.epochs}
 
     @retry_storage
-    def ask(self, config: RunConfig, shared: str | None, once: bool) -> Job:
-        """Make a trial for a cell.
-
-        Parameters
-        ----------
-        config
-            The cell.
-        shared, once
-            See Job.
-
-        Returns
-        -------
-        The job that trains it.
-        """
+    def ask(self, config: RunConfig) -> Job:
+        """Make a trial for a cell, and the job that trains it."""
         params = self._params(config)
         while True:
             # A retry may find its trial in the queue already. One with other parameters belongs to a coordinator that
@@ -200,21 +188,11 @@ class StudyRecords:
                 self.study.enqueue_trial(params, user_attrs={"model": config.model})
             trial = self.study.ask(self._distributions)
             if trial.params == params:
-                return self.job(config, trial.number, shared, once)
+                return self.job(config, trial.number)
             self.study.tell(trial, state=TrialState.FAIL)
 
-    def job(self, config: RunConfig, trial: int, shared: str | None, once: bool) -> Job:
-        """Make the job of a trial.
-
-        Parameters
-        ----------
-        config
-            What to train.
-        trial
-            The number of the trial.
-        shared, once
-            See Job.
-        """
+    def job(self, config: RunConfig, trial: int) -> Job:
+        """Make the job of the trial with that number."""
         tags = {Tag.STUDY.value: self.study.study_name, Tag.TRIAL.value: str(trial)}
         if self.label:
             tags[Tag.LABEL] = self.label
@@ -223,7 +201,7 @@ class StudyRecords:
         name = f"trial-{trial}" if self.spec.kind is Kind.TRIAL else ""
         place = Place(self.experiment_id, self.parent_id, self.spec.kind, tags, name)
         uri, code = absolute(mlflow.get_tracking_uri()), self.spec.codes.get(config.model, "")
-        return Job(config, trial, place, uri, self.spec.digest, shared, once, code=code)
+        return Job(config, trial, place, uri, self.spec.digest, code=code)
 
     @retry_storage
     def tell(self, job: Job, outcome: Outcome) -> Outcome:

@@ -5,158 +5,136 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import psutil
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from optuna.trial import TrialState
 
 from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs.query import read
-from elbowroom.studies.execution.processes import find_process
 from elbowroom.studies.grid import Grid, parse_confirm
 from elbowroom.studies.records.study import FinishedCell
-from elbowroom.studies.scan import _corners, _long_cells_first, main
+from elbowroom.studies.scan import _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
-from tests.conftest import environment, in_this_process, marked
-from tests.studies.harness import undisturbed
+from tests.conftest import in_this_process, marked
+from tests.studies.harness import OPEN, Study, undisturbed
 
 pytestmark = pytest.mark.integration
 
 TINY = ["--models", "pca,ae", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits", "--epochs", "2", "--dim2", "8"]
 
 
-def scan(store: MlflowClient, *arguments: str) -> int:
-    return main([*arguments, "--tracking-uri", store.tracking_uri, "--workers", "1", "--study", "s"])
-
-
-def runs(store: MlflowClient, kind: Kind = Kind.RUN) -> list[Run]:
-    experiments = [e.experiment_id for e in store.search_experiments()]
-    return [r for r in store.search_runs(experiments) if r.data.tags.get(Tag.KIND) == kind]
-
-
-def errors(store: MlflowClient) -> dict[str, float]:
-    """The validation error of each cell that is done, each of which must be done once."""
-    done = [r for r in runs(store) if r.info.status == "FINISHED"]
-    assert max(Counter(r.info.run_name for r in done).values()) == 1
-    return {r.info.run_name: r.data.metrics[Metric.VAL_MSE_FINAL] for r in done}
-
-
-def trials(states: tuple[TrialState, ...] | None = None) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="s", storage="sqlite:///optuna.db").get_trials(states=states)
+def scan(study: Study, *arguments: str) -> int:
+    return study.run_here("--workers", "1", *arguments)
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+    filed: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert scan(store, *TINY) == 0
-    (parent,) = runs(store, Kind.STUDY)
-    cells = runs(store)
-    assert sorted(errors(store)) == ["ae-d2-s0", "ae-d3-s0", "pca-d2-s0", "pca-d3-s0"]
+    assert scan(filed, *TINY) == 0
+    parent = filed.parent()
+    cells = filed.runs()
+    assert sorted(filed.errors()) == ["ae-d2-s0", "ae-d3-s0", "pca-d2-s0", "pca-d3-s0"]
     assert {r.data.tags[Tag.PARENT] for r in cells} == {parent.info.run_id}
-    by_number = {str(t.number): t for t in trials()}
+    by_number = {str(t.number): t for t in filed.trials()}
     for run in cells:
         trial = by_number[run.data.tags[Tag.TRIAL]]
         assert trial.user_attrs["run_id"] == run.info.run_id
         assert trial.value == run.data.metrics[Metric.VAL_MSE_FINAL]
-    curve = {m.step: m.value for m in store.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
-    assert curve == {2: errors(store)["ae-d2-s0"], 3: errors(store)["ae-d3-s0"]}
+    curve = {m.step: m.value for m in filed.client.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
+    assert curve == {2: filed.errors()["ae-d2-s0"], 3: filed.errors()["ae-d3-s0"]}
     assert parent.info.status == "FINISHED"
     assert parent.data.tags[Tag.COORDINATOR] == ""
     out = capsys.readouterr().out
     assert f"{curve[3]:.5g}" in out
     assert not list(private_folder("shared").iterdir())
 
-    before = errors(store)
-    assert scan(store, *TINY) == 0  # nothing is missing
+    before = filed.errors()
+    assert scan(filed, *TINY) == 0  # nothing is missing
     assert "complete: nothing to run" in capsys.readouterr().out
-    assert scan(store, *TINY, "--dim3", "2:4") == 0  # a larger grid fills in
-    assert {k: v for k, v in errors(store).items() if k in before} == before
-    assert len(runs(store)) == 6
-    assert scan(store, *TINY, "--epochs", "3") == 2  # what may not change is named
+    assert scan(filed, *TINY, "--dim3", "2:4") == 0  # a larger grid fills in
+    assert {k: v for k, v in filed.errors().items() if k in before} == before
+    assert len(filed.runs()) == 6
+    assert scan(filed, *TINY, "--epochs", "3") == 2  # what may not change is named
     assert "epochs 2 -> 3" in capsys.readouterr().err
-    assert scan(store, *TINY, "--dim3", "2:3", "--dry-run") == 0
-    assert len(runs(store)) == 6
-    assert len(runs(store, Kind.STUDY)) == 1
+    assert scan(filed, *TINY, "--dim3", "2:3", "--dry-run") == 0
+    assert len(filed.runs()) == 6
+    assert len(filed.runs(Kind.STUDY)) == 1
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+    filed: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert scan(store, *TINY, "--dim3", "2:4") == 0
-    assert scan(store, *TINY, "--dim3", "2:4", "--seeds", "2", "--confirm", "ae=3") == 0
-    done = [r for r in runs(store) if r.info.status == "FINISHED"]
+    assert scan(filed, *TINY, "--dim3", "2:4") == 0
+    assert scan(filed, *TINY, "--dim3", "2:4", "--seeds", "2", "--confirm", "ae=3") == 0
+    done = [r for r in filed.runs() if r.info.status == "FINISHED"]
     longer = [r for r in done if Tag.CONFIRMS in r.data.tags]
     assert {r.data.params["epochs"] for r in longer} == {"4"}
     assert sorted(r.info.run_name for r in longer) == [f"ae-d{k}-s{seed}" for k in (2, 3, 4) for seed in (0, 1)]
     curve_runs = {r.info.run_name: r for r in done if Tag.CONFIRMS not in r.data.tags}
     assert len(curve_runs) == len(done) - len(longer) == 3 + 2 * 3
-    (parent,) = runs(store, Kind.STUDY)
-    logged = {m.step: m.value for m in store.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
+    parent = filed.parent()
+    logged = {m.step: m.value for m in filed.client.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}ae")}
     at_3 = [curve_runs[f"ae-d3-s{seed}"].data.metrics[Metric.VAL_MSE_FINAL] for seed in (0, 1)]
     assert logged[3] == pytest.approx(sum(at_3) / 2, rel=1e-12)
     assert "the same after 4 epochs, to confirm an elbow" in capsys.readouterr().out
-    assert len(trials((TrialState.COMPLETE,))) == len(trials()) == len(done)
+    assert len(filed.trials(TrialState.COMPLETE)) == len(filed.trials()) == len(done)
 
-    assert scan(store, *TINY, "--dim3", "2:3", "--models", "ae") == 0  # asks for less: the curve stays whole
+    assert scan(filed, *TINY, "--dim3", "2:3", "--models", "ae") == 0  # asks for less: the curve stays whole
     out = capsys.readouterr().out
     assert "complete: nothing to run" in out
     assert "4     0." in out
 
 
 @pytest.mark.soak
-def test_four_workers_share_two_sqlite_files(store: MlflowClient) -> None:
-    assert scan(store, *TINY, "--dim3", "2:7", "--seeds", "2", "--workers", "4") == 0
-    assert len(errors(store)) == len(runs(store)) == 6 + 2 * 6
-    assert len(trials((TrialState.COMPLETE,))) == len(trials()) == 18
+def test_four_workers_share_two_sqlite_files(filed: Study) -> None:
+    assert scan(filed, *TINY, "--dim3", "2:7", "--seeds", "2", "--workers", "4") == 0
+    assert len(filed.errors()) == len(filed.runs()) == 6 + 2 * 6
+    assert len(filed.trials(TrialState.COMPLETE)) == len(filed.trials()) == 18
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr("elbowroom.studies.scan.draw", full)
-        assert scan(store, *TINY) == 1
+        assert scan(filed, *TINY) == 1
     assert "No space left on device" in capsys.readouterr().err
-    (parent,) = runs(store, Kind.STUDY)
+    parent = filed.parent()
     assert parent.info.status == "FAILED"
     assert "No space left on device" in parent.data.tags[Tag.REASON]
-    assert scan(store, *TINY) == 0
-    assert len(runs(store)) == 4
-    assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+    assert scan(filed, *TINY) == 0
+    assert len(filed.runs()) == 4
+    assert filed.parent().info.status == "FINISHED"
 
 
 def test_data_that_cannot_be_shared_leave_no_study(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
-    assert scan(store, *TINY) == 2
+    assert scan(filed, *TINY) == 2
     assert "the data can't be written to" in capsys.readouterr().err
-    assert [*runs(store), *runs(store, Kind.STUDY)] == []
+    assert [*filed.runs(), *filed.runs(Kind.STUDY)] == []
     assert optuna.get_all_study_names("sqlite:///optuna.db") == []
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(store: MlflowClient) -> None:
+def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(filed: Study) -> None:
     optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
-    assert scan(store, *TINY) == 0
-    assert len(errors(store)) == 4
+    assert scan(filed, *TINY) == 0
+    assert len(filed.errors()) == 4
 
 
 @pytest.mark.parametrize(
@@ -182,24 +160,24 @@ def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(stor
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+    filed: Study, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
 ) -> None:
-    assert main([*TINY, "--study", "s", "--tracking-uri", store.tracking_uri, *arguments]) == 2
+    assert scan(filed, *TINY, *arguments) == 2
     (only,) = capsys.readouterr().err.splitlines()
     assert line in only
-    assert [*runs(store), *runs(store, Kind.STUDY)] == []
+    assert [*filed.runs(), *filed.runs(Kind.STUDY)] == []
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+    filed: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PCA on the digits falls by more than 5 % a dimension up to 9, and then by 8 % and 9 %: no end in sight."""
-    assert scan(store, "--models", "pca", "--dim3", "2:9", "--dataset", "digits") == 0
+    assert scan(filed, "--models", "pca", "--dim3", "2:9", "--dataset", "digits") == 0
     out = capsys.readouterr().out
     assert "pca: no choice yet" in out
     assert "extend the range" in out
-    (parent,) = runs(store, Kind.STUDY)
+    parent = filed.parent()
     assert parent.data.tags[f"{VERDICT_PREFIX}pca"] == "exhausted"
     assert f"{CHOICE_PREFIX}pca" not in parent.data.metrics
     description = parent.data.tags[Tag.DESCRIPTION]  # the sentence can be wrapped, the table can't
@@ -239,14 +217,14 @@ def test_short_cells_go_last_but_for_the_first() -> None:
     ]
 
 
-def test_a_name_that_holds_another_study_is_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_holds_another_study_is_refused(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
     optuna.create_study(storage="sqlite:///optuna.db", study_name="s").ask()
-    assert scan(store, *TINY) == 2
+    assert scan(filed, *TINY) == 2
     assert "holds a study of another program" in capsys.readouterr().err
 
 
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "flaky.py").write_text(
         "import os\n"
@@ -262,19 +240,19 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     given = [*TINY, "--models", "flaky:flaky,pca"]
-    assert scan(store, *given) == 1
+    assert scan(filed, *given) == 1
     err = capsys.readouterr().err
     assert "1 of 4 cells failed" in err
     assert "flaky-d3-s0     no threes" in err
-    assert len(errors(store)) == 3
-    (failed,) = [r for r in runs(store) if r.info.status == "FAILED"]
+    assert len(filed.errors()) == 3
+    (failed,) = [r for r in filed.runs() if r.info.status == "FAILED"]
     assert "no threes" in failed.data.tags[Tag.REASON]
-    assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
+    assert filed.parent().info.status == "FAILED"
     (tmp_path / "mended").touch()
     in_this_process(monkeypatch)
-    assert scan(store, *given) == 0
-    assert len(runs(store)) == 5
-    assert runs(store, Kind.STUDY)[0].info.status == "FINISHED"
+    assert scan(filed, *given) == 0
+    assert len(filed.runs()) == 5
+    assert filed.parent().info.status == "FINISHED"
 
 
 NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
@@ -282,95 +260,73 @@ NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, di
 
 @pytest.mark.usefixtures("cells_here")
 def test_cells_of_a_model_that_was_edited_are_trained_anew_and_never_averaged(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine_scanned.py").write_text(NET)
     given = [*TINY, "--models", "mine_scanned:net,pca", "--seeds", "2"]
-    assert scan(store, *given, "--seeds", "1") == 0
-    for run in runs(store):  # as if they were older than the tag: they count as made with this code
+    assert scan(filed, *given, "--seeds", "1") == 0
+    for run in filed.runs():  # as if they were older than the tag: they count as made with this code
         if Tag.CODE in run.data.tags:
-            store.delete_tag(run.info.run_id, Tag.CODE)
-    assert scan(store, *given) == 0
+            filed.client.delete_tag(run.info.run_id, Tag.CODE)
+    assert scan(filed, *given) == 0
     assert "2 finished cells" not in capsys.readouterr().out
-    first = [r for r in runs(store) if r.data.params["model"] != "pca"]
+    first = [r for r in filed.runs() if r.data.params["model"] != "pca"]
     assert len(first) == 4
 
     (tmp_path / "mine_scanned.py").write_text(NET + "# edited")
     importlib.reload(sys.modules["mine_scanned"])
-    assert scan(store, *given, "--dry-run") == 0
+    assert scan(filed, *given, "--dry-run") == 0
     said = capsys.readouterr().out
     assert "mine_scanned:net: 4 finished cells were made with other code and are trained anew" in said
     assert re.search(r"net +4 +0 ", said)
-    assert scan(store, *given, "--seeds", "1") == 0
+    assert scan(filed, *given, "--seeds", "1") == 0
     before = {r.info.run_id for r in first}
-    new = [r for r in runs(store) if r.data.params["model"] != "pca" and r.info.run_id not in before]
+    new = [r for r in filed.runs() if r.data.params["model"] != "pca" and r.info.run_id not in before]
     assert len(new) == 2
-    assert {r.info.status for r in runs(store)} == {"FINISHED"}
-    (parent,) = runs(store, Kind.STUDY)
-    curve = Path(store.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
+    assert {r.info.status for r in filed.runs()} == {"FINISHED"}
+    parent = filed.parent()
+    curve = Path(filed.client.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
     logged = {f"{r.data.params['dim3']},{r.data.metrics[Metric.VAL_MSE_FINAL]!r},0,mine_scanned:net" for r in new}
     assert {line for line in curve if "mine_scanned" in line} == logged
-    assert scan(store, *given, "--models", "pca") == 0  # its last code is the curve of a model not asked for
-    again = Path(store.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
+    assert scan(filed, *given, "--models", "pca") == 0  # its last code is the curve of a model not asked for
+    again = Path(filed.client.download_artifacts(parent.info.run_id, Artifact.CURVE)).read_text().splitlines()
     assert sorted(again) == sorted(curve)
 
-    (comparison,) = find(read(store, "elbowroom")).comparisons
+    (comparison,) = find(read(filed.client, filed.experiment)).comparisons
     old_code, new_code = (next(r.data.tags[Tag.CODE] for r in some if Tag.CODE in r.data.tags) for some in (first, new))
     seeds = {m.label: [p.seeds for p in m.points] for m in comparison.models}
     assert seeds == {"pca": [1, 1], f"net (code {old_code})": [2, 2], f"net (code {new_code})": [1, 1]}
     assert comparison.missing == []
 
 
-def start(store: MlflowClient, folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "studies.scan", "--study", "s", "--tracking-uri", store.tracking_uri, *arguments]
-    env = environment(ELBOWROOM_CACHE=str(folder / "cache"))
-    with (folder / "log").open("a") as log:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, text=True)
-
-
-def wait_for_training(store: MlflowClient, process: subprocess.Popen[str], log: Path) -> psutil.Process | None:
-    """A worker that trains a cell now; None where the study has ended."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            return None
-        for run in runs(store):
-            worker = find_process(run.data.tags.get(Tag.WORKER, ""))
-            if run.info.status == "RUNNING" and worker is not None:  # None: it was killed a moment ago
-                return worker
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
-
-
 LONG = [*TINY, "--models", "ae", "--epochs", "1000000"]
 
 
 def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = start(store, tmp_path, *LONG, "--workers", "1")
-    worker = wait_for_training(store, process, tmp_path / "log")
-    assert worker is not None
+    process = filed.start(*LONG, "--workers", "1")
+    ((_, worker),) = filed.training(process)
     server = psutil.Process(worker.ppid())
     assert (server.ppid(), server.cmdline()) == (process.pid, psutil.Process(process.pid).cmdline())  # forked from it
-    assert scan(store, *LONG) == 2
+    assert scan(filed, *LONG) == 2
     assert "is running on this machine already" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert [p for p in (server, worker) if p.is_running()] == []
-    assert "the same command again goes on" in (tmp_path / "log").read_text()
-    (run,) = runs(store)
+    assert "the same command again goes on" in filed.log
+    (run,) = filed.runs()
     assert (run.info.status, run.data.tags[Tag.REASON]) == ("KILLED", "interrupted by SIGINT")
-    assert runs(store, Kind.STUDY)[0].info.status == "KILLED"
-    assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
+    assert filed.parent().info.status == "KILLED"
+    assert filed.trials(*OPEN) == []
 
 
 @pytest.mark.parametrize(
     ("deaths", "workers", "dim3", "seeds"), [(2, 1, (2, 3), 1), *marked("soak", (6, 2, (2, 3, 4, 5, 6), 2))]
 )
 def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
-    store: MlflowClient,
+    filed: Study,
     tmp_path: Path,
     empty_database: Path,
     deaths: int,
@@ -385,9 +341,10 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
     hits = 0
     while True:
-        process = start(store, tmp_path, *grid, "--workers", str(workers))
-        while hits < deaths and (worker := wait_for_training(store, process, tmp_path / "log")) is not None:
+        process = filed.start(*grid, "--workers", str(workers))
+        while hits < deaths and (training := filed.training(process)):
             hits += 1
+            _, worker = training[0]
             if hits % 2:
                 if deaths > 2 and hits == 1:
                     psutil.Process(worker.ppid()).kill()
@@ -401,11 +358,9 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
             break
         assert hits < 50
     assert hits == deaths
-    disturbed = errors(store)
+    disturbed = filed.errors()
     assert len(disturbed) == len(dim3) + len(dim3) * seeds
-    states = Counter(r.info.status for r in runs(store))
-    assert states["FAILED"] >= 1
-    assert set(states) == {"FINISHED", "FAILED"}
-    assert trials((TrialState.RUNNING, TrialState.WAITING)) == []
-    assert len(trials((TrialState.COMPLETE,))) == len(disturbed)
+    assert set(filed.statuses()) == {"FINISHED", "FAILED"}
+    assert filed.trials(*OPEN) == []
+    assert len(filed.trials(TrialState.COMPLETE)) == len(disturbed)
     assert undisturbed(tmp_path / "calm", empty_database, grid) == disturbed

@@ -102,7 +102,7 @@ def test_a_zombie_is_dead(child: subprocess.Popen[bytes]) -> None:
 
 def test_a_store_that_names_a_process_does_not_get_it_killed(filed: Study, child: subprocess.Popen[bytes]) -> None:
     with claim(filed.client, connect(filed.storage), spec()) as held:
-        job = held.ask(CELL, None, once=False)
+        job = held.ask(CELL)
         tags = {**job.place.tags, Tag.PARENT: held.parent_id, Tag.KIND: "run", Tag.WORKER: name_of(child)}
         run_id = held.client.create_run(held.experiment_id, tags=tags).info.run_id
     with lock_study(filed.storage, "s"), claim(filed.client, connect(filed.storage), spec()) as held:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from elbowroom.studies.execution.cell import Outcome, Status, run_cell
 from elbowroom.studies.grid import study_settings
-from elbowroom.studies.records.ownership import claim, find_parent, find_study, keep_edition
+from elbowroom.studies.records.ownership import claim, find_parent, find_study, study_edition
 from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
@@ -77,7 +77,7 @@ def test_a_study_that_keeps_its_files_elsewhere_is_refused(filed: Study) -> None
 
 def test_a_cell_whose_worker_died_after_its_run_had_finished_is_done(filed: Study) -> None:
     with claim(filed.client, connect(filed.storage), spec()) as held:
-        job = held.ask(CELL, None, once=False)
+        job = held.ask(CELL)
         finished = run_cell(job)
         assert finished.status is Status.FINISHED
         told = held.tell(job, Outcome(Status.LOST, reason="its worker process died"))
@@ -92,7 +92,7 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
     """At each point where it can die: before the run, in its middle, after it, and between the two stores."""
 
     def left(held: StudyRecords, config: RunConfig, status: str | None) -> str:
-        job = held.ask(config, None, once=False)
+        job = held.ask(config)
         if status is None:
             return ""
         run_id = str(run_cell(job).run_id)
@@ -132,7 +132,7 @@ def test_a_trial_has_the_parameters_of_its_cell_whoever_else_asks(filed: Study) 
     with claim(filed.client, connect(filed.storage), spec()) as held:
         rival = optuna.load_study(study_name="s", storage=filed.storage)
         rival.enqueue_trial(other)
-        job = held.ask(CELL, None, once=False)
+        job = held.ask(CELL)
         real, asked = held.study.ask, []
 
         def robbed(*arguments: Any) -> optuna.Trial:
@@ -141,7 +141,7 @@ def test_a_trial_has_the_parameters_of_its_cell_whoever_else_asks(filed: Study) 
             return real(*arguments)
 
         held.study.ask = robbed  # type: ignore[method-assign]
-        again = held.ask(CELL, None, once=False)
+        again = held.ask(CELL)
         by_number = {t.number: t for t in held.study.get_trials()}
         assert by_number[job.trial].params == by_number[again.trial].params == held._params(CELL)
         assert {t.state for t in by_number.values()} == {TrialState.FAIL, TrialState.RUNNING}
@@ -261,7 +261,7 @@ def test_a_study_with_damaged_attributes_is_one_line(filed: Study, name: str, va
         database.execute("UPDATE study_user_attributes SET value_json = ?", (value,))
         database.commit()
     for ask in (
-        lambda: keep_edition(connect(filed.storage), "s", CELL),
+        lambda: study_edition(connect(filed.storage), "s"),
         lambda: find_study(connect(filed.storage), spec()),
     ):
         with pytest.raises(BadInput, match=r"^study 's' can't be opened: "):

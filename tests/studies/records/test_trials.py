@@ -6,10 +6,9 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.studies.records.ownership import find_study, keep_edition
+from elbowroom.studies.records.ownership import find_study, study_edition
 from elbowroom.studies.records.study import StudySpec
 from elbowroom.studies.records.trials import connect, retry_storage, storage_at, study_key
-from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
 from tests.conftest import locked_for
@@ -37,7 +36,7 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
     assert said in str(raised.value.__cause__)
     assert len(tries) == 1
     spec = StudySpec("s", "a scan of dim3", {}, Kind.RUN, "0")
-    for ask in (lambda: keep_edition(storage_at(url), "s", RunConfig()), lambda: find_study(storage_at(url), spec)):
+    for ask in (lambda: study_edition(storage_at(url), "s"), lambda: find_study(storage_at(url), spec)):
         with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
             ask()
 
