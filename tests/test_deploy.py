@@ -29,7 +29,6 @@ from elbowroom.tracking import train
 from elbowroom.tracking.store.names import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, wait_for
 from tests.faults.proxy import Answer, Fault, proxy_to
-from tests.studies.execution.test_cluster import settled
 from tests.studies.harness import Postgres, Server, Study, kill_tree, postgres_server, undisturbed
 
 pytestmark = pytest.mark.integration
@@ -358,7 +357,7 @@ def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada
             for job in submitted(tmp_path):
                 with suppress(ProcessLookupError):
                     os.killpg(job, signal.SIGKILL)
-    settled(jobs, 1)
+    jobs.check_complete(1)
     written = (tmp_path / "job.sh").read_text() + (tmp_path / "job.log").read_text()
     assert [s for s in deployed.secrets() if s in written] == []
 

@@ -103,6 +103,17 @@ class Study:
             storage.remove_session()
             storage.engine.dispose()
 
+    def check_complete(self, cells: int) -> None:
+        """Each cell is done once, nothing is left open in either store, and nobody holds the study."""
+        assert len(self.finished()) == cells
+        assert set(self.statuses()) <= {"FINISHED", "FAILED"}
+        complete = [t.user_attrs["run_id"] for t in self.trials(TrialState.COMPLETE)]
+        assert sorted(complete) == sorted(r.info.run_id for r in self.finished())
+        assert self.trials(*OPEN) == []
+        parent = self.parent()
+        assert (parent.info.status, parent.data.tags[Tag.COORDINATOR]) == ("FINISHED", "")
+        assert PASSWORD not in self.log
+
     def epochs(self, run: Run, metric: str = Metric.VAL_MSE) -> list[int]:
         """The steps at which a run has this metric."""
         return sorted(m.step for m in self.client.get_metric_history(run.info.run_id, metric))

@@ -25,7 +25,6 @@ from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place
 from tests.conftest import ROOT, environment, free_port, locked_for
 from tests.studies.harness import (
-    OPEN,
     PASSWORD,
     Server,
     Study,
@@ -53,17 +52,6 @@ def dask(address: str) -> tuple[str, ...]:
     return ("--backend", "dask", "--scheduler", address)
 
 
-def settled(study: Study, cells: int) -> None:
-    """The study is complete: each cell once, nothing left open in either store, and nobody holds it."""
-    assert len(study.finished()) == cells
-    assert set(study.statuses()) <= {"FINISHED", "FAILED"}
-    assert len(study.trials(TrialState.COMPLETE)) == cells
-    assert study.trials(*OPEN) == []
-    assert study.parent().info.status == "FINISHED"
-    assert study.parent().data.tags[Tag.COORDINATOR] == ""
-    assert PASSWORD not in study.log
-
-
 # On servers and on Dask
 
 
@@ -73,7 +61,7 @@ def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
 ) -> None:
     with dask_cluster(served.folder, "--no-nanny") as cluster:
         assert served.run(*QUICK, *dask(cluster.address)) == 0, served.log
-    settled(served, 6)
+    served.check_complete(6)
     assert served.errors() == undisturbed(QUICK)
     trained = {int(r.data.tags[Tag.WORKER].split()[1]) for r in served.finished()}
     assert trained == {w.pid for w in cluster.workers}
@@ -95,7 +83,7 @@ def test_a_dask_worker_that_is_killed_has_its_cell_tried_again_by_another(
         assert worker.pid in {w.pid for w in cluster.workers}
         worker.kill()
         assert process.wait(300) == 0, served.log
-    settled(served, 6)
+    served.check_complete(6)
     lost = served.client.get_run(run.info.run_id)
     assert (lost.info.status, lost.data.tags[Tag.REASON]) == ("FAILED", "its first worker was lost")
     assert served.statuses() == {"FINISHED": 6, "FAILED": 1}
@@ -118,7 +106,7 @@ def test_a_killed_coordinator_of_a_cluster_is_replaced_and_the_clusters_workers_
         worker.resume()
         assert served.run(*ONE, *dask(cluster.address)) == 0, served.log
         assert [w.poll() for w in cluster.workers] == [None, None]
-    settled(served, 1)
+    served.check_complete(1)
     # Where a machine trains it in less time than a coordinator takes to start, it counts.
     assert served.client.get_run(run.info.run_id).info.status in ("FINISHED", "FAILED")
     assert served.errors() == undisturbed(ONE)
@@ -138,7 +126,7 @@ def test_a_scheduler_that_is_gone_ends_the_study_with_one_line_and_the_next_star
     assert "Traceback" not in served.log
     assert served.parent().info.status == "FAILED"
     assert served.run(*LONG, "--workers", "2") == 0, served.log
-    settled(served, 6)
+    served.check_complete(6)
 
 
 ADAPTIVE = """
@@ -165,7 +153,7 @@ def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: St
             assert filed.run(*LONG, *dask(cluster.stdout.readline().strip())) == 0, filed.log
         finally:
             kill_tree(cluster)
-    settled(filed, 6)
+    filed.check_complete(6)
     assert "has no worker; waiting for one" in filed.log
     assert len({r.data.tags[Tag.WORKER] for r in filed.finished()}) == 2
 
@@ -200,7 +188,7 @@ def test_a_server_that_is_away_for_half_a_minute_is_waited_for(
         until(lambda: "Retry(total=6" in study.log or None, lambda: study.log, 180)
         server.start()
         assert process.wait(400) == 0, study.log
-        settled(study, 6)
+        study.check_complete(6)
         assert 0 < reached < EPOCHS
         assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
         for each in study.finished():
@@ -228,7 +216,7 @@ def test_a_server_that_stays_away_ends_the_study_with_one_line_and_the_next_star
         assert "Traceback" not in study.log
         server.start()
         assert study.run(*LONG, "--workers", "2") == 0, study.log
-        settled(study, 6)
+        study.check_complete(6)
     finally:
         server.kill()
 
@@ -250,7 +238,7 @@ def test_databases_that_are_restarted_are_waited_for(tmp_path: Path, undisturbed
             until(lambda: refusal.search(server.log.read_text()), server.log.read_text)
             postgres.start()
             assert process.wait(300) == 0, study.log
-            settled(study, 6)
+            study.check_complete(6)
             assert study.client.get_run(run.info.run_id).info.status == "FINISHED"
             assert study.statuses() == {"FINISHED": 6}
             assert study.epochs(run) == list(range(1, EPOCHS + 1))
@@ -359,7 +347,7 @@ def test_chaos_on_servers(served: Study, undisturbed: Undisturbed) -> None:
         assert len(hits) < 50, served.log
     assert len(hits) == 4
     assert set(hits) == {"coordinator", "worker"}
-    settled(served, 5 + 10)
+    served.check_complete(5 + 10)
     assert served.statuses()["FAILED"] >= 1
     assert served.errors() == undisturbed(CHAOTIC)
 
@@ -476,7 +464,7 @@ def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys
     assert len(filed.runs()) == 1
     assert filed.parent().data.tags[Tag.COORDINATOR].startswith("head-node 4711 ")
     assert filed.run_here(*given, "--take-over") == 0
-    settled(filed, 2)
+    filed.check_complete(2)
 
 
 # The recipe of the documentation
