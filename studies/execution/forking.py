@@ -124,20 +124,22 @@ def end(workers: Iterable[Worker]) -> None:
 class ForkServer:
     """A process that has imported what a cell needs, and forks the workers of one study.
 
-    With `of_itself` it is forked from this process, which must have no threads or connections; else a new process.
+    With `fork_this_process`, it is a fork of this one, which must have no threads or connections; else a new process.
     """
 
-    def __init__(self, study: str, *, of_itself: bool = False) -> None:
-        self.control, there = socket.socketpair()
-        with there:
-            self.process = _forked(there, self.control, study) if of_itself else _server(there, study)
+    def __init__(self, study: str, *, fork_this_process: bool = False) -> None:
+        self.control, server_end = socket.socketpair()
+        with server_end:
+            self.process = (
+                _fork_server(server_end, self.control, study) if fork_this_process else _start_server(server_end, study)
+            )
 
     def worker(self) -> Worker:
         """Fork a worker. Raises OSError where the server is dead."""
-        here, there = socket.socketpair()
-        with here, there:  # the worker's two streams keep `here` open
-            socket.send_fds(self.control, [b"fork"], [there.fileno()])
-            return Worker(here.makefile("wb"), here.makefile("rb"), stream=here)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:  # the worker's two streams keep `ours` open
+            socket.send_fds(self.control, [b"fork"], [theirs.fileno()])
+            return Worker(ours.makefile("wb"), ours.makefile("rb"), stream=ours)
 
     def stop(self) -> None:
         """End the server, but not its workers."""
@@ -155,8 +157,8 @@ def new_worker(study: str) -> Worker:
     return Worker(child.stdin, child.stdout, child=child)
 
 
-def _server(there: socket.socket, study: str) -> psutil.Process:
-    return cast(psutil.Process, _start("serve", study, stdin=there.fileno(), make=psutil.Popen))
+def _start_server(server_end: socket.socket, study: str) -> psutil.Process:
+    return cast(psutil.Process, _start("serve", study, stdin=server_end.fileno(), make=psutil.Popen))
 
 
 def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, **streams: int) -> Any:
@@ -169,7 +171,7 @@ def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, *
     return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
 
 
-def _forked(there: socket.socket, here: socket.socket, study: str) -> psutil.Process:
+def _fork_server(server_end: socket.socket, our_end: socket.socket, study: str) -> psutil.Process:
     coordinator = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -177,8 +179,8 @@ def _forked(there: socket.socket, here: socket.socket, study: str) -> psutil.Pro
     try:
         server = os.fork()
         if server == 0:
-            here.close()
-            _serve(there, coordinator, study)
+            our_end.close()
+            _serve(server_end, coordinator, study)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return psutil.Process(server)

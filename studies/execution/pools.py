@@ -180,7 +180,7 @@ class LocalPool(Pool):
 
     def _fork(self) -> Worker:
         if self.server is None:  # the first, before any store is opened
-            self.server = ForkServer(self.study, of_itself=in_command() and threading.active_count() == 1)
+            self.server = ForkServer(self.study, fork_this_process=in_command() and threading.active_count() == 1)
         try:
             return self.server.worker()
         except OSError:  # somebody killed it

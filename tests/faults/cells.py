@@ -1,4 +1,4 @@
-"""Every cell of every study that is disturbed, counted: none may be lost, none doubled."""
+"""Counts the cells of disturbed studies: none may be lost or doubled."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from tests.studies.harness import OPEN, Study
 
 @dataclass(frozen=True)
 class Cells:
-    """Those of one fault test; pytest says the sum over all at its end."""
+    """The cells of one test; pytest prints the sum over all tests at its end."""
 
     record: Callable[[str, object], None]
-    """Into the test's report: tests run in several processes, and one of them writes that line."""
+    """Writes a property of the test's report, because tests run in several processes."""
 
     def count(self, study: Study, asked: int) -> None:
-        """Count the cells of a study that has come to its end, and fail where one is lost or there twice."""
+        """Count the cells of a study that has ended, and fail where one is lost or doubled."""
         runs = [r for r in study.runs() if r.info.status == "FINISHED"]
         names = Counter(r.info.run_name for r in runs)
         lost, doubled = max(0, asked - len(names)), sum(names.values()) - len(names)

@@ -1,4 +1,4 @@
-"""A real server whose files can be looked at, and a proxy in front of it that can be told to misbehave."""
+"""A real server whose files the tests read, and a proxy in front of it that disturbs requests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.studies.harness import mlflow_server
 
 @pytest.fixture(scope="session")
 def truth(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Truth]:
-    """What a real `mlflow server` on loopback has kept."""
+    """The content of a real `mlflow server` on loopback."""
     folder = tmp_path_factory.mktemp("behind")
     (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
     server = mlflow_server(folder, f"sqlite:///{folder}/mlflow.db")
@@ -34,7 +34,7 @@ def _proxy(truth: Truth) -> Iterator[Proxy]:
 
 @pytest.fixture
 def proxy(_proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy in front of it, the store in use; who is refused asks again at once, twice."""
+    """A proxy in front of the server, as the store in use; requests are retried twice, at once."""
     impatient(monkeypatch)
     monkeypatch.chdir(tmp_path)
     _proxy.watch()
@@ -46,7 +46,7 @@ def proxy(_proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is refused asks again at once, twice."""
+    """Retry requests twice, without a pause."""
     for name, value in {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "0", "BACKOFF_JITTER": "0", "TIMEOUT": "60"}.items():
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

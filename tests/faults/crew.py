@@ -1,4 +1,4 @@
-"""Processes that do the same thing at the same moment, as often as one likes: started once, let go together."""
+"""Processes that call one function at the same moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-SECONDS = 120.0  # that one round may take
+SECONDS = 120.0  # longest time of one round
 Race = Callable[..., list[Any]]
 together: Barrier
 
@@ -19,15 +19,16 @@ def _join(barrier: Barrier) -> None:
 
 
 def _run(function: Callable[..., Any], *arguments: Any) -> Any:
-    together.wait(SECONDS)  # for the others: each of them takes one of the calls
+    together.wait(SECONDS)  # until each process has one of the calls
     return function(*arguments)
 
 
 @contextmanager
 def crew(size: int, module: str) -> Iterator[Race]:
-    """Call a function in so many processes at once, which have imported `module` before.
+    """Start processes that import `module`, and give `race(function, ...)`.
 
-    `race(function, ...)` gives what each gets from function(its number from 0, ...), or raises what one raises.
+    It calls function(number, ...) in all processes at once, where `number` is the process's from 0, and returns the
+    list of their results, or raises the exception of one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])

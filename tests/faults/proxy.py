@@ -1,4 +1,4 @@
-"""A proxy in front of a real `mlflow server` that does to chosen requests what bad servers and networks do."""
+"""A proxy in front of a real `mlflow server` that disturbs chosen requests as bad servers and networks do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-HELD_SECONDS = 30.0  # that a silent answer is held back at most, where the client has not left before
+HELD_SECONDS = 30.0  # longest time without an answer, if the client does not close the connection
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "server", "date")
 
 
@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the client is sent."""
+    """What the client receives."""
 
     status: int
     headers: dict[str, str]
@@ -35,8 +35,8 @@ class Answer(NamedTuple):
 class Fault(NamedTuple):
     """What happens to a request.
 
-    `done` says whether the real server gets it all the same. The client is sent `answer`; where there is none, the
-    connection is reset, or `silent` until the client has left.
+    With `done` the real server gets it. The client receives `answer`; without one the connection is reset, or stays
+    `silent` until the client closes it.
     """
 
     name: str
@@ -69,23 +69,23 @@ FAULTS = {
 
 @dataclass(eq=False)
 class Proxy:
-    """Hands requests on, and remembers them; `faults` gives the fault of the n-th, counted from 0."""
+    """Forwards requests and records them; `faults` gives the fault of the n-th request, counted from 0."""
 
     target: str
     uri: str = ""
     seen: list[Request] = field(default_factory=list)
     hit: list[tuple[int, Request, str]] = field(default_factory=list)
-    """The requests to which something happened, with the fault's name."""
+    """The disturbed requests, with the fault's name."""
     faults: Callable[[int, Request], Fault | None] = lambda number, request: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def watch(self, faults: Callable[[int, Request], Fault | None] = lambda number, request: None) -> None:
-        """Count from 0 again, and do this from here on."""
+        """Count from 0 again, with these faults."""
         with self.lock:
             self.seen, self.hit, self.faults = [], [], faults
 
     def next(self, request: Request) -> Fault | None:
-        """The fault of the request that has just arrived."""
+        """The fault of a request, which is recorded."""
         with self.lock:
             number = len(self.seen)
             self.seen.append(request)
@@ -94,8 +94,8 @@ class Proxy:
                 self.hit.append((number, request, fault.name))
             return fault
 
-    def carry_out(self, request: Request, headers: dict[str, str], body: bytes) -> Answer:
-        """What the real server says to it."""
+    def forward(self, request: Request, headers: dict[str, str], body: bytes) -> Answer:
+        """The answer of the real server."""
         target = urlsplit(self.target)
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
         try:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in (*HOP_BY_HOP, "host", "accept-encoding")}
         fault = self.proxy.next(request)
-        answer = self.proxy.carry_out(request, headers, body) if fault is None or fault.done else None
+        answer = self.proxy.forward(request, headers, body) if fault is None or fault.done else None
         if fault is not None:
             self.close_connection, answer = True, fault.answer
         if answer is not None:
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has left is what many faults are about."""
+        """Ignore clients that closed the connection, as many faults make them do."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Disks that are full, and places that can only be read: a small tmpfs, which takes root on Linux to mount."""
+"""Full disks and read-only folders: a small tmpfs, which only root on Linux can mount."""
 
 import hashlib
 import shutil
@@ -39,22 +39,22 @@ class Disk:
     folder: Path
 
     def leave(self, free: int) -> None:
-        """Fill it but for so many bytes."""
+        """Fill it, except for that many bytes."""
         with (self.folder / "ballast").open("wb") as file:
             file.write(bytes(max(0, shutil.disk_usage(self.folder).free - free)))
 
     def clear(self) -> None:
-        """Take that away."""
+        """Remove the filling."""
         (self.folder / "ballast").unlink()
 
     def read_only(self, yes: bool = True) -> None:
-        """Let nobody write, root neither."""
+        """Forbid writing, for root too."""
         subprocess.run(["mount", "-o", f"remount,{'ro' if yes else 'rw'}", self.folder], check=True)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk of eight megabytes, gone after the test."""
+    """A disk of eight megabytes, for one test."""
     made = Disk(tmp_path / "disk")
     made.folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8M", "tmpfs", made.folder]
@@ -78,7 +78,7 @@ def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that was said."""
+    """The last line on stderr; no traceback."""
     err = capsys.readouterr().err
     assert "Traceback" not in err
     return err.strip().splitlines()[-1]
@@ -184,7 +184,7 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     what: str,
     free: int,
 ) -> None:
-    """Its own process, and its workers, meet the full disk; what goes before and comes after runs here."""
+    """The study that meets the full disk has its own processes; those before and after run in this one."""
     places = {name: disk.folder if name == what else tmp_path for name in ("storage", "store", "cache")}
     shutil.copyfile(empty_database, places["store"] / "mlflow.db")
     study = Study(tmp_path, f"sqlite:///{places['store']}/mlflow.db", f"sqlite:///{places['storage']}/o.db", "full")
@@ -206,7 +206,7 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
     cells.count(study, 3)
 
 
-# A place that can only be read
+# A read-only folder
 
 
 def test_a_store_or_a_folder_that_can_only_be_read_is_refused_in_one_line(

@@ -1,4 +1,4 @@
-"""Four processes that do the same thing at the same moment, again and again: one result, no error."""
+"""Four processes do the same thing at the same moment: there is one result and no error."""
 
 import hashlib
 import json
@@ -37,16 +37,16 @@ RUNNERS = 4
 
 @pytest.fixture(scope="module")
 def race() -> Iterator[Race]:
-    """What lets go four processes that have imported what this file imports."""
+    """Calls a function in four processes that have imported this file."""
     with crew(RUNNERS, __name__) as race:
         yield race
 
 
-# Each of these runs in the processes of the crew, at the same moment.
+# Functions that the processes call at the same moment
 
 
 def fill_cache(number: int, folder: str) -> list[int]:
-    """The numbers of a data set that has to be fetched first; the source says how often it was asked."""
+    """The numbers of a data set that is fetched first; the source writes an x for each fetch."""
 
     def source(into: Path) -> None:
         with Path(folder, "asked").open("a") as file:
@@ -62,14 +62,14 @@ def fill_cache(number: int, folder: str) -> list[int]:
 
 
 def measure_once(number: int, folder: str, name: str) -> list[float]:
-    """The last of what a shared folder has under this name, which is taken first where it is not there."""
+    """The last numbers that a shared folder has under this name; computed where it has none."""
     material = Material.map(Path(folder))
     return material._once(name, lambda: np.linspace(0, 1, 20_000).tolist())[-2:]
 
 
 @contextmanager
 def own_temporary_folder(number: int, path: str) -> Iterator[None]:
-    """Let this process have one of its own, as each job of a cluster and each container has."""
+    """A temporary folder for this process alone, as each job of a cluster and each container has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", f"{path}-{number}")
         Path(f"{path}-{number}").mkdir()
@@ -77,14 +77,14 @@ def own_temporary_folder(number: int, path: str) -> Iterator[None]:
 
 
 def open_store(number: int, path: str) -> list[str]:
-    """The experiments of a store that nobody has opened before."""
+    """The experiments of a new store."""
     with own_temporary_folder(number, path):
         mlflow.set_tracking_uri(f"sqlite:///{path}")
         return [e.name for e in reach_store().search_experiments()]
 
 
 def open_storage(number: int, path: str) -> int:
-    """How many studies Optuna's database has that nobody has opened before."""
+    """The number of studies in a new database of Optuna's, after making one."""
     with own_temporary_folder(number, path):
         storage = connect(f"sqlite:///{path}")
         optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
@@ -95,26 +95,26 @@ def open_storage(number: int, path: str) -> int:
 
 
 def make_experiment(number: int, uri: str, name: str) -> str:
-    """The id of an experiment that is not there yet."""
+    """The id of a new experiment."""
     os.environ["MLFLOW_EXPERIMENT_NAME"] = name
     return experiment(MlflowClient(uri))
 
 
 def register(number: int, uri: str, name: str, run_id: str, model_id: str) -> str:
-    """The version of a run's model under a name that is not there yet."""
+    """The version of a run's model under a new name."""
     mlflow.set_tracking_uri(uri)  # where MLflow looks for the model
     client = MlflowClient(uri)
     return _version(client, name, client.get_logged_model(model_id), run_id)
 
 
 def write_report(number: int, out: str) -> None:
-    """One of several reports into the same folder: its number is in each of its files."""
+    """Write a report into a folder that all share, with this process's number in each file."""
     names = ("report.html", "result.json", "figures/a.png", f"figures/{number}.png")
     write_files(Path(out), {name: str(number).encode() * 100_000 for name in names})
 
 
 def hold_study(number: int, folder: str, name: str) -> str:
-    """The parent run of a study that is held until all have tried to; or why it can't be held."""
+    """Hold a study until all have tried to; its parent run, or the reason why it can't be held."""
     uri, storage = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db"
     mlflow.set_tracking_uri(uri)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "held"
@@ -130,11 +130,11 @@ def hold_study(number: int, folder: str, name: str) -> str:
         return str(error)
 
 
-# And these let them go.
+# Tests
 
 
 def rounds(many: int) -> pytest.MarkDecorator:
-    """Two rounds in `make test`, and so many in `make soak`."""
+    """Two rounds in `make test`, `many` in `make soak`."""
     return pytest.mark.parametrize("rounds", [2, *marked("soak", many)])
 
 

@@ -1,4 +1,4 @@
-"""A tracking server that misbehaves: a run, a study and a report come out whole, or say clearly that they did not."""
+"""Behind a bad tracking server a run, a study and a report are complete, or fail with a clear message."""
 
 import itertools
 import random
@@ -27,18 +27,18 @@ from tests.studies.harness import Study
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 LIGHT = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1, artifacts="light")
 FULL = RunConfig(model="ae", dataset="digits", dim2=8, epochs=2, threads=1)
-LONGEST = 500  # characters of a line that says what went wrong
+LONGEST = 500  # characters of an error message
 names = (f"e{number}" for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
 def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is not what is tested, and takes the most of a run's time."""
+    """Draw one figure: to draw all would take most of a run's time."""
     monkeypatch.setattr(execution, "FIGURES", {"losses": execution.FIGURES["losses"]})
 
 
 def attempt(config: RunConfig, experiment: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is said of a run in this experiment that can't be recorded; empty where it could."""
+    """Record a run in this experiment; the error message, empty where there is none."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
     try:
         execute(config)
@@ -50,7 +50,7 @@ def attempt(config: RunConfig, experiment: str, monkeypatch: pytest.MonkeyPatch)
 def disturbed(
     proxy: Proxy, truth: Truth, config: RunConfig, number: int, fault: str, monkeypatch: pytest.MonkeyPatch, like: Kept
 ) -> str:
-    """One run to whose n-th request something happens; what is said of it, empty where it came out whole."""
+    """Record a run whose n-th request is disturbed; the error message, empty where the run is complete."""
     experiment = next(names)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1" if FAULTS[fault].silent else "60")
     proxy.watch(lambda n, request: FAULTS[fault] if n == number else None)
@@ -72,7 +72,7 @@ def disturbed(
 
 
 class Undisturbed(NamedTuple):
-    """A run to which nothing happens, and its requests where its experiment is a new one."""
+    """A run without faults, and its requests, in a new experiment."""
 
     kept: Kept
     requests: list[Request]

@@ -1,4 +1,4 @@
-"""What a tracking server has really kept: read from its database and its disk, past everything in front of it."""
+"""The content of a tracking server, read from its database and its disk, not through the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OF_ITS_OWN = (Tag.DESCRIPTION, Tag.WORKER, Tag.TRIAL)  # tags that differ from r
 
 
 Kept = dict[str, Any]
-"""All of a run, without what differs from one run to the next; of its models the files of those that are whole."""
+"""The content of a run that is the same in each run, with the files of its complete models."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Truth:
         return [] if found is None else list(self.client.search_runs([found.experiment_id]))
 
     def kept(self, run: Run) -> Kept:
-        """All of it."""
+        """The content of a run."""
         run_id = run.info.run_id
         histories = {key: self.client.get_metric_history(run_id, key) for key in run.data.metrics}
         models = self.client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
@@ -60,7 +60,7 @@ class Truth:
         }
 
     def _files(self, path: str) -> dict[str, int | None]:
-        """Sizes by path; of a picture, whose name has a time and a random part, without those."""
+        """Sizes by path; the name of a picture without its time and random part."""
         folder = self.folder / "artifacts" / path
         files: dict[str, Any] = {}
         for file in sorted(folder.rglob("*")):

@@ -105,7 +105,7 @@ COORDINATOR = """
 import os, sys
 from elbowroom.studies.execution.forking import ForkServer, end
 from threadpoolctl import threadpool_info
-server = ForkServer("s", of_itself=True)
+server = ForkServer("s", fork_this_process=True)
 other = ForkServer("s")
 early, late = server.worker(), server.worker()
 end([early])  # while the server imports
