@@ -23,7 +23,7 @@ from elbowroom.tracking.store.errors import BadInput, Failed
 from elbowroom.tracking.store.session import borrowed, use_store
 
 from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole, preset_grid
-from .options import Options, add_options, add_switch, parse_options
+from .options import RESUME, Options, add_options, add_switch, parse_options
 from .scan import ScanResult, estimate, scan
 
 _MODELS = ("pca", "ae", "vae")
@@ -33,8 +33,7 @@ _REPEATS = 3
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    again = "what ran ended KILLED; the same command again goes on where this one stopped"
-    return command(lambda: _main(arguments), killed=again)
+    return command(lambda: _main(arguments), killed=RESUME)
 
 
 def _main(arguments: list[str] | None) -> int:

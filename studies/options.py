@@ -12,6 +12,8 @@ from elbowroom.tracking.store.text import KEY_LENGTH, clean
 
 from .grid import check_whole, parse_whole
 
+RESUME = "what ran ended KILLED; the same command again goes on where this one stopped"
+"""Printed by each command of a study that a signal ends."""
 _STORAGE = "sqlite:///optuna.db"
 
 

@@ -50,7 +50,7 @@ from .grid import (
     shared_fields,
     study_settings,
 )
-from .options import Options, add_options, add_switch, parse_options
+from .options import RESUME, Options, add_options, add_switch, parse_options
 from .progress import Cost, Progress, ScanProgress, cost_table, duration, estimate_costs
 from .records.ownership import claim, find_parent, find_study, study_edition
 from .records.study import FinishedCell, StudyRecords, StudySpec, children, done_cells
@@ -63,8 +63,7 @@ _TAG_LENGTH = 5000  # of the longest value that every store takes
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    again = "what ran ended KILLED; the same command again goes on where this one stopped"
-    return command(lambda: _main(arguments), killed=again)
+    return command(lambda: _main(arguments), killed=RESUME)
 
 
 def _main(arguments: list[str] | None) -> int:

@@ -47,7 +47,7 @@ from .execution.cell import Job, Pruning
 from .execution.coordinator import Failure, JobQueue, Summary, conclude, description, supervise
 from .execution.pools import Pool, open_pool
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
-from .options import Options, add_options, parse_options
+from .options import RESUME, Options, add_options, parse_options
 from .progress import Progress
 from .records.ownership import claim, find_parent, find_study, study_edition
 from .records.study import StudyRecords, StudySpec, children, done_cells
@@ -224,8 +224,7 @@ def _counted(study: optuna.Study) -> list[FrozenTrial]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    again = "what ran ended KILLED; the same command again goes on where this one stopped"
-    return command(lambda: _main(arguments), killed=again)
+    return command(lambda: _main(arguments), killed=RESUME)
 
 
 def _main(arguments: list[str] | None) -> int:

@@ -1,4 +1,4 @@
-"""A study as a test sees it: started, watched, disturbed, and read back from both of its stores."""
+"""A study for tests, which start, watch and disturb it, and read it from both of its stores."""
 
 import shutil
 import signal
@@ -32,13 +32,13 @@ from tests.conftest import BIN, environment, free_port, in_this_process, signals
 
 Found = TypeVar("Found")
 PASSWORD = "hunter2"
-"""In the URL of every database here; it must be seen nowhere else."""
+"""In the URL of every database here; it must appear nowhere else."""
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
 @dataclass(frozen=True)
 class Study:
-    """One study of a test, in the folder where its command is typed."""
+    """One study of a test, in the folder where its command runs."""
 
     folder: Path
     tracking_uri: str
@@ -52,7 +52,7 @@ class Study:
 
     @property
     def log(self) -> str:
-        """What all its processes have said so far."""
+        """The output of all its processes so far."""
         path = self.folder / "log"
         return path.read_text() if path.exists() else ""
 
@@ -84,7 +84,7 @@ class Study:
         return parent
 
     def finished(self) -> list[Run]:
-        """The run of each cell that is done, each of which must be done once."""
+        """The run of each finished cell; fails where a cell was finished twice."""
         done = [r for r in self.runs() if r.info.status == "FINISHED"]
         assert set(Counter(r.info.run_name for r in done).values()) == {1}
         return done
@@ -130,7 +130,7 @@ class Study:
         return until(look, lambda: self.log)
 
     def halt_one(self, process: subprocess.Popen[str], epochs: int) -> tuple[Run, psutil.Process]:
-        """Stop a worker in the middle of a cell of so many epochs: there, whatever else this machine is doing."""
+        """Stop a worker in the middle of a cell of that many epochs, however busy this machine is."""
 
         def look() -> tuple[Run, psutil.Process] | None:
             assert process.poll() is None, self.log
@@ -148,7 +148,7 @@ class Study:
 
 
 def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict[str, float]:
-    """The errors of a grid in two sqlite files to which nothing happens: its cells train in the test's process."""
+    """The errors of an undisturbed study in two sqlite files; its cells train in the test's process."""
     folder.mkdir(exist_ok=True)
     shutil.copyfile(empty_database, folder / "mlflow.db")
     study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
@@ -160,7 +160,7 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
 
 
 def until(look: Callable[[], Found | None], log: Callable[[], str], seconds: float = 120) -> Found:
-    """What `look` finds, asked until it is not None."""
+    """The result of `look`, which is called until it is not None."""
     end = time.monotonic() + seconds
     while (found := look()) is None:
         assert time.monotonic() < end, log()
@@ -170,7 +170,7 @@ def until(look: Callable[[], Found | None], log: Callable[[], str], seconds: flo
 
 @dataclass
 class Server:
-    """A server on a port of loopback, that can be killed and started again there."""
+    """A server on a port of loopback, which can be killed and started again on that port."""
 
     command: Sequence[str | Path]
     folder: Path
@@ -219,7 +219,7 @@ class Postgres:
         pgexec("pg_ctl", words, bin_path=self.install.bin_path, user=self.install.system_user)
 
     def stop(self) -> None:
-        """At once, whoever is connected; nothing that was committed is lost."""
+        """Stop it at once, also with open connections; nothing that was committed is lost."""
         server = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
         server.send_signal(signal.SIGINT)
         server.wait(30)
@@ -227,7 +227,7 @@ class Postgres:
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
-    """A PostgreSQL that runs when the block begins, and is gone when it has ended."""
+    """A PostgreSQL that runs while the block does."""
     folder = Path(tempfile.mkdtemp())
     try:
         server = Postgres(folder)

@@ -1,4 +1,4 @@
-"""Studies on servers and on a cluster, for real: PostgreSQL, `mlflow server`, Dask, and what happens when they go."""
+"""Studies on real servers and a real cluster (PostgreSQL, `mlflow server`, Dask), also when these stop."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""What a study leaves behind where it ends before its jobs."""
+"""A study that ends before its jobs."""
 
 from types import SimpleNamespace
 from typing import Any

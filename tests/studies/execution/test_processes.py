@@ -1,4 +1,4 @@
-"""A worker that a dead coordinator left is ended by the next start of its study; no other process ever is."""
+"""The next start of a study kills the workers of its dead coordinator, and no other process."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.studies.records.test_ownership import CELL, spec
 
 pytestmark = pytest.mark.integration
 
-DEAD = f"{host_tag()} {2**22 + 1} 1.00"  # above all process ids: a coordinator that is gone
+DEAD = f"{host_tag()} {2**22 + 1} 1.00"  # above all process ids: a dead coordinator
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def name_of(process: subprocess.Popen[bytes]) -> str:
 
 
 def record(process: subprocess.Popen[bytes], /, **other: object) -> Path:
-    """What a worker of study `s` leaves whose coordinator is gone."""
+    """The record of a worker of study `s` whose coordinator is dead."""
     record_worker("s", DEAD)
     (path,) = private_folder("workers").iterdir()
     about = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A study is found again, whatever became of its two stores, and what a dead worker leaves is put right."""
+"""A study is found again after the loss of either store, and what dead processes left is repaired."""
 
 import json
 import sqlite3
