@@ -369,7 +369,7 @@ def _finish(records: StudyRecords, search: Search, summary: Summary, options: Op
     )
 
 
-def train_command(config: RunConfig) -> str:
+def _train_command(config: RunConfig) -> str:
     """The command that trains this configuration and keeps all artifacts."""
     whole_run = replace(config, artifacts="full", threads=RunConfig().threads)
     words = [
@@ -404,8 +404,8 @@ def _best_lines(search: Search, best: tuple[Best, ...]) -> list[str]:
         return []
     if search.one_dim3:
         (one,) = best
-        return [f"best: trial {one.trial}, {search.objective} {one.values[0]:.6g}", train_command(one.config)]
-    said = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{train_command(b.config)}" for b in best]
+        return [f"best: trial {one.trial}, {search.objective} {one.values[0]:.6g}", _train_command(one.config)]
+    said = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
     return ["Pareto front: no trial has both a smaller dim3 and a smaller error", "dim3  error", *said]
 
 

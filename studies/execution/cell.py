@@ -34,7 +34,7 @@ from elbowroom.tracking.store.recorder import Place, Recorder, Revoked, Stopped
 from ..records.trials import retry_storage, storage_at
 from .processes import process_tag
 
-PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
+_PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 """Of tuning: prunes after five complete trials, and after epoch 3, with which the shortest trial ends."""
 _WATCH_SECONDS = 5.0  # between checks that the run was not closed by someone else
 _process_lock = threading.Lock()  # a process has one tracking URI and one number of torch's threads
@@ -193,7 +193,7 @@ class _Watch:
 @retry_storage
 def _optuna_trial(pruning: Pruning, number: int) -> Trial:
     storage = storage_at(pruning.storage)
-    study = optuna.load_study(study_name=pruning.study, storage=storage, pruner=PRUNER)
+    study = optuna.load_study(study_name=pruning.study, storage=storage, pruner=_PRUNER)
     study_id = storage.get_study_id_from_name(pruning.study)
     return Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 

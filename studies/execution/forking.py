@@ -36,7 +36,7 @@ from elbowroom.tracking.store.terminal import Output, open_streams
 
 from .processes import is_alive, process_tag, record_worker
 
-IMPORTED = ("elbowroom.studies.execution.cell", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
+_IMPORTED = ("elbowroom.studies.execution.cell", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
 """Modules that a cell needs, with those that MLflow and PCA import only at their first use."""
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of each worker."""
@@ -273,7 +273,7 @@ def _begin(coordinator: int, study: str) -> None:
 
 def _import() -> None:
     gc.disable()
-    for name in IMPORTED:
+    for name in _IMPORTED:
         importlib.import_module(name)
     gc.freeze()  # a garbage collection in a fork would write to each object, and so copy its page
     gc.enable()

@@ -193,7 +193,7 @@ class LocalPool(Pool):
         self.workers.remove(worker)
 
 
-class DaskPool(Pool):
+class _DaskPool(Pool):
     """The worker processes that a Dask cluster has at the moment. They may be on other machines."""
 
     restarts_jobs = True
@@ -315,4 +315,4 @@ def _cluster(options: Options) -> Pool:
             f"tracking URI {uri} is a file, which workers of a cluster can't share; "
             "start an `mlflow server` and give --tracking-uri http://HOST:5000"
         )
-    return DaskPool(scheduler)
+    return _DaskPool(scheduler)

@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from optuna.trial import FixedTrial, TrialState, create_trial
 
 from elbowroom.studies import scan, tune
-from elbowroom.studies.execution.cell import PRUNER, Job, Pruning, Status, run_cell
-from elbowroom.studies.tune import Search, train_command
+from elbowroom.studies.execution.cell import _PRUNER, Job, Pruning, Status, run_cell
+from elbowroom.studies.tune import Search, _train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
@@ -87,7 +87,7 @@ def test_less_of_the_objective_is_better() -> None:
 
 @pytest.mark.parametrize("config", [replace(AE, artifacts="light"), replace(VAE, lr=0.0021, beta=0.3, test_data="a b")])
 def test_the_command_trains_this_configuration_and_keeps_everything(config: RunConfig) -> None:
-    words = shlex.split(train_command(replace(config, threads=1)))
+    words = shlex.split(_train_command(replace(config, threads=1)))
     assert words[:3] == ["python", "-m", "tracking.train"]
     given = train.parser().parse_args(words[3:])
     assert RunConfig(**config_fields(given, [f.name for f in fields(RunConfig)])) == replace(config, artifacts="full")
@@ -95,7 +95,7 @@ def test_the_command_trains_this_configuration_and_keeps_everything(config: RunC
 
 def job_among(store: MlflowClient, others: float, metric: str, sign: int) -> tuple[Job, optuna.Study]:
     """A trial of an autoencoder, after five that had `others` at every epoch."""
-    made = optuna.create_study(storage="sqlite:///optuna.db", study_name="t", pruner=PRUNER)
+    made = optuna.create_study(storage="sqlite:///optuna.db", study_name="t", pruner=_PRUNER)
     before = dict.fromkeys(range(1, AE.epochs + 1), others)
     for _ in range(5):
         made.add_trial(create_trial(value=others, intermediate_values=before))
@@ -157,8 +157,8 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(
             assert trial.value == -run.data.metrics[Metric.VAL_ELBO]
     best = min((t for t in trials if t.state is TrialState.COMPLETE), key=lambda t: t.value)
     config = RunConfig.from_json(by_id[best.user_attrs["run_id"]].data.tags[Tag.CONFIG])
-    assert train_command(config) in out
-    assert train_command(config) in parent.data.tags[Tag.DESCRIPTION]
+    assert _train_command(config) in out
+    assert _train_command(config) in parent.data.tags[Tag.DESCRIPTION]
     assert parent.data.metrics["best/value"] == best.value
     drawn = {Path(f.path).stem for f in store.list_artifacts(parent.info.run_id, "figures")}
     assert {"history", "intermediate_values", "slice", "parallel_coordinate", "importances", "contour"} == drawn

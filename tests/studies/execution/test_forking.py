@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from elbowroom.studies.execution.forking import ENVIRONMENT, IMPORTED, ForkServer, Worker, WorkerDied, end, new_worker
+from elbowroom.studies.execution.forking import _IMPORTED, ENVIRONMENT, ForkServer, Worker, WorkerDied, end, new_worker
 from elbowroom.studies.execution.processes import is_alive
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
@@ -64,7 +64,7 @@ def test_workers_are_forked_by_a_server_that_has_imported_and_opened_nothing(
     for worker in pair:
         assert worker.process is not None
         assert worker.process.ppid() == server.process.pid
-        assert call(worker, modules, IMPORTED) == set(IMPORTED)
+        assert call(worker, modules, _IMPORTED) == set(_IMPORTED)
         assert call(worker, gc.get_freeze_count) > 100_000
         assert call(worker, gc.isenabled)
     tasks = Path(f"/proc/{server.process.pid}/task")
