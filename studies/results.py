@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import Verdict, judge
 from elbowroom.analysis.elbow.verdict import LEAST_POINTS
-from elbowroom.analysis.runs.csv_table import Row
-from elbowroom.analysis.runs.csv_table import curve as judged
+from elbowroom.analysis.runs.curve import assemble
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
 
@@ -55,10 +54,9 @@ def curve(cells: Iterable[FinishedCell]) -> list[Point]:
 
 def verdicts(points: list[Point]) -> dict[str, Verdict]:
     """The verdict on each model's curve; none for a curve with too few points."""
-    rows = [Row(p.model, p.dim3, seed, error) for p in points for seed, error in p.by_seed.items()]
     found = {}
     for model in dict.fromkeys(p.model for p in points):
-        dim3, errors = judged(rows, model)
+        dim3, errors = assemble((p.dim3, s, e) for p in points if p.model == model for s, e in p.by_seed.items())
         if len(dim3) >= LEAST_POINTS:
             found[model] = judge(dim3, errors)
     return found
