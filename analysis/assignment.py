@@ -34,8 +34,9 @@ from .latent_space.answers import Answers, Shelf, answer, measured
 from .pages.assignment import AssignmentPage, render
 from .pages.output import output_folder, png, write_files
 from .reporting.publish import Record, log_analysis
+from .runs.cells import Store
 from .runs.comparison import Comparison, compare
-from .runs.query import Store, read
+from .runs.query import read
 
 PAGE, FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)

@@ -21,7 +21,8 @@ from .elbow import Verdict, judge
 from .elbow.verdict import LEAST_POINTS
 from .findings.sentences import sentence
 from .purposes.gain import DEFAULT_RULE, Rule
-from .runs.csv_table import curve, read_rows
+from .runs.csv_table import read_rows
+from .runs.curve import assemble
 from .runs.scores import CurveIs, as_said, best_score, check_falls
 
 
@@ -119,7 +120,7 @@ def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs
         rows, note = [row._replace(error=best - row.error) for row in rows], as_said(best)
     found = []
     for model in dict.fromkeys(row.model for row in rows):
-        dim3, errors = curve(rows, model)
+        dim3, errors = assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)
         check_falls(model, dim3, errors, curve_is)
         enough = len(dim3) >= LEAST_POINTS
         found.append(Judged(model, len(dim3), judge(dim3, errors, rule=checked_rule(rule)) if enough else None, note))

@@ -17,7 +17,7 @@ from elbowroom.tracking.store.names import Artifact, Source, distances_artifact,
 from ..findings.find import ComparisonFinding
 from ..latent_space.answers import Answers, Generator, Group, Shelf
 from ..latent_space.similarity import reshaped_onto
-from ..runs.query import Cell
+from ..runs.cells import Cell
 from .curves import plot_equivalent, plot_error
 from .latent_space import (
     AXES,

@@ -24,8 +24,8 @@ from ..elbow import Verdict, judge
 from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL, calibrated
 from ..purposes.gain import DEFAULT_RULE
 from ..runs.arrays import MOST_ROWS, fetch, interval
+from ..runs.cells import MOST_DIM3, Cell, LeftOut, Store, code
 from ..runs.comparison import Comparison, Series, compare
-from ..runs.query import MOST_DIM3, Cell, LeftOut, Store, code
 from .against_pca import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
 from .nested import NestedFinding, beside
 from .sentences import sentence

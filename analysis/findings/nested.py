@@ -14,8 +14,8 @@ import numpy as np
 
 from elbowroom.tracking.store.names import Metric, Param
 
+from ..runs.cells import CODE, Cell, Nested, latest
 from ..runs.comparison import Comparison, Series, data_of
-from ..runs.query import CODE, Cell, Nested, latest
 from .against_pca import ranges
 
 DEDICATED = "ae"

@@ -18,8 +18,8 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
 
 from ..runs.arrays import LOST, MOST_ROWS, fetch, interval, redraw
+from ..runs.cells import Cell
 from ..runs.comparison import Comparison, Series
-from ..runs.query import Cell
 from .similarity import (
     FEWEST,
     affine_disparity,

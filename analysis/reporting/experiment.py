@@ -33,11 +33,12 @@ from ..pages.report import Page, RunLine, render
 from ..purposes.gain import DEFAULT_RULE
 from ..report import checked_rule
 from ..runs.arrays import fetch
+from ..runs.cells import Store
 from ..runs.comparison import Comparison, compare
 from ..runs.csv_table import read_rows
-from ..runs.query import Columns, Store, of_rows, parse_map, read
+from ..runs.mapping import Columns, check_settings, parse_map
+from ..runs.query import of_rows, read
 from ..runs.scores import CurveIs, check_falls
-from ..runs.unmapped import check_settings
 from .publish import Registered, publish, register
 
 PAGE = "report.html"

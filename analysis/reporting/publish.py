@@ -23,8 +23,8 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
 from ..findings.sentences import numbers
+from ..runs.cells import Cell, Store
 from ..runs.comparison import compare
-from ..runs.query import Cell, Store
 
 ALIAS = "chosen"
 MOST_LINES = 40  # of a description

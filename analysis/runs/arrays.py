@@ -24,7 +24,7 @@ from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.errors import one_line
 
 from .. import Floats
-from .query import MOST, Cell
+from .cells import LARGEST, Cell
 
 FETCHERS = 16
 DRAWS = 400
@@ -82,7 +82,7 @@ def _read(path: str) -> Array | str:
     array: Array = np.array(mapped, mapped.dtype.newbyteorder("="))
     known = array == array  # not nan
     most = max(float(array.max(initial=0, where=known)), -float(array.min(initial=0, where=known)))
-    if MOST < most < math.inf:
+    if LARGEST < most < math.inf:
         return f"unusable, with numbers up to {most:.2g}"
     return array
 

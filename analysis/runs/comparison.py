@@ -1,6 +1,6 @@
-"""Cells put together to curves: one comparison for each data set and training, one series for each model in it.
+"""Cells as curves: one comparison for each data set and training, one series for each model in it.
 
-Data sets and budgets are never averaged. A series judges the seeds that every dim3 of it has.
+Cells of different data or budgets are never averaged. A series is judged by the seeds that each of its dim3 has.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from elbowroom.tracking.store.names import DEFAULT_LOSSES
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .. import Floats
-from .query import Cell, LeftOut, latest
+from .cells import Cell, LeftOut, is_measured, latest
+from .curve import assemble, common_seeds
 
-DEFAULTS = {("pca", "loss"): "", ("ae", "loss"): "mse", ("vae", "loss"): "bce", ("linear-ae", "loss"): "mse"}
+_Model = tuple[str, tuple[tuple[str, str], ...]]  # its name and variant
 
 
 class Series(NamedTuple):
@@ -34,11 +36,11 @@ class Series(NamedTuple):
     @property
     def seeds(self) -> list[int]:
         """The seeds that every dim3 has; if there are none, the mean over each dim3's own seeds is judged."""
-        return sorted(set.intersection(*(set(by_seed) for by_seed in self.cells.values())))
+        return common_seeds(self.cells.values())
 
     @property
     def trained(self) -> bool:
-        """Whether it has epochs, and so seeds and a budget."""
+        """Whether the model was trained in epochs, and so has seeds and a budget."""
         return self.first.trained
 
     @property
@@ -48,30 +50,28 @@ class Series(NamedTuple):
 
     @property
     def first(self) -> Cell:
-        """Any cell of it."""
+        """The first cell; what is no coordinate is the same in all."""
         return next(iter(next(iter(self.cells.values())).values()))
 
     def at(self, dim3: int) -> list[Cell]:
-        """The cells of one dim3 that count: of the common seeds, or all where there are none."""
+        """The cells of one dim3 that are judged: of the common seeds, or all where there are none."""
         by_seed = self.cells[dim3]
         return [by_seed[seed] for seed in (self.seeds or sorted(by_seed))]
 
     def errors(self, pick: str = "error") -> Floats:
-        """(S, D): a row a common seed; one row of means where there is none. nan where a cell has no such number."""
-        rows = [[_value(cell, pick) for cell in self.at(k)] for k in self.dim3]
-        if self.seeds:
-            return np.array(rows, dtype=float).T
-        return np.array([[float(np.mean(row)) for row in rows]])
+        """`error`, `test` or a metric, (S, D) as `assemble` orders it; nan where a cell has no such number."""
+        cells = [cell for by_seed in self.cells.values() for cell in by_seed.values()]
+        return assemble((cell.dim3, cell.seed, _value(cell, pick)) for cell in cells)[1]
 
     @property
     def dropped(self) -> list[Cell]:
-        """Finished cells of seeds that not every dim3 has."""
+        """Finished cells of seeds that some dim3 lacks."""
         used = set(self.seeds)
         return [c for by_seed in self.cells.values() for seed, c in by_seed.items() if used and seed not in used]
 
 
 class Comparison(NamedTuple):
-    """Series of the same data and training, under a name of its own, and what had to be said about their cells."""
+    """Series of the same data and training; `doubled` names their runs that a later run of the same cell replaced."""
 
     name: str
     dataset: str
@@ -87,11 +87,11 @@ class Comparison(NamedTuple):
 
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:
-    """The comparisons that the cells make, the largest first.
+    """Return the comparisons that the cells make, the largest first.
 
-    Models without epochs stand in each comparison of their data.
+    Models without epochs are part of every comparison of their data.
     """
-    kept, doubled = latest(cells)
+    kept, replaced = latest(cells)
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in kept:
         if cell.trained:
@@ -105,19 +105,54 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
     for members in groups.values():
         first = members[0]
         ids = {c.run_id for c in members}
-        mine = [d for d in doubled if d.why.rpartition(" ")[2] in ids]
-        made.append(Comparison("", first.dataset, first.digest, dict(first.settings), _series(members), mine))
+        doubled = [_doubled(old, new) for old, new in replaced if new.run_id in ids]
+        made.append(Comparison("", first.dataset, first.digest, dict(first.settings), _series(members), doubled))
     made.sort(key=lambda c: (-sum(len(s.cells) for s in c.series), c.dataset, c.digest, sorted(c.settings.items())))
     return [c._replace(name=name) for c, name in zip(made, _names(made), strict=True)]
 
 
+def data_of(cell: Cell) -> tuple[object, ...]:
+    """Return the data that cells must share to be compared: the rows, and how many of them are for validation."""
+    return (cell.dataset, cell.digest, cell.on_validation, dict(cell.settings).get("val_size", ""))
+
+
+def _doubled(old: Cell, new: Cell) -> LeftOut:
+    what = "a measured" if is_measured(new) and not is_measured(old) else "a later"
+    return LeftOut(old.run_id, old.name, f"{what} run of the same cell finished: {new.run_id}")
+
+
+def _series(cells: Sequence[Cell]) -> list[Series]:
+    """One for each model and variant, those without epochs first, then by label."""
+    by_model: dict[_Model, dict[int, dict[int, Cell]]] = {}
+    for cell in cells:
+        by_model.setdefault((cell.model, cell.variant), {}).setdefault(cell.dim3, {})[cell.seed] = cell
+    labels = _numbered([_label(model, by_model) for model in by_model])
+    made = [Series(label, model, grid) for label, ((model, _), grid) in zip(labels, by_model.items(), strict=True)]
+    return sorted(made, key=lambda s: (s.trained, s.label))
+
+
+def _label(model: _Model, models: Iterable[_Model]) -> str:
+    """The model's short name, and what tells its variant from others: `ae`, `ae (loss bce)`.
+
+    Where the name of another model has the same end it is the whole name.
+    """
+    (name, variant), names = model, {other for other, _ in models}
+    short = name.rpartition(":")[2]
+    shared = any(other != name and other.rpartition(":")[2] == short for other in names)
+    label = _printable(name if shared else short or name)
+    rivals = [dict(other) for each, other in models if each == name and other != variant]
+    differing = {k: v for k, v in variant if any(rival.get(k) != v for rival in rivals)}
+    shown = [f"{k} {v}" for k, v in differing.items() if (k, v) != ("loss", DEFAULT_LOSSES.get(name))]
+    return clean(f"{label} ({', '.join(shown)})", 2 * LABEL_LENGTH) if shown else label
+
+
 def _names(comparisons: Sequence[Comparison]) -> list[str]:
-    """`mnist, 20 epochs` for each, and what tells it from others that would be called the same."""
+    """`mnist, 20 epochs` for each, and in what it differs from others of the same name."""
     names = []
     for mine in comparisons:
         epochs = mine.settings.get("epochs")
         rivals = [c for c in comparisons if c is not mine and c.dataset == mine.dataset]
-        parts = [_called(mine.dataset), *([f"{epochs} epochs"] if epochs else [])]
+        parts = [_printable(mine.dataset), *([f"{epochs} epochs"] if epochs else [])]
         same = [c for c in rivals if c.settings.get("epochs") == epochs]
         parts += [
             f"{k} {v}" for k, v in mine.settings.items() if k != "epochs" and any(c.settings.get(k) != v for c in same)
@@ -125,17 +160,16 @@ def _names(comparisons: Sequence[Comparison]) -> list[str]:
         if any(c.digest != mine.digest for c in rivals):
             parts.append(f"digest {mine.digest[:8]}")
         names.append(clean(", ".join(parts), 2 * LABEL_LENGTH))
-    return _told_apart(names)
+    return _numbered(names)
 
 
-def _called(text: str) -> str:
+def _printable(text: str) -> str:
     """A name from the store, on one line and not empty."""
-    name = clean(text, LABEL_LENGTH).strip()
-    return name or "no name"
+    return clean(text, LABEL_LENGTH).strip() or "no name"
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind those that are the same, which no other has."""
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, each that occurs several times with a number that makes it unique."""
     made: list[str] = []
     for i, name in enumerate(names):
         wanted, number = name if names.count(name) == 1 else f"{name} ({i + 1})", i + 1
@@ -146,42 +180,6 @@ def _told_apart(names: Sequence[str]) -> list[str]:
     return made
 
 
-def data_of(cell: Cell) -> tuple[object, ...]:
-    """The data that cells must share to be compared: the rows, and how many of them are for validation."""
-    return (cell.dataset, cell.digest, cell.on_validation, dict(cell.settings).get("val_size", ""))
-
-
-def _series(cells: Sequence[Cell]) -> list[Series]:
-    """One for each model and variant, those without epochs first, then by name."""
-    by_variant: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, dict[int, Cell]]] = {}
-    for cell in cells:
-        by_variant.setdefault((cell.model, cell.variant), {}).setdefault(cell.dim3, {})[cell.seed] = cell
-    labels = _told_apart([_label(model, variant, by_variant) for model, variant in by_variant])
-    made = [Series(label, model, grid) for label, ((model, _), grid) in zip(labels, by_variant.items(), strict=True)]
-    return sorted(made, key=lambda s: (s.trained, s.label))
-
-
-def _label(
-    model: str, variant: tuple[tuple[str, str], ...], others: Iterable[tuple[str, tuple[tuple[str, str], ...]]]
-) -> str:
-    """The model's short name, and what tells it from other variants of it: `ae`, `ae (loss bce)`.
-
-    Where another model's ends alike it is the whole name.
-    """
-    short = _called(model.rpartition(":")[2] or model)
-    if any(m != model and m.rpartition(":")[2] == model.rpartition(":")[2] for m, _ in others):
-        short = _called(model)
-    rivals = [dict(v) for m, v in others if m == model and v != variant]
-    mine = dict(variant)
-    differing = [k for k in mine if any(r.get(k) != mine[k] for r in rivals)]
-    shown = [f"{k} {mine[k]}" for k in differing if DEFAULTS.get((model, k)) != mine[k]]
-    return clean(f"{short} ({', '.join(shown)})", 2 * LABEL_LENGTH) if shown else short
-
-
 def _value(cell: Cell, pick: str) -> float:
-    if pick == "error":
-        return cell.error
-    if pick == "test":
-        return np.nan if cell.test is None else cell.test
-    found = cell.metric(pick)
-    return np.nan if found is None else found
+    value = {"error": cell.error, "test": cell.test}[pick] if pick in ("error", "test") else cell.metric(pick)
+    return np.nan if value is None else value

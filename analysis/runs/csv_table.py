@@ -1,4 +1,4 @@
-"""Curves from a CSV file with the columns dim3, error and perhaps seed and model, of any program."""
+"""Read a CSV file with the columns dim3, error and perhaps seed and model."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from elbowroom.tracking.store.errors import BadInput
 
-from .. import Floats
 from .scores import CurveIs
 
-COLUMNS = ("dim3", "error", "seed", "model")
-NEEDED = ("dim3", "error")
+_COLUMNS = ("dim3", "error", "seed", "model")
+_REQUIRED = ("dim3", "error")
 
 
 class Row(NamedTuple):
-    """One error of one model."""
+    """The error of one training; `model` is `error` where the table names none."""
 
     model: str
     dim3: int
@@ -29,21 +26,21 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path, curve_is: CurveIs = "error") -> list[Row]:
-    """The rows of a file. Those of one model and dim3 without a seed are told apart by their order. Raises BadInput.
+    """Return the rows of a file; scores, where `curve_is` says so, as they are. Raises BadInput.
 
-    `curve_is` says what the column error has; scores are given as they are.
+    Without a column seed, the rows of one model and dim3 are its seeds, in their order.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             names = [n.strip() for n in reader.fieldnames or []]
             reader.fieldnames = names
-            if missing := [c for c in NEEDED if c not in names]:
+            if missing := [c for c in _REQUIRED if c not in names]:
                 have = f"it has {', '.join(names)[:200]}" if names else "it is empty"
                 raise BadInput(
                     f"{path.name}: no column {' and '.join(missing)} ({have}); needed: dim3,error[,seed][,model]"
                 )
-            if doubled := [c for c in COLUMNS if names.count(c) > 1]:
+            if doubled := [c for c in _COLUMNS if names.count(c) > 1]:
                 raise BadInput(f"{path.name}: has {names.count(doubled[0])} columns {doubled[0]}")
             return _rows(path.name, reader, with_seed="seed" in names, negative=curve_is == "score")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -54,10 +51,10 @@ def read_rows(path: Path, curve_is: CurveIs = "error") -> list[Row]:
 def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: bool) -> list[Row]:
     rows: list[Row] = []
     seen: dict[tuple[str, int, int], int] = {}
-    places: Counter[tuple[str, int]] = Counter()
+    order: Counter[tuple[str, int]] = Counter()
     for cells in reader:
         line = reader.line_num
-        if any(cell.strip() for cell in cells.get(None, [])):  # under None csv keeps what is over
+        if any(cell.strip() for cell in cells.get(None, [])):  # csv puts surplus cells under None
             raise BadInput(f"{name}, line {line}: has more cells than the header")
         model = (cells.get("model") or "").strip() or "error"
         dim3 = _number(name, line, "dim3", cells.get("dim3"))
@@ -77,8 +74,8 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: 
                 where = f"dim3 {k}, seed {seed}" + (f" of {model[:40]}" if cells.get("model") else "")
                 raise BadInput(f"{name}, line {line}: {where} is there already, in line {seen[model, k, seed]}")
         else:
-            seed = places[model, k]
-            places[model, k] += 1
+            seed = order[model, k]
+            order[model, k] += 1
         seen[model, k, seed] = line
         rows.append(Row(model, k, seed, error))
     if not rows:
@@ -94,16 +91,3 @@ def _number(name: str, line: int, column: str, text: str | None) -> float:
     if not math.isfinite(value):
         raise BadInput(f"{name}, line {line}: {column} must be a number, got {(text or '')[:40]!r}")
     return value
-
-
-def curve(rows: list[Row], model: str) -> tuple[list[int], Floats]:
-    """dim3 (D,) and errors (S, D) of a model: the seeds that every dim3 has, else one row of means."""
-    by_place: dict[int, dict[int, float]] = {}
-    for row in rows:
-        if row.model == model:
-            by_place.setdefault(row.dim3, {})[row.seed] = row.error
-    dim3 = sorted(by_place)
-    common = sorted(set.intersection(*(set(by_place[k]) for k in dim3)))
-    if not common:
-        return dim3, np.array([[float(np.mean(list(by_place[k].values()))) for k in dim3]])
-    return dim3, np.array([[by_place[k][seed] for k in dim3] for seed in common])

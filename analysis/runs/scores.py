@@ -1,4 +1,4 @@
-"""Curves of what is better the higher it is: turned into errors where they are said to be scores, refused else."""
+"""Scores, which are better the higher they are: turned into errors, or refused where errors are expected."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .. import Floats
 from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL
 
 CurveIs = Literal["error", "score"]
-MOST_FALL = 0.2  # of the range of a curve that rises, by which it may fall below its first value
-LEAST_RISE = 1e-3  # of its largest value, by which it rises where it has few points
-ROUNDING = 1e-9  # of it, which is no rise
-LEAST_SHARE = 0.05  # of the best value of a score, that one is at least
-RISING, RISING_FEW = 0.8, 0.95  # of the variance that the best rising curve explains; with too few points for a corner
+_MOST_FALL = 0.2  # below the first value, as a share of the curve's range
+_LEAST_RISE = 1e-3  # as a share of the largest value, where the curve has few points
+_ROUNDING = 1e-9  # the same where it has enough
+_LEAST_SHARE = 0.05  # of the best value, that the highest score must reach
+_RISING, _RISING_FEW = 0.8, 0.95  # share of the variance that an isotonic fit must explain; where points are few
 
 
 def best_score(values: Sequence[float]) -> float:
-    """The best value that such scores can have: error = best - score. Raises BadInput where it is not known."""
+    """Return the best value that such scores can have. Raises BadInput where it is unknown."""
     best = _best(values)
     if best is None:
         raise BadInput(
@@ -34,35 +34,47 @@ def best_score(values: Sequence[float]) -> float:
 
 
 def _best(values: Sequence[float]) -> float | None:
-    """1 of shares and of R², which may be below 0; 100 of percentages; 0 of a log-likelihood; None of others."""
+    """1 for shares and for R², which may be negative; 100 for percentages; 0 for log-likelihoods; None for others."""
     low, high = min(values), max(values)
     if high <= 0:
         return 0.0
-    if low >= -1 and LEAST_SHARE <= high <= 1:
+    if low >= -1 and _LEAST_SHARE <= high <= 1:
         return 1.0
-    return 100.0 if low >= 0 and 100 * LEAST_SHARE <= high <= 100 else None
+    return 100.0 if low >= 0 and 100 * _LEAST_SHARE <= high <= 100 else None
 
 
 def as_said(best: float) -> str:
-    """How scores were read, in a sentence."""
+    """Return how scores were read, for a page."""
     return f"read as scores: error = {best:g} - score"
 
 
-def rises(mean: Floats) -> bool:
-    """Whether a mean curve (D,) rises from its start; one that falls and then rises does not."""
+def _rises(mean: Floats) -> bool:
+    """Whether a mean curve (D,) rises from its start: an isotonic fit explains it, and it hardly falls first."""
     span, few = float(np.ptp(mean)), len(mean) < POINTS_TO_TELL
-    if len(mean) < LEAST_POINTS or span <= (LEAST_RISE if few else ROUNDING) * mean.max():
+    if len(mean) < LEAST_POINTS or span <= (_LEAST_RISE if few else _ROUNDING) * mean.max():
         return False
-    if mean[0] - mean.min() > MOST_FALL * span:
+    if mean[0] - mean.min() > _MOST_FALL * span:
         return False
-    left = ((mean - scipy.optimize.isotonic_regression(mean).x) ** 2).sum() / ((mean - mean.mean()) ** 2).sum()
-    return bool(1 - left >= (RISING_FEW if few else RISING))
+    unexplained = ((mean - scipy.optimize.isotonic_regression(mean).x) ** 2).sum() / ((mean - mean.mean()) ** 2).sum()
+    return bool(1 - unexplained >= (_RISING_FEW if few else _RISING))
 
 
 def check_falls(label: str, dim3: Sequence[int], error: Floats, curve_is: CurveIs) -> None:
-    """Raise BadInput, with the flag to type, where a curve (S, D) rises: it is not what it is said to be."""
+    """Raise BadInput, with the flag to type, where a curve rises.
+
+    Parameters
+    ----------
+    label
+        Of the curve.
+    dim3
+        (D,).
+    error
+        (S, D); of scores, the best value minus the score.
+    curve_is
+        What the user said the curve is.
+    """
     mean = error.mean(axis=0)
-    if not rises(mean):
+    if not _rises(mean):
         return
     name, first, last = clean(label, LABEL_LENGTH), f"dim3 {dim3[0]}", f"dim3 {dim3[-1]}"
     if curve_is == "score":

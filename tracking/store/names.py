@@ -17,7 +17,21 @@ EXPERIMENT: Final = "elbowroom"
 
 
 BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
-"""What a run was trained with whose configuration (`Tag.CONFIG`) is older than the field."""
+"""The values of fields that the configuration (`Tag.CONFIG`) of an older run lacks."""
+
+COORDINATES: Final = ("model", "dim3", "seed")
+"""Fields of a configuration in which the cells of one study differ; all others are the study's settings."""
+
+INDIFFERENT: Final = ("dataset", "test_data", "label_column", "header", "artifacts", "threads")
+"""Fields that change no number of a cell: where the data are read from (their digest stands for them) and what is kept.
+`threads` is 1 in every cell."""
+
+CURVE_INDIFFERENT: Final = (*INDIFFERENT, "device", "measure", "edition")
+"""Fields that split no curve. A study trains again for the last three, but another device only rounds differently,
+`measure` only adds metrics, and what an edition changes shows in the output or in the data's digest."""
+
+DEFAULT_LOSSES: Final = {"ae": "mse", "linear-ae": "mse", "vae": "bce"}
+"""What `--loss auto` means for data in [0, 1]: a series with this loss is called by its model alone."""
 
 
 class Kind(StrEnum):

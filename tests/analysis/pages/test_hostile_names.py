@@ -20,7 +20,7 @@ from elbowroom.analysis.findings.find import Findings, Pick, find
 from elbowroom.analysis.pages.report import Page, RunLine, render
 from elbowroom.analysis.reporting.experiment import curves_csv
 from elbowroom.analysis.reporting.publish import _which_command, description, registered_name
-from elbowroom.analysis.runs.query import Cell, LeftOut, Store, _cell
+from elbowroom.analysis.runs.cells import Cell, LeftOut, Store, own_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag
 from elbowroom.tracking.store.text import clean, key, markdown, quoted
@@ -62,7 +62,7 @@ def cells(word: str) -> list[Cell]:
     made = []
     for model in (word, f"module:{word}", "pca"):
         for dim3, error in NUMBERS.items():
-            cell = _cell(hostile_run(word, model, dim3, error), {})
+            cell = own_cell(hostile_run(word, model, dim3, error), {})
             assert cell is not None
             made.append(cell)
     return made

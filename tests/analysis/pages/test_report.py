@@ -21,7 +21,7 @@ from elbowroom.analysis.pages.report import (
     render,
     worth,
 )
-from elbowroom.analysis.runs.query import LeftOut
+from elbowroom.analysis.runs.cells import LeftOut
 from tests.hostile import Reader
 
 PNG = b"\x89PNG\r\n" + bytes(60)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from elbowroom.analysis.report import main
-from elbowroom.analysis.runs.csv_table import curve, read_rows
+from elbowroom.analysis.runs.csv_table import read_rows
+from elbowroom.analysis.runs.curve import assemble
 from elbowroom.tracking.store.errors import BadInput
 
 
@@ -16,24 +17,25 @@ def csv(folder: Path, text: str) -> Path:
     return path
 
 
+def curve(folder: Path, text: str, model: str = "error") -> tuple[list[int], list[list[float]]]:
+    rows = read_rows(csv(folder, text))
+    dim3, errors = assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)
+    return dim3, errors.tolist()
+
+
 def test_seeds_are_rows_and_models_are_apart(tmp_path: Path) -> None:
-    rows = read_rows(csv(tmp_path, "dim3,error,seed,model\n2,4,0,a\n3,3,0,a\n3,1,1,a\n2,2,1,a\n2,9,0,b\n"))
-    dim3, errors = curve(rows, "a")
-    assert dim3 == [2, 3]
-    assert errors.tolist() == [[4, 3], [2, 1]]
-    assert curve(rows, "b")[1].tolist() == [[9]]
+    text = "dim3,error,seed,model\n2,4,0,a\n3,3,0,a\n3,1,1,a\n2,2,1,a\n2,9,0,b\n"
+    assert curve(tmp_path, text, "a") == ([2, 3], [[4, 3], [2, 1]])
+    assert curve(tmp_path, text, "b") == ([2], [[9]])
 
 
 def test_repeated_dim3_without_seeds_are_seeds(tmp_path: Path) -> None:
-    rows = read_rows(csv(tmp_path, "error, dim3\n4,2\n3,3\n2,2\n1,3\n"))
-    assert curve(rows, "error")[1].tolist() == [[4, 3], [2, 1]]
+    assert curve(tmp_path, "error, dim3\n4,2\n3,3\n2,2\n1,3\n") == ([2, 3], [[4, 3], [2, 1]])
 
 
 def test_seeds_that_lack_a_dim3_are_left_out_and_without_a_common_one_the_means_are_judged(tmp_path: Path) -> None:
-    rows = read_rows(csv(tmp_path, "dim3,error,seed\n2,4,0\n3,3,0\n2,8,1\n"))
-    assert curve(rows, "error")[1].tolist() == [[4, 3]]
-    rows = read_rows(csv(tmp_path, "dim3,error,seed\n2,4,0\n2,6,2\n3,3,1\n"))
-    assert curve(rows, "error")[1].tolist() == [[5, 3]]
+    assert curve(tmp_path, "dim3,error,seed\n2,4,0\n3,3,0\n2,8,1\n") == ([2, 3], [[4, 3]])
+    assert curve(tmp_path, "dim3,error,seed\n2,4,0\n2,6,2\n3,3,1\n") == ([2, 3], [[5, 3]])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elbowroom.analysis.runs.csv_table import Row, curve, read_rows
-from elbowroom.analysis.runs.query import SEVERAL, SOURCES, TARGETS, Columns, Place, parse_map
+from elbowroom.analysis import Floats
+from elbowroom.analysis.runs.csv_table import Row, read_rows
+from elbowroom.analysis.runs.curve import assemble
 from elbowroom.tracking.store.errors import BadInput, one_line
 
 pytestmark = pytest.mark.property
@@ -37,6 +38,10 @@ def written(path: Path, rows: list[Row], order: list[str], *, quoted: bool = Fal
     writer.writerows([getattr(row, name) for name in order] for row in rows)
     path.write_bytes(text.getvalue().encode())
     return path
+
+
+def curve(rows: list[Row], model: str) -> tuple[list[int], Floats]:
+    return assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)
 
 
 @given(ROWS, st.permutations(["dim3", "error", "seed", "model"]), st.booleans(), st.sampled_from(["\n", "\r\n"]))
@@ -126,31 +131,3 @@ def test_many_rows_without_seeds_are_read_in_seconds(path: Path) -> None:
     start = time.process_time()
     assert read_rows(path)[-1].seed == 59_999
     assert time.process_time() - start < 5
-
-
-PLACES = st.tuples(st.sampled_from(sorted(SOURCES)), MODELS.filter(lambda n: "," not in n))
-WORDS = st.sampled_from([*TARGETS, *SEVERAL, *SOURCES, "=", ".", ",", " ", "dim3=params.k", "error=metrics.val/loss"])
-
-
-@given(st.lists(WORDS | st.text(max_size=4), max_size=12).map("".join))
-def test_any_map_is_one_or_refused_in_one_line(text: str) -> None:
-    try:
-        found = parse_map(text)
-    except BadInput as error:
-        seen_as_one_line(error, "map")
-        return
-    assert {"dim3", "error"} <= set(found.targets) <= set(TARGETS)
-    assert all(source in SOURCES and name for source, name in found.places)
-    assert parse_map(found.text) == found
-
-
-@given(
-    st.dictionaries(st.sampled_from(sorted(TARGETS)), PLACES),
-    st.lists(PLACES, max_size=3),
-    st.lists(PLACES, max_size=3),
-)
-def test_a_map_is_parsed_as_it_is_written(
-    targets: dict[str, Place], settings: list[Place], ignore: list[Place]
-) -> None:
-    columns = Columns({"dim3": ("params", "k"), "error": ("metrics", "loss"), **targets}, settings, ignore)
-    assert parse_map(columns.text.replace(",", " , ")) == columns

@@ -27,8 +27,9 @@ from elbowroom.analysis.findings.find import asked, find, pca_curve
 from elbowroom.analysis.latent_space import answers
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
+from elbowroom.analysis.runs.cells import Store, Unusable, own_cell
 from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.query import Store, Unusable, _cell, read
+from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
@@ -84,7 +85,7 @@ def cell(uri: str, run_id: str = "a" * 32, **tags: str) -> Any:
     info = RunInfo(run_id, "1", "", "FINISHED", 1, 1, "active", artifact_uri=uri, run_name="run")
     words = {Tag.KIND: Kind.RUN, Tag.CONFIG: json.dumps(config), Tag.DIGEST: "d"} | tags
     metrics = [LoggedMetric(Metric.TEST_MSE, 0.5, 0, 0)]
-    return _cell(Run(info, RunData(metrics, [], [RunTag(k, v) for k, v in words.items()])), {})
+    return own_cell(Run(info, RunData(metrics, [], [RunTag(k, v) for k, v in words.items()])), {})
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The one query, on runs as they come: ours and others', finished, running, broken, doubled and mixed."""
+"""The query on runs of this project: finished, running, broken, doubled and mixed."""
 
 import json
 import math
@@ -8,10 +8,10 @@ import pytest
 from mlflow import MlflowClient
 
 from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.query import parse_map, read
+from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Kind, Metric, Tag
+from elbowroom.tracking.store.names import COORDINATES, CURVE_INDIFFERENT, Kind, Metric, Tag
 from tests.analysis.example_runs import log
 
 
@@ -158,53 +158,9 @@ def test_without_a_common_seed_the_means_are_one_curve(store: MlflowClient) -> N
     assert comparison.series[0].errors().tolist() == [[2.0, 1.0]]
 
 
-def test_runs_of_others_through_a_column_map(store: MlflowClient) -> None:
-    experiment = store.create_experiment("theirs")
-    for size, loss in (("2", 4.0), ("3", 3.0), ("x", 3.0), ("4", math.nan)):
-        run = store.create_run(experiment, run_name=f"size {size}")
-        store.log_param(run.info.run_id, "latent_size", size)
-        store.log_param(run.info.run_id, "arch", "mlp")
-        store.log_metric(run.info.run_id, "val_loss", loss)
-        store.set_terminated(run.info.run_id)
-    store.set_terminated(store.create_run(experiment, run_name="empty").info.run_id)
-    found = read(store, "theirs", parse_map("dim3=params.latent_size, error=metrics.val_loss,model=params.arch"))
-    assert [(c.model, c.dim3, c.error, c.seed) for c in found.cells] == [("mlp", 2, 4.0, 0), ("mlp", 3, 3.0, 0)]
-    assert {o.name: o.why for o in found.left_out} == {
-        "size x": "its dim3 is 'x', no number",
-        "size 4": "its error is nan; allowed: 0 to 1e+100",
-        "empty": "it has no params.latent_size",
-    }
-
-
-def test_mapped_runs_of_one_place_are_its_seeds(store: MlflowClient) -> None:
-    log(store, dim3=2, error=1.0)
-    log(store, dim3=3, error=2.0)
-    log(store, dim3=2, error=3.0)
-    found = read(store, "e", parse_map(f"dim3=metrics.dim3,error=metrics.{Metric.VAL_MSE_FINAL}"))
-    assert sorted((c.dim3, c.seed) for c in found.cells) == [(2, 0), (2, 1), (3, 0)]
-
-
-@pytest.mark.parametrize(
-    "text", ["dim3=params.k", "dim3=params.k,error=loss", "dim3=params.k,error=metrics.l,colour=tags.c", "dim3", ""]
-)
-def test_a_map_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="map"):
-        parse_map(text)
-
-
 def test_every_field_of_the_configuration_has_its_place(store: MlflowClient) -> None:
-    """A new field of RunConfig parts curves, unless it is named among those that don't change numbers."""
+    """A new field of RunConfig splits curves, unless it is named among those that do not."""
     log(store, dim3=2, error=1.0)
     (cell,) = read(store, "e").cells
-    placed = {name for name, _ in (*cell.settings, *cell.variant)} | {"model", "dim3", "seed"}
-    assert set(asdict(RunConfig())) - placed == {
-        "dataset",
-        "test_data",
-        "label_column",
-        "header",
-        "artifacts",
-        "threads",
-        "device",
-        "measure",
-        "edition",  # its output and its data say whether it made a difference
-    }
+    placed = {name for name, _ in (*cell.settings, *cell.variant)} | set(COORDINATES)
+    assert set(asdict(RunConfig())) - placed == set(CURVE_INDIFFERENT)

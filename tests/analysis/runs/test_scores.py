@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from elbowroom.analysis import Floats
 from elbowroom.analysis.report import judge_table, main
-from elbowroom.analysis.runs.scores import best_score, check_falls, rises
+from elbowroom.analysis.runs.scores import _rises, best_score, check_falls
 from elbowroom.tracking.store.errors import BadInput
 
 K = np.arange(1.0, 21)
@@ -37,17 +37,17 @@ FALLING = {
 
 @pytest.mark.parametrize("kind", RISING)
 def test_a_curve_that_rises(kind: str) -> None:
-    assert rises(RISING[kind])
-    assert not rises(-RISING[kind] + RISING[kind].max())
+    assert _rises(RISING[kind])
+    assert not _rises(-RISING[kind] + RISING[kind].max())
 
 
 @pytest.mark.parametrize("kind", FALLING)
 def test_a_curve_that_does_not_rise_from_its_start(kind: str) -> None:
-    assert not rises(FALLING[kind])
+    assert not _rises(FALLING[kind])
 
 
 def test_noise_alone_does_not_rise() -> None:
-    assert [n for n in range(50) if rises(1 + 0.05 * NOISE[n])] == []
+    assert [n for n in range(50) if _rises(1 + 0.05 * NOISE[n])] == []
 
 
 @pytest.mark.parametrize(

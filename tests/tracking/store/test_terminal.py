@@ -1,12 +1,62 @@
-"""Standard streams that are closed, that nobody reads, or whose disk is full: `open_streams` and `printing`."""
+"""Passwords in log records, warnings and tracebacks; standard streams that are closed, unread, or on a full disk."""
 
+import logging
 import os
 import sys
-from collections.abc import Callable
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from elbowroom.tracking.store.terminal import open_streams, printing
+from elbowroom.analysis.report import main as report
+from elbowroom.tracking.cli import be_quiet
+from elbowroom.tracking.store.terminal import hide_in_output, open_streams, printing
+
+URI = "http://ada:secret@host"
+
+
+@pytest.fixture
+def hiding() -> Iterator[None]:
+    factory, form, hook = logging.getLogRecordFactory(), warnings.formatwarning, sys.excepthook
+    hide_in_output()
+    yield
+    logging.setLogRecordFactory(factory)
+    warnings.formatwarning, sys.excepthook = form, hook
+
+
+def test_a_record_of_any_logger_hides_passwords_in_its_message_and_traceback(hiding: None) -> None:
+    shown: list[str] = []
+    own = logging.Handler()  # a library's, behind which nothing reaches the root
+    own.emit = lambda record: shown.append(own.format(record))  # type: ignore[method-assign]
+    log = logging.getLogger("a.library")
+    log.addHandler(own)
+    try:
+        raise OSError(URI)
+    except OSError:
+        log.exception("Retrying %s", URI)
+    finally:
+        log.removeHandler(own)
+    (text,) = shown
+    assert text.startswith("Retrying http://ada:***@host\nTraceback ")
+    assert text.endswith("OSError: http://ada:***@host")
+
+
+def test_warnings_and_uncaught_exceptions_hide_passwords(hiding: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "UserWarning: http://ada:***@host" in warnings.formatwarning(URI, UserWarning, "a.py", 1)
+    try:
+        raise OSError(URI)
+    except OSError as error:
+        sys.excepthook(OSError, error, error.__traceback__)
+        told = "".join(traceback.format_exception(error))
+    assert capsys.readouterr().err == told.replace("secret", "***")
+
+
+@pytest.mark.parametrize("start", [be_quiet, lambda: report(["--rule", "?"])], ids=["tracking", "analysis"])
+def test_what_commands_and_workers_start_with_hides(hiding: None, start: Callable[[], object]) -> None:
+    logging.setLogRecordFactory(logging.LogRecord)
+    start()
+    assert logging.getLogRecordFactory() is not logging.LogRecord
 
 
 def test_streams_that_the_caller_closed_are_open_and_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,30 @@
-"""Params of others' runs that nobody mapped: settings are never averaged as seeds, names of runs change nothing."""
+"""Runs of other programs by `--map`: what is read, what is refused, and params that nobody mapped."""
 
+import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
+from elbowroom.analysis.runs.cells import Cell
 from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.query import Cell, _mapped, parse_map
-from elbowroom.analysis.runs.unmapped import check_settings
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.analysis.runs.mapping import (
+    REPEATABLE,
+    SOURCES,
+    TARGETS,
+    Columns,
+    Place,
+    check_settings,
+    mapped_cell,
+    parse_map,
+)
+from elbowroom.analysis.runs.query import read
+from elbowroom.tracking.store.errors import BadInput, one_line
+from elbowroom.tracking.store.names import Metric
+from tests.analysis.example_runs import log
 
 BASE = "dim3=params.k,error=params.e"
 Params = Callable[[int, int], dict[str, object]]
@@ -23,8 +39,7 @@ def cells(text: str, params: Params) -> list[Cell]:
             given = {"k": k, "e": 1 / k, **params(k, n)}
             words = [Param(name, str(value)) for name, value in given.items() if not name.startswith("tags.")]
             tags = [RunTag(name[5:], str(value)) for name, value in given.items() if name.startswith("tags.")]
-            cell = _mapped(Run(info, RunData([], words, tags)), columns, "error")
-            assert cell is not None
+            cell = mapped_cell(Run(info, RunData([], words, tags)), columns, "error")
             made.append(cell if "seed" in columns.targets else cell._replace(seed=n))
     return made
 
@@ -104,3 +119,74 @@ def test_settings_part_curves_and_are_their_names() -> None:
         "data, lr 0.001, width none": [[1, 1 / 2, 1 / 3, 1 / 4]],
         "data, lr 0.1, width 5": [[30, 15, 10, 7.5]],
     }
+
+
+def test_runs_of_others_through_a_column_map(store: MlflowClient) -> None:
+    experiment = store.create_experiment("theirs")
+    for size, loss in (("2", 4.0), ("3", 3.0), ("x", 3.0), ("4", math.nan)):
+        run = store.create_run(experiment, run_name=f"size {size}")
+        store.log_param(run.info.run_id, "latent_size", size)
+        store.log_param(run.info.run_id, "arch", "mlp")
+        store.log_metric(run.info.run_id, "val_loss", loss)
+        store.set_terminated(run.info.run_id)
+    store.set_terminated(store.create_run(experiment, run_name="empty").info.run_id)
+    found = read(store, "theirs", parse_map("dim3=params.latent_size, error=metrics.val_loss,model=params.arch"))
+    assert [(c.model, c.dim3, c.error, c.seed) for c in found.cells] == [("mlp", 2, 4.0, 0), ("mlp", 3, 3.0, 0)]
+    assert {o.name: o.why for o in found.left_out} == {
+        "size x": "its dim3 is 'x', no number",
+        "size 4": "its error is nan; allowed: 0 to 1e+100",
+        "empty": "it has no params.latent_size",
+    }
+
+
+def test_mapped_runs_of_one_place_are_its_seeds(store: MlflowClient) -> None:
+    log(store, dim3=2, error=1.0)
+    log(store, dim3=3, error=2.0)
+    log(store, dim3=2, error=3.0)
+    found = read(store, "e", parse_map(f"dim3=metrics.dim3,error=metrics.{Metric.VAL_MSE_FINAL}"))
+    assert sorted((c.dim3, c.seed) for c in found.cells) == [(2, 0), (2, 1), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    "text", ["dim3=params.k", "dim3=params.k,error=loss", "dim3=params.k,error=metrics.l,colour=tags.c", "dim3", ""]
+)
+def test_a_map_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="map"):
+        parse_map(text)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters=","), min_size=1, max_size=8)
+PLACES = st.tuples(st.sampled_from(sorted(SOURCES)), NAMES)
+EXAMPLES = ["=", ".", ",", " ", "dim3=params.k", "error=metrics.val/loss"]
+WORDS = st.sampled_from([*TARGETS, *REPEATABLE, *SOURCES, *EXAMPLES])
+
+
+def seen_as_one_line(error: BadInput) -> None:
+    assert "map" in one_line(error)
+    assert one_line(error).isprintable()
+
+
+@pytest.mark.property
+@given(st.lists(WORDS | st.text(max_size=4), max_size=12).map("".join))
+def test_any_map_is_one_or_refused_in_one_line(text: str) -> None:
+    try:
+        found = parse_map(text)
+    except BadInput as error:
+        seen_as_one_line(error)
+        return
+    assert {"dim3", "error"} <= set(found.targets) <= set(TARGETS)
+    assert all(source in SOURCES and name for source, name in found.places)
+    assert parse_map(found.text) == found
+
+
+@pytest.mark.property
+@given(
+    st.dictionaries(st.sampled_from(sorted(TARGETS)), PLACES),
+    st.lists(PLACES, max_size=3),
+    st.lists(PLACES, max_size=3),
+)
+def test_a_map_is_parsed_as_it_is_written(
+    targets: dict[str, Place], settings: list[Place], ignore: list[Place]
+) -> None:
+    columns = Columns({"dim3": ("params", "k"), "error": ("metrics", "loss"), **targets}, settings, ignore)
+    assert parse_map(columns.text.replace(",", " , ")) == columns
