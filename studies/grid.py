@@ -12,14 +12,9 @@ from typing import Literal, Self
 from elbowroom.models import ContractError, UnknownModel, gives_a_curve, settings_of
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import BEFORE
+from elbowroom.tracking.store.names import BEFORE, COORDINATES, INDIFFERENT
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-# Fields of a cell's configuration that don't change its metrics: where the data are read from (their digest is in the
-# key) and what is kept. `threads` is 1 in every cell.
-_NOT_IN_KEY = ("dataset", "test_data", "label_column", "header", "artifacts", "threads")
-# Fields in which the cells of one study differ; all others are the study's settings.
-_COORDINATES = ("model", "dim3", "seed")
 _MAX_VALUES = 10_000  # of a typed range: more are a typing error
 _MAX_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
 
@@ -200,7 +195,7 @@ def model_settings(model: str) -> frozenset[str]:
 
 def study_settings(base: RunConfig, digest: str) -> dict[str, object]:
     """What must not change under a study's name: what its cells share, and the digest of the data."""
-    left_out = {*_NOT_IN_KEY, *_COORDINATES, "measure"}
+    left_out = {*INDIFFERENT, *COORDINATES, "measure"}
     shared = {name: value for name, value in asdict(base).items() if name not in left_out}
     return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}
 
@@ -225,7 +220,7 @@ def cell_key(config: RunConfig, digest: str, code: str = "") -> str:
 
 def shared_fields() -> list[str]:
     """The fields of RunConfig that a study's cells share, and a command line may set."""
-    return [f.name for f in fields(RunConfig) if f.name not in (*_COORDINATES, "artifacts", "threads", "measure")]
+    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads", "measure")]
 
 
 def parse_range(text: str) -> tuple[int, ...]:
