@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from elbowroom.analysis.elbow import judge
 from elbowroom.analysis.elbow.criteria import Curve, kneedle
-from elbowroom.analysis.elbow.shapes import Noise, aicc, candidates, fit, smooth_fits, two_lines
+from elbowroom.analysis.elbow.shapes import aicc, breakpoints, broken_line, fit, smooth_fits
 from elbowroom.analysis.elbow.verdict import LEAST_DELTA
 
 Floats = npt.NDArray[np.float64]
@@ -154,10 +154,9 @@ def ours(k: Floats, error: Floats) -> Answer:
 def plain_aicc(k: Floats, error: Floats) -> Answer:
     """Two lines against the fitted families by AICc on the mean curve, without the other conditions."""
     y, one = error.mean(axis=0) / error.max(), np.ones_like(k)
-    corner = fit(two_lines(k, candidates(k)), y, one)
-    alone = Noise(1, 0.0)
-    ahead = min(aicc(f, alone) for f in smooth_fits(k, y, one)) - aicc(corner, alone)
-    return Answer(corner.at if corner is not None and ahead >= LEAST_DELTA else None)
+    corner = fit(broken_line(k, breakpoints(k)), y, one)
+    delta = min(map(aicc, smooth_fits(k, y, one))) - aicc(corner)
+    return Answer(corner.breakpoint if corner is not None and delta >= LEAST_DELTA else None)
 
 
 def by_kneed(k: Floats, error: Floats) -> Answer:

@@ -1,7 +1,7 @@
-"""Elbow criteria of the literature, which always answer, for the table behind the verdict.
+"""Elbow criteria of the literature, for the table beside the verdict.
 
-Each is a function of a `Curve` and returns a dim3, or None where it has no answer. Most of them move with
-the range that was scanned; that is why none of them is the verdict.
+Each is a function of a `Curve` and returns a dim3, or None where it has no answer. Most answers move with the range
+that was scanned, so none of them is the verdict.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import Floats
-from .shapes import candidates, fit, two_lines
+from .shapes import breakpoints, broken_line, fit
 
-LEAST_SIDE = 2  # points of each line of the L-method
+_LEAST_SIDE = 2  # points of each line of the L-method
 
 
 class Curve(NamedTuple):
@@ -33,10 +33,10 @@ class Curve(NamedTuple):
 
 
 def kneedle(curve: Curve) -> int | None:
-    """The point farthest below the chord (Satopää et al. 2011), by kneed."""
+    """Return the point farthest below the chord (Satopää et al. 2011), by kneed."""
     if not np.ptp(curve.mean):
         return None
-    kneed = importlib.import_module("kneed")  # here: it imports scipy.signal, .6 s that a study would begin with
+    kneed = importlib.import_module("kneed")  # here, as it imports scipy.signal: 0.6 s at the start of each study
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No knee/elbow found")
         found = kneed.KneeLocator(curve.dim3, curve.mean, curve="convex", direction="decreasing").knee
@@ -44,10 +44,10 @@ def kneedle(curve: Curve) -> int | None:
 
 
 def l_method(curve: Curve) -> int | None:
-    """Two separate lines with the least weighted root mean square error (Salvador & Chan 2004): the first one's end."""
+    """Return the end of the first of two lines of least weighted root mean square error (Salvador & Chan 2004)."""
     k = curve.dim3
     points = len(k)
-    splits = range(LEAST_SIDE, points - LEAST_SIDE + 1)
+    splits = range(_LEAST_SIDE, points - _LEAST_SIDE + 1)
     if not splits:
         return None
     y = curve.mean
@@ -58,23 +58,23 @@ def l_method(curve: Curve) -> int | None:
 
 
 def two_segment(curve: Curve) -> int | None:
-    """The break of two lines that meet, by least squares, whether or not they explain the curve."""
-    breaks = candidates(curve.dim3)
-    if not len(breaks):
+    """Return the breakpoint of the broken line that fits best."""
+    at = breakpoints(curve.dim3)
+    if not len(at):
         return None
-    found = fit(two_lines(curve.dim3, breaks), curve.mean, np.ones_like(curve.dim3))
-    return None if found is None else round(found.at)
+    found = fit(broken_line(curve.dim3, at), curve.mean, np.ones_like(curve.dim3))
+    return None if found is None else round(found.breakpoint)
 
 
 def second_difference(curve: Curve) -> int | None:
-    """The dim3 at which the slope changes most from one pair of neighbours to the next."""
-    bends = np.diff(np.diff(curve.mean) / np.diff(curve.dim3))
-    best = int(bends.argmax())
-    return round(float(curve.dim3[best + 1])) if bends[best] > 0 else None
+    """Return the dim3 at which the slope between neighbours increases most."""
+    changes = np.diff(np.diff(curve.mean) / np.diff(curve.dim3))
+    best = int(changes.argmax())
+    return round(float(curve.dim3[best + 1])) if changes[best] > 0 else None
 
 
 def one_standard_error(curve: Curve) -> int | None:
-    """The smallest dim3 within a standard error of the least error (Breiman et al. 1984); needs two seeds."""
+    """Return the smallest dim3 within a standard error of the least error (Breiman et al. 1984); needs two seeds."""
     seeds = len(curve.error)
     if seeds < 2:
         return None
@@ -93,10 +93,10 @@ CRITERIA: dict[str, Callable[[Curve], int | None]] = {
 
 
 def elasticity(curve: Curve, least: int = 8) -> float | None:
-    """How far the knee follows the range: the slope of log(kneedle's answer) on log(end of range).
+    """Return the slope of log(kneedle's answer) on log(end of the range), of ranges of `least` points and more.
 
-    0 for a corner, that stays; 1/2 where the error is 1/dim3, whose chord elbow is the geometric mean of the
-    ends. None where fewer than three ends, of `least` points and more, have an answer.
+    0 for a corner, which stays; 1/2 for the error 1/dim3, whose knee is the geometric mean of the ends. None where
+    kneedle answers for fewer than three ranges.
     """
     ends = np.unique(np.geomspace(least, max(len(curve.dim3), least), 12).round().astype(int))
     ends = ends[ends <= len(curve.dim3)]
@@ -111,5 +111,5 @@ def elasticity(curve: Curve, least: int = 8) -> float | None:
 def _line_rmse(x: Floats, y: Floats) -> float:
     if len(x) <= 2:
         return 0.0
-    left = y - np.polyval(np.polyfit(x, y, 1), x)
-    return float(np.sqrt(np.mean(left**2)))
+    residuals = y - np.polyval(np.polyfit(x, y, 1), x)
+    return float(np.sqrt(np.mean(residuals**2)))

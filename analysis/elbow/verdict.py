@@ -1,9 +1,8 @@
-"""Has a curve of error against dim3 a corner, and which dim3 to use: `judge`.
+"""Whether a curve of error against dim3 has a corner, and which dim3 to use: `judge`.
 
-The least error is always at the end of the range, and the usual knee follows the range. So the verdict is a
-comparison of models: a corner has to explain the curve better than every smooth curve does, and to stand in
-one place. And the choice is the corner where there is one, else a rule that doesn't move with the range.
-`docs/elbow.md` has the calibration.
+The least error is at the end of the range, and the usual knee moves with the range. So the verdict compares models by
+AICc: a corner has to explain the curve better than every smooth curve, at one place. The choice is the corner where
+there is one, else it comes from a rule that does not depend on the range. `docs/elbow.md` has the calibration.
 """
 
 from __future__ import annotations
@@ -18,46 +17,69 @@ import numpy.typing as npt
 from .. import Floats
 from ..purposes.gain import DEFAULT_RULE, Choice, Rule, choose
 from .criteria import CRITERIA, Curve, elasticity
-from .shapes import Fit, Noise, Shape, aicc, bent_fits, corner_fits, free_fits, joined_fits, same_decay, smooth_fits
+from .shapes import (
+    Fit,
+    Replicates,
+    Shape,
+    aicc,
+    at_fitted_decay,
+    corner_fits,
+    curved_corner_fits,
+    flexible_fits,
+    smooth_fits,
+    smoothly_joined_fits,
+)
 
-Kind = Literal["clear", "none", "straight", "exhausted"]
+_Kind = Literal["clear", "none", "straight", "exhausted"]
 
 LEAST_POINTS = 4
+"""Values of dim3 that a curve needs to be judged at all."""
 POINTS_TO_TELL = 8
-"""Fewer can't tell a corner from a curve."""
+"""Values of dim3 that it takes to tell a corner from a smooth curve."""
 LEAST_DELTA = 10.0
-"""AICc by which a corner has to beat every smooth family, the replicates counted."""
-LEAST_DELTA_OF_MEAN = 0.0
-"""And on the mean curve alone: a family that misses a nearly noiseless curve by a hair is no proof of a corner."""
-LEAST_DELTA_FREE = -2.0
-"""And every smooth curve of any form, on the mean curve: within 2, AICc can't tell (Burnham & Anderson 2002)."""
-LEAST_RATIO = 1.5
-"""Of the slopes before and after it; less is no elbow."""
-WIDEST = 0.25
-"""Share of the range, or two dimensions on each side, that the interval of a corner may span."""
-STRAIGHT_SLACK = 4.0
-"""AICc by which a line may lose to a curve and still be the plain explanation."""
-DRAWS = 400  # of the bootstraps
-LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken to shrink with the error
-TINY = 1e-30
-MOST_DIM3, MOST_ERROR = 10**9, 1e300  # beyond them sums and squares overflow
-CALIBRATED_POINTS = (9, 100)
-CALIBRATED_NOISE = 0.03  # of one seed, as a share of the error
+"""AICc by which a corner has to beat every smooth family, with the replicates as points."""
+_LEAST_DELTA_OF_MEAN = 0.0  # the same on the mean curve: a tiny misfit of a nearly noiseless curve proves no corner
+_LEAST_DELTA_FLEXIBLE = -2.0  # against splines, on the mean curve: AICc within 2 is a tie (Burnham & Anderson 2002)
+_LEAST_RATIO = 1.5  # of the slopes before and after the corner
+_WIDEST_INTERVAL = 0.25  # of the range, or four dimensions if that is more
+_STRAIGHT_SLACK = 4.0  # AICc by which a line may be worse than a smooth curve and still be preferred
+_DRAWS = 400  # bootstrap samples
+_LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken as proportional to the error
+_TINY = 1e-30  # before a logarithm
+_MOST_DIM3, _MOST_ERROR = 10**9, 1e300  # beyond them sums and squares overflow
+_CALIBRATED_POINTS = (9, 100)
+_CALIBRATED_NOISE = 0.03  # standard deviation over seeds as a share of the error
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The finding on one curve.
 
-    kind: `clear`, a corner that smooth curves can't explain; `none`, smooth; `straight`, a line explains it
-    best; `exhausted`, no corner, and the rule for `choice` is not met before the end of the range. dim3: the
-    corner, else None; interval: its 95 % interval. choice: the dim3 to use, or None; rule: the sentence that
-    says why. criteria: what the literature would say. delta_aicc: by how much the best corner beats the best
-    smooth family. elasticity: how far kneedle's answer follows the end of the range, or None. reason: the
-    verdict in a sentence.
+    Attributes
+    ----------
+    kind
+        `clear`: a corner that no smooth curve explains. `none`: smooth. `straight`: a line explains the curve best.
+        `exhausted`: no corner, and the rule for `choice` is not met before the end of the range.
+    dim3
+        The corner, None where it is not clear.
+    interval
+        Its 95 % bootstrap interval.
+    choice
+        The dim3 to use, None where the rule is not met.
+    rule
+        The sentence that says why.
+    criteria
+        The answers of criteria of the literature, by name.
+    delta_aicc
+        AICc of the best smooth family less that of the best corner; -inf where no corner fits.
+    elasticity
+        How far kneedle's answer moves with the end of the range, None where it can't be measured.
+    reason
+        The verdict in a sentence.
+
     """
 
-    kind: Kind
+    kind: _Kind
     dim3: int | None
     interval: tuple[int, int] | None
     choice: int | None
@@ -71,68 +93,78 @@ class Verdict:
 def judge(
     dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = DEFAULT_RULE
 ) -> Verdict:
-    """Judge errors (S, D), a row a seed, at the latent dimensions dim3 (D,), ascending whole numbers from 1.
+    """Judge whether a curve has a corner, and choose a dim3.
 
-    The scale of the errors doesn't matter. `rule` is `gain:g` (one more dimension lowers the error by less than
-    the share g) or `unexplained:u` (the error is at most the share u of the mean predictor's; `error` has to be
-    that share then). `rng` draws the bootstraps; None is seed 0. Errors that rise are judged too.
+    Parameters
+    ----------
+    dim3
+        Latent dimensions (D,), ascending whole numbers from 1.
+    error
+        Errors (S, D), a row a seed, or (D,); on any scale. They may rise.
+    rng
+        Draws the bootstrap samples; None: seed 0.
+    rule
+        `gain:g`: the smallest dim3 after which one more dimension lowers the error by less than the share g.
+        `unexplained:u`: the smallest dim3 whose error is at most u; errors are shares of the mean predictor's then.
 
-    Raises ValueError for what is no curve, in one line.
+    Raises
+    ------
+    ValueError
+        For arrays that are no curve, and for another rule, in one line.
     """
-    asked, curve = Rule.parse(rule), checked(dim3, error)
+    asked, curve = Rule.parse(rule), _checked(dim3, error)
     rng = np.random.default_rng(0) if rng is None else rng
-    evidence = weigh(curve)
-    corner = None if evidence.corner is None else stand(evidence, evidence.corner, rng)
-    choice = choose(asked, curve.dim3, curve.mean, evidence.redraw(evidence.plainest, rng) * evidence.scale)
-    kind, reason = _decide(evidence, corner, choice)
+    fits = _compare_fits(curve)
+    corner = None if fits.corner is None else _locate(fits, fits.corner, rng)
+    choice = choose(asked, curve.dim3, curve.mean, fits.bootstrap(fits.best, rng) * fits.scale)
+    kind, reason = _decide(fits, corner, choice)
     at = corner.dim3 if corner is not None and kind == "clear" else None
-    # Divided by a power of 2 near the largest error: their squares don't overflow, and no digit changes.
-    level = Curve(curve.dim3, np.ldexp(curve.error, -np.frexp(curve.error.max())[1]))
+    # Divided by a power of 2 near the largest error: squares don't overflow, and no digit changes.
+    scaled = Curve(curve.dim3, np.ldexp(curve.error, -np.frexp(curve.error.max())[1]))
     return Verdict(
         kind=kind,
         dim3=at,
         interval=corner.interval if corner is not None and kind == "clear" else None,
         choice=choice.dim3 if at is None else at,
         rule=choice.sentence if at is None else "the corner of the curve",
-        criteria={name: criterion(level) for name, criterion in CRITERIA.items()},
-        delta_aicc=evidence.delta,
-        elasticity=elasticity(level),
+        criteria={name: criterion(scaled) for name, criterion in CRITERIA.items()},
+        delta_aicc=fits.delta,
+        elasticity=elasticity(scaled),
         reason=reason,
     )
 
 
 def calibrated(dim3: npt.ArrayLike, error: npt.ArrayLike) -> str | None:
-    """Why how often `judge` is right was not measured for such a curve; None where it was.
+    """Return why the calibration of `judge` does not cover such a curve, None where it does.
 
-    The noise is that of one seed, and takes two of them to be seen. Raises ValueError for what is no curve.
+    The noise of one seed is measured with two seeds and more. Raises ValueError for arrays that are no curve.
     """
-    curve = checked(dim3, error)
+    curve = _checked(dim3, error)
     points, seeds = len(curve.dim3), len(curve.error)
-    least, most = CALIBRATED_POINTS
+    least, most = _CALIBRATED_POINTS
     if not least <= points <= most:
         return f"{points} values of dim3, where {least} to {most} were tried"
-    size = noise_share(curve) if seeds > 1 else 0.0
-    if size > CALIBRATED_NOISE:
-        return (
-            f"the seeds differ by {100 * size:.2g} % of the error, where up to {100 * CALIBRATED_NOISE:.2g} % was tried"
-        )
+    size = _relative_noise(curve) if seeds > 1 else 0.0
+    if size > _CALIBRATED_NOISE:
+        tried = f"up to {100 * _CALIBRATED_NOISE:.2g} % was tried"
+        return f"the seeds differ by {100 * size:.2g} % of the error, where {tried}"
     return None
 
 
-def noise_share(curve: Curve) -> float:
-    """The standard deviation over seeds, two and more, as a share of the error: its root mean square over dim3.
+def _relative_noise(curve: Curve) -> float:
+    """The standard deviation over two seeds and more as a share of the error, as a root mean square over dim3.
 
-    What a seed is off by everywhere, its level, is no noise here.
+    An offset of a seed at all dim3 is not part of it.
     """
     scale = curve.error.max() or 1.0
     curve = Curve(curve.dim3, curve.error / scale)
-    left = curve.error - curve.mean - _scatter(curve).levels
-    free = (len(left) - 1) * (left.shape[1] - 1)
-    return float(np.sqrt(((left / np.maximum(curve.mean, LEAST_LEVEL)) ** 2).sum() / free))
+    residuals = curve.error - curve.mean - _seed_variation(curve).offsets
+    degrees_of_freedom = (len(residuals) - 1) * (residuals.shape[1] - 1)
+    return float(np.sqrt(((residuals / np.maximum(curve.mean, _LEAST_LEVEL)) ** 2).sum() / degrees_of_freedom))
 
 
-def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
-    """The curve, its errors of shape (S, D). Raises ValueError for what is none."""
+def _checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
+    """The curve, its errors of shape (S, D). Raises ValueError for arrays that are none."""
     try:
         k, e = np.asarray(dim3, dtype=float), np.asarray(error, dtype=float)
     except (TypeError, ValueError) as refused:
@@ -142,108 +174,107 @@ def checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
         raise ValueError(f"dim3 must have shape (D,) and error (S, D), got {k.shape} and {e.shape}")
     if len(k) < LEAST_POINTS:
         raise ValueError(f"at least {LEAST_POINTS} values of dim3 are needed, got {len(k)}")
-    if not ((k >= 1) & (k <= MOST_DIM3) & (k == k.round())).all() or not (k[1:] > k[:-1]).all():
-        raise ValueError(f"dim3 must be ascending whole numbers from 1, each once, and at most {MOST_DIM3:,}")
-    if not ((e >= 0) & (e <= MOST_ERROR)).all():
-        raise ValueError(f"errors must be finite and not negative, and at most {MOST_ERROR:g}")
+    if not ((k >= 1) & (k <= _MOST_DIM3) & (k == k.round())).all() or not (k[1:] > k[:-1]).all():
+        raise ValueError(f"dim3 must be ascending whole numbers from 1, each once, and at most {_MOST_DIM3:,}")
+    if not ((e >= 0) & (e <= _MOST_ERROR)).all():
+        raise ValueError(f"errors must be finite and not negative, and at most {_MOST_ERROR:g}")
     return Curve(k, e)
 
 
-class Evidence(NamedTuple):
-    """A curve divided by its largest error, and the best fits of each sort.
+class _SeedVariation(NamedTuple):
+    """How the seeds differ from their mean.
 
-    weights (D,) and levels (S, D): see Scatter. corner: the best corner, None where no break fits; delta,
-    delta_of_mean and delta_free: AICc by which it beats the smooth families, with the replicates and on the
-    mean curve alone, and the smooth curves of free form.
+    weights (D,): one over the relative standard deviation of the noise, mean square 1. offsets (S, D): what each seed
+    is off by at all dim3. residuals (S, D): the rest, weighted.
+    """
+
+    weights: Floats
+    offsets: Floats
+    residuals: Floats
+
+
+class _Fits(NamedTuple):
+    """A curve divided by its largest error, `scale`, and the best fits to its mean.
+
+    weights (D,) and offsets (S, D) are of `_SeedVariation`. line, smooth, flexible and corner are the best fits of
+    their sort; corner is None where no breakpoint fits. delta: AICc of the best smooth family less that of the best
+    corner, with the replicates; delta_of_mean: the same on the mean curve alone; delta_flexible: that of the best
+    flexible curve, on the mean curve.
     """
 
     curve: Curve
     scale: float
     weights: Floats
-    levels: Floats
-    noise: Noise
+    offsets: Floats
     line: Fit
     smooth: Fit
-    free: Fit
+    flexible: Fit
     corner: Fit | None
     delta: float
     delta_of_mean: float
-    delta_free: float
+    delta_flexible: float
 
     @property
-    def plainest(self) -> Fit:
-        """The fit that explains the mean curve best."""
-        fits = [f for f in (self.smooth, self.free, self.corner) if f is not None]
-        return min(fits, key=lambda f: aicc(f, self.noise.ignored))
+    def best(self) -> Fit:
+        """The fit to the mean curve with the least AICc."""
+        return min([f for f in (self.smooth, self.flexible, self.corner) if f is not None], key=aicc)
 
-    def redraw(self, about: Fit, rng: np.random.Generator) -> Floats:
-        """Mean curves (DRAWS, D) as they might have come out: a residual bootstrap about a fit, of all seeds' errors.
+    def bootstrap(self, about: Fit, rng: np.random.Generator) -> Floats:
+        """Return mean curves (_DRAWS, D) of a residual bootstrap about a fit, of all seeds' errors.
 
-        Residuals are weighted to the same size, and widened by the degrees of freedom that the fit and the
-        seeds' levels took; the levels are drawn as they are, a seed at a time.
+        Residuals are weighted to equal variance, and scaled by the degrees of freedom that the fit and the offsets of
+        the seeds take. Offsets are drawn a seed at a time.
         """
         error = self.curve.error
         seeds = len(error)
-        left = (error - self.levels - about.curve) * self.weights
-        free = error.size - seeds - about.shape.parameters + 2
-        left = left * np.sqrt(error.size / free) if free > 0 else left
-        drawn = rng.choice((left - left.mean()).ravel(), size=(DRAWS, *error.shape)).mean(axis=1) / self.weights
-        widened = self.levels * np.sqrt(seeds / max(seeds - 1, 1))
-        redrawn: Floats = about.curve + drawn + widened[rng.integers(seeds, size=(DRAWS, seeds))].mean(axis=1)
-        return redrawn
+        residuals = (error - self.offsets - about.curve) * self.weights
+        degrees_of_freedom = error.size - seeds - about.shape.parameters + 2
+        residuals = residuals * np.sqrt(error.size / degrees_of_freedom) if degrees_of_freedom > 0 else residuals
+        drawn = rng.choice((residuals - residuals.mean()).ravel(), size=(_DRAWS, *error.shape))
+        noise = drawn.mean(axis=1) / self.weights
+        offsets = self.offsets * np.sqrt(seeds / max(seeds - 1, 1))
+        sample: Floats = about.curve + noise + offsets[rng.integers(seeds, size=(_DRAWS, seeds))].mean(axis=1)
+        return sample
 
 
-class Scatter(NamedTuple):
-    """How seeds differ from their mean: weights (D,), one over the noise's relative size, mean square 1; levels (S, D),
-    how far each seed lies off at all dim3; rest (S, D), weighted, what is left.
-    """
-
-    weights: Floats
-    levels: Floats
-    rest: Floats
-
-
-def weigh(curve: Curve) -> Evidence:
+def _compare_fits(curve: Curve) -> _Fits:
     """Fit every shape to the mean curve, and compare them by AICc.
 
-    A corner after a curved start is in the running where it beats, by as much as any, the same curve without it.
+    A corner after a curved start takes part where it beats the same curve without the corner by LEAST_DELTA.
     """
     scale = float(curve.error.max()) or 1.0
     curve = Curve(curve.dim3, curve.error / scale)
     k, y = curve.dim3, curve.mean
-    scatter = _scatter(curve)
-    weights = scatter.weights
-    noise = Noise(len(curve.error), float((scatter.rest**2).sum()) * len(k) / (len(k) - 1))
+    variation = _seed_variation(curve)
+    weights = variation.weights
+    pure_error = float((variation.residuals**2).sum()) * len(k) / (len(k) - 1)
+    replicates = Replicates(len(curve.error), pure_error)
     smooth = smooth_fits(k, y, weights)
-    least = min(aicc(f, noise) for f in joined_fits(k, y, weights)) - LEAST_DELTA
-    free = free_fits(k, y, weights)
-    corners = corner_fits(k, y, weights) + [f for f in bent_fits(k, y, weights) if aicc(f, noise) <= least]
+    most = min(aicc(f, replicates) for f in smoothly_joined_fits(k, y, weights)) - LEAST_DELTA
+    flexible = flexible_fits(k, y, weights)
+    corners = corner_fits(k, y, weights)
+    corners += [f for f in curved_corner_fits(k, y, weights) if aicc(f, replicates) <= most]
 
-    def best(fits: list[Fit], on: Noise) -> float:
-        return min((aicc(f, on) for f in fits), default=np.inf)
+    def delta(rivals: list[Fit], *replicated: Replicates) -> float:
+        corner, rival = (min((aicc(f, *replicated) for f in fits), default=np.inf) for fits in (corners, rivals))
+        return -np.inf if np.isinf(corner) else rival - corner
 
-    def ahead(others: list[Fit], on: Noise) -> float:
-        mine, theirs = best(corners, on), best(others, on)
-        return -np.inf if np.isinf(mine) else theirs - mine
-
-    alone = noise.ignored
-    return Evidence(
+    return _Fits(
         curve=curve,
         scale=scale,
         weights=weights,
-        levels=scatter.levels,
-        noise=noise,
+        offsets=variation.offsets,
         line=smooth[0],
-        smooth=min(smooth, key=lambda f: aicc(f, alone)),
-        free=min(free, key=lambda f: aicc(f, alone)),
-        corner=min(corners, key=lambda f: aicc(f, alone), default=None),
-        delta=ahead(smooth, noise),
-        delta_of_mean=ahead(smooth, alone),
-        delta_free=ahead(free, alone),
+        smooth=min(smooth, key=aicc),
+        flexible=min(flexible, key=aicc),
+        corner=min(corners, key=aicc, default=None),
+        delta=delta(smooth, replicates),
+        delta_of_mean=delta(smooth),
+        delta_flexible=delta(flexible),
     )
 
 
-class Corner(NamedTuple):
+class _Corner(NamedTuple):
     """The dim3 of the best corner, its 95 % interval, and how many times faster the error falls before it."""
 
     dim3: int
@@ -251,29 +282,29 @@ class Corner(NamedTuple):
     ratio: float
 
 
-def stand(evidence: Evidence, corner: Fit, rng: np.random.Generator) -> Corner:
-    """The corner's place, interval (its decay held, its break fitted again to each redrawn curve) and sharpness."""
-    breaks = _breaks(same_decay(corner), evidence.redraw(corner, rng), evidence.weights)
-    low, high = np.quantile(breaks, [0.025, 0.975], method="nearest")
-    before, after = _slopes(corner, evidence.curve.dim3)
-    at = round(corner.at)
+def _locate(fits: _Fits, corner: Fit, rng: np.random.Generator) -> _Corner:
+    """Where the corner is and how sharp; each bootstrap sample refits the breakpoint, with the decay rate held."""
+    refitted = _breakpoints(at_fitted_decay(corner), fits.bootstrap(corner, rng), fits.weights)
+    low, high = np.quantile(refitted, [0.025, 0.975], method="nearest")
+    before, after = _slopes(corner, fits.curve.dim3)
+    at = round(corner.breakpoint)
     ratio = np.inf if after >= 0 else before / after
-    return Corner(at, (min(round(low), at), max(round(high), at)), float(ratio))
+    return _Corner(at, (min(round(low), at), max(round(high), at)), float(ratio))
 
 
-def _breaks(shape: Shape, curves: Floats, weights: Floats) -> Floats:
-    """The break that fits each of the curves (n, D) best, (n,)."""
+def _breakpoints(shape: Shape, curves: Floats, weights: Floats) -> Floats:
+    """The breakpoint that fits each of the curves (n, D) best, (n,)."""
     q, r = np.linalg.qr(shape.designs * weights[:, None])
     scores = np.einsum("gdp,nd->ngp", q, curves * weights, optimize=True)
-    gained = (scores**2).sum(axis=2)
-    bends = scores[:, :, -1] * np.sign(r[:, -1, -1]) > 0
-    best: Floats = shape.breaks[np.where(bends, gained, -np.inf).argmax(axis=1)]
+    explained = (scores**2).sum(axis=2)
+    bends_upwards = scores[:, :, -1] * np.sign(r[:, -1, -1]) > 0
+    best: Floats = shape.breakpoints[np.where(bends_upwards, explained, -np.inf).argmax(axis=1)]
     return best
 
 
 def _slopes(corner: Fit, k: Floats) -> tuple[float, float]:
-    """The fitted curve's slopes just before and just after its break."""
-    at = corner.at
+    """The fitted curve's slopes just before and just after its breakpoint."""
+    at = corner.breakpoint
     i = int(np.searchsorted(k, at, side="right")) - 1  # k[i] <= at
     j = int(np.searchsorted(k, at, side="left"))  # k[j] >= at
     slopes = np.diff(corner.curve) / np.diff(k)
@@ -282,36 +313,36 @@ def _slopes(corner: Fit, k: Floats) -> tuple[float, float]:
     return float(before), float(after)
 
 
-def _scatter(curve: Curve) -> Scatter:
-    """How the seeds differ. A constant noise goes with an offset of each seed, one in proportion with a factor.
+def _seed_variation(curve: Curve) -> _SeedVariation:
+    """Split the differences of the seeds into an offset of each seed and noise.
 
-    Whichever of the two makes the rest likelier; without seeds to compare, a constant.
+    Both are constant over dim3, or both proportional to the error, whichever is likelier; one seed has none.
     """
-    left = curve.error - curve.mean
-    sizes = (np.ones_like(curve.mean), np.maximum(curve.mean, LEAST_LEVEL))
+    deviations = curve.error - curve.mean
+    sizes = (np.ones_like(curve.mean), np.maximum(curve.mean, _LEAST_LEVEL))
     found = []
     for size in sizes:
-        own = (left / size).mean(axis=1, keepdims=True)  # (S, 1)
-        rest = left / size - own
-        unlikely = np.log(max(float(np.mean(rest**2)), TINY)) + 2 * np.log(size).mean()
+        offsets = (deviations / size).mean(axis=1, keepdims=True)  # (S, 1)
+        residuals = deviations / size - offsets
+        deviance = np.log(max(float(np.mean(residuals**2)), _TINY)) + 2 * np.log(size).mean()
         scale = np.sqrt(np.mean(1 / size**2))
-        found.append((unlikely, Scatter(1 / size / scale, own * size, rest / scale)))
-    return min(found, key=lambda f: f[0])[1] if left.any() else found[0][1]
+        found.append((deviance, _SeedVariation(1 / size / scale, offsets * size, residuals / scale)))
+    return min(found, key=lambda f: f[0])[1] if deviations.any() else found[0][1]
 
 
-def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[Kind, str]:
+def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind, str]:
     """The verdict's kind and its reason."""
-    why_not = _why_not(evidence, corner)
+    why_not = _why_not(fits, corner)
     if why_not is None and corner is not None:
         steeper = f"falls {corner.ratio:.2g} times as fast before it as after"
         falls = "falls before it and not after" if np.isinf(corner.ratio) else steeper
         return "clear", (
             f"a corner at dim3 {corner.dim3} explains the curve better than every smooth one, "
-            f"by {evidence.delta:.0f} in AICc; the error {falls}"
+            f"by {fits.delta:.0f} in AICc; the error {falls}"
         )
-    points = len(evidence.curve.dim3)
-    if points >= POINTS_TO_TELL and _is_straight(evidence):
-        fall = evidence.line.curve[0] - evidence.line.curve[-1]
+    points = len(fits.curve.dim3)
+    if points >= POINTS_TO_TELL and _is_straight(fits):
+        fall = fits.line.curve[0] - fits.line.curve[-1]
         lowers = "lowers" if fall > 0 else "raises"
         return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
@@ -321,33 +352,32 @@ def _decide(evidence: Evidence, corner: Corner | None, choice: Choice) -> tuple[
     return "none", why_not or ""
 
 
-def _why_not(evidence: Evidence, corner: Corner | None) -> str | None:
+def _why_not(fits: _Fits, corner: _Corner | None) -> str | None:
     """Why there is no clear corner, None where there is one."""
-    points = len(evidence.curve.dim3)
+    points = len(fits.curve.dim3)
     if points < POINTS_TO_TELL:
         return f"{points} values of dim3 can't tell a corner from a curve: it takes {POINTS_TO_TELL}"
     if corner is None:
         return "the curve bends nowhere"
     best = f"the best corner, at {corner.dim3}"
-    smooth = f"a smooth curve ({evidence.smooth.shape.name})"
-    if evidence.delta < 0:
-        return f"{smooth} explains it better than {best}, by {-evidence.delta:.0f} in AICc"
-    if evidence.delta < LEAST_DELTA:
-        ahead = f"by {evidence.delta:.1f} in AICc, where {LEAST_DELTA:.0f} are needed"
+    smooth = f"a smooth curve ({fits.smooth.shape.name})"
+    if fits.delta < 0:
+        return f"{smooth} explains it better than {best}, by {-fits.delta:.0f} in AICc"
+    if fits.delta < LEAST_DELTA:
+        ahead = f"by {fits.delta:.1f} in AICc, where {LEAST_DELTA:.0f} are needed"
         return f"{best}, explains it hardly better than {smooth}: {ahead}"
-    if evidence.delta_of_mean < LEAST_DELTA_OF_MEAN:
+    if fits.delta_of_mean < _LEAST_DELTA_OF_MEAN:
         return f"{smooth} explains the mean over seeds as well as {best}"
-    if evidence.delta_free < LEAST_DELTA_FREE:
-        return f"a smooth curve ({evidence.free.shape.name}) explains it better than {best}"
-    if corner.ratio < LEAST_RATIO:
+    if fits.delta_flexible < _LEAST_DELTA_FLEXIBLE:
+        return f"a smooth curve ({fits.flexible.shape.name}) explains it better than {best}"
+    if corner.ratio < _LEAST_RATIO:
         return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
-    span = evidence.curve.dim3[-1] - evidence.curve.dim3[0]
+    span = fits.curve.dim3[-1] - fits.curve.dim3[0]
     low, high = corner.interval
-    if high - low > max(4, WIDEST * span):
+    if high - low > max(4, _WIDEST_INTERVAL * span):
         return f"the curve bends somewhere from {low} to {high}, in no one place"
     return None
 
 
-def _is_straight(evidence: Evidence) -> bool:
-    others = min(aicc(f, evidence.noise.ignored) for f in (evidence.smooth, evidence.free))
-    return aicc(evidence.line, evidence.noise.ignored) <= others + STRAIGHT_SLACK
+def _is_straight(fits: _Fits) -> bool:
+    return aicc(fits.line) <= min(aicc(fits.smooth), aicc(fits.flexible)) + _STRAIGHT_SLACK

@@ -18,17 +18,17 @@ from elbowroom.analysis.elbow.criteria import (
     two_segment,
 )
 from elbowroom.analysis.elbow.shapes import (
-    FLOOR,
-    Noise,
+    _VARIANCE_FLOOR,
+    Replicates,
     aicc,
-    bent_fits,
+    at_fitted_decay,
+    broken_line,
     corner_fits,
+    curved_corner_fits,
     fit,
-    free_fits,
-    joined_fits,
-    same_decay,
+    flexible_fits,
     smooth_fits,
-    two_lines,
+    smoothly_joined_fits,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -114,23 +114,23 @@ def test_criteria_answer_within_the_range_and_for_any_scale(name: str, seed: int
 def test_aicc_by_hand() -> None:
     """Six points and a line: residuals 0.1, -0.1, 0, 0, -0.1, 0.1 are orthogonal to it, three parameters."""
     k = np.arange(1.0, 7)
-    left = np.array([0.1, -0.1, 0, 0, -0.1, 0.1])
-    line = smooth_fits(k, 1 - 0.1 * k + left, np.ones(6))[0]
+    residuals = np.array([0.1, -0.1, 0, 0, -0.1, 0.1])
+    line = smooth_fits(k, 1 - 0.1 * k + residuals, np.ones(6))[0]
     assert line.shape.name == "line"
     assert line.rss == pytest.approx(0.04)
     assert line.curve == pytest.approx(1 - 0.1 * k)
-    wanted = 6 * math.log(0.04 / 6 + FLOOR**2) + 2 * 3 + 2 * 3 * 4 / (6 - 3 - 1)
-    assert aicc(line, Noise(1, 0.0)) == pytest.approx(wanted)
-    three = 18 * math.log((3 * 0.04 + 0.5) / 18 + FLOOR**2) + 2 * 3 + 2 * 3 * 4 / (18 - 3 - 1)
-    assert aicc(line, Noise(3, 0.5)) == pytest.approx(three)
-    assert aicc(None, Noise(1, 0.0)) == math.inf
+    wanted = 6 * math.log(0.04 / 6 + _VARIANCE_FLOOR) + 2 * 3 + 2 * 3 * 4 / (6 - 3 - 1)
+    assert aicc(line) == pytest.approx(wanted)
+    three = 18 * math.log((3 * 0.04 + 0.5) / 18 + _VARIANCE_FLOOR) + 2 * 3 + 2 * 3 * 4 / (18 - 3 - 1)
+    assert aicc(line, Replicates(3, 0.5)) == pytest.approx(three)
+    assert aicc(None) == math.inf
 
 
 def test_aicc_of_more_parameters_than_points_allow() -> None:
     k = np.arange(1.0, 5)
     parabola = smooth_fits(k, 1 / k, np.ones(4))[1]
     assert parabola.shape.parameters == 4
-    assert aicc(parabola, Noise(1, 0.0)) == math.inf
+    assert aicc(parabola) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_aicc_of_more_parameters_than_points_allow() -> None:
 )
 def test_each_smooth_family_fits_its_own_curve(name: str, error: Floats) -> None:
     found = {f.shape.name: f for f in smooth_fits(K, error, ONE)}[name]
-    assert found.curve == pytest.approx(error, abs=3e-4)  # FLOOR is 1e-3
+    assert found.curve == pytest.approx(error, abs=3e-4)  # the floor of the variance is 1e-3 squared
 
 
 @pytest.mark.parametrize(
@@ -158,23 +158,23 @@ def test_each_smooth_family_fits_its_own_curve(name: str, error: Floats) -> None
     ],
 )
 def test_each_corner_fits_its_own_curve(name: str, error: Floats) -> None:
-    found = {f.shape.name: f for f in corner_fits(K, error, ONE) + bent_fits(K, error, ONE)}[name]
-    assert found.at == 9
+    found = {f.shape.name: f for f in corner_fits(K, error, ONE) + curved_corner_fits(K, error, ONE)}[name]
+    assert found.breakpoint == 9
     assert found.curve == pytest.approx(error, abs=2e-3)
-    assert set(same_decay(found).breaks) == set(found.shape.breaks)
+    assert set(at_fitted_decay(found).breakpoints) == set(found.shape.breakpoints)
 
 
 def test_curves_that_run_into_a_line_without_a_corner() -> None:
     error = 0.5 - 0.01 * K + 0.01 * np.maximum(9 - K, 0) ** 2
-    found = {f.shape.name: f for f in joined_fits(K, error, ONE)}
+    found = {f.shape.name: f for f in smoothly_joined_fits(K, error, ONE)}
     assert found["parabola and line, joined smoothly"].curve == pytest.approx(error, abs=1e-9)
     assert found["cubic and line, joined smoothly"].curve == pytest.approx(error, abs=1e-9)
     assert found["cubic"].rss > 1e-5
 
 
-def test_free_smooth_curves_follow_an_s() -> None:
+def test_flexible_smooth_curves_follow_an_s() -> None:
     error = 1 / (1 + np.exp((K - 10) / 2))
-    assert min(f.rss for f in free_fits(K, error, ONE)) < 1e-3
+    assert min(f.rss for f in flexible_fits(K, error, ONE)) < 1e-3
 
 
 def test_a_fit_is_least_squares_with_weights() -> None:
@@ -182,4 +182,4 @@ def test_a_fit_is_least_squares_with_weights() -> None:
     y = np.where(K < 8, 1 - K / 40, 5.0)
     line = smooth_fits(K, y, weights)[0]
     assert line.curve[K < 8] == pytest.approx(1 - K[K < 8] / 40, abs=1e-2)
-    assert fit(two_lines(K, np.array([9.0])), -np.maximum(K - 9, 0), ONE) is None  # it bends the wrong way
+    assert fit(broken_line(K, np.array([9.0])), -np.maximum(K - 9, 0), ONE) is None  # it bends the wrong way

@@ -9,8 +9,7 @@ import pytest
 
 from elbowroom.analysis.elbow import Verdict, judge
 from elbowroom.analysis.elbow.criteria import CRITERIA
-from elbowroom.analysis.elbow.verdict import LEAST_DELTA, calibrated, noise_share
-from elbowroom.analysis.elbow.verdict import checked as curve_of
+from elbowroom.analysis.elbow.verdict import LEAST_DELTA, _checked, _relative_noise, calibrated
 
 Floats = npt.NDArray[np.float64]
 
@@ -153,33 +152,6 @@ def test_few_points_cannot_tell(points: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim3", "error", "message"),
-    [
-        ([1, 2, 3], [3, 2, 1], "at least 4 values of dim3 are needed, got 3"),
-        ([], np.empty((1, 0)), "at least 4 values of dim3 are needed, got 0"),
-        ([1, 2, 3, 4], [4, 3, np.nan, 1], "errors must be finite and not negative"),
-        ([1, 2, 3, 4], [4, 3, np.inf, 1], "errors must be finite and not negative"),
-        ([1, 2, 3, 4], [4, 3, 2, -1e-9], "errors must be finite and not negative"),
-        ([1, 2, 4, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
-        ([1, 2, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
-        ([0, 1, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
-        ([1, 1.5, 2, 3], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
-        ([1, 2, 3, np.nan], [4, 3, 2, 1], "dim3 must be ascending whole numbers from 1, each once"),
-        ([1, 2, 3, 4], [3, 2, 1], r"dim3 must have shape \(D,\) and error \(S, D\), got \(4,\) and \(1, 3\)"),
-        ([1, 2, 3, 4], np.ones((4, 3)), r"got \(4,\) and \(4, 3\)"),
-        ([1, 2, 3, 4], np.ones((2, 3, 4)), r"got \(4,\) and \(2, 3, 4\)"),
-        ([1, 2, 3, 4], np.ones((0, 4)), r"got \(4,\) and \(0, 4\)"),
-        ([[1, 2, 3, 4]], [4, 3, 2, 1], r"got \(1, 4\) and \(1, 4\)"),
-    ],
-)
-def test_what_is_no_curve_is_refused(dim3: npt.ArrayLike, error: npt.ArrayLike, message: str) -> None:
-    for refused in (judge, calibrated):
-        with pytest.raises(ValueError, match=message) as caught:
-            refused(dim3, error)
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     "rule", ["gain", "gain:", "gain:0", "gain:1", "gain:nan", "gain:5%", "knee:0.05", "", "gain:-1"]
 )
 def test_a_rule_that_is_none_is_refused(rule: str) -> None:
@@ -301,5 +273,5 @@ def test_calibrated_settings() -> None:
 def test_the_noise_of_one_seed(seeds: int, noise: float) -> None:
     k = dims(1, 100)
     apart = np.linspace(0.9, 1.1, seeds)[:, None]  # of which nothing is noise
-    share = noise_share(curve_of(k, apart * repeated(0.1 + 1 / k, noise, seeds)))
+    share = _relative_noise(_checked(k, apart * repeated(0.1 + 1 / k, noise, seeds)))
     assert share == pytest.approx(noise, rel=0.3)

@@ -124,7 +124,7 @@ def test_the_order_of_the_seeds_changes_nothing(curve: Curve, rng: Any) -> None:
 
 REFUSED: list[tuple[Any, Any, str]] = [
     ([1, 2, 3], [1, 1, 1], "at least 4 values"),
-    ([], [], "at least 4 values"),
+    ([], [], "at least 4 values of dim3 are needed, got 0"),
     (range(1, 6), [1, 2, np.nan, 3, 4], "errors must be finite and not negative"),
     (range(1, 6), [1, 2, np.inf, 3, 4], "errors must be finite and not negative"),
     (range(1, 6), [1, 2, -np.inf, 3, 4], "errors must be finite and not negative"),
@@ -138,7 +138,8 @@ REFUSED: list[tuple[Any, Any, str]] = [
     ([4, 3, 2, 1], [4, 3, 2, 1], "ascending whole numbers"),
     ([1, 2, 3, 4.5], [4, 3, 2, 1], "ascending whole numbers"),
     (range(1, 6), np.zeros((0, 5)), "must have shape"),
-    (range(1, 6), np.ones((2, 4)), "must have shape"),
+    (range(1, 6), np.ones((2, 4)), r"dim3 must have shape \(D,\) and error \(S, D\), got \(5,\) and \(2, 4\)"),
+    (range(1, 6), np.ones((2, 5, 4)), "must have shape"),
     (range(1, 6), 3.0, "must have shape"),
     (np.ones((2, 5)), np.ones(5), "must have shape"),
     (list("abcd"), [4, 3, 2, 1], "numbers"),
@@ -150,9 +151,10 @@ REFUSED: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize(("dim3", "error", "why"), REFUSED, ids=[f"{i}-{r[2][:12]}" for i, r in enumerate(REFUSED)])
 def test_what_is_no_curve_is_refused_in_one_line(dim3: Any, error: Any, why: str) -> None:
-    with pytest.raises(ValueError, match=why) as caught:
-        judge(dim3, error)
-    assert str(caught.value).isprintable()
+    for refused in (judge, calibrated):
+        with pytest.raises(ValueError, match=why) as caught:
+            refused(dim3, error)
+        assert str(caught.value).isprintable()
 
 
 @given(
