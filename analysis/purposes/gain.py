@@ -1,4 +1,4 @@
-"""Which dim3 to use where a curve has no corner: rules whose answer doesn't move with the scanned range."""
+"""Rules that choose a dim3 where a curve has no corner; their answers do not move with the scanned range."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 from .. import Floats
 
 DEFAULT_RULE = "gain:0.05"
-HALF_WINDOW = 3
-"""Points on each side of a step over which its gain is smoothed; fewer, as many on both sides, near an end."""
-NOTHING = 1e-6
-"""Of the largest error: what is below it counts as that much."""
-
-
-ROUNDING = 1e-9  # a gain of exactly the share is not less than it
+_HALF_WINDOW = 3  # points on each side of a step over which its gain is smoothed; fewer near an end
+_SMALLEST_ERROR = 1e-6  # as a share of the largest: smaller errors are replaced by it before a logarithm
+_ROUNDING = 1e-9  # a gain that equals the share is not less than it
 
 
 class Rule(NamedTuple):
@@ -26,7 +22,7 @@ class Rule(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """`gain:0.05` or `unexplained:0.10`. Raises ValueError."""
+        """Return the rule that `gain:0.05` or `unexplained:0.10` names. Raises ValueError."""
         name, _, number = text.partition(":")
         try:
             share = float(number)
@@ -36,15 +32,15 @@ class Rule(NamedTuple):
             raise ValueError(f"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1, got {text!r}")
         return cls(name, share)
 
-    def first(self, dim3: Floats, means: Floats) -> Floats:
-        """The smallest of dim3 (D,) that meets the rule in each curve of `means` (n, D): (n,), nan where none does."""
+    def first(self, dim3: Floats, curves: Floats) -> Floats:
+        """Return the smallest dim3 that meets the rule in each of the curves (n, D): (n,), nan where none does."""
         gain = self.name == "gain"
-        met = gains(dim3, means) < self.share * (1 - ROUNDING) if gain else means <= self.share * (1 + ROUNDING)
+        met = _gains(dim3, curves) < self.share * (1 - _ROUNDING) if gain else curves <= self.share * (1 + _ROUNDING)
         return np.where(met.any(axis=1), dim3[met.argmax(axis=1)], np.nan)
 
     @property
     def words(self) -> str:
-        """The dim3 that the rule chooses, in words."""
+        """The definition of the dim3 that the rule chooses, for a page."""
         share = f"{100 * self.share:.3g} %"
         if self.name == "gain":
             return f"the smallest dim3 after which one more dimension lowers the error by less than {share}"
@@ -60,9 +56,21 @@ class Choice(NamedTuple):
 
 
 def choose(rule: Rule, dim3: Floats, mean: Floats, draws: Floats) -> Choice:
-    """The choice by `rule` from the mean curve (D,), and its interval from redrawn ones (n, D)."""
+    """Choose a dim3 by a rule.
+
+    Parameters
+    ----------
+    rule
+        To meet.
+    dim3
+        (D,), ascending.
+    mean
+        The mean curve (D,).
+    draws
+        Bootstrap samples of it (n, D), for the interval.
+    """
     first = rule.first(dim3, mean[None])[0]
-    low, high = interval(rule.first(dim3, draws), first)
+    low, high = _interval(rule.first(dim3, draws), first)
     if np.isnan(first):
         end = f"dim3 {dim3[-1]:.0f}, the end of the range"
         return Choice(None, (low, high), f"{rule.words}: not reached by {end}: extend the range")
@@ -75,18 +83,18 @@ def choose(rule: Rule, dim3: Floats, mean: Floats, draws: Floats) -> Choice:
     return Choice(round(float(first)), (low, high), rule.words + spread)
 
 
-def gains(dim3: Floats, means: Floats) -> Floats:
-    """By what share one more dimension lowers the error at each dim3 but the last: (n, D - 1) of (n, D).
+def _gains(dim3: Floats, curves: Floats) -> Floats:
+    """The share by which one more dimension lowers the error, at each dim3 but the last: (n, D - 1) of curves (n, D).
 
-    From the slope of the logarithm through the points about the step, as many on both sides, so that what
-    lies far off has no say, and a longer range changes nothing.
+    It is the slope of log(error) over a window of as many points on both sides of the step, so a longer range changes
+    no gain.
     """
-    largest = means.max(axis=1, keepdims=True)
-    logs = np.log(np.maximum(means / np.where(largest > 0, largest, 1), NOTHING))
+    largest = curves.max(axis=1, keepdims=True)
+    logs = np.log(np.maximum(curves / np.where(largest > 0, largest, 1), _SMALLEST_ERROR))
     points = len(dim3)
     slopes = np.zeros((points - 1, points))
     for step in range(points - 1):
-        half = min(HALF_WINDOW, step + 1, points - 1 - step)
+        half = min(_HALF_WINDOW, step + 1, points - 1 - step)
         window = slice(step + 1 - half, step + 1 + half)
         offsets = dim3[window] - dim3[window].mean()
         slopes[step, window] = offsets / (offsets @ offsets)
@@ -94,8 +102,8 @@ def gains(dim3: Floats, means: Floats) -> Floats:
     return lowered
 
 
-def interval(answers: Floats, first: float) -> tuple[int | None, int | None]:
-    """The middle 95 % of answers, and the `first` one; nan counts as beyond the range, and comes back as None."""
+def _interval(answers: Floats, first: float) -> tuple[int | None, int | None]:
+    """The middle 95 % of the answers, widened to the `first`; nan is beyond the range, and becomes None."""
     low, high = np.quantile(np.where(np.isnan(answers), np.inf, answers), [0.025, 0.975], method="nearest")
     low, high = min(low, np.inf if np.isnan(first) else first), max(high, np.inf if np.isnan(first) else first)
     return (None if np.isinf(low) else round(float(low)), None if np.isinf(high) else round(float(high)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elbowroom.analysis.purposes.gain import Rule, choose, gains, interval
+from elbowroom.analysis.purposes.gain import Rule, _gains, _interval, choose
 
 K = np.arange(2.0, 31)
 
@@ -11,27 +11,27 @@ K = np.arange(2.0, 31)
 def test_the_gain_of_an_exponential_is_exact() -> None:
     curve = np.exp(-K / 7)
     wanted = 1 - curve[1:] / curve[:-1]
-    assert gains(K, curve[None])[0] == pytest.approx(wanted, rel=1e-12)
-    assert gains(K, np.stack([curve, 3 * curve])) == pytest.approx(np.stack([wanted, wanted]), rel=1e-12)
+    assert _gains(K, curve[None])[0] == pytest.approx(wanted, rel=1e-12)
+    assert _gains(K, np.stack([curve, 3 * curve])) == pytest.approx(np.stack([wanted, wanted]), rel=1e-12)
 
 
 def test_the_gain_is_per_dimension_where_dim3_has_gaps() -> None:
     k = np.array([1.0, 2, 4, 8, 9, 15, 16, 32])
-    assert gains(k, np.exp(-k / 7)[None])[0] == pytest.approx(np.full(7, 1 - np.exp(-1 / 7)), rel=1e-12)
+    assert _gains(k, np.exp(-k / 7)[None])[0] == pytest.approx(np.full(7, 1 - np.exp(-1 / 7)), rel=1e-12)
 
 
 def test_the_gain_of_1_over_k() -> None:
-    assert gains(K, 1 / K[None])[0] == pytest.approx(1 / (K[:-1] + 1), rel=0.1)
+    assert _gains(K, 1 / K[None])[0] == pytest.approx(1 / (K[:-1] + 1), rel=0.1)
 
 
 def test_no_error_has_no_gain() -> None:
-    assert gains(K, np.zeros((1, len(K)))).tolist() == [[0.0] * (len(K) - 1)]
-    assert np.isfinite(gains(K, np.maximum(9 - K, 0)[None])).all()
+    assert _gains(K, np.zeros((1, len(K)))).tolist() == [[0.0] * (len(K) - 1)]
+    assert np.isfinite(_gains(K, np.maximum(9 - K, 0)[None])).all()
 
 
 def test_a_longer_range_changes_no_gain() -> None:
     curve = K**-0.7 * (1 + 0.02 * np.random.default_rng(0).standard_normal(len(K)))
-    assert gains(K[:20], curve[None, :20])[0, :16] == pytest.approx(gains(K, curve[None])[0, :16])
+    assert _gains(K[:20], curve[None, :20])[0, :16] == pytest.approx(_gains(K, curve[None])[0, :16])
 
 
 def test_parse() -> None:
@@ -57,10 +57,10 @@ def test_a_gain_of_exactly_the_share_is_not_less_than_it() -> None:
 
 def test_interval() -> None:
     answers = np.arange(1.0, 102)
-    assert interval(answers, 50) == (3, 99) or interval(answers, 50) == (4, 98)
-    assert interval(answers, 200)[1] == 200  # the answer itself is always inside
-    assert interval(np.full(10, np.nan), np.nan) == (None, None)
-    assert interval(np.append(np.full(50, 7.0), np.full(50, np.nan)), 7) == (7, None)
+    assert _interval(answers, 50) == (3, 99) or _interval(answers, 50) == (4, 98)
+    assert _interval(answers, 200)[1] == 200  # the answer itself is always inside
+    assert _interval(np.full(10, np.nan), np.nan) == (None, None)
+    assert _interval(np.append(np.full(50, 7.0), np.full(50, np.nan)), 7) == (7, None)
 
 
 def test_the_sentence() -> None:
