@@ -30,7 +30,8 @@ from elbowroom.tracking.store.terminal import say
 
 from .figures.assignment import figures_of
 from .findings.find import Findings, find, plain
-from .latent_space.answers import Answers, Shelf, answer, measured
+from .latent_space.answers import Answers, answer
+from .latent_space.measured import Shelf, measured
 from .pages.assignment import AssignmentPage, render
 from .pages.output import output_folder, png, write_files
 from .reporting.publish import Record, log_analysis

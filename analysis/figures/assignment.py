@@ -15,7 +15,8 @@ from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
 
 from ..findings.find import ComparisonFinding
-from ..latent_space.answers import Answers, Generator, Group, Shelf
+from ..latent_space.answers import Answers, Generator
+from ..latent_space.measured import Group, Shelf
 from ..latent_space.similarity import reshaped_onto
 from ..runs.cells import Cell
 from .curves import plot_equivalent, plot_error

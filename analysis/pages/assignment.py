@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..findings.find import Findings
-from ..latent_space.answers import NEIGHBOURS, Answers, Robust, Spread
+from ..latent_space.answers import Answers, Robust, Spread
+from ..latent_space.measured import NEIGHBOURS
 from . import prose
 from .report import MOST_LINES, environment, image, link_to
 

@@ -24,11 +24,10 @@ from elbowroom.analysis.latent_space.answers import (
     Refit,
     Repeats,
     Robust,
-    Shelf,
     Smooth,
-    measured,
-    spread,
+    _spread,
 )
+from elbowroom.analysis.latent_space.measured import Shelf, measured
 from elbowroom.analysis.pages import prose
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
@@ -159,7 +158,7 @@ def test_the_wanted_comparison_is_taken(store: MlflowClient, tmp_path: Path) -> 
 
 def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
     pair = Pair("seed 0", "seed 1", raw, affine, 0.5, 0.2)
-    values = {"label": "ae", "model": "ae", "dim3": 2, "names": ["seed 0", "seed 1"], "error": spread([0.1, 0.12])}
+    values = {"label": "ae", "model": "ae", "dim3": 2, "names": ["seed 0", "seed 1"], "error": _spread([0.1, 0.12])}
     values |= {"pairs": [pair], "chance": 0.001, "accuracy": [Estimate(0.6, 0.59, 0.61)], "collapsed": [], "note": ""}
     return Repeats(**{**values, **more})  # type: ignore[arg-type]
 
@@ -203,8 +202,8 @@ def test_pca_run_twice_in_words() -> None:
 
 
 def test_draws_push_and_prior_in_words() -> None:
-    one = spread([0.0])
-    new = spread([0.03, 0.05])
+    one = _spread([0.0])
+    new = _spread([0.03, 0.05])
     assert one is not None
     assert new is not None
     answers = type("A", (), {"draws": [Draws("vae", 2, one, new)]})()
@@ -219,18 +218,18 @@ def test_draws_push_and_prior_in_words() -> None:
     (text,) = prose.about_robustness(robust)
     assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
     assert text.endswith("in proportion that of vae grows least.")
-    squared, null = spread([0.2, 0.0]), spread([0.01, 0.01])
+    squared, null = _spread([0.2, 0.0]), _spread([0.01, 0.01])
     assert squared is not None
     assert null is not None
     (text,) = prose.about_priors([Prior("vae", 2, "draws", squared, null, 1, None)])
     assert "more than chance for vae in 1 of 2 runs" in text
-    steps = [Smooth(m, m, 2, spread([v]), None, None) for m, v in (("pca", 1.0), ("ae", 1.5), ("vae", 1.2))]
+    steps = [Smooth(m, m, 2, _spread([v]), None, None) for m, v in (("pca", 1.0), ("ae", 1.5), ("vae", 1.2))]
     assert prose.about_smoothness(steps)[0].endswith("vae changes most evenly.")
 
 
 def generator(name: str, source: str, precision: float, recall: float, coverage: float | None = None) -> Generator:
     values = (precision, recall, coverage, 0.0, 0.02)
-    return Generator(name, "x", source, 2, True, *(spread([v]) for v in values))
+    return Generator(name, "x", source, 2, True, *(_spread([v]) for v in values))
 
 
 def test_generators_in_words() -> None:

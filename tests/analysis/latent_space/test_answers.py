@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.latent_space.answers import Answers, Shelf, answer, measured, same_rows
+from elbowroom.analysis.latent_space.answers import Answers, answer
+from elbowroom.analysis.latent_space.measured import Shelf, check_same_rows, measured
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.store.errors import BadInput
@@ -225,7 +226,7 @@ def test_codes_of_other_rows_are_refused(store: MlflowClient, tmp_path: Path) ->
     log_measured(store, tmp_path, seed=1, tags={Tag.DIGEST: "another"})
     cells = read(store, "e").cells
     with pytest.raises(BadInput, match=r"d-digits and another; allowed: runs of the same data"):
-        same_rows(cells)
+        check_same_rows(cells)
     assert [len(measured(c, (2,))[0].cells) for c in compare(cells)] == [1, 1]  # never in one comparison
 
 

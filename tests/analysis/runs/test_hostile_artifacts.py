@@ -24,7 +24,8 @@ from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from elbowroom.analysis import assignment, report
 from elbowroom.analysis.figures.curves import FIGURES
 from elbowroom.analysis.findings.find import asked, find, pca_curve
-from elbowroom.analysis.latent_space import answers
+from elbowroom.analysis.latent_space.answers import answer
+from elbowroom.analysis.latent_space.measured import Shelf
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.analysis.runs.cells import Store, Unusable, own_cell
@@ -379,9 +380,9 @@ def test_labels_of_any_run_serve_and_a_lost_or_unusable_file_is_named(store: Mlf
     log_measured(store, tmp_path / "a", seed=2, labels=LABELS[::-1].copy())
     log_measured(store, tmp_path / "a", seed=3, labels=LABELS - 5)
     log_measured(store, tmp_path / "a", seed=4, codes=np.hstack([CODES] * 100))
-    shelf = answers.Shelf()
+    shelf = Shelf()
     (comparison,) = compare(read(store, "e").cells)
-    found = answers.answer(comparison, (2,), shelf)
+    found = answer(comparison, (2,), shelf)
     assert found.maps[0].commonest == pytest.approx(np.bincount(LABELS).max() / len(LABELS))
     notes = [re.sub(r" \(run \w+\)", "", n) for n in found.notes if Artifact.LABELS in n]
     assert notes == [
