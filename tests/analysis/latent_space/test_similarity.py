@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import binom, chi2
 
 from elbowroom.analysis.latent_space.similarity import (
-    STREAM,
+    _STREAM,
+    _affine_onto,
     affine_disparity,
-    affine_onto,
     disparity,
     gaussian_kl,
     is_constant,
@@ -75,7 +75,7 @@ def test_of_an_affine_map_only_the_affine_disparity_is_0() -> None:
     a = exactly_standard(300, 3)
     b = stretched(a)  # the variances 1, 25 and 625
     assert affine_disparity(a, b) == pytest.approx(0, abs=1e-6)
-    np.testing.assert_allclose(affine_onto(b, a), a, atol=1e-9)
+    np.testing.assert_allclose(_affine_onto(b, a), a, atol=1e-9)
     assert disparity(a, b) == pytest.approx(1 - (1 + 5 + 25) ** 2 / (3 * (1 + 25 + 625)))
     assert linear_cka(a, b) == pytest.approx((1 + 25 + 625) / np.sqrt(3 * (1 + 25**2 + 625**2)))
 
@@ -100,7 +100,7 @@ def test_a_narrower_representation_is_padded() -> None:
     assert disparity(a, b) == pytest.approx(1 - 2 / 4)  # two of four directions, all of one variance
     assert affine_disparity(a, b) == pytest.approx((1 - 2 / 4 + 0) / 2)
     assert linear_cka(a, b) == pytest.approx(2 / np.sqrt(4 * 2))
-    assert affine_onto(a, b) == pytest.approx(b)
+    assert _affine_onto(a, b) == pytest.approx(b)
     assert rigid_onto(b, a).shape == rigid_onto(a, b).shape == (200, 4)
     np.testing.assert_allclose(rigid_onto(b, a), a * [1, 1, 0, 0], atol=1e-9)
     center = b.mean(axis=0)  # of a's four axes two have nothing in b to lie on: half the size is nearest
@@ -110,7 +110,7 @@ def test_a_narrower_representation_is_padded() -> None:
 def test_the_affine_map_of_codes_that_lack_a_direction() -> None:
     a = exactly_standard(200, 2)
     b = np.stack([a[:, 0], 2 * a[:, 0], np.full(200, 5.0)], axis=1)
-    np.testing.assert_allclose(affine_onto(b, a), a * [1, 0], atol=1e-9)
+    np.testing.assert_allclose(_affine_onto(b, a), a * [1, 0], atol=1e-9)
     assert affine_disparity(a, b) == pytest.approx((1 / 2 + 0) / 2)
 
 
@@ -144,7 +144,7 @@ def test_constant_codes_compare_to_nothing(n: int, magnitude: float) -> None:
         assert measure(a, constant) is measure(constant, a) is measure(constant, constant) is None
     np.testing.assert_allclose(rigid_onto(constant, a), np.tile(a.mean(axis=0), (n, 1)))
     np.testing.assert_allclose(rigid_onto(a, constant), constant, rtol=1e-12)
-    np.testing.assert_allclose(affine_onto(a, constant), constant, rtol=1e-6)
+    np.testing.assert_allclose(_affine_onto(a, constant), constant, rtol=1e-6)
 
 
 def test_rounding_is_constant_and_little_variance_is_not() -> None:
@@ -204,7 +204,7 @@ def test_of_labels_equally_frequent_the_smallest_counts() -> None:
 def test_mmd_is_what_its_formula_says(dim3: int) -> None:
     n, permutations = 20, 7
     codes = normal(30, dim3, seed=9) / 2
-    random = np.random.default_rng([3, STREAM])  # drawn from in the order that mmd_to_normal does
+    random = np.random.default_rng([3, _STREAM])  # drawn from in the order that mmd_to_normal does
     reference = random.standard_normal((n, dim3))
     chosen = codes[random.choice(30, n, replace=False)]
     own = np.repeat([1.0, -1.0], n)
@@ -286,13 +286,13 @@ def test_codes_that_are_no_codes(bad: np.ndarray) -> None:
     for measure in (is_constant, neighbours, mmd_to_normal, gaussian_kl):
         with pytest.raises(ValueError, match="not empty and finite, are of shape"):
             measure(bad)
-    for compare in (*COMPARE, affine_onto, rigid_onto):
+    for compare in (*COMPARE, _affine_onto, rigid_onto):
         with pytest.raises(ValueError, match="not empty and finite, are of shape"):
             compare(good, bad)
 
 
 def test_shapes_that_do_not_go_together() -> None:
-    for compare in (*COMPARE, affine_onto, rigid_onto):
+    for compare in (*COMPARE, _affine_onto, rigid_onto):
         with pytest.raises(ValueError, match=r"equally many rows, are of shapes \(5, 2\) and \(6, 2\)"):
             compare(normal(5, 2), normal(6, 2))
     for k in (0, 5):
