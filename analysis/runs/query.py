@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import BadInput, deleted_experiment
 from elbowroom.tracking.store.names import Kind, Metric, Tag
-from elbowroom.tracking.store.text import clean, deleted_experiment
+from elbowroom.tracking.store.text import clean
 
 from .cells import Cell, LeftOut, Nested, Store, Unusable, is_finite, own_cell, run_name
 from .csv_table import Row

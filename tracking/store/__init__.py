@@ -1,1 +1,1 @@
-"""The tracking store: its names, texts, errors, addresses, locks and client. Free of torch."""
+"""The tracking store: names in it, errors, texts, addresses, database, locks, recorder. Free of torch."""

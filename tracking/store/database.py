@@ -1,4 +1,4 @@
-"""The database of a tracking store: its file, whose tables it holds, and how long to wait for it. Free of torch."""
+"""The database of a tracking store: its file, which program's tables it holds, and how long to wait for it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,15 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.db.utils import _get_latest_schema_revision, _initialize_tables
 from mlflow.version import VERSION
 
-OUTAGE_SECONDS = 600.0  # that a store may be away, or its file locked, while something runs
-SQLITE_SECONDS = 60.0  # that another process may hold a file before anything runs
-MIGRATIONS = resources.files("mlflow.store.db_migrations") / "versions"
-
-
-@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute", retval=True)
-def _wait_for_locks(
-    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-) -> tuple[str, Any]:
-    """Let MLflow wait for a sqlite file that another process has locked, a backup for one.
-
-    Each of its sessions begins by setting 20 seconds, which nothing configures.
-    """
-    if statement.startswith("PRAGMA busy_timeout ="):
-        statement = f"PRAGMA busy_timeout = {OUTAGE_SECONDS * 1000:.0f}"
-    return statement, parameters
+OUTAGE_SECONDS = 600.0
+"""How long a store may be unreachable, or its file locked, during a run."""
+SQLITE_SECONDS = 60.0
+"""How long a file may be locked before a run."""
+_MIGRATIONS = resources.files("mlflow.store.db_migrations") / "versions"
 
 
 class Tables(Enum):
-    """Whose tables a database holds."""
+    """Which tables a database holds: MLflow's of this version, of another, or another program's."""
 
     NONE = auto()
     OURS = auto()
@@ -45,13 +34,13 @@ class Tables(Enum):
 
 
 class Held(NamedTuple):
-    """What a database holds, and the names of tables or revisions that show it."""
+    """The tables of a database, and the names of tables or revisions that show it."""
 
     tables: Tables
     names: frozenset[str] = frozenset()
 
     def refusal(self, uri: str) -> str:
-        """Why MLflow must not open the database at that URI, and what is allowed; empty where it may."""
+        """Return why MLflow must not open the database at this URI, and what is allowed; empty where it may."""
         names = ", ".join(sorted(self.names)[:3])
         if self.tables is Tables.OLDER:
             return (
@@ -72,7 +61,7 @@ class Held(NamedTuple):
 
 
 def held(uri: str) -> Held | None:
-    """What the database of a tracking store holds; None for a store that is none. Makes no file."""
+    """Return what the database of a tracking store holds, None for another kind of store. Creates no file."""
     path = database_file(uri)
     if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
         return None
@@ -91,7 +80,7 @@ def held(uri: str) -> Held | None:
                 revisions = frozenset(connection.scalars(sqlalchemy.text("SELECT version_num FROM alembic_version")))
     finally:
         engine.dispose()
-    if unknown := revisions - {file.name.partition("_")[0] for file in MIGRATIONS.iterdir()}:
+    if unknown := revisions - {file.name.partition("_")[0] for file in _MIGRATIONS.iterdir()}:
         return Held(Tables.UNKNOWN, unknown)
     if revisions != {_get_latest_schema_revision()}:  # type: ignore[no-untyped-call]
         return Held(Tables.OLDER, revisions)
@@ -100,9 +89,9 @@ def held(uri: str) -> Held | None:
 
 
 def make_tables(path: Path) -> None:
-    """Make a tracking store in a sqlite file, whole or not at all: MLflow would leave a part of it if it were killed.
+    """Create a tracking store in a sqlite file atomically: MLflow would leave a part of it if it were killed.
 
-    For who holds the lock of the file.
+    The caller holds the lock of the file.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)  # a process that was killed left it
@@ -115,7 +104,7 @@ def make_tables(path: Path) -> None:
 
 
 def database_file(uri: str) -> Path | None:
-    """The whole path of the file that the URI of a sqlite database names; None for any other URI."""
+    """Return the absolute path of the file of a sqlite URI, None for any other URI."""
     if uri.partition(":")[0].partition("+")[0] != "sqlite":
         return None
     url = sqlalchemy.make_url(uri)
@@ -123,3 +112,16 @@ def database_file(uri: str) -> Path | None:
     if options.get("uri"):  # `file:a.db?mode=ro`
         name = unquote(urlsplit(name).path)
     return Path(name).resolve() if name and name != ":memory:" else None
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute", retval=True)
+def _wait_for_locks(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Let MLflow wait OUTAGE_SECONDS for a sqlite file that another process, such as a backup, has locked.
+
+    Each of its sessions sets 20 seconds, which can't be configured.
+    """
+    if statement.startswith("PRAGMA busy_timeout ="):
+        statement = f"PRAGMA busy_timeout = {OUTAGE_SECONDS * 1000:.0f}"
+    return statement, parameters

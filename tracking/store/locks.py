@@ -1,6 +1,6 @@
-"""One process at a time, and files for one user: locks beside a database, and a folder that nobody else can look into.
+"""Locks beside a database, and folders and files that only this user can read.
 
-Both are found again whatever TMPDIR is, which each job of a cluster and each container has one of its own.
+Their places do not depend on TMPDIR, which differs between the jobs of a cluster and between containers.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ from .addresses import cache_folder
 from .database import database_file
 from .errors import BadInput
 
-PATIENCE = 60.0  # seconds that another process may take to make or upgrade a store
-NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)  # a cache that others have filled, and nobody may write to
+_LOCK_SECONDS = 60.0  # that another process may take to make or upgrade a store
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # of a cache that others filled
 
 
 @contextmanager
 def alone_with(uri: str) -> Iterator[None]:
-    """Keep other processes from a sqlite file while the block runs; for another URI nothing is kept.
+    """Hold the lock of a sqlite file while the block runs; other URIs need none.
 
-    MLflow and Optuna both make their tables by looking and then making, and the second of two fails. Raises BadInput
-    where another process has it for too long.
+    MLflow and Optuna create their tables without a lock, and the second of two processes fails. Raises BadInput where
+    another process holds the lock for a minute.
     """
     with ExitStack() as held:
         path = database_file(uri)
         if path is not None and path.parent.is_dir():
             lock = lock_at(Path(f"{path}.lock"))
             try:
-                held.enter_context(lock.acquire(PATIENCE))
+                held.enter_context(lock.acquire(_LOCK_SECONDS))
             except Timeout:
                 raise BadInput(
                     f"{path} is being made or upgraded by another process, which has held {lock.lock_file} "
-                    f"for {PATIENCE:.0f} s; wait for it"
+                    f"for {_LOCK_SECONDS:.0f} s; wait for it"
                 ) from None
-            except OSError:  # where no file can be made, no table can be either
+            except OSError:  # then the folder is read-only, and no table can be made either
                 pass
         yield
 
 
 def lock_at(path: Path) -> FileLock:
-    """The lock of that path, not yet held; whoever may write to its folder may hold it, whatever the umask is."""
+    """Return the lock at a path, not yet held; whoever may write to the folder may hold it, whatever the umask."""
     return FileLock(path, mode=path.parent.stat().st_mode & 0o666 | 0o600)
 
 
 def private_folder(name: str) -> Path:
-    """A folder for this user alone: in the cache, or where nobody may write there, among the temporary files.
+    """Return a folder of this user alone, in the cache, or in the temporary folder where the cache is read-only.
 
-    Raises OSError where neither can be had, or where somebody else has made it.
+    Raises OSError where neither can be made, or another user made it.
     """
     try:
         return _private(cache_folder("."), name)
     except OSError as error:
-        if error.errno not in NOT_OURS:
+        if error.errno not in _READ_ONLY:
             raise
         return _private(Path(tempfile.gettempdir()), name)
 
@@ -83,5 +83,5 @@ def _private(root: Path, name: str) -> Path:
 
 
 def private_file(path: Path) -> BinaryIO:
-    """A new file to write to, which only this user can read."""
+    """Open a new file for writing that only this user can read."""
     return open(path, "wb", opener=partial(os.open, mode=0o600))

@@ -1,7 +1,7 @@
-"""The names in the tracking store: written by `tracking`, read by everybody. And what a text may look like, and hide.
+"""The names in the tracking store: written by `tracking` and `studies`, read by all packages.
 
-Standard library only, so that a reader needs neither torch nor a checkout of the models. A name that is
-not here is not in the store.
+Each name in the store is here, but for the fields of a configuration. Needs the standard library alone, so that a
+reader needs neither torch nor the models.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from enum import StrEnum
 from typing import Final
 
 VERSION: Final = "1"
-"""Of this schema, as logged under `Tag.SCHEMA`."""
+"""Version of these names, under `Tag.SCHEMA`."""
 
 EXPERIMENT: Final = "elbowroom"
 """The default experiment."""
-
 
 BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
 """The values of fields that the configuration (`Tag.CONFIG`) of an older run lacks."""
@@ -35,7 +34,7 @@ DEFAULT_LOSSES: Final = {"ae": "mse", "linear-ae": "mse", "vae": "bce"}
 
 
 class Kind(StrEnum):
-    """What an MLflow run is, under `Tag.KIND`. Curves read `run` only."""
+    """What an MLflow run is, under `Tag.KIND`. Curves are made of `run` alone."""
 
     RUN = "run"
     STUDY = "study"
@@ -46,7 +45,7 @@ class Kind(StrEnum):
 
 
 class Tag(StrEnum):
-    """Tags of a run. Readers take the configuration from CONFIG: params may be strings as typed."""
+    """Tags of a run. Readers take the configuration from CONFIG, as params may be strings as typed."""
 
     KIND = "elbowroom.kind"
     SCHEMA = "elbowroom.schema"
@@ -56,52 +55,52 @@ class Tag(StrEnum):
     """Truncated SHA-256 over all rows of the data set: training rows, then test rows."""
     DATASET = "elbowroom.dataset.name"
     DATA_SCALING = "elbowroom.dataset.scaling"
-    """What reading the data did to the numbers in the file."""
+    """How the numbers of the file were scaled when it was read."""
     IMAGE_SHAPE = "elbowroom.dataset.image_shape"
     """`28x28` or `32x32x3`, where the rows are pictures."""
     RUNS_DIGEST = "elbowroom.analysis.runs"
-    """On an analysis: truncated SHA-256 over the ids of the runs that it read."""
+    """On an analysis: truncated SHA-256 over the ids of the runs read."""
     COMMIT = "elbowroom.code.commit"
     DIRTY = "elbowroom.code.dirty"
-    """`true` where the checkout had changes that no commit holds."""
+    """`true` where the checkout had uncommitted changes."""
     CODE = "elbowroom.code.model"
-    """Which code the model is: a digest of the user's own files, or the revision of one of this project's where it is
-    not the first. Runs that are older than the tag lack it."""
+    """The code of the model: a digest of the user's files, or the revision of a model of this project from the second
+    on. Older runs lack the tag."""
     REASON = "elbowroom.reason"
-    """Why a run is FAILED or KILLED, one line."""
+    """Why a run is FAILED or KILLED, in one line."""
     TEST_REPEATS = "elbowroom.dataset.test_repeats"
     """`true` where every test row is one of the training rows."""
     SEEDED = "elbowroom.seeded"
-    """`no` where the model asks for no seed, as PCA does: its runs with other seeds are the same run."""
+    """`no` where the model takes no seed, as PCA: its runs with different seeds are the same."""
     STUDY = "elbowroom.study.name"
     """On the study's parent, its cells and trials, and its later invocations."""
     STUDY_SETTINGS = "elbowroom.study.settings"
-    """On the parent: what may not change under the study's name, as JSON."""
+    """On the parent: the settings that must not change under the study's name, as JSON."""
     COORDINATOR = "elbowroom.study.coordinator"
-    """On the parent: machine, process id, start and a token of the one that runs the study; empty when none does."""
+    """On the parent: machine, process id, start and a token of the process that runs the study; else empty."""
     TRIAL = "elbowroom.study.trial"
     """On a cell or a trial: the number of its Optuna trial."""
     WORKER = "elbowroom.study.worker"
     """On a cell or a trial: machine, process id and start of the process that trains it."""
     GRID = "elbowroom.study.grid"
-    """On a scan's parent: `{"dim3": {model: [...]}, "seeds": n}`, the cells that were asked for, as JSON."""
+    """On a scan's parent: the requested cells, `{"dim3": {model: [...]}, "seeds": n}` as JSON."""
     OPENING = "elbowroom.opening"
-    """The id of the request that opened a run. Where MLflow repeated it, a second run has the same, and stays empty."""
+    """The id of the request that opened a run. A second run with the same id, of a repeated request, stays empty."""
     LABEL = "elbowroom.study.label"
-    """On a study and its cells; `quick`: a preset too small to quote."""
+    """On a study and its cells; `quick`: of a preset whose results are too rough to quote."""
     AUTO_SOLVER = "elbowroom.measure.auto_solver"
-    """On a measured PCA run: the solver that scikit-learn would take by itself for these rows."""
+    """On a measured PCA run: the solver that scikit-learn would choose for these rows."""
     CONFIRMS = "elbowroom.study.confirms"
-    """On a cell run again at twice the study's epochs, `true`: no part of the curve, but of its confirmation."""
+    """`true` on a cell run again at twice the study's epochs, to confirm a corner: it is no part of the curve."""
     DESCRIPTION = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
 
 
 FACT_PREFIX: Final = "elbowroom.model."
-"""Before each fact that fitting resolved: `loss`, `output`, `device`, `scaling`."""
+"""Prefix of each setting that fitting resolved: `loss`, `output`, `device`, `scaling`."""
 
 PACKAGE_PREFIX: Final = "elbowroom.package."
-"""Before each package's name; the value is its version."""
+"""Prefix of each package's name; the value is its version."""
 
 
 class Param(StrEnum):
@@ -135,14 +134,14 @@ class Metric(StrEnum):
     PARAMETERS = "parameters"
     EPOCHS_TRAINED = "epochs_trained"
     TEST_BCE = "test/bce"
-    """Of the deterministic reconstruction, nats per row; on grey pixels its floor is above 0."""
+    """Binary cross-entropy of the deterministic reconstruction, nats per row; above 0 on grey pixels."""
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
-    # of a model whose latents are ordered, and of no other
+    # of a model whose latents are ordered
     CURVE_MSE = "curve/mse"
-    """Test error of its first 1, 2, … latents, up to all; the step is how many. A run that has it is no point
-    of a curve, but has one of its own."""
+    """Test error of the first 1, 2, … latents; the step is their number. A run that has it is no point of a curve, but
+    has one of its own."""
     # of the data, on every PCA run they can be measured for; definitions in models/measures/intrinsic_dimension.py
     INTRINSIC_TWONN = "data/intrinsic/twonn"
     """Dimensions by the two nearest neighbours, among the first 10,000 test rows."""
@@ -159,29 +158,29 @@ class Metric(StrEnum):
     CONTINUITY = "measure/continuity"
     """Whether neighbours among the rows are neighbours among the codes."""
     LARGEST_STEP = "measure/interpolation/largest_step"
-    """Of the pictures along a straight line between two codes: the largest change over the mean one."""
+    """The largest change over the mean change, of pictures along a straight line between two codes."""
     DETOUR = "measure/interpolation/detour"
     """Length of their path over the straight distance between its ends."""
     MIDWAY = "measure/interpolation/midway_mse"
-    """Mean squared difference of the picture halfway to its nearest training row."""
+    """Mean squared difference of the middle picture to its nearest training row."""
     SAME_DRAW = "measure/draws/same_seed"
-    """Mean squared difference between the samples of two draws with one seed."""
+    """Mean squared difference between samples drawn twice with one seed."""
     NEW_DRAW = "measure/draws/new_seed"
-    """And with two seeds."""
+    """The same with two seeds."""
     SAMPLED_MSE = "measure/sampled_codes_mse"
     """Test error of decode(z), z drawn from the posterior: test/mse has z = its mean."""
     REFIT_DEGREES = "measure/refit/again_degrees"
     """Of PCA: the largest principal angle between two fits of the same rows."""
     OTHER_DEGREES = "measure/refit/other_degrees"
-    """And to the eigenvectors that another exact program gives for the same rows in another order."""
+    """The same to the eigenvectors of another exact program, from the rows in another order."""
     FLIPPED = "measure/refit/flipped"
-    """How many of its axes point the other way there."""
+    """Number of axes that have the opposite sign there."""
     RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"
     """Between two fits by scikit-learn's randomized solver with two seeds."""
 
 
 class Source(StrEnum):
-    """Where the rows that a run with `--measure` judges come from; the last two are no model's."""
+    """The source of the rows that a run with `--measure` judges; the last two need no model."""
 
     OWN = "own"
     """The model's own `sample`: a VAE's prior, PCA's Gaussian, a Gaussian on an autoencoder's codes."""
@@ -190,11 +189,11 @@ class Source(StrEnum):
     MIXTURE = "mixture"
     """decode(z) for z from a Gaussian mixture on the codes of the training rows."""
     RECONSTRUCTED = "reconstructed"
-    """decode(encode(x)) of held-out rows: what the decoder leaves of real ones."""
+    """decode(encode(x)) of held-out rows."""
     REAL = "real"
-    """Other real rows: the best that can be had."""
+    """Other real rows: an upper bound."""
     MEAN_ROW = "mean_row"
-    """The mean of the training rows, always: the worst in variety."""
+    """The mean of the training rows each time: no variety."""
 
 
 class Quality(StrEnum):
@@ -203,7 +202,7 @@ class Quality(StrEnum):
     PRECISION = "precision"
     RECALL = "recall"
     COVERAGE = "recall_of_reconstructions"
-    """Recall, with the model's reconstructions of the held-out rows in the place of these."""
+    """Recall of the model's reconstructions of the held-out rows."""
     OUTSIDE = "outside"
     """Share of the values outside the data's range, [0, 1] where the data lie there."""
     NEAREST = "nearest_mse"
@@ -211,23 +210,21 @@ class Quality(StrEnum):
 
 
 def sample_metric(source: Source, quality: Quality) -> str:
-    """The name of a metric of generated rows, as `measure/samples/own/recall`."""
+    """Return the name of a metric of generated rows, as `measure/samples/own/recall`."""
     return f"measure/samples/{source}/{quality}"
 
 
 CURVE_PREFIX: Final = "curve/"
 """On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
 
-
 CHOICE_PREFIX: Final = "choice/"
-"""On a study's parent and on an analysis: `choice/<model>` is the dim3 to use, where the curve has one."""
+"""On a study's parent and on an analysis: `choice/<model>` is the dim3 to use, where a rule gives one."""
 
 ELBOW_PREFIX: Final = "elbow/"
-"""Beside it: `elbow/<model>` is the corner of its curve, where that is clear."""
+"""Beside it: `elbow/<model>` is the corner of the curve, where it is clear."""
 
 VERDICT_PREFIX: Final = "elbowroom.verdict."
-"""Tags beside them: `clear`, `none`, `straight` or `exhausted`, for each model."""
-
+"""Tags beside them: `clear`, `none`, `straight` or `exhausted` for each model."""
 
 BEST: Final = "best/value"
 """On a tuning's parent: the objective of its best trial."""
@@ -236,7 +233,7 @@ PARETO: Final = "pareto/error"
 """On the parent of a tuning over dim3: the error of each point of the Pareto front, its step the dim3."""
 
 HOLDS: Final = "holds"
-"""On an oracle's run: 1 where theory was met. Its other metrics are the oracle's own numbers."""
+"""On an oracle's run: 1 where the result agrees with theory. Other metrics are the oracle's own."""
 
 
 class Artifact(StrEnum):
@@ -259,7 +256,7 @@ class Artifact(StrEnum):
     CODES_REFIT = "codes/refit.npy"
     """Of PCA: the codes of the test rows by another exact program, (N_test, dim3)."""
     KL_BY_DIM = "measure/kl_by_dim.npy"
-    """Nats, mean over test rows, (dim3,)."""
+    """KL of each latent in nats, mean over test rows, (dim3,)."""
     ROBUSTNESS = "measure/robustness.npy"
     """(R, 3): length of a push in SDs of the codes, error of decode(z + push), its standard error."""
     INTERPOLATIONS = "measure/interpolations.npy"
@@ -267,7 +264,7 @@ class Artifact(StrEnum):
     PLANE = "measure/plane.npy"
     """(side, side, dim1), or (1, side, dim1) where dim3 is 1: decoded over the latent plane, top left first."""
     PLANE_TICKS = "measure/plane_ticks.npy"
-    """(2, side), ascending: where, along each axis."""
+    """(2, side), ascending: the positions along each axis."""
     DRAWS = "measure/draws.npy"
     """(3, n, dim1): samples with one seed, with another, and with the first again."""
     CURVE = "curve.csv"
@@ -278,26 +275,22 @@ class Artifact(StrEnum):
 
 
 def sample_artifact(source: Source) -> str:
-    """Generated rows (n, dim1), as `measure/samples_own.npy`."""
+    """Return the path of generated rows (n, dim1), as `measure/samples_own.npy`."""
     return f"measure/samples_{source}.npy"
 
 
 def nearest_artifact(source: Source) -> str:
-    """The nearest training row of each of them, (n, dim1)."""
+    """Return the path of the nearest training row of each of them, (n, dim1)."""
     return f"measure/nearest_{source}.npy"
 
 
 def distances_artifact(source: Source) -> str:
-    """Mean squared difference of more of them to their nearest training row, (m,)."""
+    """Return the path of the mean squared differences of m of them to their nearest training rows, (m,)."""
     return f"measure/nearest_mse_{source}.npy"
 
 
 IMAGE_KEY: Final = "reconstructions"
-"""Of `log_image`: the UI's slider over the epochs."""
+"""The key of `log_image`: the UI shows a slider over the epochs."""
 
 EXAMPLES: Final = 16
-"""Test rows, the first ones, whose reconstruction every run logs."""
-
-
-# Texts that strangers wrote: file names, class names, models, whatever stands in a store. Whoever prints, draws or
-# logs one makes it harmless here.
+"""Number of test rows, from the first, whose reconstructions every run logs."""

@@ -34,10 +34,10 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from .addresses import elsewhere, unclear_password
 from .database import Held, Tables, database_file, held, make_tables
-from .errors import BadInput, RunFailed, one_line
+from .errors import BadInput, RunFailed, deleted_experiment, one_line
 from .locks import alone_with
 from .names import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
-from .text import clean, deleted_experiment, hidden, markdown
+from .text import clean, hidden, markdown
 
 ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
 CLOSING_SECONDS = 30.0  # in which a failed run's status must be written

@@ -1,7 +1,7 @@
-"""Set the tracking URI, the environment and noisy loggers for one call, and restore them after it.
+"""Choose the tracking store of this process, open it for an analysis, and say where its runs are seen.
 
-MLflow and the databases below it know one tracking URI, one environment and one set of loggers a process. A command
-line has the process for itself; a function that is called from a notebook has not.
+MLflow has one tracking URI, one environment and one set of loggers per process. A command owns its process; a function
+called from a notebook does not, and restores them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,31 @@ from .errors import BadInput, Failed, one_line
 from .names import EXPERIMENT
 from .text import hidden
 
-LOUD = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
-"""Loggers that tell each step of a migration, or each line of SQL of an error that is raised as well."""
-URI = "MLFLOW_TRACKING_URI"
+UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
+"""What a store raises that does not answer; the errors of requests are OSErrors."""
+_LOG_LEVELS = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""Of loggers that report each step of a migration, or the SQL of an error that is raised as well."""
+_URI = "MLFLOW_TRACKING_URI"
+_COPY = "elbowroom-copy-"  # prefix of the temporary folder with a copy of a store
+_ALLOWED = "allowed: the store that runs were logged to"
+_Result = TypeVar("_Result")
 
 
 @contextmanager
 def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> Iterator[None]:
-    """Use this store and experiment while the block runs, and leave the process as it was.
+    """Use a store and an experiment while the block runs, and then restore the process.
 
-    None: the store in use, and the experiment that the environment names. Given back are MLflow's tracking URI, its
-    variables of the environment, and the levels of `LOUD`. They are the process's: no two at once in its threads.
+    None: the store in use, and the experiment that the environment names. Restored are MLflow's tracking URI, its
+    environment variables, and log levels. They are global, so blocks in two threads must not overlap.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-    uri, levels = _given_uri(), {name: logging.getLogger(name).level for name in LOUD}
+    uri, levels = _given_uri(), {name: logging.getLogger(name).level for name in _LOG_LEVELS}
     try:
-        for name, level in LOUD.items():
+        for name, level in _LOG_LEVELS.items():
             logging.getLogger(name).setLevel(level)
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a file, of thousands of small ones
-        os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # files would go to the host that one names
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # one for each run
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one per small file
+        os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # a redirect would send files to another host
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
         if experiment is not None:
@@ -55,7 +60,7 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
             os.environ["MLFLOW_EXPERIMENT_NAME"] = experiment
         yield
     finally:
-        mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]  # None: nobody set one
+        mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]  # None: not set
         for name in [n for n in os.environ if n.startswith("MLFLOW_") and n not in environment]:
             del os.environ[name]
         os.environ.update(environment)
@@ -63,56 +68,39 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
             logging.getLogger(name).setLevel(level)
 
 
-def _given_uri() -> str | None:
-    """The tracking URI that somebody gave by a call; None where the environment or a default decides."""
-    named = os.environ.pop(URI, None)
-    try:
-        return mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
-    finally:
-        if named is not None:
-            os.environ[URI] = named
-
-
 def use_store(given: argparse.Namespace) -> None:
-    """Record where the flags or the environment say, from here on in this process."""
+    """Use the store and the experiment of the flags, else of the environment, for the rest of this process."""
     mlflow.set_tracking_uri(given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
     if given.experiment is not None:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
         os.environ["MLFLOW_EXPERIMENT_NAME"] = given.experiment
 
 
-def see_it(experiment_id: str, run_id: str) -> str:
-    """How to open a run in the UI, a line or two."""
-    place = f"/{run_page(experiment_id, run_id)}"
-    uri = mlflow.get_tracking_uri()
-    if uri.startswith("http"):
-        return f"see it at {hidden(uri.rstrip('/'))}{place}"
-    return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
-
-
-COPY = "elbowroom-copy-"  # begins the name of the folder that has a copy of an older store
-
-
-UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)  # requests raises OSErrors
-
-
-ALLOWED = "allowed: the store that runs were logged to"
-
-
-Result = TypeVar("Result")
-
-
 @contextmanager
 def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator[tuple[MlflowClient, str]]:
-    """The store that the flags or the environment name, asked once, and the experiment's name. Raises BadInput.
+    """Open a store for an analysis: a client, after one request that succeeded, and the experiment's name.
 
-    MLflow upgrades the tables of an older version. Without `log` that is done to a copy, which goes with the block.
+    MLflow would upgrade the tables of an older version. Without `log` a temporary copy of a sqlite file is upgraded.
+
+    Parameters
+    ----------
+    tracking_uri
+        None: that of the environment, else the default store.
+    name
+        Of the experiment; None: that of the environment, else the default.
+    log
+        Whether the analysis will be logged to the store.
+
+    Raises
+    ------
+    BadInput
+        Where there is no such store, or MLflow must not open it.
     """
-    # A server that is gone is found out in a minute, not after MLflow's ten.
+    # Fail after a minute without a server; MLflow would retry for ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Through the server: a bucket behind it may be out of reach, and MLflow would try for minutes to get there first.
+    # Through the server: MLflow would first try the bucket behind it for minutes, which may be out of reach.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
     if problem := unclear_password(uri):
@@ -122,14 +110,14 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
         try:
             path, used = database_file(uri), uri
             if path is not None and not path.exists():
-                raise BadInput(f"tracking URI {uri}: there is no such file; {ALLOWED}")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=COPY)))
+                raise BadInput(f"tracking URI {uri}: there is no such file; {_ALLOWED}")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_COPY)))
             original = None if log else path
-            if original is not None and not os.access(original.parent, os.W_OK):  # where SQLite may write, to read
+            if original is not None and not os.access(original.parent, os.W_OK):  # SQLite writes there to read
                 used = _copied(original, folder)
             found = held(used)
             if found == Held(Tables.NONE):
-                raise BadInput(f"tracking URI {uri} is an empty database; {ALLOWED}")
+                raise BadInput(f"tracking URI {uri} is an empty database; {_ALLOWED}")
             if found is not None and found.tables is Tables.OLDER and original is not None:
                 used = _copied(original, folder)
             elif found is not None and (why := found.refusal(uri)):
@@ -148,30 +136,11 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
         yield client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
-def _copied(path: Path, folder: Path) -> str:
-    """The URI of a copy of a sqlite file in a folder."""
-    copy = folder / path.name
-    try:
-        with (
-            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=SQLITE_SECONDS)) as source,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            source.execute("SELECT * FROM sqlite_master")  # raises where the file stays locked: a backup waits for ever
-            source.backup(target)
-    except sqlite3.OperationalError as error:
-        # Where nothing can be written, SQLite opens no file that has a write-ahead log or was left by a killed writer.
-        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            raise
-        for end in ("", "-wal", "-journal"):
-            if (part := path.with_name(path.name + end)).exists():
-                shutil.copyfile(part, folder / part.name)
-    return f"sqlite:///{copy}"
+def ask(question: Callable[[], _Result], so_far: str = "nothing was written") -> _Result:
+    """Return question(), which asks the store.
 
-
-def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> Result:
-    """An answer of the store.
-
-    Raises Failed where it gives none, and says what was done until then, BadInput where this user may not ask.
+    Raises Failed, which says what was done `so_far`, where the store does not answer, and BadInput where the user lacks
+    the permission.
     """
     try:
         return question()
@@ -185,26 +154,67 @@ def ask(question: Callable[[], Result], so_far: str = "nothing was written") -> 
         raise Failed(f"the store stopped answering, {so_far}: {one_line(error, 300)}") from error
 
 
+def see_it(experiment_id: str, run_id: str) -> str:
+    """Return how to open a run in the UI, in one line or two."""
+    place = f"/{run_page(experiment_id, run_id)}"
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("http"):
+        return f"see it at {hidden(uri.rstrip('/'))}{place}"
+    return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
+
+
 def links_of(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
-    """The address of a run in the UI: the server's own, or the one that `mlflow ui` would have here."""
+    """Return a function that gives the address of a run in the UI: of the server, else of `mlflow ui` here."""
     uri = client.tracking_uri
     base = hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
     return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}"
 
 
 def how_to_open(client: MlflowClient) -> str:
-    """What to start so that links work, where the store is not a server; else nothing."""
+    """Return how to start the UI in which the links open, empty for a server."""
     uri = client.tracking_uri
     if uri.startswith("http"):
         return ""
-    if COPY in uri:
+    if _COPY in uri:
         return "the links open in the UI of the MLflow version that made the store"
     return f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
 
 
 def _check_registry(uri: str) -> None:
-    """Raise BadInput for a registry in a database of its own whose tables MLflow would change."""
+    """Raise BadInput for a model registry in another database whose tables MLflow would change."""
     registry = mlflow.get_registry_uri()
     found = None if registry == uri else held(registry)
     if found is not None and (why := found.refusal(registry)):
         raise BadInput(f"registry URI {why}")
+
+
+def _given_uri() -> str | None:
+    """The tracking URI that was set by a call, None where the environment or a default decides."""
+    named = os.environ.pop(_URI, None)
+    try:
+        return mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+    finally:
+        if named is not None:
+            os.environ[_URI] = named
+
+
+def _copied(path: Path, folder: Path) -> str:
+    """The URI of a copy of a sqlite file in a folder."""
+    copy = folder / path.name
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=SQLITE_SECONDS)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.execute(
+                "SELECT * FROM sqlite_master"
+            )  # raises where the file stays locked: backup() would wait forever
+            source.backup(target)
+    except sqlite3.OperationalError as error:
+        # In a read-only folder SQLite opens no file with a write-ahead log, nor one that a killed writer left.
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
+        for end in ("", "-wal", "-journal"):
+            if (part := path.with_name(path.name + end)).exists():
+                shutil.copyfile(part, folder / part.name)
+    return f"sqlite:///{copy}"

@@ -25,7 +25,7 @@ def test_a_database_is_locked_beside_it_whatever_the_temporary_folder_is(
     with alone_with("sqlite:///a.db"):
         assert [p.name for p in tmp_path.iterdir() if not p.is_symlink()] == ["a.db.lock"]
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "other"))
-        monkeypatch.setattr(locks, "PATIENCE", 0.0)
+        monkeypatch.setattr(locks, "_LOCK_SECONDS", 0.0)
         for uri in (f"sqlite:///{tmp_path}/a.db", "sqlite:///link.db"):
             with pytest.raises(BadInput, match=r"a\.db is being made or upgraded by another process"), alone_with(uri):
                 pass
