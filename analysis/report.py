@@ -17,8 +17,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.terminal import say
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .elbow import Verdict, judge
-from .elbow.verdict import LEAST_POINTS
+from .elbow import LEAST_POINTS, Verdict, judge
 from .findings.sentences import sentence
 from .purposes.gain import DEFAULT_RULE, Rule
 from .runs.csv_table import read_rows

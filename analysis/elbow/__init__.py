@@ -1,5 +1,5 @@
-"""Has a curve of error against dim3 an elbow? Pure numpy."""
+"""Whether a curve of error against dim3 has an elbow. Pure numpy."""
 
-from .verdict import Verdict, judge
+from .verdict import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["LEAST_POINTS", "POINTS_TO_TELL", "Verdict", "calibrated", "judge"]

@@ -33,16 +33,8 @@ _SHORTEST_HINGED_DECAY = 0.7
 class Shape(NamedTuple):
     """A family of curves on a grid of its non-linear parameters.
 
-    Attributes
-    ----------
-    name
-        In the reason of a verdict.
-    designs
-        Design matrices (G, D, p), one for each point of the grid.
-    parameters
-        Their number for AICc: linear, non-linear and the variance of the noise.
-    breakpoints
-        The breakpoint of each design (G,), nan where the family has none.
+    designs (G, D, p) and breakpoints (G,), nan without one, are those of each point of the grid. parameters counts, for
+    AICc, the linear and non-linear ones and the variance of the noise.
     """
 
     name: str

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
 
 from .. import Floats
-from ..elbow import Verdict, judge
-from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL, calibrated
+from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 from ..purposes.gain import DEFAULT_RULE
 from ..runs.arrays import MOST_ROWS, fetch, interval
 from ..runs.cells import MOST_DIM3, Cell, LeftOut, Store, code

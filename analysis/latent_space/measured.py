@@ -136,20 +136,10 @@ class Shelf:
 
 
 class Codes:
-    """The codes of a group's runs, and of PCA's second fit.
+    """The codes (N, dim3) of a group's runs and of PCA's second fit, by name, with their nearest neighbours.
 
-    Attributes
-    ----------
-    by_name
-        Codes (N, dim3) by the name of the run.
-    neighbours
-        Their nearest neighbours (N, NEIGHBOURS), for some number of rows only.
-    collapsed
-        Names of the runs whose codes are constant.
-    labels
-        The classes of the rows, None where there are none.
-    correct
-        Whether the vote of a row's neighbours gives its class, (N,), for each run that has not collapsed.
+    collapsed names runs of constant codes; labels are the classes of the rows, or None; correct says for each other run
+    whether the vote of a row's neighbours gives its class, (N,).
     """
 
     def __init__(self, group: Group, shelf: Shelf, labels: _Array | None) -> None:

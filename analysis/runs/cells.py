@@ -11,14 +11,7 @@ from typing import Any, NamedTuple
 
 from mlflow.entities import Run
 
-from elbowroom.tracking.store.names import (
-    BEFORE,
-    COORDINATES,
-    CURVE_INDIFFERENT,
-    FACT_PREFIX,
-    Metric,
-    Tag,
-)
+from elbowroom.tracking.store.names import BEFORE, COORDINATES, CURVE_INDIFFERENT, FACT_PREFIX, Metric, Tag
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 CODE = "code"
@@ -35,28 +28,9 @@ _MOST_ASPECT = 16  # ratio of the sides of a picture
 class Cell(NamedTuple):
     """One run: its place on the grid, and its results.
 
-    Attributes
-    ----------
-    run
-        Of the store.
-    model, dim3, seed
-        The coordinates. The seed is 0 where the model takes none.
-    dataset, digest
-        Name and digest of the data; the digest is empty where the run does not say it.
-    trained
-        Whether the model was trained in epochs, and so has a budget.
-    seeded
-        Whether its numbers depend on the seed.
-    settings
-        Of the training, as sorted (name, value).
-    variant
-        Settings that make another model of it, as (name, value): loss, beta, output and code.
-    error
-        What is judged, in the data's units squared: the validation error where there is one, else the test error.
-    on_validation
-        Whether `error` is the validation error.
-    test
-        The test error, None where there is none.
+    seed is 0 where the model takes none, which `seeded` says. trained: whether it was trained in epochs, and so has a
+    budget. settings are those of the training; variant those that make another model of it: loss, beta, output, code.
+    error is what is judged: the validation error where there is one, else the test error, in the data's units squared.
     """
 
     run: Run
@@ -119,24 +93,9 @@ class Nested(NamedTuple):
 
 
 class Store(NamedTuple):
-    """What an experiment holds.
+    """What an experiment holds: finished cells, those run again to confirm a corner, runs left out, parents of studies.
 
-    Attributes
-    ----------
-    experiment_id, experiment
-        Id and name.
-    cells
-        Finished runs that are points of curves.
-    confirmations
-        Cells run again at twice the epochs, to confirm a corner.
-    left_out, unfinished
-        Runs that are no cells, with the reason.
-    studies
-        The parent runs of the studies.
-    nested
-        Runs that have a curve of their own, and are no points of another.
-    notes
-        How the runs of another program, or a table, were read.
+    Runs that have a curve of their own are in `nested` alone. `notes` say how another program's runs were read.
     """
 
     experiment_id: str

@@ -12,7 +12,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .. import Floats
-from ..elbow.verdict import LEAST_POINTS, POINTS_TO_TELL
+from ..elbow import LEAST_POINTS, POINTS_TO_TELL
 
 CurveIs = Literal["error", "score"]
 _MOST_FALL = 0.2  # below the first value, as a share of the curve's range
