@@ -49,6 +49,9 @@ def test_seeds_that_lack_a_dim3_are_left_out_and_without_a_common_one_the_means_
         ("dim3,error\n2,nan\n", "line 2: error must be a number, got 'nan'"),
         ("dim3,error\n2,-1\n", "line 2: error must not be negative, got -1"),
         ("dim3,error\n2.5,1\n", "line 2: dim3 must be a whole number from 1, got 2.5"),
+        ("dim3,error\n2,0,5\n", "line 2: has more cells than the header"),  # a decimal comma
+        ("dim3,error,error\n2,1,2\n", "has 2 columns error"),
+        ("dim3,error,seed\n2,1,0.4\n", "line 2: seed must be a whole number, got 0.4"),
         ("dim3,error,seed\n2,1,0\n2,2,0\n", "line 3: dim3 2, seed 0 is there already, in line 2"),
     ],
 )

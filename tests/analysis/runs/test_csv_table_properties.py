@@ -112,20 +112,6 @@ def seen_as_one_line(error: BadInput, word: str) -> None:
     assert len(line) < 2001
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("dim3,error\n2,0,5\n", "line 2: has more cells than the header"),
-        ("dim3,error,error\n2,1,2\n", "has 2 columns error"),
-        ("dim3,error,seed\n2,1,0.4\n", "line 2: seed must be a whole number, got 0.4"),
-    ],
-)
-def test_what_could_be_read_in_two_ways_is_refused(path: Path, text: str, why: str) -> None:
-    path.write_text(text)
-    with pytest.raises(BadInput, match=why):
-        read_rows(path)
-
-
 def test_many_rows_without_seeds_are_read_in_seconds(path: Path) -> None:
     path.write_text("dim3,error\n" + "2,1\n" * 60_000)
     start = time.process_time()
