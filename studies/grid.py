@@ -214,7 +214,7 @@ def cell_key(config: RunConfig, digest: str, code: str = "") -> str:
     code
         Revision of the model's code: `tracking.logged_model.code.code_of`.
     """
-    values = {n: v for n, v in asdict(config).items() if n not in _NOT_IN_KEY and BEFORE.get(n) != v}
+    values = {n: v for n, v in asdict(config).items() if n not in INDIFFERENT and BEFORE.get(n) != v}
     return json.dumps([digest, *sorted(values.items()), *([code] if code else [])])
 
 
