@@ -14,7 +14,7 @@ from .waiting import limit_spinning
 
 limit_spinning()  # before the imports below load torch
 
-from .base import Array, ContractError, Epoch, Labels, OnEpoch, Reducer, Rows
+from .base import Array, ContractError, Diagnostics, Epoch, Labels, OnEpoch, Reducer, Rows, in_unit_interval
 from .contract import check_contract
 from .neural.training import Diverged, Training
 from .neural.vae import VAE
@@ -27,6 +27,7 @@ __all__ = [
     "VAE",
     "Array",
     "ContractError",
+    "Diagnostics",
     "Diverged",
     "Epoch",
     "Labels",
@@ -39,6 +40,7 @@ __all__ = [
     "check_contract",
     "class_of",
     "gives_a_curve",
+    "in_unit_interval",
     "settings_of",
     "suited",
 ]

@@ -1,12 +1,12 @@
-"""The contract every model keeps: arrays in, codes out, and back.
+"""The contract that every model keeps: rows in, codes out, and back.
 
-A *reducer* maps rows of `dim1` numbers to codes of `dim3` numbers and back again. PCA, an autoencoder
-and a VAE differ in how they find the map; what the rest of the project needs of them is written here
-once. A model of your own subclasses `Reducer` (or is a plain factory of torch modules, see
-`models.neural.autoencoder.FactoryAutoencoder`) and is named on the command line as `package.module:Name`.
+A *reducer* maps rows of `dim1` numbers to codes of `dim3` numbers and back. PCA, an autoencoder and a VAE find the
+map in different ways; everything else the project needs from them is declared here. A model of your own subclasses
+`Reducer`, or is a factory of torch modules (`models.neural.autoencoder.FactoryAutoencoder`), and is selected by
+`package.module:Name`.
 
-Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32. The models here also take x in float64, for
-data whose digits float32 can't hold, and then give such rows back.
+Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32. A class with `takes_float64` also accepts x in
+float64, for data that lose digits in float32, and returns rows of that type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self, final
+from typing import ClassVar, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,16 @@ Rows = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
 
 
+class ContractError(ValueError):
+    """A model does not keep the contract; the message names the method that breaks it."""
+
+
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training rows came to.
+    """Metrics of one pass over the training rows.
 
-    `number` counts from 1 to `total`, the budget. `metrics` holds `train/loss` and, where there are
-    validation rows, `val/loss`, `val/mse` and the parts of the model's own objective.
+    `number` counts from 1 to `total`, the budget. `metrics` holds `train/loss` and, with validation rows, `val/loss`,
+    `val/mse` and the terms of the model's objective.
     """
 
     number: int
@@ -37,24 +41,37 @@ class Epoch:
     metrics: Mapping[str, float]
 
 
-class ContractError(ValueError):
-    """A model does not keep the contract; the message says which part."""
-
-
 OnEpoch = Callable[[Epoch], None]
+
+
+class Diagnostics(NamedTuple):
+    """Measures of one kind of model, by name: see `Reducer.extra_diagnostics`."""
+
+    numbers: Mapping[str, float]
+    arrays: Mapping[str, Array]
+    texts: Mapping[str, str]
+
+
+def in_unit_interval(x: Rows) -> bool:
+    """Whether all values of x are in [0, 1]: a sigmoid can reach them, and binary cross-entropy is defined."""
+    return bool(x.min() >= 0.0 and x.max() <= 1.0)
 
 
 class Reducer(ABC):
     """A map from data to codes and back.
 
-    A constructor asks for settings by naming them: `dim1`, `dim3`, `dim2`, `epochs`, `seed`, … (any
-    field of the run's configuration, and `dim1`); it is given those and no others.
+    A constructor names the settings it needs and receives those: any field of `tracking.config.RunConfig`, `dim1`,
+    and `image_shape`, which is (height, width) or (height, width, 3) where a row is an image, else None.
     """
 
     takes_float64: ClassVar[bool] = False
-    """Whether `fit` and `encode` take rows in float64 too. Other models get them rounded to float32."""
+    """Whether `fit` and `encode` accept float64 rows. Other models get them rounded to float32."""
+    default_lr: ClassVar[float] = 1e-3
+    """The learning rate that `lr` auto means for this model."""
+    example_shape: ClassVar[tuple[int, ...]] = (12,)
+    """Shape of one row that this model accepts, (dim1,) or an `image_shape`: the contract tests draw such rows."""
     revision: ClassVar[int] = 1
-    """To be raised by hand where a change of the code changes the numbers: a study trains its cells anew then."""
+    """Raise it by hand where a change of the code changes the numbers: studies then train their cells anew."""
 
     @abstractmethod
     def fit(
@@ -65,75 +82,101 @@ class Reducer(ABC):
         x_val: Rows | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Learn the map from x (N, dim1) and return self.
+        """Fit the map.
 
-        y (N,), the labels, may be ignored; every model here does. x_val (N_val, dim1) is looked at,
-        never learnt from. `on_epoch` is called after each epoch, if the model has epochs.
+        Parameters
+        ----------
+        x : (N, dim1)
+            Training rows.
+        y : (N,), optional
+            Labels. Every model here ignores them.
+        x_val : (N_val, dim1), optional
+            Validation rows, for metrics and early stopping only.
+        on_epoch : callable, optional
+            Receives each `Epoch`, where the model has epochs.
+
+        Returns
+        -------
+        Self
+            The model itself.
         """
 
     def check(self, x: Rows) -> None:
-        """Raise ValueError where rows like x (N, dim1) can't be fitted; found out before a run is opened."""
+        """Raise ValueError where rows like x (N, dim1) cannot be fitted; called before a run is opened."""
         return
 
     @abstractmethod
     def encode(self, x: Rows) -> Array:
-        """Codes z (N, dim3) of x (N, dim1): the same rows always give the same codes."""
+        """Return codes z (N, dim3) of x (N, dim1); equal rows have equal codes."""
 
     @abstractmethod
     def decode(self, z: Array) -> Rows:
-        """Rows x_hat (N, dim1), in the data's units and the type that was fitted, of codes z (N, dim3)."""
+        """Return rows (N, dim1), in the units and the type of the fitted rows, of codes z (N, dim3)."""
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Return n new rows (n, dim1): decode(z) for z drawn from the model's prior with `rng`."""
 
-    def posterior(self, x: Rows) -> tuple[Array, Array] | None:
-        """Mean and log-variance, (N, dim3) each, of each row's code, where the model gives a distribution.
+    @final
+    def reconstruct(self, x: Rows) -> Rows:
+        """Return decode(encode(x)), the deterministic reconstruction (N, dim1)."""
+        return self.decode(self.encode(x))
 
-        None by default: most encoders give one code and no more. The mean is what `encode` gives.
+    def posterior(self, x: Rows) -> tuple[Array, Array] | None:
+        """Return mean and log-variance of each row's code, (N, dim3) each, or None for a deterministic encoder.
+
+        The mean is what `encode` returns.
         """
         return None
 
-    @final
-    def reconstruct(self, x: Rows) -> Rows:
-        """decode(encode(x)), the deterministic reconstruction (N, dim1)."""
-        return self.decode(self.encode(x))
-
     def axis_ticks(self, scores: Array, n: int) -> Array:
-        """Return n places (n,) along one axis of the latent plane at which to decode an image.
+        """Return n positions (n,) along one latent axis at which the latent plane is decoded.
 
-        `scores` (N,) are the test codes along that axis. Unless a model knows better: evenly over the
-        range that the middle 95 % of the codes fill.
+        `scores` (N,) are the test codes along the axis. By default the positions are evenly spaced over the central
+        95 % of the scores.
         """
         low, high = np.percentile(scores, [2.5, 97.5])
         return np.linspace(low, high, n, dtype=np.float32)
 
-    def extra_metrics(self, x: Rows) -> dict[str, float]:
-        """The model's own measures on x (N, dim1) beside the squared error, by name; none by default."""
+    def extra_metrics(self, x: Rows) -> Mapping[str, float]:
+        """Return metrics of the model's own on x (N, dim1), by name; empty by default."""
         return {}
 
-    def nested_errors(self, x: Rows) -> npt.NDArray[np.float64] | None:
-        """Mean squared error on x (N, dim1) by the first 1, 2, …, dim3 latents alone: (dim3,), or None.
+    def extra_artifacts(self, x: Rows, x_test: Rows) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return arrays of the model's own that every run keeps, by name; empty by default.
 
-        None by default: only where the latents were trained to be ordered is a part of them a smaller model.
-        A model that overrides this gives a whole curve from one training; its runs are kept apart from those
-        that give one point of a curve each.
+        x (N, dim1) are the rows that were fitted, x_test (N_test, dim1) the test rows.
+        """
+        return {}
+
+    def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
+        """Return measures of the model's own that only runs with `--measure` take; empty by default.
+
+        x (N, dim1) are the rows that were fitted, x_test (N_test, dim1) the test rows.
+        """
+        return Diagnostics({}, {}, {})
+
+    def nested_errors(self, x: Rows) -> npt.NDArray[np.float64] | None:
+        """Return the mean squared error on x (N, dim1) of the first 1, 2, …, dim3 latents, (dim3,), or None.
+
+        Only a model that orders its latents in training overrides this. One run of it gives a whole curve, so readers
+        keep its runs apart from those that give one point each.
         """
         return None
 
-    def facts(self) -> dict[str, str]:
-        """What fitting resolved and a reader of the run should know, by name; nothing by default."""
+    def facts(self) -> Mapping[str, str]:
+        """Return the settings as fitting resolved them, by name, for readers of the run; empty by default."""
         return {}
 
     def parameter_count(self) -> int:
-        """How many numbers were fitted; by default every floating-point number of the state."""
+        """Return how many numbers were fitted; by default the floating-point numbers of the state."""
         return sum(a.size for a in self.state().values() if np.issubdtype(a.dtype, np.floating))
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The fitted model as named arrays, enough for `restore`.
+        """Return the fitted model as named arrays, sufficient for `restore`.
 
-        By default every attribute that is an array, a number or a string. A model that holds anything
-        else overrides both methods. Raises TypeError naming an attribute that no plain array can hold.
+        By default all attributes, which must be arrays, numbers or strings: else TypeError names the attribute, and
+        the model has to override both methods.
         """
         arrays = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
         for name, array in arrays.items():
@@ -144,7 +187,11 @@ class Reducer(ABC):
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:
-        """Become the fitted model that `state()` described, and return self."""
+        """Set the attributes that `state()` returned, and return self."""
         for name, array in state.items():
             setattr(self, name, array if array.ndim else array.item())
         return self
+
+    def weight_shapes(self, dim1: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the entries `weights/...` in `state`, for rows (N, dim1); empty by default."""
+        return {}

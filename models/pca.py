@@ -1,13 +1,12 @@
 """Principal component analysis: the linear baseline, exact and deterministic.
 
-Two equations of the assignment use the letter alpha for two things. Equation (1) encodes,
-alpha_i = (x - mu) · v_i: a *score*, in the data's units, with variance lambda_i. Equation (2) generates,
-x = mu + sum_i alpha_i sqrt(lambda_i) v_i: here alpha_i is a *standardised* score, alpha_i / sqrt(lambda_i)
-of equation (1), with variance 1. Feed the one into the other and the reconstruction comes out worse than
-the mean image (MNIST, 2 components: 0.0708 against 0.0675). And its sum over i = 0..K has K + 1 terms, so
-dim3 = K + 1.
+The assignment uses the letter alpha in two equations for two quantities. Equation (1) encodes,
+alpha_i = (x - mu) · v_i: a *score*, in the units of the data, with variance lambda_i. Equation (2) generates,
+x = mu + sum_i alpha_i sqrt(lambda_i) v_i: here alpha_i is a *standardised* score, with variance 1. Scores of equation
+(1) in equation (2) reconstruct worse than the mean image (MNIST, 2 components: 0.0708 against 0.0675). The sum over
+i = 0..K has K + 1 terms, so dim3 = K + 1.
 
-Here codes are the scores of equation (1): `decode` adds mu + sum_i z_i v_i, and `generate` is equation (2).
+Codes are the scores of equation (1): `decode` returns mu + sum_i z_i v_i, and `generate` is equation (2).
 
 Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
 """
@@ -15,16 +14,16 @@ Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
 from __future__ import annotations
 
 import weakref
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Array, Labels, OnEpoch, Reducer, Rows
-from .lazy import sklearn
+from .base import Array, Diagnostics, Labels, OnEpoch, Reducer, Rows, in_unit_interval
+from .measures.decomposition import decompose, refit
 
-CLIPPED_EACH, CLIPPED_MORE = 32, 30  # dim3 at which the clipped error is measured
-TICKS_REACH = 2.5  # standard deviations each way on the latent plane
+_CLIPPED_EACH, _CLIPPED_MORE = 32, 30  # dim3 at which the error of clipped reconstructions is computed
+_TICKS_REACH = 2.5  # standard deviations in each direction on the latent plane
 
 
 @final
@@ -44,69 +43,91 @@ class PCA(Reducer):
         x_val: Rows | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Eigendecompose the covariance of x (N, dim1), in float64; see `Reducer.fit`.
-
-        The solver is named, because on fewer than 7,840 rows scikit-learn's "auto" may pick the
-        randomized one, and then two fits of the same data differ.
-        """
+        """Decompose the covariance of x (N, dim1), in float64: see `Reducer.fit`. Raises ValueError as `check`."""
         self.check(x)
         fitted, self.reused = decompose(x)
         self.mean = fitted.mean_.astype(x.dtype)  # mu: (dim1,)
-        # All eigenvalues, (min(N, dim1),): this one fit knows the training error of every dim3.
-        # Rounding leaves values of a rank-deficient covariance a hair below 0.
+        # All eigenvalues, (min(N, dim1),): one fit determines the training error of every dim3.
+        # Rounding leaves values of a rank-deficient covariance slightly below 0.
         self.spectrum: npt.NDArray[np.float64] = np.maximum(fitted.explained_variance_, 0.0)
         self.components = fitted.components_[: self.dim3].astype(np.float32)  # v: (dim3, dim1)
         return self
 
     def check(self, x: Rows) -> None:
-        """Raise ValueError where dim3 is more than x has rows or columns."""
+        """Raise ValueError where dim3 exceeds the rows or columns of x."""
         if self.dim3 > min(x.shape):
             raise ValueError(f"PCA with dim3 {self.dim3} needs as many rows and columns, got {x.shape}")
 
     def encode(self, x: Rows) -> Array:
-        """Scores alpha_i = (x - mu) · v_i, equation (1): (N, dim3) of (N, dim1)."""
+        """Return scores alpha_i = (x - mu) · v_i, equation (1): (N, dim3) of x (N, dim1)."""
         z: Array = (x - self.mean).astype(np.float32, copy=False) @ self.components.T
         return z
 
     def decode(self, z: Array) -> Rows:
-        """The inverse of equation (1), mu + sum_i z_i v_i: (N, dim1) of scores (N, dim3)."""
+        """Return the inverse of equation (1), mu + sum_i z_i v_i: (N, dim1) of scores (N, dim3)."""
         x: Rows = self.mean + z @ self.components
         return x
 
     def generate(self, alpha: Array) -> Rows:
-        """Equation (2): mu + sum_i alpha_i sqrt(lambda_i) v_i, (N, dim1) of standardised scores (N, dim3)."""
-        return self.decode(alpha * self._deviations())
+        """Return equation (2), mu + sum_i alpha_i sqrt(lambda_i) v_i: (N, dim1) of standardised scores (N, dim3)."""
+        deviations: Array = np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)  # sqrt(lambda): (dim3,)
+        return self.decode(alpha * deviations)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Equation (2) with alpha from N(0, I): the Gaussian that PCA fits to the data, (n, dim1)."""
+        """Return equation (2) with alpha from N(0, I): draws (n, dim1) from the Gaussian that PCA fits to the data."""
         return self.generate(rng.standard_normal((n, self.dim3), dtype=np.float32))
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
-        """Plus and minus 2.5 standard deviations, in scores: equation (2) along one component."""
-        reach = TICKS_REACH * float(scores.std(dtype=np.float64))
+        """Return n scores (n,) from -2.5 to 2.5 standard deviations of `scores` (N,): equation (2) along one axis."""
+        reach = _TICKS_REACH * float(scores.std(dtype=np.float64))
         return np.linspace(-reach, reach, n, dtype=np.float32)
 
     def parameter_count(self) -> int:
-        """The mean and the components: dim1 · (dim3 + 1)."""
+        """Return the size of the mean and the components, dim1 · (dim3 + 1)."""
         return int(self.mean.size + self.components.size)
 
     def facts(self) -> dict[str, str]:
-        """The output is linear, the data centred by the training mean, and the decomposition new or not."""
+        """Return output and scaling, which are fixed, and whether the decomposition came from the cache."""
         made = "reused from an earlier fit of the same rows" if self.reused else "made by this fit"
         return {"output": "linear", "scaling": "centred by the training mean", "decomposition": made}
 
-    def _deviations(self) -> Array:
-        deviations: Array = np.sqrt(self.spectrum[: self.dim3]).astype(np.float32)
-        return deviations  # sqrt(lambda): (dim3,)
+    def extra_artifacts(self, x: Rows, x_test: Rows) -> dict[str, npt.NDArray[np.float64]]:
+        """Return `spectrum` (min(N, dim1),) and `pca_curve` (K + 1, 2), the test errors of every dim3.
+
+        The second column of the curve, of clipped reconstructions, is NaN unless x lies in [0, 1].
+        """
+        return {"spectrum": self.spectrum, "pca_curve": _test_errors(x, x_test)}
+
+    def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
+        """Return how much refits of x differ from this fit: see `measures.decomposition.Refits`."""
+        fits = refit(x, x_test, self.dim3)
+        numbers = {
+            "again_degrees": fits.again_degrees,
+            "other_degrees": fits.other_degrees,
+            "flipped": float(fits.flipped),
+            "randomized_degrees": fits.randomized_degrees,
+        }
+        return Diagnostics(numbers, {"other_codes": fits.other_codes}, {"auto_solver": fits.auto_solver})
 
 
 def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float64]:
-    """The mean squared error on x_test (N_test, dim1) of PCA fitted on x (N, dim1) for every dim3: (K + 1, 2).
+    """Compute the test error of PCA at every dim3 from one decomposition.
 
-    K is min(N, dim1); row 0 is the mean image's error. The first column is of the reconstructions as they are:
-    what the scores of the first dim3 components leave of the squared distance to the mean. The second, nan
-    without `clip`, is of those cut off to [0, 1]; it is measured at every dim3 to 32 and at 30 more, between
-    which its logarithm is linear.
+    Parameters
+    ----------
+    x : (N, dim1)
+        Rows that PCA is fitted to.
+    x_test : (N_test, dim1)
+        Rows that are reconstructed.
+    clip : bool
+        Whether to compute the second column too.
+
+    Returns
+    -------
+    (K + 1, 2)
+        Mean squared errors by dim3 from 0, the mean row's, to K = min(N, dim1). First column: of the reconstructions,
+        from what the leading scores leave of the squared distance to the mean. Second column, NaN without `clip`: of
+        the reconstructions clipped to [0, 1], computed at every dim3 to 32 and at 30 more, log-linear between these.
     """
     fitted, _ = decompose(x)
     centred = x_test - fitted.mean_  # (N_test, dim1)
@@ -116,35 +137,27 @@ def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float
     most = len(raw) - 1
     if not clip:
         return np.column_stack([raw, np.full_like(raw, np.nan)])
-    places = np.unique([*range(min(CLIPPED_EACH, most) + 1), *np.geomspace(1, most, CLIPPED_MORE).round().astype(int)])
-    picture, errors = np.broadcast_to(fitted.mean_, x_test.shape).astype(np.float32), []
+    some = np.geomspace(1, most, _CLIPPED_MORE).round().astype(int)
+    places = np.unique([*range(min(_CLIPPED_EACH, most) + 1), *some])
+    rebuilt, errors = np.broadcast_to(fitted.mean_, x_test.shape).astype(np.float32), []
     for before, dim3 in zip([0, *places[:-1]], places, strict=True):
         more = scores[:, before:dim3].astype(np.float32) @ fitted.components_[before:dim3].astype(np.float32)
-        picture = picture + more
-        errors.append(((picture.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
+        rebuilt = rebuilt + more
+        errors.append(((rebuilt.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
     logs = np.log(np.maximum(errors, np.finfo(float).tiny))
     return np.column_stack([raw, np.exp(np.interp(np.arange(most + 1), places, logs))])
 
 
-# The decomposition last made of rows that can't change, by those rows: one serves every dim3 of a study.
-_last: list[tuple[weakref.ref[Rows], Any]] = []
+# The latest curve of read-only rows: every PCA run of a study has the same.
+_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], npt.NDArray[np.float64]]] = []
 
 
-def decompose(x: Rows) -> tuple[Any, bool]:
-    """All components of x (N, dim1), and whether they were there already.
-
-    Only read-only rows are remembered, by identity: a study's, which are mapped from files.
-    """
-    if not x.flags.writeable:
-        for rows, fitted in _last:
-            if rows() is x:
-                return fitted, True
-    solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
-    mean = x.mean(axis=0, dtype=np.float64)
-    # Centred here: covariance_eigh takes E[x x'] - mean mean', which far from 0 is rounding.
-    # copy=False: it may work in the float64 rows that were made for it; a second copy is 345 MB on MNIST
-    fitted = sklearn.decomposition.PCA(svd_solver=solver, copy=False).fit(x - mean)
-    fitted.mean_ += mean
-    if not x.flags.writeable:
-        _last[:] = [(weakref.ref(x), fitted)]
-    return fitted, False
+def _test_errors(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
+    """`errors_by_dim3`, clipped where x lies in [0, 1], cached as `decompose` caches."""
+    for rows, rows_test, curve in _cached_curve:
+        if rows() is x and rows_test() is x_test:
+            return curve
+    curve = errors_by_dim3(x, x_test, clip=in_unit_interval(x))
+    if not (x.flags.writeable or x_test.flags.writeable):
+        _cached_curve[:] = [(weakref.ref(x), weakref.ref(x_test), curve)]
+    return curve

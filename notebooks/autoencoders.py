@@ -61,8 +61,8 @@ from elbowroom.analysis.latent_space.similarity import (
     rigid_onto,
 )
 from elbowroom.models import PCA, Reducer, build
+from elbowroom.models.measures.decomposition import refit
 from elbowroom.models.measures.errors import reconstruction_mse
-from elbowroom.models.measures.latent_space import refit
 from elbowroom.models.neural.autoencoder import Autoencoder
 from elbowroom.models.neural.layers import FF
 from elbowroom.models.pca import errors_by_dim3

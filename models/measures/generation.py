@@ -22,7 +22,7 @@ import scipy
 
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
-from ..pca import decompose
+from .decomposition import decompose
 from .errors import Float64s, near_one, row_mse
 
 FEATURES = 50  # at most: on MNIST they hold 82 % of the variance

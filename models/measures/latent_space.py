@@ -1,11 +1,6 @@
-"""What the map between rows and codes is like: what it keeps, how far it can be trusted, and whether it is one map.
+"""Quality of the map between rows and codes: neighbourhoods kept, sensitivity to noise in the codes, smooth paths.
 
-`trustworthiness` asks whether neighbours stay neighbours, `robustness` what a push of a code does to its row,
-`smoothness` whether the rows along a line of codes change evenly, and `refit` whether the axes that PCA finds are
-there for others to find: the subspace is, to rounding; the sign of an axis is not.
-
-Venna & Kaski 2001 (trustworthiness and continuity); Björck & Golub 1973 (principal angles);
-Halko, Martinsson & Tropp 2011 (randomized SVD).
+Venna & Kaski 2001 (trustworthiness and continuity).
 """
 
 from __future__ import annotations
@@ -14,12 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import scipy
 
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
-from ..pca import decompose
 from .errors import Float64s, near_one, row_mse
 
 FEWEST = 20  # rows; with fewer no neighbourhood is worth a number
@@ -43,23 +35,6 @@ class Smoothness(NamedTuple):
     """The largest step over the mean step: 1 where all are equal."""
     detour: Float64s
     """The length of the path over the distance between its ends: 1 where it is straight."""
-
-
-class Refits(NamedTuple):
-    """How other fits of PCA to the same rows differ; angles are the largest principal angle, in degrees."""
-
-    again_degrees: float
-    """Between two exact fits by the same program."""
-    other_degrees: float
-    """Between an exact fit and that of another program."""
-    flipped: int
-    """How many of the dim3 axes point the other way in the other program's fit."""
-    other_codes: Array
-    """(N_test, dim3): the test rows' codes by the other program."""
-    randomized_degrees: float
-    """Between two fits of scikit-learn's randomized solver that differ in the seed."""
-    auto_solver: str
-    """The solver that scikit-learn takes for these rows where none is named."""
 
 
 def trustworthiness(x: Rows, z: Array, rows: int = 5000, k: int = 10) -> Neighbourhoods:
@@ -123,52 +98,6 @@ def smoothness(path: Rows) -> Smoothness:
     moved = straight > ROUNDING * np.abs(path64).max(initial=0.0)
     step, straight = step[moved], straight[moved]
     return Smoothness(step.max(axis=1) / step.mean(axis=1), step.sum(axis=1) / straight)
-
-
-def principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Float64s:
-    """Angles in degrees, (dim3,), the largest first, between the subspaces that rows a and b (dim3, dim1) span.
-
-    Through sines as well as cosines: a cosine alone can't tell an angle below 1e-6 degrees from 0.
-    """
-    radians = scipy.linalg.subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))
-    return np.asarray(np.rad2deg(radians), dtype=np.float64)
-
-
-def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
-    """Fit PCA to x_train (N, dim1) again, by others, and see what of it is the same; codes are of x_test.
-
-    The other exact program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order, whose
-    signs nobody fixes, where scikit-learn fixes its own. In float64, as in `models.pca`; the randomized solver and
-    scikit-learn's own choice get the rows in float32, see `near_one`. Raises ValueError where dim3 is more than
-    x_train has rows or columns.
-    """
-    first = decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
-    again = decompose(x_train.copy())[0].components_[:dim3]  # a copy is not remembered, so this is a fit
-    mean, other = _unfixed_axes(x_train, dim3)
-    pca, near = sklearn.decomposition.PCA, near_one(x_train, x_train)
-    randomized = [
-        pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(near).components_ for seed in (0, 1)
-    ]
-    auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(near)
-    return Refits(
-        again_degrees=float(principal_angles(first, again)[0]),
-        other_degrees=float(principal_angles(first, other)[0]),
-        flipped=int(((first * other).sum(axis=1) < 0).sum()),
-        other_codes=((x_test - mean) @ other.T).astype(np.float32),
-        randomized_degrees=float(principal_angles(*randomized)[0]),
-        auto_solver=str(auto._fit_svd_solver),
-    )
-
-
-def _unfixed_axes(x: Rows, dim3: int) -> tuple[Float64s, Float64s]:
-    """The mean (dim1,) and the dim3 principal axes (dim3, dim1), by numpy alone and from the last row to the first."""
-    rows = x[::-1].astype(np.float64)
-    mean = rows.mean(axis=0)
-    rows -= mean
-    if len(rows) < rows.shape[1]:  # a matrix of dim1 · dim1 numbers could be too large to have
-        return mean, np.linalg.svd(rows, full_matrices=False).Vh[:dim3]
-    _, ascending = np.linalg.eigh(rows.T @ rows / max(len(rows) - 1, 1))
-    return mean, ascending[:, ::-1][:, :dim3].T
 
 
 def _root_mean_square(difference: Float64s) -> Float64s:

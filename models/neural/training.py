@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..base import Array, Epoch, Labels, OnEpoch, Reducer, Rows
+from ..base import Array, Epoch, Labels, OnEpoch, Reducer, Rows, in_unit_interval
 from .adam import Adam
 
 EVAL_ROWS = 4096  # rows at a time where no gradient is needed
@@ -118,11 +118,6 @@ def cross_entropy(raw: Tensor, x: Tensor) -> Tensor:
     """
     a = raw.abs()
     return 0.5 * (a + raw).sum() - a.sigmoid().log().sum() - torch.dot(x.reshape(-1), raw.reshape(-1))
-
-
-def in_unit_interval(x: Rows) -> bool:
-    """Whether all of x lies in [0, 1], so that a sigmoid can reach it and BCE is defined."""
-    return bool(x.min() >= 0.0 and x.max() <= 1.0)
 
 
 def suited_output(x: Rows) -> tuple[str, str]:

@@ -43,6 +43,12 @@ def test_a_good_model_of_ones_own_passes() -> None:
     check_contract(Good, UNIT.copy(), 2)
 
 
+def test_a_model_has_no_extras_by_default() -> None:
+    model = Good().fit(UNIT)
+    assert model.extra_metrics(UNIT) == model.extra_artifacts(UNIT, UNIT) == model.weight_shapes(12) == {}
+    assert model.extra_diagnostics(UNIT, UNIT) == ({}, {}, {})
+
+
 def spoil(x: np.ndarray) -> None:
     x += 1
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
+from elbowroom.models.measures.decomposition import refit
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.pca import errors_by_dim3
 
@@ -107,3 +108,31 @@ def test_errors_by_dim3_are_those_of_each_fit_and_its_clipped_reconstruction() -
         assert curve[dim3, 1] == pytest.approx(np.mean((x_test - rebuilt.clip(0, 1)) ** 2), rel=1e-4)
     assert curve[12, 0] == pytest.approx(0, abs=1e-12)
     assert np.isnan(errors_by_dim3(x - 1, x_test - 1, clip=False)[:, 1]).all()
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_its_artifacts_are_the_spectrum_and_the_test_errors_of_every_dim3(clip: bool) -> None:
+    x, x_test = np.split(np.random.default_rng(0).random((300, 12), dtype=np.float32) - (not clip), [200])
+    found = PCA(dim3=2).fit(x).extra_artifacts(x, x_test)
+    assert found["spectrum"].shape == (12,)
+    np.testing.assert_array_equal(found["pca_curve"], errors_by_dim3(x, x_test, clip=clip))
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_read_only_rows_have_their_curve_computed_once(read_only: bool) -> None:
+    x, x_test = X[:200].copy(), X[200:].copy()
+    x.flags.writeable = x_test.flags.writeable = not read_only
+    curves = [PCA(dim3=k).fit(x).extra_artifacts(x, x_test)["pca_curve"] for k in (2, 3)]
+    assert (curves[0] is curves[1]) == read_only
+    np.testing.assert_array_equal(*curves)
+    other = PCA(dim3=2).fit(x).extra_artifacts(x, x_test[:50])["pca_curve"]
+    assert other[0, 0] == pytest.approx(np.square(x_test[:50] - x.mean(axis=0)).mean(), rel=1e-5)
+
+
+def test_its_diagnostics_are_those_of_its_refits() -> None:
+    x, x_test = X[:200], X[200:]
+    numbers, arrays, texts = PCA(dim3=3).fit(x).extra_diagnostics(x, x_test)
+    fits = refit(x, x_test, 3)._asdict()
+    np.testing.assert_array_equal(arrays["other_codes"], fits.pop("other_codes"))
+    assert texts == {"auto_solver": fits.pop("auto_solver")}
+    assert numbers == fits

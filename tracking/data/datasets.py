@@ -16,9 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.models import Array, Labels, Rows
+from elbowroom.models import Array, Labels, Rows, in_unit_interval
 from elbowroom.models.lazy import sklearn
-from elbowroom.models.neural.training import in_unit_interval
 
 from ..config import RunConfig
 from ..store.errors import BadInput

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
+from elbowroom.models import in_unit_interval
 from elbowroom.models.measures.errors import constant_mse
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic, measure
-from elbowroom.models.neural.training import in_unit_interval
 from elbowroom.models.pca import errors_by_dim3
 
 from ..config import RunConfig

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.models import PCA, Array, Reducer
+from elbowroom.models.measures.decomposition import refit
 from elbowroom.models.measures.errors import kl_by_latent, reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
-from elbowroom.models.measures.latent_space import interpolate, refit, robustness, smoothness, trustworthiness
+from elbowroom.models.measures.latent_space import interpolate, robustness, smoothness, trustworthiness
 
 from ..data.reference_samples import SEARCHED, SampleQuality
 from ..data.shared import Material

@@ -22,10 +22,20 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from PIL import Image
 
-from elbowroom.models import PCA, Array, ContractError, Epoch, OnEpoch, Reducer, class_of, settings_of, suited
+from elbowroom.models import (
+    PCA,
+    Array,
+    ContractError,
+    Epoch,
+    OnEpoch,
+    Reducer,
+    class_of,
+    in_unit_interval,
+    settings_of,
+    suited,
+)
 from elbowroom.models.measures.errors import explained_variance, row_mse
 from elbowroom.models.measures.intrinsic_dimension import participation_ratio
-from elbowroom.models.neural.training import in_unit_interval
 from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig

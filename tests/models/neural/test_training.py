@@ -8,12 +8,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch.optim.adam import adam
 
-from elbowroom.models import PCA, Diverged, Epoch, Reducer, build
+from elbowroom.models import PCA, Diverged, Epoch, Reducer, build, in_unit_interval
 from elbowroom.models.measures.errors import reconstruction_mse, row_mse
 from elbowroom.models.neural.training import (
     SCHEDULES,
     cross_entropy,
-    in_unit_interval,
     resolve_device,
     streams,
     suited_output,
