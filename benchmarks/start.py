@@ -35,13 +35,13 @@ Material.load(RunConfig(dataset="DATASET"))
 DRIVER = """
 import elbowroom.tracking.imports  # what the command itself imports first
 import os, runpy, time
-from elbowroom.models.neural.training import TorchReducer
+from elbowroom.models.neural import training
 
 def stop(*_):
     print(time.time(), flush=True)
     os._exit(0)
 
-TorchReducer._one_epoch = stop
+training._one_epoch = stop
 runpy.run_module("tracking.train", run_name="__main__", alter_sys=True)
 """
 WORKERS = """

@@ -1,6 +1,6 @@
-"""Adam, by torch's functional form: `torch.optim.Adam` imports torch's compiler, a second of each start.
+"""Adam in torch's functional form: `torch.optim.Adam` imports torch's compiler, which takes a second at each start.
 
-Kingma & Ba 2015, with torch's defaults for all but the learning rate; the same steps to the bit.
+Kingma & Ba 2015, with torch's defaults for everything but the learning rate, and bitwise equal steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 
-class Moments(NamedTuple):
+class _Moments(NamedTuple):
     """The state of one parameter: its step count, and the running means of its gradient and squared gradient."""
 
     steps: Tensor
@@ -22,26 +22,26 @@ class Moments(NamedTuple):
 
 
 class Adam:
-    """Steps of some parameters, each at the rate `lr(step)`, step = 0, 1, …; those without a gradient stay."""
+    """Optimizes parameters at the rate `lr(step)`, step = 0, 1, …; parameters without a gradient stay."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: Callable[[int], float]) -> None:
         self.parameters, self.lr, self.taken = list(parameters), lr, 0
         self.fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
-        self.moments: dict[nn.Parameter, Moments] = {}
+        self.moments: dict[nn.Parameter, _Moments] = {}
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Discard the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Follow the gradients that there are."""
+        """Update the parameters that have a gradient."""
         with_gradient = [(p, p.grad) for p in self.parameters if p.grad is not None]
         for p, _ in with_gradient:
             if p not in self.moments:
                 steps = torch.zeros((), dtype=torch.float32, device=p.device if self.fused else "cpu")
-                self.moments[p] = Moments(steps, torch.zeros_like(p), torch.zeros_like(p))
+                self.moments[p] = _Moments(steps, torch.zeros_like(p), torch.zeros_like(p))
         moments = [self.moments[p] for p, _ in with_gradient]
         adam(
             [p for p, _ in with_gradient],
@@ -62,5 +62,5 @@ class Adam:
         self.taken += 1
 
     def is_finite(self) -> bool:
-        """Whether no squared gradient has become infinite; where one has, its parameter no longer moves."""
+        """Return whether all squared gradients are finite; where one is not, its parameter no longer moves."""
         return all(bool(torch.isfinite(m.square.sum())) for m in self.moments.values())

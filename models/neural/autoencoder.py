@@ -1,6 +1,6 @@
-"""Autoencoders: a deterministic code, trained to give the data back.
+"""Autoencoders: a deterministic code, trained to reconstruct the data.
 
-Hinton & Salakhutdinov 2006. That a linear one spans the subspace of PCA: Baldi & Hornik 1989.
+Hinton & Salakhutdinov 2006. A linear one spans the subspace of PCA: Baldi & Hornik 1989.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from torch import Tensor, nn
 from ..base import Array, ContractError, Rows
 from ..measures.errors import bernoulli_nats
 from .layers import FF
-from .training import Objective, TorchReducer, Training
+from .reducer import TorchReducer
+from .training import Objective, Training
 
-Factory = Callable[[int, int], tuple[nn.Module, nn.Module]]
+_Factory = Callable[[int, int], tuple[nn.Module, nn.Module]]
 
 
 class DeterministicAutoencoder(TorchReducer):
-    """Everything of an autoencoder but its layers.
+    """An autoencoder without its layers.
 
-    The prior it samples from is a Gaussian fitted to the codes of the training rows: an autoencoder has
-    none of its own.
+    An autoencoder has no prior; samples are drawn from a Gaussian that is fitted to the codes of the training rows.
     """
 
     def default_loss(self, output: str) -> str:
-        """Mean squared error, whatever the output."""
+        """Return `mse` for either output."""
         return "mse"
 
     def codes_of(self, encoded: Tensor) -> Tensor:
-        """The encoder's output is the code."""
+        """Return the encoder's output, which is the code."""
         return encoded
 
     def objective(self, x: Tensor, noise: torch.Generator) -> Objective:
-        """The reconstruction term alone; `noise` is not used."""
+        """Return the reconstruction term of a batch x (B, dim1); `noise` is not used."""
         return Objective(self.reconstruction(self.decoder(self.encoder(x)), x), {})
 
     def after_fit(self, codes: Array) -> None:
-        """Fit the Gaussian that `sample` draws from."""
+        """Fit the Gaussian that `sample` draws from to the codes (N, dim3)."""
         self.code_mean: npt.NDArray[np.float64] = codes.mean(axis=0, dtype=np.float64)
         self.code_cov = np.cov(codes, rowvar=False, dtype=np.float64).reshape(self.dim3, self.dim3)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """decode(z), z from a Gaussian fitted to the codes of the training rows: (n, dim1)."""
+        """Return decode(z) for z from the Gaussian fitted to the codes of the training rows: (n, dim1)."""
         z = rng.multivariate_normal(self.code_mean, self.code_cov, size=n, method="eigh")
         return self.decode(z.astype(np.float32))
 
     def extra_metrics(self, x: Rows) -> dict[str, float]:
-        """`bce`, nats per row of the deterministic reconstruction, where the output is a sigmoid."""
+        """Return `bce`, nats per row of the deterministic reconstruction, where the output is a sigmoid."""
         if self.output != "sigmoid":
             return {}
         return {"bce": float(bernoulli_nats(x, self.logits(self.encode(x))).mean())}
@@ -61,12 +61,14 @@ class DeterministicAutoencoder(TorchReducer):
 class Autoencoder(DeterministicAutoencoder):
     """The assignment's autoencoder: FF(dim1, dim2, dim3), then FF(dim3, dim2, dim1) and a sigmoid."""
 
+    default_lr = 1e-2  # measured on these layers: docs/performance.md
+
     def __init__(self, *, dim2: int, dim3: int, loss: str, output: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output=output, training=training)
         self.dim2 = dim2
 
     def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
-        """One hidden layer of dim2 units each way."""
+        """Return encoder and decoder with one hidden layer of dim2 units each."""
         return FF(dim1, self.dim2, self.dim3), FF(self.dim3, self.dim2, dim1)
 
 
@@ -74,28 +76,29 @@ class Autoencoder(DeterministicAutoencoder):
 class LinearAutoencoder(DeterministicAutoencoder):
     """One affine layer each way and no sigmoid: at its optimum it spans the subspace of PCA."""
 
+    default_lr = 1e-2
+
     def __init__(self, *, dim3: int, loss: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output="linear", training=training)
 
     def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
-        """dim1 -> dim3 -> dim1, affine."""
+        """Return the affine maps dim1 -> dim3 and dim3 -> dim1."""
         return nn.Linear(dim1, self.dim3), nn.Linear(self.dim3, dim1)
 
 
 @final
 class FactoryAutoencoder(DeterministicAutoencoder):
-    """An autoencoder around anyone's torch modules: `factory(dim1, dim3)` gives (encoder, decoder).
+    """An autoencoder of a user's torch modules: `factory(dim1, dim3)` returns (encoder, decoder).
 
-    The encoder takes flat rows (B, dim1) and gives (B, dim3); the decoder takes (B, dim3) and gives
-    (B, dim1), without a last sigmoid.
+    The encoder maps rows (B, dim1) to (B, dim3), the decoder (B, dim3) to (B, dim1), without a last sigmoid.
     """
 
-    def __init__(self, factory: Factory, *, dim3: int, loss: str, output: str, training: Training) -> None:
+    def __init__(self, factory: _Factory, *, dim3: int, loss: str, output: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output=output, training=training)
         self.factory = factory
 
     def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
-        """Whatever the factory gives. Raises ContractError where that is not two modules that fit."""
+        """Return the factory's pair. Raises ContractError unless it is a pair of modules without a last sigmoid."""
         pair = self.factory(dim1, self.dim3)
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(m, nn.Module) for m in pair)):
             raise ContractError(f"factory: gives {type(pair).__name__}, not a pair (encoder, decoder) of torch modules")

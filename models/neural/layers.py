@@ -1,4 +1,4 @@
-"""Stacks of layers that more than one model is made of."""
+"""Stacks of layers that several models share."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class FF(nn.Module):
         self.main = nn.Sequential(nn.Linear(dim1, dim2), nn.ReLU(), nn.Linear(dim2, dim3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dim3) of x (B, dim1)."""
+        """Return the output (B, dim3) for x (B, dim1)."""
         out: Tensor = self.main(x)
         return out

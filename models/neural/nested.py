@@ -1,9 +1,9 @@
 """An autoencoder whose latents are ordered by importance: one training gives the error of every smaller dim3.
 
-In training each row's code is cut off after a number of latents drawn for it, and the decoder has to make do with
-those before the cut: so the first latents carry the most, as PCA's components do. Nested dropout: Rippel, Gelbart &
+In training each row's code is truncated after a random number of latents, and the decoder reconstructs the row from
+those before the cut. So the first latents carry the most, like PCA's components. Nested dropout: Rippel, Gelbart &
 Adams 2014; the same for representations: Kusupati et al. 2022 (Matryoshka). One training is a compromise among all
-cuts, and errs more than an autoencoder that was trained as well for one dim3 alone.
+cuts, and its error exceeds that of an autoencoder trained as well for one dim3 alone.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from .autoencoder import DeterministicAutoencoder
 from .layers import FF
 from .training import Objective, Training
 
-PEAK = 6.0
-"""Latents that the commonest cut keeps. A cut after k is drawn in proportion to k / (k^2 + PEAK^2).
+_PEAK = 6.0
+"""Latents that the most frequent cut keeps. A cut after k is drawn in proportion to k / (k^2 + _PEAK^2).
 
-Cuts after one or two latents bend those latents at the cost of all others, and the last latents change little. On
-MNIST (130 epochs, one seed) this errs less at every dim3 from 3 to 14 than weights k^-1/4 do, and more beyond, where
-there is room. What else was tried stands in docs/performance.md.
+Cuts after one or two latents shape those latents at the cost of all others, and the last latents change little. On
+MNIST (130 epochs, one seed) the error at every dim3 from 3 to 14 is lower than with weights k^-1/4, and higher beyond.
+For the alternatives that were tried see docs/performance.md.
 """
 
 
 @final
-class PrefixDecoder(nn.Module):
-    """FF on the latents before the cut and a flag for each after it: so the decoder knows which are missing.
+class _PrefixDecoder(nn.Module):
+    """FF on the latents before the cut and on one flag for each latent, which is 1 where the latent is cut off.
 
-    The flags are a bias of the hidden layer for each cut. With zeros alone in the place of what is missing the
-    decoder could not tell a latent that is 0 from one that is not there.
+    The flags act as a bias of the hidden layer for each cut. From zeros alone the decoder could not tell a latent of
+    value 0 from one that is cut off.
     """
 
     def __init__(self, dim1: int, dim2: int, dim3: int) -> None:
@@ -44,7 +44,7 @@ class PrefixDecoder(nn.Module):
         self.layers = FF(2 * dim3, dim2, dim1)
 
     def forward(self, z: Tensor, cuts: Tensor | None = None) -> Tensor:
-        """(B, dim1) of z (B, dim3), of row b the first cuts[b] latents; of all where `cuts` (B,) is None."""
+        """Return (B, dim1) for the first cuts[b] latents of each row of z (B, dim3); all latents without `cuts`."""
         if cuts is None:
             cuts = torch.full((len(z),), self.dim3, device=z.device)
         missing = torch.arange(self.dim3, device=z.device) >= cuts[:, None]  # (B, dim3)
@@ -54,33 +54,35 @@ class PrefixDecoder(nn.Module):
 
 @final
 class NestedAutoencoder(DeterministicAutoencoder):
-    """The assignment's autoencoder, trained on codes that are cut off: see the module's text."""
+    """The assignment's autoencoder, trained on truncated codes."""
+
+    default_lr = 1e-2
 
     def __init__(self, *, dim2: int, dim3: int, loss: str, output: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output=output, training=training)
         self.dim2 = dim2
 
     def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
-        """One hidden layer of dim2 units each way."""
-        return FF(dim1, self.dim2, self.dim3), PrefixDecoder(dim1, self.dim2, self.dim3)
+        """Return encoder and decoder with one hidden layer of dim2 units each."""
+        return FF(dim1, self.dim2, self.dim3), _PrefixDecoder(dim1, self.dim2, self.dim3)
 
     def objective(self, x: Tensor, noise: torch.Generator) -> Objective:
-        """The reconstruction term, each row's from the latents before its own cut."""
+        """Return the reconstruction term of a batch x (B, dim1), each row from the latents before its own cut."""
         raw = self.decoder(self.encoder(x), self.cuts(len(x), noise))
         return Objective(self.reconstruction(raw, x), {})
 
     def cuts(self, rows: int, noise: torch.Generator) -> Tensor:
-        """How many latents each row of a batch keeps, (rows,) from 1 to dim3, in ascending order.
+        """Return how many latents each row of a batch keeps: (rows,), from 1 to dim3, in ascending order.
 
-        Every batch has all of them in proportion, as far as its rows go: one number is drawn, not one for each row.
+        One number is drawn for the batch, not one for each row, so every batch has all cuts in proportion.
         """
         k = torch.arange(1, self.dim3 + 1, device=self.device)
-        weights = k / (k**2 + PEAK**2)
+        weights = k / (k**2 + _PEAK**2)
         at = (torch.arange(rows, device=self.device) + torch.rand(1, generator=noise, device=self.device)) / rows
         return 1 + torch.searchsorted(weights.cumsum(0) / weights.sum(), at).clamp(max=self.dim3 - 1)
 
     def decode_first(self, z: Array, count: int) -> Rows:
-        """Rows (N, dim1), in the data's units, of the first `count` latents of z (N, dim3)."""
+        """Return rows (N, dim1), in the units of the data, of the first `count` latents of z (N, dim3)."""
 
         def rows(block: Rows) -> Tensor:
             cuts = torch.full((len(block),), count, device=self.device)
@@ -89,6 +91,6 @@ class NestedAutoencoder(DeterministicAutoencoder):
         return self._to_data(self._in_blocks(rows, z))
 
     def nested_errors(self, x: Rows) -> npt.NDArray[np.float64]:
-        """Mean squared error on x (N, dim1) by the first 1, 2, …, dim3 latents alone: (dim3,)."""
+        """Return the mean squared error on x (N, dim1) of the first 1, 2, …, dim3 latents: (dim3,)."""
         z = self.encode(x)
         return np.array([reconstruction_mse(x, self.decode_first(z, k)) for k in range(1, self.dim3 + 1)])

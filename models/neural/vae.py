@@ -16,42 +16,45 @@ from torch import Tensor, nn
 from ..base import Array, Rows
 from ..measures.errors import active_units, bernoulli_nats, kl_standard_normal, row_mse
 from .layers import FF
-from .training import EVAL_SEED, Objective, TorchReducer, Training
+from .reducer import EVAL_SEED, TorchReducer
+from .training import Objective, Training
 
-LARGE_BETA = 1e6  # beyond it beta is what makes gradients overflow
+_LARGE_BETA = 1e6  # a larger beta is the cause of gradients that overflow
 
 
 @final
 class VAE(TorchReducer):
-    """The autoencoder's stack, whose encoder gives the mean and the log-variance of a normal code.
+    """The autoencoder's stack with an encoder that gives the mean and the log-variance of a normal code.
 
-    z = mean + exp(log_var / 2) · noise. The objective is the negative ELBO per row, in nats:
-    the reconstruction summed over pixels plus beta times the KL divergence to N(0, I) summed over dim3,
-    averaged over the batch. The reconstruction is the binary cross-entropy (loss `bce`), or half the
-    summed squared error, a Gaussian of unit variance up to a constant (loss `mse`). Averaging it over
-    pixels beside a summed KL is the usual mistake: then the KL wins and every latent collapses.
+    z = mean + exp(log_var / 2) · noise. The objective is the negative ELBO per row, in nats: the reconstruction term,
+    summed over pixels, plus beta times the KL divergence to N(0, I), summed over dim3, averaged over the batch. The
+    reconstruction term is the binary cross-entropy (loss `bce`), or half the summed squared error, which is a Gaussian
+    of unit variance up to a constant (loss `mse`). An average over pixels beside a summed KL is a common mistake: the
+    KL term dominates, and every latent collapses.
 
     The code of a row is its mean, so `decode(mean)` is the reconstruction.
     """
+
+    default_lr = 1e-2  # measured on these layers: docs/performance.md
 
     def __init__(self, *, dim2: int, dim3: int, beta: float, loss: str, output: str, training: Training) -> None:
         super().__init__(dim3=dim3, loss=loss, output=output, training=training)
         self.dim2, self.beta = dim2, beta
 
     def architecture(self, dim1: int) -> tuple[nn.Module, nn.Module]:
-        """The autoencoder's layers, with an encoder twice as wide at its end: mean, then log-variance."""
+        """Return the autoencoder's layers, with an encoder output twice as wide: mean, then log-variance."""
         return FF(dim1, self.dim2, 2 * self.dim3), FF(self.dim3, self.dim2, dim1)
 
     def default_loss(self, output: str) -> str:
-        """BCE where the output is a sigmoid."""
+        """Return `bce` for an output of `sigmoid`, else `mse`."""
         return "bce" if output == "sigmoid" else "mse"
 
     def codes_of(self, encoded: Tensor) -> Tensor:
-        """The mean, (B, dim3) of (B, 2 · dim3)."""
+        """Return the mean, (B, dim3) of (B, 2 · dim3)."""
         return encoded[:, : self.dim3]
 
     def objective(self, x: Tensor, noise: torch.Generator) -> Objective:
-        """-ELBO in nats per row, with its parts `recon`, `kl` and `elbo` (the last at beta = 1)."""
+        """Return -ELBO in nats per row of a batch x (B, dim1), with the terms `recon`, `kl` and `elbo` (beta = 1)."""
         mean, log_var = self.encoder(x).chunk(2, dim=1)  # (B, dim3) each
         eps = torch.randn(mean.shape, generator=noise, device=mean.device)
         raw = self.decoder(mean + torch.exp(0.5 * log_var) * eps)  # (B, dim1)
@@ -62,35 +65,35 @@ class VAE(TorchReducer):
         return Objective(recon + self.beta * kl, {"recon": recon, "kl": kl, "elbo": -(recon + kl)})
 
     def advice(self, first: Mapping[str, Tensor], rows: int) -> str:
-        """Name the term that is too large at the start of the epoch already, if one is."""
+        """Return what to change, and the term that is too large in the first batch, if one is."""
         recon, kl = first["recon"].item(), first["kl"].item()
         terms = {"recon": (recon, "lr"), "kl": (kl, "lr"), "beta · kl": (self.beta * kl, "beta")}
         largest = torch.finfo(torch.float32).max / rows / 10  # other batches may have a larger kl than the first
         for term, (value, cause) in terms.items():
             if not abs(value) <= largest:
                 return f", with {term} at {value:.3g}; try a smaller --{cause}"
-        return "; try a smaller --beta" if self.beta > LARGE_BETA else super().advice(first, rows)
+        return "; try a smaller --beta" if self.beta > _LARGE_BETA else super().advice(first, rows)
 
     def posterior(self, x: Rows) -> tuple[Array, Array]:
-        """Mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""
+        """Return mean and log-variance of the normal code of each row: (N, dim3) each, of x (N, dim1)."""
         encoded = self._in_blocks(lambda b: self.encoder(self._to_modules(b)), x)
         mean, log_var = np.split(encoded, 2, axis=1)
         return mean, log_var
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """decode(z) for z from N(0, I): (n, dim1)."""
+        """Return decode(z) for z from N(0, I): (n, dim1)."""
         return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
-        """Quantiles of the standard normal: each image stands for the same share of the prior."""
+        """Return quantiles (n,) of the standard normal: each image represents the same share of the prior."""
         quantiles: Array = scipy.special.ndtri(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
         return quantiles
 
     def extra_metrics(self, x: Rows) -> dict[str, float]:
-        """`elbo` (beta 1, one seeded draw) and `kl`, nats per row; `active_units`; and `bce` of decode(mean).
+        """Return `elbo` (beta 1, one seeded draw) and `kl`, nats per row; `active_units`; and `bce` of decode(mean).
 
-        The ELBO's likelihood is Bernoulli where the output is a sigmoid, whatever loss was trained; else
-        Gaussian of unit variance in the modules' units, without its constant.
+        The ELBO's likelihood is Bernoulli where the output is a sigmoid, for either trained loss; else Gaussian of unit
+        variance in the units of the modules, without its constant.
         """
         mean, log_var = self.posterior(x)
         noise = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.models import MODELS, Reducer, build
-from elbowroom.models.neural.training import TorchReducer
 
 from ..config import RunConfig
 from ..store.errors import BadInput
@@ -96,12 +95,11 @@ def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Map
             raise ValueError(f"{name} is {plain[name]}, and {settings[name]} in {ABOUT}")
     if state["mean"].shape != (settings["dim1"],):
         raise ValueError(f"mean has the shape {state['mean'].shape}, and dim1 is {settings['dim1']} in {ABOUT}")
-    if isinstance(reducer, TorchReducer):
-        wanted = reducer.weight_shapes(settings["dim1"])
-        there = {name: array.shape for name, array in state.items() if name not in plain}
-        if there != wanted:
-            odd = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
-            raise ValueError(f"{odd[0][:80]!r} is not of the shape that {ABOUT} says")
+    wanted = reducer.weight_shapes(settings["dim1"])
+    there = {name: array.shape for name, array in state.items() if name not in plain}
+    if there != wanted:
+        odd = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+        raise ValueError(f"{odd[0][:80]!r} is not of the shape that {ABOUT} says")
 
 
 def _works(reducer: Reducer, dim1: int, dim3: int) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from elbowroom.models import MODELS, PCA, Reducer, build, gives_a_curve
 from elbowroom.models.measures.errors import reconstruction_mse
-from elbowroom.models.neural.nested import PEAK, NestedAutoencoder
+from elbowroom.models.neural.nested import _PEAK, NestedAutoencoder
 from tests.models.neural.test_training import DIGITS, SIGNED, X_VAL, X, same_state, series, train
 from tests.models.test_contract import SETTINGS
 
@@ -96,7 +96,7 @@ def test_cuts_go_from_1_to_all_and_are_drawn_in_proportion(dim3: int) -> None:
         assert cuts.max() <= dim3
         counts += np.bincount(cuts, minlength=dim3 + 1)[1:]
     k = np.arange(1, dim3 + 1)
-    weights = k / (k**2 + PEAK**2)
+    weights = k / (k**2 + _PEAK**2)
     np.testing.assert_allclose(counts / counts.sum(), weights / weights.sum(), rtol=0.1)
 
 

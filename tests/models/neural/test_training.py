@@ -10,13 +10,8 @@ from torch.optim.adam import adam
 
 from elbowroom.models import PCA, Diverged, Epoch, Reducer, build, in_unit_interval
 from elbowroom.models.measures.errors import reconstruction_mse, row_mse
-from elbowroom.models.neural.training import (
-    SCHEDULES,
-    cross_entropy,
-    resolve_device,
-    streams,
-    suited_output,
-)
+from elbowroom.models.neural.reducer import _cross_entropy, _suited_output
+from elbowroom.models.neural.training import SCHEDULES, resolve_device, streams
 from tests.models.test_contract import SETTINGS
 
 DIGITS = (load_digits().data / 16).astype(np.float32)
@@ -119,7 +114,7 @@ def test_the_cross_entropy_and_its_gradient_are_torchs_own(scale: float) -> None
     raw = (scale * torch.randn(50, 64, generator=draw, dtype=torch.float64)).requires_grad_()
     x = torch.rand(50, 64, generator=draw, dtype=torch.float64).round(decimals=1)  # 0 and 1 among them
     wanted = torch.nn.functional.binary_cross_entropy_with_logits(raw, x, reduction="sum")
-    got = cross_entropy(raw, x)
+    got = _cross_entropy(raw, x)
     assert got.item() == pytest.approx(wanted.item(), rel=1e-12)
     gradients = [torch.autograd.grad(loss, raw)[0] for loss in (got, wanted)]
     assert torch.allclose(*gradients, rtol=0, atol=1e-12)
@@ -242,7 +237,7 @@ def test_auto_is_a_sigmoid_where_a_quarter_of_the_columns_come_near_both_ends(
     x[0, :columns], x[1, :columns] = low, high
     reaching = columns if high > 0.5 else 0
     reason = f"the data lie in [0, 1], and {reaching} of the 64 columns that vary come often near both ends"
-    assert suited_output(x) == (output, reason)
+    assert _suited_output(x) == (output, reason)
     facts = train("vae", x, x, epochs=1)[0].facts()
     assert (facts["output"], facts["output_reason"]) == (output, reason)
     assert facts["loss"] == ("bce" if output == "sigmoid" else "mse")
@@ -253,9 +248,9 @@ def test_one_outlier_a_column_is_no_second_end() -> None:
     long_tails = np.exp(np.random.default_rng(0).standard_normal((500, 20)))
     scaled = (long_tails - long_tails.min(axis=0)) / np.ptp(long_tails, axis=0)
     assert (scaled.min(), scaled.max()) == (0, 1)
-    assert suited_output(scaled)[0] == "linear"
+    assert _suited_output(scaled)[0] == "linear"
     often = np.where(np.random.default_rng(1).random((500, 20)) < 0.05, 1.0, 0.0)
-    assert suited_output(often)[0] == "sigmoid"
+    assert _suited_output(often)[0] == "sigmoid"
 
 
 def test_shares_of_a_whole_are_learnt() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elbowroom.models import build
-from elbowroom.models.neural.training import EVAL_SEED
+from elbowroom.models.neural.reducer import EVAL_SEED
 from tests.models.neural.test_training import SIGNED, X_VAL, X, train
 from tests.models.test_contract import SETTINGS
 

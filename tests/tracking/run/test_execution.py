@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from elbowroom.models import MODELS
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic
-from elbowroom.models.neural.training import TorchReducer
+from elbowroom.models.neural import training
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset, shared
 from elbowroom.tracking.data.datasets import digest, split
@@ -289,7 +289,7 @@ def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses, parts = iter([1.0, float("nan")]), dict.fromkeys(("recon", "kl"), torch.ones(()))
-    monkeypatch.setattr(TorchReducer, "_one_epoch", lambda *_: (next(losses), parts))
+    monkeypatch.setattr(training, "_one_epoch", lambda *_: (next(losses), parts))
     with pytest.raises(RunFailed, match="training loss became nan in epoch 2; try a smaller --lr") as caught:
         execute(RunConfig(**QUICK, artifacts="light"))
     run = store.get_run(caught.value.run_id)
