@@ -1,7 +1,7 @@
-"""The registry of the models, and how one is built from its name and settings.
+"""The registry of the models, and the construction of a model from its name and settings.
 
-To add a model: a file in this folder with a `Reducer`, and one line in `MODELS`. Its constructor names the
-settings that it needs and gets those; a new setting is one new field of `tracking.config.RunConfig`.
+To add a model: one file with a `Reducer`, in `models/neural/` or beside `pca.py`, and one line in `MODELS`. Its
+constructor names the settings that it needs; a new setting is one new field of `tracking.config.RunConfig`.
 """
 
 from __future__ import annotations
@@ -28,80 +28,77 @@ MODELS: dict[str, type[Reducer]] = {
     "vae": VAE,
 }
 
-
-LR_HERE, LR_ELSEWHERE = 1e-2, 1e-3
-"""What `lr` auto means for a model of the registry and for any other. The first was chosen on these layers
-(docs/performance.md) and kills others: the convolutions of docs/conv_autoencoder.py, for one."""
-
-
-TRIAL_ROWS = 64  # of the user's data, on which a model of their own is held against the contract
+_TRIAL_ROWS = 64  # of the user's data, for the contract checks of a model of their own
 
 
 class UnknownModel(ValueError):
-    """No model goes by that name, or what the name points to can't be imported."""
+    """There is no model of that name, or the module that the name points to cannot be imported."""
 
 
 def build(model: str, settings: Mapping[str, Any]) -> Reducer:
-    """The unfitted model of that name, with the settings that its constructor asks for.
+    """Return the unfitted model of that name, constructed with the settings that its constructor names.
 
-    `model` is a name in MODELS, or `package.module:Name` for a Reducer class or a factory
-    (dim1, dim3) -> (encoder, decoder) of torch modules. Raises UnknownModel, or ContractError where
-    `Name` asks for a setting that there is not.
+    `model` is a name in MODELS, or `package.module:Name` of a Reducer class or of a factory (dim1, dim3) ->
+    (encoder, decoder) of torch modules. `settings` are the fields of a RunConfig and `dim1`; `image_shape`, None where
+    it is not given, is (height, width) or (height, width, 3) of rows that are images.
+
+    Raises UnknownModel; ContractError where `Name` asks for a setting that does not exist; ValueError where the model
+    does not accept a setting.
     """
-    settings = dict(settings)
-    if settings["lr"] == "auto":
-        settings["lr"] = LR_HERE if model in MODELS else LR_ELSEWHERE
-    made_of = settings | {"training": Training(**{f.name: settings[f.name] for f in fields(Training)})}
-    found = _find(model)
-    if isinstance(found, type) and issubclass(found, Reducer):
-        reducer: Reducer = _call(found, made_of)
+    found, kind = _find(model), class_of(model)
+    offered = {"image_shape": None, **settings}
+    if offered["lr"] == "auto":
+        offered["lr"] = kind.default_lr
+    offered["training"] = Training(**{f.name: offered[f.name] for f in fields(Training)})
+    if found is kind:
+        reducer: Reducer = _call(kind, offered)
         return reducer
 
     def factory(dim1: int, dim3: int) -> Any:
-        return _call(found, made_of | {"dim1": dim1, "dim3": dim3})
+        return _call(found, offered | {"dim1": dim1, "dim3": dim3})
 
     return FactoryAutoencoder(
         factory,
-        dim3=made_of["dim3"],
-        loss=made_of["loss"],
-        output=made_of["output"],
-        training=made_of["training"],
+        dim3=offered["dim3"],
+        loss=offered["loss"],
+        output=offered["output"],
+        training=offered["training"],
     )
 
 
 def suited(model: str, settings: Mapping[str, Any], x: Rows) -> Reducer:
-    """The unfitted model of that name, see `build`, found to suit rows like x (N, dim1).
+    """Return the unfitted model of that name after checks that it accepts rows like x (N, dim1).
 
-    One that is not of the registry is held against the contract, on a few of the rows. Raises ValueError, of which
-    UnknownModel and ContractError are.
+    A model outside the registry is checked against the contract, with one epoch on a few of the rows. `model` and
+    `settings` are as for `build`. Raises ValueError, of which UnknownModel and ContractError are subclasses.
     """
     made = build(model, settings)
     made.check(x)
     if model not in MODELS:
-        few = x[: max(TRIAL_ROWS, 2 * settings["dim3"])]
+        few = x[: max(_TRIAL_ROWS, 2 * settings["dim3"])]
         check_contract(lambda: build(model, {**settings, "epochs": 1}), few, settings["dim3"])
     return made
 
 
 def settings_of(model: str) -> frozenset[str]:
-    """The settings that this model asks for, those of its training among them; `model` as for `build`.
+    """Return the names of the settings that this model uses, those of its training included; `model` as for `build`.
 
-    PCA asks for no `seed`: its fit is the same for all.
+    PCA does not use `seed`: its fit is the same for all.
     """
-    found = _find(model)
+    found, kind = _find(model), class_of(model)
     asked = set(inspect.signature(found).parameters)
-    if "training" in asked or not (isinstance(found, type) and issubclass(found, Reducer)):
+    if "training" in asked or found is not kind:
         asked |= {f.name for f in fields(Training)}
     return frozenset(asked - {"training"})
 
 
 def gives_a_curve(model: str) -> bool:
-    """Whether one training of this model gives the error of every smaller dim3 too; `model` as for `build`."""
+    """Return whether one training of this model gives the error of every smaller dim3 too; `model` as for `build`."""
     return class_of(model).nested_errors is not Reducer.nested_errors
 
 
 def class_of(model: str) -> type[Reducer]:
-    """The class of this model, of a factory the one that trains its modules; `model` as for `build`."""
+    """Return the class of this model; for a factory, the class that trains its modules. `model` as for `build`."""
     found = _find(model)
     return found if isinstance(found, type) and issubclass(found, Reducer) else FactoryAutoencoder
 
@@ -129,7 +126,7 @@ def _find(model: str) -> Callable[..., Any]:
 
 
 def _call(function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """function(**those settings that it names)."""
+    """Call the function with those settings that its parameters name. Raises ContractError where one is missing."""
     wanted = [
         p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]

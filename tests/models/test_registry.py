@@ -81,10 +81,30 @@ def test_a_class_is_given_the_settings_that_it_names_and_no_others() -> None:
     assert settings == before
 
 
-@pytest.mark.parametrize(("model", "lr"), [("ae", 1e-2), ("vae", 1e-2), (f"{HERE}:Choosy", 1e-3)])
-def test_an_automatic_learning_rate_is_lower_for_layers_it_was_not_chosen_on(model: str, lr: float) -> None:
+class Brisk(Choosy):
+    default_lr = 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "lr"),
+    [("ae", 1e-2), ("vae", 1e-2), (f"{HERE}:Choosy", 1e-3), (f"{HERE}:Brisk", 0.5), (f"{HERE}:by_name", 1e-3)],
+)
+def test_an_automatic_learning_rate_is_the_models_default(model: str, lr: float) -> None:
     built: Any = build(model, SETTINGS | {"lr": "auto"})
-    assert (built.training if model in MODELS else built.given["training"]).lr == lr
+    assert (built.given["training"] if isinstance(built, Choosy) else built.training).lr == lr
+
+
+class Framed(Good):
+    def __init__(self, image_shape):
+        self.shape = image_shape
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"), [({}, None), ({"image_shape": None}, None), ({"image_shape": (3, 4)}, (3, 4))]
+)
+def test_a_constructor_may_ask_for_the_shape_of_an_image(given: dict[str, Any], shape: Any) -> None:
+    built: Any = build(f"{HERE}:Framed", SETTINGS | given)
+    assert built.shape == shape
 
 
 def greedy(dim1: int, dim3: int, colour: str, taste: str) -> None:
