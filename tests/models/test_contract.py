@@ -1,11 +1,12 @@
 """Every model of the registry keeps the contract, and a model that breaks it is told which part."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from elbowroom.models import MODELS, ContractError, Epoch, build, check_contract
+from elbowroom.models import MODELS, ContractError, Epoch, build, check_contract, class_of
 from elbowroom.models.base import Reducer
 
 SETTINGS: dict[str, Any] = {
@@ -15,11 +16,27 @@ SETTINGS: dict[str, Any] = {
 UNIT = np.random.default_rng(0).random((60, 12), dtype=np.float32)
 
 
+def example(model: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Rows (60, dim1) in [0, 1] that the model's class says it accepts, and settings to build it for them."""
+    shape = class_of(model).example_shape
+    rows = np.random.default_rng(0).random((60, math.prod(shape)), dtype=np.float32)
+    return rows, SETTINGS | {"dim1": rows.shape[1], "image_shape": shape if len(shape) > 1 else None}
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dim3", [1, 2, 5])
-@pytest.mark.parametrize("x", [UNIT, 3 * UNIT - 1], ids=["unit", "signed"])
-def test_every_model_keeps_the_contract(model: str, dim3: int, x: np.ndarray) -> None:
-    check_contract(lambda: build(model, SETTINGS | {"dim3": dim3}), x, dim3)
+@pytest.mark.parametrize("signed", [False, True], ids=["unit", "signed"])
+def test_every_model_keeps_the_contract(model: str, dim3: int, signed: bool) -> None:
+    x, settings = example(model)
+    check_contract(lambda: build(model, settings | {"dim3": dim3}), 3 * x - 1 if signed else x, dim3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_says_which_weights_its_state_has(model: str) -> None:
+    x, settings = example(model)
+    fitted = build(model, settings).fit(x)
+    weights = {name: array.shape for name, array in fitted.state().items() if name.startswith("weights/")}
+    assert fitted.weight_shapes(settings["dim1"]) == weights
 
 
 class Good(Reducer):

@@ -78,8 +78,11 @@ def _about(path: Path) -> tuple[str, dict[str, Any]]:
     settings, dim1 = about["settings"], about["settings"].get("dim1")
     if type(dim1) is not int or dim1 < 1:
         raise ValueError(f"dim1 must be a whole number of at least 1, got {str(dim1)[:40]}")
+    shape = settings.get("image_shape")  # runs of before have none
+    if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
+        raise ValueError(f"image_shape must be a list of whole numbers of at least 1, got {str(shape)[:40]}")
     config = RunConfig.from_json(json.dumps({**settings, "model": about["model"]}))
-    return config.model, asdict(config) | {"dim1": dim1}
+    return config.model, asdict(config) | {"dim1": dim1, "image_shape": None if shape is None else tuple(shape)}
 
 
 def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> None:

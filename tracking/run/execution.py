@@ -132,7 +132,7 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
             f"dim3 must be from 1 to {most} ({data.name} has {data.dim1} columns and {len(parts.x_train)} "
             f"training rows), got {config.dim3}"
         )
-    settings = asdict(config) | {"dim1": data.dim1}
+    settings = asdict(config) | {"dim1": data.dim1, "image_shape": data.image_shape}
     try:
         if not class_of(config.model).takes_float64:
             material = material.in_float32()

@@ -27,13 +27,14 @@ from tests.tracking.logged_model.test_log import OWN_REDUCER
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
-X = load_dataset("digits").x_test
+DIGITS = load_dataset("digits")
+X = DIGITS.x_test
 SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3, "threads": 1}
 
 
 def written(folder: Path, model: str = "ae") -> Path:
     """A fitted model in a folder, as a run logs it."""
-    settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1]}
+    settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1], "image_shape": DIGITS.image_shape}
     np.savez(folder / WEIGHTS, **build(model, settings).fit(X).state())
     (folder / ABOUT).write_text(json.dumps({"model": model, "settings": settings}))
     return folder
@@ -102,6 +103,8 @@ def raw(name: str, content: bytes) -> Callable[[Path], None]:
         (raw(ABOUT, b"\xff\xfe"), f"{ABOUT}: 'utf-8' codec can't decode"),
         (raw(ABOUT, b'["ae"]'), f"{ABOUT}: it has no model and settings"),
         (lambda f: settings(f, dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
+        (lambda f: settings(f, image_shape="8x8"), f"{ABOUT}: image_shape must be a list of whole numbers"),
+        (lambda f: settings(f, image_shape=[8, -8]), f"{ABOUT}: image_shape must be a list of whole numbers"),
         (lambda f: settings(f, dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
         (lambda f: settings(f, dim2=10**9), f"{WEIGHTS}: dim2 is 8, and 1000000000 in {ABOUT}"),
         (objects, f"{WEIGHTS}: Object arrays cannot be loaded when allow_pickle=False"),

@@ -21,7 +21,7 @@ DIGITS = load_dataset("digits")
 @cache
 def view(model: str, dim3: int, labelled: bool = True, image: bool = True) -> RunView:
     epochs: list[Epoch] = []
-    fitted = build(model, SETTINGS | {"dim1": 64, "dim3": dim3})
+    fitted = build(model, SETTINGS | {"dim1": 64, "image_shape": DIGITS.image_shape, "dim3": dim3})
     fitted.fit(DIGITS.x_train, x_val=DIGITS.x_test, on_epoch=epochs.append)
     few = DIGITS.x_test[:16]
     return RunView(
