@@ -1,6 +1,6 @@
-"""The models, and the one registry of them. Knows arrays and torch: no MLflow, no Optuna, no paths, no data sets.
+"""The models and their registry. This package knows arrays and torch: no MLflow, no Optuna, no paths, no data sets.
 
-To add a model: a file in this folder with a `Reducer`, and one line in `MODELS` of registry.py.
+To add a model: see registry.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What every model must do, as checks that name the part that fails.
+"""Checks of the contract that every model keeps; an error names the method that breaks it.
 
-The tests run them over the registry; `tracking.run` runs them on a model of your own before it opens a
-run, on a few rows of your data and for one epoch.
+The tests run them on all models of the registry. `suited` runs them on a model of your own before a run is opened, with
+one epoch on a few rows of your data.
 """
 
 from __future__ import annotations
@@ -13,13 +13,25 @@ import numpy as np
 
 from .base import ContractError, Epoch, Reducer, Rows
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def check_contract(make: Callable[[], Reducer], x: Rows, dim3: int) -> None:
-    """Fit what `make()` gives on x (N, dim1) and hold it against the contract of `Reducer`.
+    """Fit a model and check the contract of `Reducer`.
 
-    Raises ContractError whose message starts with the part: fit, encode, decode, sample, state.
+    Parameters
+    ----------
+    make : callable
+        Returns a new unfitted model at each call.
+    x : (N, dim1)
+        Rows to fit.
+    dim3 : int
+        Expected width of the codes.
+
+    Raises
+    ------
+    ContractError
+        Its message starts with the part that fails: constructor, fit, encode, decode, sample or state.
     """
     model = _part("constructor", make)
     epochs: list[Epoch] = []
@@ -60,7 +72,7 @@ def check_contract(make: Callable[[], Reducer], x: Rows, dim3: int) -> None:
     _require("state", same, "a model restored from its state must encode, decode and sample as before")
 
 
-def _part(part: str, call: Callable[[], Result]) -> Result:
+def _part(part: str, call: Callable[[], _Result]) -> _Result:
     try:
         return call()
     except ContractError:

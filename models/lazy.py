@@ -1,7 +1,7 @@
-"""scikit-learn, imported when an attribute of it is first asked for.
+"""scikit-learn, loaded when its first attribute is accessed.
 
-With the parts of SciPy that it imports it takes a third of the time of torch and MLflow together, and training an
-autoencoder needs nothing of it.
+With the parts of SciPy that it imports it takes a third of the loading time of torch and MLflow together, and training
+an autoencoder needs nothing of it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from importlib.util import LazyLoader, find_spec, module_from_spec
 from types import ModuleType
 
 
-def lazily(name: str) -> ModuleType:
-    """The package of that name, not yet executed; the recipe is that of `importlib`'s documentation."""
+def _lazily(name: str) -> ModuleType:
+    """The package of that name, not yet executed, by the recipe in the documentation of `importlib`."""
     if name in sys.modules:
         return sys.modules[name]
     spec = find_spec(name)
@@ -25,4 +25,4 @@ def lazily(name: str) -> ModuleType:
     return module
 
 
-sklearn = lazily("sklearn")
+sklearn = _lazily("sklearn")

@@ -1,4 +1,4 @@
-"""How many threads the models compute on."""
+"""The number of threads that the models compute on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def on_threads(threads: int | Literal["auto"]) -> Iterator[int]:
-    """Torch and BLAS on so many threads, auto: those of torch, and as before afterwards. Gives their number."""
+    """Set the number of threads of torch and BLAS within the context, and yield it; `auto` is torch's own."""
     before = torch.get_num_threads()
     wanted = before if threads == "auto" else threads
     torch.set_num_threads(wanted)

@@ -1,12 +1,12 @@
-"""How long threads that wait for each other spin before they sleep: to be set before torch is loaded.
+"""How long waiting OpenMP threads spin before they sleep; to be set before torch is loaded.
 
-A training step is many loops on OpenMP's threads, and at the end of each the thread that is done spins until the others
-are: the fastest way where each has a core. Where another program has the core, the spinning takes time from the thread
-that is waited for, and a training takes many times as long (docs/performance.md, "Threads that wait").
+A training step is many loops on OpenMP's threads. At the end of each loop the threads that have finished spin until the
+others have: the fastest way where each thread has a core. Where another program uses the core, spinning takes time from
+the thread that is waited for, and a training takes many times as long (docs/performance.md, "Threads that wait").
 
-GNU's OpenMP, which torch's Linux wheels and the MKL in them use, spins 300,000 times, some milliseconds. LLVM's and
-Intel's, of the builds for macOS and Windows and most of conda's, spin for 200 ms. Each reads the environment once,
-GNU's as torch is loaded.
+GNU's OpenMP, which torch's Linux wheels and their MKL use, spins 300,000 times, some milliseconds. LLVM's and Intel's,
+in builds for macOS, Windows and most of conda, spin for 200 ms. Each library reads the environment once; GNU's when
+torch is loaded.
 
 GNU: gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html. LLVM: openmp.llvm.org/design/Runtimes.html, KMP_BLOCKTIME.
 """
@@ -18,12 +18,12 @@ from collections.abc import MutableMapping
 
 SPINS = {
     "GOMP_SPINCOUNT": "2000",
-    "KMP_BLOCKTIME": "1",  # ms: older versions know no smaller unit, and at 0 a thread sleeps at once
+    "KMP_BLOCKTIME": "1",  # ms, the smallest unit of older versions; at 0 a thread sleeps at once
 }
-POLICY = "OMP_WAIT_POLICY"  # OpenMP's own: both libraries turn it into a time to spin, unless theirs is set
+POLICY = "OMP_WAIT_POLICY"  # OpenMP's own variable: both libraries derive a spin time from it, unless theirs is set
 
 
 def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let OpenMP's threads spin briefly, unless the user has set one of the variables; without effect after torch."""
+    """Set a short spin time in the environment unless it has one; without effect once torch is loaded."""
     if not environment.keys() & {*SPINS, POLICY}:
         environment.update(SPINS)

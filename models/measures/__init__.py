@@ -1,1 +1,1 @@
-"""What is measured of models and data: errors, the latent space, generated rows, the intrinsic dimension."""
+"""Measures of models and data: errors, decomposition, latent space, generated rows, intrinsic dimension."""

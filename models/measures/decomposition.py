@@ -16,7 +16,7 @@ import scipy
 
 from ..base import Array, Rows
 from ..lazy import sklearn
-from .errors import Float64s, near_one
+from .errors import Float64s, rescaled
 
 
 class Refits(NamedTuple):
@@ -66,7 +66,7 @@ def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
 
     The other exact program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order: unlike
     scikit-learn it does not fix the signs of the axes. Exact fits are made in float64; the randomized solver and
-    scikit-learn's default get the rows in float32, see `near_one`.
+    scikit-learn's default get the rows in float32, see `rescaled`.
 
     Parameters
     ----------
@@ -89,22 +89,22 @@ def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
     first = decompose(x_train)[0].components_[:dim3]  # (dim3, dim1)
     again = decompose(x_train.copy())[0].components_[:dim3]  # a writable copy bypasses the cache
     mean, other = _numpy_axes(x_train, dim3)
-    pca, near = sklearn.decomposition.PCA, near_one(x_train, x_train)
+    pca, near = sklearn.decomposition.PCA, rescaled(x_train, x_train)
     randomized = [
         pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(near).components_ for seed in (0, 1)
     ]
     auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(near)
     return Refits(
-        again_degrees=float(principal_angles(first, again)[0]),
-        other_degrees=float(principal_angles(first, other)[0]),
+        again_degrees=float(_principal_angles(first, again)[0]),
+        other_degrees=float(_principal_angles(first, other)[0]),
         flipped=int(((first * other).sum(axis=1) < 0).sum()),
         other_codes=((x_test - mean) @ other.T).astype(np.float32),
-        randomized_degrees=float(principal_angles(*randomized)[0]),
+        randomized_degrees=float(_principal_angles(*randomized)[0]),
         auto_solver=str(auto._fit_svd_solver),
     )
 
 
-def principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Float64s:
+def _principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Float64s:
     """Angles in degrees, (dim3,), the largest first, between the subspaces that rows a and b (dim3, dim1) span.
 
     Computed from sines as well as cosines: a cosine alone cannot tell an angle below 1e-6 degrees from 0.

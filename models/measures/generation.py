@@ -1,11 +1,10 @@
-"""How good rows are that a model makes up: near the data, as varied as the data, and not copied from them.
+"""Quality of generated rows: similar to the data, as diverse as the data, and not copied from them.
 
-Precision and recall ask the first two questions, each with one number. Both are of distances, which in hundreds
-of pixels say little, so they are taken between `Features`, the first principal components. Where an image network
-would be the usual choice, these need no download, and they are the same for data that are no images; they see what
-PCA sees, so compare numbers made by the same features only.
+Precision and recall measure the first two. Distances in hundreds of pixels say little, so they are measured between
+`Features`, the first principal components. Unlike the usual image network these need no download and also serve data
+that are no images. They capture what PCA captures, so only numbers from the same features are comparable.
 
-Where the codes are drawn from matters as much as the decoder: `GENERATORS` names the choices.
+The distribution of the codes matters as much as the decoder: `GENERATORS` are the choices.
 
 Kynkäänniemi et al. 2019 (precision and recall); Ghosh et al. 2020 (a mixture fitted to the codes after training).
 """
@@ -23,21 +22,21 @@ import scipy
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
 from .decomposition import decompose
-from .errors import Float64s, near_one, row_mse
+from .errors import Float64s, rescaled, row_mse
 
-FEATURES = 50  # at most: on MNIST they hold 82 % of the variance
-BLOCK = 1000  # rows whose distances to all others are held at a time
-ROUNDING = 1e-6  # of float32, as a share of the data's range
+_FEATURES = 50  # at most: on MNIST they hold 82 % of the variance
+_BLOCK = 1000  # rows whose distances to all others are in memory at a time
+_ROUNDING = 1e-6  # of float32, as a share of the data's range
 
-MIXTURE_COMPONENTS = 10
-MIXTURE_ROWS_EACH = 20  # at least: fewer rows, fewer components
-MIXTURE_ROWS = 10_000  # at most, to fit on
-MIXTURE_ITERATIONS = 200
-MIXTURE_SEED = 0  # of the fit; the draws come from the caller's generator
+_MIXTURE_COMPONENTS = 10
+_MIXTURE_ROWS_EACH = 20  # at least: with fewer rows there are fewer components
+_MIXTURE_ROWS = 10_000  # at most, in the fit
+_MIXTURE_ITERATIONS = 200
+_MIXTURE_SEED = 0  # of the fit; samples are drawn with the caller's generator
 
 
 class Features(NamedTuple):
-    """The leading principal components of the training rows, as a space to measure distances in."""
+    """The leading principal components of the training rows, as the space in which distances are measured."""
 
     mean: Rows
     """(dim1,)"""
@@ -46,34 +45,50 @@ class Features(NamedTuple):
 
     @classmethod
     def fit(cls, x_train: Rows) -> Self:
-        """The features of x_train (N, dim1): the decomposition that PCA made of these rows, where there is one."""
+        """Return the features of x_train (N, dim1), from the cached decomposition where there is one."""
         fitted, _ = decompose(x_train)
-        return cls(fitted.mean_.astype(x_train.dtype), fitted.components_[:FEATURES].astype(np.float32))
+        return cls(fitted.mean_.astype(x_train.dtype), fitted.components_[:_FEATURES].astype(np.float32))
 
     def __call__(self, x: Rows) -> Array:
-        """Scores (n, f) of x (n, dim1), in the data's units."""
+        """Scores (n, f) of x (n, dim1), in the units of the data."""
         return (x - self.mean).astype(np.float32, copy=False) @ self.components.T
 
 
 class PrecisionRecall(NamedTuple):
-    """Of samples: how many look like data, and of data: how many the samples cover; shares, 0 to 1."""
+    """Share of generated rows that resemble the data, and share of the data that generated rows cover."""
 
     precision: float
     recall: float
 
 
 def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
-    """Whether each fake row lies among the real ones, and each real row among the fake: of (n, f) both.
+    """Compute precision and recall of generated rows.
 
-    A set's manifold is a ball around each of its rows, with the distance to its k-th nearest other as the radius.
-    Precision is the share of fake rows in a ball of the real ones, recall the share of real rows in a ball of the
-    fake ones. As the balls shrink with more rows, two results compare where n and k are the same.
+    The manifold of a set is a ball around each of its rows, whose radius is the distance to the k-th nearest other row.
+    Precision is the share of generated rows in a ball of the real ones, recall the share of real rows in a ball of the
+    generated ones. The balls shrink with more rows, so two results are comparable for equal n and k.
 
-    Rows of a decoder with few codes lie close together on a thin sheet, so their balls are small and miss the data
-    beside it: on MNIST (n 5,000) even reconstructions by 16 components of PCA, drawn from nowhere, have recall 0.003,
-    where training rows have 0.87. A recall near 0 may be the decoder's doing, whatever the generator.
+    The rows of a decoder with few codes lie close together on a thin sheet, so their balls are small and miss the data
+    beside it: on MNIST (n 5,000) reconstructions by 16 components of PCA have recall 0.003, and training rows 0.87. A
+    recall near 0 may be due to the decoder, and not to the distribution of the codes.
 
-    Raises ValueError where the sets differ in shape, as the larger would have the smaller balls, and for n <= k.
+    Parameters
+    ----------
+    real : (n, f)
+        Features of real rows.
+    fake : (n, f)
+        Features of generated rows.
+    k : int
+        The rank of the neighbour that sets the radius.
+
+    Returns
+    -------
+    PrecisionRecall
+
+    Raises
+    ------
+    ValueError
+        Where the shapes differ, because the larger set would have smaller balls, and for n <= k.
     """
     if real.shape != fake.shape:
         raise ValueError(f"as many real as fake rows are needed, with as many columns; got {real.shape}, {fake.shape}")
@@ -81,8 +96,8 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
         raise ValueError(f"more than {k} rows are needed for a {k}-th nearest other, got {len(real)}")
     real_radii, fake_radii = _squared_radii(real, k), _squared_radii(fake, k)
     inside, covered = np.zeros(len(fake), dtype=bool), np.zeros(len(real), dtype=bool)
-    for start in range(0, len(real), BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, len(real), _BLOCK):
+        rows = slice(start, start + _BLOCK)
         distances = _squared_distances(real[rows], fake)  # (B, n)
         inside |= (distances <= real_radii[rows, None]).any(axis=0)
         covered[rows] = (distances <= fake_radii).any(axis=1)
@@ -90,48 +105,49 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
 
 
 def nearest_training(x: Rows, x_train: Rows) -> tuple[npt.NDArray[np.intp], Float64s]:
-    """The training row nearest to each row, by number, (n,), and the mean squared difference from it, (n,).
+    """Return the index of each row's nearest training row, (n,), and its mean squared difference, (n,).
 
-    Of x (n, dim1) and x_train (N, dim1). The difference is computed anew from the row that was found, so that it
-    is 0 for a copy: |a|^2 - 2 a·b + |b|^2, which is fast enough for finding it, would leave a rest.
+    For x (n, dim1) and x_train (N, dim1). The search uses |a|^2 - 2 a·b + |b|^2, which is fast; the difference is
+    computed from the two rows, so that it is exactly 0 for a copy.
     """
-    near = near_one(x, x_train), near_one(x_train, x_train)
-    index: npt.NDArray[np.intp] = sklearn.metrics.pairwise_distances_argmin(*near)
+    index: npt.NDArray[np.intp] = sklearn.metrics.pairwise_distances_argmin(
+        rescaled(x, x_train), rescaled(x_train, x_train)
+    )
     return index, row_mse(x, x_train[index])
 
 
 def outside(x: Rows, low: float = 0.0, high: float = 1.0) -> float:
-    """Which share of all values of x is below low or above high, by more than rounding."""
-    slack = ROUNDING * (high - low)
+    """Return the share of all values of x that are below low or above high by more than rounding."""
+    slack = _ROUNDING * (high - low)
     return float(((x < low - slack) | (x > high + slack)).mean())
 
 
 def _own(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """From the model's own prior, whatever it is."""
+    """Samples of the model's own prior."""
     return model.sample(n, rng)
 
 
 def _normal(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """From N(0, I): a VAE's prior, and for others the question whether they need one of their own."""
+    """Samples of N(0, I), the prior of a VAE: shows whether another model needs a prior of its own."""
     return model.decode(rng.standard_normal((n, codes.shape[1]), dtype=np.float32))
 
 
 def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """From ten Gaussians, with full covariances, fitted to the codes of the training rows."""
-    chosen = np.linspace(0, len(codes) - 1, min(len(codes), MIXTURE_ROWS)).astype(int)
+    """Samples of ten Gaussians with full covariances, fitted to the codes of the training rows."""
+    chosen = np.linspace(0, len(codes) - 1, min(len(codes), _MIXTURE_ROWS)).astype(int)
     fitted_on = codes[chosen].astype(np.float64)
     mixture = sklearn.mixture.GaussianMixture(
-        n_components=max(1, min(MIXTURE_COMPONENTS, len(fitted_on) // MIXTURE_ROWS_EACH)),
-        # Codes have no unit, so the least variance is relative; of a collapsed model it would be 0, and is not.
+        n_components=max(1, min(_MIXTURE_COMPONENTS, len(fitted_on) // _MIXTURE_ROWS_EACH)),
+        # Relative to the codes, which have no unit; codes of a collapsed model have no variance, so 1e-12.
         reg_covar=1e-6 * float(fitted_on.var(axis=0).mean()) or 1e-12,
-        max_iter=MIXTURE_ITERATIONS,
-        random_state=MIXTURE_SEED,
+        max_iter=_MIXTURE_ITERATIONS,
+        random_state=_MIXTURE_SEED,
     )
-    with warnings.catch_warnings():  # not at the optimum, or fewer different codes than components: good enough
+    with warnings.catch_warnings():  # a fit short of the optimum, or with fewer distinct codes than components, serves
         warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
         mixture.fit(fitted_on)
     mixture.random_state = int(rng.integers(2**31))
-    z, _ = mixture.sample(n)  # one component after the other
+    z, _ = mixture.sample(n)  # ordered by component
     return model.decode(rng.permutation(z).astype(np.float32))
 
 
@@ -140,22 +156,22 @@ GENERATORS: dict[str, Callable[[Reducer, Array, int, np.random.Generator], Rows]
     "normal": _normal,
     "mixture": _mixture,
 }
-"""By name, (model, codes of the training rows (N, dim3), n, rng) -> n new rows (n, dim1).
+"""Functions (model, codes of the training rows (N, dim3), n, rng) -> n new rows (n, dim1), by name.
 
-They differ in where the codes come from: the model's own prior, N(0, I), or a mixture fitted to `codes`.
+They differ in the distribution of the codes: the model's own prior, N(0, I), or a mixture fitted to `codes`.
 """
 
 
 def _squared_radii(x: Array, k: int) -> Float64s:
-    """Of each row the squared distance to its k-th nearest other row, (n,)."""
+    """The squared distance of each row to its k-th nearest other row, (n,)."""
     radii = np.empty(len(x))
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
-        # The row itself, at distance 0, is the nearest of all, or ties with a copy: the k-th other is at place k.
+    for start in range(0, len(x), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        # The row itself, at distance 0, comes first or ties with a copy, so the k-th other is at index k.
         radii[rows] = np.partition(_squared_distances(x[rows], x), k, axis=1)[:, k]
     return radii
 
 
 def _squared_distances(a: Array, b: Array) -> Float64s:
-    """(n, m) of (n, f) and (m, f), from the differences themselves, so that of two equal rows it is 0 exactly."""
+    """(n, m) for (n, f) and (m, f), from the differences, so that it is exactly 0 for equal rows."""
     return np.asarray(scipy.spatial.distance.cdist(a, b, "sqeuclidean"), dtype=np.float64)

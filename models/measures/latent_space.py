@@ -1,4 +1,4 @@
-"""Quality of the map between rows and codes: neighbourhoods kept, sensitivity to noise in the codes, smooth paths.
+"""Quality of the map between rows and codes: preserved neighbourhoods, sensitivity to noise in the codes, smooth paths.
 
 Venna & Kaski 2001 (trustworthiness and continuity).
 """
@@ -12,42 +12,54 @@ import numpy as np
 
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
-from .errors import Float64s, near_one, row_mse
+from .errors import Float64s, rescaled, row_mse
 
-FEWEST = 20  # rows; with fewer no neighbourhood is worth a number
-LENGTHS = (0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3)  # of a push, in standard deviations
-ROUNDING = 1e-5  # relative: float32 rows that differ by less are equal
+_FEWEST = 20  # rows for neighbourhoods
+_LENGTHS = (0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3)  # of a perturbation, in standard deviations
+_ROUNDING = 1e-5  # relative difference below which float32 rows are equal
 
 
 class Neighbourhoods(NamedTuple):
-    """How well neighbours are kept, 1 where all are and about 0.5 by chance; None where rows are too few."""
+    """Shares of preserved neighbourhoods: 1 for all, about 0.5 by chance, None for too few rows."""
 
     trustworthiness: float | None
-    """Those near in the codes are near in the data."""
+    """Neighbours in the codes are neighbours in the data."""
     continuity: float | None
-    """Those near in the data are near in the codes."""
+    """Neighbours in the data are neighbours in the codes."""
 
 
 class Smoothness(NamedTuple):
-    """How even and how straight decoded lines are, (pairs,) each, of the pairs that go anywhere."""
+    """Evenness and straightness of decoded paths, (pairs,) each."""
 
     largest_step: Float64s
-    """The largest step over the mean step: 1 where all are equal."""
+    """The largest step divided by the mean step: 1 where all are equal."""
     detour: Float64s
-    """The length of the path over the distance between its ends: 1 where it is straight."""
+    """The length of the path divided by the distance between its ends: 1 where it is straight."""
 
 
 def trustworthiness(x: Rows, z: Array, rows: int = 5000, k: int = 10) -> Neighbourhoods:
-    """Trustworthiness and continuity of codes z (N, dim3) of x (N, dim1), over k nearest neighbours.
+    """Compute trustworthiness and continuity: scikit-learn's `trustworthiness`, and again with the roles exchanged.
 
-    Both are scikit-learn's `trustworthiness`, once with the roles exchanged. The first 5,000 rows are taken: its
-    memory grows with the square of their number (about 0.5 GB here). k is below half the number of rows.
+    Parameters
+    ----------
+    x : (N, dim1)
+        Rows.
+    z : (N, dim3)
+        Their codes.
+    rows : int
+        How many of the first rows are used. Memory grows with the square: about 0.5 GB for 5,000.
+    k : int
+        Number of nearest neighbours, reduced to below half the number of rows.
+
+    Returns
+    -------
+    Neighbourhoods
     """
     x, z = x[:rows], z[:rows]
-    if len(x) < FEWEST:
+    if len(x) < _FEWEST:
         return Neighbourhoods(None, None)
     k = min(k, (len(x) - 1) // 2)
-    x, z = near_one(x, x), near_one(z, z)
+    x, z = rescaled(x, x), rescaled(z, z)
     return Neighbourhoods(
         float(sklearn.manifold.trustworthiness(x, z, n_neighbors=k)),
         float(sklearn.manifold.trustworthiness(z, x, n_neighbors=k)),
@@ -55,31 +67,60 @@ def trustworthiness(x: Rows, z: Array, rows: int = 5000, k: int = 10) -> Neighbo
 
 
 def robustness(
-    model: Reducer, x: Rows, rng: np.random.Generator, lengths: Sequence[float] = LENGTHS, rows: int = 2000
+    model: Reducer, x: Rows, rng: np.random.Generator, lengths: Sequence[float] = _LENGTHS, rows: int = 2000
 ) -> Float64s:
-    """The error of the first 2,000 rows of x (N, dim1) after a push of their codes: (R, 3), one row per length.
+    """Compute the reconstruction error after random perturbations of the codes.
 
-    Columns: length r, mean squared error of decode(z + delta), and its standard error over the rows. delta_j is
-    r · sd_j · u_j, with sd_j the standard deviation of latent j over these rows and u uniform on the unit sphere
-    of R^dim3: so r is a length where every latent has variance 1, and compares across models. A row is pushed the
-    same way at every length.
+    The perturbation of latent j is r · sd_j · u_j, with sd_j the standard deviation of latent j over these rows and u
+    uniform on the unit sphere of R^dim3. So r is a length where every latent has variance 1, which is comparable across
+    models. Each row has one direction u for all lengths.
+
+    Parameters
+    ----------
+    model : Reducer
+        A fitted model.
+    x : (N, dim1)
+        Rows.
+    rng : numpy.random.Generator
+        Draws the directions.
+    lengths : sequence of float
+        The lengths r, in standard deviations.
+    rows : int
+        How many of the first rows are used.
+
+    Returns
+    -------
+    (len(lengths), 3)
+        Length, mean squared error of decode(z + delta), and its standard error over the rows.
     """
     x = x[:rows]
     z = model.encode(x).astype(np.float64)
     u = rng.standard_normal(z.shape)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    push = z.std(axis=0) * u  # (N, dim3)
+    delta = z.std(axis=0) * u  # (N, dim3), of length 1
     curve = []
     for length in lengths:
-        errors = row_mse(x, model.decode((z + length * push).astype(np.float32)))
+        errors = row_mse(x, model.decode((z + length * delta).astype(np.float32)))
         curve.append((length, errors.mean(), errors.std() / np.sqrt(max(len(x) - 1, 1))))
     return np.array(curve, dtype=np.float64)
 
 
 def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> Rows:
-    """Rows along straight lines of codes from z_from to z_to (pairs, dim3), both ends included.
+    """Decode codes on straight lines.
 
-    Of shape (pairs, steps, dim1).
+    Parameters
+    ----------
+    model : Reducer
+        A fitted model.
+    z_from, z_to : (pairs, dim3)
+        Codes at the ends of the lines.
+    steps : int
+        Codes on each line, both ends included.
+
+    Returns
+    -------
+    (pairs, steps, dim1)
+        The decoded rows.
     """
     t = np.linspace(0, 1, steps, dtype=np.float32)[:, None]  # (steps, 1)
     z = (1 - t) * z_from[:, None] + t * z_to[:, None]  # (pairs, steps, dim3)
@@ -87,15 +128,15 @@ def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> 
 
 
 def smoothness(path: Rows) -> Smoothness:
-    """How evenly and how straight each path (pairs, steps, dim1) goes; distances are root mean squares per column.
+    """Return evenness and straightness of each path (pairs, steps, dim1), by root mean squares over columns.
 
-    A pair whose ends are the same row is left out, as all are whose path has length 0: there is nothing to divide
-    by. So a collapsed decoder has no pairs at all.
+    A path whose ends are equal rows is left out, because both measures divide by its length: a collapsed decoder has no
+    paths.
     """
     path64 = path.astype(np.float64)
     step = _root_mean_square(np.diff(path64, axis=1))  # (pairs, steps - 1)
     straight = _root_mean_square(path64[:, -1] - path64[:, 0])  # (pairs,)
-    moved = straight > ROUNDING * np.abs(path64).max(initial=0.0)
+    moved = straight > _ROUNDING * np.abs(path64).max(initial=0.0)
     step, straight = step[moved], straight[moved]
     return Smoothness(step.max(axis=1) / step.mean(axis=1), step.sum(axis=1) / straight)
 

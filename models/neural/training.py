@@ -59,7 +59,7 @@ class Objective(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class Trainable(Protocol):
+class _Trainable(Protocol):
     """What the loop needs of a model."""
 
     @property
@@ -120,12 +120,12 @@ def _one_cycle(passed: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": _one_cycle, "constant": lambda passed: 1.0}
 
 
-def train(model: Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch | None) -> int:
+def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch | None) -> int:
     """Train the network of a model.
 
     Parameters
     ----------
-    model : Trainable
+    model : a `TorchReducer`
         Its network is trained in place. With early stopping it ends with the weights of the best epoch.
     x : (N, dim1)
         Training rows, in the units of the network.
@@ -179,7 +179,7 @@ def train(model: Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch |
 
 
 def _one_epoch(
-    model: Trainable, x: Tensor, optimizer: Adam, order: torch.Generator, noise: torch.Generator
+    model: _Trainable, x: Tensor, optimizer: Adam, order: torch.Generator, noise: torch.Generator
 ) -> tuple[float, Mapping[str, Tensor]]:
     """Train on all rows of x once.
 

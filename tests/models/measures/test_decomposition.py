@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
-from elbowroom.models.measures.decomposition import principal_angles, refit
+from elbowroom.models.measures.decomposition import _principal_angles, refit
 
 
 def draw(seed: int, rows: int = 600, columns: int = 10) -> np.ndarray:
@@ -16,18 +16,18 @@ X = draw(0) * np.linspace(2, 0.2, 10, dtype=np.float32) + 3
 
 def test_one_subspace_in_two_bases_is_at_no_angle() -> None:
     a = draw(0)[:3]
-    assert principal_angles(a, draw(1, 3, 3) @ a).max() < 1e-3  # float32 rows
+    assert _principal_angles(a, draw(1, 3, 3) @ a).max() < 1e-3  # float32 rows
     turned = np.linalg.qr(draw(1, 3, 3).astype(np.float64)).Q @ a
-    assert principal_angles(a, turned).max() < 1e-10
-    assert principal_angles(a, -a[::-1]).max() < 1e-10
+    assert _principal_angles(a, turned).max() < 1e-10
+    assert _principal_angles(a, -a[::-1]).max() < 1e-10
 
 
 @pytest.mark.parametrize("theta", [90, 30, 1, 1e-3, 1e-7])
 def test_an_angle_is_found_however_small(theta: float) -> None:
     first, second, third = np.eye(3)
     turned = np.cos(np.deg2rad(theta)) * first + np.sin(np.deg2rad(theta)) * second
-    assert principal_angles(first[None], turned[None]) == pytest.approx([theta], rel=1e-6)
-    both = principal_angles(np.stack([third, first]), np.stack([third, turned]))
+    assert _principal_angles(first[None], turned[None]) == pytest.approx([theta], rel=1e-6)
+    both = _principal_angles(np.stack([third, first]), np.stack([third, turned]))
     assert both == pytest.approx([theta, 0], rel=1e-6, abs=1e-10)
 
 

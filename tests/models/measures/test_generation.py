@@ -5,7 +5,7 @@ import pytest
 
 from elbowroom.models import MODELS, PCA, build
 from elbowroom.models.measures.generation import (
-    FEATURES,
+    _FEATURES,
     GENERATORS,
     Features,
     nearest_training,
@@ -73,7 +73,7 @@ def test_sets_that_do_not_compare_are_refused() -> None:
         precision_recall(draw(0, 3), draw(1, 3))
 
 
-@pytest.mark.parametrize(("rows", "columns", "wanted"), [(200, 60, FEATURES), (200, 4, 4), (9, 60, 9)])
+@pytest.mark.parametrize(("rows", "columns", "wanted"), [(200, 60, _FEATURES), (200, 4, 4), (9, 60, 9)])
 def test_features_are_leading_scores(rows: int, columns: int, wanted: int) -> None:
     x = draw(0, rows, columns) + 3
     features = Features.fit(x)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from elbowroom.models.measures.intrinsic_dimension import (
-    FEWEST,
-    NEIGHBOURS,
+    _FEWEST,
+    _NEIGHBOURS,
     Intrinsic,
-    maximum_likelihood,
+    _maximum_likelihood,
+    _neighbour_distances,
+    _parallel_analysis,
+    _two_nn,
     measure,
-    neighbour_distances,
-    parallel_analysis,
     participation_ratio,
-    two_nn,
 )
 
 NOTHING = Intrinsic(None, None, None)
@@ -41,17 +41,17 @@ def spectrum(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", DRAWS)
 @pytest.mark.parametrize(("d", "twonn", "mle"), [(1, 0.05, 0.05), (2, 0.1, 0.1), (5, 0.3, 0.6)])
 def test_a_linear_embedding_has_the_dimension_of_what_is_embedded(d: int, kind: str, twonn: float, mle: float) -> None:
-    distances = neighbour_distances(embedded(d, kind))
-    assert two_nn(distances) == pytest.approx(d, abs=twonn)
-    assert maximum_likelihood(distances) == pytest.approx(d, abs=mle)
+    distances = _neighbour_distances(embedded(d, kind))
+    assert _two_nn(distances) == pytest.approx(d, abs=twonn)
+    assert _maximum_likelihood(distances) == pytest.approx(d, abs=mle)
 
 
 def test_neighbours_see_through_a_curve_and_the_covariance_does_not() -> None:
     angle = rng().uniform(0, 2 * np.pi, 3000)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    distances = neighbour_distances(circle)
-    assert two_nn(distances) == pytest.approx(1, abs=0.05)
-    assert maximum_likelihood(distances) == pytest.approx(1, abs=0.05)
+    distances = _neighbour_distances(circle)
+    assert _two_nn(distances) == pytest.approx(1, abs=0.05)
+    assert _maximum_likelihood(distances) == pytest.approx(1, abs=0.05)
     assert participation_ratio(spectrum(circle)) == pytest.approx(2, abs=0.01)
 
 
@@ -69,24 +69,24 @@ def low_rank(rank: int, rows: int = 500, columns: int = 20) -> np.ndarray:
 
 @pytest.mark.parametrize(("rank", "columns"), [(1, 20), (3, 20), (7, 60)])
 def test_parallel_analysis_finds_the_rank_under_the_noise(rank: int, columns: int) -> None:
-    assert parallel_analysis(low_rank(rank, columns=columns)) == rank
+    assert _parallel_analysis(low_rank(rank, columns=columns)) == rank
 
 
 def test_parallel_analysis_finds_it_in_more_columns_than_rows() -> None:
-    assert parallel_analysis(low_rank(3, rows=40, columns=60)) == 3
+    assert _parallel_analysis(low_rank(3, rows=40, columns=60)) == 3
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_parallel_analysis_finds_nothing_in_noise(seed: int) -> None:
     noise = rng(seed).standard_normal((1000, 20)) * np.linspace(1, 5, 20)  # unequal variances are no dependence
-    assert parallel_analysis(noise.astype(np.float32)) <= 1  # the largest of chance's exceeds 95 % of them in 5 %
+    assert _parallel_analysis(noise.astype(np.float32)) <= 1  # the largest of chance's exceeds 95 % of them in 5 %
 
 
 def test_one_column_has_nothing_to_depend_on() -> None:
     x = (rng().standard_normal((1000, 1)) + 100).astype(np.float32)
-    assert parallel_analysis(x) == 0
+    assert _parallel_analysis(x) == 0
     x = np.hstack([x, np.ones_like(x)])
-    assert parallel_analysis(x) == 0
+    assert _parallel_analysis(x) == 0
 
 
 @pytest.mark.parametrize("factor", [0.001, 1000.0])
@@ -119,25 +119,25 @@ def test_the_same_rows_give_the_same_bits_and_are_left_as_they_are() -> None:
 
 def test_of_equal_rows_one_counts() -> None:
     x = embedded(2)
-    assert np.array_equal(neighbour_distances(np.repeat(x, 3, axis=0)), neighbour_distances(x))
+    assert np.array_equal(_neighbour_distances(np.repeat(x, 3, axis=0)), _neighbour_distances(x))
 
 
 def test_the_first_ten_thousand_rows_are_looked_at() -> None:
     x = rng().standard_normal((10_100, 2)).astype(np.float32)
-    assert np.array_equal(neighbour_distances(x), neighbour_distances(x[:10_000]))
+    assert np.array_equal(_neighbour_distances(x), _neighbour_distances(x[:10_000]))
 
 
 def test_distances_are_those_to_the_nearest_others() -> None:
     x = embedded(5, rows=100) + 1000
     ordered = np.unique(x, axis=0).astype(np.float64)
-    wanted = np.sort(np.linalg.norm(ordered[:, None] - ordered, axis=2), axis=1)[:, 1 : NEIGHBOURS + 1]
-    assert np.allclose(neighbour_distances(x), wanted, atol=1e-3)
+    wanted = np.sort(np.linalg.norm(ordered[:, None] - ordered, axis=2), axis=1)[:, 1 : _NEIGHBOURS + 1]
+    assert np.allclose(_neighbour_distances(x), wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     "x",
     [
-        low_rank(3)[: FEWEST - 1],
+        low_rank(3)[: _FEWEST - 1],
         low_rank(3)[:1],
         np.zeros((500, 20), dtype=np.float32),
         np.full((500, 20), 0.1, dtype=np.float32),
@@ -150,8 +150,8 @@ def test_what_can_not_be_measured_is_none(x: np.ndarray) -> None:
 
 
 def test_rows_that_are_all_equally_far_have_no_dimension_by_neighbours() -> None:
-    distances = neighbour_distances(np.eye(50, dtype=np.float32))
-    assert (two_nn(distances), maximum_likelihood(distances)) == (None, None)
+    distances = _neighbour_distances(np.eye(50, dtype=np.float32))
+    assert (_two_nn(distances), _maximum_likelihood(distances)) == (None, None)
     assert participation_ratio(np.zeros(5)) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from elbowroom.models import PCA, Reducer
 from elbowroom.models.measures.errors import row_mse
 from elbowroom.models.measures.latent_space import (
-    LENGTHS,
+    _LENGTHS,
     Neighbourhoods,
     interpolate,
     robustness,
@@ -76,13 +76,13 @@ def test_a_linear_decoder_loses_the_square_of_the_push(dim3: int) -> None:
     model = PCA(dim3=dim3).fit(X)
     got = robustness(model, X, np.random.default_rng(0))
     assert got.dtype == np.float64
-    assert got[:, 0].tolist() == list(LENGTHS)
+    assert got[:, 0].tolist() == list(_LENGTHS)
     u = np.random.default_rng(0).standard_normal((len(X), dim3))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     pushed = np.square(model.encode(X).std(axis=0, dtype=np.float64) * u).sum(axis=1) / 10  # (N,), at r = 1
     at_0 = row_mse(X, model.reconstruct(X))
     assert got[:, 1] == pytest.approx(at_0.mean() + got[:, 0] ** 2 * pushed.mean(), rel=1e-5)
-    spread = [(at_0 + r**2 * pushed).std(ddof=1) / np.sqrt(len(X)) for r in LENGTHS]
+    spread = [(at_0 + r**2 * pushed).std(ddof=1) / np.sqrt(len(X)) for r in _LENGTHS]
     assert got[:, 2] == pytest.approx(np.array(spread), rel=1e-4)
     # Over all directions the mean of u_j^2 is 1 / dim3.
     wanted = at_0.mean() + 9 * model.encode(X).var(axis=0).mean() / 10
