@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from elbowroom.models import build
+from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.reducer import EVAL_SEED
 from tests.models.neural.test_training import SIGNED, X_VAL, X, train
 from tests.models.test_contract import SETTINGS
@@ -117,3 +118,27 @@ def test_an_encoder_that_says_nothing_has_no_kl_and_no_active_unit() -> None:
     blank = model.extra_metrics(X_VAL)
     assert (blank["kl"], blank["active_units"]) == (0, 0)
     assert (model.encode(X_VAL) == 0).all()
+
+
+@pytest.mark.parametrize(("loss", "beta"), [("bce", 1.0), ("mse", 1.0), ("bce", 4.0)])
+def test_the_vaes_objective_is_its_formula(loss: str, beta: float) -> None:
+    model, _ = train("vae", loss=loss, beta=beta)
+    x = torch.from_numpy(X[:50])
+    got = model.objective(x, torch.Generator().manual_seed(7))
+    mean, log_var = model.encoder(x)[:, :2], model.encoder(x)[:, 2:]
+    eps = torch.randn(mean.shape, generator=torch.Generator().manual_seed(7))
+    p = torch.sigmoid(model.decoder(mean + eps * (log_var / 2).exp()))
+    nats = -(x * p.log() + (1 - x) * (1 - p).log()) if loss == "bce" else (x - p) ** 2 / 2
+    kl = (mean**2 + log_var.exp() - 1 - log_var).sum() / 2 / 50
+    assert got.loss.item() == pytest.approx((nats.sum() / 50 + beta * kl).item(), rel=1e-5)
+    assert got.parts["elbo"].item() == pytest.approx(-(nats.sum() / 50 + kl).item(), rel=1e-5)
+    assert np.array_equal(model.reconstruct(X[:3]), model.decode(model.encode(X[:3])))
+
+
+def test_a_vae_whose_kl_outweighs_everything_collapses() -> None:
+    model, _ = train("vae", beta=100.0, epochs=60, lr=1e-2)
+    metrics = model.extra_metrics(X_VAL)
+    assert metrics["kl"] < 0.01
+    assert metrics["active_units"] == 0
+    mean_image = reconstruction_mse(X_VAL, np.broadcast_to(X.mean(axis=0), X_VAL.shape))
+    assert reconstruction_mse(X_VAL, model.reconstruct(X_VAL)) == pytest.approx(mean_image, rel=0.05)
