@@ -60,24 +60,15 @@ class Objective(NamedTuple):
 
 
 class _Trainable(Protocol):
-    """What the loop needs of a model."""
+    """What the loop needs of a model; described in `TorchReducer`."""
 
     @property
-    def network(self) -> nn.Module:
-        """The modules whose parameters are trained."""
-
+    def network(self) -> nn.Module: ...
     @property
-    def training(self) -> Training:
-        """The settings of the training."""
-
-    def objective(self, x: Tensor, noise: torch.Generator) -> Objective:
-        """Return the loss on a batch x (B, dim1)."""
-
-    def evaluate(self, x: Tensor) -> Mapping[str, float]:
-        """Return `val/loss` and other metrics of the validation rows x (N_val, dim1)."""
-
-    def advice(self, first: Mapping[str, Tensor], rows: int) -> str:
-        """Return what to change where the loss is not finite: see `TorchReducer.advice`."""
+    def training(self) -> Training: ...
+    def objective(self, x: Tensor, noise: torch.Generator) -> Objective: ...
+    def evaluate(self, x: Tensor) -> Mapping[str, float]: ...
+    def advice(self, first: Mapping[str, Tensor], rows: int) -> str: ...
 
 
 class _Streams(NamedTuple):
