@@ -15,6 +15,7 @@ from typing import Any
 from .base import ContractError, Reducer, Rows
 from .contract import check_contract
 from .neural.autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
+from .neural.conv_autoencoder import ConvAutoencoder
 from .neural.nested import NestedAutoencoder
 from .neural.training import Training
 from .neural.vae import VAE
@@ -25,6 +26,7 @@ MODELS: dict[str, type[Reducer]] = {
     "ae": Autoencoder,
     "linear-ae": LinearAutoencoder,
     "nested-ae": NestedAutoencoder,
+    "conv-ae": ConvAutoencoder,
     "vae": VAE,
 }
 

@@ -55,8 +55,6 @@ TINY = Grid(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, RunConfig(dataset="d
 """Instead of every preset."""
 DATA = {"mnist": "digits", "default": "digits", None: "digits", "mine.csv": "mine.csv", "digits": "digits"}
 """What a command is given for its `--dataset`; None: it names none."""
-PICTURES = {"docs.conv_autoencoder:conv_autoencoder": "pictures.npy"}
-"""Models that take other data."""
 PLACEHOLDERS = {
     "NAME": "elbowroom",
     "DIR": "out",
@@ -103,6 +101,8 @@ SCRIPTS = {
     ("docs/guide.md", "python -m studies.scan --models pca,ae --dim3 1:12"): f"{HERE}::test_your_own_data",
     ("docs/guide.md", '"""Keep the dim3 columns'): f"{HERE}::test_your_own_model",
     ("docs/guide.md", "export PYTHONPATH=~/elbowroom"): f"{HERE}::test_your_own_model",
+    ("docs/guide.md", '"""Two hidden layers'): f"{HERE}::test_your_own_model",
+    ("docs/guide.md", "python -m tracking.train --model networks:deep"): f"{HERE}::test_your_own_model",
     ("docs/cluster.md", "createdb tracking"): f"{HERE}::test_a_cluster_of_one_machine",
     ("docs/cluster.md", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"): f"{HERE}::test_a_cluster_of_one_machine",
     ("docs/cluster.md", "python -m studies.scan --preset digits"): f"{HERE}::test_a_cluster_of_one_machine",
@@ -251,8 +251,7 @@ def smaller(words: list[str]) -> list[str]:
         return [module, *given]
     more = shlex.split(SMALLER.get(module, ""))
     if module in ("tracking.train", "studies.scan", "studies.tune") and not preset(given):
-        model = next((PICTURES[w] for w in given if w in PICTURES), None)
-        more += ["--dataset", model or DATA[value_of("--dataset", given)]]
+        more += ["--dataset", DATA[value_of("--dataset", given)]]
     return [module, *given, *more]
 
 
@@ -339,7 +338,6 @@ def small(checkout: Path, cells_here: None, monkeypatch: pytest.MonkeyPatch) -> 
     """Where cells train in this process, presets are tiny, and the data of the examples lie."""
     for name in PRESETS:
         monkeypatch.setitem(PRESETS, name, TINY)
-    np.save(checkout / "pictures.npy", np.random.default_rng(0).random((40, 28, 28), dtype=np.float32))
     python(block("docs/guide.md", "from sklearn.datasets import load_breast_cancer"), {})
     return checkout
 
@@ -486,7 +484,9 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     mine.mkdir()
     shutil.copyfile(empty_database, mine / "mlflow.db")
     (mine / "columns.py").write_text(block("docs/guide.md", '"""Keep the dim3 columns'))
+    (mine / "networks.py").write_text(block("docs/guide.md", '"""Two hidden layers'))
     script = block("docs/guide.md", "export PYTHONPATH=~/elbowroom")
+    script += "\n" + block("docs/guide.md", "python -m tracking.train --model networks:deep")
     said = shell(script, mine, HOME=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
     assert "KeptColumns with 16 latent dimensions" in said
     assert "mean squared error 0.0219" in said  # as the guide says
@@ -494,7 +494,7 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     store = MlflowClient(f"sqlite:///{mine}/mlflow.db")
     runs = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
     assert {r.info.status for r in runs} == {"FINISHED"}
-    assert sum(r.data.tags[Tag.KIND] == Kind.RUN for r in runs) == 11
+    assert sum(r.data.tags[Tag.KIND] == Kind.RUN for r in runs) == 12
 
 
 @pytest.mark.soak

@@ -30,8 +30,8 @@ class RunConfig:
     """
 
     model: str = "vae"
-    """pca, ae, linear-ae, nested-ae, vae, or package.module:Name: a Reducer class, or a factory (dim1, dim3) ->
-    (encoder, decoder) of torch modules."""
+    """pca, ae, linear-ae, nested-ae, conv-ae (images only), vae, or package.module:Name: a Reducer class, or a factory
+    (dim1, dim3) -> (encoder, decoder) of torch modules."""
     dataset: str = "mnist"
     """Where the data come from: {sources}."""
     test_data: str = "none"
@@ -52,7 +52,8 @@ class RunConfig:
     batch_size: int = 128
     """Rows per training step."""
     lr: float | Literal["auto"] = "auto"
-    """Learning rate of Adam, at its highest; auto: 0.01 for the models here, 0.001 for one of your own."""
+    """Learning rate of Adam, at its highest; auto: the rate that the model names, 0.01 for ae and vae; 0.001 where
+    it names none."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """How the learning rate goes over the budget; one-cycle: up over the first tenth, then down to 0 as
     half a cosine."""

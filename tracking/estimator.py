@@ -32,7 +32,8 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     The parameters are the fields of `tracking.config.RunConfig` of the same names, with their defaults, but for two:
     `random_state` is the seed (an int for equal numbers each time, None or a RandomState for others), and `val_size`
-    is 0, because only `patience` reads validation rows: it needs some. Torch trains with the threads it is set to.
+    is 0, because only `patience` reads validation rows: it needs some. `image_shape` is (height, width) or (height,
+    width, 3) for a model of images, such as `conv-ae`. Torch trains with the threads it is set to.
 
     Where the rows fill [0, 1] they are taken as they are and the output is a sigmoid; else the model sees them
     centred and divided by one scale, as in a run. What a row is scaled by changes what is learnt: put a MinMaxScaler
@@ -59,6 +60,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         val_size: int | Literal["auto"] = 0,
         device: Literal["auto", "cpu", "cuda", "mps"] = RunConfig.device,
         random_state: Seed = RunConfig.seed,
+        image_shape: tuple[int, ...] | None = None,
     ) -> None:
         self.model = model
         self.dim3 = dim3
@@ -74,6 +76,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.val_size = val_size
         self.device = device
         self.random_state = random_state
+        self.image_shape = image_shape
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Train on the rows X (N, dim1); `y` is not read. Raises ValueError, as BadInput where a parameter is wrong."""
@@ -86,7 +89,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
         if config.patience > 0 and parts.x_val is None:
             raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")
-        self._settings: dict[str, Any] = asdict(config) | {"dim1": x.shape[1]}
+        self._settings: dict[str, Any] = asdict(config) | {"dim1": x.shape[1], "image_shape": self.image_shape}
         reducer = suited(config.model, self._settings, parts.x_train)
         self.reducer_: Reducer = reducer.fit(parts.x_train, x_val=parts.x_val)
         return self
@@ -126,8 +129,10 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _config(self) -> RunConfig:
         """The parameters as the configuration of a run. Raises BadInput."""
-        given = {name: value for name, value in self.get_params(deep=False).items() if name != "random_state"}
-        return RunConfig(**given, seed=_seed(self.random_state))
+        given = self.get_params(deep=False)
+        seed = _seed(given.pop("random_state"))
+        del given["image_shape"]  # of the data, and so no field of a run
+        return RunConfig(**given, seed=seed)
 
     def _rows(self, X: npt.ArrayLike) -> Rows:
         check_is_fitted(self)

@@ -52,7 +52,7 @@ def study() -> optuna.Study:
         (replace(AE, model="linear-ae"), (4,), {"lr", "batch_size", "epochs"}, Metric.VAL_MSE),
         # the error alone would drive beta to 0
         (VAE, (2, 3), {"lr", "dim2", "batch_size", "epochs"}, Metric.VAL_MSE),
-        (replace(AE, model="docs.conv_autoencoder:conv_autoencoder"), (4,), {"lr", "batch_size", "epochs"}, "val/mse"),
+        (replace(AE, model="tests.models.test_registry:noisy"), (4,), {"lr", "batch_size", "epochs"}, "val/mse"),
     ],
 )
 def test_a_model_is_tuned_in_what_it_asks_for(

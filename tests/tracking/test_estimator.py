@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from elbowroom.models import MODELS
+from elbowroom.models import MODELS, class_of
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
@@ -32,7 +32,7 @@ DIGITS = load_dataset("digits")
 X = DIGITS.x_train[:300]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [m for m in MODELS if len(class_of(m).example_shape) == 1])
 def test_scikit_learns_own_checks(model: str) -> None:
     made = LatentTransformer(model, dim2=8, epochs=2)
     results = check_estimator(made, on_skip=None)  # raises where one fails
@@ -116,7 +116,7 @@ def test_it_is_kept_by_pickle_and_joblib_and_cloned_unfitted(
     (tmp_path / "own_kept.py").write_text(OWN_REDUCER)
     (tmp_path / "own_made.py").write_text(OWN_FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
-    made = LatentTransformer(model, 3, dim2=8, epochs=1).fit(X)
+    made = LatentTransformer(model, 3, dim2=8, epochs=1, image_shape=(8, 8)).fit(X)
     made.set_params(model="pca")  # is of the next fit
     joblib.dump(made, tmp_path / "made.joblib")
     for kept in (pickle.loads(pickle.dumps(made)), joblib.load(tmp_path / "made.joblib")):
@@ -129,6 +129,8 @@ def test_it_is_kept_by_pickle_and_joblib_and_cloned_unfitted(
     ("parameters", "message"),
     [
         ({"model": "eu"}, "unknown model 'eu'; known: pca, ae"),
+        ({"model": "conv-ae"}, "conv-ae needs rows that are images"),
+        ({"model": "conv-ae", "image_shape": (8, 9)}, "conv-ae needs rows of 72 numbers .* got rows of 64"),
         ({"dim3": 2.5}, "dim3 must be a whole number"),
         ({"dim3": 65}, "minimum of 65 is required by LatentTransformer"),
         ({"output": "sigmoid"}, "output sigmoid needs data in"),
@@ -151,7 +153,7 @@ def test_patience_needs_rows_to_judge_by() -> None:
 
 def test_its_parameters_are_the_fields_of_a_run_with_their_defaults() -> None:
     given = LatentTransformer().get_params()
-    assert (given.pop("random_state"), given.pop("val_size")) == (RunConfig.seed, 0)
+    assert [given.pop(name) for name in ("random_state", "val_size", "image_shape")] == [RunConfig.seed, 0, None]
     assert given == {name: getattr(RunConfig, name) for name in given}
     no_parameters = {"dataset", "test_data", "label_column", "header", "seed", "val_size", "threads", "artifacts"}
     no_parameters |= {"edition", "measure"}

@@ -59,7 +59,10 @@ def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--model", "vea"], "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, vae, or package.module:Name"),
+        (
+            ["--model", "vea"],
+            "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, conv-ae, vae, or package.module:Name",
+        ),
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),
         (["--dim3", "2.5"], "dim3 must be a whole number, got '2.5'"),
