@@ -23,18 +23,10 @@ from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.client import experiment, reach_store
 from elbowroom.tracking.store.errors import RunFailed
 from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import (
-    Place,
-    Recorder,
-    close,
-    code_tags,
-    experiment,
-    opening,
-    reach_store,
-    recording,
-)
+from elbowroom.tracking.store.recorder import Place, Recorder, close, code_tags, opening, recording
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 _DIM3 = 8

@@ -38,9 +38,10 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.client import reach_store
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
-from elbowroom.tracking.store.recorder import Recorder, reach_store
+from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 from .execution.cell import Job, Pruning

@@ -118,7 +118,7 @@ class Keep(Reducer):
 
 READ = """
 import mlflow, models
-from elbowroom.tracking.logged_model.log import load_reducer
+from elbowroom.tracking.logged_model import load_reducer
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 run = mlflow.search_runs(search_all_experiments=True).run_id[0]
 here = load_reducer(run, model="mine:Keep")

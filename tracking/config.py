@@ -1,7 +1,7 @@
-"""The configuration of one run: the only home of its defaults.
+"""The configuration of one run, and the only place of its defaults.
 
-The command line, the logged params and MLproject's defaults follow from `RunConfig`'s fields; the text
-under a field is its help. A test holds the three against each other.
+A setting is one field of `RunConfig`, and the text below it is its help. The command line and the logged params are
+made from the fields; tests hold MLproject and `LatentTransformer` to them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from .store.errors import BadInput
 from .store.names import BEFORE
 
-MOST = 2**31 - 1  # of what is counted
+_MOST = 2**31 - 1  # the largest count
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that changes the numbers of one run, and what it keeps.
+    """Everything that determines the numbers of one run, and what it keeps.
 
-    Raises BadInput for a value out of range; what depends on the data (dim3 against dim1, the size of
-    the validation set) is checked by `tracking.run.execute` once they are there.
+    Raises BadInput for a value out of range. `tracking.run.execute` checks what depends on the data: dim3 against
+    dim1, and the size of the validation set.
     """
 
     model: str = "vae"
@@ -41,7 +41,7 @@ class RunConfig:
     """The column (of .csv, .parquet) or array (of .npz) with the labels; none: unlabelled, but for images
     in one folder a class and an .npz with y_train or train_labels."""
     header: Literal["auto", "yes", "no"] = "auto"
-    """Whether a .csv has the names of its columns in the first line; auto: where that isn't all numbers, and
+    """Whether the first line of a .csv has the names of its columns; auto: where it is not all numbers, and
     numbers that may be names are refused; no: the columns are called f0, f1, …"""
     dim2: int = 400
     """Width of the hidden layer."""
@@ -55,8 +55,8 @@ class RunConfig:
     """Learning rate of Adam, at its highest; auto: the rate that the model names, 0.01 for ae and vae; 0.001 where
     it names none."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    """How the learning rate goes over the budget; one-cycle: up over the first tenth, then down to 0 as
-    half a cosine."""
+    """The learning rate over the budget; one-cycle: linear rise over the first tenth, then half a cosine down
+    to 0."""
     beta: float = 1.0
     """Weight of a VAE's KL term; at 1 its objective is the ELBO."""
     loss: Literal["auto", "mse", "bce"] = "auto"
@@ -65,48 +65,43 @@ class RunConfig:
     """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1] and a quarter of the columns come
     near both ends in 2 % of their rows each, else linear on centred data divided by one scale."""
     patience: int = 0
-    """Stop after so many epochs without a better validation loss and keep the best; 0: never stop early."""
+    """Stop after so many epochs without a better validation loss and keep the best weights; 0: never stop early."""
     seed: int = 0
-    """Where the weights, the order of the rows and the noise come from."""
+    """Seed of the weights, the order of the rows and the noise."""
     val_size: int | Literal["auto"] = "auto"
     """Validation rows, taken from the training rows; auto: a tenth, at most 5000; 0: none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where torch trains; auto: CUDA, else MPS, else the CPU."""
+    """Device that torch trains on; auto: CUDA, else MPS, else the CPU."""
     threads: int | Literal["auto"] = "auto"
     """CPU threads; auto: what torch is set to, which is OMP_NUM_THREADS or else one a core."""
     artifacts: Literal["full", "light"] = "full"
     """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
     edition: int = 2
-    """What auto means and which 8-bit numbers are divided by 255; 1: as in runs that do not say, where data
-    in [0, 1] always got a sigmoid, and every array of 8-bit numbers was taken for pixels."""
+    """Meaning of auto, and which 8-bit numbers are divided by 255; 1: as in runs that lack this field, where data
+    in [0, 1] always got a sigmoid, and all arrays of 8-bit numbers were taken for pixels."""
     measure: Literal["no", "yes"] = "no"
-    """Also measure what the latent space is like and how good samples are: neighbourhoods, robustness,
-    interpolations, precision and recall."""
+    """Also measure the latent space and the quality of samples: neighbourhoods, robustness, interpolations,
+    precision and recall."""
 
     def __post_init__(self) -> None:
         """Check every field against its type and range."""
         for field in fields(self):
             object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
-        for name, low in _LOWEST.items():
-            value = getattr(self, name)
-            if value != "auto" and value < low:
-                raise BadInput(f"{name} must be at least {low}, got {value}")
-            if value != "auto" and name != "seed" and value > MOST:
-                raise BadInput(f"{name} must be at most {MOST}, got {value}")
-        if self.lr != "auto" and not (math.isfinite(self.lr) and 0 < self.lr <= 10):
-            raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
-        if not (math.isfinite(self.beta) and self.beta >= 0):
-            raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
         if not 1 <= self.edition <= RunConfig.edition:
             raise BadInput(f"edition must be from 1 to {RunConfig.edition}, got {self.edition}")
         if self.seed >= 2**32:
             raise BadInput(f"seed must be below 2**32, got {self.seed}")
-        for name in ("model", "dataset", "test_data", "label_column"):
-            text = getattr(self, name)
-            if not text.strip():
-                raise BadInput(f"{name} is empty")
-            if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
-                raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
+        if self.lr != "auto" and not (math.isfinite(self.lr) and 0 < self.lr <= 10):
+            raise BadInput(f"lr must be auto or a number above 0 and at most 10, got {self.lr}")
+        if not (math.isfinite(self.beta) and self.beta >= 0):
+            raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
+        for field in fields(self):
+            kind, words = _allowed_by(field.name)
+            value = getattr(self, field.name)
+            if kind is str:
+                _check_text(field.name, value)
+            elif kind is int and value not in words and field.name != "edition":
+                _check_count(field.name, value)
         if self.patience > 0 and self.val_size == 0:
             raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
@@ -133,20 +128,30 @@ class RunConfig:
         return cls(**{k: v for k, v in found.items() if k in known})
 
 
-_LONGEST = 1000  # letters of a text: all of them are in one tag, and a store takes 5,000
-_LOWEST = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "seed": 0, "val_size": 0, "threads": 1}
+_LONGEST = 1000  # letters of a text: one tag holds them all, and a store takes 5,000
+_FROM_ZERO = {"patience", "seed", "val_size"}  # all other counts begin at 1
 
 
-@cache
-def _types() -> dict[str, Any]:
-    return get_type_hints(RunConfig)
+def _check_count(name: str, value: int) -> None:
+    low = 0 if name in _FROM_ZERO else 1
+    if value < low:
+        raise BadInput(f"{name} must be at least {low}, got {value}")
+    if name != "seed" and value > _MOST:
+        raise BadInput(f"{name} must be at most {_MOST}, got {value}")
+
+
+def _check_text(name: str, text: str) -> None:
+    if not text.strip():
+        raise BadInput(f"{name} is empty")
+    if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+        raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
 
 
 @cache
 def field_help() -> dict[str, str]:
-    """The text under each field of RunConfig, by the field's name, on one line.
+    """Return the text below each field of RunConfig, on one line, by the field's name.
 
-    `{sources}` in a text stands for the data sources, which are known where they are read.
+    `{sources}` in a text stands for the data sources, which `tracking.data` knows.
     """
     (body,) = ast.parse(inspect.getsource(RunConfig)).body
     assert isinstance(body, ast.ClassDef)
@@ -160,11 +165,11 @@ def field_help() -> dict[str, str]:
 
 
 def parse_field(name: str, text: str) -> Any:
-    """The value of field `name` typed as `text`. Raises BadInput naming what is allowed.
+    """Return the value of field `name` for a typed `text`; raises BadInput naming what is allowed.
 
-    A whole number may be typed as `2` or `2.0` (MLflow writes some so), not as `2.5`.
+    A whole number may be typed as `2` or as `2.0`, as MLflow writes some.
     """
-    kind, words = _split(_types()[name])
+    kind, words = _allowed_by(name)
     if text in words or kind is str:
         return text
     if kind is None:
@@ -181,8 +186,8 @@ def parse_field(name: str, text: str) -> Any:
 
 
 def _plain(name: str, value: object) -> str | int | float:
-    """A value given from Python as str, int or float: numpy's numbers serve, a bool is none, 1 may mean 1.0."""
-    kind, words = _split(_types()[name])
+    """A value given from Python as str, int or float: numpy's numbers are accepted, and 1 for 1.0, but no bool."""
+    kind, words = _allowed_by(name)
     if isinstance(value, str) and (kind is str or value in words):
         return value
     if not isinstance(value, bool):
@@ -192,19 +197,26 @@ def _plain(name: str, value: object) -> str | int | float:
             try:
                 return float(value)
             except OverflowError:
-                return math.inf  # and is refused
+                return math.inf  # refused by the check of the range
     raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
 
 
-def _split(hint: Any) -> tuple[type | None, tuple[str, ...]]:
-    """A type hint as the type of its numbers or free text, if any, and the words it allows."""
-    options = get_args(hint) if not isinstance(hint, type) else (hint,)
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(RunConfig)
+
+
+@cache
+def _allowed_by(name: str) -> tuple[type | None, tuple[str, ...]]:
+    """Parts of a field's type: the type of its numbers or free text, if any, and the words that it allows."""
+    hint = _types()[name]
+    options = (hint,) if isinstance(hint, type) else get_args(hint)
     kinds = [o for o in options if isinstance(o, type)]
     words = [w for o in options if not isinstance(o, type) for w in (get_args(o) or (o,))]
     return (kinds[0] if kinds else None), tuple(words)
 
 
 def _allowed(name: str) -> str:
-    kind, words = _split(_types()[name])
+    kind, words = _allowed_by(name)
     called: dict[type | None, list[str]] = {None: [], int: ["a whole number"], float: ["a number"], str: ["text"]}
     return " or ".join([*called[kind], *words])

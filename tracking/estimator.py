@@ -1,6 +1,6 @@
 """The models as a scikit-learn transformer: `LatentTransformer(model="ae", dim3=10)`, for a `Pipeline`.
 
-It trains what a run trains, with the same numbers, and records nothing: neither MLflow nor a store is needed.
+Its numbers are those of a run with the same settings. It records nothing, and needs neither MLflow nor a store.
 """
 
 from __future__ import annotations
@@ -21,26 +21,36 @@ from .config import RunConfig
 from .data.datasets import Dataset, far_from_zero, split
 from .store.errors import BadInput
 
-Rows = npt.NDArray[Any]
-Seed = int | np.random.RandomState | None
-FLOATS = (np.float64, np.float32)
-SEEDS = 2**32
+_Rows = npt.NDArray[Any]
+_Seed = int | np.random.RandomState | None
+_FLOATS = (np.float64, np.float32)
 
 
 class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Rows (N, dim1) to codes (N, dim3) and back, by any model of the project or one of your own.
 
-    The parameters are the fields of `tracking.config.RunConfig` of the same names, with their defaults, but for two:
-    `random_state` is the seed (an int for equal numbers each time, None or a RandomState for others), and `val_size`
-    is 0, because only `patience` reads validation rows: it needs some. `image_shape` is (height, width) or (height,
-    width, 3) for a model of images, such as `conv-ae`. Torch trains with the threads it is set to.
+    It trains in float32, on the threads that torch is set to, and returns the float type that it is given. Where the
+    rows fill [0, 1] they are used as they are and the output is a sigmoid. Otherwise the model sees them centred and
+    divided by one scale, as in a run. Scaling changes what is learnt, so a MinMaxScaler or a StandardScaler before it
+    is a choice of yours.
 
-    Where the rows fill [0, 1] they are taken as they are and the output is a sigmoid; else the model sees them
-    centred and divided by one scale, as in a run. What a row is scaled by changes what is learnt: put a MinMaxScaler
-    before it, or a StandardScaler, on purpose.
+    Parameters
+    ----------
+    model, dim3, dim2, epochs, batch_size, lr, schedule, beta, loss, output, patience, device
+        As the fields of `tracking.config.RunConfig`, with their defaults.
+    val_size
+        As the field; 0 by default, because only `patience` needs validation rows.
+    random_state : int, RandomState or None
+        The seed: an int gives equal numbers each time.
+    image_shape : tuple of int or None
+        (height, width) or (height, width, 3), for a model of images such as `conv-ae`.
 
-    It trains in float32 and gives back the float type that it is given. After `fit`, `reducer_` is the fitted
-    `models.Reducer` and `n_features_in_` is dim1.
+    Attributes
+    ----------
+    reducer_ : models.Reducer
+        The fitted model.
+    n_features_in_ : int
+        dim1.
     """
 
     def __init__(
@@ -59,7 +69,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         patience: int = RunConfig.patience,
         val_size: int | Literal["auto"] = 0,
         device: Literal["auto", "cpu", "cuda", "mps"] = RunConfig.device,
-        random_state: Seed = RunConfig.seed,
+        random_state: _Seed = RunConfig.seed,
         image_shape: tuple[int, ...] | None = None,
     ) -> None:
         self.model = model
@@ -79,10 +89,10 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.image_shape = image_shape
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
-        """Train on the rows X (N, dim1); `y` is not read. Raises ValueError, as BadInput where a parameter is wrong."""
+        """Train on the rows X (N, dim1), ignoring `y`. Raises ValueError; BadInput where a parameter is wrong."""
         config = self._config()
         least = {"ensure_min_samples": max(2, config.dim3), "ensure_min_features": config.dim3}
-        rows = validate_data(self, X, dtype=FLOATS, **least)
+        rows = validate_data(self, X, dtype=_FLOATS, **least)
         x = self._held(rows)
         if x.dtype != rows.dtype and (far := far_from_zero(rows)).size:
             raise ValueError(f"Input X's column {far[0]} lies so far from 0 that it loses its digits in float32")
@@ -94,37 +104,37 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.reducer_: Reducer = reducer.fit(parts.x_train, x_val=parts.x_val)
         return self
 
-    def transform(self, X: npt.ArrayLike) -> Rows:
-        """Codes (N, dim3) of the rows X (N, dim1)."""
+    def transform(self, X: npt.ArrayLike) -> _Rows:
+        """Return codes (N, dim3) of the rows X (N, dim1)."""
         rows = self._rows(X)
         return self.reducer_.encode(self._held(rows)).astype(rows.dtype, copy=False)
 
-    def inverse_transform(self, X: npt.ArrayLike) -> Rows:
-        """Rows (N, dim1) of the codes X (N, dim3)."""
+    def inverse_transform(self, X: npt.ArrayLike) -> _Rows:
+        """Return rows (N, dim1) of the codes X (N, dim3)."""
         check_is_fitted(self)
-        codes = check_array(X, dtype=FLOATS)
+        codes = check_array(X, dtype=_FLOATS)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(f"X has {codes.shape[1]} columns, and codes have {self._n_features_out} (dim3)")
         x = self.reducer_.decode(codes.astype(np.float32))
         return x.astype(np.result_type(x, codes), copy=False)
 
-    def sample(self, n: int = 1, random_state: Seed = None) -> Rows:
-        """Return n new rows (n, dim1), drawn from the model's prior: see `models.Reducer.sample`."""
+    def sample(self, n: int = 1, random_state: _Seed = None) -> _Rows:
+        """Return n new rows (n, dim1), drawn from the model's prior (`models.Reducer.sample`)."""
         check_is_fitted(self)
         return self.reducer_.sample(n, np.random.default_rng(_seed(random_state)))
 
     def score(self, X: npt.ArrayLike, y: object = None) -> float:
-        """Minus the mean squared error of the reconstructions of X (N, dim1): more is better; `y` is not read.
+        """Return minus the mean squared error of the reconstructions of X (N, dim1), ignoring `y`.
 
-        By it a search picks the largest dim3 it is offered, always: one more dimension never has to err more. To
-        choose dim3, judge the whole curve (`analysis.elbow.judge`); use this for all else.
+        The error falls with dim3, so a search by this score selects the largest dim3. To choose dim3, judge the whole
+        curve (`analysis.elbow.judge`); search the other parameters by this score.
         """
         rows = self._held(self._rows(X))
         return -reconstruction_mse(rows, self.reducer_.reconstruct(rows))
 
     @property
     def _n_features_out(self) -> int:
-        """How many columns `transform` gives: what the names of the columns are counted by."""
+        """Number of columns of `transform`, by which scikit-learn names them."""
         return int(self._settings["dim3"])
 
     def _config(self) -> RunConfig:
@@ -134,13 +144,13 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         del given["image_shape"]  # of the data, and so no field of a run
         return RunConfig(**given, seed=seed)
 
-    def _rows(self, X: npt.ArrayLike) -> Rows:
+    def _rows(self, X: npt.ArrayLike) -> _Rows:
         check_is_fitted(self)
-        rows: Rows = validate_data(self, X, dtype=FLOATS, reset=False)
+        rows: _Rows = validate_data(self, X, dtype=_FLOATS, reset=False)
         return rows
 
-    def _held(self, rows: Rows) -> Rows:
-        """As the model takes them. Raises ValueError for what float32 can't hold."""
+    def _held(self, rows: _Rows) -> _Rows:
+        """The rows in the type that the model accepts. Raises ValueError for values that float32 can't hold."""
         with np.errstate(over="ignore"):
             rounded = rows.astype(np.float32)
         if not np.isfinite(rounded).all():
@@ -150,27 +160,27 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return rows if class_of(self.model).takes_float64 else rounded
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the fitted model as plain arrays: it holds modules, and a factory of one's own may be no pickle's."""
+        """The state, with the fitted model as plain arrays: modules of a user's factory may not be picklable."""
         state: dict[str, Any] = super().__getstate__()
         if "reducer_" in state:
             state = {**state, "reducer_": self.reducer_.state()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The model is built anew, on the device that is here."""
+        """Build the model anew, on a device of this machine."""
         super().__setstate__(state)
         if "reducer_" in state:
             self.reducer_ = build(self._settings["model"], self._settings).restore(state["reducer_"])
 
     def __sklearn_tags__(self) -> Any:
-        """That the type of float is kept."""
+        """Tell scikit-learn that the float type is preserved."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def _seed(random_state: Seed) -> int:
-    """The seed itself, or one of its own: another each time."""
+def _seed(random_state: _Seed) -> int:
+    """The seed itself, or for None and a RandomState a new one each time."""
     if random_state is None or isinstance(random_state, np.random.RandomState):
-        return int(check_random_state(random_state).randint(SEEDS, dtype=np.uint64))
+        return int(check_random_state(random_state).randint(2**32, dtype=np.uint64))
     return random_state

@@ -1,6 +1,6 @@
-"""Torch and MLflow, imported without garbage collections: to be imported first by a command.
+"""Import torch and MLflow without garbage collection; a command imports this module first.
 
-They are half a million objects that stay. To look through them again and again as they come is a third of the time.
+They make half a million objects that stay, and repeated collections would take a third of the time.
 """
 
 import gc
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Put the garbage collector off while the block runs."""
+    """Disable the garbage collector while the block runs."""
     enabled = gc.isenabled()
     gc.disable()
     try:

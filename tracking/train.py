@@ -26,8 +26,8 @@ from .store.session import see_it, use_store
 from .store.text import clean
 
 
-class Progress:
-    """A bar with loss and time left where stderr is a terminal, a line an epoch where not."""
+class _Progress:
+    """A bar with the losses and the time left where stderr is a terminal, otherwise a line for each epoch."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,18 +46,18 @@ class Progress:
         self.bar.update()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         if self.bar is not None:
             self.bar.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     return command(lambda: _train(arguments), killed="a run that was open ended KILLED")
 
 
 def parser() -> Parser:
-    """One flag for each field of RunConfig, and where to record."""
+    """Return a parser with a flag for each field of RunConfig, and those of the store."""
     made = Parser("tracking.train", "Train one model on one data set, recorded in MLflow.")
     made.add_fields(f.name for f in fields(RunConfig))
     made.add_store()
@@ -68,7 +68,7 @@ def _train(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
     use_store(given)
     config = RunConfig(**config_fields(given, (f.name for f in fields(RunConfig))))
-    progress = Progress(config.run_name)
+    progress = _Progress(config.run_name)
     try:
         result = execute(config, on_epoch=progress)
     finally:
@@ -78,7 +78,7 @@ def _train(arguments: list[str] | None) -> int:
 
 
 def _report(config: RunConfig, result: RunResult) -> None:
-    """The test metrics, the run's name and id, its description, and where to see it."""
+    """Print the run's description, metrics, name and id, and how to open it in the UI."""
     run = MlflowClient().get_run(result.run_id)
     print(f"\n{run.data.tags[Tag.DESCRIPTION]}\n")
     for name in sorted(result.metrics):

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.store.client import within
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric
-from elbowroom.tracking.store.recorder import Recorder, close, within
+from elbowroom.tracking.store.recorder import Recorder, close
 from elbowroom.tracking.store.text import clean, markdown
 
 from ..progress import Progress

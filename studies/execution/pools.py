@@ -20,9 +20,9 @@ import mlflow
 
 from elbowroom.models.neural.training import resolve_device
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.client import within
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.locks import private_folder
-from elbowroom.tracking.store.recorder import within
 from elbowroom.tracking.store.terminal import in_command
 from elbowroom.tracking.store.text import hidden
 

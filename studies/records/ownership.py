@@ -17,19 +17,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from elbowroom.tracking.store.client import experiment, find_experiment, within
 from elbowroom.tracking.store.errors import BadInput, RunFailed, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import (
-    Recorder,
-    check_place,
-    close,
-    code_tags,
-    experiment,
-    find_experiment,
-    new_run,
-    opening,
-    within,
-)
+from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags, new_run, opening
 
 from ..execution.cell import extend_retries
 from ..execution.processes import find_process, host_tag, process_tag

@@ -16,10 +16,10 @@ import sqlalchemy
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_exponential
 
 from elbowroom.tracking.store.addresses import unclear_password
+from elbowroom.tracking.store.client import ANSWER_SECONDS, within
 from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
 from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
 from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
-from elbowroom.tracking.store.recorder import ANSWER_SECONDS, within
 
 from ..execution.processes import kill_orphans
 

@@ -23,9 +23,9 @@ from elbowroom.studies.records.trials import connect, lock_study
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import mnist
 from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.store.client import experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
-from elbowroom.tracking.store.recorder import experiment, reach_store
 from tests.conftest import marked
 from tests.faults.crew import Race, crew
 from tests.tracking.data.test_mnist import FILES

@@ -1,4 +1,4 @@
-"""The garbage collector is off while commands import, and nobody else's is changed."""
+"""Commands import without garbage collection; other importers keep theirs."""
 
 import gc
 import subprocess

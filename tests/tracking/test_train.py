@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mlflow import MlflowClient
 
-from elbowroom.tracking.store import recorder
+from elbowroom.tracking.store import client
 from elbowroom.tracking.store.names import Metric, Tag
 from elbowroom.tracking.train import main
 from tests.conftest import environment, marked, signals_kept
@@ -99,8 +99,8 @@ def test_a_store_that_cannot_be_used_is_named(
 def test_a_server_that_does_not_answer_is_named_in_time(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert recorder.ANSWER_SECONDS <= 15
-    monkeypatch.setattr(recorder, "ANSWER_SECONDS", 0.5)
+    assert client.ANSWER_SECONDS <= 15
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
     assert main([*QUICK, "--tracking-uri", "http://ann:secret@127.0.0.1:9"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "error: tracking URI http://ann:***@127.0.0.1:9 did not answer within 0 s"

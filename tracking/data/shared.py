@@ -15,10 +15,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.models import in_unit_interval
 from elbowroom.models.measures.errors import constant_mse
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic, measure
-from elbowroom.models.pca import errors_by_dim3
 
 from ..config import RunConfig
 from ..store.errors import BadInput
@@ -79,12 +77,6 @@ class Material:
     def intrinsic(self) -> Intrinsic:
         """The intrinsic dimension of the rows, by several estimators."""
         return Intrinsic(*self._once("intrinsic", lambda: list(measure(self.split.x_train, self.data.x_test))))
-
-    @cached_property
-    def pca_curve(self) -> npt.NDArray[np.float64]:
-        """PCA's test error for each dim3 from 0 to K, (K + 1, 2): raw; clipped to [0, 1], or nan for other data."""
-        x, x_test = self.split.x_train, self.data.x_test
-        return np.array(self._once("pca_curve", lambda: errors_by_dim3(x, x_test, clip=in_unit_interval(x)).tolist()))
 
     @cached_property
     def mean_row_mse(self) -> float:

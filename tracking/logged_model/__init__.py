@@ -1,5 +1,5 @@
-"""The logged model: how it is written to a run, read back, and served by MLflow."""
+"""A run's logged model: written, read back, and served by MLflow."""
 
-from .log import load_reducer
+from .load import load_reducer
 
 __all__ = ["load_reducer"]

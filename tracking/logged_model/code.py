@@ -1,7 +1,7 @@
-"""Which code a model is: a digest of the user's module and of the local files that it imports.
+"""A digest of a model's code: the user's module and the local files that it imports.
 
-Files are found by reading import statements, never by importing: the digest is the same in every process and on
-every machine that has these files, wherever it runs.
+Files are found by parsing import statements, never by importing. So the digest is equal in all processes, and on all
+machines, that have these files.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path, PurePosixPath
 from elbowroom import models
 from elbowroom.models import class_of
 
-PROJECT = {
+_PROJECT = {
     Path(models.__file__).parents[1] / name
     for name in ("analysis", "benchmarks", "elbowroom", "models", "studies", "tracking")
 }
-"""Its folders; a user may have a package `models` of their own."""
+"""This project's folders; a user may have a package `models` of their own."""
 _imported: dict[str, tuple[ModuleSpec, bytes]] = {}
 
 
 def code_of(model: str, *, imported: bool = False) -> str:
-    """The code behind a model's name, `model` as for `models.build`; empty where the name and the settings say it all.
+    """Return an identifier of a model's code, `model` as for `models.build`.
 
-    The revision of a model of this project, where it is not the first; a digest of the `own_files` of any other.
-    Where `imported` is set, a file that was edited after this process imported it counts as it was.
+    Of a model of this project it is the revision, empty for the first; of any other, a digest of its `own_files`. With
+    `imported`, a file that was edited after this process imported it counts as it was imported.
     """
     revision = class_of(model).revision
     module, colon, _ = model.partition(":")
@@ -41,9 +41,10 @@ def code_of(model: str, *, imported: bool = False) -> str:
 
 
 def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
-    """The files of a module, of the packages above it and of all that these import, by their paths below `sys.path`.
+    """Return the content of a module's file and of all files that it imports, by their paths below `sys.path`.
 
-    Without the standard library, what pip installed, and this project. `imported` as for `code_of`.
+    Packages above a module are included. The standard library, installed packages and this project are not.
+    `imported` as for `code_of`.
     """
     found: dict[str, bytes] = {}
     waiting = [module]
@@ -58,21 +59,21 @@ def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
                 continue
             found[file] = _as_imported(name, path) if imported else path.read_bytes()
             if path.suffix == ".py":
-                with suppress(SyntaxError, ValueError):  # it may be for another Python, and never imported
+                with suppress(SyntaxError, ValueError):  # of another Python version; such a file is never imported
                     waiting += _imports(found[file], package)
     return found
 
 
 def _is_own(spec: ModuleSpec) -> bool:
-    """Whether a top-level module is the user's, and not the standard library's, pip's or this project's."""
+    """Whether a top-level module is the user's own."""
     places = [spec.origin or "", *(spec.submodule_search_locations or [])]
-    ours = not PROJECT.isdisjoint(Path(spec.origin or "").resolve().parents)
+    ours = not _PROJECT.isdisjoint(Path(spec.origin or "").resolve().parents)
     installed = any({"site-packages", "dist-packages"} & set(Path(p).parts) for p in places)
     return not ours and not installed and spec.name not in sys.stdlib_module_names
 
 
 def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
-    """The packages above a module of one's own, then the module itself, as far as they exist."""
+    """The packages above a module of the user's, then the module itself, as far as they exist."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None or not _is_own(spec):
@@ -100,7 +101,7 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
 
 
 def _as_imported(name: str, path: Path) -> bytes:
-    """A module's file when it was first asked for since the module was imported; a reload gives it another spec."""
+    """A module's file as it was at the first call since the module was imported or reloaded."""
     module = sys.modules.get(name)
     if module is None or module.__spec__ is None:
         return path.read_bytes()

@@ -1,76 +1,149 @@
-"""Read a logged model as what it says of itself, not as a program: `unpack(folder) -> Reducer`.
+"""Read a logged model back without running anything that lies in the store: `load_reducer(run_id) -> Reducer`.
 
-The files may come from a store that others write to. So nothing in them is executed, imported or unpickled: they are
-JSON and plain arrays, and the model is built from this checkout's own classes. Whatever does not fit is BadInput.
+Others may write to the store. So its files are parsed as JSON, safetensors and, of earlier versions, plain .npz: none
+is executed, imported or unpickled. The model is built from this checkout's classes; files that do not fit it raise
+BadInput.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import numpy.typing as npt
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from safetensors.numpy import load_file
 
 from elbowroom.models import MODELS, Reducer, build
 
 from ..config import RunConfig
-from ..store.errors import BadInput
+from ..store.addresses import elsewhere
+from ..store.client import reach_store
+from ..store.errors import BadInput, one_line
+from ..store.names import Artifact
+from .serving import ABOUT, FOLDER, WEIGHTS
 
-ABOUT, WEIGHTS = "model.json", "weights.npz"
-KINDS = "biufU"  # of numpy's dtypes: numbers and text
+_WEIGHTS_BEFORE = "weights.npz"  # of models logged before safetensors: the whole state
+_KINDS = "biufU"  # of numpy's dtypes: numbers and text
 
-Arrays = dict[str, npt.NDArray[Any]]
+_State = Mapping[str, npt.NDArray[Any]]
 
 
-def unpack(folder: Path, own: str | None = None) -> Reducer:
-    """The fitted model whose `model.json` and `weights.npz` lie in the folder.
+def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = False) -> Reducer:
+    """Load the fitted model that a run of the store in use has logged.
 
-    `own` is the `package.module:Name` that may be imported here, where the model is none of the registry. Raises
-    BadInput whose message begins with the name of the file that is at fault.
+    Parameters
+    ----------
+    run_id : str
+        A run with `artifacts=full`.
+    model : str, optional
+        The `package.module:Name` of a model of your own, to be imported here. The models of this project need none.
+    trust_code : bool
+        Import the copy of the code that lies in the store instead, as `mlflow.pyfunc.load_model` does.
+
+    Returns
+    -------
+    Reducer
+        The fitted model, built from the classes of this checkout unless `trust_code` is set.
+
+    Raises
+    ------
+    BadInput
+        Naming the run, and the file where one does not fit.
     """
+    client = reach_store()
     try:
-        model, settings = _about(folder / ABOUT)
+        run = client.get_run(run_id)
+        found = client.search_logged_models(
+            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}' AND name = '{Artifact.MODEL}'"
+        )
+        logged = [m for m in found if m.status == LoggedModelStatus.READY]  # a repeated request leaves an empty one
+        if not logged:
+            raise BadInput("it logged no model; a run keeps one with artifacts=full")
+        if where := elsewhere(logged[0].artifact_location, client.tracking_uri):
+            raise BadInput(f"its model is not in the store but {where}")
+        if trust_code:
+            return _run_by_its_own_code(logged[0].model_uri)
+        with tempfile.TemporaryDirectory() as folder:
+            _download(f"{logged[0].artifact_location}/data/{FOLDER}", Path(folder))
+            return _unpack(Path(folder), model)
+    except (BadInput, MlflowException, OSError) as error:
+        raise BadInput(f"run {run_id}: {one_line(error)}") from error
+
+
+def _run_by_its_own_code(uri: str) -> Reducer:
+    try:
+        reducer: Reducer = mlflow.pyfunc.load_model(uri).get_raw_model()
+    except Exception as error:  # the code may raise anything
+        raise BadInput(f"its own code does not load it: {one_line(error)}") from error
+    return reducer
+
+
+def _download(place: str, folder: Path) -> None:
+    """Fetch a model's two files. Raises BadInput where one is missing."""
+    there = {Path(f.path).name for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
+    for name in (ABOUT, _WEIGHTS_BEFORE if _WEIGHTS_BEFORE in there else WEIGHTS):
+        if name not in there:
+            raise BadInput(f"{name}: there is no such file")
+        mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{name}", dst_path=str(folder))
+
+
+def _unpack(folder: Path, own: str | None = None) -> Reducer:
+    """The fitted model whose files lie in the folder; `own` is a model of the user's that may be imported here.
+
+    Raises BadInput whose message begins with the name of the file that is at fault.
+    """
+    file = ABOUT
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        model, settings = _model_and_settings(about)
         if model not in MODELS and model != own:
             raise BadInput(
                 f"model {model[:200]!r} is none of {', '.join(MODELS)}; allowed: model={model[:200]!r}, to import it "
                 "here, or trust_code=True, to run the copy of its code that lies in the store"
             )
         reducer = build(model, settings)
-    except Exception as error:  # what is in a file may raise anything
-        raise _refusal(ABOUT, error) from error
-    try:
-        state = arrays(folder / WEIGHTS)
+        values = _checked(about.get("state", {}))
+        file = _WEIGHTS_BEFORE if (folder / _WEIGHTS_BEFORE).exists() else WEIGHTS
+        state = values | _checked(_tensors(folder / file))
         if model in MODELS:
-            _fits(reducer, state, settings)
+            _check_fit(reducer, state, settings)
         reducer.restore(state)
-        _works(reducer, settings["dim1"], settings["dim3"])
-    except Exception as error:
-        raise _refusal(WEIGHTS, error) from error
+        _check_shapes(reducer, settings["dim1"], settings["dim3"])
+    except Exception as error:  # the content of a file may raise anything
+        text = " ".join(str(error).split())[:300]
+        told = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+        raise BadInput(f"{file}: {told}") from error
     return reducer
 
 
-def arrays(path: Path) -> Arrays:
-    """The arrays of an .npz, of numbers and text. Raises ValueError, BadZipFile, OSError and others.
+def _tensors(path: Path) -> _State:
+    if path.name == WEIGHTS:
+        return load_file(path)
+    # Not by numpy.load, whose message for a pickle tells how to open it.
+    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive}
 
-    By the class that `numpy.load` returns for an .npz: of other files `numpy.load` says how to unpickle them.
-    """
-    with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
-        archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
-        state = {name: np.asarray(archive[name]) for name in archive}  # a member that is no array comes as bytes
+
+def _checked(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """The values as arrays. Raises ValueError for one that is neither numbers nor text."""
+    state = {name: np.asarray(value) for name, value in values.items()}
     for name, array in state.items():
-        if array.dtype.kind not in KINDS:
+        if array.dtype.kind not in _KINDS:
             raise ValueError(f"{name[:80]!r} has the type {str(array.dtype)[:40]}; allowed: numbers and text")
     return state
 
 
-def _about(path: Path) -> tuple[str, dict[str, Any]]:
-    """The model's name and settings."""
-    about = json.loads(path.read_text(encoding="utf-8"))
+def _model_and_settings(about: Any) -> tuple[str, dict[str, Any]]:
+    """The model's name and settings. Raises ValueError."""
     if not (
         isinstance(about, dict) and isinstance(about.get("model"), str) and isinstance(about.get("settings"), dict)
     ):
@@ -78,15 +151,15 @@ def _about(path: Path) -> tuple[str, dict[str, Any]]:
     settings, dim1 = about["settings"], about["settings"].get("dim1")
     if type(dim1) is not int or dim1 < 1:
         raise ValueError(f"dim1 must be a whole number of at least 1, got {str(dim1)[:40]}")
-    shape = settings.get("image_shape")  # runs of before have none
+    shape = settings.get("image_shape")  # earlier versions logged none
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise ValueError(f"image_shape must be a list of whole numbers of at least 1, got {str(shape)[:40]}")
     config = RunConfig.from_json(json.dumps({**settings, "model": about["model"]}))
     return config.model, asdict(config) | {"dim1": dim1, "image_shape": None if shape is None else tuple(shape)}
 
 
-def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> None:
-    """Raise ValueError where the arrays are not those of a model of this kind and size."""
+def _check_fit(reducer: Reducer, state: _State, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError where the state is not that of a model of this kind and size."""
     plain = {name: array for name, array in state.items() if not name.startswith("weights/")}
     for name in plain:
         mine = vars(reducer).get(name, 0)
@@ -95,26 +168,21 @@ def _fits(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], settings: Map
             raise ValueError(f"{name[:80]!r} is no part of such a model")
     for name in ("dim1", "dim2", "dim3", "beta"):
         if name in plain and plain[name] != settings[name]:
-            raise ValueError(f"{name} is {plain[name]}, and {settings[name]} in {ABOUT}")
+            raise ValueError(f"{name} is {plain[name]}, and {settings[name]} in the settings of {ABOUT}")
     if state["mean"].shape != (settings["dim1"],):
         raise ValueError(f"mean has the shape {state['mean'].shape}, and dim1 is {settings['dim1']} in {ABOUT}")
     wanted = reducer.weight_shapes(settings["dim1"])
     there = {name: array.shape for name, array in state.items() if name not in plain}
     if there != wanted:
-        odd = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
-        raise ValueError(f"{odd[0][:80]!r} is not of the shape that {ABOUT} says")
+        odd = min(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+        raise ValueError(f"{odd[:80]!r} is not of the shape that {ABOUT} says")
 
 
-def _works(reducer: Reducer, dim1: int, dim3: int) -> None:
-    """Raise ValueError where the model does not give codes, rows and samples of its shapes."""
+def _check_shapes(reducer: Reducer, dim1: int, dim3: int) -> None:
+    """Raise ValueError where the model does not return codes, rows and samples of its shapes."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of numbers that are no good: they are the store's to answer for
+        warnings.simplefilter("ignore")  # of numbers in the store that overflow
         codes = reducer.encode(np.zeros((1, dim1), dtype=np.float32))
         shapes = codes.shape, reducer.decode(codes).shape, reducer.sample(1, np.random.default_rng(0)).shape
     if shapes != ((1, dim3), (1, dim1), (1, dim1)):
         raise ValueError(f"it gives {shapes}, and the shapes should be {((1, dim3), (1, dim1), (1, dim1))}")
-
-
-def _refusal(file: str, error: Exception) -> BadInput:
-    text = " ".join(str(error).split())[:300]
-    return BadInput(f"{file}: {text if isinstance(error, ValueError) and text else f'{type(error).__name__}: {text}'}")

@@ -1,9 +1,8 @@
-"""Log a fitted model so that it loads anywhere: plain arrays, and the code that reads them. And load it again.
+"""Log a fitted model so that it loads anywhere: tensors, JSON, and the code that reads them.
 
-MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open, and spend
-half a minute on guessing requirements. Here the artifact holds the weights as .npz and a copy of the
-package `models` under a name with the hash of its content, so that two versions, or a caller with a
-package of that name, never clash.
+MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open, and guess its
+requirements for half a minute. Here the artifact holds the weights as safetensors, and a copy of the package `models`
+under a name with the hash of its content: two versions, or a caller's own package `models`, never clash.
 """
 
 from __future__ import annotations
@@ -20,51 +19,63 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+from safetensors.numpy import save_file
 
 from elbowroom import models
 from elbowroom.models import Reducer
 
-from ..store.addresses import elsewhere
-from ..store.errors import BadInput, one_line
+from ..store.client import refuse_elsewhere
 from ..store.names import Artifact
-from ..store.recorder import reach_store, refuse_elsewhere
 from . import serving
 from .code import own_files
-from .load import ABOUT, WEIGHTS, unpack
 
-DATA = "data/data"  # in a logged model: MLflow puts the folder that it is given into one of that name
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "scipy", "torch")
 
 
 def log_model(
     client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer, dtype: str = "float32"
 ) -> str:
-    """Log a fitted model to a run, as the artifact `model`, to be read by `mlflow.pyfunc.load_model`; its id.
+    """Log a fitted model as the artifact `model` of a run, for `mlflow.pyfunc.load_model` and `load_reducer`.
 
-    `name` and `settings` are what `models.build` was given, `dtype` the type that rows need. Raises TypeError for a
-    model whose `state` is no plain arrays, BadInput where the store keeps its files elsewhere.
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+        An open run.
+    name, settings : str, Mapping
+        The arguments of `models.build` that made the model.
+    model : Reducer
+        The fitted model.
+    dtype : str
+        The type of rows, `float64` where they lose digits in float32.
+
+    Returns
+    -------
+    str
+        The id of the logged model.
+
+    Raises
+    ------
+    TypeError
+        Where the model's `state` is not plain arrays.
+    BadInput
+        Where the store keeps the model's files elsewhere.
     """
-    tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # for every op: the width is checked where that is known
+    tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # of every op; `serving` checks the width
     params = ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)])
     with tempfile.TemporaryDirectory() as temporary:
-        data, code = Path(temporary, Path(DATA).name), Path(temporary, "code")
-        data.mkdir()
-        np.savez(data / WEIGHTS, **model.state())  # type: ignore[arg-type]
-        # A run on a GPU must load where there is none.
-        about = {"model": name, "settings": {**settings, "device": "auto"}, "dtype": dtype}
-        (data / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
+        data, code = Path(temporary, serving.FOLDER), Path(temporary, "code")
+        _write_model(data, name, settings, model.state(), dtype)
         package = _copy_code(code)
         own = _copy_own(name, code)
         with warnings.catch_warnings():
-            # An example would be run through the model to guess the signature, which is given.
+            # MLflow would run an example through the model to guess the signature, which is given.
             warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-            # Made here, because on its own MLflow puts the model into the experiment that is active, which
-            # may not be the run's.
+            # MLflow would create the model in the active experiment, which may not be the run's.
             experiment_id = client.get_run(run_id).info.experiment_id
             logged = client.create_logged_model(experiment_id, name=Artifact.MODEL, source_run_id=run_id)
             refuse_elsewhere(client, f"model {logged.model_id}", logged.artifact_location)
@@ -78,60 +89,33 @@ def log_model(
                 data_path=str(data),
                 code_paths=[str(code / package), *own],
                 signature=ModelSignature(inputs=tensors, outputs=tensors, params=params),
-                pip_requirements=[f"{r}=={version(r)}" for r in REQUIREMENTS],
+                pip_requirements=[f"{r}=={version(r)}" for r in _REQUIREMENTS],
             )
     return str(logged.model_id)
 
 
-def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = False) -> Reducer:
-    """The fitted model that a run of the store in use has logged, built from the classes of this checkout.
-
-    Nothing that lies in the store is executed, imported or unpickled: see `tracking.logged_model.load`. A model of
-    one's own is imported here where `model` says its name, `package.module:Name`: no store may choose what is imported.
-    With `trust_code` the copy of the code that lies in the store is run instead, as `mlflow.pyfunc.load_model` always
-    does: for stores that only trusted people write to. What it gives is no instance of this checkout's `Reducer` then.
-
-    Raises BadInput where there is no such run or model, or it can't be used.
-    """
-    client = reach_store()
-    try:
-        run = client.get_run(run_id)
-        found = client.search_logged_models(
-            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}' AND name = '{Artifact.MODEL}'"
-        )
-        logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
-        if not logged:
-            raise BadInput("it logged no model; a run keeps one with artifacts=full")
-        if where := elsewhere(logged[0].artifact_location, client.tracking_uri):
-            raise BadInput(f"its model is not in the store but {where}")
-        if trust_code:
-            return _run_by_its_own_code(logged[0].model_uri)
-        with tempfile.TemporaryDirectory() as folder:
-            _download(f"{logged[0].artifact_location}/{DATA}", Path(folder))
-            return unpack(Path(folder), model)
-    except (BadInput, MlflowException, OSError) as error:
-        raise BadInput(f"run {run_id}: {one_line(error)}") from error
+def _write_model(
+    folder: Path, name: str, settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], dtype: str
+) -> None:
+    """Write a model's tensors, and JSON with its name, settings, numbers and texts, into a folder."""
+    folder.mkdir(exist_ok=True)
+    tensors = {key: np.ascontiguousarray(array) for key, array in state.items() if _is_tensor(array)}
+    save_file(tensors, folder / serving.WEIGHTS)
+    about = {
+        "model": name,
+        "settings": {**settings, "device": "auto"},  # a model that was trained on a GPU loads without one
+        "dtype": dtype,
+        "state": {key: array.tolist() for key, array in state.items() if not _is_tensor(array)},
+    }
+    (folder / serving.ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
-def _run_by_its_own_code(uri: str) -> Reducer:
-    try:
-        reducer: Reducer = mlflow.pyfunc.load_model(uri).get_raw_model()
-    except Exception as error:  # the code may raise anything
-        raise BadInput(f"its own code does not load it: {one_line(error)}") from error
-    return reducer
-
-
-def _download(place: str, folder: Path) -> None:
-    """The two files of a model. Raises BadInput where one is not there."""
-    there = {Path(f.path).name for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
-    for name in (ABOUT, WEIGHTS):
-        if name not in there:
-            raise BadInput(f"{name}: there is no such file")
-        mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{name}", dst_path=str(folder))
+def _is_tensor(array: npt.NDArray[Any]) -> bool:
+    return array.ndim > 0 and array.dtype.kind != "U"
 
 
 def _copy_code(into: Path) -> str:
-    """Copy `models` and the serving module into a new package; its name, unique to its content."""
+    """Copy `models` and the serving module into a new package, and return its name, a hash of its content."""
     here = Path(models.__file__).parent
     sources = {Path("models") / f.relative_to(here): f for f in sorted(here.rglob("*.py"))}
     sources[Path("serving.py")] = Path(serving.__file__)
@@ -147,7 +131,7 @@ def _copy_code(into: Path) -> str:
 
 
 def _copy_own(name: str, into: Path) -> list[str]:
-    """Copy the user's own files behind a `package.module:Name`, which pip will not install; the paths to ship."""
+    """Copy the user's own files behind a `package.module:Name`, and return the paths to ship."""
     module, colon, _ = name.partition(":")
     files = own_files(module, imported=True) if colon else {}
     for file, content in files.items():

@@ -1,8 +1,8 @@
-"""The logged model: shipped inside the model artifact, beside a copy of `models`, and run from there.
+"""The module that serves a logged model, shipped inside the model's artifact beside a copy of `models`.
 
-MLflow calls `_load_pyfunc` in a process that may have no checkout, and whose own `models` may be another
-package: so the copy has a name of its own (see `tracking.logged_model.log`), and this file finds it by being its
-neighbour. Weights are plain arrays and nothing is unpickled.
+MLflow calls `_load_pyfunc` in a process that may have no checkout, and whose own `models` may be another package. So
+the copy has a name of its own (see `tracking.logged_model.log`), and this file finds it as its neighbour. The weights
+are safetensors: nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import load_file
 
+FOLDER = "data"
+"""Of a model's files; in the artifact MLflow puts it into another one of that name."""
+ABOUT, WEIGHTS = "model.json", "weights.safetensors"
 OPS = ("reconstruct", "encode", "decode", "sample")
 
 
-class Served:
+class _Served:
     """One fitted model behind MLflow's `predict(data, params)`."""
 
     def __init__(self, reducer: Any, dim1: int, dim3: int, dtype: str) -> None:
@@ -34,11 +38,10 @@ class Served:
         return self.reducer
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """Apply params["op"] to the rows of data (N, ·), in and out of the type that these need.
+        """Apply params["op"] to the rows of data (N, ·) and return an array of the model's dtype.
 
-        reconstruct and encode take rows of dim1, decode codes of dim3; sample draws as many new rows as
-        data has, whatever is in them, from a generator seeded with params["seed"]. Raises ValueError for
-        another op or width.
+        reconstruct and encode take rows of dim1, decode codes of dim3. sample draws N new rows, whatever the data,
+        from a generator seeded with params["seed"]. Raises ValueError for another op or width.
         """
         params = params or {}
         op, seed = params.get("op", OPS[0]), params.get("seed", 0)
@@ -53,22 +56,22 @@ class Served:
         return getattr(self.reducer, op)(rows).astype(self.dtype, copy=False)
 
 
-def _load_pyfunc(path: str) -> Served:
-    """MLflow's entry: the model whose `model.json` and `weights.npz` lie in the folder `path`."""
-    about = json.loads((Path(path) / "model.json").read_text(encoding="utf-8"))
-    with np.load(Path(path) / "weights.npz", allow_pickle=False) as archive:
-        state = {name: archive[name] for name in archive}
+def _load_pyfunc(path: str) -> _Served:
+    """MLflow's entry: the model whose files lie in the folder `path`."""
+    about = json.loads((Path(path) / ABOUT).read_text(encoding="utf-8"))
+    state = {name: np.asarray(value) for name, value in about["state"].items()}
+    state |= load_file(Path(path) / WEIGHTS)
     models = importlib.import_module(f"{__package__}.models")
     with _shipped(models, Path(path).parents[1] / "code"):
         reducer = models.build(about["model"], about["settings"]).restore(state)
-    return Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
+    return _Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
 
 
 @contextmanager
 def _shipped(models: Any, code: Path) -> Iterator[None]:
-    """While a user's modules are imported they are the shipped ones, and `elbowroom.models` the copy beside this file.
+    """Import a user's shipped modules under their own names, with the copy beside this file as `elbowroom.models`.
 
-    So is `models`, unless the user has a module of that name.
+    The copy is `models` too, unless the user has a module of that name. After the block the process has its own again.
     """
     own = {p.stem for p in code.iterdir()} - {__package__}
     names = {"elbowroom.models"} | ({"models"} - own)

@@ -1,4 +1,4 @@
-"""The paragraph that a stranger reads first: what was trained on what, what came out, what to doubt."""
+"""The description of a run: what was trained on which data, the main numbers, and a warning."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..data.datasets import Dataset
 from ..store.names import Metric
 from ..store.text import clean, quoted
 
-FALLING = {"constant": 0.01, "one-cycle": 0.05}
-"""An error that fell by more than this share at the end had not settled. A cycle ends in a fall of its own making:
-1 to 4 % on MNIST, for 5 epochs and for 12."""
+_FALLING = {"constant": 0.01, "one-cycle": 0.05}
+"""An error that fell by more than this share in the last epochs had not settled. The end of a cycle alone lowers it by
+1 to 4 %, on MNIST with 5 and with 12 epochs."""
 
 
 def describe(
@@ -28,9 +28,27 @@ def describe(
     epochs: Sequence[Epoch],
     curve: npt.NDArray[np.float64] | None = None,
 ) -> str:
-    """One paragraph about a finished run, with its main numbers and a warning where it had not settled.
+    """Describe a finished run in one paragraph, with a warning where its error had not settled.
 
-    `curve` (dim3,) is the test error of its first 1, 2, … latents, where the model orders them.
+    Parameters
+    ----------
+    config : RunConfig
+    data : Dataset
+    rows : int
+        Number of training rows.
+    facts : Mapping
+        The model's `facts()`.
+    metrics : Mapping
+        The run's final metrics, by their names in the store.
+    epochs : Sequence of Epoch
+        Empty for a model without epochs.
+    curve : (dim3,), optional
+        The test error of the first 1, 2, … latents, where the model orders them.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
     how = [f"{name} {quoted(facts[name])}" for name in ("loss", "output") if name in facts]
     if epochs:
@@ -47,7 +65,7 @@ def describe(
         + ".",
     ]
     if data.test_repeats:
-        parts.append("Each test row is one of the training rows, so the test error says nothing of new rows.")
+        parts.append("Each test row is one of the training rows, so the test error says nothing about new rows.")
     if config.output == "auto" and "output_reason" in facts:
         parts.append(f"Its output is {quoted(facts['output'])} because {clean(facts['output_reason'])}.")
     if Metric.TEST_ELBO in metrics:
@@ -61,14 +79,14 @@ def describe(
             f"Its latents are ordered, so one training gives the error of every smaller dim3 ({Metric.CURVE_MSE}, the "
             f"step is the dim3): {', '.join(f'{curve[k - 1]:.4g} at {k}' for k in ends)}."
         )
-    doubt = unsettled(epochs, config)
-    return " ".join([*parts, doubt] if doubt else parts)
+    warning = _unsettled(epochs, config)
+    return " ".join([*parts, warning] if warning else parts)
 
 
-def unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:
-    """A warning where the error fell by more than FALLING in the last fifth of a spent budget, else None.
+def _unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:
+    """A warning where the error fell by more than _FALLING in the last fifth of a spent budget, else None.
 
-    Judged on `val/mse`, or where there are no validation rows on the training loss.
+    The error is `val/mse`, or the training loss where there are no validation rows.
     """
     if not epochs or len(epochs) < config.epochs:
         return None
@@ -80,7 +98,7 @@ def unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:
     last = max(1, len(errors) // 5)
     before, after = min(errors[:-last]), min(errors[-last:])
     fall = (before - after) / abs(before) if before else 0.0
-    if fall <= FALLING[config.schedule]:
+    if fall <= _FALLING[config.schedule]:
         return None
     span = f"{last} epochs" if last > 1 else "epoch"
     return f"The {called} was still falling, by {fall:.1%} over the last {span}: more --epochs would lower it."

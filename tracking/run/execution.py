@@ -1,7 +1,7 @@
 """Train one model and record it: `execute(config) -> RunResult`.
 
-Everything that a user may have got wrong is found out before a run is opened: the configuration, the
-store, the data, the model. Then the run is opened, trained live, measured on the test rows, and closed.
+The steps are load, build, fit, evaluate, write. The first two find every mistake of the user before a run is opened.
+Epochs are logged while the model is fitted; everything else is computed into a `RunRecord` and then written at once.
 """
 
 from __future__ import annotations
@@ -9,31 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from PIL import Image
 
-from elbowroom.models import (
-    PCA,
-    Array,
-    ContractError,
-    Epoch,
-    OnEpoch,
-    Reducer,
-    class_of,
-    in_unit_interval,
-    settings_of,
-    suited,
-)
+from elbowroom.models import ContractError, Epoch, OnEpoch, Reducer, class_of, in_unit_interval, settings_of, suited
 from elbowroom.models.measures.errors import explained_variance, row_mse
 from elbowroom.models.measures.intrinsic_dimension import participation_ratio
 from elbowroom.models.threads import on_threads
@@ -44,21 +29,20 @@ from ..data.shared import Material
 from ..drawing import Look
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model
+from ..store.client import reach_store
 from ..store.errors import BadInput
 from ..store.names import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
-from ..store.recorder import Place, Recorder, reach_store, recording
+from ..store.recorder import Place, Recorder, RunRecord, recording
 from .description import describe
-from .diagnostics import Measured, measure
-from .figures import FIGURES, RunView, draw_reconstructions
+from .diagnostics import diagnose
+from .figures import FIGURES, RunView, draw_reconstructions, pixels, png
 
-Errors = dict[Artifact, npt.NDArray[np.float64]]
-
-PICTURES = 6  # times that the reconstructions are logged during training
+_PICTURES = 6  # epochs whose reconstructions are logged
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The run's id in the store, and its final metrics by name."""
+    """The run's id in the store, and its final metrics by name, without those of `--measure`."""
 
     run_id: str
     metrics: Mapping[str, float]
@@ -66,11 +50,12 @@ class RunResult:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """All that a run needs, found to be in order."""
+    """A valid configuration, its data, and the unfitted model."""
 
     config: RunConfig
     material: Material
     settings: Mapping[str, Any]
+    """What the model was built from."""
     model: Reducer
 
     @property
@@ -80,11 +65,21 @@ class Prepared:
 
     @property
     def split(self) -> Split:
-        """Its training rows, parted."""
+        """Its training and validation rows."""
         return self.material.split
 
+    @property
+    def look(self) -> Look:
+        """How its rows are drawn: pictures black at the lowest training value and white at the highest."""
+        return Look(self.data.image_shape, *value_range(self.data.x_train))
 
-OnOpen = Callable[[Recorder], None]
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """The epochs of a training, and its seconds without those of the callback."""
+
+    epochs: tuple[Epoch, ...]
+    seconds: float
 
 
 def execute(
@@ -93,26 +88,55 @@ def execute(
     *,
     place: Place | None = None,
     material: Material | None = None,
-    on_open: OnOpen | None = None,
+    on_open: Callable[[Recorder], None] | None = None,
 ) -> RunResult:
     """Train and record one run in MLflow's current tracking store.
 
-    Under `mlflow run` (MLFLOW_RUN_ID) the run it opened is continued; else a new one is opened in the
-    experiment that MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME names, by default `elbowroom`. With
-    `place` it is opened there, as a study's cells are. `material` is the data, where they are loaded
-    already. `on_open` is called when the run is open, `on_epoch` after each epoch has been logged; an
-    exception from them ends the run FAILED, a KeyboardInterrupt or Stopped KILLED.
+    Under `mlflow run` (MLFLOW_RUN_ID) the run that it opened is continued. Otherwise a new run is opened in the
+    experiment of MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME, by default `elbowroom`.
 
-    Raises BadInput before the training, RunFailed after it has begun.
+    Parameters
+    ----------
+    config : RunConfig
+        The model, the data and the training.
+    on_epoch : callable, optional
+        Receives each `Epoch` after it has been logged.
+    place : Place, optional
+        Open a new run there instead, as a study does for its cells.
+    material : Material, optional
+        The data, where they are loaded already.
+    on_open : callable, optional
+        Receives the `Recorder` when the run is open.
+
+    Returns
+    -------
+    RunResult
+        The run's id and its final metrics.
+
+    Raises
+    ------
+    BadInput
+        Before the training, for a configuration, data or a store that can't be used.
+    RunFailed
+        After the run was opened. An exception of a callback ends the run FAILED, a KeyboardInterrupt or Stopped KILLED.
     """
-    client = reach_store() if place is None else MlflowClient()  # a study's store has been reached before
+    client = reach_store() if place is None else MlflowClient()  # a study has reached its store before
     with on_threads(config.threads) as threads:
-        prepared = prepare(config, material)
-        name = (place and place.name) or config.run_name
-        with recording(client, name, place) as recorder:
+        run = prepare(config, material)
+        with recording(client, (place and place.name) or config.run_name, place) as recorder:
             if on_open is not None:
                 on_open(recorder)
-            return _record(prepared, recorder, threads, on_epoch)
+            _log_start(run, recorder, threads)
+            fitted = fit(run, _epoch_logger(run, recorder, on_epoch))
+            record = evaluate(run, fitted)
+            measured = RunRecord()
+            if config.measure == "yes":
+                measured = diagnose(run.model, run.material, record.arrays[Artifact.CODES])
+            recorder.write(record | measured, step=len(fitted.epochs))
+            if config.artifacts == "full":
+                dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
+                log_model(client, recorder.run_id, config.model, run.settings, run.model, dtype)
+            return RunResult(recorder.run_id, record.metrics)
 
 
 def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
@@ -146,81 +170,66 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
     return Prepared(config, material, settings, model)
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """What training came to: its epochs, and its seconds without those spent on recording them."""
-
-    epochs: tuple[Epoch, ...]
-    seconds: float
-
-
-def _record(run: Prepared, recorder: Recorder, threads: int, on_epoch: OnEpoch | None) -> RunResult:
-    _log_what(run, recorder, threads)
-    fitted = _fit(run, recorder, on_epoch)
-    codes = run.model.encode(run.data.x_test)
-    errors = _errors(run, codes)
-    metrics = _metrics(run, fitted, errors)
-    facts = run.model.facts()
-    recorder.metrics(metrics, len(fitted.epochs))
-    curve = run.model.nested_errors(run.data.x_test)
-    if curve is not None:
-        recorder.series(Metric.CURVE_MSE, curve)
-    recorder.tags(
-        {f"{FACT_PREFIX}{name}": value for name, value in facts.items()}
-        | {
-            Tag.DESCRIPTION: describe(
-                run.config, run.data, len(run.split.x_train), facts, metrics, fitted.epochs, curve
-            )
-        }
-    )
-    full = run.config.artifacts == "full"
-    view = _view(run, fitted.epochs, codes)
-    measured = _measured(run, recorder, view)
-    with recorder.files() as folder:
-        _save_arrays(folder, run, view, errors, measured.arrays)
-        if full:
-            _save_figures(folder / Artifact.FIGURES, view)
-    if full:
-        dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
-        log_model(recorder.client, recorder.run_id, run.config.model, run.settings, run.model, dtype)
-    return RunResult(recorder.run_id, metrics)
-
-
-def _fit(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> Fitted:
-    """Train, and record each epoch as it ends."""
+def fit(run: Prepared, on_epoch: OnEpoch | None = None) -> _Fitted:
+    """Train the model. `on_epoch` receives each epoch, and its seconds are not the training's."""
     epochs: list[Epoch] = []
-    recording_seconds = 0.0
-    examples, look = run.data.x_test[:EXAMPLES], _look(run.data)
+    waited = 0.0
 
-    def record(epoch: Epoch) -> None:
-        nonlocal recording_seconds
+    def collect(epoch: Epoch) -> None:
+        nonlocal waited
         began = time.perf_counter()
         epochs.append(epoch)
-        recorder.metrics(epoch.metrics, epoch.number)
-        if run.config.artifacts == "full" and epoch.number in _picture_epochs(epoch.total):
-            title = f"{run.config.run_name}, epoch {epoch.number}"
-            with style.context("default"):
-                pixels = _pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))
-            recorder.image(pixels, IMAGE_KEY, epoch.number)
         if on_epoch is not None:
             on_epoch(epoch)
-        recording_seconds += time.perf_counter() - began
+        waited += time.perf_counter() - began
 
-    started = time.perf_counter()
-    run.model.fit(run.split.x_train, run.split.y_train, x_val=run.split.x_val, on_epoch=record)
-    return Fitted(tuple(epochs), time.perf_counter() - started - recording_seconds)
-
-
-def _errors(run: Prepared, codes: Array) -> Errors:
-    """The squared error of each test row, whose codes are these, and of each validation row: its columns' mean."""
-    errors = {Artifact.ERRORS_TEST: row_mse(run.data.x_test, run.model.decode(codes))}
-    x_val = run.split.x_val
-    if x_val is not None:
-        errors[Artifact.ERRORS_VAL] = row_mse(x_val, run.model.reconstruct(x_val))
-    return errors
+    began = time.perf_counter()
+    run.model.fit(run.split.x_train, run.split.y_train, x_val=run.split.x_val, on_epoch=collect)
+    return _Fitted(tuple(epochs), time.perf_counter() - began - waited)
 
 
-def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
+def evaluate(run: Prepared, fitted: _Fitted) -> RunRecord:
+    """Compute everything that a run keeps of its fitted model; figures with `artifacts=full` alone."""
+    model, data = run.model, run.data
+    codes = model.encode(data.x_test)
+    errors: dict[str, npt.NDArray[np.float64]] = {Artifact.ERRORS_TEST: row_mse(data.x_test, model.decode(codes))}
+    if run.split.x_val is not None:
+        errors[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, model.reconstruct(run.split.x_val))
+    extra = model.extra_artifacts(run.split.x_train, data.x_test)
+    spectrum, curve, facts = extra.get("spectrum"), model.nested_errors(data.x_test), model.facts()
+    metrics = _metrics(run, fitted, errors) | _intrinsic(run, spectrum)
+    examples = data.x_test[:EXAMPLES]
+    view = RunView(
+        title=run.config.run_name,
+        model=model,
+        epochs=fitted.epochs,
+        codes=codes,
+        labels=data.y_test,
+        classes=data.classes,
+        originals=examples,
+        reconstructions=model.reconstruct(examples),
+        look=run.look,
+        spectrum=spectrum,
+    )
+    arrays: dict[str, npt.NDArray[Any]] = {
+        **errors,
+        Artifact.CODES: codes,
+        Artifact.ORIGINALS: view.originals,
+        Artifact.RECONSTRUCTIONS: view.reconstructions,
+        **({} if view.labels is None else {Artifact.LABELS: view.labels}),
+        **{f"{name}.npy": array for name, array in extra.items()},
+    }
+    description = describe(run.config, data, len(run.split.x_train), facts, metrics, fitted.epochs, curve)
+    return RunRecord(
+        metrics=metrics,
+        tags={f"{FACT_PREFIX}{name}": value for name, value in facts.items()} | {Tag.DESCRIPTION: description},
+        arrays=arrays,
+        figures=_figures(view) if run.config.artifacts == "full" else {},
+        curve=curve,
+    )
+
+
+def _metrics(run: Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
     """The metrics of the end, by name."""
     test = float(errors[Artifact.ERRORS_TEST].mean())
     passes = len(fitted.epochs) or 1
@@ -233,44 +242,61 @@ def _metrics(run: Prepared, fitted: Fitted, errors: Errors) -> dict[str, float]:
         Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
         Metric.EPOCHS_TRAINED: len(fitted.epochs),
-        **_intrinsic(run),
     }
     if Artifact.ERRORS_VAL in errors:
         metrics[Metric.VAL_MSE_FINAL] = float(errors[Artifact.ERRORS_VAL].mean())
     return metrics
 
 
-def _intrinsic(run: Prepared) -> dict[str, float]:
-    """How many dimensions the data themselves have, those measures that could be taken; of a PCA run only.
+def _intrinsic(run: Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:
+    """Estimates of the data's intrinsic dimension, those that are defined, where the model has a spectrum.
 
-    They are about the data and not the model. PCA's runs have them because its spectrum is one of their sources
-    and a study has few such runs; readers find them there.
+    They describe the data and not the model. PCA's runs have them because one estimate needs the spectrum, and
+    because a study has few such runs; readers look for them there.
     """
-    if not isinstance(run.model, PCA):
+    if spectrum is None:
         return {}
     rows = run.material.intrinsic
-    measures = {
+    estimates = {
         Metric.INTRINSIC_TWONN: rows.twonn,
         Metric.INTRINSIC_MLE: rows.mle,
-        Metric.INTRINSIC_PARTICIPATION: participation_ratio(run.model.spectrum),
+        Metric.INTRINSIC_PARTICIPATION: participation_ratio(spectrum),
         Metric.INTRINSIC_PARALLEL: rows.parallel_analysis,
     }
-    return {name: value for name, value in measures.items() if value is not None}
+    return {name: value for name, value in estimates.items() if value is not None}
 
 
-def _measured(run: Prepared, recorder: Recorder, view: RunView) -> Measured:
-    """What `--measure` asks for; its numbers and tags are logged here, its arrays with the others."""
-    if run.config.measure == "no":
-        return Measured()
-    began = time.perf_counter()
-    measured = measure(run.model, run.material, view.codes)
-    recorder.metrics(measured.metrics | {Metric.MEASURE_SECONDS: time.perf_counter() - began}, len(view.epochs))
-    recorder.tags(measured.tags)
-    return measured
+@style.context("default")  # the caller's style must not change what a run keeps
+def _figures(view: RunView) -> dict[str, bytes]:
+    """Each figure that has something to show, as a PNG file."""
+    figures = {name: plot(view) for name, plot in FIGURES.items()}
+    return {name: png(figure) for name, figure in figures.items() if figure is not None}
 
 
-def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
-    """What is known before training: the configuration, the data and where they are from."""
+def _epoch_logger(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> OnEpoch:
+    """A callback that logs each epoch, with a picture of reconstructions at some of them, and then calls `on_epoch`."""
+    examples, look = run.data.x_test[:EXAMPLES], run.look
+
+    def log(epoch: Epoch) -> None:
+        recorder.metrics(epoch.metrics, epoch.number)
+        if run.config.artifacts == "full" and epoch.number in _picture_epochs(epoch.total):
+            title = f"{run.config.run_name}, epoch {epoch.number}"
+            with style.context("default"):
+                picture = pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))
+            recorder.image(picture, IMAGE_KEY, epoch.number)
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+    return log
+
+
+def _picture_epochs(total: int) -> set[int]:
+    """About six epochs from the first to the last, closer together where the model learns faster."""
+    return {round(float(n)) for n in np.geomspace(1, total, _PICTURES)}
+
+
+def _log_start(run: Prepared, recorder: Recorder, threads: int) -> None:
+    """Log what is known before training: the configuration, the data and where they are from."""
     data, parts = run.data, run.split
     recorder.params(
         asdict(run.config)
@@ -282,7 +308,7 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
             Param.THREADS_USED: threads,
         }
     )
-    about: dict[str, str] = {
+    tags: dict[str, str] = {
         Tag.CONFIG: run.config.to_json(),
         Tag.DATASET: data.name,
         Tag.DIGEST: run.material.digests["all"],
@@ -290,12 +316,12 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
         Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",
     }
     if data.test_repeats:
-        about[Tag.TEST_REPEATS] = "true"
+        tags[Tag.TEST_REPEATS] = "true"
     if code := code_of(run.config.model, imported=True):
-        about[Tag.CODE] = code
+        tags[Tag.CODE] = code
     if data.image_shape is not None:
-        about[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
-    recorder.tags(about)
+        tags[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
+    recorder.tags(tags)
     source = LocalArtifactDatasetSource(data.source)
     recorder.inputs(
         {
@@ -304,70 +330,3 @@ def _log_what(run: Prepared, recorder: Recorder, threads: int) -> None:
             if context != "all"
         }
     )
-
-
-def _save_arrays(
-    folder: Path,
-    run: Prepared,
-    view: RunView,
-    errors: Mapping[Artifact, npt.NDArray[np.float64]],
-    measured: Mapping[str, npt.NDArray[np.generic]],
-) -> None:
-    """The `light` artifacts, for readers that have numpy and nothing else."""
-    arrays: dict[str, Any] = dict(errors) | {
-        Artifact.CODES: view.codes,
-        Artifact.ORIGINALS: view.originals,
-        Artifact.RECONSTRUCTIONS: view.reconstructions,
-    }
-    if view.labels is not None:
-        arrays[Artifact.LABELS] = view.labels
-    if isinstance(run.model, PCA):
-        arrays[Artifact.SPECTRUM] = run.model.spectrum
-        arrays[Artifact.PCA_CURVE] = run.material.pca_curve
-    arrays |= measured
-    for name, array in arrays.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        np.save(folder / name, array, allow_pickle=False)
-
-
-@style.context("default")  # the caller's figures may have one of their own
-def _save_figures(folder: Path, view: RunView) -> None:
-    """Every figure that has something to show."""
-    folder.mkdir()
-    for name, plot in FIGURES.items():
-        figure = plot(view)
-        if figure is not None:
-            # Figure.savefig would go through all that is drawn twice.
-            picture = Image.fromarray(_pixels(figure))
-            picture.save(folder / f"{name}.png", compress_level=3, dpi=(figure.dpi, figure.dpi))
-
-
-def _view(run: Prepared, epochs: tuple[Epoch, ...], codes: Array) -> RunView:
-    examples = run.data.x_test[:EXAMPLES]
-    return RunView(
-        title=run.config.run_name,
-        model=run.model,
-        epochs=epochs,
-        codes=codes,
-        labels=run.data.y_test,
-        classes=run.data.classes,
-        originals=examples,
-        reconstructions=run.model.reconstruct(examples),
-        look=_look(run.data),
-    )
-
-
-def _look(data: Dataset) -> Look:
-    """Pictures from black at the lowest training pixel to white at the highest, or [0, 1] where they lie there."""
-    return Look(data.image_shape, *value_range(data.x_train))
-
-
-def _picture_epochs(total: int) -> set[int]:
-    """About six epochs from the first to the last, closer together where the model learns faster."""
-    return {round(float(n)) for n in np.geomspace(1, total, PICTURES)}
-
-
-def _pixels(figure: Figure) -> Any:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

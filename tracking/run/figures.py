@@ -1,84 +1,107 @@
-"""The figures of one run. Each is a function of a `RunView` that returns a Figure, or None where it has
-nothing to show; `FIGURES` names them all.
+"""The figures of one run: functions of a `RunView` that return a Figure, or None where there is nothing to show.
 
-Drawn on bare Figures, without pyplot, so that no state is shared and no window opens.
+`FIGURES` names them all. They are drawn without pyplot, so that no state is shared and no window opens.
 """
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
-from elbowroom.models import PCA, Array, Epoch, Labels, Reducer, Rows
+from elbowroom.models import Array, Epoch, Labels, Reducer, Rows
 
 from ..drawing import MOST_CLASSES, PALETTE, Look, Plane, class_colours, draw_cells, in_rows, latent_plane, plain_label
 
-SIDE = 15  # images along each side of the decoded plane
-SAMPLE_SEEDS = (1, 2, 1)  # the third panel repeats the first: difference and repeatability in one figure
-SAMPLES = 36
-MOST_MARKERS = 50  # on a curve
-LONGEST = 40  # letters of a run's name
-MOST_POINTS = 5000  # in a scatter: more only hide each other
-DPI = 110
+SIDE = 15
+"""Images along each side of the decoded plane."""
+DRAW_SEEDS = (1, 2, 1)
+"""Seeds of three draws of samples: another seed gives other samples, the same seed the same."""
+DRAWN = 36
+"""Samples of each draw."""
+_MOST_MARKERS = 50  # on a curve
+_LONGEST = 40  # letters of a run's name
+_MOST_POINTS = 5000  # in a scatter: more only hide each other
+_DPI = 110
 
 
 @dataclass(frozen=True, eq=False)
 class RunView:
-    """What the figures of a run are drawn from.
-
-    codes (N_test, dim3) and labels (N_test,) or None are the test rows'; originals and reconstructions
-    (n, dim1) are the examples.
-    """
+    """The values that the figures of a run are drawn from."""
 
     title: str
     model: Reducer
     epochs: tuple[Epoch, ...]
     codes: Array
+    """(N_test, dim3)."""
     labels: Labels | None
+    """(N_test,), of the test rows."""
     classes: tuple[str, ...]
     originals: Rows
+    """(n, dim1): the first test rows."""
     reconstructions: Rows
+    """(n, dim1), of the originals."""
     look: Look
+    spectrum: npt.NDArray[np.float64] | None = None
+    """(min(N, dim1),): eigenvalues of the training rows' covariance, from models that have them."""
 
 
-class DecodedPlane(NamedTuple):
-    """Rows decoded over the latent plane: ticks (side,), ascending, for each axis; x (rows · side, dim1), top left
-    first."""
+class _DecodedPlane(NamedTuple):
+    """Rows decoded over the latent plane."""
 
     plane: Plane
     ticks: list[Array]
+    """(side,), ascending, for each axis."""
     x: Rows
+    """(rows · side, dim1), top left first."""
     rows: int
 
 
-def decoded_plane(model: Reducer, codes: Array, side: int) -> DecodedPlane:
-    """Decode a grid over the plane of codes (N, dim3), side by side, or one row where dim3 is 1.
+def decoded_plane(model: Reducer, codes: Array, side: int) -> _DecodedPlane:
+    """Decode a grid over the plane of the codes.
 
-    Where along each axis is the model's to say (`Reducer.axis_ticks`): an autoencoder over the range its
-    codes fill, a VAE at quantiles of the standard normal, PCA over standard deviations by equation (2).
+    The positions along each axis are the model's choice (`Reducer.axis_ticks`): the range of the codes for an
+    autoencoder, quantiles of the standard normal for a VAE, standard deviations by equation (2) for PCA.
+
+    Parameters
+    ----------
+    model : Reducer
+        A fitted model.
+    codes : (N, dim3)
+        Codes of the test rows, which define the plane.
+    side : int
+        Positions along each axis.
+
+    Returns
+    -------
+    plane, ticks, x, rows
+        The plane, the positions, and side x side decoded rows, or 1 x side where dim3 is 1.
     """
     plane = latent_plane(codes)
     ticks = [model.axis_ticks(column, side) for column in plane.scores(codes).T]
     up = ticks[1][::-1] if len(ticks) > 1 else np.zeros(1, dtype=np.float32)
     points = np.stack([[u, v][: len(ticks)] for v in up for u in ticks[0]]).astype(np.float32)
-    return DecodedPlane(plane, ticks, model.decode(plane.codes(points)), len(up))
+    return _DecodedPlane(plane, ticks, model.decode(plane.codes(points)), len(up))
 
 
-def plot_losses(view: RunView) -> Figure | None:
+def _plot_losses(view: RunView) -> Figure | None:
     """Training and validation loss, and the validation error, against the epoch."""
     if not view.epochs:
         return None
     numbers = [e.number for e in view.epochs]
-    style = "o-" if len(numbers) <= MOST_MARKERS else "-"
-    figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
+    style = "o-" if len(numbers) <= _MOST_MARKERS else "-"
+    figure = Figure(figsize=(9, 3.6), dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     panels = ((left, ("train/loss", "val/loss"), "objective"), (right, ("val/mse",), "mean squared error"))
     for axes, names, label in panels:
@@ -93,52 +116,65 @@ def plot_losses(view: RunView) -> Figure | None:
         else:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "no validation rows", ha="center", transform=axes.transAxes)
-    figure.suptitle(f"{plain_label(view.title, LONGEST)}: training")
+    figure.suptitle(f"{plain_label(view.title, _LONGEST)}: training")
     return figure
 
 
-def plot_spectrum(view: RunView) -> Figure | None:
-    """PCA's eigenvalues as shares of the variance, one by one and summed."""
-    if not isinstance(view.model, PCA):
+def _plot_spectrum(view: RunView) -> Figure | None:
+    """The eigenvalues as shares of the variance, one by one and summed."""
+    if view.spectrum is None:
         return None
-    shares = view.model.spectrum / view.model.spectrum.sum()
-    shown = min(len(shares), max(50, 2 * view.model.dim3))
+    shares, dim3 = view.spectrum / view.spectrum.sum(), view.codes.shape[1]
+    shown = min(len(shares), max(50, 2 * dim3))
     numbers = np.arange(1, shown + 1)
-    figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(9, 3.6), dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.bar(numbers, shares[:shown], color=[PALETTE[0 if i <= view.model.dim3 else 3] for i in numbers])
+    left.bar(numbers, shares[:shown], color=[PALETTE[0 if i <= dim3 else 3] for i in numbers])
     left.set(xlabel="component", ylabel="share of the variance")
     right.plot(numbers, np.cumsum(shares)[:shown], "o-", ms=3, color=PALETTE[0])
-    right.axvline(view.model.dim3, color=PALETTE[2], ls="--", label=f"dim3 = {view.model.dim3}")
+    right.axvline(dim3, color=PALETTE[2], ls="--", label=f"dim3 = {dim3}")
     right.set(xlabel="components", ylabel="share, summed", ylim=(0, 1.02))
     right.legend(loc="lower right")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{plain_label(view.title, LONGEST)}: spectrum of the training rows")
+    figure.suptitle(f"{plain_label(view.title, _LONGEST)}: spectrum of the training rows")
     return figure
 
 
-def plot_reconstructions(view: RunView) -> Figure:
+def _plot_reconstructions(view: RunView) -> Figure:
     """The example rows above their reconstructions."""
     title = f"{view.title}: test rows and their reconstructions"
     return draw_reconstructions(title, view.originals, view.reconstructions, view.look)
 
 
 def draw_reconstructions(title: str, originals: Rows, reconstructions: Rows, look: Look) -> Figure:
-    """Rows (n, dim1) above their reconstructions (n, dim1), the first ten; lines are drawn over each other."""
+    """Draw rows above their reconstructions.
+
+    Parameters
+    ----------
+    title : str
+    originals, reconstructions : (n, dim1)
+        The first ten are drawn as pictures, the first eight as lines over each other.
+    look : Look
+        Whether the rows are pictures, and the values of black and white.
+
+    Returns
+    -------
+    Figure
+    """
     if look.image_shape is None:
         return _draw_overlaid(title, originals[:8], reconstructions[:8])
-    figure = Figure(figsize=(9, 2.3), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(9, 2.3), dpi=_DPI, layout="constrained")
     rows = {"original": originals[:10], "reconstruction": reconstructions[:10]}
     for axes, (name, x) in zip(figure.subplots(2, 1), rows.items(), strict=True):
         draw_cells(axes, in_rows(x, 1), look, gap=False)
         axes.set_ylabel(name, fontsize=9)
-    figure.suptitle(plain_label(title, 2 * LONGEST))
+    figure.suptitle(plain_label(title, 2 * _LONGEST))
     return figure
 
 
 def _draw_overlaid(title: str, originals: Rows, reconstructions: Rows) -> Figure:
-    figure = Figure(figsize=(9, 4), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(9, 4), dpi=_DPI, layout="constrained")
     grid = figure.subplots(2, 4, sharex=True, sharey=True).flat
     for axes, x, x_hat in zip(grid, originals, reconstructions, strict=False):
         axes.plot(np.arange(1, len(x) + 1), x, color=PALETTE[1], lw=2, label="original")
@@ -148,16 +184,16 @@ def _draw_overlaid(title: str, originals: Rows, reconstructions: Rows) -> Figure
     for axes in figure.axes[4:]:
         axes.set_xlabel("column")
     figure.supylabel("value", fontsize=10)
-    figure.suptitle(plain_label(title, 2 * LONGEST))
+    figure.suptitle(plain_label(title, 2 * _LONGEST))
     return figure
 
 
-def plot_latent_scatter(view: RunView) -> Figure:
+def _plot_latent_scatter(view: RunView) -> Figure:
     """The codes of the test rows, coloured by class where there are labels."""
     plane = latent_plane(view.codes)
-    scores = plane.scores(view.codes)[:MOST_POINTS]
-    labels = None if view.labels is None else view.labels[:MOST_POINTS]
-    figure = Figure(figsize=(7.4, 6), dpi=DPI, layout="constrained")
+    scores = plane.scores(view.codes)[:_MOST_POINTS]
+    labels = None if view.labels is None else view.labels[:_MOST_POINTS]
+    figure = Figure(figsize=(7.4, 6), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     if scores.shape[1] == 1:
         _draw_line_of_codes(axes, scores[:, 0], labels, view.classes)
@@ -170,15 +206,15 @@ def plot_latent_scatter(view: RunView) -> Figure:
             _class_legend(axes, view.classes)
     axes.grid(alpha=0.2)
     shown = f"{len(scores):,} of {len(view.codes):,}" if len(scores) < len(view.codes) else f"{len(scores):,}"
-    axes.set_title(f"{plain_label(view.title, LONGEST)}: codes of {shown} test rows")
+    axes.set_title(f"{plain_label(view.title, _LONGEST)}: codes of {shown} test rows")
     return figure
 
 
-def plot_latent_grid(view: RunView) -> Figure:
+def _plot_latent_grid(view: RunView) -> Figure:
     """Images decoded from a grid over the latent plane (the assignment's Figure 2, right)."""
     side = SIDE if view.look.image_shape is not None else 7
     plane, ticks, x, rows = decoded_plane(view.model, view.codes, side)
-    figure = Figure(figsize=(7.2, 7.2 if rows > 1 else 2.0), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(7.2, 7.2 if rows > 1 else 2.0), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
     draw_cells(axes, in_rows(x, rows), _fitted(view.look, x), gap=False)
     step = max(1, side // 5)
@@ -187,41 +223,60 @@ def plot_latent_grid(view: RunView) -> Figure:
     if len(ticks) > 1:
         axes.set_yticks(np.arange(side)[::step] + 0.5, [f"{t:.2g}" for t in ticks[1][::step]])
         axes.set_ylabel(plane.names[1])
-    axes.set_title(f"{plain_label(view.title, LONGEST)}: decoded from the latent plane", fontsize=11)
+    axes.set_title(f"{plain_label(view.title, _LONGEST)}: decoded from the latent plane", fontsize=11)
     return figure
 
 
-def plot_samples(view: RunView) -> Figure:
-    """`plot_generated_samples` with one seed, with another, and with the first again."""
-    figure = Figure(figsize=(10.5, 4.1), dpi=DPI, layout="constrained")
+def _plot_samples(view: RunView) -> Figure:
+    """Generated samples of one seed, of another, and of the first again."""
+    figure = Figure(figsize=(10.5, 4.1), dpi=_DPI, layout="constrained")
     seen: set[int] = set()
-    for axes, seed in zip(figure.subplots(1, len(SAMPLE_SEEDS)), SAMPLE_SEEDS, strict=True):
-        x = view.model.sample(SAMPLES, np.random.default_rng(seed))
-        draw_cells(axes, in_rows(x, math.isqrt(SAMPLES)), _fitted(view.look, x), gap=False)
+    for axes, seed in zip(figure.subplots(1, len(DRAW_SEEDS)), DRAW_SEEDS, strict=True):
+        x = view.model.sample(DRAWN, np.random.default_rng(seed))
+        draw_cells(axes, in_rows(x, math.isqrt(DRAWN)), _fitted(view.look, x), gap=False)
         axes.set_title(f"seed {seed}{' again' if seed in seen else ''}", fontsize=10)
         seen.add(seed)
-    figure.suptitle(f"{plain_label(view.title, LONGEST)}: generated samples")
+    figure.suptitle(f"{plain_label(view.title, _LONGEST)}: generated samples")
     return figure
 
 
 def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, look: Look | None = None) -> Figure:
-    """Draw n new rows in a square of pictures: a new `rng` gives others, the same seed gives the same.
+    """Draw new rows of a model in a square of pictures.
 
-    A VAE draws its codes from N(0, I), an autoencoder from a Gaussian fitted to its codes, PCA from its
-    own Gaussian. Without a `look`, rows as long as a square are drawn as square pictures, others as lines.
+    A VAE draws its codes from N(0, I), an autoencoder from a Gaussian fitted to its codes, PCA from its own Gaussian.
+
+    Parameters
+    ----------
+    model : Reducer
+        A fitted model.
+    n : int
+        Number of rows, at least 1.
+    rng : numpy.random.Generator
+        The same seed gives the same rows.
+    look : Look, optional
+        By default rows whose length is a square are drawn as square pictures, others as lines.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        Where n is less than 1.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     x = model.sample(n, rng)
     side = math.isqrt(x.shape[1])
-    figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(5, 5), dpi=_DPI, layout="constrained")
     square = Look((side, side) if side**2 == x.shape[1] else None)
     draw_cells(figure.subplots(), in_rows(x, math.ceil(math.sqrt(n))), _fitted(look or square, x), gap=False)
     return figure
 
 
 def _fitted(look: Look, x: Rows) -> Look:
-    """The look of rows x (n, dim1): lines reach from the least to the largest value."""
+    """The look for rows x (n, dim1); lines span their values."""
     return look if look.shape(x.shape[1]) is not None else Look(None, float(x.min()), float(x.max()))
 
 
@@ -239,7 +294,7 @@ def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classe
 
 
 def _dot(n: int) -> float:
-    """The area of one of n dots, in points squared: few must be seen, many must not hide each other."""
+    """The area of one of n dots, in points squared: large where they are few, small where many would overlap."""
     return min(max(6000 / n, 5), 24)
 
 
@@ -255,10 +310,24 @@ def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
 
 
 FIGURES: dict[str, Callable[[RunView], Figure | None]] = {
-    "losses": plot_losses,
-    "spectrum": plot_spectrum,
-    "reconstructions": plot_reconstructions,
-    "latent_scatter": plot_latent_scatter,
-    "latent_grid": plot_latent_grid,
-    "samples": plot_samples,
+    "losses": _plot_losses,
+    "spectrum": _plot_spectrum,
+    "reconstructions": _plot_reconstructions,
+    "latent_scatter": _plot_latent_scatter,
+    "latent_grid": _plot_latent_grid,
+    "samples": _plot_samples,
 }
+
+
+def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """The drawn figure (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def png(figure: Figure) -> bytes:
+    """The drawn figure as a PNG file; Figure.savefig would draw it twice."""
+    file = io.BytesIO()
+    Image.fromarray(pixels(figure)).save(file, "PNG", compress_level=3, dpi=(figure.dpi, figure.dpi))
+    return file.getvalue()

@@ -1,85 +1,98 @@
-"""One run in the tracking store, from its opening to a status that tells the truth."""
+"""Write one run to the tracking store, from its opening to a final status that is true."""
 
 from __future__ import annotations
 
-import logging
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import mlflow
 import numpy as np
 import numpy.typing as npt
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
-from .addresses import elsewhere, unclear_password
-from .database import Held, Tables, database_file, held, make_tables
-from .errors import BadInput, RunFailed, deleted_experiment, one_line
-from .locks import alone_with
-from .names import EXPERIMENT, PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
-from .text import clean, hidden, markdown
+from . import names
+from .client import ANSWER_SECONDS, experiment, refuse_elsewhere, within
+from .errors import BadInput, RunFailed, one_line
+from .names import PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
+from .text import hidden, markdown
 
-ANSWER_SECONDS = 15.0  # in which a store must answer before training; with the imports, under 30
-CLOSING_SECONDS = 30.0  # in which a failed run's status must be written
-MOST_METRICS = 1000  # that MLflow takes in one request
-DESCRIBED = 1500  # letters of a reason in a description: escaped they are up to five times as many, and 8,000 find room
-PARAM_LENGTH = 6000  # MLflow's longest param value
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
-ROOT = Path(__file__).resolve().parents[2]
-
-Result = TypeVar("Result")
+_CLOSING_SECONDS = 30.0  # timeout of the last status of a run that failed
+_MOST_METRICS = 1000  # per request: MLflow's limit
+_REASON_LENGTH = 5000  # of a tag: MLflow's limit
+_DESCRIBED = 1500  # letters of a reason in a description: up to five times as many when escaped, and 8,000 fit
+_PARAM_LENGTH = 6000  # MLflow's limit
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "mlflow", "matplotlib")
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Stopped(Exception):
-    """Raised from `on_epoch` to end a run KILLED, with this reason: pruned, or no longer wanted."""
+    """Raised by `on_epoch` to end a run KILLED, with this reason: a pruned trial, for example."""
 
 
 class Revoked(Stopped):
-    """Somebody else has closed this run: it was taken for dead. Nothing more is written to it."""
+    """Another process closed this run, because its worker seemed dead. Nothing more is written to it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a new run belongs: its experiment, the run above it, its kind, and tags of its own."""
+    """The experiment, parent run, kind, tags and name of a new run."""
 
     experiment_id: str
     parent_run_id: str
     kind: Kind
     tags: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
-    """Of the run; empty: as its configuration says."""
+    """Empty: the configuration's `run_name`."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """The results of a run, by their names in the store."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """By the paths of their .npy files."""
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG files, by their names below `figures/`."""
+    curve: npt.NDArray[np.float64] | None = None
+    """(dim3,): the test error of the first 1, 2, … latents, from a model that orders them."""
+
+    def __or__(self, other: RunRecord) -> RunRecord:
+        """Both records; where they share a name, the other's value."""
+        return RunRecord(
+            {**self.metrics, **other.metrics},
+            {**self.tags, **other.tags},
+            {**self.arrays, **other.arrays},
+            {**self.figures, **other.figures},
+            self.curve if other.curve is None else other.curve,
+        )
 
 
 class Recorder:
-    """Writes one run. Nothing outside this module writes to runs of kind `run`."""
+    """Writes one run. All runs of kind `run` are written by it alone."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client, self.run_id = client, run_id
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Log params, but for those the run has: under `mlflow run` they stand there as they were typed."""
+        """Log the params that the run lacks: under `mlflow run` it has some already, as they were typed."""
         there = self.client.get_run(self.run_id).data.params
-        new = [Param(k, str(v)[:PARAM_LENGTH]) for k, v in values.items() if k not in there]
+        new = [Param(k, str(v)[:_PARAM_LENGTH]) for k, v in values.items() if k not in there]
         self.client.log_batch(self.run_id, params=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
@@ -92,18 +105,33 @@ class Recorder:
         self.client.log_batch(self.run_id, [Metric(k, float(v), now, step) for k, v in values.items()])
 
     def series(self, name: str, values: npt.NDArray[np.float64]) -> None:
-        """Log one metric's values (n,) at steps 1, 2, …, in as few requests as the store takes them."""
+        """Log one metric's values (n,) at steps 1, 2, …"""
         now = time.time_ns() // 1_000_000
         metrics = [Metric(name, float(v), now, step) for step, v in enumerate(values, 1)]
-        for start in range(0, len(metrics), MOST_METRICS):
-            self.client.log_batch(self.run_id, metrics[start : start + MOST_METRICS])
+        for start in range(0, len(metrics), _MOST_METRICS):
+            self.client.log_batch(self.run_id, metrics[start : start + _MOST_METRICS])
+
+    def write(self, record: RunRecord, step: int) -> None:
+        """Log a record, its metrics at this step; numbers before files, which a full disk may refuse."""
+        self.metrics(record.metrics, step)
+        if record.curve is not None:
+            self.series(names.Metric.CURVE_MSE, record.curve)
+        self.tags(record.tags)
+        figures = {f"{Artifact.FIGURES}/{name}.png": png for name, png in record.figures.items()}
+        with self.files() as folder:
+            for path in {*record.arrays, *figures}:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            for path, array in record.arrays.items():
+                np.save(folder / path, array, allow_pickle=False)
+            for path, png in figures.items():
+                (folder / path).write_bytes(png)
 
     def end(self, status: str) -> None:
         """Close the run."""
         self.client.set_terminated(self.run_id, status)
 
     def inputs(self, datasets: Mapping[str, Any]) -> None:
-        """Log MLflow datasets by their context: train, validation, test."""
+        """Log MLflow datasets by their contexts: train, validation, test."""
         inputs = [
             DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
             for context, dataset in datasets.items()
@@ -111,23 +139,23 @@ class Recorder:
         _log_inputs(self.client, self.run_id, inputs)
 
     def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
-        """Log a picture (height, width, 3 or 4) for the slider of the UI."""
+        """Log a picture (height, width, 3 or 4) for the UI's slider over steps."""
         self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
 
     def check_open(self) -> None:
-        """Raise Revoked where the run has been closed by somebody else."""
+        """Raise Revoked where another process has closed the run."""
         if self.client.get_run(self.run_id).info.status != "RUNNING":
-            raise Revoked(f"run {self.run_id} was closed by somebody else")
+            raise Revoked(f"run {self.run_id} was closed by another process")
 
     @contextmanager
     def files(self) -> Iterator[Path]:
-        """A folder whose files become artifacts under the same paths when the block ends."""
+        """A folder whose files are logged as artifacts, under the same paths, when the block ends."""
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.client.log_artifacts(self.run_id, folder)
 
 
-# Two runs that log a new data set at once both insert it; for one of them the database refuses the row.
+# Two runs that log a new data set at once both insert it, and the database refuses the second row.
 @retry(
     retry=retry_if_exception(lambda error: getattr(error, "error_code", "") == "BAD_REQUEST"),
     stop=stop_after_attempt(5),
@@ -138,99 +166,29 @@ def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -
     client.log_inputs(run_id, inputs)
 
 
-def reach_store() -> MlflowClient:
-    """A client of the tracking store in use, once that has answered, for artifacts too. Raises BadInput naming it.
-
-    A database file is made here, so that nothing after has to, and one of another MLflow version is refused.
-    """
-    uri = mlflow.get_tracking_uri()
-    if problem := unclear_password(uri):
-        raise BadInput(f"tracking URI {problem}")
-    began, answer = time.monotonic(), "did not answer"
-
-    def ask() -> MlflowClient:
-        path = database_file(uri)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with alone_with(uri):
-            found = held(uri)
-            if found is not None and (why := found.refusal(uri)):
-                raise BadInput(f"tracking URI {why}")
-            if path is not None and found == Held(Tables.NONE):
-                make_tables(path)
-            _refuse_certificate(uri)
-            client = MlflowClient(uri)
-            client.search_experiments(max_results=1)
-            return client
-
-    # Its own retries are announced by the connection pool, a line each; one line is promised.
-    pool = logging.getLogger("urllib3.connectionpool")
-    level = pool.level
-    pool.setLevel(logging.ERROR)
-    try:
-        if uri.startswith("sqlite"):
-            return ask()
-        client = within(ANSWER_SECONDS, ask)
-        answer = "could not list artifacts (its log says why; does its bucket exist?)"
-        within(max(1.0, ANSWER_SECONDS - (time.monotonic() - began)), lambda: _reach_artifacts(client))
-        return client
-    except BadInput:
-        raise
-    except TimeoutError as error:
-        raise BadInput(f"tracking URI {uri} {answer} within {ANSWER_SECONDS:.0f} s") from error
-    except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
-    finally:
-        pool.setLevel(level)
-
-
-def _reach_artifacts(client: MlflowClient) -> None:
-    """Ask the artifact store for something: one that is not there would be noticed after the training.
-
-    That of the experiment in use; where there is none yet, the one of the server, which the default experiment has.
-    """
-    found = find_experiment(client)
-    try:
-        location = client.get_experiment(found or "0").artifact_location
-        if elsewhere(location, client.tracking_uri, writes=True):
-            return  # not asked; a new experiment may have another place, which is looked at once it is made
-        if location.startswith("mlflow-artifacts:") or (found and "://" in location):
-            get_artifact_repository(location).list_artifacts("none")
-    except ValueError as error:  # of JSON
-        raise BadInput(
-            f"tracking URI {client.tracking_uri} answers a question for artifacts with no list of them, a redirect "
-            "perhaps; MLFLOW_ALLOW_HTTP_REDIRECTS=true follows it, to whatever host"
-        ) from error
-    except (MlflowException, OSError) as error:
-        if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
-            return  # that one is gone, or closed to this user
-        raise
-
-
-def _refuse_certificate(uri: str) -> None:
-    """Raise BadInput for a server whose certificate is not trusted: MLflow would repeat the request for minutes."""
-    if not uri.startswith("https:"):
-        return
-    try:
-        http_request(get_default_host_creds(uri), "/health", "HEAD", max_retries=0, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
-    except MlflowException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLError):
-            cause = cause.__context__
-        if cause is not None:  # what else is wrong, the first question finds out
-            raise BadInput(
-                f"tracking URI {uri}: no secure connection: {one_line(cause)}; "
-                "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
-            ) from error
-
-
 @contextmanager
 def recording(client: MlflowClient, name: str, place: Place | None = None) -> Iterator[Recorder]:
-    """Open a run, or continue the one that `mlflow run` opened, and end it as the block ends.
+    """Open a run, or continue the one that `mlflow run` opened, and end it when the block ends.
 
-    With `place` it is a new run there, whatever `mlflow run` opened. FINISHED where the block came through;
-    KILLED on Ctrl-C, SIGTERM and Stopped, which go on; FAILED, with the traceback as an artifact, on any
-    other exception, raised again as RunFailed. Raises BadInput where no run can be opened, or its files lie elsewhere.
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Of the run.
+    place : Place, optional
+        Open a new run there, whatever `mlflow run` opened.
+
+    Yields
+    ------
+    Recorder
+        The run ends FINISHED where the block succeeds, and KILLED on Ctrl-C, SIGTERM and Stopped, which propagate.
+
+    Raises
+    ------
+    BadInput
+        Where no run can be opened, or its files would lie elsewhere.
+    RunFailed
+        On any other exception. The run ends FAILED, with the traceback as an artifact.
     """
     with opening(client):
         recorder = Recorder(client, _open(client, name, place))
@@ -253,7 +211,7 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
 
 @contextmanager
 def opening(client: MlflowClient) -> Iterator[None]:
-    """What is written before there is a run. Raises BadInput where the store refuses it."""
+    """A block that opens a run. Raises BadInput where the store refuses it."""
     try:
         yield
     except BadInput:
@@ -263,43 +221,22 @@ def opening(client: MlflowClient) -> Iterator[None]:
 
 
 def refuse_invocation(reason: str, run_id: str | None) -> None:
-    """End the run that `mlflow run` opened, if it did, as FAILED, with the reason as its description."""
+    """End the run that `mlflow run` opened, if any, FAILED, with the reason as its description."""
     if not run_id:
         return
 
     def end() -> None:
         client = MlflowClient()
-        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {markdown(reason[:DESCRIBED])}")
+        client.set_tag(run_id, Tag.DESCRIPTION, f"Not run: {markdown(reason[:_DESCRIBED])}")
         client.set_tag(run_id, Tag.REASON, reason)
         client.set_terminated(run_id, "FAILED")
 
-    with suppress(Exception):  # the reason may be the store itself; it is printed all the same
+    with suppress(Exception):  # the store may be what failed; the command prints the reason anyway
         within(ANSWER_SECONDS, end)
 
 
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """call(), given up after so many seconds with TimeoutError: its own retries may go on for minutes."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError
-    return results[0]
-
-
 def _open(client: MlflowClient, name: str, place: Place | None) -> str:
-    context = {k: hidden(v) for k, v in resolve_tags().items()}  # where the code is from may be an address
+    context = {k: hidden(v) for k, v in resolve_tags().items()}  # a repository's address may have a password
     tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
@@ -315,7 +252,7 @@ def _open(client: MlflowClient, name: str, place: Place | None) -> str:
 
 
 def check_place(client: MlflowClient, run: Run) -> None:
-    """End an opened run FAILED, and raise BadInput, where its files would be written elsewhere than into the store."""
+    """Raise BadInput, and end the run FAILED, where its files would be written outside the store."""
     try:
         refuse_elsewhere(client, f"run {run.info.run_id}", run.info.artifact_uri)
     except BadInput as error:
@@ -323,84 +260,67 @@ def check_place(client: MlflowClient, run: Run) -> None:
         raise
 
 
-def refuse_elsewhere(client: MlflowClient, what: str, address: str) -> None:
-    """Raise BadInput where files would be written elsewhere than into the store; `what` keeps them there."""
-    if where := elsewhere(address, client.tracking_uri, writes=True):
-        raise BadInput(
-            f"{what} keeps its files {where}, {clean(address, 100)}; "
-            "allowed: those of a server on the server (mlflow server --artifacts-destination) or in a bucket"
-        )
-
-
 def new_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
-    """A new run, RUNNING, with a tag that names its opening.
+    """Return a new run, RUNNING, with a unique tag.
 
-    MLflow repeats a request whose answer was lost, and the server may then have opened a run that nobody writes to. It
-    has the same tag.
+    MLflow retries a request whose response was lost, and then the server may have opened two runs. They share the tag,
+    by which the empty one is found.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    experiment_id, name : str
+    tags : Mapping
+
+    Returns
+    -------
+    mlflow.entities.Run
     """
     return client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
-
-
-def experiment(client: MlflowClient) -> str:
-    """The id of the experiment that the environment names, else of the default one, made where it is not."""
-    found = find_experiment(client)
-    if found is not None:
-        return found
-    try:
-        client.create_experiment(_experiment_name())
-    except MlflowException:  # another process made it in between, or MLflow repeated a request that was done
-        if find_experiment(client) is None:
-            raise
-    return str(find_experiment(client))
-
-
-def find_experiment(client: MlflowClient) -> str | None:
-    """The same, None where it is not. Raises BadInput for a deleted one, and for one that keeps its files elsewhere."""
-    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    found = client.get_experiment(by_id) if by_id else client.get_experiment_by_name(_experiment_name())
-    if found is None:
-        return None
-    if found.lifecycle_stage == "deleted":
-        raise BadInput(deleted_experiment(found.name, found.experiment_id))
-    refuse_elsewhere(client, f"experiment {found.name!r}", found.artifact_location)
-    return str(found.experiment_id)
-
-
-def _experiment_name() -> str:
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
 def close(
     client: MlflowClient, run_id: str, status: str, reason: str, trace: str | None = None, *, describe: bool = True
 ) -> None:
-    """End a run that did not come through; where the store can't be reached, what is there stays.
+    """End a run that failed or was killed; does nothing where the store can't be reached.
 
-    The reason takes the place of its description, unless that is to be kept.
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    status : str
+        FAILED or KILLED.
+    reason : str
+        One line, logged as a tag.
+    trace : str, optional
+        A traceback, logged as an artifact.
+    describe : bool
+        Whether the reason replaces the run's description.
     """
 
     recorder = Recorder(client, run_id)
 
     def end() -> None:
-        with suppress(Exception):  # a full disk or a lost artifact store must not keep the status away
-            said: dict[str, str] = {Tag.REASON: reason[:5000]}
+        with suppress(Exception):  # the status is written even where the disk or the artifact store is full
+            tags: dict[str, str] = {Tag.REASON: reason[:_REASON_LENGTH]}
             if describe:
-                said[Tag.DESCRIPTION] = f"{status}: {markdown(reason[:DESCRIBED])}"
-            recorder.tags(said)
+                tags[Tag.DESCRIPTION] = f"{status}: {markdown(reason[:_DESCRIBED])}"
+            recorder.tags(tags)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)
         recorder.end(status)
 
     with suppress(Exception):
-        within(CLOSING_SECONDS, end)
+        within(_CLOSING_SECONDS, end)
 
 
 @cache
 def code_tags() -> dict[str, str]:
-    """The commit this code is from, whether it was changed since, and the versions it ran with."""
-    tags = {f"{PACKAGE_PREFIX}{name}": version(name) for name in PACKAGES}
+    """Return tags with the commit of this code, whether it has changes, and the versions of packages."""
+    tags = {f"{PACKAGE_PREFIX}{name}": version(name) for name in _PACKAGES}
     tags[f"{PACKAGE_PREFIX}python"] = sys.version.split()[0]
     top = _git("rev-parse", "--show-toplevel")
-    if top is not None and Path(top).resolve() == ROOT:
+    if top is not None and Path(top).resolve() == _ROOT:
         tags[Tag.COMMIT] = _git("rev-parse", "HEAD") or "no commit yet"
         tags[Tag.DIRTY] = "true" if _git("status", "--porcelain") else "false"
     return tags
@@ -408,7 +328,9 @@ def code_tags() -> dict[str, str]:
 
 def _git(*words: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *words], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from elbowroom.studies.execution.cell import Job, Status, extend_retries, run_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import Material
-from elbowroom.tracking.store import recorder
+from elbowroom.tracking.store import client
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place
 from tests.conftest import ROOT, environment, free_port, locked_for
@@ -263,7 +263,7 @@ def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
 ) -> None:
     late = mlflow_server(served.folder, f"{postgres}/tracking")
     job = cell_of(served, late.uri, Material.load(CELL).digests["all"])
-    monkeypatch.setattr(recorder, "ANSWER_SECONDS", 3.0)  # less than a server takes to start
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 3.0)  # less than a server takes to start
     late.launch()
     try:
         with caplog.at_level(logging.WARNING, "urllib3.connectionpool"):

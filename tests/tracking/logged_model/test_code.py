@@ -1,4 +1,4 @@
-"""Which code a model is."""
+"""The digest of a model's code."""
 
 import importlib
 import sys
@@ -19,7 +19,7 @@ FILES = {
     "pkg/sub/deep.py": "from ..cousin import y\n",
     "pkg/sibling.py": "z = 1\n",
     "pkg/cousin.py": "def y():\n    import folder.late\n",
-    "folder/late.py": "raise RuntimeError('nobody imports this to find it')\n",
+    "folder/late.py": "raise RuntimeError('this file is parsed and never imported')\n",
     "beside.py": "import pkg.net\n",
     "legacy.py": "print 'for another Python'\n",
     "stranger.py": "",
@@ -78,7 +78,7 @@ def test_a_process_answers_for_what_it_has_imported_until_that_is_loaded_again(m
     assert code_of(model, imported=True) == code_of(model)
 
 
-def test_a_model_of_the_registry_has_an_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_the_registry_has_a_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {code_of(name) for name in MODELS} == {""}
     monkeypatch.setattr(PCA, "revision", 2)
     assert code_of("pca") == "revision 2"

@@ -1,4 +1,4 @@
-"""A logged model that somebody else has had in hand: refused in one line, and nothing of it is run."""
+"""A sound logged model loads; a tampered one is refused in one line, and nothing of it is run."""
 
 import json
 import pickle
@@ -15,17 +15,22 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from safetensors.numpy import load_file, save_file
 
 from elbowroom.models import MODELS, build
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.logged_model import load_reducer
-from elbowroom.tracking.logged_model.load import ABOUT, WEIGHTS, unpack
+from elbowroom.tracking.logged_model.load import _unpack
+from elbowroom.tracking.logged_model.log import _write_model
+from elbowroom.tracking.logged_model.serving import ABOUT, WEIGHTS
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.errors import BadInput
 from tests.tracking.logged_model.test_log import OWN_REDUCER
 
 pytestmark = pytest.mark.usefixtures("no_figures")
+
+BEFORE = "weights.npz"
 
 DIGITS = load_dataset("digits")
 X = DIGITS.x_test
@@ -35,8 +40,7 @@ SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3,
 def written(folder: Path, model: str = "ae") -> Path:
     """A fitted model in a folder, as a run logs it."""
     settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1], "image_shape": DIGITS.image_shape}
-    np.savez(folder / WEIGHTS, **build(model, settings).fit(X).state())
-    (folder / ABOUT).write_text(json.dumps({"model": model, "settings": settings}))
+    _write_model(folder, model, settings, build(model, settings).fit(X).state(), "float32")
     return folder
 
 
@@ -51,26 +55,47 @@ def folder(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "model"))
 
 
-def settings(folder: Path, **changed: object) -> None:
-    about = json.loads((folder / ABOUT).read_text())
-    about["settings"] |= changed
-    (folder / ABOUT).write_text(json.dumps(about))
-
-
-def state(folder: Path, **changed: np.ndarray) -> dict[str, np.ndarray]:
-    with np.load(folder / WEIGHTS) as archive:
-        return {name: archive[name] for name in archive} | changed
+def about(folder: Path, part: str, **changed: object) -> None:
+    """Change the settings or the state in a model's JSON."""
+    found = json.loads((folder / ABOUT).read_text())
+    found[part] |= changed
+    (folder / ABOUT).write_text(json.dumps(found))
 
 
 def weights(folder: Path, **changed: np.ndarray) -> None:
-    np.savez(folder / WEIGHTS, **state(folder, **changed))
+    save_file(load_file(folder / WEIGHTS) | changed, folder / WEIGHTS)
+
+
+def of_before(folder: Path, **arrays: np.ndarray) -> None:
+    """In the place of the tensors, the file of an earlier version with these arrays."""
+    np.savez(folder / BEFORE, **load_file(folder / WEIGHTS) | arrays)
+    (folder / WEIGHTS).unlink()
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_sound_one_is_the_model_that_was_fitted(tmp_path: Path, model: str) -> None:
+def test_a_sound_model_is_the_one_that_was_fitted(tmp_path: Path, model: str) -> None:
     folder = written(tmp_path, model)
     kept = json.loads((folder / ABOUT).read_text())["settings"]
-    assert np.array_equal(unpack(folder).encode(X), build(model, kept).fit(X).encode(X))
+    assert np.array_equal(_unpack(folder).encode(X), build(model, kept).fit(X).encode(X))
+
+
+def test_every_kind_of_state_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_kinds.py").write_text(OWN_REDUCER)
+    monkeypatch.syspath_prepend(tmp_path)
+    state = {
+        "dim3": np.array(3),
+        "mean": X.mean(axis=0),
+        "note": np.array("ä"),
+        "names": np.array(["a", "bc"]),
+        "far": np.array(1e-300),
+        "whole": np.array(2**53 + 1),
+        "flags": np.array([True, False]),
+        "turned": np.arange(6, dtype=np.float16).reshape(2, 3).T,
+    }
+    kept = asdict(RunConfig(**SMALL)) | {"dim1": X.shape[1], "image_shape": None}
+    _write_model(tmp_path / "model", "own_kinds:Keep", kept, state, "float32")
+    found = _unpack(tmp_path / "model", "own_kinds:Keep").state()
+    assert {n: (a.dtype, a.tolist()) for n, a in found.items()} == {n: (a.dtype, a.tolist()) for n, a in state.items()}
 
 
 HERE = "import pathlib; pathlib.Path('ran').touch()"
@@ -81,12 +106,13 @@ class Bomb:
         return exec, (HERE,)
 
 
-def objects(folder: Path) -> None:
-    weights(folder, mean=np.array([Bomb()], dtype=object))
-
-
 def dropped(folder: Path) -> None:
-    np.savez(folder / WEIGHTS, **{n: a for n, a in state(folder).items() if n != "weights/encoder.main.0.bias"})
+    save_file({n: a for n, a in load_file(folder / WEIGHTS).items() if not n.endswith("main.0.bias")}, folder / WEIGHTS)
+
+
+def pickled(folder: Path) -> None:
+    of_before(folder)
+    (folder / BEFORE).write_bytes(pickle.dumps(Bomb()))
 
 
 def raw(name: str, content: bytes) -> Callable[[Path], None]:
@@ -102,29 +128,31 @@ def raw(name: str, content: bytes) -> Callable[[Path], None]:
         (raw(ABOUT, b"{"), f"{ABOUT}: Expecting property name"),
         (raw(ABOUT, b"\xff\xfe"), f"{ABOUT}: 'utf-8' codec can't decode"),
         (raw(ABOUT, b'["ae"]'), f"{ABOUT}: it has no model and settings"),
-        (lambda f: settings(f, dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
-        (lambda f: settings(f, image_shape="8x8"), f"{ABOUT}: image_shape must be a list of whole numbers"),
-        (lambda f: settings(f, image_shape=[8, -8]), f"{ABOUT}: image_shape must be a list of whole numbers"),
-        (lambda f: settings(f, dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
-        (lambda f: settings(f, dim2=10**9), f"{WEIGHTS}: dim2 is 8, and 1000000000 in {ABOUT}"),
-        (objects, f"{WEIGHTS}: Object arrays cannot be loaded when allow_pickle=False"),
-        (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: BadZipFile"),
-        (lambda f: weights(f, mean=np.zeros(64, dtype=[("a", "f4")])), f"{WEIGHTS}: 'mean' has the type"),
+        (lambda f: about(f, "settings", dim1=-1), f"{ABOUT}: dim1 must be a whole number of at least 1, got -1"),
+        (lambda f: about(f, "settings", image_shape="8x8"), f"{ABOUT}: image_shape must be a list of whole numbers"),
+        (lambda f: about(f, "settings", image_shape=[8, -8]), f"{ABOUT}: image_shape must be a list of whole numbers"),
+        (lambda f: about(f, "settings", dim3="3; DROP"), f"{ABOUT}: dim3 must be a whole number"),
+        (lambda f: about(f, "settings", dim2=10**9), f"{WEIGHTS}: dim2 is 8, and 1000000000 in the settings"),
+        (lambda f: about(f, "state", scale={"a": 1}), f"{ABOUT}: 'scale' has the type object; allowed: numbers and"),
+        (lambda f: about(f, "state", __class__=1), f"{WEIGHTS}: '__class__' is no part of such a model"),
+        (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: SafetensorError: "),
         (lambda f: weights(f, **{"../../up": np.zeros(1)}), f"{WEIGHTS}: '../../up' is no part of such a model"),
-        (lambda f: weights(f, __class__=np.zeros(1)), f"{WEIGHTS}: '__class__' is no part of such a model"),
         (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
         (lambda f: weights(f, mean=np.zeros(63)), f"{WEIGHTS}: mean has the shape (63,), and dim1 is 64"),
-        (dropped, f"{WEIGHTS}: 'weights/encoder.main.0.bias' is not of the shape"),
+        (dropped, f"{WEIGHTS}: 'weights/decoder.main.0.bias' is not of the shape"),
         (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
+        (pickled, f"{BEFORE}: BadZipFile"),
+        (lambda f: of_before(f, mean=np.array([Bomb()])), f"{BEFORE}: Object arrays cannot be loaded when allow_pi"),
+        (lambda f: of_before(f, mean=np.zeros(64, dtype=[("a", "f4")])), f"{BEFORE}: 'mean' has the type"),
     ],
 )
-def test_a_spoilt_one_is_refused_in_one_line(
+def test_a_tampered_model_is_refused_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], message: str
 ) -> None:
     monkeypatch.chdir(folder.parent)
     spoil(folder)
     with pytest.raises(BadInput) as refused:
-        unpack(folder)
+        _unpack(folder)
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
     assert not Path("ran").exists()
@@ -133,19 +161,19 @@ def test_a_spoilt_one_is_refused_in_one_line(
 TRAP = "import pathlib\npathlib.Path('ran').touch()\n" + OWN_REDUCER
 
 
-def test_no_store_chooses_what_is_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_does_not_choose_what_is_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     monkeypatch.syspath_prepend(folder.parent)
     (folder.parent / "own_trap.py").write_text(TRAP)
-    about = json.loads((folder / ABOUT).read_text()) | {"model": "own_trap:Keep"}
-    (folder / ABOUT).write_text(json.dumps(about))
-    np.savez(folder / WEIGHTS, dim3=np.array(3), mean=X.mean(axis=0))
+    found = json.loads((folder / ABOUT).read_text()) | {"model": "own_trap:Keep"}
+    (folder / ABOUT).write_text(json.dumps(found))
+    save_file({"mean": X.mean(axis=0)}, folder / WEIGHTS)
     for own in (None, "own_other:Keep"):
         with pytest.raises(BadInput, match=r"model 'own_trap:Keep' is none of pca, .* trust_code=True"):
-            unpack(folder, own)
+            _unpack(folder, own)
     assert "own_trap" not in sys.modules
     assert not Path("ran").exists()
-    assert np.array_equal(unpack(folder, "own_trap:Keep").encode(X), X[:, :3])
+    assert np.array_equal(_unpack(folder, "own_trap:Keep").encode(X), X[:, :3])
     assert Path("ran").exists()
 
 
@@ -169,7 +197,7 @@ def test_a_model_comes_back_by_its_run(store: MlflowClient, tmp_path: Path, monk
         [store.get_run(run).info.experiment_id], filter_string=f"source_run_id = '{run}'"
     )
     (Path(logged.artifact_location) / "data" / "data" / WEIGHTS).unlink()
-    with pytest.raises(BadInput, match=rf"run {run}: weights\.npz: there is no such file"):
+    with pytest.raises(BadInput, match=rf"run {run}: weights\.safetensors: there is no such file"):
         load_reducer(run)
     with closing(sqlite3.connect("mlflow.db")) as database:
         database.execute("UPDATE logged_models SET artifact_location = 'ftp://host/x'")

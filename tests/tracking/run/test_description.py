@@ -1,4 +1,4 @@
-"""What is said about a finished run; when it has not settled, and when it has."""
+"""The description of a finished run, and its warning where the error had not settled."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from elbowroom.models import Epoch
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
-from elbowroom.tracking.run.description import describe, unsettled
+from elbowroom.tracking.run.description import _unsettled, describe
 from elbowroom.tracking.store.names import Metric
 
 METRICS = {Metric.FIT_SECONDS: 12.34, Metric.TEST_MSE: 0.041234567, Metric.TEST_EXPLAINED_VARIANCE: 0.61234}
@@ -28,24 +28,24 @@ def epochs(values: list[float], name: str = "val/mse") -> list[Epoch]:
     ],
 )
 def test_the_warning(values: list[float], warning: str | None) -> None:
-    said = unsettled(epochs(values), RunConfig(epochs=len(values), schedule="constant"))
+    said = _unsettled(epochs(values), RunConfig(epochs=len(values), schedule="constant"))
     assert (said is None) if warning is None else (warning in said)
 
 
 def test_without_validation_rows_the_training_loss_is_judged_and_early_stops_are_not() -> None:
     falling = [Epoch(i + 1, 3, {"train/loss": v}) for i, v in enumerate([3.0, 2.0, 1.0])]
-    assert "training loss (there are no validation rows) was still falling, by 50.0%" in unsettled(
+    assert "training loss (there are no validation rows) was still falling, by 50.0%" in _unsettled(
         falling, RunConfig(epochs=3)
     )
-    assert unsettled(falling, RunConfig(epochs=20)) is None
-    assert unsettled([], RunConfig(epochs=20)) is None
+    assert _unsettled(falling, RunConfig(epochs=20)) is None
+    assert _unsettled([], RunConfig(epochs=20)) is None
 
 
 @pytest.mark.parametrize(("fall", "said"), [(0.04, False), (0.06, True)])
 def test_the_fall_that_a_cycle_ends_in_is_no_sign(fall: float, said: bool) -> None:
     values = epochs([2, 1, 1, 1, 1 - fall])
-    assert bool(unsettled(values, RunConfig(epochs=5))) is said
-    assert unsettled(values, RunConfig(epochs=5, schedule="constant"))
+    assert bool(_unsettled(values, RunConfig(epochs=5))) is said
+    assert _unsettled(values, RunConfig(epochs=5, schedule="constant"))
 
 
 def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:

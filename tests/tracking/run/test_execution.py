@@ -1,8 +1,7 @@
-"""One recorded run, read back from the store as a stranger would."""
+"""A run computed without a store, and recorded runs read back from it."""
 
 import json
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from elbowroom.models import MODELS
+from elbowroom.models import MODELS, Epoch
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic
 from elbowroom.models.neural import training
 from elbowroom.tracking.config import RunConfig
@@ -22,9 +21,11 @@ from elbowroom.tracking.data import load_dataset, shared
 from elbowroom.tracking.data.datasets import digest, split
 from elbowroom.tracking.data.shared import Material
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.run.execution import evaluate, fit, prepare
+from elbowroom.tracking.run.figures import FIGURES
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.tracking.store.recorder import RunRecord
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +43,12 @@ def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set
     return found
 
 
+def computed(material: Material | None = None, **fields: object) -> RunRecord:
+    """The record of a run, computed without a store."""
+    run = prepare(RunConfig(**{**QUICK, "artifacts": "light", **fields}), material)
+    return evaluate(run, fit(run))
+
+
 @pytest.fixture(scope="module")
 def vae_run(shared_store: MlflowClient) -> Run:
     return shared_store.get_run(execute(RunConfig(**QUICK, model="vae")).run_id)
@@ -52,7 +59,7 @@ def pca_run(shared_store: MlflowClient) -> Run:
     return shared_store.get_run(execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id)
 
 
-def test_a_run_says_that_it_was_tested_on_what_it_had_learnt(shared_store: MlflowClient, tmp_path: Path) -> None:
+def test_a_run_says_that_its_test_rows_are_training_rows(shared_store: MlflowClient, tmp_path: Path) -> None:
     np.save(tmp_path / "twice.npy", np.repeat(np.eye(3), 50, axis=0))
     config = RunConfig(model="pca", dataset=str(tmp_path / "twice.npy"), artifacts="light")
     tags = shared_store.get_run(execute(config).run_id).data.tags
@@ -180,33 +187,22 @@ def test_a_pca_run_has_the_dimensions_of_the_data(shared_store: MlflowClient, pc
     assert final[Metric.INTRINSIC_PARALLEL] == 9
 
 
-def test_the_data_are_measured_once_for_all_runs_on_them_and_not_within_the_fit(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-
-    def slow(*rows: np.ndarray) -> Intrinsic:
-        calls.append(len(rows))
-        time.sleep(1)
-        return Intrinsic(7.0, None, 3)
-
-    monkeypatch.setattr(shared, "measure", slow)
+def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(shared, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3))
     loaded = Material.load(RunConfig(**QUICK))
-    for dim3 in (2, 3):
-        config = RunConfig(model="pca", dataset="digits", dim3=dim3, artifacts="light", threads=1)
-        result = execute(config, material=loaded)
-        kept = store.get_run(result.run_id).data.metrics
-        assert kept.keys() & INTRINSIC == INTRINSIC - {Metric.INTRINSIC_MLE}  # what is None is left out
-        assert kept[Metric.FIT_SECONDS] < 1
+    run = prepare(RunConfig(**QUICK, model="pca"), loaded)
+    fitted = fit(run)
+    assert calls == []
+    for record in (evaluate(run, fitted), computed(loaded, model="pca", dim3=3)):
+        assert record.metrics.keys() & INTRINSIC == INTRINSIC - {Metric.INTRINSIC_MLE}  # None is left out
     assert calls == [2]
 
 
-def test_copies_of_few_rows_have_no_neighbours_to_measure_and_do_no_harm(store: MlflowClient, tmp_path: Path) -> None:
+def test_estimates_that_are_undefined_for_copies_of_few_rows_are_left_out(tmp_path: Path) -> None:
     np.save(tmp_path / "copies.npy", np.tile(np.eye(3, 5, dtype=np.float32), (100, 1)))
-    run_id = execute(RunConfig(model="pca", dataset=str(tmp_path / "copies.npy"), artifacts="light")).run_id
-    run = store.get_run(run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
+    record = computed(model="pca", dataset=str(tmp_path / "copies.npy"))
+    assert record.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
 
 
 def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(shared_store: MlflowClient, vae_run: Run) -> None:
@@ -225,17 +221,13 @@ def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(shared_store: 
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_runs_without_validation_rows_and_has_the_numbers_of_its_kind(
-    store: MlflowClient, model: str
-) -> None:
-    result = execute(RunConfig(**QUICK, model=model, val_size=0, artifacts="light"))
-    run = store.get_run(result.run_id)
-    assert run.info.status == "FINISHED"
-    assert Metric.VAL_MSE_FINAL not in run.data.metrics
-    assert run.data.metrics.keys() & INTRINSIC == (INTRINSIC if model == "pca" else set())
-    assert (Metric.CURVE_MSE in run.data.metrics) == (model == "nested-ae")
-    assert Artifact.ERRORS_VAL not in artifacts(store, result.run_id)
-    assert result.metrics[Metric.TEST_MSE] < 0.3
+def test_every_model_runs_without_validation_rows_and_has_the_numbers_of_its_kind(model: str) -> None:
+    record = computed(model=model, val_size=0)
+    assert Metric.VAL_MSE_FINAL not in record.metrics
+    assert Artifact.ERRORS_VAL not in record.arrays
+    assert record.metrics.keys() & INTRINSIC == (INTRINSIC if model == "pca" else set())
+    assert (record.curve is not None) == (model == "nested-ae")
+    assert record.metrics[Metric.TEST_MSE] < 0.3
 
 
 def test_a_model_of_ordered_latents_logs_its_whole_curve(store: MlflowClient) -> None:
@@ -251,14 +243,13 @@ def test_a_model_of_ordered_latents_logs_its_whole_curve(store: MlflowClient) ->
     )
 
 
-def test_without_labels_nothing_about_labels_is_logged(store: MlflowClient) -> None:
-    run_id = execute(RunConfig(model="ae", dataset="low-rank", epochs=1, dim2=16, dim3=3)).run_id
-    assert Artifact.LABELS not in artifacts(store, run_id)
-    assert "figures/latent_scatter.png" in artifacts(store, run_id)
-    run = store.get_run(run_id)
-    assert run.data.tags["elbowroom.model.output"] == "linear"
-    assert run.data.tags["elbowroom.model.scaling"].startswith("centred by the training mean, divided by 0.")
-    assert Metric.TEST_BCE not in run.data.metrics
+def test_without_labels_nothing_about_labels_is_kept() -> None:
+    record = computed(model="ae", dataset="low-rank", artifacts="full")
+    assert Artifact.LABELS not in record.arrays
+    assert "latent_scatter" in record.figures
+    assert record.tags["elbowroom.model.output"] == "linear"
+    assert record.tags["elbowroom.model.scaling"].startswith("centred by the training mean, divided by 0.")
+    assert Metric.TEST_BCE not in record.metrics
 
 
 def test_same_seed_gives_bitwise_equal_metrics(shared_store: MlflowClient, vae_run: Run) -> None:
@@ -349,7 +340,39 @@ def test_a_run_has_the_threads_that_torch_is_set_to_or_its_own_and_puts_them_bac
     assert store.get_run(run_id).data.params[Param.THREADS_USED] == used
 
 
-def test_prepare_does_not_touch_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", ["pca", "nested-ae"])
+def test_a_run_is_computed_without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """Its record has numbers whose answers are known, and nothing is written before it is complete."""
     monkeypatch.chdir(tmp_path)
-    prepare(RunConfig(**QUICK))
+    monkeypatch.setattr(MlflowClient, "__init__", None)
+    run = prepare(RunConfig(**{**QUICK, "dim3": 64}, model=model))
+    seen: list[Epoch] = []
+    record = evaluate(run, fit(run, seen.append))
     assert list(tmp_path.iterdir()) == []
+
+    test = run.data.x_test
+    codes, errors = record.arrays[Artifact.CODES], record.arrays[Artifact.ERRORS_TEST]
+    assert errors == pytest.approx(np.square(test - run.model.decode(codes)).mean(axis=1), rel=1e-4, abs=1e-9)
+    assert record.metrics[Metric.TEST_MSE] == errors.mean()
+    assert record.metrics[Metric.EPOCHS_TRAINED] == len(seen)
+    assert np.array_equal(record.arrays[Artifact.LABELS], run.data.y_test)
+    assert record.tags[Tag.DESCRIPTION].startswith(f"{model} with 64 latent dimensions")
+    assert all(png.startswith(b"\x89PNG") for png in record.figures.values())
+    if model == "pca":
+        assert record.metrics[Metric.TEST_MSE] == pytest.approx(0, abs=1e-10)  # of all 64 components
+        assert record.metrics[Metric.INTRINSIC_PARALLEL] == 9
+        assert record.curve is None
+        assert set(record.figures) == set(FIGURES) - {"losses"}
+    else:
+        assert record.curve is not None
+        assert record.curve.shape == (64,)
+        assert record.curve[-1] == record.metrics[Metric.TEST_MSE]
+        assert set(record.figures) == set(FIGURES) - {"spectrum"}
+
+
+def test_records_are_merged_by_name() -> None:
+    x = np.zeros(3)
+    merged = RunRecord({"a": 1.0, "b": 1.0}, {"t": "1"}, curve=np.ones(2)) | RunRecord({"b": 2.0}, arrays={"x": x})
+    assert (merged.metrics, merged.tags) == ({"a": 1.0, "b": 2.0}, {"t": "1"})
+    assert merged.arrays == {"x": x}
+    assert merged.curve.tolist() == [1, 1]

@@ -34,6 +34,7 @@ def view(model: str, dim3: int, labelled: bool = True, image: bool = True) -> Ru
         originals=few,
         reconstructions=fitted.reconstruct(few),
         look=Look((8, 8) if image else None),
+        spectrum=fitted.extra_artifacts(DIGITS.x_train, DIGITS.x_test).get("spectrum"),
     )
 
 

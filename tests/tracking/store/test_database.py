@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from elbowroom.tracking.store import database
+from elbowroom.tracking.store.client import reach_store
 from elbowroom.tracking.store.database import Tables, database_file, held, make_tables
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.recorder import reach_store
 from tests.conftest import locked_for
 
 OLDER = "UPDATE alembic_version SET version_num = '0584bdc529eb'"  # MLflow 2.22

@@ -102,7 +102,8 @@ def test_a_figure_of_any_class_and_any_run(kind: str, name: str) -> None:
     for dim3 in (1, 2):
         model = PCA(dim3=dim3)
         model.fit(x, None)
-        view = RunView(word, model, (), model.encode(x), np.arange(40) % 3, (word, f"_{word}", "b"), x, x, Look(None))
+        names = (word, f"_{word}", "b")
+        view = RunView(word, model, (), model.encode(x), np.arange(40) % 3, names, x, x, Look(None), model.spectrum)
         figure = FIGURES[name](view)
         if figure is None:
             continue

@@ -1,4 +1,4 @@
-"""What a user reads where the store fails."""
+"""Reaching a store and recording runs, and the errors that a user reads where the store fails."""
 
 import sqlite3
 from contextlib import ExitStack, closing
@@ -15,11 +15,12 @@ from sqlalchemy.exc import OperationalError
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute, execution
-from elbowroom.tracking.store import recorder
+from elbowroom.tracking.store import client as reached
 from elbowroom.tracking.store.addresses import elsewhere
+from elbowroom.tracking.store.client import find_experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.names import Tag
-from elbowroom.tracking.store.recorder import Recorder, find_experiment, reach_store
+from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.text import clean, hidden
 from tests.conftest import locked_for
 from tests.faults.proxy import Answer, Fault, proxy_to
@@ -171,7 +172,7 @@ def test_a_run_that_keeps_its_files_elsewhere_ends_before_training(
     else:  # the server's answer names another place than its experiment has
         create = MlflowClient.create_run
         monkeypatch.setattr(MlflowClient, "create_run", lambda self, _, **said: create(self, place, **said))
-    monkeypatch.setattr(execution, "_record", None)
+    monkeypatch.setattr(execution, "fit", None)
     with pytest.raises(BadInput, match=r"^run \w{32} keeps its files on another host, ftp://host/x/.*; allowed: those"):
         execute(RunConfig(model="pca", dataset="digits"))
     (opened,) = store.search_runs([place])
@@ -191,8 +192,8 @@ def test_only_the_store_is_asked_for_its_first_experiments_artifacts(
     client = SimpleNamespace(tracking_uri=SERVER, get_experiment=lambda _: first, get_experiment_by_name=lambda _: None)
     seen: list[str] = []
     repository = SimpleNamespace(list_artifacts=lambda _: None)
-    monkeypatch.setattr(recorder, "get_artifact_repository", lambda uri: seen.append(uri) or repository)
-    recorder._reach_artifacts(cast(MlflowClient, client))
+    monkeypatch.setattr(reached, "get_artifact_repository", lambda uri: seen.append(uri) or repository)
+    reached._reach_artifacts(cast(MlflowClient, client))
     assert seen == asked
 
 
@@ -204,9 +205,9 @@ def test_a_redirect_in_place_of_artifacts_is_named(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: place)
         monkeypatch.setattr(MlflowClient, "get_experiment", lambda *_: place)
         with pytest.raises(
-            BadInput, match=r"with no list of them, a redirect perhaps; MLFLOW_ALLOW_HTTP_REDIRECTS=true"
+            BadInput, match=r"a list of artifacts, but perhaps with a redirect; MLFLOW_ALLOW_HTTP_REDIRECTS=true"
         ):
-            recorder._reach_artifacts(MlflowClient(server.uri))
+            reached._reach_artifacts(MlflowClient(server.uri))
 
 
 def test_the_address_of_the_code_is_recorded_without_its_password(

@@ -1,0 +1,176 @@
+"""Reach the tracking store in use, and find the experiment of its runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from .addresses import elsewhere, unclear_password
+from .database import Held, Tables, database_file, held, make_tables
+from .errors import BadInput, deleted_experiment, one_line
+from .locks import alone_with
+from .names import EXPERIMENT
+from .text import clean
+
+ANSWER_SECONDS = 15.0
+"""Timeout of a store's first answer; with the imports, a command ends within 30."""
+
+_Result = TypeVar("_Result")
+
+
+def reach_store() -> MlflowClient:
+    """Return a client of the tracking store in use, which has answered a request, for artifacts too.
+
+    Creates the tables of a new database file. Raises BadInput, naming the store, where it does not answer in time or
+    has the tables of another MLflow version.
+    """
+    uri = mlflow.get_tracking_uri()
+    if problem := unclear_password(uri):
+        raise BadInput(f"tracking URI {problem}")
+    began, answer = time.monotonic(), "did not answer"
+
+    def ask() -> MlflowClient:
+        path = database_file(uri)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with alone_with(uri):
+            found = held(uri)
+            if found is not None and (why := found.refusal(uri)):
+                raise BadInput(f"tracking URI {why}")
+            if path is not None and found == Held(Tables.NONE):
+                make_tables(path)
+            _refuse_certificate(uri)
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+            return client
+
+    # The connection pool logs a line for each of its retries; a command promises one line.
+    pool = logging.getLogger("urllib3.connectionpool")
+    level = pool.level
+    pool.setLevel(logging.ERROR)
+    try:
+        if uri.startswith("sqlite"):
+            return ask()
+        client = within(ANSWER_SECONDS, ask)
+        answer = "could not list artifacts (its log says why; does its bucket exist?)"
+        within(max(1.0, ANSWER_SECONDS - (time.monotonic() - began)), lambda: _reach_artifacts(client))
+        return client
+    except BadInput:
+        raise
+    except TimeoutError as error:
+        raise BadInput(f"tracking URI {uri} {answer} within {ANSWER_SECONDS:.0f} s") from error
+    except Exception as error:  # every kind of store fails in its own way
+        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
+    finally:
+        pool.setLevel(level)
+
+
+def _reach_artifacts(client: MlflowClient) -> None:
+    """List artifacts of the experiment in use, or of the default one where it does not exist yet.
+
+    An artifact store that is out of reach would otherwise be noticed after the training.
+    """
+    found = find_experiment(client)
+    try:
+        location = client.get_experiment(found or "0").artifact_location
+        if elsewhere(location, client.tracking_uri, writes=True):
+            return  # a new experiment may have another address, which is checked when it is created
+        if location.startswith("mlflow-artifacts:") or (found and "://" in location):
+            get_artifact_repository(location).list_artifacts("none")
+    except ValueError as error:  # the answer is not JSON
+        raise BadInput(
+            f"tracking URI {client.tracking_uri} does not answer with a list of artifacts, but perhaps with a "
+            "redirect; MLFLOW_ALLOW_HTTP_REDIRECTS=true follows redirects, to any host"
+        ) from error
+    except (MlflowException, OSError) as error:
+        if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
+            return  # the default experiment is deleted, or not permitted to this user
+        raise
+
+
+def _refuse_certificate(uri: str) -> None:
+    """Raise BadInput for a server whose certificate is not trusted: MLflow would retry for minutes."""
+    if not uri.startswith("https:"):
+        return
+    try:
+        http_request(get_default_host_creds(uri), "/health", "HEAD", max_retries=0, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
+    except MlflowException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLError):
+            cause = cause.__context__
+        if cause is not None:  # other errors are found by the first request
+            raise BadInput(
+                f"tracking URI {uri}: no secure connection: {one_line(cause)}; "
+                "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of a certificate to trust"
+            ) from error
+
+
+def within(seconds: float, call: Callable[[], _Result]) -> _Result:
+    """Return call(), or raise TimeoutError after so many seconds: MLflow's own retries may take minutes."""
+    results: list[_Result] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError
+    return results[0]
+
+
+def refuse_elsewhere(client: MlflowClient, what: str, address: str) -> None:
+    """Raise BadInput where `what`, a run or an experiment, keeps its files at an address outside the store."""
+    if where := elsewhere(address, client.tracking_uri, writes=True):
+        raise BadInput(
+            f"{what} keeps its files {where}, {clean(address, 100)}; "
+            "allowed: those of a server on the server (mlflow server --artifacts-destination) or in a bucket"
+        )
+
+
+def experiment(client: MlflowClient) -> str:
+    """Return the id of the experiment that the environment names, else of the default one; create it if needed."""
+    found = find_experiment(client)
+    if found is not None:
+        return found
+    try:
+        client.create_experiment(_experiment_name())
+    except MlflowException:  # another process created it meanwhile, or MLflow retried a request that had succeeded
+        if find_experiment(client) is None:
+            raise
+    return str(find_experiment(client))
+
+
+def find_experiment(client: MlflowClient) -> str | None:
+    """Return the id of that experiment, or None. Raises BadInput where it is deleted or keeps its files elsewhere."""
+    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    found = client.get_experiment(by_id) if by_id else client.get_experiment_by_name(_experiment_name())
+    if found is None:
+        return None
+    if found.lifecycle_stage == "deleted":
+        raise BadInput(deleted_experiment(found.name, found.experiment_id))
+    refuse_elsewhere(client, f"experiment {found.name!r}", found.artifact_location)
+    return str(found.experiment_id)
+
+
+def _experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
