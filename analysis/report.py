@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from elbowroom.tracking.cli import UNSET, Parser, command
-from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.terminal import say
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
@@ -67,23 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
-    rule = checked_rule(given.rule)
+    Rule.parse(given.rule)
     if given.curve != UNSET and given.out == UNSET:
-        text = "\n".join(judged.text for judged in judge_table(given.curve, rule=rule, curve_is=given.curve_is))
+        text = "\n".join(judged.text for judged in judge_table(given.curve, rule=given.rule, curve_is=given.curve_is))
     else:
         # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
-        text = str(importlib.import_module("elbowroom.analysis.reporting.experiment").said(given))
+        text = str(importlib.import_module("elbowroom.analysis.reporting.experiment").run_command(given))
     say(text)
     return 0
-
-
-def checked_rule(text: str) -> str:
-    """A rule as `judge` takes it. Raises BadInput."""
-    try:
-        Rule.parse(text)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    return text
 
 
 class Judged(NamedTuple):
@@ -113,6 +103,7 @@ def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs
 
     Raises BadInput, also where a curve rises that is said to be an error, or falls that is said to be a score.
     """
+    Rule.parse(rule)
     rows, note = read_rows(Path(path), curve_is), ""
     if curve_is == "score":
         best = best_score([row.error for row in rows])
@@ -122,7 +113,7 @@ def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs
         dim3, errors = assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)
         check_falls(model, dim3, errors, curve_is)
         enough = len(dim3) >= LEAST_POINTS
-        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=checked_rule(rule)) if enough else None, note))
+        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=rule) if enough else None, note))
     return found
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elbowroom.analysis.assignment import SHOWN, Report, report
-from elbowroom.analysis.pages.output import output_folder
+from elbowroom.analysis.reporting.publish import output_folder
 from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.errors import BadInput, Failed
 from elbowroom.tracking.store.session import borrowed, use_store

@@ -14,12 +14,9 @@ from elbowroom.tracking.drawing import Look, latent_plane
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
 
-from ..findings.find import ComparisonFinding
 from ..latent_space.answers import Answers, Generator
 from ..latent_space.measured import Group, Shelf
 from ..latent_space.similarity import reshaped_onto
-from ..runs.cells import Cell
-from .curves import plot_equivalent, plot_error
 from .latent_space import (
     AXES,
     Cloud,
@@ -35,16 +32,14 @@ from .latent_space import (
     draw_samples,
 )
 
-MOST_CELLS = 64  # along a side of what is decoded
+_MOST_SIDE = 64  # cells along a side of a decoded grid
 Array = npt.NDArray[Any]
-Maker = Callable[[], Figure | None]
+_Maker = Callable[[], Figure | None]
 
 
-def figures_of(
-    groups: Sequence[Group], answers: Answers, finding: ComparisonFinding, shelf: Shelf
-) -> dict[str, Figure]:
-    """Every figure that has something to show, by name; one that can't be drawn of what is there is noted."""
-    makers: dict[str, Maker] = {"error": lambda: plot_error(finding), "equivalent": lambda: plot_equivalent(finding)}
+def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[str, Figure]:
+    """Return every figure that has something to show, by name; the shelf notes those whose arrays do not fit."""
+    makers: dict[str, _Maker] = {}
     look = _look(groups, shelf)
     labels = shelf.labels([c for g in groups for c in g.cells])
     classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
@@ -58,7 +53,7 @@ def figures_of(
         makers |= {
             f"samples {dim3}": partial(_samples, mine, answers, look, shelf),
             f"distances {dim3}": partial(_distances, mine, answers, shelf),
-            f"quality {dim3}": partial(_quality, dim3, answers),
+            f"quality {dim3}": partial(_quality, mine, answers),
             f"interpolations {dim3}": partial(_interpolations, mine, look, shelf),
         }
     makers |= {"robustness": lambda: _robustness(answers), "kl": lambda: _kl(answers)}
@@ -66,7 +61,7 @@ def figures_of(
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
-def _made(name: str, make: Maker, shelf: Shelf) -> Figure | None:
+def _made(name: str, make: _Maker, shelf: Shelf) -> Figure | None:
     """A figure, or None with a note where an array from the store has not the shape that it says."""
     try:
         return make()
@@ -76,21 +71,21 @@ def _made(name: str, make: Maker, shelf: Shelf) -> Figure | None:
 
 
 def _draws(group: Group, look: Look, shelf: Shelf) -> Figure | None:
-    drawn = shelf.one(group.cells[0], Artifact.DRAWS, 3, MOST_CELLS)
+    drawn = shelf.one(group.cells[0], Artifact.DRAWS, 3, _MOST_SIDE)
     return None if drawn is None else draw_draws(drawn, look=look)
 
 
-def _main(groups: Sequence[Group], answers: Answers) -> list[tuple[Generator, Cell]]:
-    """The four generators at the dim3 of these groups, with the run whose samples are shown."""
-    cells: dict[tuple[str, int | None], Cell] = {(g.label, g.dim3): g.cells[0] for g in groups}
-    return [(g, cells[g.label, g.dim3]) for g in answers.generators if g.main and (g.label, g.dim3) in cells]
+def _main(groups: Sequence[Group], answers: Answers) -> list[tuple[Generator, Group]]:
+    """The four generators at the dim3 of these groups, with the group whose first run's samples are shown."""
+    by_place: dict[tuple[str, int | None], Group] = {(g.label, g.dim3): g for g in groups}
+    return [(g, by_place[g.label, g.dim3]) for g in answers.generators if g.main and (g.label, g.dim3) in by_place]
 
 
 def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf) -> Figure | None:
     """Samples of each generator over their nearest training rows."""
     bands = []
-    for one, cell in _main(groups, answers):
-        source = Source(one.source)
+    for one, group in _main(groups, answers):
+        source, cell = Source(one.source), group.cells[0]
         rows, near = shelf.one(cell, sample_artifact(source), 2), shelf.one(cell, nearest_artifact(source), 2)
         bands += [] if rows is None or near is None else [(one.name, rows, near)]
     return draw_samples(bands, look) if bands else None
@@ -98,18 +93,21 @@ def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf
 
 def _distances(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> Figure | None:
     """How far samples, and real test rows, are from the training rows."""
-    found = [(g.name, shelf.one(c, distances_artifact(Source(g.source)), 1)) for g, c in _main(groups, answers)]
-    curves = [(name, distances) for name, distances in found if distances is not None]
+    found = [
+        (one.name, group.series.model, shelf.one(group.cells[0], distances_artifact(Source(one.source)), 1))
+        for one, group in _main(groups, answers)
+    ]
+    curves = [(name, model, distances) for name, model, distances in found if distances is not None]
     real = shelf.one(groups[0].cells[0], distances_artifact(Source.REAL), 1) if groups else None
     return draw_distances(curves, real) if curves else None
 
 
-def _quality(dim3: int, answers: Answers) -> Figure | None:
+def _quality(groups: Sequence[Group], answers: Answers) -> Figure | None:
     """Precision and recall, with the real rows and the mean row."""
     points = [
-        (g.name, g.precision.mean, g.recall.mean)
-        for g in answers.generators
-        if g.dim3 == dim3 and g.main and g.precision is not None and g.recall is not None
+        (one.name, group.series.model, one.precision.mean, one.recall.mean)
+        for one, group in _main(groups, answers)
+        if one.precision is not None and one.recall is not None
     ]
     ceiling, floor = (
         (c.precision.mean, c.recall.mean) if c.precision is not None and c.recall is not None else None
@@ -119,7 +117,7 @@ def _quality(dim3: int, answers: Answers) -> Figure | None:
 
 
 def _interpolations(groups: Sequence[Group], look: Look, shelf: Shelf) -> Figure | None:
-    paths = [(g.label, shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3, MOST_CELLS)) for g in groups]
+    paths = [(g.label, shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3, _MOST_SIDE)) for g in groups]
     films = [(label, a) for label, a in paths if a is not None]
     return draw_interpolations(films, look) if films else None
 
@@ -181,8 +179,8 @@ def _planes(
     clouds, decoded, names = [], [], AXES
     for group in groups:
         cell = group.cells[0]
-        codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3, MOST_CELLS)
-        ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, MOST_CELLS)
+        codes, x = shelf.one(cell, Artifact.CODES, 2), shelf.one(cell, Artifact.PLANE, 3, _MOST_SIDE)
+        ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, _MOST_SIDE)
         if codes is not None and x is not None and ticks is not None:
             clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ latent_plane(codes).axes.T))
             decoded.append(Decoded(group.label, x, ticks))

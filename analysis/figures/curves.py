@@ -1,12 +1,12 @@
 """The figures of a report. Each is a function of a `ComparisonFinding` that returns a Figure, or None where it has
-nothing to show; `FIGURES` names them all.
+nothing to show; `SECTIONS` in `pages/report.py` names them all.
 
 Drawn on bare Figures, without pyplot, and on white: a page that is dark puts a white card behind them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
+from elbowroom.tracking.store.names import Artifact, Metric
 
 from .. import Floats
 from ..elbow import Verdict
 from ..findings.against_pca import Equivalent
 from ..findings.find import ComparisonFinding, ModelFinding, Point
+from ..runs.arrays import fetch
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +36,7 @@ LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
 ROOM = 0.4  # of the width of the axes, that a second opinion takes
 COLUMNS = 10  # pictures in a row
+PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
 MOST_SERIES = 12
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # letters of a label
@@ -327,15 +330,15 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
 
 def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
     """What a VAE is also judged by: the validation -ELBO, and below it how many of its latents are in use."""
-    series = [(m, s) for m, s in _series(comparison) if any(p.negative_elbo is not None for p in m.points)]
+    series = [(m, s) for m, s in _series(comparison) if _known(m.points, Metric.VAL_ELBO)]
     if not series:
         return None
-    active = any(p.active_units is not None for model, _ in series for p in model.points)
+    active = any(_known(model.points, Metric.TEST_ACTIVE_UNITS) for model, _ in series)
     figure, panels = _figure(comparison, extra=len(series) + 8 * active, rows=1 + active)
     legend = _Legend()
     for i, (model, style) in enumerate(series):
         x = np.array([p.dim3 for p in model.points])
-        values = [_numbers(p.negative_elbo for p in model.points), _numbers(p.active_units for p in model.points)]
+        values = [-_metric(model.points, Metric.VAL_ELBO), _metric(model.points, Metric.TEST_ACTIVE_UNITS)]
         for axes, y in zip(panels, values, strict=False):
             axes.plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
         sd = _numbers(p.elbo_sd for p in model.points)
@@ -400,32 +403,56 @@ def plot_nested(comparison: ComparisonFinding) -> Figure | None:
 def plot_cost(comparison: ComparisonFinding) -> Figure | None:
     """The test error against what it takes: seconds to fit, and parameters."""
     series = _series(comparison)
-    costs = {"fit_seconds": "seconds to fit", "parameters": "parameters"}
+    costs = {Metric.FIT_SECONDS: "seconds to fit", Metric.PARAMETERS: "parameters"}
     there = {
-        name: [p for m, _ in series for p in m.points if _positive(getattr(p, name)) and _positive(p.test)]
-        for name in costs
+        metric: [p for m, _ in series for p in m.points if _positive(p.metrics.get(metric)) and _positive(p.test)]
+        for metric in costs
     }
-    shown = [name for name in costs if there[name]]
+    shown = [metric for metric in costs if there[metric]]
     if not shown:
         return None
     legend = _Legend()
     figure, panels = _figure(comparison, extra=len(series), columns=len(shown))
     for model, style in series:
         legend.add(_key(style), model.label, "")
-    for axes, name in zip(panels, shown, strict=True):
+    for axes, metric in zip(panels, shown, strict=True):
         for model, style in series:
-            points = [p for p in model.points if p in there[name]]
-            x, y = _numbers(getattr(p, name) for p in points), _numbers(p.test for p in points)
+            points = [p for p in model.points if p in there[metric]]
+            x, y = _metric(points, metric), _numbers(p.test for p in points)
             axes.plot(x, y, style.line, color=style.colour, lw=1, alpha=0.6)
             axes.plot(x, y, style.marker, ms=4, color=style.colour, ls="")
             axes.plot(x[-1:], y[-1:], style.marker, ms=9, color=style.colour, mec="white", ls="")
-        axes.set_xlabel(costs[name])
-        _scale(axes.xaxis, [getattr(p, name) for p in there[name]], 5, EngFormatter(sep=""))
+        axes.set_xlabel(costs[metric])
+        _scale(axes.xaxis, [p.metrics[metric] for p in there[metric]], 5, EngFormatter(sep=""))
         _scale(axes.yaxis, [p.test for points in there.values() for p in points if p.test], 5)
     legend.once(Line2D([], [], color=GREY, marker="o", ms=9, ls=""), "large: its largest dim3")
     panels[0].set_ylabel("test error, data units²")
     legend.draw(figure)
     return figure
+
+
+def pictured(comparison: ComparisonFinding) -> int | None:
+    """Return the dim3 of the pictures, which most models have; None without any."""
+    series = comparison.comparison.series
+    counts = {k: sum(k in s.cells for s in series) for s in series for k in s.dim3}
+    return min(counts, key=lambda k: (-counts[k], abs(k - PICTURED), k), default=None)
+
+
+def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
+    """Test rows, and their reconstructions by every model at one dim3."""
+    dim3 = pictured(comparison)
+    there = [s for s in comparison.comparison.series if dim3 in s.cells and s.first.digest]
+    if dim3 is None or not there:
+        return None
+    cells = {s.label: s.at(dim3)[0] for s in there}
+    runs = list(cells.values())
+    originals = fetch(runs[:1], Artifact.ORIGINALS)[runs[0].run_id]
+    if isinstance(originals, str) or originals.ndim != 2 or not originals.size or not np.isfinite(originals).all():
+        return None
+    made = fetch(runs, Artifact.RECONSTRUCTIONS)
+    rows = [(label, made[cell.run_id]) for label, cell in cells.items()]
+    good = [(label, x) for label, x in rows if isinstance(x, np.ndarray) and x.shape == originals.shape]
+    return draw_pictures(Pictures(dim3, runs[0].image_shape, originals, good)) if good else None
 
 
 def draw_pictures(pictures: Pictures) -> Figure:
@@ -545,15 +572,13 @@ def _numbers(values: Iterable[float | None]) -> Floats:
     return np.array([np.nan if v is None else v for v in values], dtype=float)
 
 
+def _metric(points: Sequence[Point], metric: Metric) -> Floats:
+    return _numbers(p.metrics.get(metric) for p in points)
+
+
+def _known(points: Sequence[Point], metric: Metric) -> bool:
+    return any(p.metrics.get(metric) is not None for p in points)
+
+
 def _positive(value: float | None) -> bool:
     return value is not None and np.isfinite(value) and value > 0
-
-
-FIGURES: dict[str, Callable[[ComparisonFinding], Figure | None]] = {
-    "error": plot_error,
-    "equivalent": plot_equivalent,
-    "ratio": plot_ratio,
-    "elbo": plot_elbo,
-    "nested": plot_nested,
-    "cost": plot_cost,
-}

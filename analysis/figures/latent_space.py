@@ -258,22 +258,30 @@ def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
 
 
 def draw_quality(
-    points: list[tuple[str, float, float]],
+    points: list[tuple[str, str, float, float]],
     ceiling: tuple[float, float] | None,
     floor: tuple[float, float] | None,
 ) -> Figure:
-    """Precision (right) and recall (up) of each generator, beside what real rows and the mean image reach."""
+    """Draw precision (right) and recall (up) of each generator, beside those of real rows and of the mean image.
+
+    Parameters
+    ----------
+    points
+        Label, model, precision and recall of each generator.
+    ceiling, floor
+        Precision and recall of real rows, and of the mean image; None where they are not known.
+    """
     figure = _figure(WIDTH, 4.5)
     axes = figure.subplots()
-    styles = _styles([_model(label) for label, _, _ in points])
+    styles = _styles([model for _, model, _, _ in points])
     keys: list[Artist] = []
-    for (_, precision, recall), style in zip(points, styles, strict=True):
+    for (_, _, precision, recall), style in zip(points, styles, strict=True):
         (key,) = axes.plot(
             [precision], [recall], style.marker, ms=9, mfc=(style.colour, 0.35), mec=style.colour, mew=1.6, ls="",
             clip_on=False, zorder=3,
         )  # fmt: skip
         keys.append(key)
-    texts = [plain_label(label, LONGEST) for label, _, _ in points]
+    texts = [plain_label(label, LONGEST) for label, *_ in points]
     for place, marker, text in ((ceiling, "*", "real against real"), (floor, "x", "the mean image, always")):
         if place is not None:
             size = 14 if marker == "*" else 9
@@ -291,15 +299,18 @@ def draw_quality(
     return settled(figure)
 
 
-def draw_distances(curves: list[tuple[str, Array]], real: Array | None) -> Figure:
-    """The cumulative share of each generator's samples against their mean squared differences (n,) to the nearest
-    training row, and that of real test rows. The axis ends where all but the farthest samples are in."""
+def draw_distances(curves: list[tuple[str, str, Array]], real: Array | None) -> Figure:
+    """Draw the cumulative distribution of each generator's distances to the nearest training row.
+
+    curves are label, model and mean squared differences (n,); real are those of test rows. The axis ends at the 99.5th
+    percentile.
+    """
     figure = _figure(WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
-    found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, x in curves]
-    styles = _styles([_model(label) for label, _ in curves])
+    found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, _, x in curves]
+    styles = _styles([model for _, model, _ in curves])
     keys = [_draw_shares(axes, x, style.colour, style.line, 1.6) for x, style in zip(found, styles, strict=True)]
-    texts = [plain_label(label, LONGEST) for label, _ in curves]
+    texts = [plain_label(label, LONGEST) for label, _, _ in curves]
     if real is not None:
         found.append(np.sort(_finite(np.asarray(real, dtype=float).reshape(-1, 1))[:, 0]))
         keys.append(_draw_shares(axes, found[-1], "black", "-", 3.0))
@@ -461,12 +472,6 @@ def _styles(models: Sequence[str]) -> list[Style]:
     others = [i for i in range(len(models)) if i not in taken]
     taken |= dict(zip(others, free, strict=False))
     return [every[taken[i]] for i in range(len(models))]
-
-
-def _model(label: str) -> str:
-    """The model that a label such as "VAE, its prior" begins with."""
-    first = label.replace(",", " ").replace(":", " ").split()
-    return first[0].lower() if first else ""
 
 
 def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]) -> None:

@@ -10,14 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Artifact, Metric, Tag
+from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
@@ -47,7 +47,7 @@ CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the
 class Point:
     """One model at one dim3: means over seeds, and SDs over seeds where there are two and more.
 
-    error is what is judged, with the 95 % interval of its rows or None.
+    error is what is judged, with the 95 % interval of its rows or None; metrics are those of `METRICS`.
     """
 
     dim3: int
@@ -57,12 +57,18 @@ class Point:
     sd: float | None
     test: float | None
     seeds: int
-    fit_seconds: float | None
-    parameters: float | None
     bytes_per_code: int
-    active_units: float | None
-    negative_elbo: float | None
     elbo_sd: float | None
+    metrics: Mapping[Metric, float | None]
+
+    def columns(self) -> dict[str, float | None]:
+        """The metrics as `curves.csv` and `result.json` have them."""
+        found = {column.key: (self.metrics.get(metric), column.sign) for metric, column in METRICS.items()}
+        return {key: None if value is None else sign * value for key, (value, sign) in found.items()}
+
+    def values(self) -> dict[str, object]:
+        """What `result.json` says of it."""
+        return {name: value for name, value in vars(self).items() if name != "metrics"} | self.columns()
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,10 @@ class ModelFinding:
     versus: str
     spectrum_criteria: dict[str, int | None]
 
+    def values(self) -> dict[str, object]:
+        """What `result.json` says of it."""
+        return vars(self) | {"points": [point.values() for point in self.points]}
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -101,7 +111,10 @@ class Pick:
 
 @dataclass(frozen=True)
 class ComparisonFinding:
-    """All models of one data set and training; beside them, not judged, the curves that one training gave whole."""
+    """All models of one data set and training; beside them, not judged, the curves that one training gave whole.
+
+    comparison holds the runs that it was found in.
+    """
 
     name: str
     dataset: str
@@ -117,7 +130,14 @@ class ComparisonFinding:
     doubled: list[LeftOut]
     pick: Pick | None
     pca_curve: PcaCurve | None
+    comparison: Comparison
     nested: list[NestedFinding] = field(default_factory=list)
+
+    def values(self) -> dict[str, object]:
+        """What `result.json` says of it: without the runs, and without `nested` where there is none."""
+        left_out = {"comparison"} if self.nested else {"comparison", "nested"}
+        shown = {name: value for name, value in vars(self).items() if name not in left_out}
+        return shown | {"models": [model.values() for model in self.models]}
 
 
 @dataclass(frozen=True)
@@ -135,17 +155,29 @@ class Findings:
     commits: list[str]
 
     def to_json(self) -> str:
-        """With sorted keys and full precision; what is not finite is null. Without `nested` where there is none."""
-        values = asdict(self)
-        for comparison in values["comparisons"]:
-            if not comparison["nested"]:
-                del comparison["nested"]
+        """The text of `result.json`: sorted keys, full precision, null for what is not finite."""
+        values = vars(self) | {"comparisons": [comparison.values() for comparison in self.comparisons]}
         return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
-def find(store: Store, rule: str = DEFAULT_RULE) -> Findings:
-    """Judge and compare everything that the store's cells can tell."""
-    comparisons = compare(store.cells)
+def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Comparison] | None = None) -> Findings:
+    """Judge and compare all models of a store.
+
+    Parameters
+    ----------
+    store
+        The runs of an experiment.
+    rule
+        For the choice of dim3, as `judge` takes it.
+    comparisons
+        Those to judge; None for all that the store's cells make.
+
+    Returns
+    -------
+    Findings
+        The same for the same runs, to the bit.
+    """
+    comparisons = compare(store.cells) if comparisons is None else comparisons
     used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)
     used = sorted({*used, *(c.run_id for c in store.confirmations), *(n.cell.run_id for n in store.nested)})
     read = [*store.cells, *(n.cell for n in store.nested)]
@@ -199,6 +231,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         doubled=comparison.doubled,
         pick=_pick(models, series),
         pca_curve=curve,
+        comparison=comparison,
         nested=beside(comparison, store.nested),
     )
 
@@ -280,11 +313,8 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
     artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
     rows = _rows(series, artifact, notes) if series.first.digest else {}
     spread = redrawn(series, rows, "error")
-    test, parameters, active, elbo = (
-        _means(series, pick) for pick in ("test", Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO)
-    )
-    seconds = _seconds(series)
-    negative = [None if e is None else -e for e in elbo]
+    test = _means(series, "test")
+    metrics = {metric: _means(series, metric) for metric in METRICS} | {Metric.FIT_SECONDS: _seconds(series)}
     made = []
     for i, dim3 in enumerate(series.dim3):
         low, high = interval(spread[dim3]) if dim3 in spread else (None, None)
@@ -298,22 +328,19 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
                 sd=_sd([c.error for c in cells]),
                 test=test[i],
                 seeds=len(cells),
-                fit_seconds=seconds[i],
-                parameters=parameters[i],
                 bytes_per_code=4 * dim3,
-                active_units=active[i],
-                negative_elbo=negative[i],
                 elbo_sd=_sd([c.metric(Metric.VAL_ELBO) for c in cells]),
+                metrics={metric: means[i] for metric, means in metrics.items()},
             )
         )
     return made
 
 
 def _seconds(series: Series) -> list[float | None]:
-    """To fit, means over seeds. Where PCA took over the decomposition of an earlier fit, that one's time is its own."""
+    """Seconds to fit, means over seeds; for PCA that reused an earlier decomposition, the seconds of that fit."""
     seconds = _means(series, Metric.FIT_SECONDS)
     cells = [series.at(dim3) for dim3 in series.dim3]
-    reused = [any(c.tag(f"{FACT_PREFIX}decomposition").startswith("reused") for c in mine) for mine in cells]
+    reused = [any(c.tag(f"{FACT_PREFIX}decomposition") == REUSED for c in mine) for mine in cells]
     made = [s for s, again in zip(seconds, reused, strict=True) if s is not None and not again]
     return [max(made) if again and made else s for s, again in zip(seconds, reused, strict=True)]
 
@@ -553,7 +580,9 @@ def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can hold it: arrays as lists, what is not finite as None."""
+    """A value as JSON can hold it: dataclasses as mappings, arrays as lists, what is not finite as None."""
+    if is_dataclass(value):
+        return plain(vars(value))
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):

@@ -8,19 +8,31 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from math import floor, isfinite, log10
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
+from elbowroom.tracking.store.names import METRICS, Column, Metric
 from elbowroom.tracking.store.text import clean
 
 from ..elbow import Verdict
-from ..figures.curves import DPI
+from ..figures.curves import (
+    DPI,
+    pictured,
+    plot_cost,
+    plot_elbo,
+    plot_equivalent,
+    plot_error,
+    plot_nested,
+    plot_pictures,
+    plot_ratio,
+)
 from ..findings.against_pca import Equivalent, ranges
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
+from ..runs.cells import LeftOut
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_RUNS = 500  # in the table; the others are in result.json
@@ -31,20 +43,7 @@ LONGEST = 600  # letters of a text
 LONGEST_NAME = 120
 CSS_DPI = 96  # pixels an inch, of every browser
 LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
-# In the order in which they may use up the bytes.
-CAPTIONS = {
-    "error": "Lower is better. A dashed line is a corner that no smooth curve explains, a star the dim3 to use. "
-    "Above: how many dimensions the data have by other methods.",
-    "equivalent": "How many principal components PCA needs for the same test error: above the dotted line, a model is "
-    "worth more than PCA of the same dim3.",
-    "pictures": "The same test rows, and what each model makes of them at the same dim3.",
-    "ratio": "Below 1 a model errs less than PCA at the same dim3.",
-    "elbo": "Above: lower is better. Below: how many of the latent dimensions are in use.",
-    "nested": "Above: lower is better. Below: by how much the parts of one model err more than models trained "
-    "for their dim3.",
-    "cost": "Lower is better, and so is farther to the left.",
-}
-FIRST = ("error", "equivalent")  # on the first page, side by side
+MOST_NAMED = 12  # models in the text of a figure
 
 
 class RunLine(NamedTuple):
@@ -66,7 +65,7 @@ class Page(NamedTuple):
 
     figures: PNG by comparison's name and figure's name; links: a run's address by its id; command: how the report
     was made; made_with: versions; note: how to go on from here; registered: the model in the registry, or why there
-    is none; pictures_at: the dim3 of the pictures, by comparison's name.
+    is none.
     """
 
     title: str
@@ -77,13 +76,67 @@ class Page(NamedTuple):
     note: str
     runs: Sequence[RunLine]
     registered: str
-    pictures_at: Mapping[str, int] = {}
+
+
+class Plot(NamedTuple):
+    """The figure of a section: its file is `figures/<name of the section>.png`; alt says in numbers what it shows."""
+
+    draw: Callable[[ComparisonFinding], Figure | None]
+    alt: Callable[[ComparisonFinding], str]
+    caption: str
+
+
+class Table(NamedTuple):
+    """Rows of numbers and short texts; wide ones have sentences, which are broken."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str | int]]
+    caption: str = ""
+    wide: bool = False
+
+
+class Listing(NamedTuple):
+    """Sentences, or runs with a sentence each; the page shows the first MOST_LINES."""
+
+    items: Sequence[str | LeftOut]
+    heading: str = ""
+
+
+def _nothing(comparison: ComparisonFinding) -> list[Table]:
+    return []
+
+
+def _no_listing(comparison: ComparisonFinding) -> list[Listing]:
+    return []
+
+
+class Section(NamedTuple):
+    """A part of the report about one comparison, left out where it has neither a figure nor a row nor a sentence.
+
+    One that is not folded is on the first page, beside the others.
+    """
+
+    name: str
+    title: str
+    intro: str = ""
+    plot: Plot | None = None
+    table: Callable[[ComparisonFinding], Sequence[Table]] = _nothing
+    listing: Callable[[ComparisonFinding], Sequence[Listing]] = _no_listing
+    folded: bool = True
+
+
+class Shown(NamedTuple):
+    """A section with what one comparison has of it."""
+
+    section: Section
+    picture: Picture | None
+    tables: Sequence[Table]
+    listings: Sequence[Listing]
 
 
 class Picture(NamedTuple):
     """A figure as the page shows it; image is None where there was no room for it."""
 
-    name: str
     caption: str
     alt: str
     image: Image | None
@@ -114,9 +167,8 @@ def render(findings: Findings, page: Page) -> str:
         page=page,
         comparisons=shown,
         more_comparisons=len(findings.comparisons) - len(shown),
-        pictures=_pictures(shown, page),
+        sections=_sections(shown, page),
         differing=_differing(findings.comparisons),
-        first=FIRST,
         runs=page.runs[:MOST_RUNS],
         more_runs=max(len(page.runs) - MOST_RUNS, 0),
         most=MOST_LINES,
@@ -137,11 +189,8 @@ def environment() -> Environment:
     )
     made.filters |= {
         "number": number,
-        "interval": interval,
-        "worth": worth,
         "name": lambda text: clean(text, LONGEST_NAME),
         "elbo_sentence": elbo_sentence,
-        "criteria": criteria,
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "ranges": ranges,
     }
@@ -185,7 +234,8 @@ def elbo_sentence(model: ModelFinding) -> str:
 
     Its zero means nothing, so a rule of relative gains has no say here: the least one and the corner do.
     """
-    known = [(p.negative_elbo, p.dim3) for p in model.points if p.negative_elbo is not None]
+    elbo = [(p.metrics.get(Metric.VAL_ELBO), p.dim3) for p in model.points]
+    known = [(-value, dim3) for value, dim3 in elbo if value is not None]
     if not known:
         return ""
     least, dim3 = min(known)
@@ -246,35 +296,180 @@ def _differing(comparisons: Sequence[ComparisonFinding]) -> list[str]:
     return [n for n in names if len({c.settings.get(n) for c in comparisons if n in c.settings}) > 1]
 
 
-def _pictures(comparisons: Sequence[ComparisonFinding], page: Page) -> list[dict[str, Picture]]:
-    """The figures of each comparison by name, those of the first page first, as long as there is room for them."""
-    made: list[dict[str, Picture]] = [{} for _ in comparisons]
+def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list[Shown]]:
+    """Return the sections of each comparison, in the order of `SECTIONS`, in which pictures use up the room."""
+    made: list[list[Shown]] = [[] for _ in comparisons]
     room = MOST_BYTES
-    for name, caption in CAPTIONS.items():
+    for section in SECTIONS:
         for comparison, mine in zip(comparisons, made, strict=True):
-            png = page.figures.get(comparison.name, {}).get(name)
-            if png is None:
-                continue
-            fits = len(png) <= room
-            room -= len(png) if fits else 0
-            said = alt(name, comparison, page.pictures_at.get(comparison.name))
-            mine[name] = Picture(name, caption, said, image(png) if fits else None)
+            picture, png = None, page.figures.get(comparison.name, {}).get(section.name)
+            if png is not None and section.plot is not None:
+                fits = len(png) <= room
+                room -= len(png) if fits else 0
+                picture = Picture(section.plot.caption, section.plot.alt(comparison), image(png) if fits else None)
+            tables = [table for table in section.table(comparison) if table.rows]
+            listings = [listing for listing in section.listing(comparison) if listing.items]
+            if picture or tables or listings:
+                mine.append(Shown(section, picture, tables, listings))
     return made
 
 
-def alt(name: str, comparison: ComparisonFinding, pictures_at: int | None = None) -> str:
-    """What a figure shows, in numbers."""
-    models = list(islice(comparison.models, 12))
-    if name == "pictures":
-        at = "equal dim3" if pictures_at is None else f"dim3 {pictures_at}"
-        labels = ", ".join(m.label for m in models)
-        return f"Test rows, and their reconstructions at {at} by {labels}."
-    if name == "nested":
-        return f"Test error against dim3. {'. '.join(n.sentence for n in comparison.nested)}."
-    heading, say = _ALTS[name]
-    said = [f"{m.label}: {text}" for m in models if (text := say(m))]
-    opinions = ", ".join(f"{n} {number(v)}" for n, v in comparison.intrinsic.items()) if name == "error" else ""
-    return f"{heading}. {'; '.join(said)}." + (f" The data's own dimension: {opinions}." if opinions else "")
+def _numbers(comparison: ComparisonFinding) -> list[Table]:
+    """Errors and measures by dim3, a table for each model."""
+    tables = []
+    for model in comparison.models:
+        columns = {
+            metric: column
+            for metric, column in METRICS.items()
+            if column.section == "numbers" and any(p.metrics.get(metric) is not None for p in model.points)
+        }
+        rows: list[tuple[str | int, ...]] = [
+            (
+                p.dim3,
+                interval(p.error, p.low, p.high),
+                number(p.sd, 2),
+                number(p.test),
+                p.seeds,
+                *(_value(p.metrics.get(metric), column) for metric, column in columns.items()),
+            )
+            for p in model.points
+        ]
+        labels = [column.label for column in columns.values()]
+        heads = ["dim3", comparison.error_name, "SD", "test error", "seeds", *labels]
+        tables.append(Table(heads, rows, f"{model.label}, loss {model.loss}" if model.loss else model.label))
+    return tables
+
+
+def _value(value: float | None, column: Column) -> str:
+    if value is None:
+        return "–"
+    return number(column.sign * value, column.digits) if column.digits else f"{column.sign * value:,.0f}"
+
+
+def _criteria_table(comparison: ComparisonFinding) -> list[Table]:
+    labels = [model.label for model in comparison.models]
+    return [Table(["criterion", *labels], [(name, *answers) for name, answers in criteria(comparison)])]
+
+
+def _intrinsic(comparison: ComparisonFinding) -> list[Listing]:
+    said = ", ".join(f"{name} {number(value)}" for name, value in comparison.intrinsic.items())
+    return [Listing([f"The data's own dimension: {said}."] if said else [])]
+
+
+def _against(comparison: ComparisonFinding) -> list[Table]:
+    heads = ["dim3", "test error", "PCA's", "ratio", "errs", "equivalent, raw", "equivalent, clipped"]
+    return [
+        Table(
+            heads,
+            [
+                (
+                    a.dim3,
+                    number(a.error),
+                    number(a.pca),
+                    interval(a.ratio, a.low, a.high),
+                    "–" if a.ratio is None else a.errs,
+                    worth(a.raw),
+                    worth(a.clipped),
+                )
+                for a in model.against
+            ],
+            model.label,
+        )
+        for model in comparison.models
+    ]
+
+
+def _nested_tables(comparison: ComparisonFinding) -> list[Table]:
+    tables = []
+    for nested in comparison.nested:
+        seeds = f"{len(nested.seeds)} seed{'s' * (len(nested.seeds) > 1)}"
+        caption = f"{nested.label}, {seeds}: {number(nested.fit_seconds)} s a training"
+        if nested.dedicated:
+            caption += (
+                f"; {nested.replaced} {nested.dedicated} runs: {number(nested.dedicated_seconds)} s; "
+                f"cost ratio {number(nested.cost)}"
+            )
+        rows = [
+            (
+                p.dim3,
+                number(p.error),
+                "–" if p.least is None else f"{number(p.least)} to {number(p.most)}",
+                number(p.dedicated),
+                "–" if p.gap is None else f"{100 * p.gap:+.1f} %",
+            )
+            for p in nested.points
+        ]
+        heads = ["dim3", "one training", "least and most of its seeds", nested.dedicated or "dedicated", "gap"]
+        tables.append(Table(heads, rows, caption))
+    return tables
+
+
+def _nested_sentences(comparison: ComparisonFinding) -> list[Listing]:
+    cautions = (f" Caution: {n.caution}." if n.caution else "" for n in comparison.nested)
+    return [Listing([f"{n.sentence}.{caution}" for n, caution in zip(comparison.nested, cautions, strict=True)])]
+
+
+def _costs(comparison: ComparisonFinding) -> list[Table]:
+    columns = {metric: column for metric, column in METRICS.items() if column.section == "cost"}
+    rows: list[tuple[str | int, ...]] = [
+        (
+            model.label,
+            p.dim3,
+            *(_value(p.metrics.get(metric), column) for metric, column in columns.items()),
+            p.bytes_per_code,
+            number(p.test),
+        )
+        for model in comparison.models
+        for p in model.points
+    ]
+    labels = [column.label for column in columns.values()]
+    return [Table(["model", "dim3", *labels, "bytes per code", "test error"], rows)]
+
+
+def _incomplete(comparison: ComparisonFinding) -> list[Listing]:
+    listings = [
+        Listing([f"dim3 {dim3}: {why}" for dim3, why in m.undertrained.items()], f"{m.label} looks undertrained")
+        for m in comparison.models
+    ]
+    missing, doubled = comparison.missing, comparison.doubled
+    return [
+        *listings,
+        Listing(missing, f"Missing: {len(missing)}"),
+        Listing(doubled, f"Doubled: {len(doubled)}, the latest counts"),
+    ]
+
+
+def _settings(comparison: ComparisonFinding) -> list[Table]:
+    rows = list(comparison.settings.items())
+    for model in comparison.models:
+        seeds = ", ".join(map(str, model.seeds[:MOST_LINES])) or "no seed has every dim3"
+        rows.append((f"seeds of {model.label}", seeds if model.trained else "none: the fit is deterministic"))
+    return [Table((), rows, wide=True)]
+
+
+def _alt(heading: str, say: Callable[[ModelFinding], str]) -> Callable[[ComparisonFinding], str]:
+    """Return the alternative text that says something of each model."""
+
+    def alt(comparison: ComparisonFinding) -> str:
+        said = [f"{model.label}: {text}" for model in comparison.models[:MOST_NAMED] if (text := say(model))]
+        return f"{heading}. {'; '.join(said)}."
+
+    return alt
+
+
+def _error_alt(comparison: ComparisonFinding) -> str:
+    opinions = ", ".join(f"{name} {number(value)}" for name, value in comparison.intrinsic.items())
+    said = _alt("Error against dim3", _say_error)(comparison)
+    return f"{said} The data's own dimension: {opinions}." if opinions else said
+
+
+def _pictures_alt(comparison: ComparisonFinding) -> str:
+    labels = ", ".join(model.label for model in comparison.models[:MOST_NAMED])
+    return f"Test rows, and their reconstructions at dim3 {pictured(comparison)} by {labels}."
+
+
+def _nested_alt(comparison: ComparisonFinding) -> str:
+    return f"Test error against dim3. {'. '.join(nested.sentence for nested in comparison.nested)}."
 
 
 def _say_error(model: ModelFinding) -> str:
@@ -291,8 +486,7 @@ def _say_worth(model: ModelFinding) -> str:
 
 
 def _say_cost(model: ModelFinding) -> str:
-    seconds = _from_to([(p.dim3, p.fit_seconds) for p in model.points])
-    parameters = _from_to([(p.dim3, p.parameters) for p in model.points])
+    seconds, parameters = _metric_ends(model, Metric.FIT_SECONDS), _metric_ends(model, Metric.PARAMETERS)
     return ", ".join(f"{what} {text}" for what, text in (("seconds", seconds), ("parameters", parameters)) if text)
 
 
@@ -305,10 +499,113 @@ def _from_to(values: Iterable[tuple[int, float | None]]) -> str:
     return f"{number(start)} at dim3 {first}" + (f", {number(end)} at {last}" if last != first else "")
 
 
-_ALTS: dict[str, tuple[str, Callable[[ModelFinding], str]]] = {
-    "error": ("Error against dim3", _say_error),
-    "equivalent": ("Principal components with the same test error", _say_worth),
-    "ratio": ("Test error over PCA's", lambda m: _from_to([(a.dim3, a.ratio) for a in m.against])),
-    "elbo": ("Validation -ELBO in nats per row", lambda m: _from_to([(p.dim3, p.negative_elbo) for p in m.points])),
-    "cost": ("Test error against seconds and parameters", _say_cost),
-}
+def _metric_ends(model: ModelFinding, metric: Metric, sign: int = 1) -> str:
+    values = [(p.dim3, p.metrics.get(metric)) for p in model.points]
+    return _from_to([(dim3, None if value is None else sign * value) for dim3, value in values])
+
+
+SECTIONS = [
+    Section(
+        "error",
+        "Error against dim3",
+        plot=Plot(
+            plot_error,
+            _error_alt,
+            "Lower is better. A dashed line is a corner that no smooth curve explains, a star the dim3 to use. "
+            "Above: how many dimensions the data have by other methods.",
+        ),
+        folded=False,
+    ),
+    Section(
+        "equivalent",
+        "What a latent dimension is worth in principal components",
+        plot=Plot(
+            plot_equivalent,
+            _alt("Principal components with the same test error", _say_worth),
+            "How many principal components PCA needs for the same test error: above the dotted line, a model is "
+            "worth more than PCA of the same dim3.",
+        ),
+        folded=False,
+    ),
+    Section(
+        "pictures",
+        "Reconstructions",
+        plot=Plot(
+            plot_pictures,
+            _pictures_alt,
+            "The same test rows, and their reconstruction by each model at the same dim3.",
+        ),
+        folded=False,
+    ),
+    Section(
+        "numbers",
+        "The numbers",
+        "Errors are mean squared errors per column, means over seeds; in brackets the 95 % interval, resampled over "
+        "rows (and over seeds from five on). SD: standard deviation over seeds.",
+        table=_numbers,
+    ),
+    Section(
+        "criteria",
+        "What other criteria say",
+        "They always answer, and most answers move with the range that was scanned: that is why none of them is the "
+        "verdict. How far kneedle follows the range: 0 where its answer stays as the range grows, 0.5 for an error of "
+        "1/dim3, 1 where it grows with the range.",
+        table=_criteria_table,
+        listing=_intrinsic,
+    ),
+    Section(
+        "ratio",
+        "Against PCA",
+        "Ratio: the test error over PCA's at the same dim3, paired by row. Equivalent: the number of principal "
+        "components with the same test error, with PCA's reconstructions as they come (raw) and cut off to [0, 1] "
+        "(clipped). Equivalent in mean squared error only. A sign > means that even the most components have a larger "
+        "error.",
+        Plot(
+            plot_ratio,
+            _alt("Test error over PCA's", lambda m: _from_to([(a.dim3, a.ratio) for a in m.against])),
+            "Below 1 a model errs less than PCA at the same dim3.",
+        ),
+        table=_against,
+    ),
+    Section(
+        "elbo",
+        "The variational models by their own measure",
+        "The negative evidence lower bound on the validation rows, in nats per row, and the units whose mean varies by "
+        "more than 0.01 over the test rows: the squared error does not see unused latents of a VAE. With binary "
+        "cross-entropy on grey pixels it has a floor above 0 and is no log-likelihood: compare it among VAEs of the "
+        "same data and loss, with nothing else.",
+        Plot(
+            plot_elbo,
+            _alt("Validation -ELBO in nats per row", lambda m: _metric_ends(m, Metric.VAL_ELBO, -1)),
+            "Above: lower is better. Below: how many of the latent dimensions are in use.",
+        ),
+    ),
+    Section(
+        "nested",
+        "The whole curve from one training",
+        "A model whose latents are ordered by importance gives the error of every smaller dim3: its first latents "
+        "alone, the others left out. Test errors, means over seeds.",
+        Plot(
+            plot_nested,
+            _nested_alt,
+            "Above: lower is better. Below: by how much the parts of one model err more than models trained for their "
+            "dim3.",
+        ),
+        table=_nested_tables,
+        listing=_nested_sentences,
+    ),
+    Section(
+        "cost",
+        "Cost",
+        plot=Plot(
+            plot_cost,
+            _alt("Test error against seconds and parameters", _say_cost),
+            "Lower is better, and so is farther to the left.",
+        ),
+        table=_costs,
+    ),
+    Section("same_loss", "With the loss held fixed", listing=lambda comparison: [Listing(comparison.same_loss)]),
+    Section("incomplete", "Undertrained, missing and doubled cells", listing=_incomplete),
+    Section("settings", "Settings and seeds", table=_settings),
+]
+"""The parts of a report about a comparison, in their order on the page."""

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from elbowroom.tracking.store.errors import BadInput
+
 from .. import Floats
 
 DEFAULT_RULE = "gain:0.05"
@@ -22,14 +24,14 @@ class Rule(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Return the rule that `gain:0.05` or `unexplained:0.10` names. Raises ValueError."""
+        """Return the rule that `gain:0.05` or `unexplained:0.10` names. Raises BadInput."""
         name, _, number = text.partition(":")
         try:
             share = float(number)
         except ValueError:
             share = np.nan
         if name not in ("gain", "unexplained") or not 0 < share < 1:
-            raise ValueError(f"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1, got {text!r}")
+            raise BadInput(f"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1, got {text!r}")
         return cls(name, share)
 
     def first(self, dim3: Floats, curves: Floats) -> Floats:

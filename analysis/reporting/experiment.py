@@ -14,35 +14,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
-import numpy as np
 from matplotlib import style
 
 from elbowroom.tracking.cli import UNSET
 from elbowroom.tracking.store.addresses import DEFAULT_STORE
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Artifact
-from elbowroom.tracking.store.names import Metric as Name
+from elbowroom.tracking.store.names import METRICS, Metric
 from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
 
-from ..figures.curves import FIGURES, Pictures, draw_pictures
 from ..findings.find import Findings, find
-from ..pages.output import output_folder, png, write_files
-from ..pages.report import Page, RunLine, render
-from ..purposes.gain import DEFAULT_RULE
-from ..report import checked_rule
-from ..runs.arrays import fetch
+from ..pages.report import SECTIONS, Page, RunLine, render
+from ..purposes.gain import DEFAULT_RULE, Rule
 from ..runs.cells import Store
 from ..runs.comparison import Comparison, compare
 from ..runs.csv_table import read_rows
 from ..runs.mapping import Columns, check_settings, parse_map
 from ..runs.query import of_rows, read
 from ..runs.scores import CurveIs, check_falls
-from .publish import Registered, publish, register
+from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
 
-PAGE = "report.html"
-PICTURED = 10  # the dim3 of the pictures, or the nearest that PCA and another model share
+_PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ def report(
     experiment: str | None = None,
     tracking_uri: str | None = None,
     rule: str = DEFAULT_RULE,
-    choose: int | tuple[str, int] | None = None,
+    choose: int | tuple[str | None, int] | None = None,
     columns: Mapping[str, str | Sequence[str]] | str | None = None,
     curve_is: CurveIs = "error",
     out: Path | str = "reports",
@@ -82,7 +76,8 @@ def report(
     Raises BadInput for what can't be used, Failed where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
-    rule, out = checked_rule(rule), output_folder(Path(out))
+    Rule.parse(rule)
+    out, chosen = output_folder(Path(out)), None if choose is None else CellChoice.of(choose)
     mapped = None if columns is None else parse_map(columns if isinstance(columns, str) else _typed(columns))
     if mapped is None and curve_is != "error":
         raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
@@ -92,12 +87,14 @@ def report(
             raise BadInput(_why_empty(store))
         if mapped is not None:
             check_settings(store.cells, mapped)
-            _check_falls(store, curve_is)
-        findings = ask(lambda: find(store, rule))
+        comparisons = compare(store.cells)
+        if mapped is not None:
+            _check_falls(comparisons, curve_is)
+        findings = ask(lambda: find(store, rule, comparisons))
         links = links_of(client, store.experiment_id)
-        registered = ask(lambda: register(client, store, findings, _chosen(choose))) if log else None
-        command = _command(["--experiment", findings.experiment], rule, choose, curve_is, mapped)
-        files = _files(findings, store, command, links, how_to_open(client), registered)
+        registered = ask(lambda: register(client, store, findings, chosen)) if log else None
+        command = _Command("--experiment", findings.experiment, rule, chosen, mapped, curve_is)
+        files = ask(lambda: _files(findings, store, command, links, how_to_open(client), registered))
         write_files(out, files)
         run_id, said = None, "" if registered is None else registered.sentence
         if log:
@@ -105,7 +102,7 @@ def report(
             written = f"the report is in {out} and not in the store"
             run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
             said += f"\nlogged as run {run_id}: {links(run_id)}"
-        return Report(findings, out / PAGE, registered, run_id, _said(findings, store.notes, out, said))
+        return Report(findings, out / _PAGE, registered, run_id, _said(findings, store.notes, out, said))
 
 
 def report_table(
@@ -115,17 +112,19 @@ def report_table(
 
     `curve_is` says whether the column error has errors or scores.
     """
-    rule, out, path = checked_rule(rule), output_folder(Path(out)), Path(path)
+    Rule.parse(rule)
+    out, path = output_folder(Path(out)), Path(path)
     store = of_rows(read_rows(path, curve_is), path.name, curve_is)
-    _check_falls(store, curve_is)
-    findings = find(store, rule)
-    command = _command(["--curve", str(path)], rule, None, curve_is, None)
+    comparisons = compare(store.cells)
+    _check_falls(comparisons, curve_is)
+    findings = find(store, rule, comparisons)
+    command = _Command("--curve", str(path), rule, None, None, curve_is)
     write_files(out, _files(findings, store, command, lambda run_id: None, "", None))
-    return Report(findings, out / PAGE, None, None, _said(findings, store.notes, out, ""))
+    return Report(findings, out / _PAGE, None, None, _said(findings, store.notes, out, ""))
 
 
-def said(given: argparse.Namespace) -> str:
-    """Write the report that was asked for, as typed; what to print."""
+def run_command(given: argparse.Namespace) -> str:
+    """Write the report that the options of the command line ask for, and return what to print."""
     out = "reports" if given.out == UNSET else given.out
     if given.curve != UNSET:
         return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
@@ -133,7 +132,7 @@ def said(given: argparse.Namespace) -> str:
         experiment=given.experiment,
         tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
         rule=given.rule,
-        choose=_choose(given.choose),
+        choose=None if given.choose == UNSET else CellChoice.parse(given.choose),
         columns=None if given.map == UNSET else given.map,
         curve_is=given.curve_is,
         out=out,
@@ -157,33 +156,15 @@ def _why_empty(store: Store) -> str:
     )
 
 
-def _choose(typed: str) -> int | tuple[str, int] | None:
-    """`dim3=12` or `model=vae,dim3=12` as typed. Raises BadInput."""
-    if typed == UNSET:
-        return None
-    found = dict(part.strip().partition("=")[::2] for part in typed.split(","))
-    if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
-        raise BadInput(f"choose {typed!r}: allowed is dim3=12 or model=vae,dim3=12")
-    dim3 = int(found["dim3"])
-    return (found["model"], dim3) if found.get("model") else dim3
-
-
-def _chosen(choose: int | tuple[str, int] | None) -> dict[str, str]:
-    """The cell that is to be registered, by the names of its coordinates."""
-    if choose is None:
-        return {}
-    return {"dim3": str(choose)} if isinstance(choose, int) else {"model": choose[0], "dim3": str(choose[1])}
-
-
 def _typed(columns: Mapping[str, str | Sequence[str]]) -> str:
     """Columns as `--map` has them."""
     places = {target: [given] if isinstance(given, str) else given for target, given in columns.items()}
     return ",".join(f"{target}={place}" for target, given in places.items() for place in given)
 
 
-def _check_falls(store: Store, curve_is: CurveIs) -> None:
+def _check_falls(comparisons: Sequence[Comparison], curve_is: CurveIs) -> None:
     """Raise BadInput where a curve of others rises."""
-    for series in (s for comparison in compare(store.cells) for s in comparison.series):
+    for series in (s for comparison in comparisons for s in comparison.series):
         check_falls(series.label, series.dim3, series.errors(), curve_is)
 
 
@@ -191,36 +172,30 @@ def _check_falls(store: Store, curve_is: CurveIs) -> None:
 def _files(
     findings: Findings,
     store: Store,
-    command: str,
+    command: _Command,
     links: Callable[[str], str | None],
     note: str,
     registered: Registered | None,
 ) -> dict[str, bytes]:
     """Everything that is written, by its path."""
     figures: dict[str, dict[str, bytes]] = {}
-    pictures_at: dict[str, int] = {}
-    for comparison, cells in zip(findings.comparisons, compare(store.cells), strict=True):
-        drawn = {name: draw(comparison) for name, draw in FIGURES.items()}
-        pictures = _pictures(cells)
-        if pictures is not None:
-            drawn["pictures"] = draw_pictures(pictures)
-            pictures_at[comparison.name] = pictures.dim3
+    for comparison in findings.comparisons:
+        drawn = {s.name: s.plot.draw(comparison) for s in SECTIONS if s.plot is not None}
         figures[comparison.name] = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
         links=links,
-        command=command,
+        command=command.text,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},
         note=note,
         runs=_lines(store),
         registered="" if registered is None else registered.sentence,
-        pictures_at=pictures_at,
     )
     files = {
-        PAGE: render(findings, page).encode(),
+        _PAGE: render(findings, page).encode(),
         "result.json": findings.to_json().encode(),
-        "curves.csv": curves_csv(findings).encode(),
+        "curves.csv": _curves_csv(findings).encode(),
     }
     for number, (_, by_name) in enumerate(figures.items()):
         folder = "figures" if number == 0 else f"figures/{number + 1}"
@@ -228,54 +203,19 @@ def _files(
     return files
 
 
-def curves_csv(findings: Findings) -> str:
+def _curves_csv(findings: Findings) -> str:
     """Every point of every curve, a row each."""
     into = io.StringIO()
-    names = (
-        "error",
-        "low",
-        "high",
-        "sd",
-        "test",
-        "seeds",
-        "fit_seconds",
-        "parameters",
-        "active_units",
-        "negative_elbo",
-    )
+    names = ("error", "low", "high", "sd", "test", "seeds", *(column.key for column in METRICS.values()))
     writer = csv.writer(into, lineterminator="\n")
     writer.writerow(["comparison", "model", "dim3", *names])
     for comparison in findings.comparisons:
         for model in comparison.models:
             for point in model.points:
-                values = [getattr(point, n) for n in names]
-                writer.writerow(
-                    [
-                        comparison.name,
-                        model.label,
-                        point.dim3,
-                        *("" if v is None else repr(v) for v in values),
-                    ]
-                )
+                values = point.values()
+                known = ("" if values[name] is None else repr(values[name]) for name in names)
+                writer.writerow([comparison.name, model.label, point.dim3, *known])
     return into.getvalue()
-
-
-def _pictures(comparison: Comparison) -> Pictures | None:
-    """Originals, and their reconstructions by every model at one dim3 that most of them have."""
-    counts = {k: sum(k in s.cells for s in comparison.series) for s in comparison.series for k in s.dim3}
-    dim3 = min(counts, key=lambda k: (-counts[k], abs(k - PICTURED), k))
-    cells = {s.label: s.at(dim3)[0] for s in comparison.series if dim3 in s.cells and s.first.digest}
-    if not cells:
-        return None
-    runs = list(cells.values())
-    originals = ask(lambda: fetch(runs[:1], Artifact.ORIGINALS))
-    made = ask(lambda: fetch(runs, Artifact.RECONSTRUCTIONS))
-    first = next(iter(originals.values()))
-    if isinstance(first, str) or first.ndim != 2 or not first.size or not np.isfinite(first).all():
-        return None
-    rows = [(label, made[c.run_id]) for label, c in cells.items()]
-    good = [(label, a) for label, a in rows if isinstance(a, np.ndarray) and a.shape == first.shape]
-    return Pictures(dim3, runs[0].image_shape, first, good) if good else None
 
 
 def _lines(store: Store) -> list[RunLine]:
@@ -284,31 +224,36 @@ def _lines(store: Store) -> list[RunLine]:
         key=lambda c: (c.model, c.dim3, c.seed, c.run_id),
     )
     lines = [
-        RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Name.FIT_SECONDS))
+        RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Metric.FIT_SECONDS))
         for c in cells
     ]
     others = [*store.unfinished, *store.left_out]
     return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
 
 
-def _command(
-    source: list[str],
-    rule: str,
-    choose: int | tuple[str, int] | None,
-    curve_is: CurveIs,
-    columns: Columns | None,
-) -> str:
-    """What makes the same report."""
-    words = ["python", "-m", "analysis.report", *source]
-    if rule != DEFAULT_RULE:
-        words += ["--rule", rule]
-    if choose is not None:
-        words += ["--choose", ",".join(f"{name}={value}" for name, value in _chosen(choose).items())]
-    if columns is not None:
-        words += ["--map", columns.text]
-    if curve_is != "error":
-        words += ["--curve-is", curve_is]
-    return shlex.join(words)
+class _Command(NamedTuple):
+    """The command that makes the same report: where the curves are, and the options."""
+
+    flag: str
+    source: str
+    rule: str
+    choose: CellChoice | None
+    columns: Columns | None
+    curve_is: CurveIs
+
+    @property
+    def text(self) -> str:
+        """Quoted for a shell; options at their defaults are left out."""
+        words = ["python", "-m", "analysis.report", self.flag, self.source]
+        if self.rule != DEFAULT_RULE:
+            words += ["--rule", self.rule]
+        if self.choose is not None:
+            words += ["--choose", self.choose.text]
+        if self.columns is not None:
+            words += ["--map", self.columns.text]
+        if self.curve_is != "error":
+            words += ["--curve-is", self.curve_is]
+        return shlex.join(words)
 
 
 def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str:
@@ -328,4 +273,4 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
         lines.append(f"runs left out: {len(findings.left_out)}; the report names them")
     if findings.unfinished:
         lines.append(f"runs that have not finished: {len(findings.unfinished)}; the report names them")
-    return "\n".join([*lines, *([more] if more else []), f"open {out / PAGE}"])
+    return "\n".join([*lines, *([more] if more else []), f"open {out / _PAGE}"])

@@ -1,15 +1,21 @@
-"""Closing the loop in MLflow: the analysis run, the chosen model in the registry, the experiment's description."""
+"""Where a report goes: the output folder, the analysis run, the registry, and the experiment's description."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 import re
 import shlex
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -24,7 +30,6 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
 from ..findings.sentences import numbers
 from ..runs.cells import Cell, Store
-from ..runs.comparison import compare
 
 ALIAS = "chosen"
 MOST_LINES = 40  # of a description
@@ -32,6 +37,75 @@ LONGEST_LINE, LONGEST_COMMAND = 1200, 1000  # letters
 NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
 RUN_LENGTH, EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
 BEGIN, END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
+
+
+def output_folder(out: Path) -> Path:
+    """The output folder, made, and seen to take files. Raises BadInput."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return out
+    except OSError as error:
+        raise BadInput(f"out {out}: can't be written: {error.strerror}") from error
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a file, the same bytes each time."""
+    into = io.BytesIO()
+    figure.savefig(into, format="png", metadata={"Software": None})
+    return into.getvalue()
+
+
+def write_files(out: Path, files: Mapping[str, bytes]) -> None:
+    """All files, each whole or not at all: written beside the folder's own and then moved over them.
+
+    Two reports that write to one folder at once do so one after the other: its files are all of one of them.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
+            for name, content in files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            with ExitStack() as stack:
+                with suppress(PermissionError):  # another user's
+                    stack.enter_context(FileLock(_lock_path(out)))
+                for name in sorted({Path(n).parts[0] for n in files}):
+                    if (out / name).is_dir():  # of a folder nothing older may stay
+                        os.replace(out / name, Path(folder) / f"old {name}")
+                    os.replace(Path(folder) / name, out / name)
+    except OSError as error:
+        raise Failed(f"out {out}: {error.strerror or error}") from error
+
+
+def _lock_path(out: Path) -> Path:
+    """Where this machine's lock of an output folder is: not in it, where it would be taken for part of the report."""
+    return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(bytes(out.resolve())).hexdigest()[:16]}.lock"
+
+
+class CellChoice(NamedTuple):
+    """The cell to register in place of the one that is found; model None is the model that is found."""
+
+    model: str | None
+    dim3: int
+
+    @classmethod
+    def parse(cls, text: str) -> CellChoice:
+        """Return the choice that `dim3=12` or `model=vae,dim3=12` means. Raises BadInput."""
+        found = dict(part.strip().partition("=")[::2] for part in text.split(","))
+        if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
+            raise BadInput(f"choose {text!r}: allowed is dim3=12 or model=vae,dim3=12")
+        return cls(found.get("model") or None, int(found["dim3"]))
+
+    @classmethod
+    def of(cls, given: int | tuple[str | None, int]) -> CellChoice:
+        """Return the choice of a dim3, or of a model and a dim3."""
+        return cls(None, given) if isinstance(given, int) else cls(*given)
+
+    @property
+    def text(self) -> str:
+        """The choice as `parse` reads it."""
+        return f"model={self.model},dim3={self.dim3}" if self.model else f"dim3={self.dim3}"
 
 
 class Registered(NamedTuple):
@@ -42,26 +116,40 @@ class Registered(NamedTuple):
     version: str | None
 
 
-def register(client: MlflowClient, store: Store, findings: Findings, choose: Mapping[str, str]) -> Registered:
+def register(client: MlflowClient, store: Store, findings: Findings, choose: CellChoice | None) -> Registered:
     """Register the chosen cell's model as `elbowroom-<dataset>`, alias `chosen`, with tags that say why.
 
-    `choose` may name another dim3, and model. A cell without a model is not registered: the sentence then says
-    which command makes one. Raises BadInput where there is no such cell.
+    Parameters
+    ----------
+    client, store, findings
+        The store, its runs, and what was found in them; the first comparison counts.
+    choose
+        The cell to register; None for the one that was found.
+
+    Returns
+    -------
+    Registered
+        The version; or, where the cell's run logged no model, the command that makes one.
+
+    Raises
+    ------
+    BadInput
+        Where there is no such cell.
     """
     if not findings.comparisons:
         return Registered("", None, None)
-    finding, cells = findings.comparisons[0], compare(store.cells)[0]
-    pick = finding.pick
-    if choose:
-        labels = [s.label for s in cells.series]
-        label = choose.get("model") or (pick.model if pick else labels[-1])
-        series = next((s for s in cells.series if s.label == label), None)
+    finding = findings.comparisons[0]
+    pick, all_series = finding.pick, finding.comparison.series
+    if choose is not None:
+        labels = [s.label for s in all_series]
+        label = choose.model or (pick.model if pick else labels[-1])
+        series = next((s for s in all_series if s.label == label), None)
         if series is None:
             raise BadInput(f"choose model={label}: allowed: {', '.join(labels)}")
-        dim3 = int(choose["dim3"])
-        if dim3 not in series.cells:
-            raise BadInput(f"choose dim3={dim3}: {label} has finished cells at {', '.join(map(str, series.dim3))}")
-        pick = pick_at(series, dim3, "chosen by hand")
+        if choose.dim3 not in series.cells:
+            there = ", ".join(map(str, series.dim3))
+            raise BadInput(f"choose dim3={choose.dim3}: {label} has finished cells at {there}")
+        pick = pick_at(series, choose.dim3, "chosen by hand")
     if pick is None:
         why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
         return Registered(f"no model is registered: {why}", None, None)

@@ -10,8 +10,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import RunTag
 
+from elbowroom.analysis.pages.report import SECTIONS
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, Artifact, Kind, Metric, Tag
+
+FIGURES = {section.name: section.plot.draw for section in SECTIONS if section.plot is not None}
+"""The function of each figure of a report."""
 
 NOW = iter(range(1_700_000_000_000, 10**15))
 """The store's clock: each run a millisecond after the one before."""

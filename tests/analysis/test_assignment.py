@@ -12,7 +12,6 @@ import pytest
 from mlflow import MlflowClient
 
 from elbowroom.analysis import assignment
-from elbowroom.analysis.assignment import Wanted, write
 from elbowroom.analysis.figures import assignment as figures
 from elbowroom.analysis.latent_space.answers import (
     Draws,
@@ -28,7 +27,8 @@ from elbowroom.analysis.latent_space.answers import (
     _spread,
 )
 from elbowroom.analysis.latent_space.measured import Shelf, measured
-from elbowroom.analysis.pages import prose
+from elbowroom.analysis.pages import assignment as page_text
+from elbowroom.analysis.reporting.assignment import Wanted, write
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.store.names import (
@@ -174,7 +174,7 @@ def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
     ],
 )
 def test_the_reading_follows_the_numbers(raw: float, affine: float, said: str) -> None:
-    text = " ".join(prose.about_repeats(repeats(raw=raw, affine=affine)))
+    text = " ".join(page_text._about_repeats(repeats(raw=raw, affine=affine)))
     assert said in text
     assert "0.110 ± 0.014" in text
     assert "share 20.0 % (chance: 0.1 %)" in text
@@ -182,23 +182,23 @@ def test_the_reading_follows_the_numbers(raw: float, affine: float, said: str) -
 
 
 def test_one_run_and_collapsed_runs_are_said_so() -> None:
-    assert prose.about_repeats(repeats(raw=0, affine=0, note="one run alone")) == ["one run alone."]
-    (text,) = prose.about_repeats(repeats(raw=0, affine=0, collapsed=["seed 1"]))
+    assert page_text._about_repeats(repeats(raw=0, affine=0, note="one run alone")) == ["one run alone."]
+    (text,) = page_text._about_repeats(repeats(raw=0, affine=0, collapsed=["seed 1"]))
     assert "has collapsed (seed 1)" in text
     three = repeats(raw=0, affine=0, names=["seed 0", "seed 1", "seed 2"], collapsed=["seed 1"])
-    text = " ".join(prose.about_repeats(three))
+    text = " ".join(page_text._about_repeats(three))
     assert "Of ae at dim3 2 seed 1 has collapsed" in text
     assert "the same plot but for rotation" in text
 
 
 def test_pca_run_twice_in_words() -> None:
     found = Refit(2, 0.0, 1e-9, 1, 0.5, "covariance_eigh", 55_000, 784, 0.0557, 0.0702, 0.0675)
-    (text,) = prose.about_refit(found)
+    (text,) = page_text._about_refit(found)
     assert "1 of its 2 axes points the other way" in text
     assert "So the result does not change but for signs." in text
     assert "fewer than 7,840 rows" in text
     assert "0.50° apart" in text
-    assert "0.0702 at dim3 2, worse than the mean row's 0.0675" in prose.about_clash(found)
+    assert "0.0702 at dim3 2, worse than the mean row's 0.0675" in page_text._about_clash(found)
 
 
 def test_draws_push_and_prior_in_words() -> None:
@@ -207,7 +207,7 @@ def test_draws_push_and_prior_in_words() -> None:
     assert one is not None
     assert new is not None
     answers = type("A", (), {"draws": [Draws("vae", 2, one, new)]})()
-    text = " ".join(prose.about_draws(answers))
+    text = " ".join(page_text._about_draws(answers))
     assert "0.0400 ± 0.014 for vae at dim3 2" in text
     assert "identical, to the last bit" in text
     robust = [
@@ -215,16 +215,16 @@ def test_draws_push_and_prior_in_words() -> None:
         Robust("vae", "vae", 2, [0, 1], [0.1, 0.2], [0, 0]),
         Robust("pca", "pca", 2, [0, 1], [0.1, 0.11], [0, 0]),
     ]
-    (text,) = prose.about_robustness(robust)
+    (text,) = page_text._about_robustness(robust)
     assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
     assert text.endswith("in proportion that of vae grows least.")
     squared, null = _spread([0.2, 0.0]), _spread([0.01, 0.01])
     assert squared is not None
     assert null is not None
-    (text,) = prose.about_priors([Prior("vae", 2, "draws", squared, null, 1, None)])
+    (text,) = page_text._about_priors([Prior("vae", 2, "draws", squared, null, 1, None)])
     assert "more than chance for vae in 1 of 2 runs" in text
     steps = [Smooth(m, m, 2, _spread([v]), None, None) for m, v in (("pca", 1.0), ("ae", 1.5), ("vae", 1.2))]
-    assert prose.about_smoothness(steps)[0].endswith("vae changes most evenly.")
+    assert page_text._about_smoothness(steps)[0].endswith("vae changes most evenly.")
 
 
 def generator(name: str, source: str, precision: float, recall: float, coverage: float | None = None) -> Generator:
@@ -236,25 +236,25 @@ def test_generators_in_words() -> None:
     made = [generator("AE, N(0, I)", "normal", 0.99, 0.0, 0.1), generator("VAE, N(0, I)", "own", 0.9, 0.3, 0.8)]
     made.append(replace(generator("AE, reconstructions", "reconstructed", 0.9, 0.2), main=False))
     controls = [generator("other real rows", "real", 0.86, 0.75), generator("the mean row", "mean_row", 1, 0)]
-    text = "\n".join(prose.about_generators(type("A", (), {"generators": made, "controls": controls})()))
+    text = "\n".join(page_text._about_generators(type("A", (), {"generators": made, "controls": controls})()))
     assert "precision 0.860 and recall 0.750." in text
     assert "precision 1.000 and recall 0.000: blurred" in text
     assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
     assert "recall at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
     assert "Even reconstructions of real rows, which nobody drew, have a recall of 0.200 at dim3 2" in text
     assert "none has a recall of 0.01" in "\n".join(
-        prose.about_generators(type("A", (), {"generators": made[:1], "controls": []})())
+        page_text._about_generators(type("A", (), {"generators": made[:1], "controls": []})())
     )
 
 
 def test_nothing_measured_is_a_dash() -> None:
-    assert prose.plus_minus(None) == prose.estimate(None) == prose.fixed(None) == "–"
+    assert page_text._plus_minus(None) == page_text._estimate(None) == page_text._fixed(None) == "–"
     bare = Map("ae", "ae", 2, None, None, None, None, None, None, None)
-    assert prose.about_maps([bare]) == []
+    assert page_text._about_maps([bare]) == []
     empty = Generator("x", "x", "own", 2, True, None, None, None, None, None)
     answers = type("A", (), {"generators": [empty], "controls": [], "draws": []})()
-    assert prose.about_generators(answers) == []
-    assert prose.about_draws(answers) == []
+    assert page_text._about_generators(answers) == []
+    assert page_text._about_draws(answers) == []
 
 
 def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tmp_path: Path) -> None:

@@ -15,12 +15,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from elbowroom.analysis.figures.curves import plot_error
+from elbowroom.analysis.pages import report as pages
+from elbowroom.analysis.pages.report import SECTIONS, Plot, Section
 from elbowroom.analysis.report import main
+from elbowroom.analysis.reporting import experiment
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.store.names import CHOICE_PREFIX, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.names import CHOICE_PREFIX, METRICS, Artifact, Column, Kind, Metric, Tag
 from tests.analysis.example_runs import errors, log
 from tests.conftest import locked_for
+from tests.hostile import Reader
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +86,26 @@ def test_everything_is_written_and_logged_back(store_copy: MlflowClient, capsys:
     assert "use dim3 = 8" in experiment.tags[Tag.DESCRIPTION]
     assert run.info.run_id in experiment.tags[Tag.DESCRIPTION]
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == Metric.TEST_MSE
+
+
+def test_a_new_section_and_a_new_metric_are_on_the_page_and_in_the_files(
+    store_copy: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = Section("twice", "Error, again", plot=Plot(plot_error, lambda _: "The same again.", "As above."))
+    for module in (pages, experiment):
+        monkeypatch.setattr(module, "SECTIONS", [*SECTIONS, added])
+    monkeypatch.setitem(METRICS, Metric.EPOCHS_TRAINED, Column("epochs", "epochs trained", 0))
+    assert report(store_copy, "--no-log") == 0
+    read = Reader(Path("out/report.html").read_text())
+    assert "Error, again" in read.text
+    assert "As above." in read.text
+    assert "The same again." in {image["alt"] for image in read.all("img")}
+    assert Path("out/figures/twice.png").exists()
+    assert "epochs trained" in read.text
+    (*_, epochs) = Path("out/curves.csv").read_text().splitlines()[-1].split(",")
+    assert epochs == "20.0"
+    (comparison,) = result()["comparisons"]
+    assert {p["epochs"] for m in comparison["models"] for p in m["points"] if m["label"] == "ae"} == {20}
 
 
 def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store_copy: MlflowClient) -> None:
@@ -194,7 +219,9 @@ def test_a_store_in_a_folder_that_cant_be_written_is_read_from_a_copy(
     def without_writing(path: str | Path, **options: Any) -> sqlite3.Connection:
         return connect("file:none?mode=ro" if "mode=ro" in str(path) else path, **options)
 
-    monkeypatch.setattr("elbowroom.analysis.pages.output.os.access", lambda path, mode: not str(path).endswith("/ro"))
+    monkeypatch.setattr(
+        "elbowroom.analysis.reporting.publish.os.access", lambda path, mode: not str(path).endswith("/ro")
+    )
     monkeypatch.setattr("sqlite3.connect", without_writing)
     arguments = ["--experiment", "in the log", "--tracking-uri", "sqlite:///ro/mlflow.db", "--out", "out", "--no-log"]
     assert main(arguments) == 0

@@ -15,8 +15,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.pages.output import write_files
-from elbowroom.analysis.reporting.publish import _version
+from elbowroom.analysis.reporting.publish import _version, write_files
 from elbowroom.studies.records.ownership import claim
 from elbowroom.studies.records.study import StudySpec
 from elbowroom.studies.records.trials import connect, lock_study

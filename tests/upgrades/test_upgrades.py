@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.assignment import Wanted
-from elbowroom.analysis.assignment import write as write_assignment
 from elbowroom.analysis.report import main as report
+from elbowroom.analysis.reporting.assignment import Wanted
+from elbowroom.analysis.reporting.assignment import write as write_assignment
 from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset

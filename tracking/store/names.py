@@ -7,7 +7,7 @@ reader needs neither torch nor the models.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 VERSION: Final = "1"
 """Version of these names, under `Tag.SCHEMA`."""
@@ -99,6 +99,9 @@ class Tag(StrEnum):
 FACT_PREFIX: Final = "elbowroom.model."
 """Prefix of each setting that fitting resolved: `loss`, `output`, `device`, `scaling`."""
 
+REUSED: Final = "reused from an earlier fit of the same rows"
+"""The value of PCA's fact `decomposition` where its run took over the decomposition of an earlier one."""
+
 PACKAGE_PREFIX: Final = "elbowroom.package."
 """Prefix of each package's name; the value is its version."""
 
@@ -177,6 +180,29 @@ class Metric(StrEnum):
     """Number of axes that have the opposite sign there."""
     RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"
     """Between two fits by scikit-learn's randomized solver with two seeds."""
+
+
+class Column(NamedTuple):
+    """How the report shows a metric: its mean over seeds for each model and dim3.
+
+    key is its name in `curves.csv` and `result.json`; label its heading, and digits the significant ones in the table
+    of the section; digits 0 means a whole number. sign is -1 where the report shows the negative value.
+    """
+
+    key: str
+    label: str
+    digits: int = 3
+    section: str = "numbers"
+    sign: int = 1
+
+
+METRICS: Final = {
+    Metric.FIT_SECONDS: Column("fit_seconds", "seconds to fit", section="cost"),
+    Metric.PARAMETERS: Column("parameters", "parameters", 0, "cost"),
+    Metric.TEST_ACTIVE_UNITS: Column("active_units", "active units"),
+    Metric.VAL_ELBO: Column("negative_elbo", "-ELBO, nats", 4, sign=-1),
+}
+"""What the report says of each point of a curve beside its errors. A table has a column where a run has the number."""
 
 
 class Source(StrEnum):

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from elbowroom.analysis.figures.curves import FIGURES, KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
+from elbowroom.analysis.figures.curves import KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
 from elbowroom.analysis.findings.against_pca import Against, Equivalent
 from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding
+from tests.analysis.example_runs import FIGURES
 from tests.analysis.pages.test_report import DIM3, comparison, model, three, verdict
 
 

@@ -84,8 +84,8 @@ def test_any_number_of_panels(n: int) -> None:
     assert len(drawn(draw_kl([(f"VAE, dim3 = {k}", np.ones(k)) for k in range(2, n + 2)])).axes) == n
     assert len(drawn(draw_samples([("PCA", X[:n], X[:n])] * n, LOOK)).axes) == n
     assert len(drawn(draw_interpolations([("PCA", X[: 3 * n].reshape(3, n, 64))] * n, LOOK)).axes) == n
-    drawn(draw_quality([("PCA", 0.1, 0.5)] * n, None, None))
-    drawn(draw_distances([("PCA", np.ones(1))] * n, None))
+    drawn(draw_quality([("PCA", "pca", 0.1, 0.5)] * n, None, None))
+    drawn(draw_distances([("PCA", "pca", np.ones(1))] * n, None))
 
 
 HOSTILES: dict[str, Callable[[], Figure]] = {
@@ -95,7 +95,7 @@ HOSTILES: dict[str, Callable[[], Figure]] = {
     "samples": lambda: draw_samples([(label, X[:12], X[:12]) for label in HOSTILE], LOOK),
     "robustness": lambda: draw_robustness(robust(3, HOSTILE)),
     "kl": lambda: draw_kl([(label, np.ones(3)) for label in HOSTILE]),
-    "quality": lambda: draw_quality([(label, 0.5, 0.5) for label in HOSTILE], (1, 1), (1, 0)),
+    "quality": lambda: draw_quality([(label, label, 0.5, 0.5) for label in HOSTILE], (1, 1), (1, 0)),
 }
 
 
@@ -273,10 +273,15 @@ def test_kl() -> None:
 
 
 def test_quality() -> None:
-    points = [("PCA, its Gaussian", 0.4, 0.7), ("VAE, prior", 0.8, 0.6), ("VAE, other", 0.8, 0.6), ("AE", np.nan, 1)]
+    points = [
+        ("equation (2)", "pca", 0.4, 0.7),
+        ("prior", "vae", 0.8, 0.6),
+        ("other prior", "vae", 0.8, 0.6),
+        ("mixture", "ae", np.nan, 1),
+    ]
     figure = drawn(draw_quality(points, (0.9, 0.9), (1.0, 0.0)))
     (axes,) = figure.axes
-    assert legend_of(figure) == [*(label for label, _, _ in points), "real against real", "the mean image, always"]
+    assert legend_of(figure) == [*(label for label, *_ in points), "real against real", "the mean image, always"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[:2]] == [(0.4, 0.7), (0.8, 0.6)]
     assert [line.get_marker() for line in axes.lines[-2:]] == ["*", "x"]
     assert len({line.get_marker() for line in axes.lines}) == len({line.get_mec() for line in axes.lines}) + 1 == 6
@@ -286,7 +291,8 @@ def test_quality() -> None:
 
 
 def test_distances() -> None:
-    figure = drawn(draw_distances([("PCA", np.array([3.0, 1.0, 2.0])), ("VAE", np.ones(1))], np.array([0.5, 4.0])))
+    curves = [("PCA", "pca", np.array([3.0, 1.0, 2.0])), ("VAE", "vae", np.ones(1))]
+    figure = drawn(draw_distances(curves, np.array([0.5, 4.0])))
     (axes,) = figure.axes
     line = axes.lines[0]
     np.testing.assert_allclose(line.get_xdata()[:4], [1, 1, 2, 3])
@@ -301,7 +307,7 @@ def test_distances() -> None:
 
 def test_distances_far_apart_are_logarithmic() -> None:
     near = np.linspace(0.01, 0.03, 50)
-    (axes,) = drawn(draw_distances([("PCA", near), ("noise", 100 * near)], None)).axes
+    (axes,) = drawn(draw_distances([("PCA", "pca", near), ("noise", "n", 100 * near)], None)).axes
     assert axes.get_xscale() == "log"
-    (axes,) = drawn(draw_distances([("PCA", near * 0), ("noise", np.full(3, np.nan))], near * 0)).axes
+    (axes,) = drawn(draw_distances([("PCA", "pca", near * 0), ("noise", "n", np.full(3, np.nan))], near * 0)).axes
     assert axes.get_xscale() == "linear"

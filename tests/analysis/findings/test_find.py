@@ -9,8 +9,9 @@ from mlflow import MlflowClient
 
 from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, find
 from elbowroom.analysis.runs.query import read
+from elbowroom.models import PCA
 from elbowroom.studies.scan import main as scan
-from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.names import REUSED, Artifact, Kind, Metric, Tag
 from tests.analysis.example_runs import errors, log, rows
 
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 16)}
@@ -130,8 +131,8 @@ def test_a_vae_with_unused_units_is_not_only_called_undertrained(store: MlflowCl
         log(store, model="vae", dim3=k, error=0.4, test=0.4, metrics=units, arrays=errors(0.4, 0.4), folder=tmp_path)
     vae = model(found(store), "vae")
     assert vae.undertrained[6].endswith("and uses 3.0 of its 6 units")
-    assert [p.active_units for p in vae.points] == [2, 3, 3, 3, 3]
-    assert [p.negative_elbo for p in vae.points] == [102, 103, 104, 105, 106]
+    assert [p.metrics[Metric.TEST_ACTIVE_UNITS] for p in vae.points] == [2, 3, 3, 3, 3]
+    assert [p.columns()["negative_elbo"] for p in vae.points] == [102, 103, 104, 105, 106]
     assert vae.elbo_verdict is not None
 
 
@@ -177,15 +178,15 @@ def test_broken_rows_cost_their_interval_and_nothing_else(store: MlflowClient, t
     assert any("no interval at dim3 3 to 4: errors/val.npy" in note for note in comparison.notes)
 
 
-def test_pca_that_took_over_a_decomposition_took_as_long_as_the_one_that_made_it(store: MlflowClient) -> None:
-    for k, seconds, made in (
-        (2, 1.5, "made by this fit"),
-        (3, 0.001, "reused from an earlier fit"),
-        (4, 0.002, "reused"),
-    ):
+def test_pca_that_reused_a_decomposition_has_the_seconds_of_the_fit_that_made_it(store: MlflowClient) -> None:
+    rows = np.random.default_rng(0).random((20, 5)).astype(np.float32)
+    rows.flags.writeable = False
+    first, again = (PCA(dim3=k).fit(rows).facts()["decomposition"] for k in (2, 3))
+    assert again == REUSED != first  # as stores have it
+    for k, seconds, made in ((2, 1.5, first), (3, 0.001, again), (4, 0.002, again)):
         facts, metrics = {"decomposition": made}, {Metric.FIT_SECONDS: seconds}
         log(store, model="pca", dim3=k, error=1.0, facts=facts, metrics=metrics)
-    assert [p.fit_seconds for p in model(found(store), "pca").points] == [1.5, 1.5, 1.5]
+    assert [p.metrics[Metric.FIT_SECONDS] for p in model(found(store), "pca").points] == [1.5, 1.5, 1.5]
 
 
 def test_missing_cells_are_those_of_the_grid(store: MlflowClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 
-from elbowroom.analysis.figures.curves import FIGURES, STYLES
+from elbowroom.analysis.figures.curves import STYLES
 from elbowroom.analysis.findings.find import ComparisonFinding, find
 from elbowroom.analysis.findings.nested import errs, share
 from elbowroom.analysis.report import main
@@ -18,7 +18,7 @@ from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.mapping import parse_map
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.store.names import Metric, Param
-from tests.analysis.example_runs import errors, log
+from tests.analysis.example_runs import FIGURES, errors, log
 from tests.analysis.figures.test_curves import drawn, legend_of, line_of, outside, overlaps
 
 DIM3 = range(2, 12)

@@ -15,16 +15,15 @@ from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
 from elbowroom.analysis import assignment, report
-from elbowroom.analysis.figures.curves import FIGURES
 from elbowroom.analysis.findings.find import Findings, Pick, find
 from elbowroom.analysis.pages.report import Page, RunLine, render
-from elbowroom.analysis.reporting.experiment import curves_csv
+from elbowroom.analysis.reporting.experiment import _curves_csv
 from elbowroom.analysis.reporting.publish import _which_command, description, registered_name
 from elbowroom.analysis.runs.cells import Cell, LeftOut, Store, own_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag
 from elbowroom.tracking.store.text import clean, key, markdown, quoted
-from tests.analysis.example_runs import log
+from tests.analysis.example_runs import FIGURES, log
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
 from tests.hostile import ALL, NAMES, check_files, check_lines, check_page, nothing_else_in
@@ -94,7 +93,7 @@ def test_a_word_in_every_place_stays_a_word(kind: str) -> None:
         runs=[RunLine(c.run_id, c.name, word, c.model, c.dim3, c.seed, c.error, None, None) for c in store.cells],
     )  # fmt: skip
     check_page(render(found, page))
-    rows = list(csv.reader(io.StringIO(curves_csv(found))))
+    rows = list(csv.reader(io.StringIO(_curves_csv(found))))
     assert {row[1] for row in rows[1:]} == set(labels)
     said = description(found)
     assert len(said) <= 5000

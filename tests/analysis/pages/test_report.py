@@ -1,6 +1,7 @@
 """The report as a page: what it says, that it escapes what strangers wrote, and that it loads nothing."""
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +10,9 @@ from elbowroom.analysis.findings.against_pca import Against, Equivalent, who_win
 from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
 from elbowroom.analysis.findings.sentences import sentence
 from elbowroom.analysis.pages.report import (
-    CAPTIONS,
     MOST_COMPARISONS,
     MOST_RUNS,
+    SECTIONS,
     Page,
     RunLine,
     clean,
@@ -22,10 +23,13 @@ from elbowroom.analysis.pages.report import (
     worth,
 )
 from elbowroom.analysis.runs.cells import LeftOut
+from elbowroom.analysis.runs.comparison import Comparison, Series
+from elbowroom.tracking.store.names import Metric
 from tests.hostile import Reader
 
 PNG = b"\x89PNG\r\n" + bytes(60)
 DIM3 = tuple(range(2, 12))
+CELLS = Series("ae", "ae", {6: {0: SimpleNamespace(digest="")}})  # one cell at dim3 6, without rows to be drawn
 
 
 def verdict(dim3: int | None = None, choice: int | None = 6) -> Verdict:
@@ -44,6 +48,10 @@ def verdict(dim3: int | None = None, choice: int | None = 6) -> Verdict:
     )
 
 
+def of_vae(dim3: int) -> dict[Metric, float]:
+    return {Metric.TEST_ACTIVE_UNITS: dim3 - 0.5, Metric.VAL_ELBO: -100 - 60 / dim3}
+
+
 def model(
     label: str = "ae",
     *,
@@ -57,7 +65,7 @@ def model(
 ) -> ModelFinding:
     """A series whose error is level / dim3, half as large as PCA's level is."""
     found = verdict() if at is None else at
-    trained = label != "pca"
+    trained, vae = label != "pca", label == "vae"
     points, against = [], []
     for k in dim3:
         error = level * 2 / k
@@ -71,12 +79,9 @@ def model(
                 sd=0.05 * error if trained and seeds > 1 else None,
                 test=error,
                 seeds=seeds if trained else 1,
-                fit_seconds=2.0 + k,
-                parameters=1000.0 * k,
                 bytes_per_code=4 * k,
-                active_units=k - 0.5 if label == "vae" else None,
-                negative_elbo=100 + 60 / k if label == "vae" else None,
                 elbo_sd=0.5 if label == "vae" and seeds > 1 else None,
+                metrics={Metric.FIT_SECONDS: 2.0 + k, Metric.PARAMETERS: 1000.0 * k} | (of_vae(k) if vae else {}),
             )
         )
         if trained and pca:
@@ -127,6 +132,7 @@ def comparison(models: list[ModelFinding] | None = None, **changes: object) -> C
         "doubled": [LeftOut("d" * 32, "twice", "a later run of the same cell finished")],
         "pick": Pick("ae", 6, "a" * 32, 0, "it has the least error"),
         "pca_curve": None,
+        "comparison": Comparison("mnist, 20 epochs", "mnist", "0123abcd", {}, [CELLS], []),
     }
     return ComparisonFinding(**(values | changes))
 
@@ -153,14 +159,13 @@ def run(number: int = 0, name: str = "ae-6") -> RunLine:
 def page(**changes: object) -> Page:
     values: dict = {
         "title": "How many latent dimensions",
-        "figures": {"mnist, 20 epochs": dict.fromkeys(CAPTIONS, PNG)},
+        "figures": {"mnist, 20 epochs": {s.name: PNG for s in SECTIONS if s.plot}},
         "links": lambda run_id: f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}",
         "command": "python -m analysis.report --experiment elbowroom",
         "made_with": {"numpy": "2.4.6"},
         "note": "mlflow ui opens the runs",
         "runs": [run()],
         "registered": "registered as elbowroom-mnist, version 1",
-        "pictures_at": {"mnist, 20 epochs": 6},
     }
     return Page(**(values | changes))
 
@@ -203,7 +208,7 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
     read = Reader(render(findings(), page()))
     assert not {name for name, _ in read.tags} & {"script", "link", "iframe", "object", "base", "form"}
     images = read.all("img")
-    assert len(images) == 6
+    assert len(images) == len([s for s in SECTIONS if s.plot])
     for image in images:
         assert (image["src"] or "").startswith("data:image/png;base64,iVBOR")
         assert len(image["alt"] or "") > 20
@@ -216,6 +221,17 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
     assert {(h or "")[1:] for h in here} <= set(ids)
 
 
+def test_sections_have_a_title_and_their_figures_a_caption_and_an_alternative_text() -> None:
+    read = Reader(render(findings(), page()))
+    assert len({section.name for section in SECTIONS}) == len(SECTIONS)
+    for section in SECTIONS:
+        assert section.title
+        assert not section.folded or section.name == "nested" or section.title in read.text
+        if section.plot is not None:
+            assert section.plot.caption in read.text
+            assert section.plot.alt(comparison()) in {image["alt"] for image in read.all("img")}
+
+
 def test_alternative_texts_say_the_numbers() -> None:
     alts = {(i["alt"] or "").partition(".")[0]: i["alt"] or "" for i in Reader(render(findings(), page())).all("img")}
     error = alts["Error against dim3"]
@@ -224,7 +240,7 @@ def test_alternative_texts_say_the_numbers() -> None:
     equivalent = alts["Principal components with the same test error"]
     assert "ae: dim3 2 is worth 4.00 [3.00, 5.00] components" in equivalent
     assert "pca" not in equivalent
-    assert any("at dim3 6 by pca, ae, vae" in text for text in alts.values())
+    assert "at dim3 6 by pca, ae, vae" in alts["Test rows, and their reconstructions at dim3 6 by pca, ae, vae"]
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "", None])

@@ -22,10 +22,10 @@ from mlflow.entities import Run, RunData, RunInfo, RunTag
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from elbowroom.analysis import assignment, report
-from elbowroom.analysis.figures.curves import FIGURES
 from elbowroom.analysis.findings.find import asked, find, pca_curve
 from elbowroom.analysis.latent_space.answers import answer
 from elbowroom.analysis.latent_space.measured import Shelf
+from elbowroom.analysis.reporting.assignment import Wanted, write
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.analysis.runs.cells import Store, Unusable, own_cell
@@ -35,7 +35,7 @@ from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.session import borrowed
-from tests.analysis.example_runs import log
+from tests.analysis.example_runs import FIGURES, log
 from tests.analysis.latent_space.test_answers import CODES, LABELS, log_measured
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
@@ -397,5 +397,5 @@ def test_labels_of_any_run_serve_and_a_lost_or_unusable_file_is_named(store: Mlf
 def test_other_measured_data_are_named(store: MlflowClient, tmp_path: Path) -> None:
     log_all(store, tmp_path / "arrays")
     log_measured(store, tmp_path / "arrays", tags={Tag.DATASET: "iris", Tag.DIGEST: "d-iris"})
-    assignment.write(store, "e", tmp_path, assignment.Wanted(shown=(2,)), log=False)
+    write(store, "e", tmp_path, Wanted(shown=(2,)), log=False)
     assert "iris, 20 epochs was measured too, and is not on this page" in (tmp_path / "assignment.html").read_text()
