@@ -29,18 +29,18 @@ from ..findings.against_pca import Equivalent
 from ..findings.find import ComparisonFinding, ModelFinding, Point
 from ..runs.arrays import fetch
 
-Array = npt.NDArray[Any]
+_Array = npt.NDArray[Any]
 
-WIDTH, HEIGHT, DPI = 5.6, 4.0, 160  # inches: narrow, so that letters stay legible on a phone
-LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
+_WIDTH, _HEIGHT, DPI = 5.6, 4.0, 160  # inches: narrow, so that letters stay legible on a phone
+_LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
-ROOM = 0.4  # of the width of the axes, that a second opinion takes
-COLUMNS = 10  # pictures in a row
-PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
-MOST_SERIES = 12
+_ROOM = 0.4  # of the width of the axes, that a second opinion takes
+_COLUMNS = 10  # pictures in a row
+_PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
+_MOST_SERIES = 12
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # letters of a label
-DIM3 = "dim3 (latent dimensions)"
+_DIM3 = "dim3 (latent dimensions)"
 
 
 class Style(NamedTuple):
@@ -71,11 +71,11 @@ class Pictures(NamedTuple):
 
     dim3: int
     image_shape: tuple[int, ...] | None
-    originals: Array
-    rows: list[tuple[str, Array]]
+    originals: _Array
+    rows: list[tuple[str, _Array]]
 
 
-def styles(models: Sequence[ModelFinding]) -> list[Style]:
+def _styles(models: Sequence[ModelFinding]) -> list[Style]:
     """One for each series: its model's own where that is free, else the next free one."""
     taken: dict[int, int] = {}  # position in the series -> in STYLES
     for i, model in enumerate(models):
@@ -91,7 +91,7 @@ def styles(models: Sequence[ModelFinding]) -> list[Style]:
 
 def _series(comparison: ComparisonFinding) -> list[tuple[ModelFinding, Style]]:
     """The series that are drawn, and how: more than the first ones would hide each other."""
-    return list(zip(comparison.models, styles(comparison.models), strict=True))[:MOST_SERIES]
+    return list(zip(comparison.models, _styles(comparison.models), strict=True))[:_MOST_SERIES]
 
 
 def plot_error(comparison: ComparisonFinding) -> Figure | None:
@@ -109,7 +109,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     errors = [p.error for model, _ in series for p in model.points]
     _scale(axes.yaxis, errors, LOG_FROM)
     unit = "\nmean squared error per column, data units²" if comparison.digest else ""
-    axes.set(xlabel=DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=_range(p for m, _ in series for p in m.points))
+    axes.set(xlabel=_DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=_range(p for m, _ in series for p in m.points))
     _whole(axes.xaxis)
     _draw_second_opinions(axes, comparison.intrinsic)
     legend.draw(figure)
@@ -196,9 +196,9 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
     inside = {name: v for name, v in found.items() if low <= v <= high}
     places = [(v - low) / (high - low) for v in inside.values()]
     origin = (low + high) / 2
-    if min(places, default=0) >= ROOM:  # all have room on their left
+    if min(places, default=0) >= _ROOM:  # all have room on their left
         origin = low
-    elif max(places, default=1) <= 1 - ROOM:
+    elif max(places, default=1) <= 1 - _ROOM:
         origin = high
     level = 0
     for name, value in sorted(inside.items(), key=lambda f: abs(f[1] - origin)):
@@ -220,7 +220,7 @@ def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: b
     axes.annotate(
         f"{text} " if right else f" {text}",
         (x, 1),
-        (0, 6 + 72 * LINE * 0.9 * level),
+        (0, 6 + 72 * _LINE * 0.9 * level),
         xycoords=transform,
         textcoords="offset points",
         ha="right" if right else "left",
@@ -249,7 +249,7 @@ def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
     top = 1.15 * max(*ends, max(dim3), 1)
     legend = _Legend()
     figure, (axes,) = _figure(comparison, extra=len(series) + 3)
-    axes.set(xlabel=DIM3, ylabel="principal components\nwith the same test error", ylim=(0, top))
+    axes.set(xlabel=_DIM3, ylabel="principal components\nwith the same test error", ylim=(0, top))
     _whole(axes.xaxis)
     axes.plot([0, max(dim3) + 1], [0, max(dim3) + 1], color=GREY, lw=1, ls=(0, (1, 2)))
     axes.set_xlim(min(dim3) - 0.7, max(dim3) + 0.7)
@@ -322,7 +322,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
             legend.once(_key(Style(GREY, "o", ""), fill="white"), "hollow: undertrained")
     legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "1: as much as PCA")
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
-    axes.set(xlabel=DIM3, ylabel="test error over PCA's at the same dim3")
+    axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
     _whole(axes.xaxis)
     legend.draw(figure)
     return figure
@@ -357,7 +357,7 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         _whole(panels[1].yaxis, 5)
         legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "all units active")
     panels[0].set_ylabel("validation -ELBO\nnats per row")
-    panels[-1].set_xlabel(DIM3)
+    panels[-1].set_xlabel(_DIM3)
     _whole(panels[-1].xaxis)
     legend.draw(figure)
     return figure
@@ -394,7 +394,7 @@ def plot_nested(comparison: ComparisonFinding) -> Figure | None:
         legend.once(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 2))), "0: as much as a dedicated one")
     _scale(panels[0].yaxis, [p.error for n in shown for p in n.points], 5)
     panels[0].set_ylabel("test error, data units²")
-    panels[-1].set_xlabel(DIM3)
+    panels[-1].set_xlabel(_DIM3)
     _whole(panels[-1].xaxis)
     legend.draw(figure)
     return figure
@@ -435,7 +435,7 @@ def pictured(comparison: ComparisonFinding) -> int | None:
     """Return the dim3 of the pictures, which most models have; None without any."""
     series = comparison.comparison.series
     counts = {k: sum(k in s.cells for s in series) for s in series for k in s.dim3}
-    return min(counts, key=lambda k: (-counts[k], abs(k - PICTURED), k), default=None)
+    return min(counts, key=lambda k: (-counts[k], abs(k - _PICTURED), k), default=None)
 
 
 def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
@@ -457,17 +457,17 @@ def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
 
 def draw_pictures(pictures: Pictures) -> Figure:
     """The originals, and below them each model's reconstructions; as lines where the rows are no pictures."""
-    x = np.asarray(pictures.originals, dtype=float)[:COLUMNS]
+    x = np.asarray(pictures.originals, dtype=float)[:_COLUMNS]
     rows = [
         ("original", x),
-        *((label, np.asarray(r, dtype=float)[:COLUMNS]) for label, r in pictures.rows[:MOST_SERIES]),
+        *((label, np.asarray(r, dtype=float)[:_COLUMNS]) for label, r in pictures.rows[:_MOST_SERIES]),
     ]
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
     look = Look(pictures.image_shape, low, high)
     as_images = look.shape(x.shape[1]) is not None
     each = 4.6 / len(x) * (look.tall(x.shape[1]) if as_images else 0.9) + 0.08
     layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.01)
-    figure = Figure(figsize=(WIDTH, 0.45 + each * len(rows)), dpi=DPI, layout=layout, facecolor="white")
+    figure = Figure(figsize=(_WIDTH, 0.45 + each * len(rows)), dpi=DPI, layout=layout, facecolor="white")
     for axes, (name, y) in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, strict=True):
         axes.set(xticks=[], yticks=[])
         axes.set_ylabel(plain_label(name, 14), rotation=0, ha="right", va="center")
@@ -521,13 +521,13 @@ def _figure(
     comparison: ComparisonFinding, *, extra: float, rows: int = 1, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A figure and its axes, higher by the extra lines that stand around them."""
-    size = (WIDTH, HEIGHT + LINE * extra)
+    size = (_WIDTH, _HEIGHT + _LINE * extra)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex="col", sharey="row").flat)
     for axes in panels:
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    more = len(comparison.models) - MOST_SERIES
+    more = len(comparison.models) - _MOST_SERIES
     title = plain_label(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
     figure.suptitle(title, fontsize=11)
     return figure, panels

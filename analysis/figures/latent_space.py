@@ -37,27 +37,27 @@ from elbowroom.tracking.store.text import clean, drawn_plainly
 
 from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
 
-Array = npt.NDArray[Any]
+_Array = npt.NDArray[Any]
 
-WIDTH = 7.0  # inches: the page shows it about 700 pixels wide
-SMALL, NORMAL = 8.0, 9.0  # points
-LETTER = 0.0083  # inches that a letter is wide, for each point of its size
-MOST_POINTS = 3000  # in a scatter: more only hide each other
-COLUMNS = 10  # pictures in a row
-ABREAST = 3  # panels with axes of their own in a row
-PAIRS = 2  # interpolations of each model
-MOST_CROSSES = 30  # in a panel
-ACTIVE = 0.01  # nats, above which a latent dimension says something
+_WIDTH = 7.0  # inches: the page shows it about 700 pixels wide
+_SMALL, _NORMAL = 8.0, 9.0  # points
+_LETTER = 0.0083  # inches that a letter is wide, for each point of its size
+_MOST_POINTS = 3000  # in a scatter: more only hide each other
+_COLUMNS = 10  # pictures in a row
+_ABREAST = 3  # panels with axes of their own in a row
+_PAIRS = 2  # interpolations of each model
+_MOST_CROSSES = 30  # in a panel
+_ACTIVE = 0.01  # nats, above which a latent dimension says something
 AXES = ("$z_1$", "$z_2$")
-CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
-COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
+_CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
+_COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
 
 
 class Cloud(NamedTuple):
     """Codes (N, 2) of one model, or (N, 1)."""
 
     title: str
-    codes: Array
+    codes: _Array
 
 
 class Decoded(NamedTuple):
@@ -67,14 +67,14 @@ class Decoded(NamedTuple):
     """
 
     title: str
-    x: Array
-    ticks: Array
+    x: _Array
+    ticks: _Array
 
 
 def draw_repeats(
     came: list[Cloud],
     aligned: list[Cloud],
-    labels: Array | None,
+    labels: _Array | None,
     classes: tuple[str, ...],
     axes: tuple[str, str] = AXES,
 ) -> Figure:
@@ -85,7 +85,7 @@ def draw_repeats(
     columns = max(len(came), len(aligned))
     width = _width(columns)
     side = (width - 0.8) / columns
-    titles = [_wrapped(cloud.title, side - 0.35, NORMAL) for cloud in came]
+    titles = [_wrapped(cloud.title, side - 0.35, _NORMAL) for cloud in came]
     around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
     figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
     grid = figure.subplots(2, columns, squeeze=False)
@@ -94,16 +94,16 @@ def draw_repeats(
     for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
         for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=False)):
             _draw_cloud(panel, cloud.codes, labels, classes, side)
-            panel.set_xlabel(axes[0], fontsize=NORMAL)
+            panel.set_xlabel(axes[0], fontsize=_NORMAL)
             if row == 0:
-                panel.set_title(titles[i], fontsize=NORMAL)
+                panel.set_title(titles[i], fontsize=_NORMAL)
             elif cloud.codes.shape[1] == 1:
                 panel.set_xlim(*common[0])
             else:
                 panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
                 panel.set_aspect("equal")
             if panel is grid[row, 0]:
-                panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=NORMAL)
+                panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=_NORMAL)
             elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
                 panel.tick_params(labelleft=False)
         for panel in grid[row, len(clouds) :]:
@@ -115,7 +115,7 @@ def draw_repeats(
 def draw_planes(
     clouds: list[Cloud],
     decoded: list[Decoded],
-    labels: Array | None,
+    labels: _Array | None,
     classes: tuple[str, ...],
     look: Look,
     axes: tuple[str, str] = AXES,
@@ -124,7 +124,7 @@ def draw_planes(
 
     More than three models stand in several such pairs of rows. Where nothing is `decoded` the codes stand alone.
     """
-    columns = min(len(clouds), ABREAST)
+    columns = min(len(clouds), _ABREAST)
     bands = math.ceil(len(clouds) / columns)
     width = _width(columns)
     side = (width - 0.6) / columns
@@ -139,10 +139,10 @@ def draw_planes(
         band, column = divmod(i, columns)
         panel = figure.add_subplot(grid[rows * band, column])
         _draw_cloud(panel, cloud.codes, labels, classes, side)
-        panel.set_title(_wrapped(cloud.title, side - 0.35, NORMAL), fontsize=NORMAL)
-        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
+        panel.set_title(_wrapped(cloud.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
         if column == 0 or cloud.codes.shape[1] != clouds[i - 1].codes.shape[1]:
-            panel.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=NORMAL)
+            panel.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=_NORMAL)
         elif cloud.codes.shape[1] == 1 and labels is not None:
             panel.tick_params(labelleft=False)
         if not decoded:
@@ -151,39 +151,39 @@ def draw_planes(
         panel = figure.add_subplot(grid[rows * band + 1, column])
         draw_cells(panel, plane.x, look, gap=False)
         if not cloud.title.startswith(plane.title):
-            panel.set_title(_wrapped(plane.title, side - 0.35, NORMAL), fontsize=NORMAL)
+            panel.set_title(_wrapped(plane.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
         _tick_values(panel, plane)
-        panel.set_xlabel(_folded(axes[0], side), fontsize=NORMAL)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
         if column == 0 and len(plane.ticks) > 1:
-            panel.set_ylabel(_folded(axes[1], side), fontsize=NORMAL)
+            panel.set_ylabel(_folded(axes[1], side), fontsize=_NORMAL)
     _class_legend(figure, labels, classes)
     return settled(figure)
 
 
-def draw_samples(rows: list[tuple[str, Array, Array]], look: Look) -> Figure:
+def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:
     """For each generator its label, the first ten of its samples (n, dim1) and below them the nearest training
     rows (n, dim1)."""
     look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
-    bands = [(label, np.stack([samples[:COLUMNS], nearest[:COLUMNS]])) for label, samples, nearest in rows]
+    bands = [(label, np.stack([samples[:_COLUMNS], nearest[:_COLUMNS]])) for label, samples, nearest in rows]
     return settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
 
 
 def draw_draws(
-    draws: Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
+    draws: _Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
 ) -> Figure:
     """Squares of samples beside each other, from draws (len(titles), n, dim1)."""
     look = _fitted(look, [draws])
     columns = math.ceil(math.sqrt(draws.shape[1]))
     rows = math.ceil(draws.shape[1] / columns)
-    side = (WIDTH - 0.3) / len(draws)
-    figure = _figure(WIDTH, side * rows / columns * look.tall(draws.shape[2]) + 0.3)
+    side = (_WIDTH - 0.3) / len(draws)
+    figure = _figure(_WIDTH, side * rows / columns * look.tall(draws.shape[2]) + 0.3)
     for axes, x, title in zip(figure.subplots(1, len(draws), squeeze=False).flat, draws, titles, strict=True):
         draw_cells(axes, in_rows(x, rows), look)
-        axes.set_title(_wrapped(title, side - 0.1, NORMAL), fontsize=NORMAL)
+        axes.set_title(_wrapped(title, side - 0.1, _NORMAL), fontsize=_NORMAL)
     return settled(figure)
 
 
-def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> Figure:
+def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> Figure:
     """The error of decoding pushed codes against how far they are pushed, a panel for each dim3.
 
     For each label and model (R, 3): the length, the error and its standard error.
@@ -203,7 +203,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> F
             if len(x) == 1:
                 axes.vlines(x, y - 1.96 * error, y + 1.96 * error, color=style.colour, lw=5, alpha=0.3)
         axes.set(xlim=(0, 1.04 * right), ylim=(0, 1.06 * top))
-        axes.set_title(f"dim3 = {dim3}", fontsize=NORMAL)
+        axes.set_title(f"dim3 = {dim3}", fontsize=_NORMAL)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         _outer(grid, i, "length of the push,\nin SDs of the codes", "error of decode(z + push),\nmean squared")
@@ -213,27 +213,27 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, Array]]]]) -> F
     return figure
 
 
-def draw_interpolations(rows: list[tuple[str, Array]], look: Look) -> Figure:
+def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
     """For each label the first two of its pairs, (pairs, steps, dim1), as film strips from one row to the other."""
     look = _fitted(look, [x for _, x in rows])
-    figure, panels = _draw_bands([(label, x[:PAIRS]) for label, x in rows], look)
+    figure, panels = _draw_bands([(label, x[:_PAIRS]) for label, x in rows], look)
     steps = max(x.shape[1] for _, x in rows)
     last = next(axes for axes, (_, x) in zip(panels[::-1], rows[::-1], strict=True) if x.shape[1] == steps)
     places = {0: "from\n0", steps - 1: "to\n1"} if steps > 1 else {0: "from\n0"}
     if steps % 2 and steps > 3:
         places[steps // 2] = "\n0.5"
-    last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=SMALL)
+    last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=_SMALL)
     return settled(figure)
 
 
-def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
+def draw_kl(panels: list[tuple[str, _Array]], active: float = _ACTIVE) -> Figure:
     """The KL divergence (dim3,) of each latent dimension in nats, the largest first, a panel for each model.
 
     A cross marks a dimension at or below `active`, every other or so where there are more than find room.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
     top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
-    side = WIDTH / _columns(len(panels))
+    side = _WIDTH / _columns(len(panels))
     silent = False
     for i, (axes, (label, kl)) in enumerate(zip(grid, panels, strict=True)):
         ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
@@ -242,11 +242,11 @@ def draw_kl(panels: list[tuple[str, Array]], active: float = ACTIVE) -> Figure:
         below = ranks[ordered <= active]
         if len(below):
             silent = True
-            below = below[:: math.ceil(len(ordered) / MOST_CROSSES)]
+            below = below[:: math.ceil(len(ordered) / _MOST_CROSSES)]
             size = min(5.0, max(2.5, 80 / len(ordered)))
             axes.plot(below, np.full(len(below), 0.04), "x", ms=size, color=GREY, transform=axes.get_xaxis_transform())
         more = f"total {ordered.sum():.3g} nats\n{(ordered > active).sum()} of {len(ordered)} above {active:g}"
-        axes.set_title(f"{_wrapped(label, side - 0.6, NORMAL)}\n{more}", fontsize=NORMAL)
+        axes.set_title(f"{_wrapped(label, side - 0.6, _NORMAL)}\n{more}", fontsize=_NORMAL)
         axes.set(xlim=(0.3, len(ordered) + 0.7), ylim=(0, 1.05 * top))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
@@ -271,7 +271,7 @@ def draw_quality(
     ceiling, floor
         Precision and recall of real rows, and of the mean image; None where they are not known.
     """
-    figure = _figure(WIDTH, 4.5)
+    figure = _figure(_WIDTH, 4.5)
     axes = figure.subplots()
     styles = _styles([model for _, model, _, _ in points])
     keys: list[Artist] = []
@@ -291,21 +291,21 @@ def draw_quality(
             )  # fmt: skip
             texts.append(text)
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
-    axes.set_xlabel("precision: share of the samples that look real", fontsize=NORMAL)
-    axes.set_ylabel("recall: share of the real rows that are covered", fontsize=NORMAL)
-    axes.tick_params(labelsize=SMALL)
+    axes.set_xlabel("precision: share of the samples that look real", fontsize=_NORMAL)
+    axes.set_ylabel("recall: share of the real rows that are covered", fontsize=_NORMAL)
+    axes.tick_params(labelsize=_SMALL)
     _plain(axes)
-    figure.legend(keys, texts, loc="outside right center", fontsize=SMALL + 0.5, frameon=False)
+    figure.legend(keys, texts, loc="outside right center", fontsize=_SMALL + 0.5, frameon=False)
     return settled(figure)
 
 
-def draw_distances(curves: list[tuple[str, str, Array]], real: Array | None) -> Figure:
+def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -> Figure:
     """Draw the cumulative distribution of each generator's distances to the nearest training row.
 
     curves are label, model and mean squared differences (n,); real are those of test rows. The axis ends at the 99.5th
     percentile.
     """
-    figure = _figure(WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
+    figure = _figure(_WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
     found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, _, x in curves]
     styles = _styles([model for _, model, _ in curves])
@@ -316,7 +316,7 @@ def draw_distances(curves: list[tuple[str, str, Array]], real: Array | None) -> 
         keys.append(_draw_shares(axes, found[-1], "black", "-", 3.0))
         texts.append("real test rows")
     found = [x for x in found if len(x)] or [np.zeros(1)]
-    right = max(float(np.percentile(x, CENTRAL[1])) for x in found) or 1.0
+    right = max(float(np.percentile(x, _CENTRAL[1])) for x in found) or 1.0
     middles = [float(np.median(x)) for x in found]
     left = min(float(x[0]) for x in found)
     if left > 0 and max(middles) / min(middles) > LOG_FROM:
@@ -328,15 +328,15 @@ def draw_distances(curves: list[tuple[str, str, Array]], real: Array | None) -> 
         axes.set_xlim(0, 1.04 * right)
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS))
     axes.set_ylim(0, 1.03)
-    axes.set_xlabel("mean squared difference to the nearest training row, data units²", fontsize=NORMAL)
-    axes.set_ylabel("cumulative share of the rows", fontsize=NORMAL)
-    axes.tick_params(labelsize=SMALL)
+    axes.set_xlabel("mean squared difference to the nearest training row, data units²", fontsize=_NORMAL)
+    axes.set_ylabel("cumulative share of the rows", fontsize=_NORMAL)
+    axes.tick_params(labelsize=_SMALL)
     _plain(axes)
     _legend(figure, keys, texts)
     return figure
 
 
-def _draw_shares(axes: Axes, x: Array, colour: str, line: str, width: float) -> Artist:
+def _draw_shares(axes: Axes, x: _Array, colour: str, line: str, width: float) -> Artist:
     """The shares of x (n,), ascending, at or below each value, as steps."""
     steps = np.concatenate([x[:1], x, [x[-1] * 1e6 + 1]]) if len(x) else x  # the last step goes on to the border
     share = np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]]) if len(x) else x
@@ -344,10 +344,10 @@ def _draw_shares(axes: Axes, x: Array, colour: str, line: str, width: float) -> 
     return Line2D([], [], color=colour, ls=line, lw=width)
 
 
-def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[str, ...], side: float) -> None:
+def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], side: float) -> None:
     """Codes (N, 2) in the colours of their classes; those (N, 1) as a strip for each class, or a histogram."""
     kept = np.flatnonzero(np.isfinite(codes).all(axis=1))
-    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), MOST_POINTS)).astype(int)]
+    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).astype(int)]
     shown = np.asarray(codes[kept], dtype=float)
     window = _window(_finite(codes))
     c: Any = STYLES[0].colour
@@ -370,52 +370,52 @@ def _draw_cloud(axes: Axes, codes: Array, labels: Array | None, classes: tuple[s
         axes.set_yticks(range(0, len(classes), step), [plain_label(name, 10) for name in classes[::step]])
     axes.xaxis.set_major_locator(MaxNLocator(4 if side > 1.6 else 3, steps=STEPS))
     axes.set_box_aspect(1)
-    axes.tick_params(labelsize=SMALL if side > 1.6 else SMALL - 1)
+    axes.tick_params(labelsize=_SMALL if side > 1.6 else _SMALL - 1)
     _plain(axes)
 
 
-def _upright(codes: Array, labels: Array | None, axes: tuple[str, str]) -> str:
+def _upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
     """The label of a cloud's vertical axis."""
     if codes.shape[1] > 1:
         return axes[1]
     return "rows" if labels is None else "class"
 
 
-def _window(codes: Array) -> npt.NDArray[np.float64]:
+def _window(codes: _Array) -> npt.NDArray[np.float64]:
     """From where to where (columns, 2) an axis reaches for all but the outermost codes (N, columns)."""
     if not len(codes):
         return np.tile([-1.0, 1.0], (codes.shape[1], 1))
-    low, high = np.percentile(np.asarray(codes, dtype=float), CENTRAL, axis=0)
+    low, high = np.percentile(np.asarray(codes, dtype=float), _CENTRAL, axis=0)
     pad = 0.08 * (high - low)
     constant = pad <= 1e-9 * np.maximum(np.abs(low), np.abs(high))
     pad = np.where(constant, np.maximum(0.5, 0.05 * np.abs(low)), pad)
     return np.stack([low - pad, high + pad], axis=1)
 
 
-def _finite(codes: Array) -> Array:
+def _finite(codes: _Array) -> _Array:
     return codes[np.isfinite(codes).all(axis=1)]
 
 
 def _draw_bands(
-    bands: Sequence[tuple[str, Array]], look: Look, names: tuple[str, ...] = ()
+    bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[str, ...] = ()
 ) -> tuple[Figure, list[Axes]]:
     """For each label an array of cells (rows, columns, dim1), below each other, at one scale."""
     columns = max(x.shape[1] for _, x in bands)
     rows = [len(x) for _, x in bands]
     beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
     tall = look.tall(bands[0][1].shape[2])
-    each = min((WIDTH - beside) / columns, 1.1, 1.4 / tall)
+    each = min((_WIDTH - beside) / columns, 1.1, 1.4 / tall)
     each = max(each, 0.2)
     figure = _figure(
-        WIDTH if columns >= 5 else beside + each * columns, each * tall * sum(rows) + 0.2 * len(bands) + 0.3
+        _WIDTH if columns >= 5 else beside + each * columns, each * tall * sum(rows) + 0.2 * len(bands) + 0.3
     )
     panels = list(figure.subplots(len(bands), 1, squeeze=False, height_ratios=rows).flat)
     for axes, (label, x) in zip(panels, bands, strict=True):
         blank = np.full((len(x), columns - x.shape[1], x.shape[2]), np.nan)
         draw_cells(axes, np.concatenate([x, blank], axis=1), look)
-        axes.set_ylabel(_wrapped(label, 1.45, NORMAL), rotation=0, ha="right", va="center", fontsize=NORMAL)
+        axes.set_ylabel(_wrapped(label, 1.45, _NORMAL), rotation=0, ha="right", va="center", fontsize=_NORMAL)
         if names:
-            axes.set_yticks(len(x) - np.arange(len(x)) - 0.5, names, fontsize=SMALL - 0.5)
+            axes.set_yticks(len(x) - np.arange(len(x)) - 0.5, names, fontsize=_SMALL - 0.5)
     return figure, panels
 
 
@@ -425,7 +425,7 @@ def _tick_values(axes: Axes, plane: Decoded) -> None:
         shown = _even(len(ticks))
         span = float(ticks[-1] - ticks[0])
         set_ticks = axes.set_xticks if name == "x" else axes.set_yticks
-        set_ticks(shown + 0.5, [_number(float(ticks[i]), span) for i in shown], fontsize=SMALL)
+        set_ticks(shown + 0.5, [_number(float(ticks[i]), span) for i in shown], fontsize=_SMALL)
     axes.tick_params(length=2.5)
 
 
@@ -445,7 +445,7 @@ def _number(value: float, span: float) -> str:
     return text.replace("-", "−")
 
 
-def _fitted(look: Look, arrays: Iterable[Array]) -> Look:
+def _fitted(look: Look, arrays: Iterable[_Array]) -> Look:
     """The look for these rows: lines go from the least to the largest value of all."""
     arrays = list(arrays)
     if look.shape(arrays[0].shape[-1]) is not None:
@@ -457,24 +457,24 @@ def _fitted(look: Look, arrays: Iterable[Array]) -> Look:
 
 def _styles(models: Sequence[str]) -> list[Style]:
     """One for each series: its model's own where that is free, else the next free one, else a mixture of two."""
-    every = [*COLOURED]
+    every = [*_COLOURED]
     while len(every) < len(models) + len(KNOWN):
         i = len(every)
-        other = COLOURED[(i + i // len(COLOURED)) % len(COLOURED)]
-        every.append(Style(COLOURED[i % len(COLOURED)].colour, other.marker, other.line))
+        other = _COLOURED[(i + i // len(_COLOURED)) % len(_COLOURED)]
+        every.append(Style(_COLOURED[i % len(_COLOURED)].colour, other.marker, other.line))
     taken: dict[int, int] = {}  # position in the series -> in `every`
     for i, model in enumerate(models):
         mine = KNOWN.get(model)
         if mine is not None and mine not in taken.values():
             taken[i] = mine
-    free = [j for j in (*range(len(KNOWN), len(COLOURED)), *range(len(every))) if j not in taken.values()]
+    free = [j for j in (*range(len(KNOWN), len(_COLOURED)), *range(len(every))) if j not in taken.values()]
     free = list(dict.fromkeys(free))
     others = [i for i in range(len(models)) if i not in taken]
     taken |= dict(zip(others, free, strict=False))
     return [every[taken[i]] for i in range(len(models))]
 
 
-def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]) -> None:
+def _class_legend(figure: Figure, labels: _Array | None, classes: tuple[str, ...]) -> None:
     """A dot for each class below everything, for the first 20 of more."""
     if labels is None or not classes:
         return
@@ -482,8 +482,8 @@ def _class_legend(figure: Figure, labels: Array | None, classes: tuple[str, ...]
     keys = [Line2D([], [], marker="o", ms=5, ls="", color=PALETTE[i % len(PALETTE)]) for i in range(len(names))]
     more = len(classes) > MOST_CLASSES
     figure.legend(
-        keys, names, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.0,
-        ncols=_abreast(figure.get_figwidth(), names, 10), handletextpad=0.1, title_fontsize=SMALL + 0.5,
+        keys, names, loc="outside lower center", frameon=False, fontsize=_SMALL + 0.5, columnspacing=1.0,
+        ncols=_abreast(figure.get_figwidth(), names, 10), handletextpad=0.1, title_fontsize=_SMALL + 0.5,
         title=f"class (the first {MOST_CLASSES} of {len(classes)})" if more else "class",
     )  # fmt: skip
 
@@ -492,7 +492,7 @@ def _class_names(classes: tuple[str, ...]) -> list[str]:
     return [plain_label(name, 14) for name in classes[:MOST_CLASSES]]
 
 
-def _legend_height(width: float, labels: Array | None, classes: tuple[str, ...]) -> float:
+def _legend_height(width: float, labels: _Array | None, classes: tuple[str, ...]) -> float:
     """Inches that the legend of the classes takes."""
     if labels is None or not classes:
         return 0.0
@@ -503,14 +503,14 @@ def _legend_height(width: float, labels: Array | None, classes: tuple[str, ...])
 def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str]) -> None:
     """Below everything."""
     figure.legend(
-        keys, texts, loc="outside lower center", frameon=False, fontsize=SMALL + 0.5, columnspacing=1.2,
+        keys, texts, loc="outside lower center", frameon=False, fontsize=_SMALL + 0.5, columnspacing=1.2,
         ncols=_abreast(figure.get_figwidth(), texts, 3), handlelength=2.6,
     )  # fmt: skip
 
 
 def _abreast(width: float, texts: Sequence[str], most: int) -> int:
     """How many columns of a legend find room."""
-    each = max(_inches(text.replace(r"\$", "$"), SMALL + 0.5) for text in texts) + 0.5
+    each = max(_inches(text.replace(r"\$", "$"), _SMALL + 0.5) for text in texts) + 0.5
     columns = max(1, min(most, len(texts), int((width - 0.2) / each)))
     return math.ceil(len(texts) / math.ceil(len(texts) / columns))
 
@@ -520,12 +520,12 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _width(columns: int) -> float:
-    return (4.2, 5.8, WIDTH)[min(columns, 3) - 1]
+    return (4.2, 5.8, _WIDTH)[min(columns, 3) - 1]
 
 
 def _columns(n: int) -> int:
     """Of n panels: at most three, and as even as they go."""
-    return math.ceil(n / math.ceil(n / ABREAST))
+    return math.ceil(n / math.ceil(n / _ABREAST))
 
 
 def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
@@ -537,7 +537,7 @@ def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
     for axes in grid[n:]:
         axes.remove()
     for axes in grid[:n]:
-        axes.tick_params(labelsize=SMALL)
+        axes.tick_params(labelsize=_SMALL)
         _plain(axes)
     return figure, grid[:n]
 
@@ -546,9 +546,9 @@ def _outer(grid: list[Axes], i: int, below: str, left: str) -> None:
     """Name the axes of panel i where none is below it, and none on its left."""
     columns = _columns(len(grid))
     if i + columns >= len(grid):
-        grid[i].set_xlabel(below, fontsize=NORMAL)
+        grid[i].set_xlabel(below, fontsize=_NORMAL)
     if i % columns == 0:
-        grid[i].set_ylabel(left, fontsize=NORMAL)
+        grid[i].set_ylabel(left, fontsize=_NORMAL)
     else:
         grid[i].tick_params(labelleft=False)
 
@@ -565,13 +565,13 @@ def _key(style: Style) -> Line2D:
 
 def _folded(name: str, side: float) -> str:
     """The name of a latent axis on as many lines as it needs, where it is no formula."""
-    return name if "$" in name else textwrap.fill(name, max(8, int(side / (NORMAL * LETTER))))
+    return name if "$" in name else textwrap.fill(name, max(8, int(side / (_NORMAL * _LETTER))))
 
 
 def _wrapped(text: str, inches: float, size: float) -> str:
     """A label, cut, on as many lines as it needs."""
     plain = clean(text, LONGEST)
-    each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * LETTER)
+    each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * _LETTER)
     return drawn_plainly("\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))))
 
 

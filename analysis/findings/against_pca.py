@@ -1,4 +1,4 @@
-"""PCA against the others: the error ratio at equal dim3, and the PCA that a model is worth.
+"""PCA, and the others against it: its whole curve, the error ratio at equal dim3, the PCA that a model is worth.
 
 Everything is paired: the same test rows are drawn for all models and all dim3 at once.
 """
@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+
+from elbowroom.tracking.store.names import Artifact
 
 from .. import Floats
-from ..runs.arrays import DRAWS, interval, redraw
+from ..runs.arrays import DRAWS, fetch, interval, redraw
 from ..runs.comparison import Series
 
 SEEDS_TO_RESAMPLE = 5
 """With fewer, an interval is of the rows alone, and says nothing about other seeds."""
 
-SAME = 0.02
+_SAME = 0.02
 """Error ratios this near to 1 make no difference that matters."""
+
+_SHARES = (0.80, 0.90, 0.95)
+_MOST_COMPONENTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Against:
         """What the interval of the ratio says of the model; the same: it lies within 2 % of 1."""
         if self.low is None or self.high is None:
             return "unknown"
-        if self.low >= 1 - SAME and self.high <= 1 + SAME:
+        if self.low >= 1 - _SAME and self.high <= 1 + _SAME:
             return "the same"
         if self.low <= 1 <= self.high:
             return "unknown"
@@ -114,8 +120,8 @@ def against(
         if near is not None and dim3 in mine:  # the error in units of PCA's on the same rows
             with np.errstate(divide="ignore", invalid="ignore"):
                 spread = mine[dim3] / theirs[near] * pca[near]
-        raw = None if curve is None else equivalent(curve.raw, error, spread)
-        clipped = None if curve is None or curve.clipped is None else equivalent(curve.clipped, error, spread)
+        raw = None if curve is None else _equivalent(curve.raw, error, spread)
+        clipped = None if curve is None or curve.clipped is None else _equivalent(curve.clipped, error, spread)
         made.append(Against(dim3, float(error), _number(base), _number(ratio), low, high, raw, clipped))
     return made
 
@@ -124,18 +130,18 @@ def _number(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
+def _equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
     """The components at which a curve, dim3 from 0, comes down to an error; with the interval of redrawn errors."""
-    at = components(curve, np.array([error]))[0]
+    at = _components(curve, np.array([error]))[0]
     low = high = None
     if spread is not None:
-        found = components(curve, spread)
+        found = _components(curve, spread)
         ends = np.quantile(np.where(np.isnan(found), np.inf, found), [0.025, 0.975], method="nearest")
         low, high = (None if np.isinf(e) else float(e) for e in ends)
     return Equivalent(None if np.isnan(at) else float(at), low, high, len(curve) - 1)
 
 
-def components(curve: Floats, errors: Floats) -> Floats:
+def _components(curve: Floats, errors: Floats) -> Floats:
     """Where a falling curve (K,), dim3 from 0, passes each error (n,), log-linear between; nan where below its end.
 
     Above its start it is 0.
@@ -158,23 +164,22 @@ def who_wins(label: str, points: list[Against]) -> str:
     if less:
         best = min(less, key=lambda p: p.ratio or np.inf)
         parts.append(
-            f"{label} errs less than PCA at dim3 {spans(less)} (down to {best.ratio:.2f} times, at {best.dim3})"
+            f"{label} errs less than PCA at dim3 {_dim3(less)} (down to {best.ratio:.2f} times, at {best.dim3})"
         )
     if more:
         worst = max(more, key=lambda p: p.ratio or 0)
-        parts.append(f"PCA errs less than {label} at dim3 {spans(more)} ({label} up to {worst.ratio:.2f} times)")
+        parts.append(f"PCA errs less than {label} at dim3 {_dim3(more)} ({label} up to {worst.ratio:.2f} times)")
     if same:
-        parts.append(f"{label} and PCA err the same, within {SAME:.0%}, at dim3 {spans(same)}")
+        parts.append(f"{label} and PCA err the same, within {_SAME:.0%}, at dim3 {_dim3(same)}")
     if unknown:
         ratios = [p.ratio for p in unknown if p.ratio is not None]
         why = "no intervals there" if all(p.low is None for p in unknown) else "the interval has 1 in it"
         span = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
-        parts.append(f"undecided at {spans(unknown)} (ratio {span}; {why})")
+        parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
     return "; ".join(parts)
 
 
-def spans(points: list[Against]) -> str:
-    """`2 to 10, 15`: runs of neighbours among the compared dim3."""
+def _dim3(points: list[Against]) -> str:
     return ranges([p.dim3 for p in points])
 
 
@@ -187,3 +192,77 @@ def ranges(values: list[int]) -> str:
         else:
             parts.append([value])
     return ", ".join(f"{p[0]} to {p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
+    """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
+    cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
+    measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
+    if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
+        clipped = measured[:, 1]
+        return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
+    spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
+    test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
+    known = {k: v for k, v in test.items() if np.isfinite(v) and k <= _MOST_COMPONENTS}
+    if not known:
+        return None
+    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum) or len(spectrum) < max(known):
+        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
+        curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
+        return PcaCurve(curve, None)
+    shares = _left(np.maximum(spectrum.astype(float), 0))
+    last = max(known)
+    curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
+    for dim3, value in known.items():
+        curve[dim3] = value
+    return PcaCurve(curve, None)
+
+
+def _explained(spectrum: Floats, share: float) -> int:
+    """The fewest components whose eigenvalues (K,) are this share of their sum."""
+    shares = np.cumsum(spectrum) / spectrum.sum()
+    return int(np.searchsorted(shares, share - 1e-12)) + 1
+
+
+def _profile_likelihood(spectrum: Floats) -> int | None:
+    """The split of the eigenvalues into two normal groups of one variance that is likeliest (Zhu & Ghodsi 2006)."""
+    count = len(spectrum)
+    if count < 3 or not np.ptp(spectrum):
+        return None
+    sums, squares = np.cumsum(spectrum), np.cumsum(spectrum**2)
+    q = np.arange(1, count)
+    first = squares[:-1] - sums[:-1] ** 2 / q
+    second = (squares[-1] - squares[:-1]) - (sums[-1] - sums[:-1]) ** 2 / (count - q)
+    variance = np.maximum(first + second, np.finfo(float).tiny) / (count - 2)
+    return int(variance.argmin()) + 1  # the log-likelihood is -count/2 log(variance) and a constant
+
+
+def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
+    """Return what the eigenvalues of PCA say of the number of dimensions, by criterion; empty where they are lost."""
+    cell = baseline.at(baseline.dim3[0])[0]
+    found = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
+    if not isinstance(found, np.ndarray) or not _is_spectrum(found):
+        return {}
+    spectrum = np.maximum(found.astype(float), 0)
+    shares: dict[str, int | None] = {f"explained variance {s:.0%}": _explained(spectrum, s) for s in _SHARES}
+    return {**shares, "profile likelihood": _profile_likelihood(spectrum)}
+
+
+def _left(spectrum: Floats) -> Floats:
+    """The share of the variance that dim3 components leave, dim3 from 0 to K: (K + 1,)."""
+    tail: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0.0)
+    shares: Floats = tail / tail[0]
+    return shares
+
+
+def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
+    """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
+    if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= _MOST_COMPONENTS:
+        return False
+    return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
+
+
+def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
+    """Whether it is the eigenvalues of something that varies."""
+    sized = spectrum.ndim == 1 and len(spectrum) <= _MOST_COMPONENTS
+    return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)

@@ -25,22 +25,29 @@ from ..purposes.gain import DEFAULT_RULE
 from ..runs.arrays import MOST_ROWS, fetch, interval
 from ..runs.cells import MOST_DIM3, Cell, LeftOut, Store, code
 from ..runs.comparison import Comparison, Series, compare
-from .against_pca import SEEDS_TO_RESAMPLE, Against, PcaCurve, against, ranges, redrawn, who_wins
+from .against_pca import (
+    SEEDS_TO_RESAMPLE,
+    Against,
+    PcaCurve,
+    against,
+    pca_curve,
+    ranges,
+    redrawn,
+    spectrum_criteria,
+    who_wins,
+)
 from .nested import NestedFinding, beside
 from .sentences import sentence
-from .spectrum import criteria as spectrum_criteria
-from .spectrum import left
 
-INTRINSIC = {
+_INTRINSIC = {
     Metric.INTRINSIC_TWONN: "TwoNN",
     Metric.INTRINSIC_MLE: "maximum likelihood",
     Metric.INTRINSIC_PARTICIPATION: "participation ratio",
     Metric.INTRINSIC_PARALLEL: "parallel analysis",
 }
-NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
-MOST_CELLS = 100_000  # that a study may have asked for of one model
-MOST_COMPONENTS = 100_000
-CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
+_NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
+_MOST_CELLS = 100_000  # that a study may have asked for of one model
+_CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         settings=comparison.settings,
         quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
         error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
-        missing=missing(comparison, store),
+        missing=_missing(comparison, store),
         notes=list(dict.fromkeys(notes)),
         models=models,
         intrinsic={} if baseline is None else _intrinsic(baseline),
@@ -247,7 +254,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         except ValueError as error:
             why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
-    named = undertrained(series, versus)
+    named = _undertrained(series, versus)
     return ModelFinding(
         label=series.label,
         model=series.model,
@@ -265,7 +272,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         undertrained=named,
         against=versus,
         versus=who_wins(series.label, versus) if versus else "",
-        spectrum_criteria=_spectrum_criteria(series),
+        spectrum_criteria=spectrum_criteria(series) if series.model == "pca" else {},
     )
 
 
@@ -364,7 +371,7 @@ def _elbo_verdict(series: Series) -> Verdict | None:
     return judge(series.dim3, negative)
 
 
-def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
+def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     """The dim3 of a trained model that ought to be better: worse than PCA there, or than with fewer dimensions."""
     if not series.trained:
         return {}
@@ -373,7 +380,7 @@ def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
     named: dict[int, str] = {}
     for i, (before, dim3) in enumerate(pairwise(series.dim3)):
-        if mean[i + 1] > mean[i] + NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
+        if mean[i + 1] > mean[i] + _NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
             named[dim3] = f"its error is higher than at {before}, beyond the noise of the seeds"
     for point in versus:
         if point.errs == "more":
@@ -386,7 +393,7 @@ def undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     return dict(sorted(named.items()))
 
 
-def missing(comparison: Comparison, store: Store) -> list[str]:
+def _missing(comparison: Comparison, store: Store) -> list[str]:
     """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there.
 
     Nothing is missing of a model's code that is not its last.
@@ -395,7 +402,7 @@ def missing(comparison: Comparison, store: Store) -> list[str]:
     last = {c.model: code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
     for series in (s for s in comparison.series if code(s.first) == last[s.model]):
         seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
-        wanted = asked(series, store)
+        wanted = _asked(series, store)
         if not wanted:
             wanted = dict.fromkeys(series.dim3, seeds)
         gone = [
@@ -408,7 +415,7 @@ def missing(comparison: Comparison, store: Store) -> list[str]:
     return lines
 
 
-def asked(series: Series, store: Store) -> dict[int, list[int]]:
+def _asked(series: Series, store: Store) -> dict[int, list[int]]:
     """The grid that the studies of this series' cells asked for, seeds by dim3; empty where none says."""
     studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
     wanted: dict[int, set[int]] = {}
@@ -427,7 +434,7 @@ def _grid(text: str, model: str) -> tuple[list[int], int]:
         dims, seeds = [int(k) for k in grid["dim3"].get(model, [])], int(grid["seeds"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return [], 0
-    fits = len(dims) * seeds <= MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
+    fits = len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
     return (dims, seeds) if fits else ([], 0)
 
 
@@ -469,61 +476,14 @@ def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[b
         return None, f"unconfirmed: training too briefly can make a corner; {how}"
     mean = {k: float(np.mean(v)) for k, v in longer.items()}
     fall, then = (mean[before] - mean[at]) / (at - before), (mean[at] - mean[after]) / (after - at)
-    stands = fall >= CONFIRMED_RATIO * max(then, 0) and fall > 0
+    stands = fall >= _CONFIRMED_RATIO * max(then, 0) and fall > 0
     said = f"at {twice} epochs the error falls by {fall:.3g} a dimension before {at} and by {then:.3g} after it"
     return stands, said
 
 
-def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
-    """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
-    cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
-    measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
-    if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
-        clipped = measured[:, 1]
-        return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
-    spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
-    test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
-    known = {k: v for k, v in test.items() if np.isfinite(v) and k <= MOST_COMPONENTS}
-    if not known:
-        return None
-    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum) or len(spectrum) < max(known):
-        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
-        curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
-        return PcaCurve(curve, None)
-    shares = left(np.maximum(spectrum.astype(float), 0))
-    last = max(known)
-    curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
-    for dim3, value in known.items():
-        curve[dim3] = value
-    return PcaCurve(curve, None)
-
-
-def _spectrum_criteria(series: Series) -> dict[str, int | None]:
-    if series.model != "pca":
-        return {}
-    cell = series.at(series.dim3[0])[0]
-    spectrum = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
-    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum):
-        return {}
-    return spectrum_criteria(np.maximum(spectrum.astype(float), 0))
-
-
-def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
-    """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
-    if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= MOST_COMPONENTS:
-        return False
-    return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
-
-
-def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
-    """Whether it is the eigenvalues of something that varies."""
-    sized = spectrum.ndim == 1 and len(spectrum) <= MOST_COMPONENTS
-    return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)
-
-
 def _intrinsic(baseline: Series) -> dict[str, float]:
     found = {}
-    for metric, name in INTRINSIC.items():
+    for metric, name in _INTRINSIC.items():
         values = [c.metric(metric) for k in baseline.dim3 for c in baseline.at(k)]
         known = [v for v in values if v is not None]
         if known:

@@ -18,13 +18,13 @@ from ..runs.cells import CODE, Cell, Nested, latest
 from ..runs.comparison import Comparison, Series, data_of
 from .against_pca import ranges
 
-DEDICATED = "ae"
+_DEDICATED = "ae"
 """The model whose trainings, one for each dim3, such a curve stands in for."""
-SAME = ("dim2",)  # settings of the layers, which the two must share
+_SAME = ("dim2",)  # settings of the layers, which the two must share
 
 
 @dataclass(frozen=True)
-class NestedPoint:
+class _NestedPoint:
     """The test error of the first dim3 latents: mean over seeds, and the least and the most of two and more.
 
     dedicated is the mean test error of the models trained for this dim3, gap by what share the nested one errs more.
@@ -52,7 +52,7 @@ class NestedFinding:
     settings: dict[str, str]
     seeds: list[int]
     runs: list[str]
-    points: list[NestedPoint]
+    points: list[_NestedPoint]
     dedicated: str | None
     replaced: int
     fit_seconds: float | None
@@ -112,9 +112,9 @@ def _dedicated(cell: Cell, comparison: Comparison) -> Series | None:
     """The comparison's autoencoder of the same layers, loss and output."""
     for series in comparison.series:
         mine, theirs = dict(cell.settings), dict(series.first.settings)
-        layers = all(mine.get(name) == theirs.get(name) for name in SAME)
+        layers = all(mine.get(name) == theirs.get(name) for name in _SAME)
         alike = _apart_from_code(series.first) == _apart_from_code(cell)
-        if series.model == DEDICATED and alike and layers:
+        if series.model == _DEDICATED and alike and layers:
             return series
     return None
 
@@ -123,7 +123,7 @@ def _apart_from_code(cell: Cell) -> dict[str, str]:
     return {name: value for name, value in cell.variant if name != CODE}
 
 
-def _points(members: Sequence[Nested], series: Series | None) -> list[NestedPoint]:
+def _points(members: Sequence[Nested], series: Series | None) -> list[_NestedPoint]:
     """At every dim3 that all seeds have."""
     there = sorted(set.intersection(*(set(n.curve) for n in members)))
     tests = {} if series is None else dict(zip(series.dim3, series.errors("test").mean(axis=0), strict=True))
@@ -133,7 +133,7 @@ def _points(members: Sequence[Nested], series: Series | None) -> list[NestedPoin
         error, other = float(np.mean(values)), float(tests.get(dim3, np.nan))
         known = np.isfinite(other) and other > 0
         points.append(
-            NestedPoint(
+            _NestedPoint(
                 dim3=dim3,
                 error=error,
                 least=min(values) if len(values) > 1 else None,
@@ -147,7 +147,7 @@ def _points(members: Sequence[Nested], series: Series | None) -> list[NestedPoin
 
 def _sentence(
     label: str,
-    points: Sequence[NestedPoint],
+    points: Sequence[_NestedPoint],
     series: Series | None,
     replaced: int,
     cost: float | None,
@@ -158,18 +158,18 @@ def _sentence(
     gaps = {p.dim3: p.gap for p in points if p.gap is not None}
     unjudged = "it is not judged: its points are parts of one model, a compromise among all dim3"
     if series is None or not gaps:
-        lacks = f"nothing to compare with: no {DEDICATED} runs of the same layers and loss share a dim3 with it"
+        lacks = f"nothing to compare with: no {_DEDICATED} runs of the same layers and loss share a dim3 with it"
         return f"One training of {latents} latents by {label} gives a whole curve; {lacks}; {unjudged}"
     priced = f"One training of {latents} latents by {label} gives a whole curve"
     if cost is not None:
         one, curve = seconds
-        of_one = f" ({share(one / curve)} of those of one seed)" if one and curve and replaced > len(gaps) else ""
-        time = f"takes {share(cost)} of the time of the {replaced} {series.label} runs{of_one}"
+        of_one = f" ({_share(one / curve)} of those of one seed)" if one and curve and replaced > len(gaps) else ""
+        time = f"takes {_share(cost)} of the time of the {replaced} {series.label} runs{of_one}"
         priced = f"One training of {latents} latents by {label} {time}"
-    return f"{priced} and errs {errs(gaps)}; {unjudged}"
+    return f"{priced} and errs {_errs(gaps)}; {unjudged}"
 
 
-def errs(gaps: dict[int, float]) -> str:
+def _errs(gaps: dict[int, float]) -> str:
     """`4 to 9 % more at dim3 2 to 20 (most at 2)`, of shares by dim3."""
     low, high = (round(100 * extreme(gaps.values())) for extreme in (min, max))
     words = [f"{abs(p)} % {'less' if p < 0 else 'more'}" for p in (low, high)]
@@ -179,7 +179,7 @@ def errs(gaps: dict[int, float]) -> str:
     return f"{span} at dim3 {ranges(sorted(gaps))} (most at {max(gaps, key=lambda k: gaps[k])})"
 
 
-def share(ratio: float) -> str:
+def _share(ratio: float) -> str:
     """A ratio below 1 as `1/9`, else as `1.3 times`."""
     return f"1/{1 / ratio:.2g}" if ratio < 1 else f"{ratio:.2g} times"
 

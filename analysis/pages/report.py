@@ -34,16 +34,16 @@ from ..findings.against_pca import Equivalent, ranges
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
 from ..runs.cells import LeftOut
 
-TEMPLATES = Path(__file__).parent / "templates"
-MOST_RUNS = 500  # in the table; the others are in result.json
+_TEMPLATES = Path(__file__).parent / "templates"
+_MOST_RUNS = 500  # in the table; the others are in result.json
 MOST_LINES = 50  # of a list
-MOST_COMPARISONS = 12
-MOST_BYTES = 2_600_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
-LONGEST = 600  # letters of a text
-LONGEST_NAME = 120
-CSS_DPI = 96  # pixels an inch, of every browser
-LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
-MOST_NAMED = 12  # models in the text of a figure
+_MOST_COMPARISONS = 12
+_MOST_BYTES = 2_600_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
+_LONGEST = 600  # letters of a text
+_LONGEST_NAME = 120
+_CSS_DPI = 96  # pixels an inch, of every browser
+_LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
+_MOST_NAMED = 12  # models in the text of a figure
 
 
 class RunLine(NamedTuple):
@@ -86,7 +86,7 @@ class Plot(NamedTuple):
     caption: str
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """Rows of numbers and short texts; wide ones have sentences, which are broken."""
 
     heads: Sequence[str]
@@ -95,18 +95,18 @@ class Table(NamedTuple):
     wide: bool = False
 
 
-class Listing(NamedTuple):
+class _Listing(NamedTuple):
     """Sentences, or runs with a sentence each; the page shows the first MOST_LINES."""
 
     items: Sequence[str | LeftOut]
     heading: str = ""
 
 
-def _nothing(comparison: ComparisonFinding) -> list[Table]:
+def _nothing(comparison: ComparisonFinding) -> list[_Table]:
     return []
 
 
-def _no_listing(comparison: ComparisonFinding) -> list[Listing]:
+def _no_listing(comparison: ComparisonFinding) -> list[_Listing]:
     return []
 
 
@@ -120,48 +120,48 @@ class Section(NamedTuple):
     title: str
     intro: str = ""
     plot: Plot | None = None
-    table: Callable[[ComparisonFinding], Sequence[Table]] = _nothing
-    listing: Callable[[ComparisonFinding], Sequence[Listing]] = _no_listing
+    table: Callable[[ComparisonFinding], Sequence[_Table]] = _nothing
+    listing: Callable[[ComparisonFinding], Sequence[_Listing]] = _no_listing
     folded: bool = True
 
 
-class Shown(NamedTuple):
+class _Shown(NamedTuple):
     """A section with what one comparison has of it."""
 
     section: Section
-    picture: Picture | None
-    tables: Sequence[Table]
-    listings: Sequence[Listing]
+    picture: _Picture | None
+    tables: Sequence[_Table]
+    listings: Sequence[_Listing]
 
 
-class Picture(NamedTuple):
+class _Picture(NamedTuple):
     """A figure as the page shows it; image is None where there was no room for it."""
 
     caption: str
     alt: str
-    image: Image | None
+    image: _Image | None
 
 
-class Image(NamedTuple):
+class _Image(NamedTuple):
     """A PNG inside a page, and the width in CSS pixels at which its letters have the size they were drawn in."""
 
-    uri: Uri
+    uri: _Uri
     width: int
 
 
-class Uri(str):
+class _Uri(str):
     """A data URI: not cut as other texts are."""
 
 
-def image(png: bytes) -> Image:
+def image(png: bytes) -> _Image:
     """A PNG to be put into a page."""
     pixels = int.from_bytes(png[16:20])  # where every PNG says its width
-    return Image(Uri(f"data:image/png;base64,{base64.b64encode(png).decode()}"), round(pixels * CSS_DPI / DPI))
+    return _Image(_Uri(f"data:image/png;base64,{base64.b64encode(png).decode()}"), round(pixels * _CSS_DPI / DPI))
 
 
 def render(findings: Findings, page: Page) -> str:
     """The whole page."""
-    shown = findings.comparisons[:MOST_COMPARISONS]
+    shown = findings.comparisons[:_MOST_COMPARISONS]
     return environment().get_template("report.html.j2").render(
         findings=findings,
         page=page,
@@ -169,8 +169,8 @@ def render(findings: Findings, page: Page) -> str:
         more_comparisons=len(findings.comparisons) - len(shown),
         sections=_sections(shown, page),
         differing=_differing(findings.comparisons),
-        runs=page.runs[:MOST_RUNS],
-        more_runs=max(len(page.runs) - MOST_RUNS, 0),
+        runs=page.runs[:_MOST_RUNS],
+        more_runs=max(len(page.runs) - _MOST_RUNS, 0),
         most=MOST_LINES,
         link=lambda run_id: link_to(page.links(run_id)),
     )  # fmt: skip
@@ -180,17 +180,17 @@ def render(findings: Findings, page: Page) -> str:
 def environment() -> Environment:
     """Templates in which everything from a store is escaped, cut and cleaned."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: clean(value, LONGEST) if type(value) is str else value,
+        finalize=lambda value: clean(value, _LONGEST) if type(value) is str else value,
     )
     made.filters |= {
         "number": number,
-        "name": lambda text: clean(text, LONGEST_NAME),
-        "elbo_sentence": elbo_sentence,
+        "name": lambda text: clean(text, _LONGEST_NAME),
+        "elbo_sentence": _elbo_sentence,
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "ranges": ranges,
     }
@@ -204,7 +204,7 @@ def number(value: float | None, digits: int = 3) -> str:
     size = abs(value)
     if size >= 1000 or size == 0:
         return f"{value:,.0f}"
-    if size < LEAST_PLAIN:
+    if size < _LEAST_PLAIN:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{max(digits - 1 - floor(log10(size)), 0)}f}"
 
@@ -229,7 +229,7 @@ def worth(found: Equivalent | None) -> str:
     return f"{value} [{number(found.low)}, {beyond if found.high is None else number(found.high)}]"
 
 
-def elbo_sentence(model: ModelFinding) -> str:
+def _elbo_sentence(model: ModelFinding) -> str:
     """What the -ELBO says, empty where there is none.
 
     Its zero means nothing, so a rule of relative gains has no say here: the least one and the corner do.
@@ -244,7 +244,7 @@ def elbo_sentence(model: ModelFinding) -> str:
     return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
-def criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
+def _criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
     """The table of criteria: a row each, a column for each model; what a model has not is a dash."""
     names = dict.fromkeys(name for m in comparison.models if m.verdict for name in m.verdict.criteria)
     spectrum = dict.fromkeys(name for m in comparison.models for name in m.spectrum_criteria)
@@ -296,25 +296,25 @@ def _differing(comparisons: Sequence[ComparisonFinding]) -> list[str]:
     return [n for n in names if len({c.settings.get(n) for c in comparisons if n in c.settings}) > 1]
 
 
-def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list[Shown]]:
+def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list[_Shown]]:
     """Return the sections of each comparison, in the order of `SECTIONS`, in which pictures use up the room."""
-    made: list[list[Shown]] = [[] for _ in comparisons]
-    room = MOST_BYTES
+    made: list[list[_Shown]] = [[] for _ in comparisons]
+    room = _MOST_BYTES
     for section in SECTIONS:
         for comparison, mine in zip(comparisons, made, strict=True):
             picture, png = None, page.figures.get(comparison.name, {}).get(section.name)
             if png is not None and section.plot is not None:
                 fits = len(png) <= room
                 room -= len(png) if fits else 0
-                picture = Picture(section.plot.caption, section.plot.alt(comparison), image(png) if fits else None)
+                picture = _Picture(section.plot.caption, section.plot.alt(comparison), image(png) if fits else None)
             tables = [table for table in section.table(comparison) if table.rows]
             listings = [listing for listing in section.listing(comparison) if listing.items]
             if picture or tables or listings:
-                mine.append(Shown(section, picture, tables, listings))
+                mine.append(_Shown(section, picture, tables, listings))
     return made
 
 
-def _numbers(comparison: ComparisonFinding) -> list[Table]:
+def _numbers(comparison: ComparisonFinding) -> list[_Table]:
     """Errors and measures by dim3, a table for each model."""
     tables = []
     for model in comparison.models:
@@ -336,7 +336,7 @@ def _numbers(comparison: ComparisonFinding) -> list[Table]:
         ]
         labels = [column.label for column in columns.values()]
         heads = ["dim3", comparison.error_name, "SD", "test error", "seeds", *labels]
-        tables.append(Table(heads, rows, f"{model.label}, loss {model.loss}" if model.loss else model.label))
+        tables.append(_Table(heads, rows, f"{model.label}, loss {model.loss}" if model.loss else model.label))
     return tables
 
 
@@ -346,20 +346,20 @@ def _value(value: float | None, column: Column) -> str:
     return number(column.sign * value, column.digits) if column.digits else f"{column.sign * value:,.0f}"
 
 
-def _criteria_table(comparison: ComparisonFinding) -> list[Table]:
+def _criteria_table(comparison: ComparisonFinding) -> list[_Table]:
     labels = [model.label for model in comparison.models]
-    return [Table(["criterion", *labels], [(name, *answers) for name, answers in criteria(comparison)])]
+    return [_Table(["criterion", *labels], [(name, *answers) for name, answers in _criteria(comparison)])]
 
 
-def _intrinsic(comparison: ComparisonFinding) -> list[Listing]:
+def _intrinsic(comparison: ComparisonFinding) -> list[_Listing]:
     said = ", ".join(f"{name} {number(value)}" for name, value in comparison.intrinsic.items())
-    return [Listing([f"The data's own dimension: {said}."] if said else [])]
+    return [_Listing([f"The data's own dimension: {said}."] if said else [])]
 
 
-def _against(comparison: ComparisonFinding) -> list[Table]:
+def _against(comparison: ComparisonFinding) -> list[_Table]:
     heads = ["dim3", "test error", "PCA's", "ratio", "errs", "equivalent, raw", "equivalent, clipped"]
     return [
-        Table(
+        _Table(
             heads,
             [
                 (
@@ -379,7 +379,7 @@ def _against(comparison: ComparisonFinding) -> list[Table]:
     ]
 
 
-def _nested_tables(comparison: ComparisonFinding) -> list[Table]:
+def _nested_tables(comparison: ComparisonFinding) -> list[_Table]:
     tables = []
     for nested in comparison.nested:
         seeds = f"{len(nested.seeds)} seed{'s' * (len(nested.seeds) > 1)}"
@@ -400,16 +400,16 @@ def _nested_tables(comparison: ComparisonFinding) -> list[Table]:
             for p in nested.points
         ]
         heads = ["dim3", "one training", "least and most of its seeds", nested.dedicated or "dedicated", "gap"]
-        tables.append(Table(heads, rows, caption))
+        tables.append(_Table(heads, rows, caption))
     return tables
 
 
-def _nested_sentences(comparison: ComparisonFinding) -> list[Listing]:
+def _nested_sentences(comparison: ComparisonFinding) -> list[_Listing]:
     cautions = (f" Caution: {n.caution}." if n.caution else "" for n in comparison.nested)
-    return [Listing([f"{n.sentence}.{caution}" for n, caution in zip(comparison.nested, cautions, strict=True)])]
+    return [_Listing([f"{n.sentence}.{caution}" for n, caution in zip(comparison.nested, cautions, strict=True)])]
 
 
-def _costs(comparison: ComparisonFinding) -> list[Table]:
+def _costs(comparison: ComparisonFinding) -> list[_Table]:
     columns = {metric: column for metric, column in METRICS.items() if column.section == "cost"}
     rows: list[tuple[str | int, ...]] = [
         (
@@ -423,35 +423,35 @@ def _costs(comparison: ComparisonFinding) -> list[Table]:
         for p in model.points
     ]
     labels = [column.label for column in columns.values()]
-    return [Table(["model", "dim3", *labels, "bytes per code", "test error"], rows)]
+    return [_Table(["model", "dim3", *labels, "bytes per code", "test error"], rows)]
 
 
-def _incomplete(comparison: ComparisonFinding) -> list[Listing]:
+def _incomplete(comparison: ComparisonFinding) -> list[_Listing]:
     listings = [
-        Listing([f"dim3 {dim3}: {why}" for dim3, why in m.undertrained.items()], f"{m.label} looks undertrained")
+        _Listing([f"dim3 {dim3}: {why}" for dim3, why in m.undertrained.items()], f"{m.label} looks undertrained")
         for m in comparison.models
     ]
     missing, doubled = comparison.missing, comparison.doubled
     return [
         *listings,
-        Listing(missing, f"Missing: {len(missing)}"),
-        Listing(doubled, f"Doubled: {len(doubled)}, the latest counts"),
+        _Listing(missing, f"Missing: {len(missing)}"),
+        _Listing(doubled, f"Doubled: {len(doubled)}, the latest counts"),
     ]
 
 
-def _settings(comparison: ComparisonFinding) -> list[Table]:
+def _settings(comparison: ComparisonFinding) -> list[_Table]:
     rows = list(comparison.settings.items())
     for model in comparison.models:
         seeds = ", ".join(map(str, model.seeds[:MOST_LINES])) or "no seed has every dim3"
         rows.append((f"seeds of {model.label}", seeds if model.trained else "none: the fit is deterministic"))
-    return [Table((), rows, wide=True)]
+    return [_Table((), rows, wide=True)]
 
 
 def _alt(heading: str, say: Callable[[ModelFinding], str]) -> Callable[[ComparisonFinding], str]:
     """Return the alternative text that says something of each model."""
 
     def alt(comparison: ComparisonFinding) -> str:
-        said = [f"{model.label}: {text}" for model in comparison.models[:MOST_NAMED] if (text := say(model))]
+        said = [f"{model.label}: {text}" for model in comparison.models[:_MOST_NAMED] if (text := say(model))]
         return f"{heading}. {'; '.join(said)}."
 
     return alt
@@ -464,7 +464,7 @@ def _error_alt(comparison: ComparisonFinding) -> str:
 
 
 def _pictures_alt(comparison: ComparisonFinding) -> str:
-    labels = ", ".join(model.label for model in comparison.models[:MOST_NAMED])
+    labels = ", ".join(model.label for model in comparison.models[:_MOST_NAMED])
     return f"Test rows, and their reconstructions at dim3 {pictured(comparison)} by {labels}."
 
 
@@ -604,7 +604,7 @@ SECTIONS = [
         ),
         table=_costs,
     ),
-    Section("same_loss", "With the loss held fixed", listing=lambda comparison: [Listing(comparison.same_loss)]),
+    Section("same_loss", "With the loss held fixed", listing=lambda comparison: [_Listing(comparison.same_loss)]),
     Section("incomplete", "Undertrained, missing and doubled cells", listing=_incomplete),
     Section("settings", "Settings and seeds", table=_settings),
 ]

@@ -31,12 +31,12 @@ from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
 from ..findings.sentences import numbers
 from ..runs.cells import Cell, Store
 
-ALIAS = "chosen"
-MOST_LINES = 40  # of a description
-LONGEST_LINE, LONGEST_COMMAND = 1200, 1000  # letters
-NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
-RUN_LENGTH, EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
-BEGIN, END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
+_ALIAS = "chosen"
+_MOST_LINES = 40  # of a description
+_LONGEST_LINE, _LONGEST_COMMAND = 1200, 1000  # letters
+_NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
+_RUN_LENGTH, _EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
+_BEGIN, _END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
 
 
 def output_folder(out: Path) -> Path:
@@ -160,20 +160,20 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Cel
     logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
     if cell is None or not logged:
         return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
-    name = registered_name(finding.dataset)
+    name = _registered_name(finding.dataset)
     try:
         number = _version(client, name, logged[0], cell.run_id)
         for key, value in _why(pick, finding, findings).items():
             client.set_model_version_tag(name, number, key, value[:5000])
-        client.set_registered_model_alias(name, ALIAS, number)
+        client.set_registered_model_alias(name, _ALIAS, number)
     except MlflowException as error:
         return Registered(f"the model could not be registered: {one_line(error, 200)}", pick, None)
     return Registered(
-        f"registered models:/{name}@{ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
+        f"registered models:/{name}@{_ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
     )
 
 
-def registered_name(dataset: str) -> str:
+def _registered_name(dataset: str) -> str:
     """`elbowroom-<dataset>`, of letters that are part of no path, no address and no query."""
     word = re.sub(r"[^\w .-]+", "-", clean(dataset, LABEL_LENGTH)).strip(" .")
     return f"{EXPERIMENT}-{word or 'data'}"
@@ -212,11 +212,11 @@ def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) ->
     flags = {**finding.settings, "loss": model.loss} if model.trained else {}
     words = ["--model", model.model, "--dataset", finding.dataset, "--dim3", str(pick.dim3), "--seed", str(pick.seed)]
     for k, v in sorted(flags.items()):
-        words += [f"--{k.replace('_', '-')}", v] if v and k not in NO_SETTINGS else []
+        words += [f"--{k.replace('_', '-')}", v] if v and k not in _NO_SETTINGS else []
     lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
     # Quoted for the shell, where it will be pasted: the words are the store's.
     command = shlex.join(["python", "-m", "tracking.train", *map(clean, words), "--artifacts", "full"])
-    return f"{lacks}; this makes one: {command}" if len(command) <= LONGEST_COMMAND else lacks
+    return f"{lacks}; this makes one: {command}" if len(command) <= _LONGEST_COMMAND else lacks
 
 
 def publish(
@@ -237,7 +237,7 @@ def publish(
         store.experiment_id,
         Record(
             "report",
-            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: description(findings)},
+            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: _description(findings)},
             params={
                 "analysed_experiment": findings.experiment,
                 "analysis_rule": findings.rule,
@@ -315,7 +315,7 @@ def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str
         raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
 
 
-def description(findings: Findings) -> str:
+def _description(findings: Findings) -> str:
     """The verdicts, as Markdown whose strings from the store are literal; of very many the first ones."""
     lines = []
     for comparison in findings.comparisons:
@@ -323,15 +323,15 @@ def description(findings: Findings) -> str:
         lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
         lines.append("")
     kept: list[str] = []
-    for line in lines[:MOST_LINES]:
-        if sum(map(len, kept)) + len(kept) + len(line) > RUN_LENGTH - 100:
+    for line in lines[:_MOST_LINES]:
+        if sum(map(len, kept)) + len(kept) + len(line) > _RUN_LENGTH - 100:
             break
         kept.append(line)
     return "\n".join(kept if len(kept) == len(lines) else [*kept, "- and more, in the report"])
 
 
 def _literal(text: str) -> str:
-    return markdown(clean(text, LONGEST_LINE))
+    return markdown(clean(text, _LONGEST_LINE))
 
 
 def _numbers(findings: Findings) -> dict[str, float]:
@@ -349,14 +349,14 @@ def _describe_experiment(
     """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
     tags = client.get_experiment(experiment_id).tags
     before = tags.get(Tag.DESCRIPTION, "")
-    rest = re.sub(f"\n*[^\n]*{re.escape(BEGIN)}.*?{re.escape(END)}", "", before, flags=re.DOTALL).rstrip()
+    rest = re.sub(f"\n*[^\n]*{re.escape(_BEGIN)}.*?{re.escape(_END)}", "", before, flags=re.DOTALL).rstrip()
     page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
     link = f"[The report]({page}) of {len(findings.runs)} runs"
     chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
-    first, _, said = description(findings).partition("\n")  # lists of experiments show the first words, and no comment
-    ours = f"{first} {BEGIN}\n{said}\n{link}{chosen}\n{END}"
+    first, _, said = _description(findings).partition("\n")  # lists of experiments show the first words, and no comment
+    ours = f"{first} {_BEGIN}\n{said}\n{link}{chosen}\n{_END}"
     whole = f"{rest}\n\n{ours}".lstrip()
-    if len(whole) <= EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
+    if len(whole) <= _EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
         client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
     for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
         if f"mlflow.experiment.primaryMetric.{key}" not in tags:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from elbowroom.analysis.figures.curves import KNOWN, MOST_SERIES, STYLES, Pictures, draw_pictures, styles
+from elbowroom.analysis.figures.curves import _MOST_SERIES, KNOWN, STYLES, Pictures, _styles, draw_pictures
 from elbowroom.analysis.findings.against_pca import Against, Equivalent
 from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding
 from tests.analysis.example_runs import FIGURES
@@ -115,7 +115,7 @@ def test_overlaps_are_found() -> None:
 def test_error_against_dim3() -> None:
     figure = drawn(FIGURES["error"](comparison()))
     (axes,) = figure.axes
-    for each, style in zip(three(), styles(three()), strict=True):
+    for each, style in zip(three(), _styles(three()), strict=True):
         line = line_of(figure, style.colour)
         np.testing.assert_array_equal(line.get_xdata(), DIM3)
         np.testing.assert_allclose(line.get_ydata(), [p.error for p in each.points])
@@ -254,12 +254,12 @@ def test_nothing_shown_is_none() -> None:
 
 
 def test_colours_are_the_models_own() -> None:
-    assert [s.colour for s in styles(three())] == [STYLES[KNOWN[m]].colour for m in ("pca", "ae", "vae")]
-    assert styles([model("vae")]) == [STYLES[KNOWN["vae"]]]
-    pair = styles([model("ae"), model("ae")])
+    assert [s.colour for s in _styles(three())] == [STYLES[KNOWN[m]].colour for m in ("pca", "ae", "vae")]
+    assert _styles([model("vae")]) == [STYLES[KNOWN["vae"]]]
+    pair = _styles([model("ae"), model("ae")])
     assert pair[0] == STYLES[KNOWN["ae"]] != pair[1]
-    assert len(set(styles([model(f"own {i}") for i in range(len(STYLES))]))) == len(STYLES)
-    assert len(styles([model(f"own {i}") for i in range(30)])) == 30
+    assert len(set(_styles([model(f"own {i}") for i in range(len(STYLES))]))) == len(STYLES)
+    assert len(_styles([model(f"own {i}") for i in range(30)])) == 30
 
 
 def test_a_single_point_has_one_whole_tick() -> None:
@@ -269,8 +269,8 @@ def test_a_single_point_has_one_whole_tick() -> None:
 
 def test_only_the_first_series_are_drawn() -> None:
     figure = drawn(FIGURES["error"](many()))
-    assert sum(text.startswith(("pca", "a model")) for text in legend_of(figure)) == MOST_SERIES
-    assert f"without {21 - MOST_SERIES} more" in figure.get_suptitle()
+    assert sum(text.startswith(("pca", "a model")) for text in legend_of(figure)) == _MOST_SERIES
+    assert f"without {21 - _MOST_SERIES} more" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 2, 3), None, (5, 5)])

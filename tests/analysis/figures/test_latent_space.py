@@ -12,10 +12,10 @@ from sklearn.datasets import load_digits
 
 from elbowroom.analysis.figures.curves import KNOWN, STYLES
 from elbowroom.analysis.figures.latent_space import (
-    MOST_POINTS,
-    Array,
+    _MOST_POINTS,
     Cloud,
     Decoded,
+    _Array,
     draw_distances,
     draw_draws,
     draw_interpolations,
@@ -56,7 +56,7 @@ def planes(n: int = 3, rows: int = 5, shown: slice = slice(None), titles: tuple[
     return [Decoded(titles[i % len(titles)], x, ticks) for i in range(n)]
 
 
-def curve(slope: float, n: int = 4) -> Array:
+def curve(slope: float, n: int = 4) -> _Array:
     push = np.arange(n, dtype=float)
     return np.stack([push, 0.01 + slope * push, np.full(n, 0.001)], axis=1)
 
@@ -68,7 +68,7 @@ def robust(n: int, labels: tuple[str, ...] = ("PCA", "autoencoder", "VAE")):
     ]
 
 
-def pictures(figure: Figure) -> list[Array]:
+def pictures(figure: Figure) -> list[_Array]:
     return [image.get_array().data for axes in figure.axes for image in axes.images]
 
 
@@ -127,7 +127,7 @@ def test_repeats() -> None:
 def test_many_codes_are_thinned_out() -> None:
     codes = np.tile(CODES, (20, 1))
     figure = draw_repeats([Cloud("a", codes)], [Cloud("a", codes)], np.tile(Y, 20), DIGITS)
-    assert [len(axes.collections[0].get_offsets()) for axes in figure.axes] == [MOST_POINTS] * 2
+    assert [len(axes.collections[0].get_offsets()) for axes in figure.axes] == [_MOST_POINTS] * 2
 
 
 def test_without_labels_there_is_no_legend() -> None:

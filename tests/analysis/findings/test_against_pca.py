@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from elbowroom.analysis.findings.against_pca import Against, components, equivalent, ranges, who_wins
-from elbowroom.analysis.findings.spectrum import criteria, explained, left, profile_likelihood
+from elbowroom.analysis.findings.against_pca import (
+    Against,
+    _components,
+    _equivalent,
+    _explained,
+    _left,
+    _profile_likelihood,
+    ranges,
+    who_wins,
+)
 from elbowroom.analysis.runs.arrays import redraw
 
 HALVING = 0.5 ** np.arange(11)  # PCA's error at dim3 0 to 10
@@ -16,17 +24,17 @@ def point(dim3: int, ratio: float, low: float | None, high: float | None) -> Aga
 
 def test_components_are_log_linear_between_and_end_with_the_curve() -> None:
     errors = np.array([1.0, 0.5, 0.5**2.5, 0.5**10, 0.5**10.1, 2.0])
-    assert components(HALVING, errors) == pytest.approx([0, 1, 2.5, 10, np.nan, 0], nan_ok=True)
+    assert _components(HALVING, errors) == pytest.approx([0, 1, 2.5, 10, np.nan, 0], nan_ok=True)
 
 
 def test_a_curve_that_ends_at_nothing_has_its_last_number_there() -> None:
     curve = np.array([1.0, 0.5, 0.0])
-    assert components(curve, np.array([0.5]))[0] == 1
-    assert 1 < components(curve, np.array([0.1]))[0] < 2
+    assert _components(curve, np.array([0.5]))[0] == 1
+    assert 1 < _components(curve, np.array([0.1]))[0] < 2
 
 
 def test_the_interval_of_an_equivalent_is_that_of_the_redrawn_errors() -> None:
-    found = equivalent(HALVING, 0.25, 0.5 ** np.linspace(1.5, 2.5, 1001))
+    found = _equivalent(HALVING, 0.25, 0.5 ** np.linspace(1.5, 2.5, 1001))
     assert found.components == pytest.approx(2)
     assert found.low == pytest.approx(1.525, abs=0.002)
     assert found.high == pytest.approx(2.475, abs=0.002)
@@ -34,7 +42,7 @@ def test_the_interval_of_an_equivalent_is_that_of_the_redrawn_errors() -> None:
 
 
 def test_beyond_the_most_components_there_is_none() -> None:
-    found = equivalent(HALVING, 0.5**12, 0.5 ** np.linspace(9, 13, 101))
+    found = _equivalent(HALVING, 0.5**12, 0.5 ** np.linspace(9, 13, 101))
     assert (found.components, found.high) == (None, None)
     assert found.low == pytest.approx(9.1, abs=0.1)
 
@@ -73,14 +81,13 @@ def test_ranges_in_words() -> None:
 
 def test_explained_variance() -> None:
     spectrum = np.array([5.0, 3.0, 1.0, 1.0])
-    assert [explained(spectrum, s) for s in (0.5, 0.8, 0.9, 0.95)] == [1, 2, 3, 4]
-    assert left(spectrum).tolist() == pytest.approx([1.0, 0.5, 0.2, 0.1, 0.0])
+    assert [_explained(spectrum, s) for s in (0.5, 0.8, 0.9, 0.95)] == [1, 2, 3, 4]
+    assert _left(spectrum).tolist() == pytest.approx([1.0, 0.5, 0.2, 0.1, 0.0])
 
 
 def test_the_profile_likelihood_splits_two_groups_of_eigenvalues() -> None:
-    assert profile_likelihood(np.array([10.0, 9.8, 10.2, 1.0, 1.1, 0.9, 1.0])) == 3
-    assert profile_likelihood(np.ones(5)) is None
-    assert criteria(np.zeros(4)) == {}
+    assert _profile_likelihood(np.array([10.0, 9.8, 10.2, 1.0, 1.1, 0.9, 1.0])) == 3
+    assert _profile_likelihood(np.ones(5)) is None
 
 
 @pytest.mark.parametrize("scale", [2.0**200, 2.0**-300])

@@ -11,9 +11,9 @@ from mlflow.entities import Metric as LoggedMetric
 
 from elbowroom.analysis.figures.curves import STYLES
 from elbowroom.analysis.findings.find import ComparisonFinding, find
-from elbowroom.analysis.findings.nested import errs, share
+from elbowroom.analysis.findings.nested import _errs, _share
 from elbowroom.analysis.report import main
-from elbowroom.analysis.reporting.publish import description
+from elbowroom.analysis.reporting.publish import _description
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.mapping import parse_map
 from elbowroom.analysis.runs.query import read
@@ -70,7 +70,7 @@ def test_nothing_is_concluded_from_it(store_copy: MlflowClient) -> None:
     for seed in range(3):
         nested(store_copy, factor=0.01, seed=seed)  # far better than all others: it would be the pick
     after = find(read(store_copy, "e"))
-    assert description(after) == description(before)
+    assert _description(after) == _description(before)
     plain, more = json.loads(before.to_json()), json.loads(after.to_json())
     for comparison in more["comparisons"]:
         assert len(comparison.pop("nested")) == 1
@@ -192,8 +192,8 @@ def test_the_figure_has_both_curves_and_the_gap(store_copy: MlflowClient) -> Non
     ],
 )
 def test_gaps_in_words(gaps: dict[int, float], said: str) -> None:
-    assert errs(gaps) == said
+    assert _errs(gaps) == said
 
 
 def test_shares_in_words() -> None:
-    assert [share(r) for r in (0.111, 0.5, 1.0, 1.34)] == ["1/9", "1/2", "1 times", "1.3 times"]
+    assert [_share(r) for r in (0.111, 0.5, 1.0, 1.34)] == ["1/9", "1/2", "1 times", "1.3 times"]

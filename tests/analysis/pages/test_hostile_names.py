@@ -18,7 +18,7 @@ from elbowroom.analysis import assignment, report
 from elbowroom.analysis.findings.find import Findings, Pick, find
 from elbowroom.analysis.pages.report import Page, RunLine, render
 from elbowroom.analysis.reporting.experiment import _curves_csv
-from elbowroom.analysis.reporting.publish import _which_command, description, registered_name
+from elbowroom.analysis.reporting.publish import _description, _registered_name, _which_command
 from elbowroom.analysis.runs.cells import Cell, LeftOut, Store, own_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag
@@ -95,7 +95,7 @@ def test_a_word_in_every_place_stays_a_word(kind: str) -> None:
     check_page(render(found, page))
     rows = list(csv.reader(io.StringIO(_curves_csv(found))))
     assert {row[1] for row in rows[1:]} == set(labels)
-    said = description(found)
+    said = _description(found)
     assert len(said) <= 5000
     assert said.encode()
     assert not re.search(r"<|(?<!\\)[\[\]`!]", said)
@@ -126,7 +126,7 @@ def test_a_word_made_harmless(kind: str) -> None:
     code = quoted(word)
     assert code.count("`") in (0, 2)
     assert code.count("`") == 2 or not re.search(r"[<>\[\]()&*_]", code)
-    name = registered_name(word)
+    name = _registered_name(word)
     assert re.fullmatch(r"elbowroom-[\w .-]*[\w-]", name)
     assert len(name) <= 90
 
@@ -134,7 +134,7 @@ def test_a_word_made_harmless(kind: str) -> None:
 @pytest.mark.parametrize("plain", ["fashion-mnist", "my data 2", "größe", "v1.2"])
 def test_plain_names_stay_as_they_are(plain: str) -> None:
     assert clean(plain, 80) == markdown(plain) == quoted(plain) == key(plain) == plain
-    assert registered_name(plain) == f"elbowroom-{plain}"
+    assert _registered_name(plain) == f"elbowroom-{plain}"
 
 
 def test_models_whose_names_end_alike_share_nothing(store: MlflowClient) -> None:

@@ -10,13 +10,13 @@ from elbowroom.analysis.findings.against_pca import Against, Equivalent, who_win
 from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
 from elbowroom.analysis.findings.sentences import sentence
 from elbowroom.analysis.pages.report import (
-    MOST_COMPARISONS,
-    MOST_RUNS,
+    _MOST_COMPARISONS,
+    _MOST_RUNS,
     SECTIONS,
     Page,
     RunLine,
+    _criteria,
     clean,
-    criteria,
     interval,
     number,
     render,
@@ -304,8 +304,8 @@ def test_a_large_store_stays_small() -> None:
     html = render(findings(lots, left_out=many, unfinished=many), page(figures=figures, runs=runs))
     assert len(html.encode()) < 5_000_000
     read = Reader(html)
-    assert f"{10_000 - MOST_RUNS} more are in result.json" in read.text
-    assert f"{100 - MOST_COMPARISONS} more comparisons" in read.text
+    assert f"{10_000 - _MOST_RUNS} more are in result.json" in read.text
+    assert f"{100 - _MOST_COMPARISONS} more comparisons" in read.text
     assert "Left out to keep this file small" in read.text
 
 
@@ -316,7 +316,7 @@ def test_a_run_that_was_left_out_has_a_line() -> None:
 
 
 def test_criteria() -> None:
-    rows = dict(criteria(comparison()))
+    rows = dict(_criteria(comparison()))
     assert rows["this report's elbow"] == ["none", "6 [5, 7]", "none"]
     assert rows["this report's choice"] == ["6", "6", "6"]
     assert rows["l method"] == ["no answer"] * 3

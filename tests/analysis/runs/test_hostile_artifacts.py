@@ -22,7 +22,8 @@ from mlflow.entities import Run, RunData, RunInfo, RunTag
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from elbowroom.analysis import assignment, report
-from elbowroom.analysis.findings.find import asked, find, pca_curve
+from elbowroom.analysis.findings.against_pca import pca_curve
+from elbowroom.analysis.findings.find import _asked, find
 from elbowroom.analysis.latent_space.answers import answer
 from elbowroom.analysis.latent_space.measured import Shelf
 from elbowroom.analysis.reporting.assignment import Wanted, write
@@ -279,7 +280,7 @@ def test_a_grid_that_is_none_asks_for_nothing(grid: str) -> None:
     )
     store = Store("1", "e", [one], [], [], [], [study], [])
     (series,) = compare([one])[0].series
-    assert asked(series, store) == {}
+    assert _asked(series, store) == {}
 
 
 @pytest.mark.parametrize(
