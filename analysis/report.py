@@ -25,7 +25,7 @@ from .runs.scores import CurveIs, as_said, best_score, check_falls
 
 
 def parser() -> Parser:
-    """Where the runs are, how to judge, and what to leave behind."""
+    """Return the parser of the command line."""
     made = Parser(
         "analysis.report",
         "How many latent dimensions, and is an autoencoder worth it over PCA? Read from a tracking store.",
@@ -60,7 +60,7 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     return command(lambda: _report(arguments), killed="nothing was written")
 
 
@@ -77,10 +77,7 @@ def _report(arguments: list[str] | None) -> int:
 
 
 class Judged(NamedTuple):
-    """One model's curve in a table: how many dim3 it has, and what it says; None where they are too few to say.
-
-    note says how scores were read.
-    """
+    """The verdict on one model's curve in a table, None where it has too few points; note says how scores were read."""
 
     model: str
     points: int
@@ -89,7 +86,7 @@ class Judged(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The verdict and the choice: a sentence and a reason."""
+        """The verdict, its reason, and the answers of other criteria, on three lines."""
         name = clean(self.model, LABEL_LENGTH)
         if self.verdict is None:
             return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
@@ -99,9 +96,26 @@ class Judged(NamedTuple):
 
 
 def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error") -> list[Judged]:
-    """What the curve of each model in a file says, whose columns are dim3,error[,seed][,model].
+    """Judge the curve of each model in a CSV file.
 
-    Raises BadInput, also where a curve rises that is said to be an error, or falls that is said to be a score.
+    Parameters
+    ----------
+    path
+        A file with the columns dim3,error[,seed][,model].
+    rule
+        For the choice of dim3, as `judge` takes it.
+    curve_is
+        Whether the column error has errors or scores.
+
+    Returns
+    -------
+    list of Judged
+        One for each model, in the order of the file.
+
+    Raises
+    ------
+    BadInput
+        Where the file can't be read, an error curve rises, or a score curve falls.
     """
     Rule.parse(rule)
     rows, note = read_rows(Path(path), curve_is), ""

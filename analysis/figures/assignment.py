@@ -1,4 +1,4 @@
-"""The figures of the assignment's page, from the arrays of its measured runs: `figures_of(...)`."""
+"""The figures of the assignment's page from the arrays of measured runs: `figures_of(groups, answers, shelf)`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,22 @@ _Maker = Callable[[], Figure | None]
 
 
 def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[str, Figure]:
-    """Return every figure that has something to show, by name; the shelf notes those whose arrays do not fit."""
+    """Draw the figures of the assignment's page.
+
+    Parameters
+    ----------
+    groups
+        The measured runs.
+    answers
+        What they tell.
+    shelf
+        Their arrays; it notes which figures can't be drawn from them.
+
+    Returns
+    -------
+    dict
+        Figures by name, those that have content.
+    """
     makers: dict[str, _Maker] = {}
     look = _look(groups, shelf)
     labels = shelf.labels([c for g in groups for c in g.cells])
@@ -62,7 +77,7 @@ def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[
 
 
 def _made(name: str, make: _Maker, shelf: Shelf) -> Figure | None:
-    """A figure, or None with a note where an array from the store has not the shape that it says."""
+    """Return a figure; None with a note where the arrays of the store don't fit each other."""
     try:
         return make()
     except (ValueError, IndexError) as error:
@@ -76,13 +91,13 @@ def _draws(group: Group, look: Look, shelf: Shelf) -> Figure | None:
 
 
 def _main(groups: Sequence[Group], answers: Answers) -> list[tuple[Generator, Group]]:
-    """The four generators at the dim3 of these groups, with the group whose first run's samples are shown."""
+    """Return the main generators at the dim3 of these groups, each with its group."""
     by_place: dict[tuple[str, int | None], Group] = {(g.label, g.dim3): g for g in groups}
     return [(g, by_place[g.label, g.dim3]) for g in answers.generators if g.main and (g.label, g.dim3) in by_place]
 
 
 def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf) -> Figure | None:
-    """Samples of each generator over their nearest training rows."""
+    """Draw samples of each generator over their nearest training rows."""
     bands = []
     for one, group in _main(groups, answers):
         source, cell = Source(one.source), group.cells[0]
@@ -92,7 +107,7 @@ def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf
 
 
 def _distances(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> Figure | None:
-    """How far samples, and real test rows, are from the training rows."""
+    """Draw the distances of samples, and of test rows, to the nearest training row."""
     found = [
         (one.name, group.series.model, shelf.one(group.cells[0], distances_artifact(Source(one.source)), 1))
         for one, group in _main(groups, answers)
@@ -103,7 +118,7 @@ def _distances(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> Figur
 
 
 def _quality(groups: Sequence[Group], answers: Answers) -> Figure | None:
-    """Precision and recall, with the real rows and the mean row."""
+    """Draw precision and recall of each generator, of real rows and of the mean row."""
     points = [
         (one.name, group.series.model, one.precision.mean, one.recall.mean)
         for one, group in _main(groups, answers)
@@ -123,7 +138,7 @@ def _interpolations(groups: Sequence[Group], look: Look, shelf: Shelf) -> Figure
 
 
 def _robustness(answers: Answers) -> Figure | None:
-    """A panel for each dim3."""
+    """Draw the error of decoding pushed codes, a panel for each dim3."""
     panels: dict[int, list[tuple[str, str, Array]]] = {}
     for one in answers.robust:
         curve = np.array([one.lengths, one.errors, one.standard_errors]).T
@@ -132,13 +147,13 @@ def _robustness(answers: Answers) -> Figure | None:
 
 
 def _kl(answers: Answers) -> Figure | None:
-    """Of the first run of each model and dim3."""
+    """Draw the KL of each latent, of the first run of each model and dim3."""
     bars = [(f"{h.label}, dim3 = {h.dim3}", np.array(h.kl_by_dim[0])) for h in answers.health]
     return draw_kl(bars) if bars else None
 
 
 def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
-    """How rows are drawn: as the runs say, between the ends of the example rows."""
+    """Return how rows are drawn: their shape by the runs, their range by the example rows."""
     cell = groups[0].cells[0]
     shape = cell.image_shape
     examples = shelf.one(cell, Artifact.ORIGINALS, 2)
@@ -147,12 +162,12 @@ def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
 
 
 def _names(codes: Array) -> tuple[str, str]:
-    """What the axes of a plane are called."""
+    """Return the names of the axes of a latent plane."""
     return AXES if codes.shape[1] <= 2 else ("principal axis 1", "principal axis 2")
 
 
 def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf: Shelf) -> Figure | None:
-    """The scatters of several runs, as they came and aligned to the first."""
+    """Draw the codes of several runs, as they came and aligned to the first."""
     runs = [(f"seed {c.seed}", shelf.one(c, Artifact.CODES, 2)) for c in group.cells]
     if group.is_pca:
         other = shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)
@@ -163,7 +178,7 @@ def _repeats(group: Group, labels: Array | None, classes: tuple[str, ...], shelf
     reference = known[0][1]
     came = [Cloud(name, codes @ latent_plane(codes).axes.T) for name, codes in known]
     onto = [reference, *(reshaped_onto(codes, reference) for _, codes in known[1:])]
-    plane = latent_plane(reference).axes  # one for all, or what was turned to fit would be turned away again
+    plane = latent_plane(reference).axes  # one for all: a plane for each would undo the alignment
     aligned = [Cloud(name, codes @ plane.T) for (name, _), codes in zip(known, onto, strict=True)]
     return draw_repeats(came, aligned, _fitting(labels, reference), classes, _names(reference))
 
@@ -175,7 +190,7 @@ def _fitting(labels: Array | None, codes: Array) -> Array | None:
 def _planes(
     groups: Sequence[Group], labels: Array | None, classes: tuple[str, ...], look: Look, shelf: Shelf
 ) -> Figure | None:
-    """Scatter and decoded plane of each model, side by side."""
+    """Draw codes and decoded plane of each model, side by side."""
     clouds, decoded, names = [], [], AXES
     for group in groups:
         cell = group.cells[0]
@@ -183,7 +198,7 @@ def _planes(
         ticks = shelf.one(cell, Artifact.PLANE_TICKS, 2, _MOST_SIDE)
         if codes is not None and x is not None and ticks is not None:
             clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ latent_plane(codes).axes.T))
-            decoded.append(Decoded(group.label, x, ticks))
+            decoded.append(Decoded(clouds[-1].title, x, ticks))
             names = _names(codes)
     return draw_planes(clouds, decoded, _fitting(labels, clouds[0].codes), classes, look, names) if clouds else None
 
@@ -191,7 +206,7 @@ def _planes(
 def _posterior(
     groups: Sequence[Group], labels: Array | None, classes: tuple[str, ...], look: Look, shelf: Shelf
 ) -> Figure | None:
-    """The codes of a model with distributions, means beside draws."""
+    """Draw the codes of a model with a posterior: means beside draws."""
     for group in groups:
         if not group.has_posterior:
             continue

@@ -24,34 +24,33 @@ from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
 from elbowroom.tracking.store.names import Artifact, Metric
 
 from .. import Floats
-from ..elbow import Verdict
 from ..findings.against_pca import Equivalent
 from ..findings.find import ComparisonFinding, ModelFinding, Point
 from ..runs.arrays import fetch
 
 _Array = npt.NDArray[Any]
 
-_WIDTH, _HEIGHT, DPI = 5.6, 4.0, 160  # inches: narrow, so that letters stay legible on a phone
-_LINE = 0.19  # inches that a line of the legend, or a second opinion, takes
+_WIDTH, _HEIGHT, DPI = 5.6, 4.0, 160  # inches; narrow, so that letters are legible on a phone
+_LINE = 0.19  # height in inches of a line of the legend, or of an intrinsic dimension
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
-_ROOM = 0.4  # of the width of the axes, that a second opinion takes
+_ROOM = 0.4  # share of the axes' width that the text of an intrinsic dimension takes
 _COLUMNS = 10  # pictures in a row
 _PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
 _MOST_SERIES = 12
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
-LONGEST = 28  # letters of a label
+LONGEST = 28  # characters of a label
 _DIM3 = "dim3 (latent dimensions)"
 
 
 class Style(NamedTuple):
-    """How one series is drawn in every figure."""
+    """The style of a series in every figure."""
 
     colour: str
     marker: str
     line: str
 
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers, the darkest first. Known models keep theirs.
+# Okabe and Ito's colours for colour-blind readers, the darkest first. KNOWN models have a fixed one.
 STYLES = (
     Style("#0072b2", "s", "-"),
     Style("#d55e00", "o", "-"),
@@ -67,7 +66,7 @@ GREY = "0.35"
 
 
 class Pictures(NamedTuple):
-    """Rows and what the models make of them at one dim3: originals (n, dim1), and (n, dim1) for each label."""
+    """Rows (n, dim1) and their reconstructions (n, dim1) at one dim3, by label of the model."""
 
     dim3: int
     image_shape: tuple[int, ...] | None
@@ -76,7 +75,7 @@ class Pictures(NamedTuple):
 
 
 def _styles(models: Sequence[ModelFinding]) -> list[Style]:
-    """One for each series: its model's own where that is free, else the next free one."""
+    """Return a style for each series: its model's own if it is free, else the next free one."""
     taken: dict[int, int] = {}  # position in the series -> in STYLES
     for i, model in enumerate(models):
         mine = KNOWN.get(model.model)
@@ -90,12 +89,12 @@ def _styles(models: Sequence[ModelFinding]) -> list[Style]:
 
 
 def _series(comparison: ComparisonFinding) -> list[tuple[ModelFinding, Style]]:
-    """The series that are drawn, and how: more than the first ones would hide each other."""
+    """Return the series that are drawn, at most _MOST_SERIES, with their styles."""
     return list(zip(comparison.models, _styles(comparison.models), strict=True))[:_MOST_SERIES]
 
 
 def plot_error(comparison: ComparisonFinding) -> Figure | None:
-    """The judged error against dim3, with intervals, elbows, choices, and the second opinions on the top edge."""
+    """Draw the judged error against dim3 with intervals, elbows and choices; above it the intrinsic dimensions."""
     series = [(m, s) for m, s in _series(comparison) if m.points]
     if not series:
         return None
@@ -104,8 +103,11 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     for model, style in series:
         _draw_curve(axes, model, style, legend)
     for i, (model, style) in enumerate(series):
-        doubt = "" if model.confirmed or not model.trained else ", unconfirmed"
-        _draw_elbow(axes, model.label, model.verdict, style, i, legend, doubt)
+        found = model.verdict
+        if found is not None and found.kind == "clear" and found.dim3 is not None:
+            doubt = "" if model.confirmed or not model.trained else ", unconfirmed"
+            said = _draw_elbow(axes, found.dim3, found.interval, style, i)
+            legend.add(_dashed(style, i), model.label, f": {said}{doubt}")
     errors = [p.error for model, _ in series for p in model.points]
     _scale(axes.yaxis, errors, LOG_FROM)
     unit = "\nmean squared error per column, data units²" if comparison.digest else ""
@@ -117,7 +119,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
 
 
 def _draw_curve(axes: Axes, model: ModelFinding, style: Style, legend: _Legend) -> None:
-    """One model's line, its band, a bar for the seeds, hollow where it is undertrained, and a star at its choice."""
+    """Draw one model's curve, band and SD bars, hollow markers where it is undertrained, and a star at its choice."""
     points = model.points
     x, y = np.array([p.dim3 for p in points]), np.array([p.error for p in points])
     low, high, sd = (_numbers(getattr(p, name) for p in points) for name in ("low", "high", "sd"))
@@ -139,20 +141,21 @@ def _draw_curve(axes: Axes, model: ModelFinding, style: Style, legend: _Legend) 
     _draw_markers(axes, x, y, style, hollow)
     if hollow.any():
         legend.once(_key(Style(GREY, "o", ""), fill="white"), "hollow: undertrained")
-    _draw_choice(axes, model.verdict, x, y, style, legend)
+    if model.verdict is not None and model.verdict.choice is not None:
+        _draw_star(axes, model.verdict.choice, float(np.interp(model.verdict.choice, x, y)), style)
+        legend.once(_star(), "star: dim3 to use")
 
 
-def _draw_choice(axes: Axes, verdict: Verdict | None, x: Floats, y: Floats, style: Style, legend: _Legend) -> None:
-    """A star on a curve at the dim3 to use."""
-    if verdict is None or verdict.choice is None:
-        return
-    at = verdict.choice
-    axes.plot([at], [np.interp(at, x, y)], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
-    legend.once(Line2D([], [], marker="*", ms=11, ls="", color=GREY), "star: dim3 to use")
+def _draw_star(axes: Axes, x: float, y: float, style: Style) -> None:
+    axes.plot([x], [y], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
+
+
+def _star() -> Line2D:
+    return Line2D([], [], marker="*", ms=11, ls="", color=GREY)
 
 
 def _draw_band(axes: Axes, x: Floats, low: Floats, high: Floats, style: Style) -> None:
-    """A band, not drawn where an end is nan; a bar where a point's neighbours have none."""
+    """Draw a band where both ends are finite; a bar at a point whose neighbours have no interval."""
     known = np.isfinite(low) & np.isfinite(high)
     axes.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
     beside = np.append(known[1:], False) | np.append(False, known[:-1])
@@ -168,27 +171,31 @@ def _draw_markers(axes: Axes, x: Floats, y: Floats, style: Style, hollow: npt.ND
             axes.plot(x[where], y[where], style.marker, ms=size, mfc=fill, mec=style.colour, mew=1.1, ls="")
 
 
-def _draw_elbow(
-    axes: Axes, label: str, verdict: Verdict | None, style: Style, turn: int, legend: _Legend, doubt: str = ""
-) -> None:
-    """A dashed line where the corner is, and its interval; those of several models in turns, so that all are seen."""
-    if verdict is None or verdict.kind != "clear" or verdict.dim3 is None:
-        return
-    dashes = (4.0 * turn, (4, 4))
-    axes.axvline(verdict.dim3, color=style.colour, lw=1.4, ls=dashes, zorder=1)
-    said = f"elbow {verdict.dim3}"
-    if verdict.interval is not None:
-        low, high = verdict.interval
-        axes.axvspan(low - 0.2, high + 0.2, color=style.colour, alpha=0.1, lw=0, zorder=0)
-        said += f" ({low} to {high})"
-    legend.add(Line2D([], [], color=style.colour, lw=1.4, ls=dashes), label, f": {said}{doubt}")
+def _draw_elbow(axes: Axes, dim3: int, interval: tuple[int, int] | None, style: Style, turn: int) -> str:
+    """Draw a dashed line at a corner, and a band for its interval; return the text for the legend.
+
+    The dashes of the i-th model, turn i, are shifted, so that lines at one dim3 are all seen.
+    """
+    axes.axvline(dim3, color=style.colour, lw=1.4, ls=_dashes(turn), zorder=1)
+    if interval is None:
+        return f"elbow {dim3}"
+    low, high = interval
+    axes.axvspan(low - 0.2, high + 0.2, color=style.colour, alpha=0.1, lw=0, zorder=0)
+    return f"elbow {dim3} ({low} to {high})"
+
+
+def _dashes(turn: int) -> tuple[float, tuple[int, int]]:
+    return 4.0 * turn, (4, 4)
+
+
+def _dashed(style: Style, turn: int) -> Line2D:
+    return Line2D([], [], color=style.colour, lw=1.4, ls=_dashes(turn))
 
 
 def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
-    """The data's own number of dimensions by other methods: each above the axes, on a line of its own.
+    """Write the intrinsic dimensions of the data above the axes, each on its own line, with an arrow to its place.
 
-    Those outside the range stand at its border, above the others, whose arrows so cross no text: where the texts
-    go one way, the farther they start that way, the higher.
+    Lines are ordered so that no arrow crosses a text. Values outside the range stand at its border, on top.
     """
     if not found:
         return
@@ -196,7 +203,7 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
     inside = {name: v for name, v in found.items() if low <= v <= high}
     places = [(v - low) / (high - low) for v in inside.values()]
     origin = (low + high) / 2
-    if min(places, default=0) >= _ROOM:  # all have room on their left
+    if min(places, default=0) >= _ROOM:  # all texts fit on the left
         origin = low
     elif max(places, default=1) <= 1 - _ROOM:
         origin = high
@@ -214,7 +221,7 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
 
 
 def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: bool, *, arrow: bool) -> None:
-    """A text on a line above the axes that starts, or on the right ends, at x, with an arrow down to there."""
+    """Write a text above the axes that starts at x, or ends there if `right`, with an arrow down to x."""
     line = {"arrowstyle": "-|>,head_width=0.15,head_length=0.3", "color": GREY, "lw": 0.8}
     line |= {"shrinkA": 0, "shrinkB": 0, "relpos": (float(right), 0.0)}
     axes.annotate(
@@ -230,12 +237,12 @@ def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: b
         arrowprops=line if arrow else None,
         annotation_clip=False,
         bbox={"boxstyle": "square,pad=0", "fc": "white", "ec": "none"},
-        zorder=10 - 0.1 * level,  # where texts go both ways, an arrow passes behind a lower one
+        zorder=10 - 0.1 * level,  # an arrow passes behind the texts of lower lines
     )
 
 
 def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
-    """How many principal components have the same test error as each model's dim3, with intervals."""
+    """Draw the PCA-equivalent dimension of each model's dim3, with intervals."""
     series = []
     for model, style in _series(comparison):
         worth = [(a.dim3, a.raw, a.clipped) for a in model.against if a.raw is not None or a.clipped is not None]
@@ -297,7 +304,7 @@ def _worth_keys(legend: _Legend, found: Sequence[Equivalent]) -> None:
 
 
 def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
-    """The test error at equal dim3 over PCA's, with intervals."""
+    """Draw the ratio of the test error to PCA's at equal dim3, with intervals."""
     series = []
     for model, style in _series(comparison):
         compared = [a for a in model.against if a.ratio is not None]
@@ -329,7 +336,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
 
 
 def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
-    """What a VAE is also judged by: the validation -ELBO, and below it how many of its latents are in use."""
+    """Draw the validation -ELBO of VAEs, and below it their active units."""
     series = [(m, s) for m, s in _series(comparison) if _known(m.points, Metric.VAL_ELBO)]
     if not series:
         return None
@@ -346,10 +353,13 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
             panels[0].errorbar(x, values[0], sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
             legend.once(Line2D([], [], color=GREY, marker="|", ms=9, ls=""), "bar: SD over seeds")
         legend.add(_key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
-        _draw_elbow(panels[0], model.label, model.elbo_verdict, style, i, legend)
+        found = model.elbo_verdict
+        if found is not None and found.kind == "clear" and found.dim3 is not None:
+            said = _draw_elbow(panels[0], found.dim3, found.interval, style, i)
+            legend.add(_dashed(style, i), model.label, f": {said}")
         least = int(np.nanargmin(values[0]))
-        panels[0].plot([x[least]], [values[0][least]], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
-        legend.once(Line2D([], [], marker="*", ms=11, ls="", color=GREY), "star: least")
+        _draw_star(panels[0], x[least], values[0][least], style)
+        legend.once(_star(), "star: least")
     if active:
         ends = [p.dim3 for model, _ in series for p in model.points]
         panels[1].plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, lw=1, ls=(0, (1, 2)))
@@ -364,7 +374,7 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
 
 
 def plot_nested(comparison: ComparisonFinding) -> Figure | None:
-    """Curves that one training gave whole, beside the dedicated one; below by what share they err more."""
+    """Draw whole curves from one training beside the dedicated one, and below it the relative gaps."""
     shown = comparison.nested[: len(STYLES) - len(KNOWN)]
     if not shown:
         return None
@@ -401,7 +411,7 @@ def plot_nested(comparison: ComparisonFinding) -> Figure | None:
 
 
 def plot_cost(comparison: ComparisonFinding) -> Figure | None:
-    """The test error against what it takes: seconds to fit, and parameters."""
+    """Draw the test error against seconds to fit and against parameters."""
     series = _series(comparison)
     costs = {Metric.FIT_SECONDS: "seconds to fit", Metric.PARAMETERS: "parameters"}
     there = {
@@ -432,14 +442,14 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
 
 
 def pictured(comparison: ComparisonFinding) -> int | None:
-    """Return the dim3 of the pictures, which most models have; None without any."""
+    """Return the dim3 of the pictures, the one that most models have; None where there are no cells."""
     series = comparison.comparison.series
     counts = {k: sum(k in s.cells for s in series) for s in series for k in s.dim3}
     return min(counts, key=lambda k: (-counts[k], abs(k - _PICTURED), k), default=None)
 
 
 def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
-    """Test rows, and their reconstructions by every model at one dim3."""
+    """Draw test rows and their reconstructions by every model at one dim3."""
     dim3 = pictured(comparison)
     there = [s for s in comparison.comparison.series if dim3 in s.cells and s.first.digest]
     if dim3 is None or not there:
@@ -456,7 +466,7 @@ def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
 
 
 def draw_pictures(pictures: Pictures) -> Figure:
-    """The originals, and below them each model's reconstructions; as lines where the rows are no pictures."""
+    """Draw the originals and below them each model's reconstructions; rows that are no pictures as lines."""
     x = np.asarray(pictures.originals, dtype=float)[:_COLUMNS]
     rows = [
         ("original", x),
@@ -477,12 +487,12 @@ def draw_pictures(pictures: Pictures) -> Figure:
             span = (high - low) or 1.0
             _draw_lines(axes, (x - low) / span, (y - low) / span)
         axes.spines[:].set_visible(False)
-    figure.suptitle(f"test rows, and what is left of them at dim3 = {pictures.dim3}", fontsize=11)
+    figure.suptitle(f"test rows and their reconstructions at dim3 = {pictures.dim3}", fontsize=11)
     return settled(figure)
 
 
 def _draw_lines(axes: Axes, originals: Floats, x: Floats) -> None:
-    """Rows (n, dim1) in [0, 1] as lines beside each other, over the originals in grey."""
+    """Draw rows (n, dim1) in [0, 1] as lines beside each other, over the originals in grey."""
     along = np.linspace(0.06, 0.94, x.shape[1])
     for i, (row, original) in enumerate(zip(x, originals, strict=True)):
         axes.plot(i + along, original, color="0.7", lw=1.6)
@@ -492,7 +502,7 @@ def _draw_lines(axes: Axes, originals: Floats, x: Floats) -> None:
 
 
 class _Legend:
-    """Keys and texts, in the order they came, each text once; drawn below the axes."""
+    """Collects keys and texts of a legend, and draws it below the axes."""
 
     def __init__(self) -> None:
         self.keys: list[Artist] = []
@@ -500,16 +510,16 @@ class _Legend:
         self.common: dict[str, Artist] = {}
 
     def add(self, key: Artist, label: str, more: str) -> None:
-        """Of one series: its label, cut, and more about it."""
+        """Add the key of one series, with its truncated label and more text."""
         self.keys.append(key)
         self.texts.append(f"{plain_label(label, LONGEST)}{more}")
 
     def once(self, key: Artist, text: str) -> None:
-        """Of all series; stands after theirs."""
+        """Add a key that all series share, once, after theirs."""
         self.common.setdefault(text, key)
 
     def draw(self, figure: Figure) -> None:
-        """Below the axes, in two columns where the texts are short."""
+        """Draw the legend below the axes, in two columns if the texts are short."""
         keys, texts = [*self.keys, *self.common.values()], [*self.texts, *self.common]
         columns = 2 if max(map(len, texts)) <= 36 else 1
         figure.legend(
@@ -520,7 +530,7 @@ class _Legend:
 def _figure(
     comparison: ComparisonFinding, *, extra: float, rows: int = 1, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes, higher by the extra lines that stand around them."""
+    """Return a figure and its axes, higher by `extra` lines of text."""
     size = (_WIDTH, _HEIGHT + _LINE * extra)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex="col", sharey="row").flat)
@@ -534,7 +544,7 @@ def _figure(
 
 
 def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
-    """Logarithmic where the values span more than a ratio, with ticks at round numbers; else from 0."""
+    """Scale an axis logarithmically if max / min exceeds `log_from`, else linearly from 0."""
     axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
     numbers = _numbers(values)
     low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
@@ -552,7 +562,7 @@ def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatte
 
 
 def _whole(axis: Axis, most: int = 10) -> None:
-    """Ticks at whole numbers."""
+    """Set ticks at whole numbers."""
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=STEPS, min_n_ticks=1))
 
 

@@ -1,8 +1,7 @@
-"""The figures of the page that answers the assignment: codes, what is decoded from them, and what is generated.
+"""Figures of codes, of rows decoded from them, and of generated rows, for the assignment's page.
 
-Each function takes arrays and returns a Figure; no list but `decoded` may be empty, and no array without rows.
-Labels are cut and drawn letter by letter; only the names of latent axes may be formulas. Drawn on bare Figures,
-without pyplot, on white.
+Each function takes arrays and returns a Figure. Arrays have rows, and lists other than `decoded` are not empty. Labels
+are truncated and drawn as plain text; only the names of latent axes may be formulas. Without pyplot, on white.
 """
 
 from __future__ import annotations
@@ -41,29 +40,30 @@ _Array = npt.NDArray[Any]
 
 _WIDTH = 7.0  # inches: the page shows it about 700 pixels wide
 _SMALL, _NORMAL = 8.0, 9.0  # points
-_LETTER = 0.0083  # inches that a letter is wide, for each point of its size
-_MOST_POINTS = 3000  # in a scatter: more only hide each other
+_LETTER = 0.0083  # width of a letter in inches, for each point of its size
+_MOST_POINTS = 3000  # of a scatter plot; more hide each other
 _COLUMNS = 10  # pictures in a row
-_ABREAST = 3  # panels with axes of their own in a row
+_ABREAST = 3  # panels in a row
 _PAIRS = 2  # interpolations of each model
 _MOST_CROSSES = 30  # in a panel
-_ACTIVE = 0.01  # nats, above which a latent dimension says something
+_ACTIVE = 0.01  # nats, above which a latent dimension is active
 AXES = ("$z_1$", "$z_2$")
-_CENTRAL = (0.5, 99.5)  # percentiles that the axes of a scatter reach
+_CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
 _COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
 
 
 class Cloud(NamedTuple):
-    """Codes (N, 2) of one model, or (N, 1)."""
+    """The codes (N, 2) or (N, 1) of one model."""
 
     title: str
     codes: _Array
 
 
 class Decoded(NamedTuple):
-    """The rows that a model decodes from a grid over its latent plane.
+    """Rows decoded from a grid over the latent plane of a model.
 
-    x (rows, side, dim1), top left first; ticks (2, side), ascending, of both axes, or (1, side) where there is one row.
+    x is (rows, side, dim1), top left first; ticks (2, side), ascending, are the coordinates along both axes, (1, side)
+    for a grid of one row. The title is shown where it is not that of the codes.
     """
 
     title: str
@@ -78,9 +78,18 @@ def draw_repeats(
     classes: tuple[str, ...],
     axes: tuple[str, str] = AXES,
 ) -> Figure:
-    """Codes of several runs, a column each: as they came, and below that aligned to the first run's.
+    """Draw the codes of several runs in columns, and below them the codes aligned to the first run.
 
-    The lower row has one window and one scale for both axes. Windows leave out the outermost codes.
+    The lower row has one window and one scale for both axes. Windows omit the outermost codes.
+
+    Parameters
+    ----------
+    came, aligned
+        The codes of each run, before and after the alignment.
+    labels, classes
+        The class of each row (N,) or None, and the names of the classes.
+    axes
+        Names of the axes.
     """
     columns = max(len(came), len(aligned))
     width = _width(columns)
@@ -120,9 +129,20 @@ def draw_planes(
     look: Look,
     axes: tuple[str, str] = AXES,
 ) -> Figure:
-    """The codes of several models, a column each, and below them what is decoded from a grid over the latent plane.
+    """Draw the codes of several models in columns, and below them the rows decoded over their latent planes.
 
-    More than three models stand in several such pairs of rows. Where nothing is `decoded` the codes stand alone.
+    Parameters
+    ----------
+    clouds
+        The codes of each model; three models in a row.
+    decoded
+        Decoded rows of each model; empty for the codes alone.
+    labels, classes
+        The class of each row (N,) or None, and the names of the classes.
+    look
+        How rows are drawn.
+    axes
+        Names of the axes.
     """
     columns = min(len(clouds), _ABREAST)
     bands = math.ceil(len(clouds) / columns)
@@ -150,7 +170,7 @@ def draw_planes(
         plane = decoded[i]
         panel = figure.add_subplot(grid[rows * band + 1, column])
         draw_cells(panel, plane.x, look, gap=False)
-        if not cloud.title.startswith(plane.title):
+        if plane.title != cloud.title:
             panel.set_title(_wrapped(plane.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
         _tick_values(panel, plane)
         panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
@@ -161,8 +181,7 @@ def draw_planes(
 
 
 def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:
-    """For each generator its label, the first ten of its samples (n, dim1) and below them the nearest training
-    rows (n, dim1)."""
+    """Draw the first ten samples (n, dim1) of each generator over their nearest training rows (n, dim1)."""
     look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
     bands = [(label, np.stack([samples[:_COLUMNS], nearest[:_COLUMNS]])) for label, samples, nearest in rows]
     return settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
@@ -171,7 +190,7 @@ def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:
 def draw_draws(
     draws: _Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
 ) -> Figure:
-    """Squares of samples beside each other, from draws (len(titles), n, dim1)."""
+    """Draw each of several sets of samples, (len(titles), n, dim1), as a square of pictures."""
     look = _fitted(look, [draws])
     columns = math.ceil(math.sqrt(draws.shape[1]))
     rows = math.ceil(draws.shape[1] / columns)
@@ -184,9 +203,9 @@ def draw_draws(
 
 
 def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> Figure:
-    """The error of decoding pushed codes against how far they are pushed, a panel for each dim3.
+    """Draw the error of decoding pushed codes against the length of the push, a panel for each dim3.
 
-    For each label and model (R, 3): the length, the error and its standard error.
+    Each panel has, by label and model, an array (R, 3): length of the push, error, and its standard error.
     """
     series = list(dict.fromkeys((label, model) for _, curves in panels for label, model, _ in curves))
     style_of = dict(zip(series, _styles([model for _, model in series]), strict=True))
@@ -214,7 +233,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
 
 
 def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
-    """For each label the first two of its pairs, (pairs, steps, dim1), as film strips from one row to the other."""
+    """Draw the first two interpolations of each model, of (pairs, steps, dim1), as strips of pictures."""
     look = _fitted(look, [x for _, x in rows])
     figure, panels = _draw_bands([(label, x[:_PAIRS]) for label, x in rows], look)
     steps = max(x.shape[1] for _, x in rows)
@@ -227,9 +246,9 @@ def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
 
 
 def draw_kl(panels: list[tuple[str, _Array]], active: float = _ACTIVE) -> Figure:
-    """The KL divergence (dim3,) of each latent dimension in nats, the largest first, a panel for each model.
+    """Draw the KL divergence (dim3,) of each latent dimension in nats, in descending order, a panel for each model.
 
-    A cross marks a dimension at or below `active`, every other or so where there are more than find room.
+    A cross marks a dimension at or below `active`; of more than 30 in a panel, every n-th.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
     top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
@@ -337,15 +356,15 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
 
 
 def _draw_shares(axes: Axes, x: _Array, colour: str, line: str, width: float) -> Artist:
-    """The shares of x (n,), ascending, at or below each value, as steps."""
-    steps = np.concatenate([x[:1], x, [x[-1] * 1e6 + 1]]) if len(x) else x  # the last step goes on to the border
+    """Draw the cumulative distribution of x (n,), ascending, and return the key for the legend."""
+    steps = np.concatenate([x[:1], x, [x[-1] * 1e6 + 1]]) if len(x) else x  # the last step reaches the border
     share = np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]]) if len(x) else x
     axes.plot(steps, share, line, color=colour, lw=width, drawstyle="steps-post", zorder=1.5 if width > 2 else 2)
     return Line2D([], [], color=colour, ls=line, lw=width)
 
 
 def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], side: float) -> None:
-    """Codes (N, 2) in the colours of their classes; those (N, 1) as a strip for each class, or a histogram."""
+    """Draw codes (N, 2) coloured by class; codes (N, 1) as a strip for each class, or as a histogram."""
     kept = np.flatnonzero(np.isfinite(codes).all(axis=1))
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).astype(int)]
     shown = np.asarray(codes[kept], dtype=float)
@@ -375,14 +394,14 @@ def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple
 
 
 def _upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
-    """The label of a cloud's vertical axis."""
+    """Return the label of the vertical axis of a plot of codes."""
     if codes.shape[1] > 1:
         return axes[1]
     return "rows" if labels is None else "class"
 
 
 def _window(codes: _Array) -> npt.NDArray[np.float64]:
-    """From where to where (columns, 2) an axis reaches for all but the outermost codes (N, columns)."""
+    """Return the limits (columns, 2) of the axes for codes (N, columns), without the outermost ones."""
     if not len(codes):
         return np.tile([-1.0, 1.0], (codes.shape[1], 1))
     low, high = np.percentile(np.asarray(codes, dtype=float), _CENTRAL, axis=0)
@@ -399,7 +418,7 @@ def _finite(codes: _Array) -> _Array:
 def _draw_bands(
     bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[str, ...] = ()
 ) -> tuple[Figure, list[Axes]]:
-    """For each label an array of cells (rows, columns, dim1), below each other, at one scale."""
+    """Draw a grid of pictures (rows, columns, dim1) for each label, below each other, at one scale."""
     columns = max(x.shape[1] for _, x in bands)
     rows = [len(x) for _, x in bands]
     beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
@@ -420,7 +439,7 @@ def _draw_bands(
 
 
 def _tick_values(axes: Axes, plane: Decoded) -> None:
-    """Label up to five cells along each axis with their place on the latent plane."""
+    """Label up to six cells along each axis with their coordinate on the latent plane."""
     for name, ticks in zip("xy", plane.ticks, strict=False):
         shown = _even(len(ticks))
         span = float(ticks[-1] - ticks[0])
@@ -430,13 +449,13 @@ def _tick_values(axes: Axes, plane: Decoded) -> None:
 
 
 def _even(n: int) -> npt.NDArray[np.int64]:
-    """At most six of n cells, the outermost ones among them, as evenly spaced as they can be."""
+    """Return the indices of at most six of n cells, evenly spaced, with both ends."""
     counts = [m for m in (6, 5, 4, 3) if m <= n and (n - 1) % (m - 1) == 0]
     return np.linspace(0, n - 1, counts[0] if counts else min(n, 4)).round().astype(np.int64)
 
 
 def _number(value: float, span: float) -> str:
-    """A tick's value, with as many digits as a span of values needs."""
+    """Return the value of a tick as text, with the digits that the span of the axis needs."""
     if 1e-3 < span < 1e5:
         digits = max(0, 1 - math.floor(math.log10(span)))
         text = f"{round(value, digits) + 0.0:.{digits}f}"
@@ -446,7 +465,7 @@ def _number(value: float, span: float) -> str:
 
 
 def _fitted(look: Look, arrays: Iterable[_Array]) -> Look:
-    """The look for these rows: lines go from the least to the largest value of all."""
+    """Return the look for these rows; lines are scaled to the range of all values."""
     arrays = list(arrays)
     if look.shape(arrays[0].shape[-1]) is not None:
         return look
@@ -456,7 +475,7 @@ def _fitted(look: Look, arrays: Iterable[_Array]) -> Look:
 
 
 def _styles(models: Sequence[str]) -> list[Style]:
-    """One for each series: its model's own where that is free, else the next free one, else a mixture of two."""
+    """Return a style for each series: its model's own or the next free one, else colour and marker of two styles."""
     every = [*_COLOURED]
     while len(every) < len(models) + len(KNOWN):
         i = len(every)
@@ -475,7 +494,7 @@ def _styles(models: Sequence[str]) -> list[Style]:
 
 
 def _class_legend(figure: Figure, labels: _Array | None, classes: tuple[str, ...]) -> None:
-    """A dot for each class below everything, for the first 20 of more."""
+    """Draw a legend of the classes below the axes, of the first 20."""
     if labels is None or not classes:
         return
     names = _class_names(classes)
@@ -493,7 +512,7 @@ def _class_names(classes: tuple[str, ...]) -> list[str]:
 
 
 def _legend_height(width: float, labels: _Array | None, classes: tuple[str, ...]) -> float:
-    """Inches that the legend of the classes takes."""
+    """Return the height of the legend of the classes in inches."""
     if labels is None or not classes:
         return 0.0
     names = _class_names(classes)
@@ -501,7 +520,7 @@ def _legend_height(width: float, labels: _Array | None, classes: tuple[str, ...]
 
 
 def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str]) -> None:
-    """Below everything."""
+    """Draw a legend below the axes."""
     figure.legend(
         keys, texts, loc="outside lower center", frameon=False, fontsize=_SMALL + 0.5, columnspacing=1.2,
         ncols=_abreast(figure.get_figwidth(), texts, 3), handlelength=2.6,
@@ -509,7 +528,7 @@ def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str]) -> None:
 
 
 def _abreast(width: float, texts: Sequence[str], most: int) -> int:
-    """How many columns of a legend find room."""
+    """Return the number of columns of a legend that fit."""
     each = max(_inches(text.replace(r"\$", "$"), _SMALL + 0.5) for text in texts) + 0.5
     columns = max(1, min(most, len(texts), int((width - 0.2) / each)))
     return math.ceil(len(texts) / math.ceil(len(texts) / columns))
@@ -524,12 +543,12 @@ def _width(columns: int) -> float:
 
 
 def _columns(n: int) -> int:
-    """Of n panels: at most three, and as even as they go."""
+    """Return the number of columns for n panels: at most three, with rows of even length."""
     return math.ceil(n / math.ceil(n / _ABREAST))
 
 
 def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
-    """A figure with n panels, and room for what stands around them."""
+    """Return a figure with n panels, `extra` inches higher for the texts around them."""
     columns = _columns(n)
     rows = math.ceil(n / columns)
     figure = _figure(_width(columns), rows * (height + 0.35) + extra)
@@ -543,7 +562,7 @@ def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
 
 
 def _outer(grid: list[Axes], i: int, below: str, left: str) -> None:
-    """Name the axes of panel i where none is below it, and none on its left."""
+    """Label the axes of panel i at the lower and the left edge of the figure."""
     columns = _columns(len(grid))
     if i + columns >= len(grid):
         grid[i].set_xlabel(below, fontsize=_NORMAL)
@@ -564,17 +583,17 @@ def _key(style: Style) -> Line2D:
 
 
 def _folded(name: str, side: float) -> str:
-    """The name of a latent axis on as many lines as it needs, where it is no formula."""
+    """Return the name of a latent axis, wrapped to a panel's side in inches unless it is a formula."""
     return name if "$" in name else textwrap.fill(name, max(8, int(side / (_NORMAL * _LETTER))))
 
 
 def _wrapped(text: str, inches: float, size: float) -> str:
-    """A label, cut, on as many lines as it needs."""
+    """Return a label, truncated and wrapped to a width in inches."""
     plain = clean(text, LONGEST)
     each = max(_inches(plain, size) / max(len(plain), 1), 0.6 * size * _LETTER)
     return drawn_plainly("\n".join(textwrap.wrap(plain, max(6, int(0.95 * inches / each)))))
 
 
 def _inches(text: str, size: float) -> float:
-    """How wide a text is drawn."""
+    """Return the drawn width of a text in inches."""
     return float(TextPath((0, 0), drawn_plainly(text), size=size).get_extents().width) / 72 if text.strip() else 0.0

@@ -1,6 +1,6 @@
-"""PCA, and the others against it: its whole curve, the error ratio at equal dim3, the PCA that a model is worth.
+"""PCA as the baseline: its error curve, error ratios at equal dim3, and PCA-equivalent dimensions of other models.
 
-Everything is paired: the same test rows are drawn for all models and all dim3 at once.
+All bootstraps are paired: they draw the same test rows for all models and dim3.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..runs.arrays import DRAWS, fetch, interval, redraw
 from ..runs.comparison import Series
 
 SEEDS_TO_RESAMPLE = 5
-"""With fewer, an interval is of the rows alone, and says nothing about other seeds."""
+"""With fewer seeds the bootstrap resamples rows alone, and its intervals do not cover other seeds."""
 
 _SAME = 0.02
-"""Error ratios this near to 1 make no difference that matters."""
+"""Distance of an error ratio from 1 that counts as no difference."""
 
 _SHARES = (0.80, 0.90, 0.95)
 _MOST_COMPONENTS = 100_000
@@ -30,9 +30,9 @@ _MOST_COMPONENTS = 100_000
 
 @dataclass(frozen=True)
 class Equivalent:
-    """The number of principal components with the same test error; None where even the most have more.
+    """The number of principal components with the same test error; None where `most` components have a larger error.
 
-    low and high are its 95 % interval, high None where it goes beyond the most; most is the largest known.
+    low and high are its 95 % interval, high None where it exceeds `most`, the largest number with a known error.
     """
 
     components: float | None
@@ -43,10 +43,10 @@ class Equivalent:
 
 @dataclass(frozen=True)
 class Against:
-    """One model at one dim3 against PCA at the same dim3, on the test rows.
+    """One model against PCA at the same dim3, on the test rows.
 
-    ratio is of the mean errors, below 1 where the model errs less; its interval is None where the rows are
-    missing. raw and clipped: PCA's reconstructions as they come, and cut off to [0, 1].
+    ratio is the model's mean error over PCA's; its interval is None where the errors by row are missing. raw and
+    clipped are the PCA-equivalent dimensions, with PCA's reconstructions unchanged and clipped to [0, 1].
     """
 
     dim3: int
@@ -60,7 +60,7 @@ class Against:
 
     @property
     def errs(self) -> Literal["less", "more", "the same", "unknown"]:
-        """What the interval of the ratio says of the model; the same: it lies within 2 % of 1."""
+        """Whether the model errs less or more than PCA by the interval of the ratio; the same: within 2 % of 1."""
         if self.low is None or self.high is None:
             return "unknown"
         if self.low >= 1 - _SAME and self.high <= 1 + _SAME:
@@ -72,23 +72,35 @@ class Against:
 
 @dataclass(frozen=True)
 class PcaCurve:
-    """PCA's test error for dim3 from 0 on, raw (K,) and clipped to [0, 1] (K,) or None."""
+    """PCA's test error for dim3 = 0, 1, …: raw (K,), and clipped to [0, 1] (K,) or None."""
 
     raw: Floats
     clipped: Floats | None
 
 
 def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> dict[int, Floats]:
-    """The mean error, `test` or the judged `error`, of each dim3 from redrawn rows: (DRAWS,).
+    """Bootstrap the mean error of each dim3 over rows, and over seeds from SEEDS_TO_RESAMPLE on.
 
-    With enough seeds these are redrawn too.
+    Parameters
+    ----------
+    series
+        The model's cells.
+    rows
+        Errors (N,) by dim3, means over seeds.
+    pick
+        The error of a cell: `test`, or `error` for the judged one.
+
+    Returns
+    -------
+    dict
+        Mean errors (DRAWS,) by dim3.
     """
     found = {k: redraw(r) for k, r in rows.items()}
     seeds = series.seeds
     if len(seeds) >= SEEDS_TO_RESAMPLE:
         chosen = np.random.default_rng(0).integers(len(seeds), size=(DRAWS, len(seeds)))
         errors = series.errors(pick)
-        with np.errstate(divide="ignore", invalid="ignore"):  # where none of them errs
+        with np.errstate(divide="ignore", invalid="ignore"):  # where all errors are 0
             factors = errors[chosen].mean(axis=1) / errors.mean(axis=0)
         found = {k: found[k] * factors[:, series.dim3.index(k)] for k in found}
     return found
@@ -97,7 +109,22 @@ def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> d
 def against(
     series: Series, baseline: Series, rows: Mapping[int, Floats], pca_rows: Mapping[int, Floats], curve: PcaCurve | None
 ) -> list[Against]:
-    """Each dim3 of a series against PCA. rows and pca_rows: test errors (N,) by dim3, means over seeds."""
+    """Compare each dim3 of a series with PCA.
+
+    Parameters
+    ----------
+    series, baseline
+        The cells of the model and of PCA.
+    rows, pca_rows
+        Test errors (N,) by dim3, means over seeds; empty where they are missing.
+    curve
+        PCA's error for every dim3, None where it is not known.
+
+    Returns
+    -------
+    list of Against
+        One for each dim3 with a test error.
+    """
     errors = dict(zip(series.dim3, series.errors("test").mean(axis=0), strict=True))
     pca = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
     mine = redrawn(series, rows)
@@ -112,7 +139,7 @@ def against(
         ratio = error / base if base else None
         low = high = None
         if ratio is not None and dim3 in mine and dim3 in theirs:
-            with np.errstate(divide="ignore", invalid="ignore"):  # by rows that are all without an error
+            with np.errstate(divide="ignore", invalid="ignore"):  # where all errors of PCA are 0
                 ratios = mine[dim3] / theirs[dim3]
             low, high = interval(ratios) if np.isfinite(ratios).all() else (None, None)
         near = min(theirs, key=lambda k: abs(k - dim3), default=None)
@@ -131,7 +158,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
-    """The components at which a curve, dim3 from 0, comes down to an error; with the interval of redrawn errors."""
+    """Return the number of components at which PCA's curve has this error, with the interval of bootstrapped errors."""
     at = _components(curve, np.array([error]))[0]
     low = high = None
     if spread is not None:
@@ -142,9 +169,9 @@ def _equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalen
 
 
 def _components(curve: Floats, errors: Floats) -> Floats:
-    """Where a falling curve (K,), dim3 from 0, passes each error (n,), log-linear between; nan where below its end.
+    """Return where a curve (K,) over dim3 = 0, 1, … has each error (n,), interpolated log-linearly.
 
-    Above its start it is 0.
+    0 for errors above the curve's start, nan for errors below its end.
     """
     falling = np.minimum.accumulate(np.maximum(curve, np.finfo(float).tiny))
     logs = np.log(falling)
@@ -153,7 +180,7 @@ def _components(curve: Floats, errors: Floats) -> Floats:
 
 
 def who_wins(label: str, points: list[Against]) -> str:
-    """One sentence: where the model errs less than PCA, where more, and where the rows can't tell."""
+    """Say in one sentence at which dim3 the model errs less than PCA, more, the same, or undecided."""
     compared = [p for p in points if p.ratio is not None]
     if not compared:
         return f"{label} and PCA share no dim3"
@@ -184,7 +211,7 @@ def _dim3(points: list[Against]) -> str:
 
 
 def ranges(values: list[int]) -> str:
-    """Whole numbers, ascending, as ranges in words."""
+    """Return ascending whole numbers as text, consecutive ones as a range: `2 to 10, 15`."""
     parts: list[list[int]] = []
     for value in values:
         if parts and value == parts[-1][-1] + 1:
@@ -195,7 +222,7 @@ def ranges(values: list[int]) -> str:
 
 
 def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
-    """PCA's test error for every dim3 from 0: as its runs measured it, else from their errors and the spectrum."""
+    """Return PCA's test error for every dim3 from 0: the measured one, else estimated from cells and spectrum."""
     cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
     measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
     if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
@@ -219,13 +246,13 @@ def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
 
 
 def _explained(spectrum: Floats, share: float) -> int:
-    """The fewest components whose eigenvalues (K,) are this share of their sum."""
+    """Return the fewest components whose eigenvalues (K,) sum to this share of all."""
     shares = np.cumsum(spectrum) / spectrum.sum()
     return int(np.searchsorted(shares, share - 1e-12)) + 1
 
 
 def _profile_likelihood(spectrum: Floats) -> int | None:
-    """The split of the eigenvalues into two normal groups of one variance that is likeliest (Zhu & Ghodsi 2006)."""
+    """Return the number of components by profile likelihood of the eigenvalues (Zhu & Ghodsi 2006)."""
     count = len(spectrum)
     if count < 3 or not np.ptp(spectrum):
         return None
@@ -238,7 +265,7 @@ def _profile_likelihood(spectrum: Floats) -> int | None:
 
 
 def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
-    """Return what the eigenvalues of PCA say of the number of dimensions, by criterion; empty where they are lost."""
+    """Return the number of components by each criterion of the eigenvalues; empty where their array is missing."""
     cell = baseline.at(baseline.dim3[0])[0]
     found = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
     if not isinstance(found, np.ndarray) or not _is_spectrum(found):
@@ -249,20 +276,20 @@ def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
 
 
 def _left(spectrum: Floats) -> Floats:
-    """The share of the variance that dim3 components leave, dim3 from 0 to K: (K + 1,)."""
+    """Return the unexplained share of the variance for dim3 = 0 to K, (K + 1,), of eigenvalues (K,)."""
     tail: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0.0)
     shares: Floats = tail / tail[0]
     return shares
 
 
 def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
-    """Whether it is PCA's error for every dim3 from 0, raw and clipped."""
+    """Whether an array holds PCA's errors for every dim3 from 0, raw and clipped (K, 2)."""
     if measured.ndim != 2 or measured.shape[1] != 2 or not 2 <= len(measured) <= _MOST_COMPONENTS:
         return False
     return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
 
 
 def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
-    """Whether it is the eigenvalues of something that varies."""
+    """Whether an array holds eigenvalues (K,) with a positive sum."""
     sized = spectrum.ndim == 1 and len(spectrum) <= _MOST_COMPONENTS
     return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)

@@ -1,7 +1,7 @@
-"""Everything that is found in an experiment, as plain values: `find(store) -> Findings`.
+"""The findings of an experiment as plain values: `find(store) -> Findings`.
 
-The same runs give the same findings, byte for byte: what is drawn is drawn with seed 0, and neither the time
-nor the place of the store is part of them.
+The same runs give the same findings, byte for byte: bootstraps have seed 0, and neither times nor the address of the
+store are part of the findings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX,
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
-from ..purposes.gain import DEFAULT_RULE
+from ..purposes.gain import DEFAULT_RULE, Rule
 from ..runs.arrays import MOST_ROWS, fetch, interval
 from ..runs.cells import MOST_DIM3, Cell, LeftOut, Store, code
 from ..runs.comparison import Comparison, Series, compare
@@ -45,14 +45,14 @@ _INTRINSIC = {
     Metric.INTRINSIC_PARTICIPATION: "participation ratio",
     Metric.INTRINSIC_PARALLEL: "parallel analysis",
 }
-_NOISE_SIGMAS = 2.0  # by which an error has to rise to count as rising
-_MOST_CELLS = 100_000  # that a study may have asked for of one model
-_CONFIRMED_RATIO = 1.5  # of the slopes on both sides of a corner after twice the epochs
+_NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
+_MOST_CELLS = 100_000  # of one model in the grid of a study
+_CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model at one dim3: means over seeds, and SDs over seeds where there are two and more.
+    """One model at one dim3: means over seeds, and SDs from two seeds on.
 
     error is what is judged, with the 95 % interval of its rows or None; metrics are those of `METRICS`.
     """
@@ -69,18 +69,18 @@ class Point:
     metrics: Mapping[Metric, float | None]
 
     def columns(self) -> dict[str, float | None]:
-        """The metrics as `curves.csv` and `result.json` have them."""
+        """Return the metrics by the names of `curves.csv` and `result.json`, with their signs."""
         found = {column.key: (self.metrics.get(metric), column.sign) for metric, column in METRICS.items()}
         return {key: None if value is None else sign * value for key, (value, sign) in found.items()}
 
     def values(self) -> dict[str, object]:
-        """What `result.json` says of it."""
+        """Return the point as `result.json` has it."""
         return {name: value for name, value in vars(self).items() if name != "metrics"} | self.columns()
 
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """One series: its points, and what they say. verdict is None with a reason where there are too few points."""
+    """One series: its points, its verdict, and its comparison with PCA. no_verdict is why the verdict is None."""
 
     label: str
     model: str
@@ -101,13 +101,13 @@ class ModelFinding:
     spectrum_criteria: dict[str, int | None]
 
     def values(self) -> dict[str, object]:
-        """What `result.json` says of it."""
+        """Return the finding as `result.json` has it."""
         return vars(self) | {"points": [point.values() for point in self.points]}
 
 
 @dataclass(frozen=True)
 class Pick:
-    """The cell to use: of which model, at which dim3, which run, and why. run_id is None where no cell is there."""
+    """The cell to use, and why. run_id is None where the store has no finished run of that cell."""
 
     model: str
     dim3: int
@@ -118,9 +118,9 @@ class Pick:
 
 @dataclass(frozen=True)
 class ComparisonFinding:
-    """All models of one data set and training; beside them, not judged, the curves that one training gave whole.
+    """All models of one data set and training budget. nested are whole curves from one training, not judged.
 
-    comparison holds the runs that it was found in.
+    comparison holds the cells of the findings, and is no part of `result.json`.
     """
 
     name: str
@@ -141,7 +141,7 @@ class ComparisonFinding:
     nested: list[NestedFinding] = field(default_factory=list)
 
     def values(self) -> dict[str, object]:
-        """What `result.json` says of it: without the runs, and without `nested` where there is none."""
+        """Return the finding as `result.json` has it: without cells, and without `nested` where there is none."""
         left_out = {"comparison"} if self.nested else {"comparison", "nested"}
         shown = {name: value for name, value in vars(self).items() if name not in left_out}
         return shown | {"models": [model.values() for model in self.models]}
@@ -149,7 +149,7 @@ class ComparisonFinding:
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one experiment."""
+    """The findings of one experiment."""
 
     experiment: str
     runs: list[str]
@@ -162,7 +162,7 @@ class Findings:
     commits: list[str]
 
     def to_json(self) -> str:
-        """The text of `result.json`: sorted keys, full precision, null for what is not finite."""
+        """Return the text of `result.json`: sorted keys, full precision, null for nan and infinity."""
         values = vars(self) | {"comparisons": [comparison.values() for comparison in self.comparisons]}
         return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
 
@@ -249,8 +249,9 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
     if len(dim3) < LEAST_POINTS:
         why = f"{len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
     else:
+        unexplained = Rule.parse(rule).name == "unexplained"
         try:
-            verdict = judge(dim3, _shares(series, errors) if rule.startswith("unexplained") else errors, rule=rule)
+            verdict = judge(dim3, _shares(series, errors) if unexplained else errors, rule=rule)
         except ValueError as error:
             why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
@@ -277,9 +278,9 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
 
 
 def _shares(series: Series, errors: Floats) -> Floats:
-    """Errors as shares of the mean predictor's, which the explained variance of the test rows tells."""
+    """Return errors as shares of the mean predictor's error, which follows from the explained variance."""
     explained = series.errors(Metric.TEST_EXPLAINED_VARIANCE)
-    with np.errstate(divide="ignore", invalid="ignore"):  # where all of the variance is explained
+    with np.errstate(divide="ignore", invalid="ignore"):  # where the explained variance is 1
         baselines = series.errors("test") / (1 - explained)
     baseline = baselines[np.isfinite(baselines)].mean() if np.isfinite(baselines).any() else np.nan
     if not baseline > 0:
@@ -288,7 +289,7 @@ def _shares(series: Series, errors: Floats) -> Floats:
 
 
 def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
-    """The mean over seeds of each row's error, by dim3, those of the commonest length; what lacks is noted."""
+    """Return errors by row (N,), means over seeds, by dim3; dim3 without them, or of another N, are noted."""
     cells = [c for k in series.dim3 for c in series.at(k)]
     arrays = fetch(cells, artifact)
     found: dict[int, Floats] = {}
@@ -311,7 +312,7 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
 
 
 def _are_errors(rows: npt.NDArray[Any]) -> bool:
-    """Whether an array is an error for each row, that can be drawn again."""
+    """Whether an array holds an error for each row (N,)."""
     sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
     return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
 
@@ -344,7 +345,7 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
 
 
 def _seconds(series: Series) -> list[float | None]:
-    """Seconds to fit, means over seeds; for PCA that reused an earlier decomposition, the seconds of that fit."""
+    """Return seconds to fit, means over seeds; for PCA with a reused decomposition, those of the fit that made it."""
     seconds = _means(series, Metric.FIT_SECONDS)
     cells = [series.at(dim3) for dim3 in series.dim3]
     reused = [any(c.tag(f"{FACT_PREFIX}decomposition") == REUSED for c in mine) for mine in cells]
@@ -353,7 +354,7 @@ def _seconds(series: Series) -> list[float | None]:
 
 
 def _sd(values: Sequence[float | None]) -> float | None:
-    """Over seeds, of two and more."""
+    """Return the SD over seeds, None for fewer than two or where one has no value."""
     known = [v for v in values if v is not None]
     return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
 
@@ -364,7 +365,7 @@ def _means(series: Series, pick: str) -> list[float | None]:
 
 
 def _elbo_verdict(series: Series) -> Verdict | None:
-    """The verdict on the validation -ELBO, where every cell has one and a curve can be judged."""
+    """Return the verdict on the validation -ELBO, None where a cell has none or there are too few dim3."""
     negative = -np.asarray(series.errors(Metric.VAL_ELBO))
     if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
         return None
@@ -372,7 +373,7 @@ def _elbo_verdict(series: Series) -> Verdict | None:
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
-    """The dim3 of a trained model that ought to be better: worse than PCA there, or than with fewer dimensions."""
+    """Return the dim3 where a trained model errs more than PCA, or more than at a smaller dim3, with the reason."""
     if not series.trained:
         return {}
     errors = series.errors()
@@ -388,15 +389,15 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     active = dict(zip(series.dim3, _means(series, Metric.TEST_ACTIVE_UNITS), strict=True))
     for dim3 in named:
         units = active[dim3]
-        if units is not None and units < dim3 - 0.5:  # not too little training, but units that a VAE leaves unused
+        if units is not None and units < dim3 - 0.5:  # a VAE with inactive units
             named[dim3] += f", and uses {units:.1f} of its {dim3} units"
     return dict(sorted(named.items()))
 
 
 def _missing(comparison: Comparison, store: Store) -> list[str]:
-    """What the grids of the studies ask for, or else what the other dim3 and seeds have, and is not there.
+    """Return the cells without a finished run, of the studies' grids, else of all pairs of dim3 and seed in the store.
 
-    Nothing is missing of a model's code that is not its last.
+    Cells of an older code of a model do not count.
     """
     lines = []
     last = {c.model: code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
@@ -416,7 +417,7 @@ def _missing(comparison: Comparison, store: Store) -> list[str]:
 
 
 def _asked(series: Series, store: Store) -> dict[int, list[int]]:
-    """The grid that the studies of this series' cells asked for, seeds by dim3; empty where none says."""
+    """Return the grid of the studies of this series' cells, seeds by dim3; empty where no study logged one."""
     studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
     wanted: dict[int, set[int]] = {}
     for study in store.studies:
@@ -428,7 +429,7 @@ def _asked(series: Series, store: Store) -> dict[int, list[int]]:
 
 
 def _grid(text: str, model: str) -> tuple[list[int], int]:
-    """The dim3 that a study asked for of a model, and the number of seeds; none where its tag is no such grid."""
+    """Return the dim3 and the number of seeds of a model in a study's grid tag; ([], 0) where the tag is unusable."""
     try:
         grid = json.loads(text)
         dims, seeds = [int(k) for k in grid["dim3"].get(model, [])], int(grid["seeds"])
@@ -458,7 +459,7 @@ def _about_seeds(series: Sequence[Series]) -> list[str]:
 
 
 def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[bool | None, str]:
-    """Whether the corner of a trained model is still there at twice the epochs, None where nobody looked."""
+    """Return whether a corner remains at twice the epochs, None where no run tells, and a sentence about it."""
     if verdict is None or verdict.kind != "clear" or verdict.dim3 is None or not series.trained:
         return None, ""
     epochs = dict(series.first.settings).get("epochs", "")
@@ -492,7 +493,7 @@ def _intrinsic(baseline: Series) -> dict[str, float]:
 
 
 def _same_loss(series: Sequence[Series]) -> list[str]:
-    """Models with the same loss beside each other: what is the model's doing and not the loss's."""
+    """Compare models that share a loss, in sentences: their difference is not due to the loss."""
     said = []
     trained = [s for s in series if s.trained]
     for i, one in enumerate(trained):
@@ -512,7 +513,7 @@ def _same_loss(series: Sequence[Series]) -> list[str]:
 
 
 def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
-    """The model that errs least anywhere, at its own choice; None where that has none."""
+    """Return the cell of the model with the least error, at its choice; None where it has no choice."""
     judged = [(m, s) for m, s in zip(models, series, strict=True) if m.points]
     if not judged:
         return None
@@ -524,7 +525,7 @@ def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | No
 
 
 def pick_at(series: Series, dim3: int, why: str) -> Pick:
-    """The run of one dim3 to use: of the first seed, the ones with a model first."""
+    """Return the cell of a series at one dim3, of the smallest seed, with the reason `why`."""
     cells = series.at(dim3) if dim3 in series.cells else []
     best = min(cells, key=lambda c: c.seed, default=None)
     return Pick(series.label, dim3, None if best is None else best.run_id, 0 if best is None else best.seed, why)
@@ -540,7 +541,7 @@ def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can hold it: dataclasses as mappings, arrays as lists, what is not finite as None."""
+    """Return a value as JSON can hold it: dataclasses as mappings, arrays as lists, nan and infinity as None."""
     if is_dataclass(value):
         return plain(vars(value))
     if isinstance(value, Mapping):

@@ -1,8 +1,7 @@
-"""Whole curves from one training beside those of dedicated ones: `beside(comparison, nested) -> [NestedFinding]`.
+"""Nested models, whose one training gives a whole curve, compared with one training for each dim3.
 
-A model whose latents are ordered gives the error of every smaller dim3 from one training. Such a curve answers the
-same question for less, and not as well: each of its points is a part of one model, a compromise among all of them.
-It is shown and measured against dedicated trainings, and no verdict, choice or registration is made of it.
+The latents of a nested model are ordered, so its first k latents give the error at dim3 = k. Such a curve costs one
+training and errs more, because all dim3 share one model. It is reported beside the dedicated runs and not judged.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from ..runs.comparison import Comparison, Series, data_of
 from .against_pca import ranges
 
 _DEDICATED = "ae"
-"""The model whose trainings, one for each dim3, such a curve stands in for."""
-_SAME = ("dim2",)  # settings of the layers, which the two must share
+"""The model that is trained once for each dim3, to compare with."""
+_SAME = ("dim2",)  # settings that both models must share
 
 
 @dataclass(frozen=True)
 class _NestedPoint:
-    """The test error of the first dim3 latents: mean over seeds, and the least and the most of two and more.
+    """The test error of the first dim3 latents: mean over seeds; least and most are its extremes from two seeds on.
 
-    dedicated is the mean test error of the models trained for this dim3, gap by what share the nested one errs more.
+    dedicated is the mean test error of models trained for this dim3, and gap the relative excess over it.
     """
 
     dim3: int
@@ -40,7 +39,7 @@ class _NestedPoint:
 
 @dataclass(frozen=True)
 class NestedFinding:
-    """One model with ordered latents, its seeds together, beside the dedicated series or None.
+    """One nested model over its seeds, compared with a dedicated series, or with None.
 
     fit_seconds is the mean of one of its trainings; dedicated_seconds is the sum over all `replaced` dedicated runs
     of at most as many latents, and cost the ratio of the two; curve_seconds is what one seed of all these dim3 takes.
@@ -64,9 +63,9 @@ class NestedFinding:
 
 
 def beside(comparison: Comparison, nested: Sequence[Nested]) -> list[NestedFinding]:
-    """The whole curves of the comparison's data, those of one configuration together, by their labels.
+    """Return the findings on nested runs of the comparison's data, one for each configuration, by label.
 
-    They may have been trained for longer than the comparison's cells: the cost says so.
+    Their number of epochs may differ from the comparison's.
     """
     data = data_of(comparison.series[0].first)
     mine = {n.cell.run_id: n for n in nested if data_of(n.cell) == data and n.curve}
@@ -109,7 +108,7 @@ def _finding(members: Sequence[Nested], comparison: Comparison) -> NestedFinding
 
 
 def _dedicated(cell: Cell, comparison: Comparison) -> Series | None:
-    """The comparison's autoencoder of the same layers, loss and output."""
+    """Return the comparison's autoencoder with the same layers, loss and output, None where there is none."""
     for series in comparison.series:
         mine, theirs = dict(cell.settings), dict(series.first.settings)
         layers = all(mine.get(name) == theirs.get(name) for name in _SAME)
@@ -124,7 +123,7 @@ def _apart_from_code(cell: Cell) -> dict[str, str]:
 
 
 def _points(members: Sequence[Nested], series: Series | None) -> list[_NestedPoint]:
-    """At every dim3 that all seeds have."""
+    """Return the points at every dim3 that all seeds have."""
     there = sorted(set.intersection(*(set(n.curve) for n in members)))
     tests = {} if series is None else dict(zip(series.dim3, series.errors("test").mean(axis=0), strict=True))
     points = []
@@ -153,7 +152,7 @@ def _sentence(
     cost: float | None,
     seconds: tuple[float | None, float | None],
 ) -> str:
-    """What it costs and how much more it errs, and that nothing is concluded from it."""
+    """Say what share of the dedicated runs' time it takes, how much more it errs, and that it is not judged."""
     latents = max(p.dim3 for p in points)
     gaps = {p.dim3: p.gap for p in points if p.gap is not None}
     unjudged = "it is not judged: its points are parts of one model, a compromise among all dim3"
@@ -170,7 +169,7 @@ def _sentence(
 
 
 def _errs(gaps: dict[int, float]) -> str:
-    """`4 to 9 % more at dim3 2 to 20 (most at 2)`, of shares by dim3."""
+    """Return `4 to 9 % more at dim3 2 to 20 (most at 2)` for gaps by dim3."""
     low, high = (round(100 * extreme(gaps.values())) for extreme in (min, max))
     words = [f"{abs(p)} % {'less' if p < 0 else 'more'}" for p in (low, high)]
     if low == high:
@@ -180,12 +179,12 @@ def _errs(gaps: dict[int, float]) -> str:
 
 
 def _share(ratio: float) -> str:
-    """A ratio below 1 as `1/9`, else as `1.3 times`."""
+    """Return a ratio as text: `1/9` below 1, else `1.3 times`."""
     return f"1/{1 / ratio:.2g}" if ratio < 1 else f"{ratio:.2g} times"
 
 
 def _caution(cells: Sequence[Cell], replaced: Sequence[Cell]) -> str:
-    """That the seconds were not taken alike, where the runs had other threads; empty where they had not."""
+    """Return a warning where the two groups of runs were timed with different numbers of threads, else nothing."""
     mine, theirs = (
         sorted({c.run.data.params.get(Param.THREADS_USED, "") for c in those} - {""}) for those in (cells, replaced)
     )
@@ -199,7 +198,7 @@ def _seconds(cells: Iterable[Cell]) -> list[float | None]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Of values that are all there."""
+    """Return the mean, None where a value is missing."""
     total = _sum(values)
     return None if total is None else total / len(values)
 

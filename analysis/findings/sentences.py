@@ -9,7 +9,7 @@ from ..elbow import Verdict
 
 
 def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str:
-    """Verdict and choice of one model, in one sentence."""
+    """Return verdict and choice of one model in one sentence; confirmed is None where no longer training tells."""
     if verdict.kind == "clear" and verdict.interval is not None:
         low, high = verdict.interval
         sure = {None: "", True: ", confirmed at twice the epochs", False: ", not confirmed at twice the epochs"}[
@@ -26,6 +26,6 @@ def sentence(label: str, verdict: Verdict, confirmed: bool | None = None) -> str
 
 
 def numbers(label: str, verdict: Verdict) -> dict[str, float]:
-    """A verdict as metrics: its choice and its elbow, those there are."""
+    """Return the choice and the elbow of a verdict as metrics, without those that are None."""
     named = {f"{CHOICE_PREFIX}{key(label)}": verdict.choice, f"{ELBOW_PREFIX}{key(label)}": verdict.dim3}
     return {k: float(v) for k, v in named.items() if v is not None}

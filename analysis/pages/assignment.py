@@ -28,35 +28,50 @@ from ..latent_space.answers import (
 from ..latent_space.measured import NEIGHBOURS
 from .report import MOST_LINES, environment, image, interval, link_to, number, worth
 
-_ALIKE = 0.05  # of a disparity below which two codes count as the same but for the map that was allowed
-_MOSTLY = 0.2  # to which it explains most
-_APART = 0.5  # above which that map explains little
-_SAME_ANGLE = 0.01  # degrees: what rounding does
-_COVERS = 0.01  # of a recall from which samples are called varied
-_COVARIANCE_COLUMNS = 1000  # to which scikit-learn, left alone, may decompose the covariance matrix
-_AMID = 0.5  # of a precision of the mean row above which it lies amid the real ones
-_PUSH = 1.0  # SDs, the push that the answer speaks of
+_ALIKE = 0.05  # disparity up to which two sets of codes are the same
+_MOSTLY = 0.2  # disparity after an affine map up to which that map explains most of the difference
+_APART = 0.5  # disparity after an affine map from which that map explains nothing
+_SAME_ANGLE = 0.01  # degrees that rounding makes
+_COVERS = 0.01  # recall from which a generator is named as the most varied
+_COVARIANCE_COLUMNS = 1000  # columns up to which scikit-learn may choose the covariance solver
+_AMONG = 0.5  # precision of the mean row above which blurred rows lie among the real ones
+_PUSH = 1.0  # length of the push in the text, in SDs of the codes
 
 
 class AssignmentPage(NamedTuple):
-    """The parts of the page beside the answers."""
+    """The content of the page beside the answers and the findings."""
 
     figures: Mapping[str, bytes]
     """PNG files by name."""
     links: Callable[[str], str | None]
-    """Gives a run's address by its id."""
+    """Returns a run's address by its id, None where it has none."""
     command: str
     """The command that made the page."""
     made_with: Mapping[str, str]
     """Versions by package."""
     note: str
-    """How to go on."""
+    """How to open the store."""
     runs: Sequence[tuple[str, str]]
     """Id and name of each measured run."""
 
 
 def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
-    """The whole page."""
+    """Return the page.
+
+    Parameters
+    ----------
+    answers
+        What the measured runs tell.
+    findings
+        Those of the same runs; the first comparison is shown.
+    page
+        Figures, links and versions.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     finding = findings.comparisons[0]
     made = environment()
     made.filters |= {
@@ -109,41 +124,41 @@ def _repeats(answers: Answers) -> list[tuple[str, list[str]]]:
 
 
 def _share(found: Spread | None) -> str:
-    """A mean share in per cent."""
+    """Return a mean share in per cent, a dash for None."""
     return "–" if found is None else _percent(found.mean)
 
 
 def _plus_minus(found: Spread | None) -> str:
-    """`0.0414 ± 0.0005`, or the number alone where there is one run; a dash where there is none."""
+    """Return mean ± SD: `0.0414 ± 0.0005`; the mean alone for one run, a dash for None."""
     if found is None:
         return "–"
     return number(found.mean) + ("" if found.sd is None else f" ± {number(found.sd, 2)}")
 
 
 def _estimate(found: Estimate | None) -> str:
-    """A number with its interval."""
+    """Return a number with its interval, a dash for None."""
     return "–" if found is None else interval(found.value, found.low, found.high)
 
 
 def _percent(value: float) -> str:
-    """A share in per cent."""
+    """Return a share in per cent: `12.5 %`."""
     return f"{value:.1%}".replace("%", " %")
 
 
 def _fixed(value: float | None) -> str:
-    """A share or a correlation, to three places."""
+    """Return a number with three decimals, a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def _portion(found: Spread | None) -> str:
-    """A share of each run, to three places: those of samples have no more."""
+    """Return mean ± SD of a share, with three decimals; a dash for None."""
     return _fixed(None if found is None else found.mean) + (
         "" if found is None or found.sd is None else f" ± {_fixed(found.sd)}"
     )
 
 
 def _about_repeats(found: Repeats) -> list[str]:
-    """Task 1, of one model at one dim3."""
+    """Task 1: compare the repeats of one model at one dim3."""
     where = f"{found.label} at dim3 {found.dim3}"
     if found.note:
         return [f"{found.note}."]
@@ -186,9 +201,9 @@ def _about_repeats(found: Repeats) -> list[str]:
 
 
 def _reading(raw: float, affine: float) -> str:
-    """What two disparities mean."""
+    """Say what the disparities before and after an affine map mean."""
     if raw <= _ALIKE:
-        return "So they are the same plot but for rotation, reflection and scale."
+        return "So they are the same plot up to rotation, reflection and scale."
     if affine <= _ALIKE:
         return "So they differ by an affine map: rotation, scale and shear explain the difference."
     if affine <= _MOSTLY:
@@ -199,7 +214,7 @@ def _reading(raw: float, affine: float) -> str:
 
 
 def _about_refit(found: Refit) -> list[str]:
-    """Task 2: whether PCA's result changes when it is run twice."""
+    """Task 2: say whether PCA's result changes when it is fitted again."""
     same = found.again <= _SAME_ANGLE and found.other <= _SAME_ANGLE
     flips = (
         "all axes point the same way"
@@ -208,26 +223,26 @@ def _about_refit(found: Refit) -> list[str]:
     )
     solver = found.auto_solver.replace("_", " ")
     auto = (
-        f"For these {found.rows:,} rows scikit-learn would by itself take the solver {solver}"
-        + (", which is exact" if "random" not in solver else "")
+        f"For these {found.rows:,} rows scikit-learn chooses the solver {solver} by default"
+        + (", which is exact" if found.auto_solver != "randomized" else "")
         + (
-            f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may take the randomized one"
+            f"; on fewer than {10 * found.dim1:,} rows of {found.dim1} columns it may choose the randomized one"
             if found.dim1 <= _COVARIANCE_COLUMNS
-            else f"; with more than {_COVARIANCE_COLUMNS:,} columns it may take the randomized one on any number of "
+            else f"; with more than {_COVARIANCE_COLUMNS:,} columns it may choose the randomized one for any number of "
             "rows"
         )
     )
     return [
         f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces "
         f"is {_angle(found.again)}. Another exact program, given the rows in another order, finds them within "
-        f"{_angle(found.other)}, and there {flips}: an eigenvector and its negative are equally right. "
-        + ("So the result does not change but for signs. " if same else "So the result changes. ")
-        + f"{auto}. Two fits by that one with different seeds are {_angle(found.randomized)} apart here."
+        f"{_angle(found.other)}, and there {flips}: an eigenvector and its negative are equally valid. "
+        + ("So the result is the same up to signs. " if same else "So the result changes. ")
+        + f"{auto}. Two fits by the randomized solver with different seeds are {_angle(found.randomized)} apart here."
     ]
 
 
 def _about_clash(found: Refit) -> str:
-    """The two meanings of alpha, in numbers."""
+    """Task 2: give the errors for the two meanings of alpha."""
     if found.clash is None or found.error is None or found.mean_row is None:
         return ""
     compared = "worse" if found.clash > found.mean_row else "better"
@@ -239,7 +254,7 @@ def _about_clash(found: Refit) -> str:
 
 
 def _about_maps(maps: Sequence[Map]) -> list[str]:
-    """Task 2: the others against PCA."""
+    """Task 2: compare the other models with PCA."""
     texts = []
     for dim3 in dict.fromkeys(m.dim3 for m in maps):
         mine = [m for m in maps if m.dim3 == dim3]
@@ -272,7 +287,7 @@ def _about_maps(maps: Sequence[Map]) -> list[str]:
 
 
 def _about_curves(finding: ComparisonFinding) -> list[str]:
-    """Task 3: eigenvectors against latents, and whether there is a simple way to choose."""
+    """Task 3: compare eigenvectors with latents, and say whether there is a simple way to choose dim3."""
     texts = [f"{model.versus}." for model in finding.models if model.versus]
     texts += [text for model in finding.models if (text := _worths(model))]
     texts += [f"{model.sentence}." for model in finding.models]
@@ -290,7 +305,7 @@ def _about_curves(finding: ComparisonFinding) -> list[str]:
             )
             + f"The least error is at {least}, where the range ends at {last}: a minimum at the end moves with the "
             "range and chooses nothing. Without a corner there is a rule, stated beforehand: the choice above, where "
-            "there is one, is where one dimension more stops paying."
+            "there is one, is the dim3 after which one more dimension gains little."
         )
     for model in judged:
         assert model.verdict is not None
@@ -312,7 +327,7 @@ def _about_curves(finding: ComparisonFinding) -> list[str]:
 
 
 def _worths(model: ModelFinding) -> str:
-    """What one model's latents are worth in eigenvectors, at the ends of its curve and in the middle."""
+    """Return a model's PCA-equivalent dimensions at the first, the middle and the last dim3."""
     known = [a for a in model.against if a.raw is not None]
     if not known:
         return ""
@@ -327,7 +342,7 @@ def _worths(model: ModelFinding) -> str:
 
 
 def _about_draws(answers: Answers) -> list[str]:
-    """Task 4: whether generated samples differ from call to call."""
+    """Task 4: say whether generated samples differ between calls."""
     if not answers.draws:
         return []
     said = _list(f"{_plus_minus(d.new)} for {d.label} at dim3 {d.dim3}" for d in answers.draws)
@@ -342,7 +357,7 @@ def _about_draws(answers: Answers) -> list[str]:
 
 
 def _about_robustness(found: Sequence[Robust]) -> list[str]:
-    """Task 4: the assignment's motive, the models other than PCA side by side."""
+    """Task 4: compare how robust the decoders other than PCA are to pushed codes."""
     texts = []
     for dim3 in dict.fromkeys(r.dim3 for r in found):
         mine = [r for r in found if r.dim3 == dim3 and r.model != "pca" and _PUSH in r.lengths]
@@ -359,13 +374,13 @@ def _about_robustness(found: Sequence[Robust]) -> list[str]:
         if not said:
             continue
         least = min(ratios, key=lambda label: ratios[label])
-        end = f": in proportion that of {least} grows least" if len(ratios) > 1 else ""
+        end = f": the error of {least} has the smallest ratio" if len(ratios) > 1 else ""
         texts.append(f"A push of one SD of the codes takes, at dim3 {dim3}, {_list(said)}{end}.")
     return texts
 
 
 def _about_smoothness(found: Sequence[Smooth]) -> list[str]:
-    """Task 4: along straight lines between codes, the models other than PCA side by side."""
+    """Task 4: compare interpolations between codes, without PCA."""
     texts = []
     for dim3 in dict.fromkeys(s.dim3 for s in found):
         steps = {s.label: s.largest_step for s in found if s.dim3 == dim3 and s.model != "pca" and s.largest_step}
@@ -377,7 +392,7 @@ def _about_smoothness(found: Sequence[Smooth]) -> list[str]:
 
 
 def _about_priors(found: Sequence[Prior]) -> list[str]:
-    """Task 4: the aggregate codes against N(0, I)."""
+    """Task 4: compare the aggregate codes with N(0, I)."""
     texts = []
     for dim3 in dict.fromkeys(p.dim3 for p in found):
         mine = [p for p in found if p.dim3 == dim3 and p.of != "means"]
@@ -395,7 +410,7 @@ def _about_priors(found: Sequence[Prior]) -> list[str]:
 
 
 def _about_health(found: Sequence[Health]) -> list[str]:
-    """Task 4: what a VAE does with its latents."""
+    """Task 4: say how many latents of a VAE are active, and whether it has collapsed."""
     texts = []
     for one in found:
         active = "" if one.active is None else f"{_count(one.active)} of {one.dim3} units are active, "
@@ -411,7 +426,7 @@ def _about_health(found: Sequence[Health]) -> list[str]:
 
 
 def _about_generators(answers: Answers) -> list[str]:
-    """Task 4: which samples are like the data, and whether one of them is a copy."""
+    """Task 4: compare the generators by precision, recall and distance to the training rows."""
     texts = []
     real = next((c for c in answers.controls if c.source == "real"), None)
     floor = next((c for c in answers.controls if c.source != "real"), None)
@@ -420,11 +435,11 @@ def _about_generators(answers: Answers) -> list[str]:
             f"Other real rows have precision {_fixed(real.precision.mean)} and recall {_fixed(real.recall.mean)}."
         )
     if floor is not None and floor.precision and floor.recall:
-        amid = floor.precision.mean > _AMID
+        among = floor.precision.mean > _AMONG
         texts.append(
             f"The mean row, given always, has precision {_fixed(floor.precision.mean)} and recall "
             f"{_fixed(floor.recall.mean)}"
-            + (": blurred rows lie amid the real ones, so precision alone is no praise." if amid else ".")
+            + (": blurred rows lie among the real ones, so precision alone does not tell quality." if among else ".")
         )
     main = [g for g in answers.generators if g.main]
     for dim3 in dict.fromkeys(g.dim3 for g in main):
@@ -445,8 +460,8 @@ def _about_generators(answers: Answers) -> list[str]:
             bound = ""
             if kept and real is not None and real.recall and max(kept) < real.recall.mean / 2:
                 bound = (
-                    f"Even reconstructions of real rows, which nobody drew, have a recall of {_range(kept)} at dim3 "
-                    f"{dim3}: the decoders, and not where z is drawn, keep it low. "
+                    f"Even reconstructions of real rows have a recall of only {_range(kept)} at dim3 {dim3}: the "
+                    "decoders limit it, and not the distribution of z. "
                 )
             texts.append(
                 f"{bound}Of the model's own reconstructions of these rows the samples' recall at dim3 {dim3} is {said}."
@@ -466,7 +481,7 @@ def _about_generators(answers: Answers) -> list[str]:
 
 
 def _is_bound(generator: Generator) -> bool:
-    """Whether it is what a decoder leaves of real rows."""
+    """Whether its rows are reconstructions of real ones."""
     return generator.source == Source.RECONSTRUCTED
 
 
@@ -475,7 +490,7 @@ def _by(generators: Sequence[Generator], pick: Callable[[Generator], Spread | No
 
 
 def _count(found: Spread) -> str:
-    """Whole numbers of runs: one where they agree, else from the least to the most."""
+    """Return counts over runs: `8`, or `7 to 9`."""
     low, high = min(found.values), max(found.values)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
@@ -490,6 +505,6 @@ def _angle(degrees: float) -> str:
 
 
 def _list(words: Iterable[str]) -> str:
-    """`a, b and c`."""
+    """Return words as text: `a, b and c`."""
     *head, last = list(words)
     return f"{', '.join(head)} and {last}" if head else last

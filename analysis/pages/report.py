@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from elbowroom.tracking.store.names import METRICS, Column, Metric
 from elbowroom.tracking.store.text import clean
 
-from ..elbow import Verdict
 from ..figures.curves import (
     DPI,
     pictured,
@@ -32,22 +31,21 @@ from ..figures.curves import (
 )
 from ..findings.against_pca import Equivalent, ranges
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
-from ..runs.cells import LeftOut
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_MOST_RUNS = 500  # in the table; the others are in result.json
+_MOST_RUNS = 500  # rows of the table; `result.json` has all
 MOST_LINES = 50  # of a list
 _MOST_COMPARISONS = 12
-_MOST_BYTES = 2_600_000  # of pictures, which base64 makes a third larger: a report stays under 5 MB
+_MOST_BYTES = 2_600_000  # of PNG files; base64 makes them a third larger, and a report stays under 5 MB
 _LONGEST = 600  # letters of a text
 _LONGEST_NAME = 120
-_CSS_DPI = 96  # pixels an inch, of every browser
+_CSS_DPI = 96  # pixels an inch
 _LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
 _MOST_NAMED = 12  # models in the text of a figure
 
 
 class RunLine(NamedTuple):
-    """One line of the table of runs; None where a run that was left out has no such number."""
+    """One row of the table of runs; None where an unusable run has no such number."""
 
     run_id: str
     name: str
@@ -61,11 +59,22 @@ class RunLine(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What stands in a report beside the findings.
+    """The content of a report beside the findings.
 
-    figures: PNG by comparison's name and figure's name; links: a run's address by its id; command: how the report
-    was made; made_with: versions; note: how to go on from here; registered: the model in the registry, or why there
-    is none.
+    Attributes
+    ----------
+    figures
+        PNG files by name of the comparison and of the section.
+    links
+        Returns a run's address by its id, None where it has none.
+    command
+        The command that makes the same report.
+    made_with
+        Versions by package.
+    note
+        How to open the store.
+    registered
+        The registered model, or why there is none.
     """
 
     title: str
@@ -79,7 +88,7 @@ class Page(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """The figure of a section: its file is `figures/<name of the section>.png`; alt says in numbers what it shows."""
+    """The figure of a section, `figures/<section>.png`; alt returns the alternative text, with numbers."""
 
     draw: Callable[[ComparisonFinding], Figure | None]
     alt: Callable[[ComparisonFinding], str]
@@ -87,7 +96,7 @@ class Plot(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """Rows of numbers and short texts; wide ones have sentences, which are broken."""
+    """A table of short texts and numbers; a wide one has long texts, which are wrapped."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str | int]]
@@ -96,9 +105,9 @@ class _Table(NamedTuple):
 
 
 class _Listing(NamedTuple):
-    """Sentences, or runs with a sentence each; the page shows the first MOST_LINES."""
+    """A list of sentences, or of runs with a sentence each; the page shows the first MOST_LINES."""
 
-    items: Sequence[str | LeftOut]
+    items: Sequence[str | tuple[str, str, str]]  # a sentence, or a run's id, its name and a sentence
     heading: str = ""
 
 
@@ -111,9 +120,9 @@ def _no_listing(comparison: ComparisonFinding) -> list[_Listing]:
 
 
 class Section(NamedTuple):
-    """A part of the report about one comparison, left out where it has neither a figure nor a row nor a sentence.
+    """A section of the report on one comparison; the page omits it where figure, tables and lists are all empty.
 
-    One that is not folded is on the first page, beside the others.
+    The figure of a section that is not folded stands at the top of the page.
     """
 
     name: str
@@ -126,7 +135,7 @@ class Section(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """A section with what one comparison has of it."""
+    """A section with the content of one comparison."""
 
     section: Section
     picture: _Picture | None
@@ -135,7 +144,7 @@ class _Shown(NamedTuple):
 
 
 class _Picture(NamedTuple):
-    """A figure as the page shows it; image is None where there was no room for it."""
+    """A figure as the page shows it; image is None beyond the limit of bytes."""
 
     caption: str
     alt: str
@@ -143,19 +152,19 @@ class _Picture(NamedTuple):
 
 
 class _Image(NamedTuple):
-    """A PNG inside a page, and the width in CSS pixels at which its letters have the size they were drawn in."""
+    """A PNG inside a page, and its width in CSS pixels at its own resolution."""
 
     uri: _Uri
     width: int
 
 
 class _Uri(str):
-    """A data URI: not cut as other texts are."""
+    """A data URI, which the template does not truncate."""
 
 
 def image(png: bytes) -> _Image:
-    """A PNG to be put into a page."""
-    pixels = int.from_bytes(png[16:20])  # where every PNG says its width
+    """Return a PNG file as an image inside a page."""
+    pixels = int.from_bytes(png[16:20])  # the width in a PNG header
     return _Image(_Uri(f"data:image/png;base64,{base64.b64encode(png).decode()}"), round(pixels * _CSS_DPI / DPI))
 
 
@@ -178,7 +187,7 @@ def render(findings: Findings, page: Page) -> str:
 
 @cache
 def environment() -> Environment:
-    """Templates in which everything from a store is escaped, cut and cleaned."""
+    """Return the templates' environment, in which strings are escaped, truncated and free of control characters."""
     made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -198,7 +207,7 @@ def environment() -> Environment:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """To three significant digits, whole from a thousand; a dash where there is none."""
+    """Return a number with that many significant digits, without decimals from 1000 on; a dash for None or nan."""
     if value is None or not isfinite(value):
         return "–"
     size = abs(value)
@@ -210,7 +219,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
-    """`0.0142 [0.0139, 0.0145]`, or that there is no interval."""
+    """Return `0.0142 [0.0139, 0.0145]`, `0.0142, no interval`, or a dash where there is no value."""
     if value is None:
         return "–"
     if low is None or high is None:
@@ -219,7 +228,7 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
 
 
 def worth(found: Equivalent | None) -> str:
-    """A PCA-equivalent dimension; `> 784` where even the most components have a larger error."""
+    """Return a PCA-equivalent dimension with its interval; `> 784` where 784 components have a larger error."""
     if found is None:
         return "–"
     beyond = f"> {found.most}"
@@ -230,27 +239,29 @@ def worth(found: Equivalent | None) -> str:
 
 
 def _elbo_sentence(model: ModelFinding) -> str:
-    """What the -ELBO says, empty where there is none.
+    """Return a sentence on the -ELBO: its minimum and its elbow; empty where there is none.
 
-    Its zero means nothing, so a rule of relative gains has no say here: the least one and the corner do.
+    A rule of relative gains does not apply: the zero of the -ELBO is arbitrary.
     """
     elbo = [(p.metrics.get(Metric.VAL_ELBO), p.dim3) for p in model.points]
     known = [(-value, dim3) for value, dim3 in elbo if value is not None]
     if not known:
         return ""
     least, dim3 = min(known)
-    corner = None if model.elbo_verdict is None else model.elbo_verdict.dim3
-    elbow = "no elbow" if corner is None else f"an elbow at {_elbow(model.elbo_verdict)}"
+    corner = model.elbo_verdict
+    elbow = (
+        "no elbow" if corner is None or corner.dim3 is None else f"an elbow at {_corner(corner.dim3, corner.interval)}"
+    )
     return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
 def _criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
-    """The table of criteria: a row each, a column for each model; what a model has not is a dash."""
+    """Return a row for each criterion: its name, and its answer for each model."""
     names = dict.fromkeys(name for m in comparison.models if m.verdict for name in m.verdict.criteria)
     spectrum = dict.fromkeys(name for m in comparison.models for name in m.spectrum_criteria)
     chosen = [{"choice": m.verdict.choice} if m.verdict else {} for m in comparison.models]
     rows = [
-        ("this report's elbow", [_elbow(m.verdict) for m in comparison.models]),
+        ("this report's elbow", [_elbow(m) for m in comparison.models]),
         ("this report's choice", [_answer(m, "choice", c) for m, c in zip(comparison.models, chosen, strict=True)]),
     ]
     for name in names:
@@ -258,20 +269,23 @@ def _criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
         rows.append((name.replace("_", " "), found))
     for name in spectrum:
         rows.append((name, [_answer(m, name, m.spectrum_criteria, in_range=False) for m in comparison.models]))
-    rows.append(("how far kneedle follows the range", [_elasticity(m.verdict) for m in comparison.models]))
+    rows.append(("how far kneedle follows the range", [_elasticity(m) for m in comparison.models]))
     return rows
 
 
-def _elbow(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "no verdict"
-    if verdict.dim3 is None:
+def _elbow(model: ModelFinding) -> str:
+    return "no verdict" if model.verdict is None else _corner(model.verdict.dim3, model.verdict.interval)
+
+
+def _corner(dim3: int | None, interval: tuple[int, int] | None) -> str:
+    """Return a corner with its interval: `8 [7, 9]`."""
+    if dim3 is None:
         return "none"
-    return str(verdict.dim3) if verdict.interval is None else "{} [{}, {}]".format(verdict.dim3, *verdict.interval)
+    return str(dim3) if interval is None else "{} [{}, {}]".format(dim3, *interval)
 
 
-def _elasticity(verdict: Verdict | None) -> str:
-    found = None if verdict is None else verdict.elasticity
+def _elasticity(model: ModelFinding) -> str:
+    found = None if model.verdict is None else model.verdict.elasticity
     return "–" if found is None else f"{round(found, 2) + 0:.2f}"
 
 
@@ -286,18 +300,18 @@ def _answer(model: ModelFinding, name: str, found: Mapping[str, int | None], *, 
 
 
 def link_to(address: str | None) -> str | None:
-    """An address that a browser may follow: escaping does not make `javascript:` harmless."""
+    """Return an http or https address, else None: escaping does not make `javascript:` harmless."""
     return address if address is not None and address.startswith(("http://", "https://")) else None
 
 
 def _differing(comparisons: Sequence[ComparisonFinding]) -> list[str]:
-    """The settings by which comparisons differ."""
+    """Return the settings that differ between comparisons."""
     names = sorted({name for c in comparisons for name in c.settings})
     return [n for n in names if len({c.settings.get(n) for c in comparisons if n in c.settings}) > 1]
 
 
 def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list[_Shown]]:
-    """Return the sections of each comparison, in the order of `SECTIONS`, in which pictures use up the room."""
+    """Return the sections of each comparison that have content. Figures are included in order, up to _MOST_BYTES."""
     made: list[list[_Shown]] = [[] for _ in comparisons]
     room = _MOST_BYTES
     for section in SECTIONS:
@@ -315,7 +329,7 @@ def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list
 
 
 def _numbers(comparison: ComparisonFinding) -> list[_Table]:
-    """Errors and measures by dim3, a table for each model."""
+    """Return a table for each model: errors and metrics by dim3."""
     tables = []
     for model in comparison.models:
         columns = {
@@ -448,7 +462,7 @@ def _settings(comparison: ComparisonFinding) -> list[_Table]:
 
 
 def _alt(heading: str, say: Callable[[ModelFinding], str]) -> Callable[[ComparisonFinding], str]:
-    """Return the alternative text that says something of each model."""
+    """Return a function that makes the alternative text of a figure from a text for each model."""
 
     def alt(comparison: ComparisonFinding) -> str:
         said = [f"{model.label}: {text}" for model in comparison.models[:_MOST_NAMED] if (text := say(model))]
@@ -475,7 +489,7 @@ def _nested_alt(comparison: ComparisonFinding) -> str:
 def _say_error(model: ModelFinding) -> str:
     text = _from_to([(p.dim3, p.error) for p in model.points])
     if model.verdict is not None:
-        text += f", elbow {_elbow(model.verdict)}, choice {model.verdict.choice or 'none'}"
+        text += f", elbow {_elbow(model)}, choice {model.verdict.choice or 'none'}"
     return text
 
 
@@ -491,7 +505,7 @@ def _say_cost(model: ModelFinding) -> str:
 
 
 def _from_to(values: Iterable[tuple[int, float | None]]) -> str:
-    """`0.0559 at dim3 2, 0.0239 at 20`: the ends of a curve."""
+    """Return the ends of a curve as text: `0.0559 at dim3 2, 0.0239 at 20`."""
     known = [(k, v) for k, v in values if v is not None]
     if not known:
         return ""
@@ -547,8 +561,8 @@ SECTIONS = [
     Section(
         "criteria",
         "What other criteria say",
-        "They always answer, and most answers move with the range that was scanned: that is why none of them is the "
-        "verdict. How far kneedle follows the range: 0 where its answer stays as the range grows, 0.5 for an error of "
+        "They always give an answer, and most answers depend on the scanned range: so none of them is the verdict. How "
+        "far kneedle follows the range: 0 where its answer stays as the range grows, 0.5 for an error of "
         "1/dim3, 1 where it grows with the range.",
         table=_criteria_table,
         listing=_intrinsic,
@@ -557,9 +571,8 @@ SECTIONS = [
         "ratio",
         "Against PCA",
         "Ratio: the test error over PCA's at the same dim3, paired by row. Equivalent: the number of principal "
-        "components with the same test error, with PCA's reconstructions as they come (raw) and cut off to [0, 1] "
-        "(clipped). Equivalent in mean squared error only. A sign > means that even the most components have a larger "
-        "error.",
+        "components with the same test error, with PCA's reconstructions unchanged (raw) and clipped to [0, 1] "
+        "(clipped). Equivalent in mean squared error only. > 64 means that even 64 components have a larger error.",
         Plot(
             plot_ratio,
             _alt("Test error over PCA's", lambda m: _from_to([(a.dim3, a.ratio) for a in m.against])),
@@ -600,7 +613,7 @@ SECTIONS = [
         plot=Plot(
             plot_cost,
             _alt("Test error against seconds and parameters", _say_cost),
-            "Lower is better, and so is farther to the left.",
+            "Better is lower, and farther left.",
         ),
         table=_costs,
     ),
@@ -608,4 +621,4 @@ SECTIONS = [
     Section("incomplete", "Undertrained, missing and doubled cells", listing=_incomplete),
     Section("settings", "Settings and seeds", table=_settings),
 ]
-"""The parts of a report about a comparison, in their order on the page."""
+"""The sections of a report, in the order of the page."""

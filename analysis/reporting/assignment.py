@@ -34,8 +34,8 @@ _PAGE, _FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)
 
 
-class Wanted(NamedTuple):
-    """Which of a store's comparisons the page is about, and the dim3 that it shows; None: the largest one."""
+class _Wanted(NamedTuple):
+    """The comparison to show, None for the largest, and the dim3 to show."""
 
     dataset: str | None = None
     epochs: int | None = None
@@ -44,14 +44,14 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """The answers, and the page and run they were written to."""
+    """The answers, and where they were written."""
 
     answers: Answers
     findings: Findings
     page: Path
     """assignment.html; beside it `assignment.json` and the figures."""
     run_id: str | None
-    """Of the analysis that was logged, if it was."""
+    """The run that the page was logged to, None without `log`."""
     text: str
     """What the command prints."""
 
@@ -66,21 +66,40 @@ def report(
     out: Path | str = "reports",
     log: bool = True,
 ) -> Report:
-    """Answer the assignment from the measured runs of an experiment, write the page, and log it as a run of its own.
+    """Answer the assignment from the measured runs of an experiment, write the page, and log it as a run.
 
-    None is the store in use, the experiment that the environment names, else `elbowroom`, and the largest of its
-    comparisons. `show` are the dim3 to show. Without `log` nothing is written into the store. Nothing is printed.
+    Parameters
+    ----------
+    experiment, tracking_uri
+        None for the experiment of the environment, else `elbowroom`, and for MLflow's store in use.
+    dataset, epochs
+        Of the comparison to show; None for the largest one.
+    show
+        The dim3 to show.
+    out
+        The folder for the page, `assignment.json` and the figures.
+    log
+        Whether to log the page to the store.
 
-    Raises BadInput where the store has no runs that were measured, Failed where it stops answering.
+    Returns
+    -------
+    Report
+        Nothing is printed; `text` is what the command prints.
+
+    Raises
+    ------
+    BadInput
+        Where the store has no measured run at these dim3.
+    Failed
+        Where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     out = output_folder(Path(out))
     with borrowed(), opened(uri, experiment, log=log) as (client, name):
-        return write(client, name, out, Wanted(dataset, epochs, tuple(dict.fromkeys(show))), log=log)
+        return _write(client, name, out, _Wanted(dataset, epochs, tuple(dict.fromkeys(show))), log=log)
 
 
-def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, log: bool = True) -> Report:
-    """Answer the assignment as `report` does, with a client that is open already."""
+def _write(client: MlflowClient, experiment: str, out: Path, wanted: _Wanted, *, log: bool = True) -> Report:
     store = ask(lambda: read(client, experiment))
     comparison, *rest = _comparisons(store, wanted)
     others = [f"{c.name} was measured too, and is not on this page, which has one data set and training" for c in rest]
@@ -126,12 +145,12 @@ def write(client: MlflowClient, experiment: str, out: Path, wanted: Wanted, *, l
 
 
 def _slug(name: str) -> str:
-    """A figure's name, which has a model's name in it, as a file's."""
+    """Return the name of a figure as a file name; it may contain the name of a user's model."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-")
 
 
-def _comparisons(store: Store, wanted: Wanted) -> list[Comparison]:
-    """The comparisons with measured runs that are wanted, the largest first; at least one. Raises BadInput."""
+def _comparisons(store: Store, wanted: _Wanted) -> list[Comparison]:
+    """Return the wanted comparisons with measured runs, the largest first. Raises BadInput where there is none."""
     found = [
         c
         for c in compare(store.cells)
@@ -148,7 +167,7 @@ def _comparisons(store: Store, wanted: Wanted) -> list[Comparison]:
     return found
 
 
-def _command(experiment: str, wanted: Wanted) -> str:
+def _command(experiment: str, wanted: _Wanted) -> str:
     shown = ",".join(map(str, wanted.shown))
     return shlex.join(["python", "-m", "analysis.assignment", "--experiment", experiment, "--show", shown])
 

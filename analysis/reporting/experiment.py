@@ -1,4 +1,4 @@
-"""The report of an experiment, or of a table: read, find, draw, write, and close the loop in MLflow.
+"""The report of an experiment, or of a table: read, find, draw, write, log, and register the chosen model.
 
 `report` and `report_table` are what `python -m analysis.report` does, as functions.
 """
@@ -41,15 +41,15 @@ _PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, and where it was written."""
+    """The findings, and where they were written."""
 
     findings: Findings
     page: Path
     """report.html; beside it `result.json`, `curves.csv` and the figures."""
     registered: Registered | None
-    """What became of the chosen model; None where nothing was to be written into the store."""
+    """The registration of the chosen model, None without `log`."""
     run_id: str | None
-    """Of the analysis that was logged, if it was."""
+    """The run that the report was logged to, None without `log`."""
     text: str
     """What the command prints."""
 
@@ -65,15 +65,37 @@ def report(
     out: Path | str = "reports",
     log: bool = True,
 ) -> Report:
-    """Read the runs of an experiment, judge them, write the report, and log it as a run of its own.
+    """Judge the runs of an experiment, write the report, and log it as a run. `mlflow run`'s own run is continued.
 
-    None is the store in use, and the experiment that the environment names, else `elbowroom`. `choose` is a dim3, or a
-    model and a dim3, to register in place of what is found. `columns` says where the runs of others have what is
-    needed, as {"dim3": "params.latent_size", "error": "metrics.val_loss", "settings": ["params.lr"]}, or as `--map` has
-    it; `curve_is` whether "error" there is an error or a score. Without `log` nothing is written into the store.
-    Nothing is printed. Under `mlflow run` the run that it opened becomes the analysis.
+    Parameters
+    ----------
+    experiment, tracking_uri
+        None for the experiment of the environment, else `elbowroom`, and for MLflow's store in use.
+    rule
+        For the choice of dim3, as `judge` takes it.
+    choose
+        A dim3, or a model and a dim3, to register in place of the one that is found.
+    columns
+        Where runs of other programs have their values, as {"dim3": "params.latent_size", "error": "metrics.val_loss",
+        "settings": ["params.lr"]} or as the text of `--map`; None for runs of this project.
+    curve_is
+        Whether "error" in `columns` is an error or a score.
+    out
+        The folder for the page, `result.json`, `curves.csv` and the figures.
+    log
+        Whether to log the report to the store, and to register the chosen model.
 
-    Raises BadInput for what can't be used, Failed where the store stops answering.
+    Returns
+    -------
+    Report
+        Nothing is printed; `text` is what the command prints.
+
+    Raises
+    ------
+    BadInput
+        Where an argument or the store can't be used.
+    Failed
+        Where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     Rule.parse(rule)
@@ -108,9 +130,30 @@ def report(
 def report_table(
     path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
 ) -> Report:
-    """The report of a file whose columns are dim3,error[,seed][,model]. Raises BadInput, Failed.
+    """Judge the curves of a CSV file and write the report; needs no store.
 
-    `curve_is` says whether the column error has errors or scores.
+    Parameters
+    ----------
+    path
+        A file with the columns dim3,error[,seed][,model].
+    rule
+        For the choice of dim3, as `judge` takes it.
+    curve_is
+        Whether the column error has errors or scores.
+    out
+        The folder for the page, `result.json`, `curves.csv` and the figures.
+
+    Returns
+    -------
+    Report
+        Without a run or a registered model.
+
+    Raises
+    ------
+    BadInput
+        Where the file can't be used.
+    Failed
+        Where the folder can't be written.
     """
     Rule.parse(rule)
     out, path = output_folder(Path(out)), Path(path)
@@ -157,13 +200,13 @@ def _why_empty(store: Store) -> str:
 
 
 def _typed(columns: Mapping[str, str | Sequence[str]]) -> str:
-    """Columns as `--map` has them."""
+    """Return columns as the text of `--map`."""
     places = {target: [given] if isinstance(given, str) else given for target, given in columns.items()}
     return ",".join(f"{target}={place}" for target, given in places.items() for place in given)
 
 
 def _check_falls(comparisons: Sequence[Comparison], curve_is: CurveIs) -> None:
-    """Raise BadInput where a curve of others rises."""
+    """Raise BadInput where an error curve rises, or a score curve falls."""
     for series in (s for comparison in comparisons for s in comparison.series):
         check_falls(series.label, series.dim3, series.errors(), curve_is)
 
@@ -177,7 +220,7 @@ def _files(
     note: str,
     registered: Registered | None,
 ) -> dict[str, bytes]:
-    """Everything that is written, by its path."""
+    """Return the content of each file of the report by its path."""
     figures: dict[str, dict[str, bytes]] = {}
     for comparison in findings.comparisons:
         drawn = {s.name: s.plot.draw(comparison) for s in SECTIONS if s.plot is not None}
@@ -204,7 +247,7 @@ def _files(
 
 
 def _curves_csv(findings: Findings) -> str:
-    """Every point of every curve, a row each."""
+    """Return the text of `curves.csv`, a row for each point of each curve."""
     into = io.StringIO()
     names = ("error", "low", "high", "sd", "test", "seeds", *(column.key for column in METRICS.values()))
     writer = csv.writer(into, lineterminator="\n")

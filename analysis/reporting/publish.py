@@ -34,13 +34,13 @@ from ..runs.cells import Cell, Store
 _ALIAS = "chosen"
 _MOST_LINES = 40  # of a description
 _LONGEST_LINE, _LONGEST_COMMAND = 1200, 1000  # letters
-_NO_SETTINGS = ("tracking_uri", "experiment")  # flags that send a run elsewhere, and are no setting of one
+_NO_SETTINGS = ("tracking_uri", "experiment")  # flags that say where a run is recorded
 _RUN_LENGTH, _EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
 _BEGIN, _END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
 
 
 def output_folder(out: Path) -> Path:
-    """The output folder, made, and seen to take files. Raises BadInput."""
+    """Make the output folder and return it. Raises BadInput where it can't be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -50,16 +50,16 @@ def output_folder(out: Path) -> Path:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a file, the same bytes each time."""
+    """Return a figure as a PNG file, without the version of matplotlib, so that its bytes are reproducible."""
     into = io.BytesIO()
     figure.savefig(into, format="png", metadata={"Software": None})
     return into.getvalue()
 
 
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:
-    """All files, each whole or not at all: written beside the folder's own and then moved over them.
+    """Write files into a folder atomically: each into a temporary folder first, then renamed.
 
-    Two reports that write to one folder at once do so one after the other: its files are all of one of them.
+    A lock serialises reports that write to one folder at once. Raises Failed where a file can't be written.
     """
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
@@ -68,10 +68,10 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             with ExitStack() as stack:
-                with suppress(PermissionError):  # another user's
+                with suppress(PermissionError):  # a lock file of another user
                     stack.enter_context(FileLock(_lock_path(out)))
                 for name in sorted({Path(n).parts[0] for n in files}):
-                    if (out / name).is_dir():  # of a folder nothing older may stay
+                    if (out / name).is_dir():  # replaced as a whole, with the files that are older
                         os.replace(out / name, Path(folder) / f"old {name}")
                     os.replace(Path(folder) / name, out / name)
     except OSError as error:
@@ -79,7 +79,7 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _lock_path(out: Path) -> Path:
-    """Where this machine's lock of an output folder is: not in it, where it would be taken for part of the report."""
+    """Return the path of an output folder's lock, in the temporary folder: it is no part of the report."""
     return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(bytes(out.resolve())).hexdigest()[:16]}.lock"
 
 
@@ -109,7 +109,7 @@ class CellChoice(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """What became of the chosen model: a sentence, and its version where there is one."""
+    """The registration of the chosen model: a sentence, and the version, None where nothing was registered."""
 
     sentence: str
     pick: Pick | None
@@ -174,25 +174,25 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Cel
 
 
 def _registered_name(dataset: str) -> str:
-    """`elbowroom-<dataset>`, of letters that are part of no path, no address and no query."""
+    """Return `elbowroom-<dataset>`, without characters that have a meaning in paths, addresses or queries."""
     word = re.sub(r"[^\w .-]+", "-", clean(dataset, LABEL_LENGTH)).strip(" .")
     return f"{EXPERIMENT}-{word or 'data'}"
 
 
 def _version(client: MlflowClient, name: str, model: LoggedModel, run_id: str) -> str:
-    """The version that this run's model has, made where it has none."""
-    with suppress(MlflowException):  # it is there, or another report has just made it; else the next request says why
+    """Return the registered version of a run's model, and create it where there is none."""
+    with suppress(MlflowException):  # it exists; other errors repeat in the next request
         client.create_registered_model(name, description="The model that the analysis chose; each version says why.")
     found = _versions(client, name, run_id)
     if not found:
-        # By its id as well: a server with users asks whether this one may read it.
+        # With the model's id, by which a server with users checks permissions.
         client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
         found = _versions(client, name, run_id)
-    return str(found[0])  # two reports at once may have made two: both take the first
+    return str(found[0])  # concurrent reports may have created two
 
 
 def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
-    """The versions that this run's model has, the oldest first."""
+    """Return the registered versions of a run's model, the oldest first."""
     return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id)
 
 
@@ -207,14 +207,14 @@ def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str
 
 
 def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) -> str:
-    """What makes a run with a model at the chosen place."""
+    """Say which command trains the chosen cell and logs its model."""
     model = next(m for m in finding.models if m.label == pick.model)
     flags = {**finding.settings, "loss": model.loss} if model.trained else {}
     words = ["--model", model.model, "--dataset", finding.dataset, "--dim3", str(pick.dim3), "--seed", str(pick.seed)]
     for k, v in sorted(flags.items()):
         words += [f"--{k.replace('_', '-')}", v] if v and k not in _NO_SETTINGS else []
     lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
-    # Quoted for the shell, where it will be pasted: the words are the store's.
+    # Quoted: users paste it into a shell, and the words come from the store.
     command = shlex.join(["python", "-m", "tracking.train", *map(clean, words), "--artifacts", "full"])
     return f"{lacks}; this makes one: {command}" if len(command) <= _LONGEST_COMMAND else lacks
 
@@ -228,16 +228,30 @@ def publish(
     registered: Registered | None,
     invocation: str | None,
 ) -> str:
-    """Log the report as a run of kind `analysis`, and say the verdict in the experiment's description; its id.
+    """Log the report as a run of kind `analysis`, and update the experiment's description.
 
-    `invocation` is the run that `mlflow run` opened, which is continued.
+    Parameters
+    ----------
+    client, store, findings
+        The store, its runs, and the findings.
+    out, files
+        The folder of the report, and its files by path.
+    registered
+        The registration, which the description repeats.
+    invocation
+        The run that `mlflow run` opened, which is continued; None for a new run.
+
+    Returns
+    -------
+    str
+        The id of the run.
     """
     run_id = log_analysis(
         client,
         store.experiment_id,
         Record(
             "report",
-            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: _description(findings)},
+            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: "\n".join(_description(findings))},
             params={
                 "analysed_experiment": findings.experiment,
                 "analysis_rule": findings.rule,
@@ -254,7 +268,7 @@ def publish(
 
 
 class Record(NamedTuple):
-    """What an analysis leaves in the store beside its files."""
+    """What an analysis logs beside its files."""
 
     name: str
     tags: Mapping[str, str]
@@ -270,7 +284,29 @@ def log_analysis(
     files: Mapping[str, bytes],
     invocation: str | None,
 ) -> str:
-    """A run of kind `analysis` with the files that lie in `out`, by their path; its id. It continues `invocation`."""
+    """Log a run of kind `analysis`, which is FAILED where that fails.
+
+    Parameters
+    ----------
+    client, experiment_id
+        Where to log.
+    record
+        Its name, tags, params and metrics.
+    out, files
+        A folder, and the paths of its files to log.
+    invocation
+        The run that `mlflow run` opened, which is continued; None for a new run.
+
+    Returns
+    -------
+    str
+        The id of the run.
+
+    Raises
+    ------
+    Failed
+        Where the files can't be stored.
+    """
     tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
     if invocation is None:
         _refuse_elsewhere(client, client.get_experiment(experiment_id).artifact_location)
@@ -291,7 +327,7 @@ def log_analysis(
         _log_files(client, run_id, out, files)
         client.set_terminated(run_id, "FINISHED")
     except BaseException:
-        with suppress(Exception):  # the reason may be the store itself
+        with suppress(Exception):  # the store may be the cause
             client.set_terminated(run_id, "FAILED")
         raise
     return run_id
@@ -311,15 +347,15 @@ def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str
                 client.log_artifact(run_id, str(out / path))
     except UNREACHABLE:
         raise
-    except Exception as error:  # the library of a kind of address raises what it likes, or is not there
+    except Exception as error:  # an artifact library may raise anything, or be missing
         raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
 
 
-def _description(findings: Findings) -> str:
-    """The verdicts, as Markdown whose strings from the store are literal; of very many the first ones."""
+def _description(findings: Findings) -> list[str]:
+    """Return the verdicts as lines of Markdown, with strings from the store escaped, at most _MOST_LINES of them."""
     lines = []
     for comparison in findings.comparisons:
-        lines.append(f"{_literal(comparison.name)}:\n")
+        lines += [f"{_literal(comparison.name)}:", ""]
         lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
         lines.append("")
     kept: list[str] = []
@@ -327,7 +363,7 @@ def _description(findings: Findings) -> str:
         if sum(map(len, kept)) + len(kept) + len(line) > _RUN_LENGTH - 100:
             break
         kept.append(line)
-    return "\n".join(kept if len(kept) == len(lines) else [*kept, "- and more, in the report"])
+    return kept if len(kept) == len(lines) else [*kept, "- and more, in the report"]
 
 
 def _literal(text: str) -> str:
@@ -335,7 +371,7 @@ def _literal(text: str) -> str:
 
 
 def _numbers(findings: Findings) -> dict[str, float]:
-    """Choices and elbows of the first comparison."""
+    """Return the choices and elbows of the first comparison as metrics."""
     found: dict[str, float] = {}
     for model in findings.comparisons[0].models if findings.comparisons else ():
         if model.verdict is not None:
@@ -346,17 +382,19 @@ def _numbers(findings: Findings) -> dict[str, float]:
 def _describe_experiment(
     client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: Registered | None
 ) -> None:
-    """Our part of the experiment's description, which leaves the rest of it alone; and which chart comes first."""
+    """Replace our part of the experiment's description, and set its primary metric where there is none."""
     tags = client.get_experiment(experiment_id).tags
     before = tags.get(Tag.DESCRIPTION, "")
     rest = re.sub(f"\n*[^\n]*{re.escape(_BEGIN)}.*?{re.escape(_END)}", "", before, flags=re.DOTALL).rstrip()
     page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
     link = f"[The report]({page}) of {len(findings.runs)} runs"
     chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
-    first, _, said = _description(findings).partition("\n")  # lists of experiments show the first words, and no comment
+    first, *others = _description(findings) or [""]
+    said = "\n".join(others)
+    # First the text: lists of experiments show the first words.
     ours = f"{first} {_BEGIN}\n{said}\n{link}{chosen}\n{_END}"
     whole = f"{rest}\n\n{ours}".lstrip()
-    if len(whole) <= _EXPERIMENT_LENGTH:  # else its owner's words leave no room for ours
+    if len(whole) <= _EXPERIMENT_LENGTH:  # MLflow's limit
         client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
     for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
         if f"mlflow.experiment.primaryMetric.{key}" not in tags:

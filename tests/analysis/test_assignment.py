@@ -28,7 +28,6 @@ from elbowroom.analysis.latent_space.answers import (
 )
 from elbowroom.analysis.latent_space.measured import Shelf, measured
 from elbowroom.analysis.pages import assignment as page_text
-from elbowroom.analysis.reporting.assignment import Wanted, write
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.store.names import (
@@ -82,6 +81,11 @@ def log_all(client: MlflowClient, folder: Path, *, model_of: Mapping[str, str] |
     for dim3 in range(3, 8):
         for model in names.values():
             log(client, model=model, dim3=dim3, error=1 / dim3, test=1 / dim3)
+
+
+def write_page(store: MlflowClient, out: Path, **asked: Any) -> None:
+    """Write the page without logging it."""
+    assignment.report(experiment="e", tracking_uri=store.tracking_uri, out=out, log=False, **asked)
 
 
 def test_the_page_has_four_sections_with_figures_and_is_logged_and_the_same_again(
@@ -138,7 +142,7 @@ def test_bad_input_is_one_line(
 
 def test_what_is_missing_is_on_the_page_and_the_rest_goes_on(store: MlflowClient, tmp_path: Path) -> None:
     log_measured(store, tmp_path / "arrays", labels=None)  # no pictures at all, no labels, one run
-    write(store, "e", tmp_path, Wanted(shown=(2, 10)), log=False)
+    write_page(store, tmp_path, show=(2, 10))
     page = (tmp_path / "assignment.html").read_text()
     assert "ae has 1 measured run at dim3 2: it takes two to compare." in page
     assert "ae at dim3 10 was not measured" in page
@@ -151,7 +155,7 @@ def test_what_is_missing_is_on_the_page_and_the_rest_goes_on(store: MlflowClient
 def test_the_wanted_comparison_is_taken(store: MlflowClient, tmp_path: Path) -> None:
     log_all(store, tmp_path / "arrays")
     other = log(store, model="ae", dim3=2, error=0.1, epochs=3, metrics=METRICS)
-    write(store, "e", tmp_path, Wanted(epochs=3, shown=(2,)), log=False)
+    write_page(store, tmp_path, show=(2,), epochs=3)
     assert json.loads((tmp_path / "assignment.json").read_text())["runs"][0:1] != []
     assert other in json.loads((tmp_path / "assignment.json").read_text())["runs"]
 
@@ -166,7 +170,7 @@ def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
 @pytest.mark.parametrize(
     ("raw", "affine", "said"),
     [
-        (0.0, 0.0, "the same plot but for rotation"),
+        (0.0, 0.0, "the same plot up to rotation"),
         (0.3, 0.01, "an affine map: rotation, scale and shear explain the difference"),
         (0.3, 0.15, "explain most of the difference"),
         (0.6, 0.3, "explain part of the difference"),
@@ -188,14 +192,14 @@ def test_one_run_and_collapsed_runs_are_said_so() -> None:
     three = repeats(raw=0, affine=0, names=["seed 0", "seed 1", "seed 2"], collapsed=["seed 1"])
     text = " ".join(page_text._about_repeats(three))
     assert "Of ae at dim3 2 seed 1 has collapsed" in text
-    assert "the same plot but for rotation" in text
+    assert "the same plot up to rotation" in text
 
 
 def test_pca_run_twice_in_words() -> None:
     found = Refit(2, 0.0, 1e-9, 1, 0.5, "covariance_eigh", 55_000, 784, 0.0557, 0.0702, 0.0675)
     (text,) = page_text._about_refit(found)
     assert "1 of its 2 axes points the other way" in text
-    assert "So the result does not change but for signs." in text
+    assert "So the result is the same up to signs." in text
     assert "fewer than 7,840 rows" in text
     assert "0.50° apart" in text
     assert "0.0702 at dim3 2, worse than the mean row's 0.0675" in page_text._about_clash(found)
@@ -217,7 +221,7 @@ def test_draws_push_and_prior_in_words() -> None:
     ]
     (text,) = page_text._about_robustness(robust)
     assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
-    assert text.endswith("in proportion that of vae grows least.")
+    assert text.endswith("the error of vae has the smallest ratio.")
     squared, null = _spread([0.2, 0.0]), _spread([0.01, 0.01])
     assert squared is not None
     assert null is not None
@@ -241,7 +245,7 @@ def test_generators_in_words() -> None:
     assert "precision 1.000 and recall 0.000: blurred" in text
     assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
     assert "recall at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
-    assert "Even reconstructions of real rows, which nobody drew, have a recall of 0.200 at dim3 2" in text
+    assert "Even reconstructions of real rows have a recall of only 0.200 at dim3 2" in text
     assert "none has a recall of 0.01" in "\n".join(
         page_text._about_generators(type("A", (), {"generators": made[:1], "controls": []})())
     )
@@ -273,9 +277,9 @@ def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tm
             | {Artifact.CODES_SAMPLED: RNG.standard_normal((N, 1)), Artifact.KL_BY_DIM: np.zeros(1, dtype=np.float32)},
             metrics={Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0},
         )
-    write(store, "e", tmp_path, Wanted(shown=(1,)), log=False)
+    write_page(store, tmp_path, show=(1,))
     page = (tmp_path / "assignment.html").read_text()
-    assert "the same plot but for rotation" in page
+    assert "the same plot up to rotation" in page
     assert "vae at dim3 1 has collapsed (seed 0, seed 1): its codes are constant" in page
     assert "Collapsed: no latent carries anything" in page
     assert "infinite: codes lie in fewer dimensions" in page
@@ -297,7 +301,7 @@ def test_arrays_that_are_not_what_they_should_be_are_named(store: MlflowClient, 
             metrics={Metric.SAMPLED_MSE: 0.3, Metric.TEST_ACTIVE_UNITS: 0},
         )  # fmt: skip
         store.log_param(run_id, "dim1", "many")
-    write(store, "e", tmp_path, Wanted(shown=(2,)), log=False)
+    write_page(store, tmp_path, show=(2,))
     page = (tmp_path / "assignment.html").read_text()
     assert "figure draws vae 2: the arrays do not fit it" in page
     assert "measure/samples_own.npy is unusable" in page

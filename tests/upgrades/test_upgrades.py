@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from elbowroom.analysis.assignment import report as report_assignment
 from elbowroom.analysis.report import main as report
-from elbowroom.analysis.reporting.assignment import Wanted
-from elbowroom.analysis.reporting.assignment import write as write_assignment
 from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
@@ -75,8 +74,7 @@ def test_the_report_reads_the_same_numbers(kept: dict[str, Any], tmp_path: Path)
 
 
 def test_the_assignment_is_answered(kept: dict[str, Any], tmp_path: Path) -> None:
-    wanted = Wanted("digits", stores.GRID.base.epochs, (2,))
-    write_assignment(MlflowClient(), stores.EXPERIMENT, tmp_path, wanted, log=False)
+    report_assignment(dataset="digits", epochs=stores.GRID.base.epochs, show=(2,), out=tmp_path, log=False)
     page = (tmp_path / "assignment.html").read_text()
     assert page.count("<img") >= 8  # all four sections have their figures
 

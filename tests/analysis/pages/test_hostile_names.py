@@ -95,7 +95,7 @@ def test_a_word_in_every_place_stays_a_word(kind: str) -> None:
     check_page(render(found, page))
     rows = list(csv.reader(io.StringIO(_curves_csv(found))))
     assert {row[1] for row in rows[1:]} == set(labels)
-    said = _description(found)
+    said = "\n".join(_description(found))
     assert len(said) <= 5000
     assert said.encode()
     assert not re.search(r"<|(?<!\\)[\[\]`!]", said)

@@ -26,7 +26,6 @@ from elbowroom.analysis.findings.against_pca import pca_curve
 from elbowroom.analysis.findings.find import _asked, find
 from elbowroom.analysis.latent_space.answers import answer
 from elbowroom.analysis.latent_space.measured import Shelf
-from elbowroom.analysis.reporting.assignment import Wanted, write
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.analysis.runs.cells import Store, Unusable, own_cell
@@ -38,7 +37,7 @@ from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.session import borrowed
 from tests.analysis.example_runs import FIGURES, log
 from tests.analysis.latent_space.test_answers import CODES, LABELS, log_measured
-from tests.analysis.test_assignment import log_all
+from tests.analysis.test_assignment import log_all, write_page
 from tests.conftest import marked
 from tests.faults.proxy import FAULTS, Answer, Fault, Proxy, proxy_to
 from tests.hostile import check_lines, check_page
@@ -398,5 +397,5 @@ def test_labels_of_any_run_serve_and_a_lost_or_unusable_file_is_named(store: Mlf
 def test_other_measured_data_are_named(store: MlflowClient, tmp_path: Path) -> None:
     log_all(store, tmp_path / "arrays")
     log_measured(store, tmp_path / "arrays", tags={Tag.DATASET: "iris", Tag.DIGEST: "d-iris"})
-    write(store, "e", tmp_path, Wanted(shown=(2,)), log=False)
+    write_page(store, tmp_path, show=(2,))
     assert "iris, 20 epochs was measured too, and is not on this page" in (tmp_path / "assignment.html").read_text()
