@@ -31,7 +31,7 @@ from ..purposes.gain import DEFAULT_RULE, Rule
 from ..runs.cells import Store
 from ..runs.comparison import Comparison, compare
 from ..runs.csv_table import read_rows
-from ..runs.mapping import Columns, check_settings, parse_map
+from ..runs.mapping import Columns, check_settings, columns_of, parse_map
 from ..runs.query import of_rows, read
 from ..runs.scores import CurveIs, check_falls
 from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
@@ -100,7 +100,7 @@ def report(
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     Rule.parse(rule)
     out, chosen = output_folder(Path(out)), None if choose is None else CellChoice.of(choose)
-    mapped = None if columns is None else parse_map(columns if isinstance(columns, str) else _typed(columns))
+    mapped = None if columns is None else _columns(columns)
     if mapped is None and curve_is != "error":
         raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
     with borrowed(), opened(uri, experiment, log=log) as (client, name):
@@ -199,10 +199,8 @@ def _why_empty(store: Store) -> str:
     )
 
 
-def _typed(columns: Mapping[str, str | Sequence[str]]) -> str:
-    """Return columns as the text of `--map`."""
-    places = {target: [given] if isinstance(given, str) else given for target, given in columns.items()}
-    return ",".join(f"{target}={place}" for target, given in places.items() for place in given)
+def _columns(given: Mapping[str, str | Sequence[str]] | str) -> Columns:
+    return parse_map(given) if isinstance(given, str) else columns_of(given)
 
 
 def _check_falls(comparisons: Sequence[Comparison], curve_is: CurveIs) -> None:

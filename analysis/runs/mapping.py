@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mlflow.entities import Run
@@ -49,12 +49,24 @@ class Columns(NamedTuple):
 
 def parse_map(text: str) -> Columns:
     """Return `dim3=params.latent_size,error=metrics.val_loss,settings=params.lr` as columns. Raises BadInput."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    return _columns((target, place) for target, _, place in parts)
+
+
+def columns_of(given: Mapping[str, str | Sequence[str]]) -> Columns:
+    """Return {"dim3": "params.latent_size", "settings": ["params.lr"], …} as columns. Raises BadInput."""
+    lists = {target: [places] if isinstance(places, str) else places for target, places in given.items()}
+    return _columns((target, place) for target, places in lists.items() for place in places)
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> Columns:
+    """Return the columns of pairs of a target and a place, `params.lr`. Raises BadInput."""
     found: dict[str, Place] = {}
     several: dict[str, list[Place]] = {name: [] for name in REPEATABLE}
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        target, _, place = part.partition("=")
+    for target, place in pairs:
         source, _, name = place.partition(".")
         if target not in (*TARGETS, *REPEATABLE) or source not in SOURCES or not name:
+            part = f"{target}={place}" if place else target
             raise BadInput(
                 f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join((*TARGETS, *REPEATABLE))} "
                 f"and a source of {', '.join(SOURCES)}"

@@ -18,6 +18,7 @@ from elbowroom.analysis.runs.mapping import (
     Columns,
     Place,
     check_settings,
+    columns_of,
     mapped_cell,
     parse_map,
 )
@@ -153,6 +154,11 @@ def test_mapped_runs_of_one_place_are_its_seeds(store: MlflowClient) -> None:
 def test_a_map_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="map"):
         parse_map(text)
+
+
+def test_a_mapping_gives_the_columns_of_its_text() -> None:
+    given = {"dim3": "params.k", "error": "metrics.val/loss", "settings": ["params.lr", "tags.a.b"]}
+    assert columns_of(given) == parse_map("dim3=params.k,error=metrics.val/loss,settings=params.lr,settings=tags.a.b")
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters=","), min_size=1, max_size=8)
