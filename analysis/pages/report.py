@@ -30,7 +30,7 @@ from ..figures.curves import (
     plot_ratio,
 )
 from ..findings.against_pca import Equivalent, ranges
-from ..findings.find import ComparisonFinding, Findings, ModelFinding
+from ..findings.find import ComparisonFinding, Findings, ModelFinding, Point
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_RUNS = 500  # rows of the table; `result.json` has all
@@ -111,14 +111,6 @@ class _Listing(NamedTuple):
     heading: str = ""
 
 
-def _nothing(comparison: ComparisonFinding) -> list[_Table]:
-    return []
-
-
-def _no_listing(comparison: ComparisonFinding) -> list[_Listing]:
-    return []
-
-
 class Section(NamedTuple):
     """A section of the report on one comparison; the page omits it where figure, tables and lists are all empty.
 
@@ -129,8 +121,8 @@ class Section(NamedTuple):
     title: str
     intro: str = ""
     plot: Plot | None = None
-    table: Callable[[ComparisonFinding], Sequence[_Table]] = _nothing
-    listing: Callable[[ComparisonFinding], Sequence[_Listing]] = _no_listing
+    table: Callable[[ComparisonFinding], Sequence[_Table]] = lambda comparison: ()
+    listing: Callable[[ComparisonFinding], Sequence[_Listing]] = lambda comparison: ()
     folded: bool = True
 
 
@@ -207,11 +199,11 @@ def environment() -> Environment:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with that many significant digits, without decimals from 1000 on; a dash for None or nan."""
+    """Return a number with so many significant digits, a whole number for 0 or from 1000 on; a dash for None or nan."""
     if value is None or not isfinite(value):
         return "–"
     size = abs(value)
-    if size >= 1000 or size == 0:
+    if size >= 1000 or size == 0 or digits == 0:
         return f"{value:,.0f}"
     if size < _LEAST_PLAIN:
         return f"{value:.{digits - 1}e}"
@@ -332,32 +324,25 @@ def _numbers(comparison: ComparisonFinding) -> list[_Table]:
     """Return a table for each model: errors and metrics by dim3."""
     tables = []
     for model in comparison.models:
-        columns = {
-            metric: column
-            for metric, column in METRICS.items()
-            if column.section == "numbers" and any(p.metrics.get(metric) is not None for p in model.points)
-        }
+        columns = _columns("numbers", model.points)
+        heads = ["dim3", comparison.error_name, "SD", "test error", "seeds", *(c.label for c in columns.values())]
         rows: list[tuple[str | int, ...]] = [
-            (
-                p.dim3,
-                interval(p.error, p.low, p.high),
-                number(p.sd, 2),
-                number(p.test),
-                p.seeds,
-                *(_value(p.metrics.get(metric), column) for metric, column in columns.items()),
-            )
+            (p.dim3, interval(p.error, p.low, p.high), number(p.sd, 2), number(p.test), p.seeds, *_metrics(p, columns))
             for p in model.points
         ]
-        labels = [column.label for column in columns.values()]
-        heads = ["dim3", comparison.error_name, "SD", "test error", "seeds", *labels]
         tables.append(_Table(heads, rows, f"{model.label}, loss {model.loss}" if model.loss else model.label))
     return tables
 
 
-def _value(value: float | None, column: Column) -> str:
-    if value is None:
-        return "–"
-    return number(column.sign * value, column.digits) if column.digits else f"{column.sign * value:,.0f}"
+def _columns(section: str, points: Sequence[Point]) -> dict[Metric, Column]:
+    """Return the columns of a section's table, those that have a number at one of the points."""
+    mine = {metric: column for metric, column in METRICS.items() if column.section == section}
+    return {m: column for m, column in mine.items() if any(p.metrics.get(m) is not None for p in points)}
+
+
+def _metrics(point: Point, columns: Mapping[Metric, Column]) -> list[str]:
+    found = [(point.metrics.get(metric), column) for metric, column in columns.items()]
+    return [number(None if value is None else c.sign * value, c.digits) for value, c in found]
 
 
 def _criteria_table(comparison: ComparisonFinding) -> list[_Table]:
@@ -424,20 +409,14 @@ def _nested_sentences(comparison: ComparisonFinding) -> list[_Listing]:
 
 
 def _costs(comparison: ComparisonFinding) -> list[_Table]:
-    columns = {metric: column for metric, column in METRICS.items() if column.section == "cost"}
+    columns = _columns("cost", [p for model in comparison.models for p in model.points])
+    heads = ["model", "dim3", *(column.label for column in columns.values()), "bytes per code", "test error"]
     rows: list[tuple[str | int, ...]] = [
-        (
-            model.label,
-            p.dim3,
-            *(_value(p.metrics.get(metric), column) for metric, column in columns.items()),
-            p.bytes_per_code,
-            number(p.test),
-        )
+        (model.label, p.dim3, *_metrics(p, columns), p.bytes_per_code, number(p.test))
         for model in comparison.models
         for p in model.points
     ]
-    labels = [column.label for column in columns.values()]
-    return [_Table(["model", "dim3", *labels, "bytes per code", "test error"], rows)]
+    return [_Table(heads, rows)]
 
 
 def _incomplete(comparison: ComparisonFinding) -> list[_Listing]:
