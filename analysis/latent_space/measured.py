@@ -125,7 +125,7 @@ class Shelf:
         first = next(iter(known.values()), None)
         for cell in cells:
             raw, mine = found[cell.run_id], known.get(cell.run_id)
-            if mine is None and (first is not None or raw != LOST):
+            if mine is None and (first is not None or isinstance(raw, np.ndarray) or raw != LOST):
                 self._note(cell, Artifact.LABELS, raw if isinstance(raw, str) else "unusable, no classes")
             elif mine is not None and first is not None and not np.array_equal(mine, first):
                 self._note(cell, Artifact.LABELS, "not what other runs of these rows say, and not used")
