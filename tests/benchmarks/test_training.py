@@ -55,8 +55,8 @@ def test_the_limit_multiplies_what_a_step_of_the_autoencoder_multiplies() -> Non
 def test_the_plain_net_has_our_layers_and_our_loss(model: str) -> None:
     net = plain.Net(10, variational=model == "vae")
     mine = build(model, TRAINING | {"lr": 1e-30}).fit(X)
-    assert [tuple(p.shape) for p in net.parameters()] == [tuple(p.shape) for p in mine._network.parameters()]
-    mine._network.load_state_dict(dict(zip(mine._network.state_dict(), net.state_dict().values(), strict=True)))
+    assert [tuple(p.shape) for p in net.parameters()] == [tuple(p.shape) for p in mine.network.parameters()]
+    mine.network.load_state_dict(dict(zip(mine.network.state_dict(), net.state_dict().values(), strict=True)))
     x = torch.from_numpy(X)
     torch.manual_seed(0)
     theirs = net.loss(x).item()
@@ -95,7 +95,7 @@ def test_the_plain_loop_takes_our_steps() -> None:
     fresh = [p.detach().clone() for p in net.parameters()]
     assert plain.train(net, Batches(), 3) > 0
     assert losses == pytest.approx([sum(net.seen[i : i + 3]) / len(X) for i in (0, 3, 6)], abs=1e-6)
-    for ours, theirs, before in zip(mine._network.parameters(), net.parameters(), fresh, strict=True):
+    for ours, theirs, before in zip(mine.network.parameters(), net.parameters(), fresh, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
         assert (before - theirs).abs().max() > 1e-4  # it has gone ten times further than the two may differ
 
