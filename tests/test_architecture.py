@@ -8,6 +8,7 @@ import tomllib
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,35 @@ def test_imports_flow_one_way(file: Path) -> None:
 )
 def test_wrong_ways_are_found(source: str, place: tuple[str, ...], fault: list[str]) -> None:
     assert faults(source, *place) == fault
+
+
+def test_a_folder_has_at_most_ten_entries() -> None:
+    folders = {f.parent for f in FILES}
+    entries = {folder: {p.name for p in folder.iterdir()} - {"__init__.py", "__pycache__"} for folder in folders}
+    assert {str(folder): found for folder, found in entries.items() if len(found) > 10} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Late imports by `import_module` count; `TopologicalSorter` names the circle."""
+    modules = {".".join(("elbowroom", *f.relative_to(ROOT).with_suffix("").parts)): f for f in FILES}
+    graph = {
+        name: {found for found in imports(ast.parse(f.read_text()), f.relative_to(ROOT).parts[:-1]) if found in modules}
+        for name, f in modules.items()
+        if f.stem != "__init__"
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def test_contributing_names_every_module() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    folders: list[str] = []
+    named = set()
+    for line in re.search(r"```text\n(.*?)```", text, re.DOTALL)[1].splitlines():  # type: ignore[index]
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folders[depth:] = [name.rstrip("/")] if name.endswith("/") else []
+        if not name.endswith("/"):
+            named.add("/".join([*folders, f"{name}.py"]))
+    assert named == {str(f.relative_to(ROOT)) for f in FILES if f.stem != "__init__"}
 
 
 def test_everything_imported_is_required() -> None:
