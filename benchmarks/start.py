@@ -27,8 +27,8 @@ BARE = "import torch, mlflow"
 DATA = f"""
 {BARE}
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
-Material.load(RunConfig(dataset="DATASET"))
+from elbowroom.tracking.data.shared import PreparedData
+PreparedData.load(RunConfig(dataset="DATASET"))
 {NOW}
 """
 # The command as it is, but that the first epoch ends it: what has to be said is when that began.

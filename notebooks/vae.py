@@ -66,7 +66,7 @@ from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import robustness
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.drawing import PALETTE, Look
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane, plot_generated_samples
@@ -106,8 +106,8 @@ print(inspect.getsource(VAE.objective))
 # model is read back from there.
 
 # %%
-material = Material.load(BASE)
-data, x_train = material.data, material.split.x_train
+prepared_data = PreparedData.load(BASE)
+data, x_train = prepared_data.data, prepared_data.split.x_train
 x_test, labels = data.x_test, data.y_test
 LOOK = Look(data.image_shape)
 mean_image = x_train.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -116,7 +116,7 @@ mean_mse = reconstruction_mse(x_test, np.broadcast_to(mean_image, x_test.shape))
 
 def train(config: RunConfig) -> tuple[Reducer, dict[str, float]]:
     """The model of a recorded run, restored from the weights it logged, and the run's metrics."""
-    result = execute(config, material=material)
+    result = execute(config, prepared_data=prepared_data)
     logged = Path(mlflow.artifacts.download_artifacts(f"runs:/{result.run_id}/model")) / "data" / "data"
     about = json.loads((logged / "model.json").read_text())
     with np.load(logged / "weights.npz") as weights:
@@ -304,7 +304,7 @@ show(draw_samples([(name, x[:10], x_train[found[name][0][:10]]) for name, x in g
 # its third nearest neighbour, in the space of the first 50 principal components (Kynkäänniemi et al. 2019).
 
 # %%
-references = material.references
+references = prepared_data.references
 held, rng = references.count, np.random.default_rng
 judged = {
     "other real images": references.others,

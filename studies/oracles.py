@@ -22,7 +22,7 @@ from elbowroom.models.measures.errors import constant_mse, explained_variance, k
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.client import experiment, reach_store
 from elbowroom.tracking.store.errors import RunFailed
 from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
@@ -208,7 +208,7 @@ def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbo
 
 def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Finding]:
     """Call one oracle after the other and record each."""
-    x = Material.load(RunConfig(dataset="digits", val_size=0)).split.x_train
+    x = PreparedData.load(RunConfig(dataset="digits", val_size=0)).split.x_train
     findings = {}
     with on_threads(1):
         for name, oracle in ORACLES.items():

@@ -28,7 +28,7 @@ from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.findings.sentences import numbers, sentence
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.client import reach_store
@@ -177,15 +177,15 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
             client, storage = reach_store(), connect(options.storage)
             edition = study_edition(storage, options.study) or grid.base.edition
             grid = replace(grid, base=replace(grid.base, edition=edition))
-            material = Material.load(grid.base)
-            plan = _plan(client, storage, grid, options, material)
+            prepared_data = PreparedData.load(grid.base)
+            plan = _plan(client, storage, grid, options, prepared_data)
             options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
             with (
                 lock_study(options.storage, options.study),
-                pool.share(material),
+                pool.share(prepared_data),
                 claim(client, storage, plan.spec, take_over=options.take_over, invocation=invocation) as records,
             ):
-                del material
+                del prepared_data
                 Recorder(client, records.parent_id).tags(_grid_tag(grid))
                 summary = _run_cells(records, pool, plan.cells, options)
                 return _finish(records, grid, plan.cells, summary, pool.slots(), options)
@@ -201,7 +201,7 @@ def estimate(grid: Grid | None = None, options: Options | None = None) -> Estima
             client, storage = reach_store(), connect(options.storage)
             edition = study_edition(storage, options.study) or grid.base.edition
             grid = replace(grid, base=replace(grid.base, edition=edition))
-            plan = _plan(client, storage, grid, options, Material.load(grid.base))
+            plan = _plan(client, storage, grid, options, PreparedData.load(grid.base))
             options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
             return Estimate(tuple(plan.costs), pool.slots())
 
@@ -215,10 +215,12 @@ class _Plan(NamedTuple):
     costs: list[Cost]
 
 
-def _plan(client: MlflowClient, storage: RDBStorage, grid: Grid, options: Options, material: Material) -> _Plan:
+def _plan(
+    client: MlflowClient, storage: RDBStorage, grid: Grid, options: Options, prepared_data: PreparedData
+) -> _Plan:
     """Compare the grid with the data and with what its study has. Raises BadInput."""
-    _check_data(grid, material)
-    digest = material.digests["all"]
+    _check_data(grid, prepared_data)
+    digest = prepared_data.digests["all"]
     codes = {model: code_of(model) for model in grid.dim3}
     settings = study_settings(grid.base, digest)
     spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
@@ -229,14 +231,14 @@ def _plan(client: MlflowClient, storage: RDBStorage, grid: Grid, options: Option
     return _Plan(spec, cells, estimate_costs(cells, done, spec))
 
 
-def _check_data(grid: Grid, material: Material) -> None:
+def _check_data(grid: Grid, prepared_data: PreparedData) -> None:
     """Raise BadInput for a model that these data can't train: builds each one at both ends of its dim3."""
-    dim1 = material.data.dim1
+    dim1 = prepared_data.data.dim1
     for model, values in grid.dim3.items():
         if max(values) > dim1:
-            raise BadInput(f"dim3 goes to {max(values)}, and {material.data.name} has {dim1} columns (dim1)")
+            raise BadInput(f"dim3 goes to {max(values)}, and {prepared_data.data.name} has {dim1} columns (dim1)")
         for dim3 in {min(values), max(values)}:
-            prepare(replace(grid.base, model=model, dim3=dim3, threads=1), material)
+            prepare(replace(grid.base, model=model, dim3=dim3, threads=1), prepared_data)
 
 
 def _done(

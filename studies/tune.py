@@ -35,7 +35,7 @@ from optuna.visualization import matplotlib as plots
 
 from elbowroom.tracking.cli import Parser, command, config_fields, flag
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.client import reach_store
@@ -282,21 +282,21 @@ def tune(search: Search | None = None, options: Options | None = None) -> TuneRe
             client, storage = reach_store(), connect(options.storage)
             edition = study_edition(storage, options.study) or search.base.edition
             search = replace(search, base=replace(search.base, edition=edition))
-            material = Material.load(search.base)
+            prepared_data = PreparedData.load(search.base)
             for dim3 in {search.dim3[0], search.dim3[-1]}:
-                prepare(replace(search.base, dim3=dim3, threads=1), material)
-            if material.split.x_val is None:
+                prepare(replace(search.base, dim3=dim3, threads=1), prepared_data)
+            if prepared_data.split.x_val is None:
                 raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
-            spec = _spec(search, options.study, material.digests["all"])
+            spec = _spec(search, options.study, prepared_data.digests["all"])
             parent = find_parent(client, find_study(storage, spec), spec)  # raises here for a name of another study
             if parent is not None:
                 _check_code(children(client, parent, Kind.TRIAL), spec)
             with (
                 lock_study(options.storage, options.study),
-                pool.share(material),
+                pool.share(prepared_data),
                 claim(client, storage, spec, take_over=options.take_over, invocation=invocation) as records,
             ):
-                del material
+                del prepared_data
                 return _finish(records, search, _run_trials(records, search, pool, options), options)
 
 

@@ -24,7 +24,7 @@ from optuna.trial import Trial
 from elbowroom.models import Epoch
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import READING, Material
+from elbowroom.tracking.data.shared import DATA_FIELDS, PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.errors import RunFailed, one_line
@@ -117,7 +117,7 @@ def run_cell(job: Job) -> Outcome:
                 job.config,
                 watch.on_epoch,
                 place=job.place,
-                material=_material(job.config, job.digest, job.shared),
+                prepared_data=_prepared_data(job.config, job.digest, job.shared),
                 on_open=watch.on_open,
             )
         except Revoked as error:
@@ -205,18 +205,21 @@ def _should_prune(trial: Trial, value: float, epoch: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _load(reading: RunConfig, shared: str | None) -> Material:
-    return Material.map(Path(shared)) if shared is not None and Path(shared).is_dir() else Material.load(reading)
+def _load(reading: RunConfig, shared: str | None) -> PreparedData:
+    return (
+        PreparedData.map(Path(shared)) if shared is not None and Path(shared).is_dir() else PreparedData.load(reading)
+    )
 
 
-def _material(config: RunConfig, digest: str, shared: str | None) -> Material:
+def _prepared_data(config: RunConfig, digest: str, shared: str | None) -> PreparedData:
     """The study's data, loaded once by each process. Raises ValueError where their digest is not the study's."""
-    material = _load(RunConfig(**{name: getattr(config, name) for name in READING}), shared)
-    if material.digests["all"] != digest:
+    prepared_data = _load(RunConfig(**{name: getattr(config, name) for name in DATA_FIELDS}), shared)
+    if prepared_data.digests["all"] != digest:
         raise ValueError(
-            f"{config.dataset} on {socket.gethostname()} has digest {material.digests['all']}, the study's has {digest}"
+            f"{config.dataset} on {socket.gethostname()} has digest {prepared_data.digests['all']}, "
+            f"the study's has {digest}"
         )
-    return material
+    return prepared_data
 
 
 def _check_code(job: Job) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 import mlflow
 
 from elbowroom.models.neural.training import resolve_device
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.client import within
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.locks import private_folder
@@ -72,7 +72,7 @@ class Pool(ABC):
         return
 
     @contextmanager
-    def share(self, material: Material) -> Iterator[None]:
+    def share(self, prepared_data: PreparedData) -> Iterator[None]:
         """Write the data to a folder, from which the workers map them while the block runs.
 
         To be entered with the study locked: the folder is named after the study, so that the next start replaces the
@@ -82,13 +82,13 @@ class Pool(ABC):
         try:
             try:
                 folder = private_folder("shared") / self.study
-                material.save(folder)
+                prepared_data.save(folder)
             except OSError as error:
                 raise BadInput(
                     f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
                     "ELBOWROOM_CACHE moves it"
                 ) from error
-            del material  # the workers' maps are enough from here on
+            del prepared_data  # the workers' maps are enough from here on
             self.shared = str(folder)
             yield
         finally:
@@ -238,7 +238,7 @@ class _DaskPool(Pool):
                 )
 
     @contextmanager
-    def share(self, material: Material) -> Iterator[None]:
+    def share(self, prepared_data: PreparedData) -> Iterator[None]:
         """Let each worker load the data."""
         yield
 

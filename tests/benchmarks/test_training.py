@@ -23,7 +23,7 @@ from elbowroom.models import build
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.training import streams
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from tests.models.test_contract import SETTINGS
 
 pytestmark = pytest.mark.integration
@@ -173,10 +173,10 @@ def test_spread_and_table() -> None:
 
 
 def test_the_plain_loop_learns_from_the_rows_that_we_learn_from(folder: Path) -> None:
-    material = Material.load(RunConfig(dataset="digits"))
-    rows = time_to_quality.training_rows(material.data)
-    assert np.array_equal(material.data.x_train[rows], material.split.x_train)
-    assert len(rows) < len(material.data.x_train)
+    prepared_data = PreparedData.load(RunConfig(dataset="digits"))
+    rows = time_to_quality.training_rows(prepared_data.data)
+    assert np.array_equal(prepared_data.data.x_train[rows], prepared_data.split.x_train)
+    assert len(rows) < len(prepared_data.data.x_train)
     some = [7, 3, 11]
     (images, _) = next(iter(plain.load(folder, rows=some)))
     assert sorted(images.flatten(1).sum(dim=1).tolist()) == pytest.approx(sorted(X[some].sum(axis=1).tolist()))

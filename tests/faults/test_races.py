@@ -21,7 +21,7 @@ from elbowroom.studies.records.study import StudySpec
 from elbowroom.studies.records.trials import connect, lock_study
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import mnist
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.client import experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
@@ -62,8 +62,8 @@ def fill_cache(number: int, folder: str) -> list[int]:
 
 def measure_once(number: int, folder: str, name: str) -> list[float]:
     """The last numbers that a shared folder has under this name; computed where it has none."""
-    material = Material.map(Path(folder))
-    return material._once(name, lambda: np.linspace(0, 1, 20_000).tolist())[-2:]
+    prepared_data = PreparedData.map(Path(folder))
+    return prepared_data._once(name, lambda: np.linspace(0, 1, 20_000).tolist())[-2:]
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def test_a_data_set_is_fetched_once(race: Race, tmp_path: Path, rounds: int) -> 
 @rounds(20)
 def test_what_is_shared_is_whole(race: Race, tmp_path: Path, rounds: int) -> None:
     folder = tmp_path / "shared"
-    Material.load(RunConfig(dataset="digits")).save(folder)
+    PreparedData.load(RunConfig(dataset="digits")).save(folder)
     before = {p.name for p in folder.iterdir()}
     for number in range(rounds):
         end = np.linspace(0, 1, 20_000)[-2:].tolist()

@@ -17,7 +17,7 @@ from elbowroom.studies.tune import Search, _train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place
@@ -104,7 +104,7 @@ def job_among(store: MlflowClient, others: float, metric: str, sign: int) -> tup
     place = Place(parent.info.experiment_id, parent.info.run_id, Kind.TRIAL, {Tag.TRIAL: str(trial.number)}, "trial-5")
     pruning = Pruning("sqlite:///optuna.db", "t", metric, sign)
     config = replace(VAE if sign < 0 else AE, dim2=16, threads=1, artifacts="light")
-    digest = Material.load(config).digests["all"]
+    digest = PreparedData.load(config).digests["all"]
     return Job(config, trial.number, place, store.tracking_uri, digest, pruning=pruning), made
 
 

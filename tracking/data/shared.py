@@ -26,12 +26,12 @@ from .datasets import Dataset, Split, digest, far_from_zero, split
 from .reference_samples import References
 
 _FACTS = "facts.json"
-READING = ("dataset", "test_data", "label_column", "header", "edition", "val_size")
+DATA_FIELDS = ("dataset", "test_data", "label_column", "header", "edition", "val_size")
 """The fields of RunConfig that determine the rows."""
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class PreparedData:
     """A data set, its split and what is computed from the rows once for all runs."""
 
     data: Dataset

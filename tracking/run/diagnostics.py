@@ -17,7 +17,7 @@ from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import interpolate, robustness, smoothness, trustworthiness
 
 from ..data.reference_samples import SEARCHED, SampleQuality
-from ..data.shared import Material
+from ..data.shared import PreparedData
 from ..store.names import (
     Artifact,
     Metric,
@@ -47,14 +47,14 @@ _STORED_AS: dict[str, str] = {
 """Names in the store of the diagnostics that PCA adds; those of other models are made from their own names."""
 
 
-def diagnose(model: Reducer, material: Material, codes: Array) -> RunRecord:
+def diagnose(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRecord:
     """Compute all measures of a fitted model, and the seconds that they took.
 
     Parameters
     ----------
     model : Reducer
         A fitted model.
-    material : Material
+    prepared_data : PreparedData
         Its training and test rows.
     codes : (N_test, dim3)
         Codes of the test rows.
@@ -66,19 +66,19 @@ def diagnose(model: Reducer, material: Material, codes: Array) -> RunRecord:
     """
     began = time.perf_counter()
     record = RunRecord()
-    for part in _parts(model, material, codes):
+    for part in _parts(model, prepared_data, codes):
         record |= part
     return record | RunRecord({Metric.MEASURE_SECONDS: time.perf_counter() - began})
 
 
-def _parts(model: Reducer, material: Material, codes: Array) -> Iterator[RunRecord]:
-    x, x_test = material.split.x_train, material.data.x_test
+def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterator[RunRecord]:
+    x, x_test = prepared_data.split.x_train, prepared_data.data.x_test
     yield _neighbourhoods(x_test, codes)
     yield RunRecord(arrays={Artifact.ROBUSTNESS: robustness(model, x_test, np.random.default_rng(_SEED))})
-    yield _interpolations(model, material, codes)
+    yield _interpolations(model, prepared_data, codes)
     yield _plane(model, codes)
     yield _draws(model)
-    yield from _samples(model, material)
+    yield from _samples(model, prepared_data)
     yield _posterior(model, x_test)
     extra = model.extra_diagnostics(x, x_test)
     yield RunRecord(
@@ -95,23 +95,23 @@ def _neighbourhoods(x_test: Rows, codes: Array) -> RunRecord:
     return RunRecord({Metric.TRUSTWORTHINESS: near.trustworthiness, Metric.CONTINUITY: near.continuity})
 
 
-def _interpolations(model: Reducer, material: Material, codes: Array) -> RunRecord:
+def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRecord:
     """Between random pairs of test rows, of different classes where there are labels."""
-    labels, rng = material.data.y_test, np.random.default_rng(_SEED)
+    labels, rng = prepared_data.data.y_test, np.random.default_rng(_SEED)
     ends = rng.integers(len(codes), size=(2, 4 * _PAIRS))
     apart = ends[0] != ends[1] if labels is None else labels[ends[0]] != labels[ends[1]]
     first, last = ends[:, apart][:, :_PAIRS]
     if not len(first):
         return RunRecord()
     pictured, midway, smooth = [], [], []
-    size = max(_PICTURED_PAIRS, _PATHS_VALUES // (_STEPS * material.data.dim1))
+    size = max(_PICTURED_PAIRS, _PATHS_VALUES // (_STEPS * prepared_data.data.dim1))
     for start in range(0, len(first), size):
         pairs = slice(start, start + size)
         paths = interpolate(model, codes[first[pairs]], codes[last[pairs]], _STEPS)
         if not np.isfinite(paths).all():
             return RunRecord()
         smooth.append(smoothness(paths))
-        midway.append(nearest_training(paths[:, _STEPS // 2], material.split.x_train)[1])
+        midway.append(nearest_training(paths[:, _STEPS // 2], prepared_data.split.x_train)[1])
         pictured.append(paths[:_PICTURED_PAIRS].copy())
     metrics: dict[str, float] = {Metric.MIDWAY: float(np.concatenate(midway).mean())}
     largest_step, detour = (np.concatenate(parts) for parts in zip(*smooth, strict=True))
@@ -133,10 +133,10 @@ def _draws(model: Reducer) -> RunRecord:
     return RunRecord({Metric.NEW_DRAW: new, Metric.SAME_DRAW: same}, arrays={Artifact.DRAWS: draws})
 
 
-def _samples(model: Reducer, material: Material) -> Iterator[RunRecord]:
+def _samples(model: Reducer, prepared_data: PreparedData) -> Iterator[RunRecord]:
     """The quality of each generator's samples, and of real rows and the mean row beside them."""
-    training_codes = model.encode(material.split.x_train)
-    references = material.references
+    training_codes = model.encode(prepared_data.split.x_train)
+    references = prepared_data.references
     reconstructed = model.reconstruct(references.held_out) if references.count else None
     yield _sample(Source.REAL, references.real)
     yield _sample(Source.MEAN_ROW, references.mean_row)

@@ -25,7 +25,7 @@ from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split, far_from_zero, value_range
-from ..data.shared import Material
+from ..data.shared import PreparedData
 from ..drawing import Look
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model
@@ -53,7 +53,7 @@ class Prepared:
     """A valid configuration, its data, and the unfitted model."""
 
     config: RunConfig
-    material: Material
+    prepared_data: PreparedData
     settings: Mapping[str, Any]
     """What the model was built from."""
     model: Reducer
@@ -61,12 +61,12 @@ class Prepared:
     @property
     def data(self) -> Dataset:
         """The data set."""
-        return self.material.data
+        return self.prepared_data.data
 
     @property
     def split(self) -> Split:
         """Its training and validation rows."""
-        return self.material.split
+        return self.prepared_data.split
 
     @property
     def look(self) -> Look:
@@ -87,7 +87,7 @@ def execute(
     on_epoch: OnEpoch | None = None,
     *,
     place: Place | None = None,
-    material: Material | None = None,
+    prepared_data: PreparedData | None = None,
     on_open: Callable[[Recorder], None] | None = None,
 ) -> RunResult:
     """Train and record one run in MLflow's current tracking store.
@@ -103,7 +103,7 @@ def execute(
         Receives each `Epoch` after it has been logged.
     place : Place, optional
         Open a new run there instead, as a study does for its cells.
-    material : Material, optional
+    prepared_data : PreparedData, optional
         The data, where they are loaded already.
     on_open : callable, optional
         Receives the `Recorder` when the run is open.
@@ -122,7 +122,7 @@ def execute(
     """
     client = reach_store() if place is None else MlflowClient()  # a study has reached its store before
     with on_threads(config.threads) as threads:
-        run = prepare(config, material)
+        run = prepare(config, prepared_data)
         with recording(client, (place and place.name) or config.run_name, place) as recorder:
             if on_open is not None:
                 on_open(recorder)
@@ -131,7 +131,7 @@ def execute(
             record = evaluate(run, fitted)
             measured = RunRecord()
             if config.measure == "yes":
-                measured = diagnose(run.model, run.material, record.arrays[Artifact.CODES])
+                measured = diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
             recorder.write(record | measured, step=len(fitted.epochs))
             if config.artifacts == "full":
                 dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
@@ -139,15 +139,15 @@ def execute(
             return RunResult(recorder.run_id, record.metrics)
 
 
-def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
+def prepare(config: RunConfig, prepared_data: PreparedData | None = None) -> Prepared:
     """Load the data, unless they are given, and build the model. Raises BadInput for what can't be trained."""
     if config.model.startswith("__main__:"):
         raise BadInput(
             f"model {config.model!r}: what a script or notebook defines can't be imported by a study's workers, or by "
             "whoever loads the model; put it into a module of its own, as package.module:Name"
         )
-    material = material or Material.load(config)
-    data, parts = material.data, material.split
+    prepared_data = prepared_data or PreparedData.load(config)
+    data, parts = prepared_data.data, prepared_data.split
     if config.patience > 0 and parts.x_val is None:
         raise BadInput(f"patience needs validation rows, and {data.name} is too small to have any; allowed: 0")
     most = min(parts.x_train.shape)
@@ -159,15 +159,15 @@ def prepare(config: RunConfig, material: Material | None = None) -> Prepared:
     settings = asdict(config) | {"dim1": data.dim1, "image_shape": data.image_shape}
     try:
         if not class_of(config.model).takes_float64:
-            material = material.in_float32()
+            prepared_data = prepared_data.in_float32()
         if config.edition == 1 and config.output == "auto" and in_unit_interval(parts.x_train):
             settings["output"] = "sigmoid"
-        model = suited(config.model, settings, material.split.x_train)
+        model = suited(config.model, settings, prepared_data.split.x_train)
     except ContractError as error:
         raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return Prepared(config, material, settings, model)
+    return Prepared(config, prepared_data, settings, model)
 
 
 def fit(run: Prepared, on_epoch: OnEpoch | None = None) -> _Fitted:
@@ -235,7 +235,7 @@ def _metrics(run: Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
-        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.material.mean_row_mse),
+        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.prepared_data.mean_row_mse),
         **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
         Metric.FIT_SECONDS: fitted.seconds,
@@ -256,7 +256,7 @@ def _intrinsic(run: Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[
     """
     if spectrum is None:
         return {}
-    rows = run.material.intrinsic
+    rows = run.prepared_data.intrinsic
     estimates = {
         Metric.INTRINSIC_TWONN: rows.twonn,
         Metric.INTRINSIC_MLE: rows.mle,
@@ -311,7 +311,7 @@ def _log_start(run: Prepared, recorder: Recorder, threads: int) -> None:
     tags: dict[str, str] = {
         Tag.CONFIG: run.config.to_json(),
         Tag.DATASET: data.name,
-        Tag.DIGEST: run.material.digests["all"],
+        Tag.DIGEST: run.prepared_data.digests["all"],
         Tag.DATA_SCALING: data.scaling,
         Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",
     }
@@ -326,7 +326,7 @@ def _log_start(run: Prepared, recorder: Recorder, threads: int) -> None:
     recorder.inputs(
         {
             context: MetaDataset(source, name=data.name, digest=value)  # type: ignore[abstract]
-            for context, value in run.material.digests.items()
+            for context, value in run.prepared_data.digests.items()
             if context != "all"
         }
     )

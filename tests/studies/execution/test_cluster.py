@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from elbowroom.studies.execution.cell import Job, Status, extend_retries, run_cell
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store import client
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place
@@ -262,7 +262,7 @@ def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
     served: Study, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     late = mlflow_server(served.folder, f"{postgres}/tracking")
-    job = cell_of(served, late.uri, Material.load(CELL).digests["all"])
+    job = cell_of(served, late.uri, PreparedData.load(CELL).digests["all"])
     monkeypatch.setattr(client, "ANSWER_SECONDS", 3.0)  # less than a server takes to start
     late.launch()
     try:
@@ -276,7 +276,7 @@ def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
 
 
 def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, tmp_path: Path) -> None:
-    job = cell_of(filed, f"{filed.tracking_uri}?timeout=0.1", Material.load(CELL).digests["all"])
+    job = cell_of(filed, f"{filed.tracking_uri}?timeout=0.1", PreparedData.load(CELL).digests["all"])
     with locked_for(1.0, tmp_path / "mlflow.db"):
         outcome = run_cell(job)
     assert outcome.status is Status.FINISHED, outcome.reason
@@ -286,7 +286,7 @@ def test_a_cell_that_starts_while_the_file_is_locked_waits_for_it(filed: Study, 
 
 
 def test_a_job_that_dask_starts_again_is_run_once(filed: Study) -> None:
-    job = cell_of(filed, filed.tracking_uri, Material.load(CELL).digests["all"], once=True)
+    job = cell_of(filed, filed.tracking_uri, PreparedData.load(CELL).digests["all"], once=True)
     first = run_cell(job)
     assert first.status is Status.FINISHED, first.reason
     second = run_cell(job)
@@ -310,7 +310,7 @@ def test_a_worker_reads_a_header_as_the_study_does(filed: Study) -> None:
     path = filed.folder / "a.csv"
     path.write_text("1,2,3\n" + "".join(f"{i}.5,{i * i % 7}.5,{i % 3}.5\n" for i in range(20)))
     config = replace(CELL, model="pca", dataset=str(path), header="yes")
-    digest = Material.load(config).digests["all"]
+    digest = PreparedData.load(config).digests["all"]
     outcome = run_cell(replace(cell_of(filed, filed.tracking_uri, digest), config=config))
     assert outcome.status is Status.FINISHED, outcome.reason
     assert filed.runs()[0].data.params["rows_train"] == "16"

@@ -19,7 +19,7 @@ from elbowroom.studies.records.ownership import claim, find_parent, find_study, 
 from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind, Tag
 from tests.studies.harness import OPEN, Study
@@ -41,7 +41,7 @@ def scan(study: Study, *arguments: str) -> int:
 
 
 def spec() -> StudySpec:
-    digest = Material.load(CELL).digests["all"]
+    digest = PreparedData.load(CELL).digests["all"]
     return StudySpec("s", "a scan of dim3", study_settings(CELL, digest), Kind.RUN, digest)
 
 

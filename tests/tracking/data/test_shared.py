@@ -9,7 +9,7 @@ import pytest
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import shared
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
 
@@ -19,18 +19,18 @@ def refuse(*_: object, **__: object) -> None:
 
 
 def test_processes_share_what_one_has_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = Material.load(RunConfig(dataset="digits"))
+    alone = PreparedData.load(RunConfig(dataset="digits"))
     alone.save(tmp_path / "shared")
-    first = Material.map(tmp_path / "shared")
+    first = PreparedData.map(tmp_path / "shared")
     assert first.intrinsic == alone.intrinsic
     monkeypatch.setattr(shared, "measure", refuse)
-    assert Material.map(tmp_path / "shared").intrinsic == alone.intrinsic
+    assert PreparedData.map(tmp_path / "shared").intrinsic == alone.intrinsic
 
 
 def test_a_result_is_returned_though_it_can_not_be_shared(tmp_path: Path) -> None:
-    alone = Material.load(RunConfig(dataset="digits"))
+    alone = PreparedData.load(RunConfig(dataset="digits"))
     alone.save(tmp_path / "shared")
-    mapped = Material.map(tmp_path / "shared")
+    mapped = PreparedData.map(tmp_path / "shared")
     (tmp_path / "shared").rename(tmp_path / "gone")
     assert mapped.intrinsic == alone.intrinsic
 
@@ -41,7 +41,7 @@ def test_a_users_model_gets_float32_or_the_data_are_refused(tmp_path: Path) -> N
     np.save(config.dataset, x)
     prepared = prepare(config)
     assert prepared.split.x_train.dtype == prepared.data.x_test.dtype == np.float32
-    assert prepared.material.digests == Material.load(config).digests
+    assert prepared.prepared_data.digests == PreparedData.load(config).digests
     for wide in (1, 1e7):  # a wide column beside it must not hide the loss
         np.save(config.dataset, x * np.array([wide, 1, 1, 1]) + np.array([0, 0, 1e6, 0]))
         with pytest.raises(BadInput, match="x: column 3 lies so far from 0 that 32 bits"):
@@ -57,8 +57,8 @@ def test_a_users_model_gets_float32_or_the_data_are_refused(tmp_path: Path) -> N
 def test_shared_files_are_readable_by_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        Material.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
-        assert Material.map(tmp_path / "shared")._once("seen", lambda: [1]) == [1]
+        PreparedData.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
+        assert PreparedData.map(tmp_path / "shared")._once("seen", lambda: [1]) == [1]
     finally:
         os.umask(before)
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "shared").iterdir()}

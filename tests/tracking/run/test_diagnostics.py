@@ -12,7 +12,7 @@ from elbowroom.models import MODELS, PCA, Diagnostics
 from elbowroom.models.measures.generation import GENERATORS
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.reference_samples import References
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.run import diagnostics, execute
 from elbowroom.tracking.run.execution import evaluate, fit, prepare
 from elbowroom.tracking.store.names import Artifact, Metric, Quality, Source, Tag, sample_artifact, sample_metric
@@ -34,7 +34,7 @@ def measured(model: str, **fields: object) -> RunRecord:
     """The record of a measured run at dim3 3, computed without a store; each trained once."""
     run = prepare(RunConfig(**{**QUICK, "dim3": 3, "model": model, **fields}))
     record = evaluate(run, fit(run))
-    return record | diagnostics.diagnose(run.model, run.material, record.arrays[Artifact.CODES])
+    return record | diagnostics.diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -114,8 +114,8 @@ def test_few_rows_have_no_precision() -> None:
 
 
 def test_references_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    material = Material.load(RunConfig(dataset="digits"))
-    assert material.references is material.references
+    prepared_data = PreparedData.load(RunConfig(dataset="digits"))
+    assert prepared_data.references is prepared_data.references
 
 
 def test_the_flag_may_stand_alone() -> None:
@@ -134,12 +134,12 @@ def test_rows_that_are_not_finite_have_no_quality() -> None:
 
 
 def test_lines_of_codes_are_taken_in_blocks_with_the_numbers_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    material = Material.load(RunConfig(dataset="digits"))
-    model = PCA(dim3=3).fit(material.split.x_train)
-    codes = model.encode(material.data.x_test)
-    at_once = diagnostics.diagnose(model, material, codes)
+    prepared_data = PreparedData.load(RunConfig(dataset="digits"))
+    model = PCA(dim3=3).fit(prepared_data.split.x_train)
+    codes = model.encode(prepared_data.data.x_test)
+    at_once = diagnostics.diagnose(model, prepared_data, codes)
     monkeypatch.setattr(diagnostics, "_PATHS_VALUES", 1)
-    in_blocks = diagnostics.diagnose(model, material, codes)
+    in_blocks = diagnostics.diagnose(model, prepared_data, codes)
     clock = {Metric.MEASURE_SECONDS: 0.0}
     assert dict(in_blocks.metrics) | clock == pytest.approx(dict(at_once.metrics) | clock, rel=1e-5)
     lines = in_blocks.arrays[Artifact.INTERPOLATIONS]
@@ -150,12 +150,12 @@ def test_lines_of_codes_are_taken_in_blocks_with_the_numbers_of_one(monkeypatch:
 def test_wide_rows_are_measured_in_the_memory_of_some_copies_of_them(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).random((30, 10_000), dtype=np.float32)
     np.save(tmp_path / "wide.npy", rows)
-    material = Material.load(RunConfig(dataset=str(tmp_path / "wide.npy")))
-    model = PCA(dim3=2).fit(material.split.x_train)
-    codes = model.encode(material.data.x_test)
+    prepared_data = PreparedData.load(RunConfig(dataset=str(tmp_path / "wide.npy")))
+    model = PCA(dim3=2).fit(prepared_data.split.x_train)
+    codes = model.encode(prepared_data.data.x_test)
     tracemalloc.start()
     try:
-        diagnostics.diagnose(model, material, codes)
+        diagnostics.diagnose(model, prepared_data, codes)
         assert tracemalloc.get_traced_memory()[1] < 5e8  # 1.8e9 where all lines are decoded at once
     finally:
         tracemalloc.stop()

@@ -19,7 +19,7 @@ from elbowroom.models.neural import training
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset, shared
 from elbowroom.tracking.data.datasets import digest, split
-from elbowroom.tracking.data.shared import Material
+from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import evaluate, fit, prepare
 from elbowroom.tracking.run.figures import FIGURES
@@ -43,9 +43,9 @@ def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set
     return found
 
 
-def computed(material: Material | None = None, **fields: object) -> RunRecord:
+def computed(prepared_data: PreparedData | None = None, **fields: object) -> RunRecord:
     """The record of a run, computed without a store."""
-    run = prepare(RunConfig(**{**QUICK, "artifacts": "light", **fields}), material)
+    run = prepare(RunConfig(**{**QUICK, "artifacts": "light", **fields}), prepared_data)
     return evaluate(run, fit(run))
 
 
@@ -190,7 +190,7 @@ def test_a_pca_run_has_the_dimensions_of_the_data(shared_store: MlflowClient, pc
 def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(shared, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3))
-    loaded = Material.load(RunConfig(**QUICK))
+    loaded = PreparedData.load(RunConfig(**QUICK))
     run = prepare(RunConfig(**QUICK, model="pca"), loaded)
     fitted = fit(run)
     assert calls == []
