@@ -32,7 +32,10 @@ from tests.studies.harness import kill_tree, postgres_server, until
 
 pytestmark = pytest.mark.integration
 
-PAGES = [str(p.relative_to(ROOT)) for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [
+    str(p.relative_to(ROOT))
+    for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+]
 PROGRAMS = ("python", "python3", "mlflow", "make", "pip", "dask", "createdb", "jupyter", "optuna-dashboard")
 
 DELEGATED = {
