@@ -6,12 +6,11 @@ Exit codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stde
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 
 from elbowroom.tracking.cli import Parser, command
-from elbowroom.tracking.store.addresses import DEFAULT_STORE
+from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.terminal import say
 
@@ -41,7 +40,7 @@ def _assignment(arguments: list[str] | None) -> int:
         raise BadInput(f"show {given.show!r}: allowed are whole numbers from 1, like 2,10")
     done = report(
         experiment=given.experiment,
-        tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+        tracking_uri=store_uri(given.tracking_uri),
         show=[int(w) for w in words],
         out=given.out,
         log=given.no_log == "no",

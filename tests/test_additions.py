@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import ROOT, environment
+from tests.tracking.logged_model.test_log import OWN_REDUCER
 
 pytestmark = pytest.mark.integration
 
@@ -22,31 +23,7 @@ class Edit(NamedTuple):
     before: str = ""
 
 
-MODEL = """
-import numpy as np
-
-from ..base import Reducer
-
-
-class FirstColumns(Reducer):
-    '''Keeps the first dim3 columns, and returns the mean of the others.'''
-
-    def __init__(self, dim3):
-        self.dim3 = dim3
-
-    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
-        self.mean = x.mean(axis=0)
-        return self
-
-    def encode(self, x):
-        return x[:, : self.dim3].copy()
-
-    def decode(self, z):
-        return np.hstack([z, np.tile(self.mean[self.dim3 :], (len(z), 1))])
-
-    def sample(self, n, rng):
-        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
-"""
+MODEL = OWN_REDUCER.replace("elbowroom.models.base", "..base")
 READER = """
 import numpy as np
 
@@ -67,8 +44,8 @@ def _plot_first(view):
 ADDED = {
     "a model": (
         Edit("models/neural/first.py", MODEL),
-        Edit("models/registry.py", "from .neural.first import FirstColumns\n", "from .neural.nested"),
-        Edit("models/registry.py", '    "first": FirstColumns,\n', '    "vae": VAE'),
+        Edit("models/registry.py", "from .neural.first import Keep\n", "from .neural.nested"),
+        Edit("models/registry.py", '    "first": Keep,\n', '    "vae": VAE'),
     ),
     "a source of data": (
         Edit("tracking/data/files/words.py", READER),

@@ -13,6 +13,7 @@ from elbowroom.moved import MOVED
 from elbowroom.studies.execution.cell import Job
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import ROOT, environment
+from tests.tracking.logged_model.test_log import OWN_REDUCER
 
 pytestmark = pytest.mark.integration
 
@@ -95,26 +96,10 @@ def test_a_folder_with_packages_of_the_same_names_is_left_alone(tmp_path: Path) 
     assert answer == "2.0 2.0"
 
 
-OWN = """
-import numpy as np
-import models
-from elbowroom.models import Reducer
-
-class Keep(Reducer):
-    def __init__(self, dim3):
-        self.dim3 = dim3
-    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
-        self.mean = x.mean(axis=0) + models.SHIFT
-        return self
-    def encode(self, x):
-        return x[:, : self.dim3].copy()
-    def decode(self, z):
-        x = np.tile(self.mean - models.SHIFT, (len(z), 1)).astype(np.float32)
-        x[:, : self.dim3] = z
-        return x
-    def sample(self, n, rng):
-        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
-"""
+# A model that needs the user's own `models`.
+OWN = OWN_REDUCER.replace("import numpy as np", "import numpy as np\nimport models").replace(
+    "np.tile(self.mean,", "np.tile(self.mean - models.SHIFT,"
+)
 
 READ = """
 import mlflow, models

@@ -19,7 +19,7 @@ from .config import RunConfig, field_help, parse_field
 from .store.addresses import DEFAULT_STORE
 from .store.errors import BadInput, Failed, RunFailed, one_line, store_failed
 from .store.names import EXPERIMENT
-from .store.terminal import hide_in_output, in_command, printing
+from .store.terminal import hide_in_output, in_command, printing, quiet_libraries
 
 UNSET = "default"
 """Typed for a flag that is not given: MLproject has no empty values."""
@@ -121,15 +121,11 @@ def _ended(body: Callable[[], int], killed: str) -> int:
 
 
 def be_quiet() -> None:
-    """Say what this program does, and not its passwords, each step of a migration or each line of SQL's traceback."""
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run that ends
-    os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # files would go to the host that one names
+    """Log the progress of this program, without passwords and without each step of a migration."""
+    quiet_libraries()
     hide_in_output()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("elbowroom").setLevel(logging.INFO)
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors are raised as well
     warnings.filterwarnings("ignore", message=".*dataset source.*", module="mlflow")
 
 

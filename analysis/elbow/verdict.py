@@ -283,7 +283,7 @@ class _Corner(NamedTuple):
 
 
 def _locate(fits: _Fits, corner: Fit, rng: np.random.Generator) -> _Corner:
-    """Where the corner is and how sharp; each bootstrap sample refits the breakpoint, with the decay rate held."""
+    """Return place and sharpness of a corner; each bootstrap sample refits the breakpoint at the fitted decay."""
     refitted = _breakpoints(at_fitted_decay(corner), fits.bootstrap(corner, rng), fits.weights)
     low, high = np.quantile(refitted, [0.025, 0.975], method="nearest")
     before, after = _slopes(corner, fits.curve.dim3)

@@ -1,1 +1,1 @@
-"""What is found in an experiment, as plain values."""
+"""Findings of an experiment, as plain values."""

@@ -1,1 +1,1 @@
-"""What is measured of latent spaces: the answers to the assignment's questions."""
+"""Measures of latent spaces: the answers to the assignment's questions."""

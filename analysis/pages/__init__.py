@@ -1,1 +1,1 @@
-"""The pages: HTML, its words, and where it is written."""
+"""The pages as HTML, with their words and templates."""

@@ -20,7 +20,7 @@ import mlflow
 from matplotlib import style
 
 from elbowroom.tracking.cli import UNSET
-from elbowroom.tracking.store.addresses import DEFAULT_STORE
+from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import METRICS, Metric
 from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
@@ -173,7 +173,7 @@ def run_command(given: argparse.Namespace) -> str:
         return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
     return report(
         experiment=given.experiment,
-        tracking_uri=given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE,
+        tracking_uri=store_uri(given.tracking_uri),
         rule=given.rule,
         choose=None if given.choose == UNSET else CellChoice.parse(given.choose),
         columns=None if given.map == UNSET else given.map,

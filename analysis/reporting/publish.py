@@ -1,4 +1,4 @@
-"""Where a report goes: the output folder, the analysis run, the registry, and the experiment's description."""
+"""Write a report to the output folder, the analysis run, the registry and the experiment's description."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def publish(
 
 
 class Record(NamedTuple):
-    """What an analysis logs beside its files."""
+    """The name, tags, params and curve that an analysis logs beside its files."""
 
     name: str
     tags: Mapping[str, str]

@@ -93,7 +93,7 @@ class Nested(NamedTuple):
 
 
 class Store(NamedTuple):
-    """What an experiment holds: finished cells, those run again to confirm a corner, runs left out, parents of studies.
+    """The runs of an experiment: finished cells, cells that confirm a corner, runs left out, parents of studies.
 
     Runs that have a curve of their own are in `nested` alone. `notes` say how another program's runs were read.
     """

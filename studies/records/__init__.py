@@ -1,1 +1,1 @@
-"""What is recorded of a study in its two stores, Optuna's and MLflow's, and who may write there."""
+"""The records of a study in Optuna's and MLflow's stores, and the claim that lets one process write them."""

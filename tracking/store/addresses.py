@@ -15,6 +15,11 @@ _BUCKETS: Final = ("s3", "gs", "wasbs", "abfss")  # schemes of object stores
 _PORTS: Final = {"http": 80, "https": 443}
 
 
+def store_uri(typed: str | None) -> str:
+    """Return the tracking URI that was typed, else that of the environment, else the default store."""
+    return typed or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+
+
 def run_page(experiment_id: str, run_id: str, tab: str = "") -> str:
     """Return the path of a run in the UI; the query keeps the UI from its layout for generative AI."""
     return f"#/experiments/{experiment_id}/runs/{run_id}{tab}?workflowType=machine_learning"

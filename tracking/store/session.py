@@ -22,16 +22,15 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from .addresses import DEFAULT_STORE, run_page, unclear_password
+from .addresses import run_page, store_uri, unclear_password
 from .database import SQLITE_SECONDS, Held, Tables, database_file, held
 from .errors import BadInput, Failed, one_line
 from .names import EXPERIMENT
+from .terminal import LOG_LEVELS, quiet_libraries
 from .text import hidden
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
 """What a store raises that does not answer; the errors of requests are OSErrors."""
-_LOG_LEVELS = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
-"""Of loggers that report each step of a migration, or the SQL of an error that is raised as well."""
 _URI = "MLFLOW_TRACKING_URI"
 _COPY = "elbowroom-copy-"  # prefix of the temporary folder with a copy of a store
 _ALLOWED = "allowed: the store that runs were logged to"
@@ -46,18 +45,13 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
     environment variables, and log levels. They are global, so blocks in two threads must not overlap.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-    uri, levels = _given_uri(), {name: logging.getLogger(name).level for name in _LOG_LEVELS}
+    uri, levels = _given_uri(), {name: logging.getLogger(name).level for name in LOG_LEVELS}
     try:
-        for name, level in _LOG_LEVELS.items():
-            logging.getLogger(name).setLevel(level)
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # one for each run
+        quiet_libraries()
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one per small file
-        os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # a redirect would send files to another host
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
-        if experiment is not None:
-            os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-            os.environ["MLFLOW_EXPERIMENT_NAME"] = experiment
+        _use_experiment(experiment)
         yield
     finally:
         mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]  # None: not set
@@ -70,10 +64,14 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
 
 def use_store(given: argparse.Namespace) -> None:
     """Use the store and the experiment of the flags, else of the environment, for the rest of this process."""
-    mlflow.set_tracking_uri(given.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    if given.experiment is not None:
+    mlflow.set_tracking_uri(store_uri(given.tracking_uri))
+    _use_experiment(given.experiment)
+
+
+def _use_experiment(name: str | None) -> None:
+    if name is not None:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-        os.environ["MLFLOW_EXPERIMENT_NAME"] = given.experiment
+        os.environ["MLFLOW_EXPERIMENT_NAME"] = name
 
 
 @contextmanager
@@ -102,7 +100,7 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Through the server: MLflow would first try the bucket behind it for minutes, which may be out of reach.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    uri = store_uri(tracking_uri)
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
     by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")

@@ -9,9 +9,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from .text import clean, hidden
+
+LOG_LEVELS: Final = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""Of loggers that report each step of a migration, or the SQL of an error that is raised as well."""
 
 
 def printing(body: Callable[[], int]) -> int:
@@ -32,6 +35,14 @@ def printing(body: Callable[[], int]) -> int:
         return code
     finally:
         sys.stdout, sys.stderr = before
+
+
+def quiet_libraries() -> None:
+    """Silence what MLflow and Optuna report by themselves, and keep MLflow from following redirects."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # one for each run
+    os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # a redirect would send files to another host
+    for name, level in LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def say(text: str) -> None:
