@@ -8,7 +8,7 @@ import tomllib
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -38,11 +38,11 @@ REFUSED = {
     "studies": {"torch", "torchvision"},
     "analysis": {"torch", "torchvision", "optuna"},
 }
-PACKAGES = {"elbowroom", *(f"elbowroom.{name}" for name in ALLOWED)}
 STANDARD = {("tracking", "store", f"{name}.py") for name in ("names", "text", "errors", "addresses", "terminal")}
 """What needs the standard library alone: a table's verdict waits for nothing else."""
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 FILES = sorted(f for package in ALLOWED for f in (ROOT / package).rglob("*.py"))
+PACKAGES = {"elbowroom", *(".".join(("elbowroom", *f.parent.relative_to(ROOT).parts)) for f in FILES)}
 
 
 def statements(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
@@ -114,15 +114,23 @@ def test_a_folder_has_at_most_ten_entries() -> None:
     assert {str(folder): found for folder, found in entries.items() if len(found) > 10} == {}
 
 
+def graph(files: dict[Path, str]) -> dict[str, set[str]]:
+    """The modules of ours that each module imports, late ones by `import_module` too."""
+    named = {f: ".".join(("elbowroom", *f.with_suffix("").parts)).removesuffix(".__init__") for f in files}
+    modules = set(named.values())
+    found: dict[str, set[str]] = {}
+    for f, source in files.items():
+        names = imports(ast.parse(source), f.parts[:-1])
+        found[named[f]] = {name if name in modules else name.rpartition(".")[0] for name in names} & modules
+    return found
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Late imports by `import_module` count; `TopologicalSorter` names the circle."""
-    modules = {".".join(("elbowroom", *f.relative_to(ROOT).with_suffix("").parts)): f for f in FILES}
-    graph = {
-        name: {found for found in imports(ast.parse(f.read_text()), f.relative_to(ROOT).parts[:-1]) if found in modules}
-        for name, f in modules.items()
-        if f.stem != "__init__"
-    }
-    TopologicalSorter(graph).prepare()
+    files = {f.relative_to(ROOT): f.read_text() for f in FILES}
+    assert list(TopologicalSorter(graph(files)).static_order())  # raises CycleError
+    for line in ("from ..findings import find", "from ..findings.find import find"):
+        with pytest.raises(CycleError, match=r"analysis\.runs\.curve"):
+            TopologicalSorter(graph(files | {Path("analysis/runs/curve.py"): line})).prepare()
 
 
 def test_contributing_names_every_module() -> None:
