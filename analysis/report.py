@@ -17,11 +17,9 @@ from elbowroom.tracking.store.terminal import say
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .elbow import LEAST_POINTS, Verdict, judge
-from .findings.sentences import sentence
 from .purposes.gain import DEFAULT_RULE, Rule
-from .runs.csv_table import read_rows
-from .runs.curve import assemble
-from .runs.scores import CurveIs, as_said, best_score, check_falls
+from .runs.comparison import assemble
+from .runs.csv_table import CurveIs, as_said, best_score, check_falls, read_rows
 
 
 def parser() -> Parser:
@@ -92,7 +90,7 @@ class Judged(NamedTuple):
             return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
         criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())
         why = f"  why: {self.verdict.reason}" + (f"; {self.note}" if self.note else "")
-        return f"{sentence(name, self.verdict)}\n{why}\n  others: {criteria}"
+        return f"{self.verdict.sentence(name)}\n{why}\n  others: {criteria}"
 
 
 def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error") -> list[Judged]:

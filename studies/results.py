@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
-from elbowroom.analysis.runs.curve import assemble
+from elbowroom.analysis.runs.comparison import assemble
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
 

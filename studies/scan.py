@@ -25,7 +25,6 @@ from mlflow.entities import Run
 from optuna.storages import RDBStorage
 
 from elbowroom.analysis.elbow import Verdict
-from elbowroom.analysis.findings.sentences import numbers, sentence
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import PreparedData
@@ -33,7 +32,7 @@ from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.client import reach_store
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag
+from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
@@ -327,13 +326,13 @@ def _finish(
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
-    sentences = [sentence(model.rpartition(":")[2], verdict) for model, verdict in judged.items()]
+    sentences = [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
     for model, verdict in judged.items():
-        recorder.metrics(numbers(model, verdict))
+        recorder.metrics(choice_metrics(model, verdict.choice, verdict.dim3))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
     recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], *tables)} | kinds)
     with recorder.files() as folder:

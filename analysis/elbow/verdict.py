@@ -89,6 +89,20 @@ class Verdict:
     elasticity: float | None
     reason: str
 
+    def sentence(self, label: str, confirmed: bool | None = None) -> str:
+        """Return verdict and choice of one model; confirmed is None where no longer training tells."""
+        if self.kind == "clear" and self.interval is not None:
+            low, high = self.interval
+            sure = "" if confirmed is None else f", {'' if confirmed else 'not '}confirmed at twice the epochs"
+            return f"{label}: use dim3 = {self.choice}: a clear elbow there (95 % interval {low} to {high}){sure}"
+        kinds = {
+            "none": "no elbow, the curve is smooth",
+            "straight": "no elbow, a straight line explains the curve best",
+            "exhausted": "no elbow",
+        }
+        use = f"use dim3 = {self.choice}, " if self.choice is not None else "no choice yet: "
+        return f"{label}: {use}{self.rule}; {kinds.get(self.kind, self.kind)}"
+
 
 def judge(
     dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = DEFAULT_RULE

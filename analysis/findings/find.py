@@ -23,8 +23,7 @@ from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 from ..purposes.gain import DEFAULT_RULE, Rule
 from ..runs.arrays import MOST_ROWS, fetch, interval
-from ..runs.cells import MOST_DIM3, Cell, LeftOut, Store, code
-from ..runs.comparison import Comparison, Series, compare
+from ..runs.comparison import MOST_DIM3, Cell, Comparison, LeftOut, Series, Store, code, compare
 from .against_pca import (
     SEEDS_TO_RESAMPLE,
     Against,
@@ -37,7 +36,6 @@ from .against_pca import (
     who_wins,
 )
 from .nested import NestedFinding, beside
-from .sentences import sentence
 
 _INTRINSIC = {
     Metric.INTRINSIC_TWONN: "TwoNN",
@@ -265,7 +263,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         points=_points(series, errors, notes),
         verdict=verdict,
         no_verdict=why,
-        sentence=sentence(series.label, verdict, confirmed) if verdict else f"{series.label}: no verdict: {why}",
+        sentence=verdict.sentence(series.label, confirmed) if verdict else f"{series.label}: no verdict: {why}",
         uncalibrated=None if verdict is None else calibrated(dim3, errors),
         confirmed=confirmed,
         confirmation=confirmation,

@@ -13,8 +13,7 @@ import numpy as np
 
 from elbowroom.tracking.store.names import Metric, Param
 
-from ..runs.cells import CODE, Cell, Nested, latest
-from ..runs.comparison import Comparison, Series, data_of
+from ..runs.comparison import CODE, Cell, Comparison, Nested, Series, data_of, latest
 from .against_pca import ranges
 
 _DEDICATED = "ae"

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from elbowroom.tracking.store.names import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
 
 from ..runs.arrays import fetch, interval, redraw
-from ..runs.cells import Cell
-from ..runs.comparison import Comparison
+from ..runs.comparison import Cell, Comparison
 from .measured import NEIGHBOURS, Codes, Group, Shelf, check_same_rows, measured
 from .similarity import (
     FEWEST,

@@ -12,8 +12,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Artifact, Metric
 
 from ..runs.arrays import LOST, MOST_ROWS, fetch
-from ..runs.cells import Cell, is_measured
-from ..runs.comparison import Comparison, Series
+from ..runs.comparison import Cell, Comparison, Series, is_measured
 from .similarity import is_constant, neighbour_accuracy, neighbours
 
 NEIGHBOURS = 10

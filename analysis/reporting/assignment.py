@@ -25,8 +25,7 @@ from ..findings.find import Findings, find, plain
 from ..latent_space.answers import Answers, answer
 from ..latent_space.measured import Shelf, measured
 from ..pages.assignment import AssignmentPage, render
-from ..runs.cells import Store
-from ..runs.comparison import Comparison, compare
+from ..runs.comparison import Comparison, Store, compare
 from ..runs.query import read
 from .publish import Record, log_analysis, output_folder, png, write_files
 

@@ -28,12 +28,9 @@ from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_o
 from ..findings.find import Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, render
 from ..purposes.gain import DEFAULT_RULE, Rule
-from ..runs.cells import Store
-from ..runs.comparison import Comparison, compare
-from ..runs.csv_table import read_rows
-from ..runs.mapping import Columns, check_settings, columns_of, parse_map
-from ..runs.query import of_rows, read
-from ..runs.scores import CurveIs, check_falls
+from ..runs.comparison import Comparison, Store, compare
+from ..runs.csv_table import CurveIs, check_falls, read_rows
+from ..runs.query import Columns, check_settings, columns_of, of_rows, parse_map, read
 from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
 
 _PAGE = "report.html"

@@ -22,14 +22,13 @@ from mlflow.exceptions import MlflowException
 
 from elbowroom.tracking.store.addresses import elsewhere, run_page
 from elbowroom.tracking.store.errors import BadInput, Failed, one_line
-from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag
+from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.names import Metric as Name
 from elbowroom.tracking.store.session import UNREACHABLE
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
-from ..findings.sentences import numbers
-from ..runs.cells import Cell, Store
+from ..runs.comparison import Cell, Store
 
 _ALIAS = "chosen"
 _MOST_LINES = 40  # of a description
@@ -375,7 +374,7 @@ def _numbers(findings: Findings) -> dict[str, float]:
     found: dict[str, float] = {}
     for model in findings.comparisons[0].models if findings.comparisons else ():
         if model.verdict is not None:
-            found |= numbers(model.label, model.verdict)
+            found |= choice_metrics(model.label, model.verdict.choice, model.verdict.dim3)
     return found
 
 

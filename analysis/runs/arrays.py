@@ -24,7 +24,7 @@ from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.errors import one_line
 
 from .. import Floats
-from .cells import LARGEST, Cell
+from .comparison import LARGEST, Cell
 
 DRAWS = 400
 """Bootstrap samples."""

@@ -1,22 +1,260 @@
-"""Cells as curves: one comparison for each data set and training, one series for each model in it.
-
-Cells of different data or budgets are never averaged. A series is judged by the seeds that each of its dim3 has.
-"""
+"""Cells, the runs of a store as points of a grid, and comparisons: the curves of models trained on the same data."""
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elbowroom.tracking.store.names import DEFAULT_LOSSES
+from elbowroom.tracking.store.names import (
+    BEFORE,
+    COORDINATES,
+    CURVE_INDIFFERENT,
+    DEFAULT_LOSSES,
+    FACT_PREFIX,
+    Metric,
+    Tag,
+)
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .. import Floats
-from .cells import Cell, LeftOut, is_measured, latest
-from .curve import assemble, common_seeds
+
+if TYPE_CHECKING:  # the CSV report assembles its curves here and needs no MLflow
+    from mlflow.entities import Run
+
+CODE = "code"
+"""In a variant: the code of a user's module, or the revision of one of this project's models."""
+LARGEST = 1e100
+"""Absolute value of a number in a store, so that its square is finite; errors of float32 data are below 1e77."""
+MOST_DIM3 = 1_000_000
+_SMALLEST = 1e-100  # an error below it counts as 0, so that ratios to it are finite
+_MOST_SEED = 2**63
+_VARIANT_FIELDS = ("loss", "beta", "output")  # settings in which the series of one comparison may differ
+_MOST_ASPECT = 16  # ratio of the sides of a picture
+
+
+class Cell(NamedTuple):
+    """One run: its place on the grid, and its results.
+
+    seed is 0 where the model takes none, which `seeded` says. trained: whether it was trained in epochs, and so has a
+    budget. settings are those of the training; variant those that make another model of it: loss, beta, output, code.
+    error is what is judged: the validation error where there is one, else the test error, in the data's units squared.
+    """
+
+    run: Run
+    model: str
+    dim3: int
+    seed: int
+    dataset: str
+    digest: str
+    trained: bool
+    seeded: bool
+    settings: tuple[tuple[str, str], ...]
+    variant: tuple[tuple[str, str], ...]
+    error: float
+    on_validation: bool
+    test: float | None
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        return str(self.run.info.run_id)
+
+    @property
+    def name(self) -> str:
+        """The name of its run, on one line; the id where the name is blank."""
+        return run_name(self.run)
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """The shape of a row as a picture, None where the run gives none that can be drawn."""
+        parts = self.tag(Tag.IMAGE_SHAPE).split("x")
+        if len(parts) not in (2, 3) or not all(re.fullmatch("[1-9][0-9]{0,5}", p) for p in parts):
+            return None
+        height, width, *colours = shape = tuple(int(p) for p in parts)
+        drawable = max(height, width) <= _MOST_ASPECT * min(height, width) and colours in ([], [1], [3])
+        return shape if drawable else None
+
+    def metric(self, name: str) -> float | None:
+        """A metric, None where it is missing or not finite."""
+        value = self.run.data.metrics.get(name)
+        return value if value is not None and is_finite(value) else None
+
+    def tag(self, name: str) -> str:
+        """A tag, empty where it is missing."""
+        return str(self.run.data.tags.get(name, ""))
+
+
+class LeftOut(NamedTuple):
+    """A run that is no point of a curve, and why."""
+
+    run_id: str
+    name: str
+    why: str
+
+
+class Nested(NamedTuple):
+    """A run of a model whose latents are ordered, and the test error of its first 1, 2, … latents by their number."""
+
+    cell: Cell
+    curve: dict[int, float]
+
+
+class Store(NamedTuple):
+    """The runs of an experiment: finished cells, cells that confirm a corner, runs left out, parents of studies.
+
+    Runs that have a curve of their own are in `nested` alone. `notes` say how another program's runs were read.
+    """
+
+    experiment_id: str
+    experiment: str
+    cells: list[Cell]
+    confirmations: list[Cell]
+    left_out: list[LeftOut]
+    unfinished: list[LeftOut]
+    studies: list[Run]
+    nested: list[Nested]
+    notes: Sequence[str] = ()
+
+
+class Unusable(ValueError):
+    """Why a run can't be a point of a curve."""
+
+
+def own_cell(run: Run, first_code: Mapping[str, str]) -> Cell:
+    """Return a finished run of this project as a cell. Raises Unusable.
+
+    A run of a user's model that is older than `Tag.CODE` has the code of `first_code`, which gives the code of each
+    model's first run that has the tag.
+    """
+    data = run.data
+    try:
+        config: dict[str, Any] = BEFORE | json.loads(data.tags[Tag.CONFIG])
+        values = {k: str(v) for k, v in config.items()}
+        model = values["model"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        raise Unusable(f"its tag {Tag.CONFIG} is missing or broken") from None
+    dim3, seed = (whole(values.get(name, ""), name) for name in ("dim3", "seed"))
+    name = Metric.VAL_MSE_FINAL if Metric.VAL_MSE_FINAL in data.metrics else Metric.TEST_MSE
+    trained = data.metrics.get(Metric.EPOCHS_TRAINED, 1) > 0
+    seeded = data.tags.get(Tag.SEEDED, "yes" if trained else "no") == "yes"
+    facts = {k: data.tags.get(f"{FACT_PREFIX}{k}", "") or values.get(k, "") for k in _VARIANT_FIELDS}
+    apart = (*CURVE_INDIFFERENT, *COORDINATES, *_VARIANT_FIELDS)
+    shared = {k: v for k, v in values.items() if k not in apart}
+    made_with = data.tags.get(Tag.CODE) or (first_code.get(model) if ":" in model else None)
+    return Cell(
+        run=run,
+        model=model,
+        dim3=dim3,
+        seed=seed if seeded else 0,
+        dataset=data.tags.get(Tag.DATASET, "") or values.get("dataset", ""),
+        digest=data.tags.get(Tag.DIGEST, ""),
+        trained=trained,
+        seeded=seeded,
+        settings=tuple(sorted(shared.items())) if trained else (("val_size", shared.get("val_size", "")),),
+        variant=(*(sorted(facts.items()) if trained else ()), *([(CODE, made_with)] if made_with else ())),
+        error=_error(data.metrics, name),
+        on_validation=name == Metric.VAL_MSE_FINAL,
+        test=_error(data.metrics, Metric.TEST_MSE) if Metric.TEST_MSE in data.metrics else None,
+    )
+
+
+def code(cell: Cell) -> str:
+    """Return the code of a cell's model, empty where the run does not say it."""
+    return dict(cell.variant).get(CODE, "")
+
+
+def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[tuple[Cell, Cell]]]:
+    """Return one cell for each place on the grid, and each other cell with the one that replaced it.
+
+    Kept is the last that finished, among measured runs where there are any: a measured run says all that another run
+    of the same cell does.
+    """
+    by_place: dict[tuple[object, ...], Cell] = {}
+    replaced = []
+    for cell in sorted(cells, key=_age):
+        place = (cell.digest, cell.dataset, cell.model, cell.dim3, cell.seed, cell.settings, cell.variant)
+        before = by_place.get(place)
+        if before is not None:
+            replaced.append((before, cell))
+        by_place[place] = cell
+    return list(by_place.values()), replaced
+
+
+def run_name(run: Run) -> str:
+    """Return the name of a run on one line, its id where the name is blank."""
+    name = clean(str(run.info.run_name or ""), LABEL_LENGTH)
+    return name if name.strip() else str(run.info.run_id)
+
+
+def is_measured(cell: Cell) -> bool:
+    """Return whether a run had `--measure`."""
+    return cell.metric(Metric.MEASURE_SECONDS) is not None
+
+
+def _age(cell: Cell) -> tuple[bool, int, int, str]:
+    info = cell.run.info
+    return is_measured(cell), info.end_time or 0, info.start_time or 0, cell.run_id
+
+
+def whole(text: str, name: str) -> int:
+    """Return a dim3 from 1, or a seed from 0. Raises Unusable."""
+    low, high = (1, MOST_DIM3) if name == "dim3" else (0, _MOST_SEED)
+    value = finite(text, name)
+    if value != round(value) or not low <= value <= high:
+        raise Unusable(f"{name} is {value:g}, no whole number from {low}" + (f" to {high:,}" if value > high else ""))
+    return int(text) if re.fullmatch("[0-9]+", text) else round(value)
+
+
+def finite(text: str, name: str, low: float = 0) -> float:
+    """Return a number from `low` to LARGEST. Raises Unusable, which calls it `name`."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise Unusable(f"its {name} is {text[:40]!r}, no number") from None
+    if value == math.inf or value == sys.float_info.max:  # MLflow's databases store infinity as the largest float
+        raise Unusable(f"its {name} is infinite")
+    if math.isnan(value) or value < low or value > LARGEST:
+        raise Unusable(f"its {name} is {text[:40]}; allowed: {low:g} to {LARGEST:g}")
+    return value if abs(value) >= _SMALLEST else 0.0
+
+
+def is_finite(value: float) -> bool:
+    """Return whether a metric is finite; MLflow may give back infinity as the largest float."""
+    return math.isfinite(value) and abs(value) <= LARGEST
+
+
+def _error(metrics: Mapping[str, float], name: str) -> float:
+    if name not in metrics:
+        raise Unusable(f"it has no metric {name}")
+    return finite(str(metrics[name]), name)
+
+
+def assemble(points: Iterable[tuple[int, int, float]]) -> tuple[list[int], Floats]:
+    """Return dim3 (D,), ascending, and errors (S, D) of (dim3, seed, error) triples, each place given once.
+
+    A row for each seed that every dim3 has, by seed; where there is none, one row of the means over each dim3's seeds.
+    """
+    by_place: dict[int, dict[int, float]] = {}
+    for k, seed, error in points:
+        by_place.setdefault(k, {})[seed] = error
+    dim3 = sorted(by_place)
+    seeds = common_seeds(by_place.values())
+    if not seeds:
+        return dim3, np.array([[float(np.mean([by_place[k][s] for s in sorted(by_place[k])])) for k in dim3]])
+    return dim3, np.array([[by_place[k][s] for s in seeds] for k in dim3], dtype=float).T
+
+
+def common_seeds(by_dim3: Iterable[Iterable[int]]) -> list[int]:
+    """Return the seeds that every dim3 has, ascending."""
+    return sorted(set.intersection(*map(set, by_dim3)))
+
 
 _Model = tuple[str, tuple[tuple[str, str], ...]]  # its name and variant
 

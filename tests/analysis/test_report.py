@@ -22,7 +22,7 @@ from elbowroom.analysis.report import main
 from elbowroom.analysis.reporting import experiment
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.store.names import CHOICE_PREFIX, METRICS, Artifact, Column, Kind, Metric, Tag
+from elbowroom.tracking.store.names import METRICS, Artifact, Column, Kind, Metric, Tag
 from tests.analysis.example_runs import errors, log
 from tests.conftest import locked_for
 from tests.hostile import Reader
@@ -73,7 +73,7 @@ def test_everything_is_written_and_logged_back(store_copy: MlflowClient, capsys:
     assert {"report.html", "result.json", "curves.csv"} | TAKEN <= written
     (run,) = analyses(store_copy)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics[f"{CHOICE_PREFIX}ae"] == 8
+    assert run.data.metrics["choice/ae"] == 8
     kept = {a.path for a in store_copy.list_artifacts(run.info.run_id)}
     assert {"report.html", "result.json", "curves.csv", "figures"} <= kept
     local = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.REPORT))

@@ -21,7 +21,7 @@ from elbowroom.studies.records.study import FinishedCell
 from elbowroom.studies.scan import _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
-from elbowroom.tracking.store.names import CHOICE_PREFIX, CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from tests.conftest import in_this_process, marked
 from tests.studies.harness import OPEN, Study, undisturbed
 
@@ -179,7 +179,7 @@ def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
     assert "extend the range" in out
     parent = filed.parent()
     assert parent.data.tags[f"{VERDICT_PREFIX}pca"] == "exhausted"
-    assert f"{CHOICE_PREFIX}pca" not in parent.data.metrics
+    assert "choice/pca" not in parent.data.metrics
     description = parent.data.tags[Tag.DESCRIPTION]  # the sentence can be wrapped, the table can't
     assert re.match(r"- pca: no choice yet: .* extend the range; no elbow\n\n```\n.*\n\ndim3  pca\n", description)
     assert json.loads(parent.data.tags[Tag.GRID]) == {"dim3": {"pca": list(range(2, 10))}, "seeds": 3}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from .text import key
+
 VERSION: Final = "1"
 """Version of these names, under `Tag.SCHEMA`."""
 
@@ -240,17 +242,17 @@ def sample_metric(source: Source, quality: Quality) -> str:
     return f"measure/samples/{source}/{quality}"
 
 
+def choice_metrics(model: str, choice: int | None, elbow: int | None) -> dict[str, float]:
+    """Return, for a study's parent and an analysis, the dim3 to use and the clear corner of a curve, where known."""
+    found = {f"choice/{key(model)}": choice, f"elbow/{key(model)}": elbow}
+    return {name: float(dim3) for name, dim3 in found.items() if dim3 is not None}
+
+
 CURVE_PREFIX: Final = "curve/"
 """On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
 
-CHOICE_PREFIX: Final = "choice/"
-"""On a study's parent and on an analysis: `choice/<model>` is the dim3 to use, where a rule gives one."""
-
-ELBOW_PREFIX: Final = "elbow/"
-"""Beside it: `elbow/<model>` is the corner of the curve, where it is clear."""
-
 VERDICT_PREFIX: Final = "elbowroom.verdict."
-"""Tags beside them: `clear`, `none`, `straight` or `exhausted` for each model."""
+"""Tags beside the choices: `clear`, `none`, `straight` or `exhausted` for each model."""
 
 BEST: Final = "best/value"
 """On a tuning's parent: the objective of its best trial."""

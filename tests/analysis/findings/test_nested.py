@@ -15,8 +15,7 @@ from elbowroom.analysis.findings.nested import _errs, _share
 from elbowroom.analysis.report import main
 from elbowroom.analysis.reporting.publish import _description
 from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.mapping import parse_map
-from elbowroom.analysis.runs.query import read
+from elbowroom.analysis.runs.query import parse_map, read
 from elbowroom.tracking.store.names import Metric, Param
 from tests.analysis.example_runs import FIGURES, errors, log
 from tests.analysis.figures.test_curves import drawn, legend_of, line_of, outside, overlaps

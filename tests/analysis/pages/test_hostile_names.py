@@ -19,7 +19,7 @@ from elbowroom.analysis.findings.find import Findings, Pick, find
 from elbowroom.analysis.pages.report import Page, RunLine, render
 from elbowroom.analysis.reporting.experiment import _curves_csv
 from elbowroom.analysis.reporting.publish import _description, _registered_name, _which_command
-from elbowroom.analysis.runs.cells import Cell, LeftOut, Store, own_cell
+from elbowroom.analysis.runs.comparison import Cell, LeftOut, Store, own_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag
 from elbowroom.tracking.store.text import clean, key, markdown, quoted

@@ -8,7 +8,6 @@ import pytest
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.findings.against_pca import Against, Equivalent, who_wins
 from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
-from elbowroom.analysis.findings.sentences import sentence
 from elbowroom.analysis.pages.report import (
     _MOST_COMPARISONS,
     _MOST_RUNS,
@@ -22,8 +21,7 @@ from elbowroom.analysis.pages.report import (
     render,
     worth,
 )
-from elbowroom.analysis.runs.cells import LeftOut
-from elbowroom.analysis.runs.comparison import Comparison, Series
+from elbowroom.analysis.runs.comparison import Comparison, LeftOut, Series
 from elbowroom.tracking.store.names import Metric
 from tests.hostile import Reader
 
@@ -100,7 +98,7 @@ def model(
         points=points,
         verdict=found,
         no_verdict="",
-        sentence=sentence(label, found),
+        sentence=found.sentence(label),
         uncalibrated=None,
         confirmed=None,
         confirmation="unconfirmed: training too briefly can make a corner" if found.dim3 and trained else "",

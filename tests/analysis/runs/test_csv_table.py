@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from elbowroom.analysis.report import main
+from elbowroom.analysis.runs.comparison import assemble
 from elbowroom.analysis.runs.csv_table import read_rows
-from elbowroom.analysis.runs.curve import assemble
 from elbowroom.tracking.store.errors import BadInput
 
 

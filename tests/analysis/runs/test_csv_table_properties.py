@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elbowroom.analysis import Floats
+from elbowroom.analysis.runs.comparison import assemble
 from elbowroom.analysis.runs.csv_table import Row, read_rows
-from elbowroom.analysis.runs.curve import assemble
 from elbowroom.tracking.store.errors import BadInput, one_line
 
 pytestmark = pytest.mark.property

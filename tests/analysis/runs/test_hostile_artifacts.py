@@ -28,8 +28,7 @@ from elbowroom.analysis.latent_space.answers import answer
 from elbowroom.analysis.latent_space.measured import Shelf
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
-from elbowroom.analysis.runs.cells import Store, Unusable, own_cell
-from elbowroom.analysis.runs.comparison import compare
+from elbowroom.analysis.runs.comparison import Store, Unusable, compare, own_cell
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
-from elbowroom.analysis.runs.cells import Cell
-from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.mapping import (
+from elbowroom.analysis.runs.comparison import Cell, compare
+from elbowroom.analysis.runs.query import (
     REPEATABLE,
     SOURCES,
     TARGETS,
@@ -21,8 +20,8 @@ from elbowroom.analysis.runs.mapping import (
     columns_of,
     mapped_cell,
     parse_map,
+    read,
 )
-from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.names import Metric
 from tests.analysis.example_runs import log

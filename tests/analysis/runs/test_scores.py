@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from elbowroom.analysis import Floats
 from elbowroom.analysis.report import judge_table, main
-from elbowroom.analysis.runs.scores import _rises, best_score, check_falls
+from elbowroom.analysis.runs.csv_table import _rises, best_score, check_falls
 from elbowroom.tracking.store.errors import BadInput
 
 K = np.arange(1.0, 21)
