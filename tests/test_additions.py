@@ -47,7 +47,7 @@ ADDED = {
         Edit("models/registry.py", "from .neural.first import Keep\n", "from .neural.nested"),
         Edit("models/registry.py", '    "first": Keep,\n', '    "vae": VAE'),
     ),
-    "a source of data": (
+    "a file format or data source": (
         Edit("tracking/data/files/words.py", READER),
         Edit("tracking/data/datasets.py", "from .files.words import read_words\n", "from .files.tables"),
         Edit("tracking/data/datasets.py", '    ".words": DataSource(read=read_words),\n', '    ".npy": DataSource'),
