@@ -4,25 +4,15 @@ They make half a million objects that stay, and repeated collections would take 
 """
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Disable the garbage collector while the block runs."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-with uncollected():
+_enabled = gc.isenabled()
+gc.disable()
+try:
     import mlflow  # noqa: F401
 
     from elbowroom import models  # noqa: F401
 
     from .run import execution as run  # noqa: F401
+finally:
+    if _enabled:
+        gc.enable()
