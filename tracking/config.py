@@ -10,6 +10,7 @@ import ast
 import inspect
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from numbers import Integral, Real
@@ -19,6 +20,8 @@ from .store.errors import BadInput
 from .store.names import BEFORE
 
 _MOST = 2**31 - 1  # the largest count
+_FROM_ZERO = {"patience", "seed", "val_size"}  # all other counts begin at 1
+_LONGEST = 1000  # letters of a text: one tag holds them all, and a store takes 5,000
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,7 @@ class RunConfig:
         if not (math.isfinite(self.beta) and self.beta >= 0):
             raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
         for field in fields(self):
-            kind, words = _allowed_by(field.name)
-            value = getattr(self, field.name)
-            if kind is str:
-                _check_text(field.name, value)
-            elif kind is int and value not in words and field.name != "edition":
-                _check_count(field.name, value)
+            _check_range(field.name, getattr(self, field.name))
         if self.patience > 0 and self.val_size == 0:
             raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
@@ -128,23 +126,20 @@ class RunConfig:
         return cls(**{k: v for k, v in found.items() if k in known})
 
 
-_LONGEST = 1000  # letters of a text: one tag holds them all, and a store takes 5,000
-_FROM_ZERO = {"patience", "seed", "val_size"}  # all other counts begin at 1
-
-
-def _check_count(name: str, value: int) -> None:
-    low = 0 if name in _FROM_ZERO else 1
-    if value < low:
-        raise BadInput(f"{name} must be at least {low}, got {value}")
-    if name != "seed" and value > _MOST:
-        raise BadInput(f"{name} must be at most {_MOST}, got {value}")
-
-
-def _check_text(name: str, text: str) -> None:
-    if not text.strip():
-        raise BadInput(f"{name} is empty")
-    if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
-        raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
+def _check_range(name: str, value: str | float) -> None:
+    """Raise BadInput for a text, or a number that counts something, out of range."""
+    if _allowed_by(name)[0] is str:
+        text = str(value)
+        if not text.strip():
+            raise BadInput(f"{name} is empty")
+        if len(text) > _LONGEST or any("\ud800" <= c <= "\udfff" or c == "\0" for c in text):
+            raise BadInput(f"{name} must be text of at most {_LONGEST} letters, got {text[:40]!r}…")
+    if isinstance(value, int):
+        low = 0 if name in _FROM_ZERO else 1
+        if value < low:
+            raise BadInput(f"{name} must be at least {low}, got {value}")
+        if name != "seed" and value > _MOST:
+            raise BadInput(f"{name} must be at most {_MOST}, got {value}")
 
 
 @cache
@@ -172,17 +167,13 @@ def parse_field(name: str, text: str) -> Any:
     kind, words = _allowed_by(name)
     if text in words or kind is str:
         return text
-    if kind is None:
-        raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}")
-    try:
+    with suppress(ValueError):
         number = float(text)
-        if kind is int:
-            if number != int(number):
-                raise ValueError
+        if kind is float:
+            return number
+        if kind is int and number.is_integer():
             return int(number) if abs(number) < 2**53 else int(text)
-        return number
-    except (ValueError, OverflowError):
-        raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}") from None
+    raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}")
 
 
 def _plain(name: str, value: object) -> str | int | float:
@@ -202,14 +193,9 @@ def _plain(name: str, value: object) -> str | int | float:
 
 
 @cache
-def _types() -> dict[str, Any]:
-    return get_type_hints(RunConfig)
-
-
-@cache
 def _allowed_by(name: str) -> tuple[type | None, tuple[str, ...]]:
     """Parts of a field's type: the type of its numbers or free text, if any, and the words that it allows."""
-    hint = _types()[name]
+    hint = get_type_hints(RunConfig)[name]
     options = (hint,) if isinstance(hint, type) else get_args(hint)
     kinds = [o for o in options if isinstance(o, type)]
     words = [w for o in options if not isinstance(o, type) for w in (get_args(o) or (o,))]
