@@ -32,9 +32,6 @@ from ..store.names import Artifact
 from .serving import ABOUT, FOLDER, WEIGHTS
 
 _WEIGHTS_BEFORE = "weights.npz"  # of models logged before safetensors: the whole state
-_KINDS = "biufU"  # of numpy's dtypes: numbers and text
-
-_State = Mapping[str, npt.NDArray[Any]]
 
 
 def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = False) -> Reducer:
@@ -52,7 +49,7 @@ def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = Fa
     Returns
     -------
     Reducer
-        The fitted model, built from the classes of this checkout unless `trust_code` is set.
+        Built from the classes of this checkout unless `trust_code` is set.
 
     Raises
     ------
@@ -71,20 +68,16 @@ def load_reducer(run_id: str, *, model: str | None = None, trust_code: bool = Fa
         if where := elsewhere(logged[0].artifact_location, client.tracking_uri):
             raise BadInput(f"its model is not in the store but {where}")
         if trust_code:
-            return _run_by_its_own_code(logged[0].model_uri)
+            try:
+                reducer: Reducer = mlflow.pyfunc.load_model(logged[0].model_uri).get_raw_model()
+            except Exception as error:  # the code may raise anything
+                raise BadInput(f"its own code does not load it: {one_line(error)}") from error
+            return reducer
         with tempfile.TemporaryDirectory() as folder:
             _download(f"{logged[0].artifact_location}/data/{FOLDER}", Path(folder))
             return _unpack(Path(folder), model)
     except (BadInput, MlflowException, OSError) as error:
         raise BadInput(f"run {run_id}: {one_line(error)}") from error
-
-
-def _run_by_its_own_code(uri: str) -> Reducer:
-    try:
-        reducer: Reducer = mlflow.pyfunc.load_model(uri).get_raw_model()
-    except Exception as error:  # the code may raise anything
-        raise BadInput(f"its own code does not load it: {one_line(error)}") from error
-    return reducer
 
 
 def _download(place: str, folder: Path) -> None:
@@ -104,20 +97,21 @@ def _unpack(folder: Path, own: str | None = None) -> Reducer:
     file = ABOUT
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        model, settings = _model_and_settings(about)
+        config = RunConfig.from_json(json.dumps({**about["settings"], "model": about["model"]}))
+        model, dim1, shape = config.model, about["settings"]["dim1"], about["settings"].get("image_shape")
         if model not in MODELS and model != own:
             raise BadInput(
                 f"model {model[:200]!r} is none of {', '.join(MODELS)}; allowed: model={model[:200]!r}, to import it "
                 "here, or trust_code=True, to run the copy of its code that lies in the store"
             )
-        reducer = build(model, settings)
-        values = _checked(about.get("state", {}))
+        reducer = build(model, asdict(config) | {"dim1": dim1, "image_shape": shape and tuple(shape)})
+        values = {name: np.asarray(value) for name, value in about.get("state", {}).items()}
         file = _WEIGHTS_BEFORE if (folder / _WEIGHTS_BEFORE).exists() else WEIGHTS
-        state = values | _checked(_tensors(folder / file))
+        state = values | _tensors(folder / file)
         if model in MODELS:
-            _check_fit(reducer, state, settings)
+            _check_fit(reducer, state, dim1)
         reducer.restore(state)
-        _check_shapes(reducer, settings["dim1"], settings["dim3"])
+        _check_shapes(reducer, dim1, config.dim3)
     except Exception as error:  # the content of a file may raise anything
         text = " ".join(str(error).split())[:300]
         told = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
@@ -125,7 +119,7 @@ def _unpack(folder: Path, own: str | None = None) -> Reducer:
     return reducer
 
 
-def _tensors(path: Path) -> _State:
+def _tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     if path.name == WEIGHTS:
         return load_file(path)
     # Not by numpy.load, whose message for a pickle tells how to open it.
@@ -133,45 +127,19 @@ def _tensors(path: Path) -> _State:
         return {name: archive[name] for name in archive}
 
 
-def _checked(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    """The values as arrays. Raises ValueError for one that is neither numbers nor text."""
-    state = {name: np.asarray(value) for name, value in values.items()}
-    for name, array in state.items():
-        if array.dtype.kind not in _KINDS:
-            raise ValueError(f"{name[:80]!r} has the type {str(array.dtype)[:40]}; allowed: numbers and text")
-    return state
-
-
-def _model_and_settings(about: Any) -> tuple[str, dict[str, Any]]:
-    """The model's name and settings. Raises ValueError."""
-    if not (
-        isinstance(about, dict) and isinstance(about.get("model"), str) and isinstance(about.get("settings"), dict)
-    ):
-        raise ValueError("it has no model and settings")
-    settings, dim1 = about["settings"], about["settings"].get("dim1")
-    if type(dim1) is not int or dim1 < 1:
-        raise ValueError(f"dim1 must be a whole number of at least 1, got {str(dim1)[:40]}")
-    shape = settings.get("image_shape")  # earlier versions logged none
-    if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
-        raise ValueError(f"image_shape must be a list of whole numbers of at least 1, got {str(shape)[:40]}")
-    config = RunConfig.from_json(json.dumps({**settings, "model": about["model"]}))
-    return config.model, asdict(config) | {"dim1": dim1, "image_shape": None if shape is None else tuple(shape)}
-
-
-def _check_fit(reducer: Reducer, state: _State, settings: Mapping[str, Any]) -> None:
-    """Raise ValueError where the state is not that of a model of this kind and size."""
-    plain = {name: array for name, array in state.items() if not name.startswith("weights/")}
+def _check_fit(reducer: Reducer, state: Mapping[str, npt.NDArray[Any]], dim1: int) -> None:
+    """Raise ValueError where the state is not that of a model of this kind, or not of its size."""
+    plain = {name for name in state if not name.startswith("weights/")}
     for name in plain:
         mine = vars(reducer).get(name, 0)
         taken = hasattr(type(reducer), name) or not isinstance(mine, str | int | float | np.ndarray)
         if not name.isidentifier() or name.startswith("_") or taken:
             raise ValueError(f"{name[:80]!r} is no part of such a model")
-    for name in ("dim1", "dim2", "dim3", "beta"):
-        if name in plain and plain[name] != settings[name]:
-            raise ValueError(f"{name} is {plain[name]}, and {settings[name]} in the settings of {ABOUT}")
-    if state["mean"].shape != (settings["dim1"],):
-        raise ValueError(f"mean has the shape {state['mean'].shape}, and dim1 is {settings['dim1']} in {ABOUT}")
-    wanted = reducer.weight_shapes(settings["dim1"])
+    sizes = vars(reducer) | {"dim1": dim1}
+    for name in plain & {"dim1", "dim2", "dim3"}:  # before weights of a wrong size are allocated
+        if state[name] != sizes.get(name):
+            raise ValueError(f"{name} is {state[name]}, and {sizes.get(name)} in the settings of {ABOUT}")
+    wanted = reducer.weight_shapes(dim1)
     there = {name: array.shape for name, array in state.items() if name not in plain}
     if there != wanted:
         odd = min(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
@@ -184,5 +152,6 @@ def _check_shapes(reducer: Reducer, dim1: int, dim3: int) -> None:
         warnings.simplefilter("ignore")  # of numbers in the store that overflow
         codes = reducer.encode(np.zeros((1, dim1), dtype=np.float32))
         shapes = codes.shape, reducer.decode(codes).shape, reducer.sample(1, np.random.default_rng(0)).shape
-    if shapes != ((1, dim3), (1, dim1), (1, dim1)):
-        raise ValueError(f"it gives {shapes}, and the shapes should be {((1, dim3), (1, dim1), (1, dim1))}")
+    wanted = (1, dim3), (1, dim1), (1, dim1)
+    if shapes != wanted:
+        raise ValueError(f"it gives {shapes}, and the shapes should be {wanted}")

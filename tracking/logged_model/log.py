@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -38,7 +37,7 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "sc
 
 def log_model(
     client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer, dtype: str = "float32"
-) -> str:
+) -> None:
     """Log a fitted model as the artifact `model` of a run, for `mlflow.pyfunc.load_model` and `load_reducer`.
 
     Parameters
@@ -49,14 +48,8 @@ def log_model(
     name, settings : str, Mapping
         The arguments of `models.build` that made the model.
     model : Reducer
-        The fitted model.
     dtype : str
         The type of rows, `float64` where they lose digits in float32.
-
-    Returns
-    -------
-    str
-        The id of the logged model.
 
     Raises
     ------
@@ -91,7 +84,6 @@ def log_model(
                 signature=ModelSignature(inputs=tensors, outputs=tensors, params=params),
                 pip_requirements=[f"{r}=={version(r)}" for r in _REQUIREMENTS],
             )
-    return str(logged.model_id)
 
 
 def _write_model(
@@ -117,16 +109,11 @@ def _is_tensor(array: npt.NDArray[Any]) -> bool:
 def _copy_code(into: Path) -> str:
     """Copy `models` and the serving module into a new package, and return its name, a hash of its content."""
     here = Path(models.__file__).parent
-    sources = {Path("models") / f.relative_to(here): f for f in sorted(here.rglob("*.py"))}
-    sources[Path("serving.py")] = Path(serving.__file__)
-    sha = hashlib.sha256()
-    for target, source in sources.items():
-        sha.update(str(target).encode() + source.read_bytes())
+    sources = {str(Path("models") / f.relative_to(here)): f.read_bytes() for f in sorted(here.rglob("*.py"))}
+    sources["serving.py"] = Path(serving.__file__).read_bytes()
+    sha = hashlib.sha256(b"".join(name.encode() + content for name, content in sources.items()))
     package = f"elbowroom_{sha.hexdigest()[:12]}"
-    for target, source in sources.items():
-        (into / package / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, into / package / target)
-    (into / package / "__init__.py").write_text("", encoding="utf-8")
+    _write(into / package, {**sources, "__init__.py": b""})
     return package
 
 
@@ -134,7 +121,11 @@ def _copy_own(name: str, into: Path) -> list[str]:
     """Copy the user's own files behind a `package.module:Name`, and return the paths to ship."""
     module, colon, _ = name.partition(":")
     files = own_files(module, imported=True) if colon else {}
-    for file, content in files.items():
-        (into / file).parent.mkdir(parents=True, exist_ok=True)
-        (into / file).write_bytes(content)
+    _write(into, files)
     return sorted({str(into / Path(file).parts[0]) for file in files})
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)

@@ -13,12 +13,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
-from elbowroom.models import MODELS
+from elbowroom.models import MODELS, Reducer
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.run.execution import Prepared, prepare
+from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from tests.conftest import BIN, environment, free_port, wait_for
 
@@ -89,11 +89,10 @@ def test_a_model_that_the_store_keeps_elsewhere_is_not_written(
     assert store.get_run(failed.value.run_id).info.status == "FAILED"
 
 
-def trained_again(config: RunConfig) -> Prepared:
+def trained_again(config: RunConfig) -> Reducer:
     """The same model, trained in this process: the same seed gives the same numbers."""
     prepared = prepare(config)
-    prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
-    return prepared
+    return prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
 
 
 def test_models_load_without_the_checkout_and_give_the_same_numbers(
@@ -119,7 +118,7 @@ def test_models_load_without_the_checkout_and_give_the_same_numbers(
     assert done.returncode == 0, done.stderr
 
     for number, config in enumerate(configs):  # one process for all: importing torch and mlflow takes seconds
-        out, mine = np.load(elsewhere / f"{number}.npz"), trained_again(config).model
+        out, mine = np.load(elsewhere / f"{number}.npz"), trained_again(config)
         z = mine.encode(x)
         wanted = {
             "reconstruct": mine.reconstruct(x),
@@ -207,7 +206,7 @@ def test_models_serve_answers_a_request(store: MlflowClient, tmp_path: Path) -> 
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             codes = np.array(json.load(answer)["predictions"])
-        assert np.allclose(codes, trained_again(config).model.encode(x), atol=1e-5)
+        assert np.allclose(codes, trained_again(config).encode(x), atol=1e-5)
     finally:
         process.terminate()
         process.wait(30)
