@@ -145,7 +145,7 @@ for seed, (_, metrics) in zip(SEEDS, runs, strict=True):
 def plane(title: str, model: Reducer, z: np.ndarray) -> tuple[Cloud, Decoded]:
     """Both plots of one model: its codes z (N, 2), and what it decodes from a grid over them."""
     grid = decoded_plane(model, z, 15)
-    return Cloud(title, z), Decoded(title, grid.x.reshape(grid.rows, 15, -1), np.stack(grid.ticks))
+    return Cloud(title, z), Decoded(title, grid.x, grid.ticks)
 
 
 def planes(pairs: list[tuple[Cloud, Decoded]]) -> Figure:

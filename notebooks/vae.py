@@ -190,7 +190,7 @@ def plane(title: str, model: Reducer) -> tuple[Cloud, Decoded]:
     """The codes of the test images, and what the model decodes from a grid over them."""
     z = model.encode(x_test)
     grid = decoded_plane(model, z, 15)
-    return Cloud(title, z), Decoded(title, grid.x.reshape(grid.rows, 15, -1), np.stack(grid.ticks))
+    return Cloud(title, z), Decoded(title, grid.x, grid.ticks)
 
 
 clouds, grids = zip(plane("autoencoder", ae), plane("VAE", vae), strict=True)

@@ -25,12 +25,12 @@ UNSET = "default"
 """Typed for a flag that is not given: MLproject has no empty values."""
 
 
-class Interrupted(KeyboardInterrupt):
+class _Interrupted(KeyboardInterrupt):
     """A signal that ends what runs KILLED."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.number = number
+        self.code = 128 + number
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,9 +110,9 @@ def _ended(body: Callable[[], int], killed: str) -> int:
     except RunFailed as error:
         print(f"error: run {error.run_id} failed: {error.reason}", file=sys.stderr)
         return 1
-    except Interrupted as error:
+    except _Interrupted as error:
         print(f"{error}; {killed}", file=sys.stderr)
-        return 128 + error.number
+        return error.code
     except Exception as error:
         if not store_failed(error):
             raise
@@ -133,4 +133,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """End once; what arrives while the runs are being closed is too late to change anything."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(number)
+    raise _Interrupted(number)

@@ -20,7 +20,7 @@ from elbowroom.models import Epoch
 
 from .cli import Parser, command, config_fields
 from .config import RunConfig
-from .run import RunResult, execute
+from .run import execute
 from .store.names import Metric, Tag
 from .store.session import see_it, use_store
 from .store.text import clean
@@ -73,12 +73,6 @@ def _train(arguments: list[str] | None) -> int:
         result = execute(config, on_epoch=progress)
     finally:
         progress.close()
-    _report(config, result)
-    return 0
-
-
-def _report(config: RunConfig, result: RunResult) -> None:
-    """Print the run's description, metrics, name and id, and how to open it in the UI."""
     run = MlflowClient().get_run(result.run_id)
     print(f"\n{run.data.tags[Tag.DESCRIPTION]}\n")
     for name in sorted(result.metrics):
@@ -86,6 +80,7 @@ def _report(config: RunConfig, result: RunResult) -> None:
             print(f"  {name:<26}{result.metrics[name]:.6g}")
     print(f"\nrun {clean(config.run_name)}, id {result.run_id}")
     print(see_it(run.info.experiment_id, result.run_id))
+    return 0
 
 
 if __name__ == "__main__":

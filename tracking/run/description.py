@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
 
 from elbowroom.models import Epoch
 
 from ..config import RunConfig
-from ..data.datasets import Dataset
-from ..store.names import Metric
+from ..data.shared import PreparedData
+from ..store.names import FACT_PREFIX, Metric
+from ..store.recorder import RunRecord
 from ..store.text import clean, quoted
 
 _FALLING = {"constant": 0.01, "one-cycle": 0.05}
@@ -19,46 +17,34 @@ _FALLING = {"constant": 0.01, "one-cycle": 0.05}
 1 to 4 %, on MNIST with 5 and with 12 epochs."""
 
 
-def describe(
-    config: RunConfig,
-    data: Dataset,
-    rows: int,
-    facts: Mapping[str, str],
-    metrics: Mapping[str, float],
-    epochs: Sequence[Epoch],
-    curve: npt.NDArray[np.float64] | None = None,
-) -> str:
+def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, epochs: Sequence[Epoch]) -> str:
     """Describe a finished run in one paragraph, with a warning where its error had not settled.
 
     Parameters
     ----------
     config : RunConfig
-    data : Dataset
-    rows : int
-        Number of training rows.
-    facts : Mapping
-        The model's `facts()`.
-    metrics : Mapping
-        The run's final metrics, by their names in the store.
-    epochs : Sequence of Epoch
+    prepared_data : PreparedData
+    record : RunRecord
+        The run's final metrics, its model's `facts()` as tags, and the curve of a model that orders its latents.
+    epochs : sequence of Epoch
         Empty for a model without epochs.
-    curve : (dim3,), optional
-        The test error of the first 1, 2, … latents, where the model orders them.
 
     Returns
     -------
     str
         Markdown.
     """
+    data, metrics, curve = prepared_data.data, record.metrics, record.curve
+    facts = {name.removeprefix(FACT_PREFIX): text for name, text in record.tags.items()}
     how = [f"{name} {quoted(facts[name])}" for name in ("loss", "output") if name in facts]
     if epochs:
         early = f" of {config.epochs} (stopped early, patience {config.patience})" * (len(epochs) < config.epochs)
         how += [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}{early}", f"seed {config.seed}"]
-    name = quoted(data.name)
     parts = [
         f"{quoted(config.model)} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
         + (f" ({', '.join(how)})" if how else "")
-        + f", trained on {rows:,} rows of {data.dim1} numbers of {name} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
+        + f", trained on {len(prepared_data.split.x_train):,} rows of {data.dim1} numbers of "
+        f"{quoted(data.name)} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
         f"On the {len(data.x_test):,} test rows: mean squared error {metrics[Metric.TEST_MSE]:.5g}, "
         f"{metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance explained"
         + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")

@@ -53,7 +53,6 @@ def diagnose(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRe
     Parameters
     ----------
     model : Reducer
-        A fitted model.
     prepared_data : PreparedData
         Its training and test rows.
     codes : (N_test, dim3)
@@ -73,11 +72,16 @@ def diagnose(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRe
 
 def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterator[RunRecord]:
     x, x_test = prepared_data.split.x_train, prepared_data.data.x_test
-    yield _neighbourhoods(x_test, codes)
+    near = trustworthiness(x_test, codes)
+    if near.trustworthiness is not None and near.continuity is not None:
+        yield RunRecord({Metric.TRUSTWORTHINESS: near.trustworthiness, Metric.CONTINUITY: near.continuity})
     yield RunRecord(arrays={Artifact.ROBUSTNESS: robustness(model, x_test, np.random.default_rng(_SEED))})
     yield _interpolations(model, prepared_data, codes)
-    yield _plane(model, codes)
-    yield _draws(model)
+    decoded = decoded_plane(model, codes, SIDE)
+    yield RunRecord(arrays={Artifact.PLANE: decoded.x, Artifact.PLANE_TICKS: decoded.ticks})
+    draws = np.stack([model.sample(DRAWN, np.random.default_rng(seed)) for seed in DRAW_SEEDS])
+    new, same = (reconstruction_mse(draws[0], draws[i]) for i in (1, 2))
+    yield RunRecord({Metric.NEW_DRAW: new, Metric.SAME_DRAW: same}, arrays={Artifact.DRAWS: draws})
     yield from _samples(model, prepared_data)
     yield _posterior(model, x_test)
     extra = model.extra_diagnostics(x, x_test)
@@ -86,13 +90,6 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
         {_STORED_AS.get(name, f"elbowroom.measure.{name}"): text for name, text in extra.texts.items()},
         {_STORED_AS.get(name, f"measure/{name}.npy"): array for name, array in extra.arrays.items()},
     )
-
-
-def _neighbourhoods(x_test: Rows, codes: Array) -> RunRecord:
-    near = trustworthiness(x_test, codes)
-    if near.trustworthiness is None or near.continuity is None:
-        return RunRecord()
-    return RunRecord({Metric.TRUSTWORTHINESS: near.trustworthiness, Metric.CONTINUITY: near.continuity})
 
 
 def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRecord:
@@ -118,19 +115,6 @@ def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -
     if len(detour):
         metrics |= {Metric.LARGEST_STEP: float(largest_step.mean()), Metric.DETOUR: float(detour.mean())}
     return RunRecord(metrics, arrays={Artifact.INTERPOLATIONS: pictured[0]})
-
-
-def _plane(model: Reducer, codes: Array) -> RunRecord:
-    decoded = decoded_plane(model, codes, SIDE)
-    plane = decoded.x.reshape(decoded.rows, SIDE, -1)
-    return RunRecord(arrays={Artifact.PLANE: plane, Artifact.PLANE_TICKS: np.stack(decoded.ticks)})
-
-
-def _draws(model: Reducer) -> RunRecord:
-    """The samples of the figure, as arrays: another seed gives others, the same seed the same."""
-    draws = np.stack([model.sample(DRAWN, np.random.default_rng(seed)) for seed in DRAW_SEEDS])
-    new, same = (reconstruction_mse(draws[0], draws[i]) for i in (1, 2))
-    return RunRecord({Metric.NEW_DRAW: new, Metric.SAME_DRAW: same}, arrays={Artifact.DRAWS: draws})
 
 
 def _samples(model: Reducer, prepared_data: PreparedData) -> Iterator[RunRecord]:

@@ -1,7 +1,7 @@
-"""Train one model and record it: `execute(config) -> RunResult`.
+"""Train one model and record it: load, build, fit, evaluate, write.
 
-The steps are load, build, fit, evaluate, write. The first two find every mistake of the user before a run is opened.
-Epochs are logged while the model is fitted; everything else is computed into a `RunRecord` and then written at once.
+The first two find every mistake of the user before a run is opened. Epochs are logged while the model is fitted;
+everything else is computed into a `RunRecord` and then written at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,33 +49,29 @@ class RunResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A valid configuration, its data, and the unfitted model."""
+class _Prepared:
+    """A valid configuration, its data, and the unfitted model with the settings that it was built from."""
 
     config: RunConfig
     prepared_data: PreparedData
     settings: Mapping[str, Any]
-    """What the model was built from."""
     model: Reducer
 
     @property
     def data(self) -> Dataset:
-        """The data set."""
         return self.prepared_data.data
 
     @property
     def split(self) -> Split:
-        """Its training and validation rows."""
         return self.prepared_data.split
 
     @property
     def look(self) -> Look:
-        """How its rows are drawn: pictures black at the lowest training value and white at the highest."""
+        """Pictures are black at the lowest training value and white at the highest."""
         return Look(self.data.image_shape, *value_range(self.data.x_train))
 
 
-@dataclass(frozen=True, eq=False)
-class _Fitted:
+class _Fitted(NamedTuple):
     """The epochs of a training, and its seconds without those of the callback."""
 
     epochs: tuple[Epoch, ...]
@@ -98,7 +94,6 @@ def execute(
     Parameters
     ----------
     config : RunConfig
-        The model, the data and the training.
     on_epoch : callable, optional
         Receives each `Epoch` after it has been logged.
     place : Place, optional
@@ -111,7 +106,6 @@ def execute(
     Returns
     -------
     RunResult
-        The run's id and its final metrics.
 
     Raises
     ------
@@ -129,17 +123,17 @@ def execute(
             _log_start(run, recorder, threads)
             fitted = fit(run, _epoch_logger(run, recorder, on_epoch))
             record = evaluate(run, fitted)
-            measured = RunRecord()
+            metrics = record.metrics
             if config.measure == "yes":
-                measured = diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
-            recorder.write(record | measured, step=len(fitted.epochs))
+                record |= diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
+            recorder.write(record, step=len(fitted.epochs))
             if config.artifacts == "full":
                 dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
                 log_model(client, recorder.run_id, config.model, run.settings, run.model, dtype)
-            return RunResult(recorder.run_id, record.metrics)
+            return RunResult(recorder.run_id, metrics)
 
 
-def prepare(config: RunConfig, prepared_data: PreparedData | None = None) -> Prepared:
+def prepare(config: RunConfig, prepared_data: PreparedData | None = None) -> _Prepared:
     """Load the data, unless they are given, and build the model. Raises BadInput for what can't be trained."""
     if config.model.startswith("__main__:"):
         raise BadInput(
@@ -167,10 +161,10 @@ def prepare(config: RunConfig, prepared_data: PreparedData | None = None) -> Pre
         raise BadInput(f"model {config.model!r}: {error}") from error
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return Prepared(config, prepared_data, settings, model)
+    return _Prepared(config, prepared_data, settings, model)
 
 
-def fit(run: Prepared, on_epoch: OnEpoch | None = None) -> _Fitted:
+def fit(run: _Prepared, on_epoch: OnEpoch | None = None) -> _Fitted:
     """Train the model. `on_epoch` receives each epoch, and its seconds are not the training's."""
     epochs: list[Epoch] = []
     waited = 0.0
@@ -188,7 +182,7 @@ def fit(run: Prepared, on_epoch: OnEpoch | None = None) -> _Fitted:
     return _Fitted(tuple(epochs), time.perf_counter() - began - waited)
 
 
-def evaluate(run: Prepared, fitted: _Fitted) -> RunRecord:
+def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     """Compute everything that a run keeps of its fitted model; figures with `artifacts=full` alone."""
     model, data = run.model, run.data
     codes = model.encode(data.x_test)
@@ -196,8 +190,7 @@ def evaluate(run: Prepared, fitted: _Fitted) -> RunRecord:
     if run.split.x_val is not None:
         errors[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, model.reconstruct(run.split.x_val))
     extra = model.extra_artifacts(run.split.x_train, data.x_test)
-    spectrum, curve, facts = extra.get("spectrum"), model.nested_errors(data.x_test), model.facts()
-    metrics = _metrics(run, fitted, errors) | _intrinsic(run, spectrum)
+    spectrum = extra.get("spectrum")
     examples = data.x_test[:EXAMPLES]
     view = RunView(
         title=run.config.run_name,
@@ -216,21 +209,22 @@ def evaluate(run: Prepared, fitted: _Fitted) -> RunRecord:
         Artifact.CODES: codes,
         Artifact.ORIGINALS: view.originals,
         Artifact.RECONSTRUCTIONS: view.reconstructions,
-        **({} if view.labels is None else {Artifact.LABELS: view.labels}),
         **{f"{name}.npy": array for name, array in extra.items()},
     }
-    description = describe(run.config, data, len(run.split.x_train), facts, metrics, fitted.epochs, curve)
-    return RunRecord(
-        metrics=metrics,
-        tags={f"{FACT_PREFIX}{name}": value for name, value in facts.items()} | {Tag.DESCRIPTION: description},
+    if data.y_test is not None:
+        arrays[Artifact.LABELS] = data.y_test
+    record = RunRecord(
+        metrics=_metrics(run, fitted, errors) | _intrinsic(run, spectrum),
+        tags={f"{FACT_PREFIX}{name}": value for name, value in model.facts().items()},
         arrays=arrays,
         figures=_figures(view) if run.config.artifacts == "full" else {},
-        curve=curve,
+        curve=model.nested_errors(data.x_test),
     )
+    description = describe(run.config, run.prepared_data, record, fitted.epochs)
+    return record | RunRecord(tags={Tag.DESCRIPTION: description})
 
 
-def _metrics(run: Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
-    """The metrics of the end, by name."""
+def _metrics(run: _Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
     test = float(errors[Artifact.ERRORS_TEST].mean())
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
@@ -248,7 +242,7 @@ def _metrics(run: Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np
     return metrics
 
 
-def _intrinsic(run: Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:
+def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:
     """Estimates of the data's intrinsic dimension, those that are defined, where the model has a spectrum.
 
     They describe the data and not the model. PCA's runs have them because one estimate needs the spectrum, and
@@ -273,7 +267,7 @@ def _figures(view: RunView) -> dict[str, bytes]:
     return {name: png(figure) for name, figure in figures.items() if figure is not None}
 
 
-def _epoch_logger(run: Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> OnEpoch:
+def _epoch_logger(run: _Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> OnEpoch:
     """A callback that logs each epoch, with a picture of reconstructions at some of them, and then calls `on_epoch`."""
     examples, look = run.data.x_test[:EXAMPLES], run.look
 
@@ -295,7 +289,7 @@ def _picture_epochs(total: int) -> set[int]:
     return {round(float(n)) for n in np.geomspace(1, total, _PICTURES)}
 
 
-def _log_start(run: Prepared, recorder: Recorder, threads: int) -> None:
+def _log_start(run: _Prepared, recorder: Recorder, threads: int) -> None:
     """Log what is known before training: the configuration, the data and where they are from."""
     data, parts = run.data, run.split
     recorder.params(

@@ -24,12 +24,9 @@ from elbowroom.models import Array, Epoch, Labels, Reducer, Rows
 
 from ..drawing import MOST_CLASSES, PALETTE, Look, Plane, class_colours, draw_cells, in_rows, latent_plane, plain_label
 
-SIDE = 15
-"""Images along each side of the decoded plane."""
-DRAW_SEEDS = (1, 2, 1)
-"""Seeds of three draws of samples: another seed gives other samples, the same seed the same."""
-DRAWN = 36
-"""Samples of each draw."""
+SIDE = 15  # images along each side of the decoded plane
+DRAW_SEEDS = (1, 2, 1)  # of three draws of samples: another seed gives other samples, the same seed the same
+DRAWN = 36  # samples of each draw
 _MOST_MARKERS = 50  # on a curve
 _LONGEST = 40  # letters of a run's name
 _MOST_POINTS = 5000  # in a scatter: more only hide each other
@@ -38,34 +35,34 @@ _DPI = 110
 
 @dataclass(frozen=True, eq=False)
 class RunView:
-    """The values that the figures of a run are drawn from."""
+    """The values that the figures of a run are drawn from.
+
+    codes (N_test, dim3) and labels (N_test,) are those of the test rows; originals and reconstructions (n, dim1) those
+    of the first of them. spectrum (min(N, dim1),) has the eigenvalues of the training rows' covariance, where the model
+    has them.
+    """
 
     title: str
     model: Reducer
     epochs: tuple[Epoch, ...]
     codes: Array
-    """(N_test, dim3)."""
     labels: Labels | None
-    """(N_test,), of the test rows."""
     classes: tuple[str, ...]
     originals: Rows
-    """(n, dim1): the first test rows."""
     reconstructions: Rows
-    """(n, dim1), of the originals."""
     look: Look
     spectrum: npt.NDArray[np.float64] | None = None
-    """(min(N, dim1),): eigenvalues of the training rows' covariance, from models that have them."""
 
 
 class _DecodedPlane(NamedTuple):
-    """Rows decoded over the latent plane."""
+    """The plane of the codes, positions (2, side) along its axes, ascending, and rows (side, side, dim1) decoded there.
+
+    The rows are top left first. Where dim3 is 1 there is one axis, and one row of them.
+    """
 
     plane: Plane
-    ticks: list[Array]
-    """(side,), ascending, for each axis."""
+    ticks: Array
     x: Rows
-    """(rows · side, dim1), top left first."""
-    rows: int
 
 
 def decoded_plane(model: Reducer, codes: Array, side: int) -> _DecodedPlane:
@@ -85,18 +82,17 @@ def decoded_plane(model: Reducer, codes: Array, side: int) -> _DecodedPlane:
 
     Returns
     -------
-    plane, ticks, x, rows
-        The plane, the positions, and side x side decoded rows, or 1 x side where dim3 is 1.
+    plane, ticks, x
+        The plane, the positions (2, side) and the decoded rows (side, side, dim1), or (1, side) and (1, side, dim1).
     """
     plane = latent_plane(codes)
-    ticks = [model.axis_ticks(column, side) for column in plane.scores(codes).T]
+    ticks = np.stack([model.axis_ticks(column, side) for column in plane.scores(codes).T])
     up = ticks[1][::-1] if len(ticks) > 1 else np.zeros(1, dtype=np.float32)
     points = np.stack([[u, v][: len(ticks)] for v in up for u in ticks[0]]).astype(np.float32)
-    return _DecodedPlane(plane, ticks, model.decode(plane.codes(points)), len(up))
+    return _DecodedPlane(plane, ticks, model.decode(plane.codes(points)).reshape(len(up), side, -1))
 
 
 def _plot_losses(view: RunView) -> Figure | None:
-    """Training and validation loss, and the validation error, against the epoch."""
     if not view.epochs:
         return None
     numbers = [e.number for e in view.epochs]
@@ -142,7 +138,6 @@ def _plot_spectrum(view: RunView) -> Figure | None:
 
 
 def _plot_reconstructions(view: RunView) -> Figure:
-    """The example rows above their reconstructions."""
     title = f"{view.title}: test rows and their reconstructions"
     return draw_reconstructions(title, view.originals, view.reconstructions, view.look)
 
@@ -156,7 +151,6 @@ def draw_reconstructions(title: str, originals: Rows, reconstructions: Rows, loo
     originals, reconstructions : (n, dim1)
         The first ten are drawn as pictures, the first eight as lines over each other.
     look : Look
-        Whether the rows are pictures, and the values of black and white.
 
     Returns
     -------
@@ -213,16 +207,14 @@ def _plot_latent_scatter(view: RunView) -> Figure:
 def _plot_latent_grid(view: RunView) -> Figure:
     """Images decoded from a grid over the latent plane (the assignment's Figure 2, right)."""
     side = SIDE if view.look.image_shape is not None else 7
-    plane, ticks, x, rows = decoded_plane(view.model, view.codes, side)
-    figure = Figure(figsize=(7.2, 7.2 if rows > 1 else 2.0), dpi=_DPI, layout="constrained")
+    plane, ticks, x = decoded_plane(view.model, view.codes, side)
+    figure = Figure(figsize=(7.2, 7.2 if len(x) > 1 else 2.0), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
-    draw_cells(axes, in_rows(x, rows), _fitted(view.look, x), gap=False)
-    step = max(1, side // 5)
-    axes.set_xticks(np.arange(side)[::step] + 0.5, [f"{t:.2g}" for t in ticks[0][::step]])
-    axes.set_xlabel(plane.names[0])
-    if len(ticks) > 1:
-        axes.set_yticks(np.arange(side)[::step] + 0.5, [f"{t:.2g}" for t in ticks[1][::step]])
-        axes.set_ylabel(plane.names[1])
+    draw_cells(axes, x, _fitted(view.look, x), gap=False)
+    for axis, name, positions in zip((axes.xaxis, axes.yaxis), plane.names, ticks, strict=False):
+        step = max(1, side // 5)
+        axis.set_ticks(np.arange(side)[::step] + 0.5, [f"{t:.2g}" for t in positions[::step]])
+        axis.set_label_text(name)
     axes.set_title(f"{plain_label(view.title, _LONGEST)}: decoded from the latent plane", fontsize=11)
     return figure
 
@@ -230,20 +222,16 @@ def _plot_latent_grid(view: RunView) -> Figure:
 def _plot_samples(view: RunView) -> Figure:
     """Generated samples of one seed, of another, and of the first again."""
     figure = Figure(figsize=(10.5, 4.1), dpi=_DPI, layout="constrained")
-    seen: set[int] = set()
-    for axes, seed in zip(figure.subplots(1, len(DRAW_SEEDS)), DRAW_SEEDS, strict=True):
-        x = view.model.sample(DRAWN, np.random.default_rng(seed))
-        draw_cells(axes, in_rows(x, math.isqrt(DRAWN)), _fitted(view.look, x), gap=False)
-        axes.set_title(f"seed {seed}{' again' if seed in seen else ''}", fontsize=10)
-        seen.add(seed)
+    names = ("", "", " again")
+    for axes, seed, again in zip(figure.subplots(1, len(DRAW_SEEDS)), DRAW_SEEDS, names, strict=True):
+        _draw_samples(axes, view.model.sample(DRAWN, np.random.default_rng(seed)), view.look)
+        axes.set_title(f"seed {seed}{again}", fontsize=10)
     figure.suptitle(f"{plain_label(view.title, _LONGEST)}: generated samples")
     return figure
 
 
-def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, look: Look | None = None) -> Figure:
+def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, look: Look) -> Figure:
     """Draw new rows of a model in a square of pictures.
-
-    A VAE draws its codes from N(0, I), an autoencoder from a Gaussian fitted to its codes, PCA from its own Gaussian.
 
     Parameters
     ----------
@@ -253,42 +241,35 @@ def plot_generated_samples(model: Reducer, n: int, rng: np.random.Generator, loo
         Number of rows, at least 1.
     rng : numpy.random.Generator
         The same seed gives the same rows.
-    look : Look, optional
-        By default rows whose length is a square are drawn as square pictures, others as lines.
+    look : Look
+        How a row is drawn.
 
     Returns
     -------
     Figure
-
-    Raises
-    ------
-    ValueError
-        Where n is less than 1.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    x = model.sample(n, rng)
-    side = math.isqrt(x.shape[1])
     figure = Figure(figsize=(5, 5), dpi=_DPI, layout="constrained")
-    square = Look((side, side) if side**2 == x.shape[1] else None)
-    draw_cells(figure.subplots(), in_rows(x, math.ceil(math.sqrt(n))), _fitted(look or square, x), gap=False)
+    _draw_samples(figure.subplots(), model.sample(n, rng), look)
     return figure
 
 
+def _draw_samples(axes: Axes, x: Rows, look: Look) -> None:
+    draw_cells(axes, in_rows(x, math.ceil(math.sqrt(len(x)))), _fitted(look, x), gap=False)
+
+
 def _fitted(look: Look, x: Rows) -> Look:
-    """The look for rows x (n, dim1); lines span their values."""
-    return look if look.shape(x.shape[1]) is not None else Look(None, float(x.min()), float(x.max()))
+    """The look for rows x (..., dim1); lines span their values."""
+    return look if look.shape(x.shape[-1]) is not None else Look(None, float(x.min()), float(x.max()))
 
 
 def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classes: tuple[str, ...]) -> None:
-    """Codes of one dimension: a histogram, or a strip for each class."""
     if labels is None:
         axes.hist(scores, bins=60, color=PALETTE[0])
         axes.set_ylabel("test rows")
         return
     height = np.random.default_rng(0).uniform(-0.35, 0.35, len(scores))
     axes.scatter(scores, labels + height, s=_dot(len(scores)), c=class_colours(labels), linewidths=0)
-    step = -(-len(classes) // MOST_CLASSES)
+    step = math.ceil(len(classes) / MOST_CLASSES)
     axes.set_yticks(range(0, len(classes), step), [plain_label(name, 16) for name in classes[::step]])
     axes.set_ylabel("class")
 
