@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from .store.text import clean, drawn_plainly
 
 Array = npt.NDArray[Any]
-MOST_CLASSES = 20
-"""Classes in a legend."""
+MOST_CLASSES = 20  # in a legend
 # Ten colours that stay apart, also for most colour-blind readers (after Petroff 2021).
 PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
@@ -53,10 +52,10 @@ def plain_label(text: str, longest: int) -> str:
     return drawn_plainly(clean(text, longest))
 
 
-def class_colours(classes: Array | int) -> npt.NDArray[np.float64]:
-    """A colour (n, 4) for each of n class numbers, or of the first n classes: the palette over and over."""
-    numbers = np.arange(classes) if isinstance(classes, int) else classes
-    return np.asarray(to_rgba_array(PALETTE))[numbers % len(PALETTE)]
+def class_colours(numbers: Array) -> npt.NDArray[np.float64]:
+    """A colour (n, 4) for each of n class numbers: the palette over and over."""
+    colours: npt.NDArray[np.float64] = np.asarray(to_rgba_array(PALETTE))[numbers % len(PALETTE)]
+    return colours
 
 
 def in_rows(x: Array, rows: int) -> Array:
@@ -72,13 +71,12 @@ def draw_cells(axes: Axes, x: Array, look: Look, *, gap: bool = True) -> None:
 
     Parameters
     ----------
-    axes
-        To draw on: from 0 to `columns`, and from 0 to `rows`.
-    x
-        (rows, columns, dim1), top left first; a cell that is all nan stays empty.
-    look
-        How each is drawn.
-    gap
+    axes : Axes
+        Get the limits 0 to `columns`, and 0 to `rows`.
+    x : (rows, columns, dim1)
+        Top left first; a cell that is all nan stays empty.
+    look : Look
+    gap : bool
         Whether pictures stand apart by a frame; without it small ones are set apart by lines.
     """
     rows, columns, dim1 = x.shape

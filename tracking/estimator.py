@@ -49,8 +49,6 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     ----------
     reducer_ : models.Reducer
         The fitted model.
-    n_features_in_ : int
-        dim1.
     """
 
     def __init__(

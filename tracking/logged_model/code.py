@@ -33,21 +33,20 @@ def code_of(model: str, *, imported: bool = False) -> str:
     `imported`, a file that was edited after this process imported it counts as it was imported.
     """
     revision = class_of(model).revision
-    module, colon, _ = model.partition(":")
-    files = own_files(module, imported=imported) if colon else {}
+    files = own_files(model, imported=imported)
     sha = hashlib.sha256(b"".join(f"{file} {len(text)} ".encode() + text for file, text in sorted(files.items())))
-    digest = sha.hexdigest()[:12] if files else ""
-    return " ".join(filter(None, [digest, f"revision {revision}" if revision != 1 else ""]))
+    parts = [sha.hexdigest()[:12]] * bool(files) + [f"revision {revision}"] * (revision != 1)
+    return " ".join(parts)
 
 
-def own_files(module: str, *, imported: bool = False) -> dict[str, bytes]:
-    """Return the content of a module's file and of all files that it imports, by their paths below `sys.path`.
+def own_files(model: str, *, imported: bool = False) -> dict[str, bytes]:
+    """Return the files of a model `package.module:Name` and of all that they import, by their paths below `sys.path`.
 
     Packages above a module are included. The standard library, installed packages and this project are not.
-    `imported` as for `code_of`.
     """
     found: dict[str, bytes] = {}
-    waiting = [module]
+    module, colon, _ = model.partition(":")
+    waiting = [module] if colon else []
     while waiting:
         for name, spec in _specs(waiting.pop()):
             if spec.origin is None:  # a folder without __init__.py has no file of its own

@@ -119,8 +119,7 @@ def _copy_code(into: Path) -> str:
 
 def _copy_own(name: str, into: Path) -> list[str]:
     """Copy the user's own files behind a `package.module:Name`, and return the paths to ship."""
-    module, colon, _ = name.partition(":")
-    files = own_files(module, imported=True) if colon else {}
+    files = own_files(name, imported=True)
     _write(into, files)
     return sorted({str(into / Path(file).parts[0]) for file in files})
 

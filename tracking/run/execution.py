@@ -37,7 +37,7 @@ from .description import describe
 from .diagnostics import diagnose
 from .figures import FIGURES, RunView, draw_reconstructions, pixels, png
 
-_PICTURES = 6  # epochs whose reconstructions are logged
+_PICTURES = 6  # epochs whose reconstructions are logged, closer together where the model learns faster
 
 
 @dataclass(frozen=True)
@@ -243,10 +243,10 @@ def _metrics(run: _Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[n
 
 
 def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:
-    """Estimates of the data's intrinsic dimension, those that are defined, where the model has a spectrum.
+    """Estimates of the data's intrinsic dimension, those that are defined.
 
-    They describe the data and not the model. PCA's runs have them because one estimate needs the spectrum, and
-    because a study has few such runs; readers look for them there.
+    They describe the data and not the model. PCA's runs have them because one needs the spectrum, and because a study
+    has few such runs.
     """
     if spectrum is None:
         return {}
@@ -262,18 +262,17 @@ def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict
 
 @style.context("default")  # the caller's style must not change what a run keeps
 def _figures(view: RunView) -> dict[str, bytes]:
-    """Each figure that has something to show, as a PNG file."""
     figures = {name: plot(view) for name, plot in FIGURES.items()}
     return {name: png(figure) for name, figure in figures.items() if figure is not None}
 
 
 def _epoch_logger(run: _Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> OnEpoch:
-    """A callback that logs each epoch, with a picture of reconstructions at some of them, and then calls `on_epoch`."""
     examples, look = run.data.x_test[:EXAMPLES], run.look
 
     def log(epoch: Epoch) -> None:
         recorder.metrics(epoch.metrics, epoch.number)
-        if run.config.artifacts == "full" and epoch.number in _picture_epochs(epoch.total):
+        pictured = np.geomspace(1, epoch.total, _PICTURES).round()
+        if run.config.artifacts == "full" and epoch.number in pictured:
             title = f"{run.config.run_name}, epoch {epoch.number}"
             with style.context("default"):
                 picture = pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))
@@ -284,13 +283,7 @@ def _epoch_logger(run: _Prepared, recorder: Recorder, on_epoch: OnEpoch | None) 
     return log
 
 
-def _picture_epochs(total: int) -> set[int]:
-    """About six epochs from the first to the last, closer together where the model learns faster."""
-    return {round(float(n)) for n in np.geomspace(1, total, _PICTURES)}
-
-
 def _log_start(run: _Prepared, recorder: Recorder, threads: int) -> None:
-    """Log what is known before training: the configuration, the data and where they are from."""
     data, parts = run.data, run.split
     recorder.params(
         asdict(run.config)

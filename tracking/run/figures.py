@@ -280,11 +280,9 @@ def _dot(n: int) -> float:
 
 
 def _class_legend(axes: Axes, classes: tuple[str, ...]) -> None:
-    """A dot for each class, beside the axes; the first 20 where there are more."""
-    colours = class_colours(len(classes))
     handles = [
-        Line2D([], [], marker="o", ls="", color=tuple(colours[i]), label=plain_label(name, 16))
-        for i, name in enumerate(classes[:MOST_CLASSES])
+        Line2D([], [], marker="o", ls="", color=tuple(colour), label=plain_label(name, 16))
+        for colour, name in zip(class_colours(np.arange(MOST_CLASSES)), classes, strict=False)
     ]
     title = "class" if len(classes) <= MOST_CLASSES else f"{MOST_CLASSES} of {len(classes)} classes"
     axes.legend(handles=handles, title=title, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)

@@ -42,7 +42,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.usefixtures("model")
 def test_a_models_files_are_all_that_it_imports_and_no_others() -> None:
-    assert own_files("pkg.net") == {name: FILES[name].encode() for name in IMPORTED}
+    assert own_files("pkg.net:net") == {name: FILES[name].encode() for name in IMPORTED}
     assert "folder.late" not in sys.modules
 
 
