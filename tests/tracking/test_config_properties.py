@@ -29,8 +29,6 @@ NUMERALS = st.one_of(
 )  # fmt: skip
 TYPED = st.one_of(st.text(SURROGATES, max_size=20), NUMERALS, st.sampled_from(WORDS))
 COUNTS = st.integers(1, _MOST)
-
-
 TEXT = st.text(min_size=1, max_size=30).filter(lambda text: bool(text.strip()) and "\0" not in text)
 RANGES: dict[str, st.SearchStrategy[Any]] = {
     "lr": st.floats(0, 10, exclude_min=True),
@@ -66,7 +64,6 @@ def seen_as_one_line(error: BadInput, name: str = "") -> None:
     assert message.isprintable()
     assert 0 < len(message) <= LONGEST
     message.encode()
-    return message
 
 
 @given(CONFIGS)
@@ -100,26 +97,19 @@ def test_any_text_is_a_value_of_the_field_s_type_or_refused_by_its_name(name: st
         assert value == float(text) or math.isnan(value)
 
 
-@given(st.sampled_from(NAMES), TYPED)
-def test_any_value_on_the_command_line_gives_a_configuration_or_one_line(name: str, text: str) -> None:
-    try:
-        config = RunConfig(**config_fields(parser().parse_args([f"{flag(name)}={text}"]), NAMES))
-    except BadInput as error:
-        seen_as_one_line(error)
-        return
-    assert RunConfig.from_json(config.to_json()) == config
-    json.dumps(asdict(config), allow_nan=False, ensure_ascii=False).encode()  # as a store and a page take it
-
-
 @given(st.lists(st.one_of(st.sampled_from([flag(n) for n in NAMES]), TYPED), max_size=4))
 @example(["--"])
 @example(["--seed", "--measure"])
 @example(["@file"])
 def test_any_words_after_the_command_give_a_configuration_or_one_line(words: list[str]) -> None:
     try:
-        RunConfig(**config_fields(parser().parse_args([w for w in words if w not in ("-h", "--help")]), NAMES))
+        given = parser().parse_args([w for w in words if w not in ("-h", "--help")])
+        config = RunConfig(**config_fields(given, NAMES))
     except BadInput as error:
         seen_as_one_line(error)
+        return
+    assert RunConfig.from_json(config.to_json()) == config
+    json.dumps(asdict(config), allow_nan=False, ensure_ascii=False).encode()  # as a store and a page take it
 
 
 NUMBERS = st.one_of(

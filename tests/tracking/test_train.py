@@ -109,7 +109,7 @@ def test_a_server_that_does_not_answer_is_named_in_time(
 def test_a_server_whose_certificate_is_not_trusted_is_named(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    certificate = _self_signed(tmp_path / "server.pem")
+    certificate = self_signed(tmp_path / "server.pem")
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -129,7 +129,7 @@ def test_a_server_whose_certificate_is_not_trusted_is_named(
         server.server_close()
 
 
-def _self_signed(path: Path) -> Path:
+def self_signed(path: Path) -> Path:
     """A key and its certificate for 127.0.0.1, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])

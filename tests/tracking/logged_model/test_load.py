@@ -67,9 +67,8 @@ def weights(folder: Path, **changed: np.ndarray) -> None:
 
 
 def of_before(folder: Path, **arrays: np.ndarray) -> None:
-    """In the place of the tensors, the file of an earlier version with these arrays."""
+    """The file of an earlier version, which is read in the place of the tensors, with these arrays."""
     np.savez(folder / BEFORE, **load_file(folder / WEIGHTS) | arrays)
-    (folder / WEIGHTS).unlink()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -106,20 +105,8 @@ class Bomb:
         return exec, (HERE,)
 
 
-def dropped(folder: Path) -> None:
-    save_file({n: a for n, a in load_file(folder / WEIGHTS).items() if not n.endswith("main.0.bias")}, folder / WEIGHTS)
-
-
-def pickled(folder: Path) -> None:
-    of_before(folder)
-    (folder / BEFORE).write_bytes(pickle.dumps(Bomb()))
-
-
 def raw(name: str, content: bytes) -> Callable[[Path], None]:
-    def spoil(folder: Path) -> None:
-        (folder / name).write_bytes(content)
-
-    return spoil
+    return lambda folder: (folder / name).write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +122,12 @@ def raw(name: str, content: bytes) -> Callable[[Path], None]:
         (raw(WEIGHTS, pickle.dumps(Bomb())), f"{WEIGHTS}: SafetensorError: "),
         (lambda f: weights(f, **{"../../up": np.zeros(1)}), f"{WEIGHTS}: '../../up' is no part of such a model"),
         (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
-        (dropped, f"{WEIGHTS}: 'weights/decoder.main.0.bias' is not of the shape"),
+        (
+            lambda f: weights(f, **{"weights/decoder.main.0.bias": np.zeros(9)}),
+            f"{WEIGHTS}: 'weights/decoder.main.0.bias",
+        ),
         (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
-        (pickled, f"{BEFORE}: BadZipFile"),
+        (raw(BEFORE, pickle.dumps(Bomb())), f"{BEFORE}: BadZipFile"),
         (lambda f: of_before(f, mean=np.array([Bomb()])), f"{BEFORE}: Object arrays cannot be loaded when allow_pi"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +30,14 @@ from elbowroom.tracking.store.recorder import RunRecord
 pytestmark = pytest.mark.integration
 
 QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
+DIGITS = load_dataset("digits")
+INTRINSIC = {
+    Metric.INTRINSIC_TWONN: 7.24,
+    Metric.INTRINSIC_MLE: 5.67,
+    Metric.INTRINSIC_PARTICIPATION: 13.19,
+    Metric.INTRINSIC_PARALLEL: 9,
+}
+"""Of the digits."""
 
 
 def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
@@ -54,45 +62,23 @@ def vae_run(shared_store: MlflowClient) -> Run:
     return shared_store.get_run(execute(RunConfig(**QUICK, model="vae")).run_id)
 
 
-@pytest.fixture(scope="module")
-def pca_run(shared_store: MlflowClient) -> Run:
-    return shared_store.get_run(execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id)
-
-
-def test_a_run_says_that_its_test_rows_are_training_rows(shared_store: MlflowClient, tmp_path: Path) -> None:
-    np.save(tmp_path / "twice.npy", np.repeat(np.eye(3), 50, axis=0))
-    config = RunConfig(model="pca", dataset=str(tmp_path / "twice.npy"), artifacts="light")
-    tags = shared_store.get_run(execute(config).run_id).data.tags
-    assert tags[Tag.TEST_REPEATS] == "true"
-    assert "Each test row is one of the training rows" in tags[Tag.DESCRIPTION]
-
-
 def test_a_stranger_can_read_the_run(shared_store: MlflowClient, vae_run: Run) -> None:
     tags, params = vae_run.data.tags, vae_run.data.params
-    assert vae_run.info.status == "FINISHED"
-    assert vae_run.info.run_name == "vae-d2-s0"
+    assert (vae_run.info.status, vae_run.info.run_name) == ("FINISHED", "vae-d2-s0")
     assert shared_store.get_experiment(vae_run.info.experiment_id).name == "elbowroom"
     assert (tags[Tag.KIND], tags[Tag.SCHEMA]) == (Kind.RUN, VERSION)
     assert RunConfig.from_json(tags[Tag.CONFIG]) == RunConfig(**QUICK, model="vae")
-    assert {k: params[k] for k in json.loads(tags[Tag.CONFIG])} == {
-        k: str(v) for k, v in json.loads(tags[Tag.CONFIG]).items()
-    }
-    assert (params["dim1"], params["rows_train"], params["rows_val"], params["rows_test"]) == (
-        "64",
-        "1349",
-        "149",
-        "299",
-    )
+    wanted = {"dim1": 64, "rows_train": 1349, "rows_val": 149, "rows_test": 299} | json.loads(tags[Tag.CONFIG])
+    assert params.items() >= {k: str(v) for k, v in wanted.items()}.items()
     assert tags["elbowroom.model.loss"] == "bce"
     assert tags["elbowroom.model.output"] == "sigmoid"
     assert tags["elbowroom.dataset.scaling"] == "divided by 16"
+    assert tags[Tag.IMAGE_SHAPE] == "8x8"
     assert Tag.TEST_REPEATS not in tags
     assert tags["elbowroom.package.torch"]
     assert tags[Tag.DIRTY] in ("true", "false")
     assert len(tags[Tag.COMMIT]) == 40
-    description = tags[Tag.DESCRIPTION]
-    assert "trained on 1,349 rows of 64 numbers of digits" in description
-    assert f"mean squared error {vae_run.data.metrics[Metric.TEST_MSE]:.5g}" in description
+    assert "trained on 1,349 rows of 64 numbers of digits" in tags[Tag.DESCRIPTION]
 
 
 def test_metrics_are_live_and_final(shared_store: MlflowClient, vae_run: Run) -> None:
@@ -109,28 +95,15 @@ def test_metrics_are_live_and_final(shared_store: MlflowClient, vae_run: Run) ->
 
 def test_errors_and_codes_in_the_store_are_those_of_the_metrics(shared_store: MlflowClient, vae_run: Run) -> None:
     run_id, final = vae_run.info.run_id, vae_run.data.metrics
-    data = load_dataset("digits")
-    assert array(shared_store, run_id, Artifact.ERRORS_TEST).mean() == pytest.approx(final[Metric.TEST_MSE], rel=1e-6)
-    assert array(shared_store, run_id, Artifact.ERRORS_VAL).mean() == pytest.approx(
-        final[Metric.VAL_MSE_FINAL], rel=1e-6
-    )
+    errors = array(shared_store, run_id, Artifact.ERRORS_TEST)
+    assert errors.mean() == pytest.approx(final[Metric.TEST_MSE], rel=1e-6)
+    assert array(shared_store, run_id, Artifact.ERRORS_VAL).mean() == pytest.approx(final[Metric.VAL_MSE_FINAL])
     codes = array(shared_store, run_id, Artifact.CODES)
     assert (codes.shape, codes.dtype) == ((299, 2), np.float32)
-    assert np.array_equal(array(shared_store, run_id, Artifact.LABELS), data.y_test)
-    assert np.array_equal(array(shared_store, run_id, Artifact.ORIGINALS), data.x_test[:16])
-    errors = np.square(array(shared_store, run_id, Artifact.RECONSTRUCTIONS) - data.x_test[:16]).mean(axis=1)
-    assert np.allclose(errors, array(shared_store, run_id, Artifact.ERRORS_TEST)[:16], rtol=1e-4)
-
-
-def test_full_keeps_figures_pictures_and_model(shared_store: MlflowClient, vae_run: Run) -> None:
-    kept = artifacts(shared_store, vae_run.info.run_id)
-    assert {
-        f"figures/{n}.png" for n in ("losses", "reconstructions", "latent_scatter", "latent_grid", "samples")
-    } <= kept
-    steps = {p.split("%step%")[-1].split("+step+")[-1][0] for p in kept if p.startswith("images/reconstructions")}
-    assert steps == {"1", "2", "3"}
-    models = vae_run.outputs.model_outputs
-    assert len(models) == 1
+    assert np.array_equal(array(shared_store, run_id, Artifact.LABELS), DIGITS.y_test)
+    assert np.array_equal(array(shared_store, run_id, Artifact.ORIGINALS), DIGITS.x_test[:16])
+    rebuilt = array(shared_store, run_id, Artifact.RECONSTRUCTIONS)
+    assert np.allclose(np.square(rebuilt - DIGITS.x_test[:16]).mean(axis=1), errors[:16], rtol=1e-4)
 
 
 def drawn(client: MlflowClient, run_id: str) -> dict[str, bytes]:
@@ -139,52 +112,29 @@ def drawn(client: MlflowClient, run_id: str) -> dict[str, bytes]:
     return {re.split("[%+]timestamp", p)[0]: Path(client.download_artifacts(run_id, p)).read_bytes() for p in paths}
 
 
-def test_figures_and_images_are_the_same_in_whatever_style_the_caller_draws(
+def test_full_keeps_the_model_and_figures_that_are_the_same_whatever_the_callers_style(
     shared_store: MlflowClient, vae_run: Run
 ) -> None:
     with style.context("ggplot"):
         again = drawn(shared_store, execute(RunConfig(**QUICK, model="vae")).run_id)
     before = drawn(shared_store, vae_run.info.run_id)
-    assert len(before) >= 5 + 3
     assert [name for name in before if before[name] != again[name]] == []
+    assert {f"figures/{name}.png" for name in FIGURES.keys() - {"spectrum"}} <= before.keys()
+    images = {re.split(r"[%+]step[%+]", name)[1] for name in before if name.startswith("images/reconstructions")}
+    assert images == {"1", "2", "3"}
+    assert len(vae_run.outputs.model_outputs) == 1
 
 
-def test_light_keeps_the_arrays_alone(shared_store: MlflowClient, pca_run: Run) -> None:
-    run_id, final = pca_run.info.run_id, pca_run.data
-    assert artifacts(shared_store, run_id) == {
-        "codes/test.npy",
-        "codes/labels.npy",
-        "errors/test.npy",
-        "errors/val.npy",
-        "examples/originals.npy",
-        "examples/reconstructions.npy",
-        "pca_curve.npy",
-        "spectrum.npy",
-    }
-    assert len(array(shared_store, run_id, Artifact.SPECTRUM)) == 64
+def test_light_keeps_the_arrays_alone_and_pca_the_dimensions_of_the_data(shared_store: MlflowClient) -> None:
+    run_id = execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id
+    kept = {"spectrum", "pca_curve", "codes/test", "codes/labels", "errors/test", "errors/val"}
+    kept |= {"examples/originals", "examples/reconstructions"}
+    assert artifacts(shared_store, run_id) == {f"{name}.npy" for name in kept}
+    final = shared_store.get_run(run_id).data.metrics
     raw, clipped = array(shared_store, run_id, Artifact.PCA_CURVE)[2]
-    assert raw == pytest.approx(final.metrics[Metric.TEST_MSE], rel=1e-5)
+    assert raw == pytest.approx(final[Metric.TEST_MSE], rel=1e-5)
     assert 0 < clipped < raw
-    assert final.tags[Tag.IMAGE_SHAPE] == "8x8"
-
-
-INTRINSIC = {
-    Metric.INTRINSIC_TWONN,
-    Metric.INTRINSIC_MLE,
-    Metric.INTRINSIC_PARTICIPATION,
-    Metric.INTRINSIC_PARALLEL,
-}
-
-
-def test_a_pca_run_has_the_dimensions_of_the_data(shared_store: MlflowClient, pca_run: Run) -> None:
-    final = pca_run.data.metrics
-    assert final.keys() >= INTRINSIC
-    assert final[Metric.INTRINSIC_TWONN] == pytest.approx(7.24, abs=0.01)
-    assert final[Metric.INTRINSIC_MLE] == pytest.approx(5.67, abs=0.01)
-    spectrum = array(shared_store, pca_run.info.run_id, Artifact.SPECTRUM)
-    ratio = spectrum.sum() ** 2 / np.square(spectrum).sum()
-    assert final[Metric.INTRINSIC_PARTICIPATION] == pytest.approx(ratio)
-    assert final[Metric.INTRINSIC_PARALLEL] == 9
+    assert {name: final[name] for name in INTRINSIC} == pytest.approx(INTRINSIC, abs=0.01)
 
 
 def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,29 +145,30 @@ def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monke
     fitted = fit(run)
     assert calls == []
     for record in (evaluate(run, fitted), computed(loaded, model="pca", dim3=3)):
-        assert record.metrics.keys() & INTRINSIC == INTRINSIC - {Metric.INTRINSIC_MLE}  # None is left out
+        assert record.metrics.keys() & INTRINSIC == INTRINSIC.keys() - {Metric.INTRINSIC_MLE}  # None is left out
     assert calls == [2]
 
 
-def test_estimates_that_are_undefined_for_copies_of_few_rows_are_left_out(tmp_path: Path) -> None:
+def test_test_rows_that_are_training_rows_are_said_and_estimates_that_are_undefined_left_out(
+    shared_store: MlflowClient, tmp_path: Path
+) -> None:
     np.save(tmp_path / "copies.npy", np.tile(np.eye(3, 5, dtype=np.float32), (100, 1)))
-    record = computed(model="pca", dataset=str(tmp_path / "copies.npy"))
-    assert record.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
+    config = RunConfig(model="pca", dataset=str(tmp_path / "copies.npy"), artifacts="light")
+    data = shared_store.get_run(execute(config).run_id).data
+    assert data.metrics.keys() & INTRINSIC == {Metric.INTRINSIC_PARTICIPATION, Metric.INTRINSIC_PARALLEL}
+    assert data.tags[Tag.TEST_REPEATS] == "true"
+    assert "Each test row is one of the training rows" in data.tags[Tag.DESCRIPTION]
 
 
 def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(shared_store: MlflowClient, vae_run: Run) -> None:
-    data = load_dataset("digits")
-    parts = split(data, "auto")
-    logged = {
-        i.tags[0].value: (i.dataset.name, i.dataset.digest)
-        for i in shared_store.get_run(vae_run.info.run_id).inputs.dataset_inputs
-    }
-    assert logged == {
+    parts = split(DIGITS, "auto")
+    logged = vae_run.inputs.dataset_inputs
+    assert {i.tags[0].value: (i.dataset.name, i.dataset.digest) for i in logged} == {
         "train": ("digits", digest(parts.x_train)),
         "validation": ("digits", digest(parts.x_val)),
-        "test": ("digits", digest(data.x_test)),
+        "test": ("digits", digest(DIGITS.x_test)),
     }
-    assert vae_run.data.tags[Tag.DIGEST] == digest(data.x_train, data.x_test)
+    assert vae_run.data.tags[Tag.DIGEST] == digest(DIGITS.x_train, DIGITS.x_test)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -225,7 +176,7 @@ def test_every_model_runs_without_validation_rows_and_has_the_numbers_of_its_kin
     record = computed(model=model, val_size=0)
     assert Metric.VAL_MSE_FINAL not in record.metrics
     assert Artifact.ERRORS_VAL not in record.arrays
-    assert record.metrics.keys() & INTRINSIC == (INTRINSIC if model == "pca" else set())
+    assert record.metrics.keys() & INTRINSIC == (INTRINSIC.keys() if model == "pca" else set())
     assert (record.curve is not None) == (model == "nested-ae")
     assert record.metrics[Metric.TEST_MSE] < 0.3
 
@@ -234,13 +185,9 @@ def test_a_model_of_ordered_latents_logs_its_whole_curve(store: MlflowClient) ->
     run_id = execute(RunConfig(**QUICK, model="nested-ae", dim3=5, artifacts="light")).run_id
     history = store.get_metric_history(run_id, Metric.CURVE_MSE)
     assert [m.step for m in history] == [1, 2, 3, 4, 5]
-    run = store.get_run(run_id)
-    assert history[-1].value == run.data.metrics[Metric.TEST_MSE] == run.data.metrics[Metric.CURVE_MSE]
-    said = ", ".join(f"{history[k - 1].value:.4g} at {k}" for k in (1, 2, 5))
-    assert (
-        f"one training gives the error of every smaller dim3 (curve/mse, the step is the dim3): {said}."
-        in (run.data.tags[Tag.DESCRIPTION])
-    )
+    data = store.get_run(run_id).data
+    assert history[-1].value == data.metrics[Metric.TEST_MSE] == data.metrics[Metric.CURVE_MSE]
+    assert f"{history[0].value:.4g} at 1, {history[1].value:.4g} at 2" in data.tags[Tag.DESCRIPTION]
 
 
 def test_without_labels_nothing_about_labels_is_kept() -> None:
@@ -261,42 +208,36 @@ def test_same_seed_gives_bitwise_equal_metrics(shared_store: MlflowClient, vae_r
     assert first == again != other
 
 
-def test_a_run_that_raises_ends_failed_with_its_traceback(store: MlflowClient) -> None:
-    def explode(epoch: object) -> None:
-        raise RuntimeError("the cat pulled http://ada:secret@plug")
-
-    with pytest.raises(RunFailed, match=r"the cat pulled http://ada:\*\*\*@plug") as caught:
-        execute(RunConfig(**QUICK), on_epoch=explode)
-    run = store.get_run(caught.value.run_id)
-    assert run.info.status == "FAILED"
-    assert run.data.tags[Tag.REASON] == "the cat pulled http://ada:***@plug"
-    assert run.data.metrics[Metric.TRAIN_LOSS] > 0  # what was logged before is not lost
-    trace = Path(store.download_artifacts(caught.value.run_id, Artifact.TRACEBACK)).read_text()
-    assert "in explode" in trace
-    assert trace.endswith("RuntimeError: the cat pulled http://ada:***@plug\n")
-
-
-def test_a_loss_that_is_no_number_ends_failed_naming_the_epoch(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("raised", "caught", "status", "reason"),
+    [
+        (RuntimeError("the cat pulled http://ada:secret@plug"), RunFailed, "FAILED", "the cat pulled http://ada:***@plug"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "KILLED", "interrupted by Ctrl-C"),
+    ],
+    ids=["error", "Ctrl-C"],
+)  # fmt: skip
+def test_a_run_that_raises_ends_with_the_reason_and_keeps_what_was_logged(
+    store: MlflowClient, raised: BaseException, caught: type[BaseException], status: str, reason: str
 ) -> None:
+    def explode(epoch: object) -> None:
+        raise raised
+
+    with pytest.raises(caught, match=None if status == "KILLED" else re.escape(reason)):
+        execute(RunConfig(**QUICK), on_epoch=explode)
+    (run,) = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
+    assert (run.info.status, run.data.tags[Tag.REASON]) == (status, reason)
+    assert run.data.metrics[Metric.TRAIN_LOSS] > 0
+    if status == "FAILED":
+        trace = Path(store.download_artifacts(run.info.run_id, Artifact.TRACEBACK)).read_text()
+        assert "in explode" in trace
+        assert trace.endswith(f"RuntimeError: {reason}\n")
+
+
+def test_a_loss_that_is_no_number_names_the_epoch(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     losses, parts = iter([1.0, float("nan")]), dict.fromkeys(("recon", "kl"), torch.ones(()))
     monkeypatch.setattr(training, "_one_epoch", lambda *_: (next(losses), parts))
-    with pytest.raises(RunFailed, match="training loss became nan in epoch 2; try a smaller --lr") as caught:
+    with pytest.raises(RunFailed, match="training loss became nan in epoch 2; try a smaller --lr"):
         execute(RunConfig(**QUICK, artifacts="light"))
-    run = store.get_run(caught.value.run_id)
-    assert run.info.status == "FAILED"
-    assert "nan in epoch 2" in run.data.tags[Tag.REASON]
-
-
-def test_an_interrupted_run_ends_killed(store: MlflowClient) -> None:
-    def interrupt(epoch: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        execute(RunConfig(**QUICK), on_epoch=interrupt)
-    (run,) = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
-    assert run.info.status == "KILLED"
-    assert run.data.tags[Tag.REASON] == "interrupted by Ctrl-C"
 
 
 def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +248,7 @@ def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, mon
     assert result.run_id == run.info.run_id
     after = store.get_run(result.run_id)
     assert (after.info.status, after.info.run_name) == ("FINISHED", "vae-d2-s0")
-    assert after.data.params["lr"] == "1e-3"
-    assert after.data.params["dim2"] == "32"
+    assert after.data.params.items() >= {"lr": "1e-3", "dim2": "32"}.items()
 
 
 @pytest.mark.parametrize(
@@ -318,6 +258,8 @@ def test_under_mlflow_run_the_existing_run_is_continued(store: MlflowClient, mon
         ({"dataset": "low-rank", "loss": "bce"}, "loss bce needs"),
         ({"dataset": "low-rank", "output": "sigmoid"}, "output sigmoid needs"),
         ({"device": "cuda:7"}, "device must be auto or cpu"),
+        ({"model": "__main__:Mine"}, "what a script or notebook defines can't be imported"),
+        ({"dim3": 65}, "dim3 must be from 1 to 64"),
     ],
 )
 def test_bad_input_leaves_no_run_behind(store: MlflowClient, bad: dict[str, object], message: str) -> None:
@@ -328,7 +270,7 @@ def test_bad_input_leaves_no_run_behind(store: MlflowClient, bad: dict[str, obje
 
 @pytest.mark.parametrize(("threads", "used"), [("auto", "3"), (2, "2")])
 def test_a_run_has_the_threads_that_torch_is_set_to_or_its_own_and_puts_them_back(
-    store: MlflowClient, threads: int | Literal["auto"], used: str
+    store: MlflowClient, threads: Any, used: str
 ) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -350,24 +292,19 @@ def test_a_run_is_computed_without_a_store(tmp_path: Path, monkeypatch: pytest.M
     record = evaluate(run, fit(run, seen.append))
     assert list(tmp_path.iterdir()) == []
 
-    test = run.data.x_test
     codes, errors = record.arrays[Artifact.CODES], record.arrays[Artifact.ERRORS_TEST]
-    assert errors == pytest.approx(np.square(test - run.model.decode(codes)).mean(axis=1), rel=1e-4, abs=1e-9)
+    wanted = np.square(DIGITS.x_test - run.model.decode(codes)).mean(axis=1)
+    assert errors == pytest.approx(wanted, rel=1e-4, abs=1e-9)
     assert record.metrics[Metric.TEST_MSE] == errors.mean()
     assert record.metrics[Metric.EPOCHS_TRAINED] == len(seen)
-    assert np.array_equal(record.arrays[Artifact.LABELS], run.data.y_test)
-    assert record.tags[Tag.DESCRIPTION].startswith(f"{model} with 64 latent dimensions")
     assert all(png.startswith(b"\x89PNG") for png in record.figures.values())
     if model == "pca":
         assert record.metrics[Metric.TEST_MSE] == pytest.approx(0, abs=1e-10)  # of all 64 components
-        assert record.metrics[Metric.INTRINSIC_PARALLEL] == 9
-        assert record.curve is None
-        assert set(record.figures) == set(FIGURES) - {"losses"}
+        assert record.figures.keys() == FIGURES.keys() - {"losses"}
     else:
         assert record.curve is not None
-        assert record.curve.shape == (64,)
-        assert record.curve[-1] == record.metrics[Metric.TEST_MSE]
-        assert set(record.figures) == set(FIGURES) - {"spectrum"}
+        assert (record.curve.shape, record.curve[-1]) == ((64,), record.metrics[Metric.TEST_MSE])
+        assert record.figures.keys() == FIGURES.keys() - {"spectrum"}
 
 
 def test_records_are_merged_by_name() -> None:
