@@ -56,44 +56,39 @@ def test_a_good_run_prints_metrics_name_id_and_how_to_see_it(
     assert err.splitlines()[-1].startswith("ae-d3-s0  epoch 2/2  train/loss ")  # stderr is no terminal here
 
 
+def refused(store: MlflowClient, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a command that ends with 2, prints nothing else and leaves no run."""
+    assert main(["--tracking-uri", store.tracking_uri, *QUICK, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert all_runs(store) == []
+    return line
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (
             ["--model", "vea"],
-            "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, conv-ae, vae, or package.module:Name",
+            "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, conv-ae, vae, or package.module",
         ),
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),
-        (["--dim3", "2.5"], "dim3 must be a whole number, got '2.5'"),
-        (["--epochs", "-1"], "epochs must be at least 1, got -1"),
         (["--lr", "nan"], "lr must be auto or a number above 0"),
-        (["--beta=-inf"], "beta must be a finite number"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-data", "x.npy"], "test_data goes with a file or folder of your own"),
-        (["--model", "no.such:Model"], "importing 'no.such' failed"),
+        (["--model", "no.such:Model"], "model 'no.such:Model': importing 'no.such' failed"),
+        *(
+            (["--tracking-uri", uri], f"tracking URI {uri} can't be used")
+            for uri in ("./mlruns", "nonsense://x", "sqlite:////proc/nowhere/x.db")
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
     store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
 ) -> None:
-    assert run(store, *QUICK, *arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (only,) = err.splitlines()
-    assert only.startswith("error: ")
-    assert line in only
-    assert all_runs(store) == []
-
-
-@pytest.mark.parametrize("uri", ["./mlruns", "nonsense://x", "sqlite:////proc/nowhere/x.db"])
-def test_a_store_that_cannot_be_used_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uri: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main([*QUICK, "--tracking-uri", uri]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"tracking URI {uri} can't be used" in line
+    assert refused(store, capsys, *arguments).startswith(f"error: {line}")
 
 
 def test_a_server_that_does_not_answer_is_named_in_time(
@@ -101,8 +96,7 @@ def test_a_server_that_does_not_answer_is_named_in_time(
 ) -> None:
     assert client.ANSWER_SECONDS <= 15
     monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
-    assert main([*QUICK, "--tracking-uri", "http://ann:secret@127.0.0.1:9"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = refused(store, capsys, "--tracking-uri", "http://ann:secret@127.0.0.1:9")
     assert line == "error: tracking URI http://ann:***@127.0.0.1:9 did not answer within 0 s"
 
 
@@ -117,8 +111,7 @@ def test_a_server_whose_certificate_is_not_trusted_is_named(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     uri = f"https://127.0.0.1:{server.server_port}"
     try:
-        assert main([*QUICK, "--tracking-uri", uri]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
+        line = refused(store, capsys, "--tracking-uri", uri)
         assert line.startswith(f"error: tracking URI {uri}: no secure connection: ")
         assert "certificate verify failed: self-signed certificate" in line
         monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))

@@ -1,8 +1,7 @@
-"""Read a logged model back without running anything that lies in the store: `load_reducer(run_id) -> Reducer`.
+"""Read a logged model back without running anything that lies in the store, to which others may write.
 
-Others may write to the store. So its files are parsed as JSON, safetensors and, of earlier versions, plain .npz: none
-is executed, imported or unpickled. The model is built from this checkout's classes; files that do not fit it raise
-BadInput.
+Its files are parsed as JSON, safetensors and, of earlier versions, plain .npz: none is executed, imported or unpickled.
+The model is built from this checkout's classes; files that do not fit it raise BadInput.
 """
 
 from __future__ import annotations

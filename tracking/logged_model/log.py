@@ -1,8 +1,7 @@
-"""Log a fitted model so that it loads anywhere: tensors, JSON, and the code that reads them.
+"""Log a fitted model so that it loads anywhere: safetensors, JSON, and a copy of `models`, which reads them.
 
-MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open, and guess its
-requirements for half a minute. Here the artifact holds the weights as safetensors, and a copy of the package `models`
-under a name with the hash of its content: two versions, or a caller's own package `models`, never clash.
+MLflow's own flavours pickle the model, which needs this checkout to load and is unsafe to open. The copy's name has the
+hash of its content, so that two versions, or a caller's own package `models`, never clash.
 """
 
 from __future__ import annotations
@@ -89,7 +88,6 @@ def log_model(
 def _write_model(
     folder: Path, name: str, settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], dtype: str
 ) -> None:
-    """Write a model's tensors, and JSON with its name, settings, numbers and texts, into a folder."""
     folder.mkdir(exist_ok=True)
     tensors = {key: np.ascontiguousarray(array) for key, array in state.items() if _is_tensor(array)}
     save_file(tensors, folder / serving.WEIGHTS)

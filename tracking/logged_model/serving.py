@@ -1,8 +1,7 @@
 """The module that serves a logged model, shipped inside the model's artifact beside a copy of `models`.
 
 MLflow calls `_load_pyfunc` in a process that may have no checkout, and whose own `models` may be another package. So
-the copy has a name of its own (see `tracking.logged_model.log`), and this file finds it as its neighbour. The weights
-are safetensors: nothing is unpickled.
+the copy has a name of its own (`tracking.logged_model.log`), and this file finds it as its neighbour.
 """
 
 from __future__ import annotations

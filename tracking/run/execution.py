@@ -186,12 +186,19 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     """Compute everything that a run keeps of its fitted model; figures with `artifacts=full` alone."""
     model, data = run.model, run.data
     codes = model.encode(data.x_test)
-    errors: dict[str, npt.NDArray[np.float64]] = {Artifact.ERRORS_TEST: row_mse(data.x_test, model.decode(codes))}
-    if run.split.x_val is not None:
-        errors[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, model.reconstruct(run.split.x_val))
-    extra = model.extra_artifacts(run.split.x_train, data.x_test)
-    spectrum = extra.get("spectrum")
     examples = data.x_test[:EXAMPLES]
+    extra = model.extra_artifacts(run.split.x_train, data.x_test)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        Artifact.CODES: codes,
+        Artifact.ERRORS_TEST: row_mse(data.x_test, model.decode(codes)),
+        Artifact.ORIGINALS: examples,
+        Artifact.RECONSTRUCTIONS: model.reconstruct(examples),
+        **{f"{name}.npy": array for name, array in extra.items()},
+    }
+    if run.split.x_val is not None:
+        arrays[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, model.reconstruct(run.split.x_val))
+    if data.y_test is not None:
+        arrays[Artifact.LABELS] = data.y_test
     view = RunView(
         title=run.config.run_name,
         model=model,
@@ -200,21 +207,12 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
         labels=data.y_test,
         classes=data.classes,
         originals=examples,
-        reconstructions=model.reconstruct(examples),
+        reconstructions=arrays[Artifact.RECONSTRUCTIONS],
         look=run.look,
-        spectrum=spectrum,
+        spectrum=extra.get("spectrum"),
     )
-    arrays: dict[str, npt.NDArray[Any]] = {
-        **errors,
-        Artifact.CODES: codes,
-        Artifact.ORIGINALS: view.originals,
-        Artifact.RECONSTRUCTIONS: view.reconstructions,
-        **{f"{name}.npy": array for name, array in extra.items()},
-    }
-    if data.y_test is not None:
-        arrays[Artifact.LABELS] = data.y_test
     record = RunRecord(
-        metrics=_metrics(run, fitted, errors) | _intrinsic(run, spectrum),
+        metrics=_metrics(run, fitted, arrays) | _intrinsic(run, view.spectrum),
         tags={f"{FACT_PREFIX}{name}": value for name, value in model.facts().items()},
         arrays=arrays,
         figures=_figures(view) if run.config.artifacts == "full" else {},
@@ -224,8 +222,8 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     return record | RunRecord(tags={Tag.DESCRIPTION: description})
 
 
-def _metrics(run: _Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
-    test = float(errors[Artifact.ERRORS_TEST].mean())
+def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
+    test = float(arrays[Artifact.ERRORS_TEST].mean())
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
@@ -237,8 +235,8 @@ def _metrics(run: _Prepared, fitted: _Fitted, errors: Mapping[str, npt.NDArray[n
         Metric.PARAMETERS: run.model.parameter_count(),
         Metric.EPOCHS_TRAINED: len(fitted.epochs),
     }
-    if Artifact.ERRORS_VAL in errors:
-        metrics[Metric.VAL_MSE_FINAL] = float(errors[Artifact.ERRORS_VAL].mean())
+    if Artifact.ERRORS_VAL in arrays:
+        metrics[Metric.VAL_MSE_FINAL] = float(arrays[Artifact.ERRORS_VAL].mean())
     return metrics
 
 
@@ -310,10 +308,5 @@ def _log_start(run: _Prepared, recorder: Recorder, threads: int) -> None:
         tags[Tag.IMAGE_SHAPE] = "x".join(map(str, data.image_shape))
     recorder.tags(tags)
     source = LocalArtifactDatasetSource(data.source)
-    recorder.inputs(
-        {
-            context: MetaDataset(source, name=data.name, digest=value)  # type: ignore[abstract]
-            for context, value in run.prepared_data.digests.items()
-            if context != "all"
-        }
-    )
+    digests = {context: digest for context, digest in run.prepared_data.digests.items() if context != "all"}
+    recorder.inputs({c: MetaDataset(source, name=data.name, digest=d) for c, d in digests.items()})  # type: ignore[abstract]
