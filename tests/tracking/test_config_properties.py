@@ -113,7 +113,13 @@ def test_any_words_after_the_command_give_a_configuration_or_one_line(words: lis
 
 
 NUMBERS = st.one_of(
-    st.integers(-(10**400), 10**400), st.floats(), st.fractions(), st.booleans(), st.none(), st.decimals()
+    st.integers(-(10**400), 10**400),
+    st.floats(),
+    st.fractions(),
+    st.booleans(),
+    st.none(),
+    st.decimals(),
+    st.builds(object),
 )
 
 

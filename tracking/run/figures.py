@@ -55,10 +55,7 @@ class RunView:
 
 
 class _DecodedPlane(NamedTuple):
-    """The plane of the codes, positions (2, side) along its axes, ascending, and rows (side, side, dim1) decoded there.
-
-    The rows are top left first. Where dim3 is 1 there is one axis, and one row of them.
-    """
+    """What `decoded_plane` returns."""
 
     plane: Plane
     ticks: Array
@@ -83,7 +80,8 @@ def decoded_plane(model: Reducer, codes: Array, side: int) -> _DecodedPlane:
     Returns
     -------
     plane, ticks, x
-        The plane, the positions (2, side) and the decoded rows (side, side, dim1), or (1, side) and (1, side, dim1).
+        The plane, the positions (2, side), ascending, and the decoded rows (side, side, dim1), top left first; where
+        dim3 is 1, (1, side) and (1, side, dim1).
     """
     plane = latent_plane(codes)
     ticks = np.stack([model.axis_ticks(column, side) for column in plane.scores(codes).T])

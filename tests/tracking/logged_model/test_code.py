@@ -46,7 +46,7 @@ def test_a_models_files_are_all_that_it_imports_and_no_others() -> None:
     assert "folder.late" not in sys.modules
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["pkg/cousin.py", "pkg/sub/__init__.py", "stranger.py"])
 def test_the_code_changes_with_each_of_these_files(model: str, tmp_path: Path, name: str) -> None:
     before = code_of(model)
     assert code_of(model) == before
