@@ -1,14 +1,14 @@
-"""Models of a user's own: one that takes float32 alone, and a factory of torch modules."""
+"""Models of a user's own: a reducer that takes float32 alone, and a factory of torch modules."""
 
 from typing import Any, Self
 
 import numpy as np
 from torch import nn
 
-from elbowroom.models import Reducer
+from elbowroom.models.base import Reducer
 
 
-class First(Reducer):
+class Keep(Reducer):
     """Keeps the first dim3 columns, and answers the mean for the others."""
 
     def __init__(self, dim3: int) -> None:
@@ -23,7 +23,9 @@ class First(Reducer):
         return x[:, : self.dim3].copy()
 
     def decode(self, z: Any) -> Any:
-        return np.hstack([z, np.tile(self.mean[self.dim3 :], (len(z), 1))])
+        x = np.tile(self.mean, (len(z), 1))
+        x[:, : self.dim3] = z
+        return x
 
     def sample(self, n: int, rng: np.random.Generator) -> Any:
         return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))

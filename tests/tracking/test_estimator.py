@@ -25,7 +25,6 @@ from elbowroom.tracking.estimator import LatentTransformer
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.errors import BadInput
 from tests.conftest import ROOT, environment
-from tests.tracking.logged_model.test_log import OWN_FACTORY, OWN_REDUCER
 
 DIGITS = load_dataset("digits")
 X = DIGITS.x_train[:300]
@@ -103,11 +102,8 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(made.sample(3), made.sample(3))
 
 
-@pytest.mark.parametrize("model", [*MODELS, "own_kept:Keep", "own_made:factory"])
-def test_it_is_kept_by_pickle_and_cloned_unfitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    (tmp_path / "own_kept.py").write_text(OWN_REDUCER)
-    (tmp_path / "own_made.py").write_text(OWN_FACTORY)
-    monkeypatch.syspath_prepend(tmp_path)
+@pytest.mark.parametrize("model", [*MODELS, "tests.tracking.own:Keep", "tests.tracking.own:factory"])
+def test_it_is_kept_by_pickle_and_cloned_unfitted(model: str) -> None:
     made = LatentTransformer(model, 3, dim2=8, epochs=1, image_shape=(8, 8)).fit(X)
     made.set_params(model="pca")  # is of the next fit
     kept = pickle.loads(pickle.dumps(made))
@@ -169,7 +165,7 @@ def test_rows_far_from_0_keep_their_digits_and_one_row_is_no_reason_to_refuse() 
     codes = far.transform(x).astype(np.float32)
     assert far.inverse_transform(codes) == pytest.approx(x, abs=1e-5)
     assert -far.score(x) < 1e-10
-    own = LatentTransformer("tests.tracking.own:First", 2)
+    own = LatentTransformer("tests.tracking.own:Keep", 2)
     with pytest.raises(ValueError, match="column 0 lies so far from 0"):
         own.fit(x)
     assert own.fit(x - 1e9).transform(x[:1] - 1e9).shape == (1, 2)

@@ -6,17 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mlflow import MlflowClient
+from werkzeug.serving import make_ssl_devcert
 
 from elbowroom.tracking.store import client
 from elbowroom.tracking.store.names import Metric, Tag
@@ -103,38 +98,23 @@ def test_a_server_that_does_not_answer_is_named_in_time(
 def test_a_server_whose_certificate_is_not_trusted_is_named(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    certificate = self_signed(tmp_path / "server.pem")
-    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    certificate, key = make_ssl_devcert(str(tmp_path / "server"), host="localhost")
+    server = HTTPServer(("localhost", 0), BaseHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    uri = f"https://127.0.0.1:{server.server_port}"
+    uri = f"https://localhost:{server.server_port}"
     try:
         line = refused(store, capsys, "--tracking-uri", uri)
         assert line.startswith(f"error: tracking URI {uri}: no secure connection: ")
         assert "certificate verify failed: self-signed certificate" in line
-        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", certificate)
         assert main([*QUICK, "--tracking-uri", uri]) == 2
         assert "501" in capsys.readouterr().err  # it answers, though no MLflow
     finally:
         server.shutdown()
         server.server_close()
-
-
-def self_signed(path: Path) -> Path:
-    """A key and its certificate for 127.0.0.1, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
-    return path
 
 
 def test_under_mlflow_run_bad_input_ends_the_run_failed_with_the_reason(

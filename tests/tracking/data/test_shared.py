@@ -37,7 +37,7 @@ def test_a_result_is_returned_though_it_can_not_be_shared(tmp_path: Path) -> Non
 
 def test_a_users_model_gets_float32_or_the_data_are_refused(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((60, 4))
-    config = RunConfig(model="tests.tracking.own:First", dim3=2, dataset=str(tmp_path / "x.npy"))
+    config = RunConfig(model="tests.tracking.own:Keep", dim3=2, dataset=str(tmp_path / "x.npy"))
     np.save(config.dataset, x)
     prepared = prepare(config)
     assert prepared.split.x_train.dtype == prepared.data.x_test.dtype == np.float32

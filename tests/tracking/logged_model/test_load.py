@@ -78,9 +78,7 @@ def test_a_sound_model_is_the_one_that_was_fitted(tmp_path: Path, model: str) ->
     assert np.array_equal(_unpack(folder).encode(X), build(model, kept).fit(X).encode(X))
 
 
-def test_every_kind_of_state_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_kinds.py").write_text(OWN_REDUCER)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_every_kind_of_state_comes_back(tmp_path: Path) -> None:
     state = {
         "dim3": np.array(3),
         "mean": X.mean(axis=0),
@@ -92,8 +90,9 @@ def test_every_kind_of_state_comes_back(tmp_path: Path, monkeypatch: pytest.Monk
         "turned": np.arange(6, dtype=np.float16).reshape(2, 3).T,
     }
     kept = asdict(RunConfig(**SMALL)) | {"dim1": X.shape[1], "image_shape": None}
-    _write_model(tmp_path / "model", "own_kinds:Keep", kept, state, "float32")
-    found = _unpack(tmp_path / "model", "own_kinds:Keep").state()
+    model = "tests.tracking.own:Keep"
+    _write_model(tmp_path / "model", model, kept, state, "float32")
+    found = _unpack(tmp_path / "model", model).state()
     assert {n: (a.dtype, a.tolist()) for n, a in found.items()} == {n: (a.dtype, a.tolist()) for n, a in state.items()}
 
 

@@ -21,6 +21,7 @@ from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from tests.conftest import BIN, environment, free_port, wait_for
+from tests.tracking import own
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_figures")]
 
@@ -39,33 +40,8 @@ for number, uri in enumerate(sys.argv[1:]):
 assert sys.modules["models"] is models and models.MINE == 1
 """
 
-OWN_REDUCER = """
-import numpy as np
-from elbowroom.models.base import Reducer
-
-class Keep(Reducer):
-    '''Keeps the first dim3 columns, and answers the mean for the others.'''
-    def __init__(self, dim3):
-        self.dim3 = dim3
-    def fit(self, x, y=None, *, x_val=None, on_epoch=None):
-        self.mean = x.mean(axis=0)
-        return self
-    def encode(self, x):
-        return x[:, : self.dim3].copy()
-    def decode(self, z):
-        x = np.tile(self.mean, (len(z), 1))
-        x[:, : self.dim3] = z
-        return x
-    def sample(self, n, rng):
-        return self.decode(rng.standard_normal((n, self.dim3), dtype=np.float32))
-"""
-
-OWN_FACTORY = """
-from torch import nn
-
-def factory(dim1, dim3, dim2):
-    return nn.Sequential(nn.Linear(dim1, dim2), nn.Tanh(), nn.Linear(dim2, dim3)), nn.Linear(dim3, dim1)
-"""
+OWN_REDUCER = Path(own.__file__).read_text()
+"""A module that a user may write: `Keep`, and `factory`."""
 
 
 def test_a_model_that_the_store_keeps_elsewhere_is_not_written(
@@ -95,7 +71,7 @@ def test_models_load_without_the_checkout_and_give_the_same_numbers(
 ) -> None:
     (tmp_path / "own_reducer.py").write_text(OWN_REDUCER)
     (tmp_path / "own_factory.py").write_text("from own_layers import factory\n")
-    (tmp_path / "own_layers.py").write_text(OWN_FACTORY)
+    (tmp_path / "own_layers.py").write_text(OWN_REDUCER)
     monkeypatch.syspath_prepend(tmp_path)
     names = [*MODELS, "own_reducer:Keep", "own_factory:factory"]
     configs = [RunConfig(model=m, dataset="digits", epochs=2, dim2=16, dim3=3, threads=1) for m in names]
