@@ -164,7 +164,7 @@ def parse_field(name: str, text: str) -> Any:
 
     A whole number may be typed as `2` or as `2.0`, as MLflow writes some.
     """
-    kind, words = _allowed_by(name)
+    kind, words, allowed = _allowed_by(name)
     if text in words or kind is str:
         return text
     with suppress(ValueError):
@@ -173,12 +173,12 @@ def parse_field(name: str, text: str) -> Any:
             return number
         if kind is int and number.is_integer():
             return int(number) if abs(number) < 2**53 else int(text)
-    raise BadInput(f"{name} must be {_allowed(name)}, got {text!r}")
+    raise BadInput(f"{name} must be {allowed}, got {text!r}")
 
 
 def _plain(name: str, value: object) -> str | int | float:
     """A value given from Python as str, int or float: numpy's numbers are accepted, and 1 for 1.0, but no bool."""
-    kind, words = _allowed_by(name)
+    kind, words, allowed = _allowed_by(name)
     if isinstance(value, str) and (kind is str or value in words):
         return value
     if not isinstance(value, bool):
@@ -189,20 +189,15 @@ def _plain(name: str, value: object) -> str | int | float:
                 return float(value)
             except OverflowError:
                 return math.inf  # refused by the check of the range
-    raise BadInput(f"{name} must be {_allowed(name)}, got {value!r}")
+    raise BadInput(f"{name} must be {allowed}, got {value!r}")
 
 
 @cache
-def _allowed_by(name: str) -> tuple[type | None, tuple[str, ...]]:
-    """Parts of a field's type: the type of its numbers or free text, if any, and the words that it allows."""
+def _allowed_by(name: str) -> tuple[type | None, tuple[str, ...], str]:
+    """Parts of a field's type: the type of its numbers or free text, if any, and its words; and both as a phrase."""
     hint = get_type_hints(RunConfig)[name]
     options = (hint,) if isinstance(hint, type) else get_args(hint)
-    kinds = [o for o in options if isinstance(o, type)]
+    kind = next((o for o in options if isinstance(o, type)), None)
     words = [w for o in options if not isinstance(o, type) for w in (get_args(o) or (o,))]
-    return (kinds[0] if kinds else None), tuple(words)
-
-
-def _allowed(name: str) -> str:
-    kind, words = _allowed_by(name)
     called: dict[type | None, list[str]] = {None: [], int: ["a whole number"], float: ["a number"], str: ["text"]}
-    return " or ".join([*called[kind], *words])
+    return kind, tuple(words), " or ".join([*called[kind], *words])
