@@ -58,7 +58,7 @@ def own_files(model: str, *, imported: bool = False) -> dict[str, bytes]:
                 continue
             found[file] = _as_imported(name, path) if imported else path.read_bytes()
             if path.suffix == ".py":
-                with suppress(SyntaxError, ValueError):  # of another Python version; such a file is never imported
+                with suppress(SyntaxError, ValueError, ImportError):  # of another Python version: never imported
                     waiting += _imports(found[file], package)
     return found
 
@@ -79,12 +79,11 @@ def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
         return
     yield top, spec
     for part in rest:
-        if spec is None or spec.submodule_search_locations is None:
-            return
         top = f"{top}.{part}"
-        spec = PathFinder.find_spec(top, spec.submodule_search_locations)  # find_spec would import the packages
-        if spec is not None:
-            yield top, spec
+        spec = PathFinder.find_spec(top, spec.submodule_search_locations or [])  # find_spec would import the packages
+        if spec is None:
+            return
+        yield top, spec
 
 
 def _imports(text: bytes, package: str) -> Iterator[str]:
@@ -93,8 +92,7 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
