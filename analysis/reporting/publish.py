@@ -385,7 +385,7 @@ def _describe_experiment(
     tags = client.get_experiment(experiment_id).tags
     before = tags.get(Tag.DESCRIPTION, "")
     rest = re.sub(f"\n*[^\n]*{re.escape(_BEGIN)}.*?{re.escape(_END)}", "", before, flags=re.DOTALL).rstrip()
-    page = run_page(experiment_id, run_id, f"/artifacts/{Artifact.REPORT}")
+    page = run_page(experiment_id, f"{run_id}/artifacts/{Artifact.REPORT}")
     link = f"[The report]({page}) of {len(findings.runs)} runs"
     chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
     first, *others = _description(findings) or [""]

@@ -13,7 +13,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.client import within
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric
-from elbowroom.tracking.store.recorder import Recorder, close
+from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.text import clean, markdown
 
 from ..progress import Progress
@@ -165,7 +165,7 @@ def conclude(records: StudyRecords, reason: str, failures: list[Failure], *, ver
         Whether to print the reason and the failures on stderr.
     """
     if not reason:
-        Recorder(records.client, records.parent_id).end("FINISHED")
+        records.client.set_terminated(records.parent_id, "FINISHED")
         return
     if verbose:
         print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from elbowroom.tracking.store.client import experiment, find_experiment, within
 from elbowroom.tracking.store.errors import BadInput, RunFailed, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags, new_run, opening
+from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags, opening, opening_tag
 
 from ..execution.cell import extend_retries
 from ..execution.processes import find_process, host_tag, process_tag
@@ -299,7 +299,7 @@ def _new_parent(client: MlflowClient, spec: StudySpec, token: str, invocation: s
     if spec.label:
         tags[Tag.LABEL] = spec.label
     if invocation is None:
-        return new_run(client, experiment(client), spec.name, tags)
+        return client.create_run(experiment(client), run_name=spec.name, tags=tags | opening_tag())
     client.update_run(invocation, name=spec.name)
     Recorder(client, invocation).tags(tags)
     return client.get_run(invocation)

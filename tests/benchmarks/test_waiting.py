@@ -34,7 +34,7 @@ def test_times_beside_others_are_compared_with_those_alone_of_the_same_round() -
 def test_a_training_is_timed_alone_and_beside_others_which_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waiting, "load_idx", lambda name: Images(name, X, X, X, X))
+    monkeypatch.setattr(waiting, "load_idx", lambda name: Images(X, X, X, X))
     before = psutil.Process().children()
     lines, setting = tmp_path / "lines.jsonl", "GOMP_SPINCOUNT=2000"
     assert waiting.main(["--rounds", "1", "--settings", setting, "--jsonl", str(lines)]) == 0

@@ -55,7 +55,7 @@ def cells(browsed: Browsed) -> list[Run]:
 
 
 def open_run(page: Page, ui: str, run: Run, tab: str = "") -> None:
-    page.goto(f"{ui}/{run_page('1', run.info.run_id, tab)}")
+    page.goto(f"{ui}/{run_page('1', run.info.run_id + tab)}")
     expect(page.get_by_role("heading", name=run.info.run_name)).to_be_visible()
 
 

@@ -181,10 +181,10 @@ def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
 
 def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
     """MNIST, or a data set in the same format. Raises BadInput."""
-    source, x_train, y_train, x_test, y_test = load_idx(name)
-    image_shape = x_train.shape[1:]
-    rows = _pixels(x_train), _pixels(x_test)
-    return Dataset(name, source, *rows, y_train, y_test, image_shape, "divided by 255", classes)
+    images = load_idx(name)
+    rows = _pixels(images.x_train), _pixels(images.x_test)
+    shape, source = images.x_train.shape[1:], f"{name} (unpacked files of known MD5)"
+    return Dataset(name, source, *rows, images.y_train, images.y_test, shape, "divided by 255", classes)
 
 
 def _pixels(images: npt.NDArray[np.uint8]) -> Array:
@@ -227,22 +227,27 @@ def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Da
     if test_path is not None and test_path.samefile(path) and not table.has_test:
         raise BadInput(f"test_data is {path} itself; name other rows, or leave it out, and the last sixth is held out")
     name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
-    if test_path is None and not table.has_test:
-        y, classes = _class_numbers(table.y)
-        (x,), scaling = _scaled([table], edition)
-        return _held_out(name, str(path), table._replace(x=x, y=y), classes, scaling)
-    test_path = test_path or path
-    test = _in_order(_read_table(test_path, wanted._replace(test=True)), test_path, table, path)
-    if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
-        whose = "its test array" if test_path == path else str(test_path)
-        raise BadInput(f"{path} has {_shape(table)}, but {whose} has {_shape(test)}; training and test rows must match")
-    (x_train, x_test), scaling = _scaled([table, test], edition)
-    labels = [] if table.y is None else [t.y for t in (table, test) if t.y is not None]
-    y, classes = _class_numbers(np.concatenate(labels) if labels else None)
-    y_train = None if y is None else y[: len(x_train)]
-    y_test = None if y is None or test.y is None else y[len(x_train) :]
-    source = f"{path}, test rows {test_path}" + " without labels" * (y is not None and y_test is None)
-    return Dataset(name, source, x_train, x_test, y_train, y_test, table.image_shape, scaling, classes)
+    tables, source = [table], str(path)
+    if test_path is not None or table.has_test:
+        test_path = test_path or path
+        test = _in_order(_read_table(test_path, wanted._replace(test=True)), test_path, table, path)
+        if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
+            whose = "its test array" if test_path == path else str(test_path)
+            raise BadInput(
+                f"{path} has {_shape(table)}, but {whose} has {_shape(test)}; training and test rows must match"
+            )
+        tables.append(test)
+        source = f"{path}, test rows {test_path}" + " without labels" * (table.y is not None and test.y is None)
+    (x, *x_test), scaling = _scaled(tables, edition)
+    y, classes = None, tuple[str, ...]()
+    if table.y is not None:
+        words, numbers = np.unique(np.concatenate([t.y for t in tables if t.y is not None]), return_inverse=True)
+        y, classes = numbers.astype(np.int64), tuple(map(str, words))
+    if not x_test:
+        return _held_out(name, source, table._replace(x=x, y=y), classes, scaling)
+    y_train = None if y is None else y[: len(x)]
+    y_test = None if y is None or tables[1].y is None else y[len(x) :]
+    return Dataset(name, source, x, x_test[0], y_train, y_test, table.image_shape, scaling, classes)
 
 
 def _read_table(path: Path, wanted: Request) -> Table:
@@ -321,14 +326,6 @@ def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], sc
     x, y = table.x, table.y
     y_train, y_test = (None, None) if y is None else (y[fit], y[test])
     return Dataset(name, source, x[fit], x[test], y_train, y_test, table.image_shape, scaling, classes)
-
-
-def _class_numbers(labels: npt.NDArray[np.generic] | None) -> tuple[Labels | None, tuple[str, ...]]:
-    """Labels of any kind as numbers from 0, and the name of each number's class."""
-    if labels is None:
-        return None, ()
-    classes, numbers = np.unique(labels, return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(c) for c in classes)
 
 
 def _shape(table: Table) -> str:

@@ -52,9 +52,8 @@ _MD5: dict[str, dict[str, str]] = {
 
 
 class Images(NamedTuple):
-    """Images (N, 28, 28) of 8-bit numbers, their labels (N,), and the text for `Dataset.source`."""
+    """Images (N, 28, 28) of 8-bit numbers, and their labels (N,)."""
 
-    source: str
     x_train: npt.NDArray[np.uint8]
     y_train: npt.NDArray[np.int64]
     x_test: npt.NDArray[np.uint8]
@@ -70,8 +69,7 @@ def load_idx(name: str) -> Images:
     if _problem(folder, name) is not None:
         _fill(folder, name)
     x_train, y_train, x_test, y_test = (_array((folder / file).read_bytes()) for file in _MD5[name])
-    source = f"{name} (unpacked files of known MD5)"
-    return Images(source, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
+    return Images(x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
 
 
 def _array(content: bytes) -> npt.NDArray[np.uint8]:
@@ -87,11 +85,10 @@ def _array(content: bytes) -> npt.NDArray[np.uint8]:
 def _problem(folder: Path, name: str) -> str | None:
     """What is wrong with the files in a folder, or None where all four have their checksums."""
     for file, md5 in _MD5[name].items():
-        path = folder / file
         try:
-            if not path.exists():
-                return f"{file} is not there"
-            content = path.read_bytes()
+            content = (folder / file).read_bytes()
+        except FileNotFoundError:
+            return f"{file} is not there"
         except OSError as error:
             return f"{file} can't be read ({error.strerror})"
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

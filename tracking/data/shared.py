@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -53,10 +53,10 @@ class PreparedData:
         )
         parts = split(data, config.val_size)
         parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
-        by_part = {"train": parts.x_train, "validation": parts.x_val, "test": data.x_test}
-        digests = {"all": digest(data.x_train, data.x_test)} | {
-            name: digest(x) for name, x in by_part.items() if x is not None
-        }
+        digests = {"all": digest(data.x_train, data.x_test)}
+        for name, x in (("train", parts.x_train), ("validation", parts.x_val), ("test", data.x_test)):
+            if x is not None:
+                digests[name] = digest(x)
         return cls(data, parts, digests)
 
     def in_float32(self) -> Self:
@@ -68,15 +68,25 @@ class PreparedData:
                 f"{self.data.name}: column {far[0] + 1} lies so far from 0 that 32 bits, in which a model of your own "
                 "gets it, lose its digits; subtract a constant from it"
             )
-        rows = {name: getattr(self.data, name).astype(np.float32) for name in ("x_train", "x_test")}
-        x_val = None if self.split.x_val is None else self.split.x_val.astype(np.float32)
-        parts = self.split._replace(x_train=self.split.x_train.astype(np.float32), x_val=x_val)
-        return replace(self, data=replace(self.data, **rows), split=parts)
+        x, x_val, whole = self.split.x_train, self.split.x_val, self.data
+        x_val = None if x_val is None else x_val.astype(np.float32)
+        data = replace(whole, x_train=whole.x_train.astype(np.float32), x_test=whole.x_test.astype(np.float32))
+        return replace(self, data=data, split=self.split._replace(x_train=x.astype(np.float32), x_val=x_val))
 
     @cached_property
     def intrinsic(self) -> Intrinsic:
-        """The intrinsic dimension of the rows, by several estimators."""
-        return Intrinsic(*self._once("intrinsic", lambda: list(measure(self.split.x_train, self.data.x_test))))
+        """The intrinsic dimension of the rows; the first process that computes it writes it to the folder."""
+        path = None if self.folder is None else self.folder / "intrinsic.json"
+        if path is not None and path.exists():
+            return Intrinsic(*json.loads(path.read_text()))
+        found = measure(self.split.x_train, self.data.x_test)
+        if path is not None:
+            with suppress(OSError):  # where the disk is full each process computes it
+                mine = path.with_suffix(f".{os.getpid()}")
+                with private_file(mine) as file:
+                    file.write(json.dumps(found).encode())
+                mine.replace(path)
+        return found
 
     @cached_property
     def mean_row_mse(self) -> float:
@@ -87,21 +97,6 @@ class PreparedData:
     def references(self) -> References:
         """The real rows to compare samples with."""
         return References.of(self.split.x_train, self.data.x_test)
-
-    def _once(self, name: str, compute: Callable[[], list[Any]]) -> list[Any]:
-        """What `compute` returns, numbers in lists; the first process that computes it writes it to the folder."""
-        path = None if self.folder is None else self.folder / f"{name}.json"
-        if path is not None and path.exists():
-            found: list[Any] = json.loads(path.read_text())
-            return found
-        computed = compute()
-        if path is not None:
-            with suppress(OSError):  # where the disk is full each process computes it
-                mine = path.with_suffix(f".{os.getpid()}")
-                with private_file(mine) as file:
-                    file.write(json.dumps(computed).encode())
-                mine.replace(path)
-        return computed
 
     def save(self, folder: Path) -> None:
         """Write what `map` reads to `folder`, in place of what is there, readable by this user alone."""

@@ -274,7 +274,7 @@ def _epoch_logger(run: _Prepared, recorder: Recorder, on_epoch: OnEpoch | None) 
             title = f"{run.config.run_name}, epoch {epoch.number}"
             with style.context("default"):
                 picture = pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))
-            recorder.image(picture, IMAGE_KEY, epoch.number)
+            recorder.client.log_image(recorder.run_id, picture, key=IMAGE_KEY, step=epoch.number, synchronous=True)
         if on_epoch is not None:
             on_epoch(epoch)
 

@@ -9,8 +9,6 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_STORE: Final = "sqlite:///mlflow.db"
-"""Where neither a flag nor the environment names a store."""
-
 _BUCKETS: Final = ("s3", "gs", "wasbs", "abfss")  # schemes of object stores
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -20,9 +18,9 @@ def store_uri(typed: str | None) -> str:
     return typed or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
-def run_page(experiment_id: str, run_id: str, tab: str = "") -> str:
-    """Return the path of a run in the UI; the query keeps the UI from its layout for generative AI."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}{tab}?workflowType=machine_learning"
+def run_page(experiment_id: str, run: str) -> str:
+    """Return the path in the UI of a run's id, or of its id and a tab; without the layout for generative AI."""
+    return f"#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning"
 
 
 def unclear_password(uri: str) -> str:

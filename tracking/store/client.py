@@ -6,8 +6,8 @@ import logging
 import os
 import ssl
 import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import mlflow
@@ -18,14 +18,13 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from .addresses import elsewhere, unclear_password
-from .database import Held, Tables, database_file, held, make_tables
+from .database import database_file, held, make_tables
 from .errors import BadInput, deleted_experiment, one_line
 from .locks import alone_with
 from .names import EXPERIMENT
 from .text import clean
 
-ANSWER_SECONDS = 15.0
-"""Timeout of a store's first answer; with the imports, a command ends within 30."""
+ANSWER_SECONDS = 15.0  # timeout of a store's first answer; with the imports, a command ends within 30
 
 _Result = TypeVar("_Result")
 
@@ -39,38 +38,37 @@ def reach_store() -> MlflowClient:
     uri = mlflow.get_tracking_uri()
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
-    began, answer = time.monotonic(), "did not answer"
+    sqlite, asked = uri.startswith("sqlite"), "did not answer"
 
     def ask() -> MlflowClient:
+        nonlocal asked
         path = database_file(uri)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         with alone_with(uri):
             found = held(uri)
-            if found is not None and (why := found.refusal(uri)):
-                raise BadInput(f"tracking URI {why}")
-            if path is not None and found == Held(Tables.NONE):
+            if found.refusal:
+                raise BadInput(f"tracking URI {found.refusal}")
+            if path is not None and found.empty:
                 make_tables(path)
             _refuse_certificate(uri)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
-            return client
+        if not sqlite:
+            asked = "could not list artifacts (its log says why; does its bucket exist?)"
+            _reach_artifacts(client)
+        return client
 
     # The connection pool logs a line for each of its retries; a command promises one line.
     pool = logging.getLogger("urllib3.connectionpool")
     level = pool.level
     pool.setLevel(logging.ERROR)
     try:
-        if uri.startswith("sqlite"):
-            return ask()
-        client = within(ANSWER_SECONDS, ask)
-        answer = "could not list artifacts (its log says why; does its bucket exist?)"
-        within(max(1.0, ANSWER_SECONDS - (time.monotonic() - began)), lambda: _reach_artifacts(client))
-        return client
+        return ask() if sqlite else within(ANSWER_SECONDS, ask)
     except BadInput:
         raise
     except TimeoutError as error:
-        raise BadInput(f"tracking URI {uri} {answer} within {ANSWER_SECONDS:.0f} s") from error
+        raise BadInput(f"tracking URI {uri} {asked} within {ANSWER_SECONDS:.0f} s") from error
     except Exception as error:  # every kind of store fails in its own way
         raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
     finally:
@@ -89,11 +87,6 @@ def _reach_artifacts(client: MlflowClient) -> None:
             return  # a new experiment may have another address, which is checked when it is created
         if location.startswith("mlflow-artifacts:") or (found and "://" in location):
             get_artifact_repository(location).list_artifacts("none")
-    except ValueError as error:  # the answer is not JSON
-        raise BadInput(
-            f"tracking URI {client.tracking_uri} does not answer with a list of artifacts, but perhaps with a "
-            "redirect; MLFLOW_ALLOW_HTTP_REDIRECTS=true follows redirects, to any host"
-        ) from error
     except (MlflowException, OSError) as error:
         if found is None and getattr(error, "error_code", "") in ("PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"):
             return  # the default experiment is deleted, or not permitted to this user
@@ -119,27 +112,30 @@ def _refuse_certificate(uri: str) -> None:
 
 def within(seconds: float, call: Callable[[], _Result]) -> _Result:
     """Return call(), or raise TimeoutError after so many seconds: MLflow's own retries may take minutes."""
-    results: list[_Result] = []
-    errors: list[BaseException] = []
+    answer: Future[_Result] = Future()
 
     def work() -> None:
         try:
-            results.append(call())
+            answer.set_result(call())
         except BaseException as error:
-            errors.append(error)
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError
-    return results[0]
+    threading.Thread(target=work, daemon=True).start()
+    return answer.result(seconds)
 
 
 def refuse_elsewhere(client: MlflowClient, what: str, address: str) -> None:
-    """Raise BadInput where `what`, a run or an experiment, keeps its files at an address outside the store."""
+    """Raise BadInput where a run or an experiment keeps its files outside its store.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        Of the store.
+    what : str
+        The run or the experiment, as the error names it.
+    address : str
+        Of its files.
+    """
     if where := elsewhere(address, client.tracking_uri, writes=True):
         raise BadInput(
             f"{what} keeps its files {where}, {clean(address, 100)}; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import Enum, auto
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,77 +14,66 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.db.utils import _get_latest_schema_revision, _initialize_tables
 from mlflow.version import VERSION
 
-OUTAGE_SECONDS = 600.0
-"""How long a store may be unreachable, or its file locked, during a run."""
-SQLITE_SECONDS = 60.0
-"""How long a file may be locked before a run."""
+OUTAGE_SECONDS = 600.0  # that a store may be unreachable, or its file locked, during a run
+SQLITE_SECONDS = 60.0  # that a file may be locked before a run
 _MIGRATIONS = resources.files("mlflow.store.db_migrations") / "versions"
 
 
-class Tables(Enum):
-    """Which tables a database holds: MLflow's of this version, of another, or another program's."""
-
-    NONE = auto()
-    OURS = auto()
-    OLDER = auto()
-    UNKNOWN = auto()
-    FOREIGN = auto()
-    INCOMPLETE = auto()
-
-
 class Held(NamedTuple):
-    """The tables of a database, and the names of tables or revisions that show it."""
+    """The tables of a database: none, those of an `older` MLflow version, or others.
 
-    tables: Tables
-    names: frozenset[str] = frozenset()
+    `refusal` says why MLflow must not open it, and what is allowed; empty where it may.
+    """
 
-    def refusal(self, uri: str) -> str:
-        """Return why MLflow must not open the database at this URI, and what is allowed; empty where it may."""
-        names = ", ".join(sorted(self.names)[:3])
-        if self.tables is Tables.OLDER:
-            return (
-                f"{uri} has the tables of another MLflow version, which could not open it once this one has upgraded "
-                f"them; allowed: mlflow db upgrade {uri}, or of a copy of it; a report with --no-log reads a copy of a "
-                "sqlite file"
-            )
-        if self.tables is Tables.UNKNOWN:
-            return (
-                f"{uri} has tables of a revision that MLflow {VERSION} does not know ({names}): a newer version made "
-                "it, or another program shares it; allowed: that MLflow version, or another database"
-            )
-        if self.tables is Tables.FOREIGN:
-            return f"{uri} is another program's database (it holds {names}, …)"
-        if self.tables is Tables.INCOMPLETE:
-            return f"{uri} lacks tables of MLflow ({names}): it is damaged; allowed: a backup, or another database"
-        return ""
+    refusal: str = ""
+    empty: bool = False
+    older: bool = False
 
 
-def held(uri: str) -> Held | None:
-    """Return what the database of a tracking store holds, None for another kind of store. Creates no file."""
-    path = database_file(uri)
+def held(uri: str, shown: str | None = None) -> Held:
+    """Return what the database of a tracking store holds, `Held()` for another kind of store. Creates no file.
+
+    The refusal names the URI `shown`, where `uri` is that of a copy.
+    """
+    path, shown = database_file(uri), shown or uri
     if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
-        return None
+        return Held()
     if path is not None and not path.exists():
-        return Held(Tables.NONE)
+        return Held(empty=True)
     engine = sqlalchemy.create_engine(uri, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
     try:
-        names = frozenset(sqlalchemy.inspect(engine).get_table_names())
-        if not names:
-            return Held(Tables.NONE)
-        if not {"experiments", "runs"} <= names:
-            return Held(Tables.FOREIGN, names)
-        revisions: frozenset[str] = frozenset()
+        names = set(sqlalchemy.inspect(engine).get_table_names())
+        revisions: set[str] = set()
         if "alembic_version" in names:
             with engine.connect() as connection:
-                revisions = frozenset(connection.scalars(sqlalchemy.text("SELECT version_num FROM alembic_version")))
+                revisions = set(connection.scalars(sqlalchemy.text("SELECT version_num FROM alembic_version")))
     finally:
         engine.dispose()
+    if not names:
+        return Held(empty=True)
+    if not {"experiments", "runs"} <= names:
+        return Held(f"{shown} is another program's database (it holds {_first(names)}, …)")
     if unknown := revisions - {file.name.partition("_")[0] for file in _MIGRATIONS.iterdir()}:
-        return Held(Tables.UNKNOWN, unknown)
+        return Held(
+            f"{shown} has tables of a revision that MLflow {VERSION} does not know ({_first(unknown)}): a newer "
+            "version made it, or another program shares it; allowed: that MLflow version, or another database"
+        )
     if revisions != {_get_latest_schema_revision()}:  # type: ignore[no-untyped-call]
-        return Held(Tables.OLDER, revisions)
-    lacking = frozenset(Base.metadata.tables) - names
-    return Held(Tables.INCOMPLETE, lacking) if lacking else Held(Tables.OURS)
+        return Held(
+            f"{shown} has the tables of another MLflow version, which could not open it once this one has upgraded "
+            f"them; allowed: mlflow db upgrade {shown}, or of a copy of it; a report with --no-log reads a copy of a "
+            "sqlite file",
+            older=True,
+        )
+    if lacking := set(Base.metadata.tables) - names:
+        return Held(
+            f"{shown} lacks tables of MLflow ({_first(lacking)}): it is damaged; allowed: a backup, or another database"
+        )
+    return Held()
+
+
+def _first(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:3])
 
 
 def make_tables(path: Path) -> None:

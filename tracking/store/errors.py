@@ -6,8 +6,7 @@ from typing import Final
 
 from .text import clean
 
-LONGEST = 600
-"""Letters of the message of a BadInput."""
+LONGEST = 600  # letters of the message of a BadInput
 
 
 class BadInput(ValueError):

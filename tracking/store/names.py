@@ -11,11 +11,8 @@ from typing import Final, NamedTuple
 
 from .text import key
 
-VERSION: Final = "1"
-"""Version of these names, under `Tag.SCHEMA`."""
-
-EXPERIMENT: Final = "elbowroom"
-"""The default experiment."""
+VERSION: Final = "1"  # of these names, under `Tag.SCHEMA`
+EXPERIMENT: Final = "elbowroom"  # the default
 
 BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
 """The values of fields that the configuration (`Tag.CONFIG`) of an older run lacks."""
@@ -51,61 +48,39 @@ class Tag(StrEnum):
 
     KIND = "elbowroom.kind"
     SCHEMA = "elbowroom.schema"
-    CONFIG = "elbowroom.config"
-    """The whole RunConfig as JSON."""
-    DIGEST = "elbowroom.dataset.digest"
-    """Truncated SHA-256 over all rows of the data set: training rows, then test rows."""
+    CONFIG = "elbowroom.config"  # the whole RunConfig as JSON
+    DIGEST = "elbowroom.dataset.digest"  # truncated SHA-256 over the training rows, then the test rows
     DATASET = "elbowroom.dataset.name"
-    DATA_SCALING = "elbowroom.dataset.scaling"
-    """How the numbers of the file were scaled when it was read."""
-    IMAGE_SHAPE = "elbowroom.dataset.image_shape"
-    """`28x28` or `32x32x3`, where the rows are pictures."""
-    RUNS_DIGEST = "elbowroom.analysis.runs"
-    """On an analysis: truncated SHA-256 over the ids of the runs read."""
+    DATA_SCALING = "elbowroom.dataset.scaling"  # how the numbers of the file were scaled when it was read
+    IMAGE_SHAPE = "elbowroom.dataset.image_shape"  # `28x28` or `32x32x3`, where the rows are pictures
+    RUNS_DIGEST = "elbowroom.analysis.runs"  # on an analysis: truncated SHA-256 over the ids of the runs read
     COMMIT = "elbowroom.code.commit"
-    DIRTY = "elbowroom.code.dirty"
-    """`true` where the checkout had uncommitted changes."""
-    CODE = "elbowroom.code.model"
-    """The code of the model: a digest of the user's files, or the revision of a model of this project from the second
-    on. Older runs lack the tag."""
-    REASON = "elbowroom.reason"
-    """Why a run is FAILED or KILLED, in one line."""
-    TEST_REPEATS = "elbowroom.dataset.test_repeats"
-    """`true` where every test row is one of the training rows."""
-    SEEDED = "elbowroom.seeded"
-    """`no` where the model takes no seed, as PCA: its runs with different seeds are the same."""
-    STUDY = "elbowroom.study.name"
-    """On the study's parent, its cells and trials, and its later invocations."""
-    STUDY_SETTINGS = "elbowroom.study.settings"
-    """On the parent: the settings that must not change under the study's name, as JSON."""
-    COORDINATOR = "elbowroom.study.coordinator"
-    """On the parent: machine, process id, start and a token of the process that runs the study; else empty."""
-    TRIAL = "elbowroom.study.trial"
-    """On a cell or a trial: the number of its Optuna trial."""
-    WORKER = "elbowroom.study.worker"
-    """On a cell or a trial: machine, process id and start of the process that trains it."""
-    GRID = "elbowroom.study.grid"
-    """On a scan's parent: the requested cells, `{"dim3": {model: [...]}, "seeds": n}` as JSON."""
-    OPENING = "elbowroom.opening"
-    """The id of the request that opened a run. A second run with the same id, of a repeated request, stays empty."""
-    LABEL = "elbowroom.study.label"
-    """On a study and its cells; `quick`: of a preset whose results are too rough to quote."""
-    AUTO_SOLVER = "elbowroom.measure.auto_solver"
-    """On a measured PCA run: the solver that scikit-learn would choose for these rows."""
-    CONFIRMS = "elbowroom.study.confirms"
-    """`true` on a cell run again at twice the study's epochs, to confirm a corner: it is no part of the curve."""
+    DIRTY = "elbowroom.code.dirty"  # `true` where the checkout had uncommitted changes
+    CODE = "elbowroom.code.model"  # a digest of the user's files, or the revision of our model from the second on
+    REASON = "elbowroom.reason"  # why a run is FAILED or KILLED, in one line
+    TEST_REPEATS = "elbowroom.dataset.test_repeats"  # `true` where every test row is one of the training rows
+    SEEDED = "elbowroom.seeded"  # `no` where the model takes no seed, as PCA
+    STUDY = "elbowroom.study.name"  # on the study's parent, its cells and trials, and its later invocations
+    STUDY_SETTINGS = "elbowroom.study.settings"  # on the parent, as JSON: those that must not change under its name
+    COORDINATOR = "elbowroom.study.coordinator"  # on the parent: machine, process id, start, token; empty at rest
+    TRIAL = "elbowroom.study.trial"  # on a cell or a trial: the number of its Optuna trial
+    WORKER = "elbowroom.study.worker"  # on a cell or a trial: machine, process id and start of the process
+    GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n}` as JSON
+    OPENING = "elbowroom.opening"  # the id of the request that opened a run; a second run of that request stays empty
+    LABEL = "elbowroom.study.label"  # on a study and its cells; `quick`: the results are too rough to quote
+    AUTO_SOLVER = "elbowroom.measure.auto_solver"  # on a measured PCA run: the solver that scikit-learn would choose
+    CONFIRMS = "elbowroom.study.confirms"  # `true` on a cell run again to confirm a corner: no part of the curve
     DESCRIPTION = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
 
 
-FACT_PREFIX: Final = "elbowroom.model."
-"""Prefix of each setting that fitting resolved: `loss`, `output`, `device`, `scaling`."""
+# Tags by what follows the prefix
+FACT_PREFIX: Final = "elbowroom.model."  # a setting that fitting resolved: `loss`, `output`, `device`, `scaling`
+PACKAGE_PREFIX: Final = "elbowroom.package."  # a package: its version
+VERDICT_PREFIX: Final = "elbowroom.verdict."  # a model, on a study's parent: `clear`, `none`, `straight` or `exhausted`
 
 REUSED: Final = "reused from an earlier fit of the same rows"
 """The value of PCA's fact `decomposition` where its run took over the decomposition of an earlier one."""
-
-PACKAGE_PREFIX: Final = "elbowroom.package."
-"""Prefix of each package's name; the value is its version."""
 
 
 class Param(StrEnum):
@@ -132,14 +107,12 @@ class Metric(StrEnum):
     VAL_MSE_FINAL = "val/mse/final"
     TEST_MSE = "test/mse"
     TEST_EXPLAINED_VARIANCE = "test/explained_variance"
-    DIM3 = "dim3"
-    """Also a param; params are strings, and "10" sorts before "2"."""
+    DIM3 = "dim3"  # also a param; params are strings, and "10" sorts before "2"
     FIT_SECONDS = "fit_seconds"
     SAMPLES_PER_SECOND = "samples_per_second"
     PARAMETERS = "parameters"
     EPOCHS_TRAINED = "epochs_trained"
-    TEST_BCE = "test/bce"
-    """Binary cross-entropy of the deterministic reconstruction, nats per row; above 0 on grey pixels."""
+    TEST_BCE = "test/bce"  # binary cross-entropy of the deterministic reconstruction; above 0 on grey pixels
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
@@ -148,40 +121,24 @@ class Metric(StrEnum):
     """Test error of the first 1, 2, … latents; the step is their number. A run that has it is no point of a curve, but
     has one of its own."""
     # of the data, on every PCA run they can be measured for; definitions in models/measures/intrinsic_dimension.py
-    INTRINSIC_TWONN = "data/intrinsic/twonn"
-    """Dimensions by the two nearest neighbours, among the first 10,000 test rows."""
-    INTRINSIC_MLE = "data/intrinsic/mle"
-    """Dimensions by maximum likelihood over 20 neighbours, among the same rows."""
-    INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"
-    """(sum of lambda)^2 / sum of lambda^2, of the spectrum of the training rows."""
-    INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"
-    """Components that exceed the 95th percentile of permuted columns, on at most 5,000 training rows."""
+    INTRINSIC_TWONN = "data/intrinsic/twonn"  # by the two nearest neighbours, among the first 10,000 test rows
+    INTRINSIC_MLE = "data/intrinsic/mle"  # by maximum likelihood over 20 neighbours, among the same rows
+    INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"  # (sum of lambda)^2 / sum of lambda^2
+    INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"  # components above the 95th percentile of permuted columns
     # of a run with `--measure`; definitions in models/measures/latent_space.py and models/measures/generation.py
     MEASURE_SECONDS = "measure/seconds"
-    TRUSTWORTHINESS = "measure/trustworthiness"
-    """Whether neighbours among the codes are neighbours among the rows: first 5,000 test rows."""
-    CONTINUITY = "measure/continuity"
-    """Whether neighbours among the rows are neighbours among the codes."""
-    LARGEST_STEP = "measure/interpolation/largest_step"
-    """The largest change over the mean change, of pictures along a straight line between two codes."""
-    DETOUR = "measure/interpolation/detour"
-    """Length of their path over the straight distance between its ends."""
-    MIDWAY = "measure/interpolation/midway_mse"
-    """Mean squared difference of the middle picture to its nearest training row."""
-    SAME_DRAW = "measure/draws/same_seed"
-    """Mean squared difference between samples drawn twice with one seed."""
-    NEW_DRAW = "measure/draws/new_seed"
-    """The same with two seeds."""
-    SAMPLED_MSE = "measure/sampled_codes_mse"
-    """Test error of decode(z), z drawn from the posterior: test/mse has z = its mean."""
-    REFIT_DEGREES = "measure/refit/again_degrees"
-    """Of PCA: the largest principal angle between two fits of the same rows."""
-    OTHER_DEGREES = "measure/refit/other_degrees"
-    """The same to the eigenvectors of another exact program, from the rows in another order."""
-    FLIPPED = "measure/refit/flipped"
-    """Number of axes that have the opposite sign there."""
-    RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"
-    """Between two fits by scikit-learn's randomized solver with two seeds."""
+    TRUSTWORTHINESS = "measure/trustworthiness"  # whether neighbours among the codes are so among the rows: first 5,000
+    CONTINUITY = "measure/continuity"  # whether neighbours among the rows are neighbours among the codes
+    LARGEST_STEP = "measure/interpolation/largest_step"  # largest over mean change along a line between two codes
+    DETOUR = "measure/interpolation/detour"  # length of their path over the straight distance between its ends
+    MIDWAY = "measure/interpolation/midway_mse"  # of the middle picture to its nearest training row
+    SAME_DRAW = "measure/draws/same_seed"  # mean squared difference between samples drawn twice with one seed
+    NEW_DRAW = "measure/draws/new_seed"  # the same with two seeds
+    SAMPLED_MSE = "measure/sampled_codes_mse"  # test error of decode(z), z from the posterior; test/mse has its mean
+    REFIT_DEGREES = "measure/refit/again_degrees"  # of PCA: largest principal angle between two fits of the same rows
+    OTHER_DEGREES = "measure/refit/other_degrees"  # to another exact program, from the rows in another order
+    FLIPPED = "measure/refit/flipped"  # number of axes that have the opposite sign there
+    RANDOMIZED_DEGREES = "measure/refit/randomized_degrees"  # between fits by the randomized solver with two seeds
 
 
 class Column(NamedTuple):
@@ -210,18 +167,12 @@ METRICS: Final = {
 class Source(StrEnum):
     """The source of the rows that a run with `--measure` judges; the last two need no model."""
 
-    OWN = "own"
-    """The model's own `sample`: a VAE's prior, PCA's Gaussian, a Gaussian on an autoencoder's codes."""
-    NORMAL = "normal"
-    """decode(z) for z from N(0, I)."""
-    MIXTURE = "mixture"
-    """decode(z) for z from a Gaussian mixture on the codes of the training rows."""
-    RECONSTRUCTED = "reconstructed"
-    """decode(encode(x)) of held-out rows."""
-    REAL = "real"
-    """Other real rows: an upper bound."""
-    MEAN_ROW = "mean_row"
-    """The mean of the training rows each time: no variety."""
+    OWN = "own"  # the model's own `sample`: a VAE's prior, PCA's Gaussian, a Gaussian on an autoencoder's codes
+    NORMAL = "normal"  # decode(z) for z from N(0, I)
+    MIXTURE = "mixture"  # decode(z) for z from a Gaussian mixture on the codes of the training rows
+    RECONSTRUCTED = "reconstructed"  # decode(encode(x)) of held-out rows
+    REAL = "real"  # other real rows: an upper bound
+    MEAN_ROW = "mean_row"  # the mean of the training rows each time: no variety
 
 
 class Quality(StrEnum):
@@ -229,12 +180,9 @@ class Quality(StrEnum):
 
     PRECISION = "precision"
     RECALL = "recall"
-    COVERAGE = "recall_of_reconstructions"
-    """Recall of the model's reconstructions of the held-out rows."""
-    OUTSIDE = "outside"
-    """Share of the values outside the data's range, [0, 1] where the data lie there."""
-    NEAREST = "nearest_mse"
-    """Median over samples of the mean squared difference to the nearest training row."""
+    COVERAGE = "recall_of_reconstructions"  # recall of the model's reconstructions of the held-out rows
+    OUTSIDE = "outside"  # share of the values outside the data's range, [0, 1] where the data lie there
+    NEAREST = "nearest_mse"  # median over samples of the mean squared difference to the nearest training row
 
 
 def sample_metric(source: Source, quality: Quality) -> str:
@@ -248,20 +196,10 @@ def choice_metrics(model: str, choice: int | None, elbow: int | None) -> dict[st
     return {name: float(dim3) for name, dim3 in found.items() if dim3 is not None}
 
 
-CURVE_PREFIX: Final = "curve/"
-"""On a study's parent: `curve/<model>` is the mean error over seeds, its step the dim3."""
-
-VERDICT_PREFIX: Final = "elbowroom.verdict."
-"""Tags beside the choices: `clear`, `none`, `straight` or `exhausted` for each model."""
-
-BEST: Final = "best/value"
-"""On a tuning's parent: the objective of its best trial."""
-
-PARETO: Final = "pareto/error"
-"""On the parent of a tuning over dim3: the error of each point of the Pareto front, its step the dim3."""
-
-HOLDS: Final = "holds"
-"""On an oracle's run: 1 where the result agrees with theory. Other metrics are the oracle's own."""
+CURVE_PREFIX: Final = "curve/"  # on a study's parent, by model: the mean error over seeds; the step is the dim3
+BEST: Final = "best/value"  # on a tuning's parent: the objective of its best trial
+PARETO: Final = "pareto/error"  # of a tuning over dim3: the errors of the Pareto front; the step is the dim3
+HOLDS: Final = "holds"  # on an oracle's run: 1 where the result agrees with theory
 
 
 class Artifact(StrEnum):
@@ -274,29 +212,18 @@ class Artifact(StrEnum):
     ORIGINALS = "examples/originals.npy"
     RECONSTRUCTIONS = "examples/reconstructions.npy"
     SPECTRUM = "spectrum.npy"
-    PCA_CURVE = "pca_curve.npy"
-    """Of PCA: its test error for every dim3 from 0, as (K + 1, 2): raw, and clipped to [0, 1] or nan."""
-    REPORT = "report.html"
-    """Of an analysis; beside it `result.json` and `curves.csv`."""
+    PCA_CURVE = "pca_curve.npy"  # test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan
+    REPORT = "report.html"  # of an analysis; beside it `result.json` and `curves.csv`
     # of a run with `--measure`
-    CODES_SAMPLED = "codes/sampled.npy"
-    """Of a model with a posterior: one draw for each test row, (N_test, dim3)."""
-    CODES_REFIT = "codes/refit.npy"
-    """Of PCA: the codes of the test rows by another exact program, (N_test, dim3)."""
-    KL_BY_DIM = "measure/kl_by_dim.npy"
-    """KL of each latent in nats, mean over test rows, (dim3,)."""
-    ROBUSTNESS = "measure/robustness.npy"
-    """(R, 3): length of a push in SDs of the codes, error of decode(z + push), its standard error."""
-    INTERPOLATIONS = "measure/interpolations.npy"
-    """(pairs, steps, dim1): decoded along straight lines between codes."""
-    PLANE = "measure/plane.npy"
-    """(side, side, dim1), or (1, side, dim1) where dim3 is 1: decoded over the latent plane, top left first."""
-    PLANE_TICKS = "measure/plane_ticks.npy"
-    """(2, side), ascending: the positions along each axis."""
-    DRAWS = "measure/draws.npy"
-    """(3, n, dim1): samples with one seed, with another, and with the first again."""
-    CURVE = "curve.csv"
-    """Of a study: columns dim3, error, seed, model."""
+    CODES_SAMPLED = "codes/sampled.npy"  # of a model with a posterior: one draw for each test row, (N_test, dim3)
+    CODES_REFIT = "codes/refit.npy"  # of PCA: the codes of the test rows by another exact program, (N_test, dim3)
+    KL_BY_DIM = "measure/kl_by_dim.npy"  # KL of each latent in nats, mean over test rows, (dim3,)
+    ROBUSTNESS = "measure/robustness.npy"  # (R, 3): push in SDs of the codes, error of decode(z + push), its SE
+    INTERPOLATIONS = "measure/interpolations.npy"  # (pairs, steps, dim1): decoded along straight lines between codes
+    PLANE = "measure/plane.npy"  # (side or 1, side, dim1): decoded over the latent plane, top left first
+    PLANE_TICKS = "measure/plane_ticks.npy"  # (2, side), ascending: the positions along each axis
+    DRAWS = "measure/draws.npy"  # (3, n, dim1): samples with one seed, with another, and with the first again
+    CURVE = "curve.csv"  # of a study: columns dim3, error, seed, model
     TRACEBACK = "traceback.txt"
     FIGURES = "figures"
     MODEL = "model"
@@ -317,8 +244,5 @@ def distances_artifact(source: Source) -> str:
     return f"measure/nearest_mse_{source}.npy"
 
 
-IMAGE_KEY: Final = "reconstructions"
-"""The key of `log_image`: the UI shows a slider over the epochs."""
-
-EXAMPLES: Final = 16
-"""Number of test rows, from the first, whose reconstructions every run logs."""
+IMAGE_KEY: Final = "reconstructions"  # of `log_image`: the UI shows a slider over the epochs
+EXAMPLES: Final = 16  # test rows, from the first, whose reconstructions every run logs

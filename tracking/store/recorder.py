@@ -104,18 +104,14 @@ class Recorder:
         now = time.time_ns() // 1_000_000
         self.client.log_batch(self.run_id, [Metric(k, float(v), now, step) for k, v in values.items()])
 
-    def series(self, name: str, values: npt.NDArray[np.float64]) -> None:
-        """Log one metric's values (n,) at steps 1, 2, …"""
-        now = time.time_ns() // 1_000_000
-        metrics = [Metric(name, float(v), now, step) for step, v in enumerate(values, 1)]
-        for start in range(0, len(metrics), _MOST_METRICS):
-            self.client.log_batch(self.run_id, metrics[start : start + _MOST_METRICS])
-
     def write(self, record: RunRecord, step: int) -> None:
         """Log a record, its metrics at this step; numbers before files, which a full disk may refuse."""
         self.metrics(record.metrics, step)
-        if record.curve is not None:
-            self.series(names.Metric.CURVE_MSE, record.curve)
+        now = time.time_ns() // 1_000_000
+        errors = [] if record.curve is None else record.curve.tolist()
+        curve = [Metric(names.Metric.CURVE_MSE, error, now, dim3) for dim3, error in enumerate(errors, 1)]
+        for start in range(0, len(curve), _MOST_METRICS):
+            self.client.log_batch(self.run_id, curve[start : start + _MOST_METRICS])
         self.tags(record.tags)
         figures = {f"{Artifact.FIGURES}/{name}.png": png for name, png in record.figures.items()}
         with self.files() as folder:
@@ -126,21 +122,20 @@ class Recorder:
             for path, png in figures.items():
                 (folder / path).write_bytes(png)
 
-    def end(self, status: str) -> None:
-        """Close the run."""
-        self.client.set_terminated(self.run_id, status)
-
+    # Two runs that log a new data set at once both insert it, and the database refuses the second row.
+    @retry(
+        retry=retry_if_exception(lambda error: getattr(error, "error_code", "") == "BAD_REQUEST"),
+        stop=stop_after_attempt(5),
+        wait=wait_random(0, 0.2),
+        reraise=True,
+    )
     def inputs(self, datasets: Mapping[str, Any]) -> None:
         """Log MLflow datasets by their contexts: train, validation, test."""
         inputs = [
             DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
             for context, dataset in datasets.items()
         ]
-        _log_inputs(self.client, self.run_id, inputs)
-
-    def image(self, pixels: np.ndarray[Any, np.dtype[np.uint8]], key: str, step: int) -> None:
-        """Log a picture (height, width, 3 or 4) for the UI's slider over steps."""
-        self.client.log_image(self.run_id, pixels, key=key, step=step, synchronous=True)
+        self.client.log_inputs(self.run_id, inputs)
 
     def check_open(self) -> None:
         """Raise Revoked where another process has closed the run."""
@@ -153,17 +148,6 @@ class Recorder:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.client.log_artifacts(self.run_id, folder)
-
-
-# Two runs that log a new data set at once both insert it, and the database refuses the second row.
-@retry(
-    retry=retry_if_exception(lambda error: getattr(error, "error_code", "") == "BAD_REQUEST"),
-    stop=stop_after_attempt(5),
-    wait=wait_random(0, 0.2),
-    reraise=True,
-)
-def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
-    client.log_inputs(run_id, inputs)
 
 
 @contextmanager
@@ -196,7 +180,7 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
         yield recorder
         if place is not None:
             recorder.check_open()
-        recorder.end("FINISHED")
+        client.set_terminated(recorder.run_id, "FINISHED")
     except Revoked:
         raise
     except (KeyboardInterrupt, Stopped) as interrupt:
@@ -238,15 +222,16 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
 def _open(client: MlflowClient, name: str, place: Place | None) -> str:
     context = {k: hidden(v) for k, v in resolve_tags().items()}  # a repository's address may have a password
     tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+    run_id = os.environ.get("MLFLOW_RUN_ID") if place is None else None
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
-        run = new_run(client, place.experiment_id, name, tags)
-    elif run_id := os.environ.get("MLFLOW_RUN_ID"):
+    if run_id:
         client.update_run(run_id, status="RUNNING", name=name)
-        client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items() if not k.startswith("mlflow.")])
+        Recorder(client, run_id).tags({k: v for k, v in tags.items() if not k.startswith("mlflow.")})
         run = client.get_run(run_id)
     else:
-        run = new_run(client, experiment(client), name, tags)
+        where = experiment(client) if place is None else place.experiment_id
+        run = client.create_run(where, run_name=name, tags=tags | opening_tag())
     check_place(client, run)
     return str(run.info.run_id)
 
@@ -260,23 +245,12 @@ def check_place(client: MlflowClient, run: Run) -> None:
         raise
 
 
-def new_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
-    """Return a new run, RUNNING, with a unique tag.
+def opening_tag() -> dict[str, str]:
+    """Return a unique tag for a new run: where MLflow retries a request whose response was lost, two runs have it.
 
-    MLflow retries a request whose response was lost, and then the server may have opened two runs. They share the tag,
-    by which the empty one is found.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    experiment_id, name : str
-    tags : Mapping
-
-    Returns
-    -------
-    mlflow.entities.Run
+    By that tag the empty one of them is found.
     """
-    return client.create_run(experiment_id, run_name=name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
+    return {Tag.OPENING: uuid.uuid4().hex}
 
 
 def close(
@@ -298,17 +272,15 @@ def close(
         Whether the reason replaces the run's description.
     """
 
-    recorder = Recorder(client, run_id)
-
     def end() -> None:
         with suppress(Exception):  # the status is written even where the disk or the artifact store is full
             tags: dict[str, str] = {Tag.REASON: reason[:_REASON_LENGTH]}
             if describe:
                 tags[Tag.DESCRIPTION] = f"{status}: {markdown(reason[:_DESCRIBED])}"
-            recorder.tags(tags)
+            Recorder(client, run_id).tags(tags)
             if trace is not None:
                 client.log_text(run_id, trace, Artifact.TRACEBACK)
-        recorder.end(status)
+        client.set_terminated(run_id, status)
 
     with suppress(Exception):
         within(_CLOSING_SECONDS, end)

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from .addresses import run_page, store_uri, unclear_password
-from .database import SQLITE_SECONDS, Held, Tables, database_file, held
+from .database import SQLITE_SECONDS, database_file, held
 from .errors import BadInput, Failed, one_line
 from .names import EXPERIMENT
 from .terminal import LOG_LEVELS, quiet_libraries
@@ -31,7 +31,6 @@ from .text import hidden
 
 UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
 """What a store raises that does not answer; the errors of requests are OSErrors."""
-_URI = "MLFLOW_TRACKING_URI"
 _COPY = "elbowroom-copy-"  # prefix of the temporary folder with a copy of a store
 _ALLOWED = "allowed: the store that runs were logged to"
 _Result = TypeVar("_Result")
@@ -45,7 +44,10 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
     environment variables, and log levels. They are global, so blocks in two threads must not overlap.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-    uri, levels = _given_uri(), {name: logging.getLogger(name).level for name in LOG_LEVELS}
+    levels = {name: logging.getLogger(name).level for name in LOG_LEVELS}
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # to learn whether a call has set the URI
+    uri = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+    os.environ.update(environment)
     try:
         quiet_libraries()
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one per small file
@@ -113,13 +115,13 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
             original = None if log else path
             if original is not None and not os.access(original.parent, os.W_OK):  # SQLite writes there to read
                 used = _copied(original, folder)
-            found = held(used)
-            if found == Held(Tables.NONE):
+            found = held(used, shown=uri)
+            if found.empty:
                 raise BadInput(f"tracking URI {uri} is an empty database; {_ALLOWED}")
-            if found is not None and found.tables is Tables.OLDER and original is not None:
+            if found.older and original is not None:
                 used = _copied(original, folder)
-            elif found is not None and (why := found.refusal(uri)):
-                raise BadInput(f"tracking URI {why}")
+            elif found.refusal:
+                raise BadInput(f"tracking URI {found.refusal}")
             mlflow.set_tracking_uri(used)
             if log:
                 _check_registry(uri)
@@ -181,19 +183,8 @@ def how_to_open(client: MlflowClient) -> str:
 def _check_registry(uri: str) -> None:
     """Raise BadInput for a model registry in another database whose tables MLflow would change."""
     registry = mlflow.get_registry_uri()
-    found = None if registry == uri else held(registry)
-    if found is not None and (why := found.refusal(registry)):
+    if registry != uri and (why := held(registry).refusal):
         raise BadInput(f"registry URI {why}")
-
-
-def _given_uri() -> str | None:
-    """The tracking URI that was set by a call, None where the environment or a default decides."""
-    named = os.environ.pop(_URI, None)
-    try:
-        return mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
-    finally:
-        if named is not None:
-            os.environ[_URI] = named
 
 
 def _copied(path: Path, folder: Path) -> str:
@@ -204,9 +195,7 @@ def _copied(path: Path, folder: Path) -> str:
             closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=SQLITE_SECONDS)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
-            source.execute(
-                "SELECT * FROM sqlite_master"
-            )  # raises where the file stays locked: backup() would wait forever
+            source.execute("SELECT * FROM sqlite_master")  # raises where the file stays locked: backup() would wait
             source.backup(target)
     except sqlite3.OperationalError as error:
         # In a read-only folder SQLite opens no file with a write-ahead log, nor one that a killed writer left.

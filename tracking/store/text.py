@@ -6,11 +6,8 @@ import os
 import re
 from typing import Final
 
-LABEL_LENGTH: Final = 80
-"""Letters of the name of a model, a data set or a run in a sentence."""
-
-KEY_LENGTH: Final = 200
-"""Letters of the last part of a metric's or tag's name: MLflow takes 250 for the whole."""
+LABEL_LENGTH: Final = 80  # letters of the name of a model, a data set or a run in a sentence
+KEY_LENGTH: Final = 200  # letters of the last part of a metric's or tag's name: MLflow takes 250 for the whole
 
 
 def clean(text: str, longest: int | None = None) -> str:

@@ -58,11 +58,11 @@ def test_shared_files_are_readable_by_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         PreparedData.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
-        assert PreparedData.map(tmp_path / "shared")._once("seen", lambda: [1]) == [1]
+        assert PreparedData.map(tmp_path / "shared").intrinsic is not None
     finally:
         os.umask(before)
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "shared").iterdir()}
-    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "seen.json"}
+    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "intrinsic.json"}
     assert set(modes.values()) == {0o600}
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
 

@@ -10,7 +10,7 @@ import pytest
 
 from elbowroom.tracking.store import database
 from elbowroom.tracking.store.client import reach_store
-from elbowroom.tracking.store.database import Tables, database_file, held, make_tables
+from elbowroom.tracking.store.database import Held, database_file, held, make_tables
 from elbowroom.tracking.store.errors import BadInput
 from tests.conftest import locked_for
 
@@ -61,43 +61,36 @@ def altered(current: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Pa
 
 
 KINDS = [
-    ((True, ""), Tables.OURS, ""),
-    ((True, OLDER), Tables.OLDER, "has the tables of another MLflow version"),
-    ((True, "DROP TABLE alembic_version"), Tables.OLDER, "has the tables of another MLflow version"),
-    ((True, "UPDATE alembic_version SET version_num = 'ffffffffffff'"), Tables.UNKNOWN, "a newer version made it"),
-    ((True, "INSERT INTO alembic_version VALUES ('v3.2.0.a')"), Tables.UNKNOWN, "or another program shares it"),
-    ((True, "DROP TABLE trace_metrics"), Tables.INCOMPLETE, r"lacks tables of MLflow \(trace_metrics\)"),
-    ((False, "CREATE TABLE songs (a)"), Tables.FOREIGN, r"another program's database \(it holds songs, …\)"),
-    ((False, "CREATE TABLE experiments (a)"), Tables.FOREIGN, r"another program's database \(it holds experiments"),
-    ((False, "CREATE TABLE alembic_version (version_num)"), Tables.FOREIGN, "another program's database"),
-    ((False, "PRAGMA user_version"), Tables.NONE, ""),
+    ((True, OLDER), "has the tables of another MLflow version"),
+    ((True, "DROP TABLE alembic_version"), "has the tables of another MLflow version"),
+    ((True, "UPDATE alembic_version SET version_num = 'ffffffffffff'"), "a newer version made it"),
+    ((True, "INSERT INTO alembic_version VALUES ('v3.2.0.a')"), "or another program shares it"),
+    ((True, "DROP TABLE trace_metrics"), r"lacks tables of MLflow \(trace_metrics\)"),
+    ((False, "CREATE TABLE songs (a)"), r"another program's database \(it holds songs, …\)"),
+    ((False, "CREATE TABLE experiments (a)"), r"another program's database \(it holds experiments"),
+    ((False, "CREATE TABLE alembic_version (version_num)"), "another program's database"),
 ]
 
 
-@pytest.mark.parametrize(("altered", "tables", "said"), KINDS, indirect=["altered"])
+@pytest.mark.parametrize(("altered", "said"), KINDS, indirect=["altered"])
 @pytest.mark.parametrize("form", ["sqlite:///{}", "sqlite+pysqlite:///{}", "sqlite:///file:{}?uri=true"])
-def test_whose_tables_a_database_holds_is_told_and_nothing_changes(
-    altered: Path, form: str, tables: Tables, said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_database_that_is_not_ours_is_refused_and_nothing_changes(
+    altered: Path, form: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, uri = altered.read_bytes(), form.format(altered)
-    found = held(uri)
-    assert found is not None
-    assert found.tables is tables
-    if said:
-        monkeypatch.setattr("mlflow.get_tracking_uri", lambda: uri)
-        with pytest.raises(BadInput, match=f"^tracking URI sqlite.*{said}"):
-            reach_store()
-    else:
-        assert found.refusal(uri) == ""
+    assert held(uri).older is ("another MLflow" in said)
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: uri)
+    with pytest.raises(BadInput, match=f"^tracking URI sqlite.*{said}"):
+        reach_store()
     assert altered.read_bytes() == before
 
 
-def test_what_is_no_database_file_is_not_made(tmp_path: Path) -> None:
-    assert held("http://127.0.0.1:1") is None
-    found = held(f"sqlite+pysqlite:///{tmp_path}/a.db")
-    assert found is not None
-    assert found.tables is Tables.NONE
-    assert list(tmp_path.iterdir()) == []
+def test_a_database_of_ours_and_an_empty_one_may_be_opened(current: Path, tmp_path: Path) -> None:
+    assert held(f"sqlite:///{current}") == held("http://127.0.0.1:1") == Held()
+    assert held(f"sqlite+pysqlite:///{tmp_path}/a.db") == Held(empty=True)
+    assert list(tmp_path.iterdir()) == []  # asking makes no file
+    (tmp_path / "a.db").touch()
+    assert held(f"sqlite:///{tmp_path}/a.db") == Held(empty=True)
 
 
 def test_a_store_whose_making_ends_half_way_is_made_by_the_next(
@@ -117,9 +110,7 @@ def test_a_store_whose_making_ends_half_way_is_made_by_the_next(
     monkeypatch.setattr(database, "_initialize_tables", make)
     reach_store()
     assert {p.name for p in path.parent.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
-    found = held(f"sqlite:///{path}")
-    assert found is not None
-    assert found.tables is Tables.OURS
+    assert held(f"sqlite:///{path}") == Held()
 
 
 def test_a_store_that_cant_be_made_is_said_without_trying_again(

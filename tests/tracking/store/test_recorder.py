@@ -19,11 +19,10 @@ from elbowroom.tracking.store import client as reached
 from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.client import find_experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput, one_line
-from elbowroom.tracking.store.names import Tag
-from elbowroom.tracking.store.recorder import Recorder
+from elbowroom.tracking.store.names import Metric, Tag
+from elbowroom.tracking.store.recorder import Recorder, RunRecord
 from elbowroom.tracking.store.text import clean, hidden
 from tests.conftest import locked_for
-from tests.faults.proxy import Answer, Fault, proxy_to
 
 
 def stored() -> MlflowException:
@@ -197,19 +196,6 @@ def test_only_the_store_is_asked_for_its_first_experiments_artifacts(
     assert seen == asked
 
 
-def test_a_redirect_in_place_of_artifacts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")
-    with proxy_to("http://127.0.0.1:9") as server:
-        server.watch(lambda n, request: Fault("redirect", Answer(307, {"Location": "http://other/x"}, b"")))
-        place = Experiment("1", "e", f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/1", "active")
-        monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: place)
-        monkeypatch.setattr(MlflowClient, "get_experiment", lambda *_: place)
-        with pytest.raises(
-            BadInput, match=r"a list of artifacts, but perhaps with a redirect; MLFLOW_ALLOW_HTTP_REDIRECTS=true"
-        ):
-            reached._reach_artifacts(MlflowClient(server.uri))
-
-
 def test_the_address_of_the_code_is_recorded_without_its_password(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,14 +233,13 @@ def test_a_database_that_is_no_file_is_asked_in_its_own_words(monkeypatch: pytes
         reach_store()
 
 
-def test_a_series_longer_than_a_request_is_logged_whole(store: MlflowClient) -> None:
+def test_a_curve_longer_than_a_request_is_logged_whole(store: MlflowClient) -> None:
     run_id = store.create_run("0").info.run_id
     values = np.linspace(2, 1, 1001)
-    Recorder(store, run_id).series("a", values)
-    history = sorted(store.get_metric_history(run_id, "a"), key=lambda m: m.step)
+    Recorder(store, run_id).write(RunRecord(curve=values), step=0)
+    history = sorted(store.get_metric_history(run_id, Metric.CURVE_MSE), key=lambda m: m.step)
     assert [m.step for m in history] == list(range(1, 1002))
     assert [m.value for m in history] == values.tolist()
-    assert store.get_run(run_id).data.metrics["a"] == 1.0
 
 
 def test_a_run_waits_for_a_locked_file_as_long_as_we_say(

@@ -46,44 +46,31 @@ def read_arrays(path: Path, wanted: Request) -> Table:
             held = listed(loaded.files) or "none"
             raise BadInput(f"{path}: holds the arrays {held}; allowed: {', '.join(_ROWS)}, or one array alone")
         x = _member(loaded, chosen, _NUMBERS, path)
-        if wanted.label_column is None:
-            labels = _usual_labels(loaded, chosen, x.shape[:1], path)
-        else:
-            labels = _named_labels(loaded, chosen, wanted.label_column, wanted.test, path)
+        name = _labels_name(loaded.files, chosen, wanted, path)
+        labels = None
+        if wanted.label_column is not None and name is not None:
+            labels = _member(loaded, name, _LABELS, path)
+        elif name is not None:
+            with suppress(BadInput):  # the user did not ask for labels
+                usual = _member(loaded, name, _CLASSES, path)
+                labels = usual if usual.shape == x.shape[:1] else None
         return checked_table(x, labels, path)._replace(has_test=_test_name(chosen) in loaded.files)
 
 
-def _usual_labels(archive: _Archive, rows_name: str, shape: tuple[int, ...], path: Path) -> npt.NDArray[Any] | None:
-    """The array of classes, of this shape, that usually belongs to the array of rows; None where there is none."""
-    name = _LABELS_OF.get(rows_name)
-    if name not in archive.files:
-        return None
-    with suppress(BadInput):  # the user did not ask for labels
-        labels = _label_member(archive, name, _CLASSES, path)
-        return labels if labels.shape == shape else None
-    return None
-
-
-def _named_labels(
-    archive: _Archive, rows_name: str, label_column: str, test: bool, path: Path
-) -> npt.NDArray[Any] | None:
-    """The labels in the array `label_column`; of test rows, in its test array, or None where there is none."""
-    names = archive.files
-    if not test:
-        if label_column not in names:
-            raise BadInput(f"{path}: has no array {label_column!r}; it has: {listed(names)}")
-        return _label_member(archive, label_column, _LABELS, path)
-    candidates = [_test_name(label_column)]
-    if rows_name in _ROWS or not any(name in _ROWS for name in names):  # else label_column belongs to training rows
-        candidates.append(label_column)
-    found = next((name for name in candidates if name in names), None)
-    return None if found is None else _label_member(archive, found, _LABELS, path)
-
-
-def _label_member(archive: _Archive, name: str, kinds: str, path: Path) -> npt.NDArray[Any]:
-    """An array of labels (N,); one of shape (N, 1) as (N,)."""
-    labels = _member(archive, name, kinds, path)
-    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+def _labels_name(names: list[str], rows_name: str, wanted: Request, path: Path) -> str | None:
+    """The array with the labels: `label_column`, of test rows its test array, else the one that usually has them."""
+    column = wanted.label_column
+    if column is None:
+        candidates = [_LABELS_OF.get(rows_name, "")]
+    elif wanted.test:
+        candidates = [_test_name(column)]
+        if rows_name in _ROWS or not any(name in _ROWS for name in names):  # else `column` belongs to training rows
+            candidates.append(column)
+    elif column in names:
+        return column
+    else:
+        raise BadInput(f"{path}: has no array {column!r}; it has: {listed(names)}")
+    return next((name for name in candidates if name in names), None)
 
 
 def _test_name(name: str) -> str:
@@ -92,10 +79,13 @@ def _test_name(name: str) -> str:
 
 
 def _member(archive: _Archive, name: str, kinds: str, path: Path) -> npt.NDArray[Any]:
+    """An array of these kinds; bytes as text, and labels of shape (N, 1) as (N,)."""
     place = f"{path}: array {name[:40]!r}"
     with reading(place):
         array = _of_kinds(np.asarray(archive[name]), kinds, place)  # a member that is no array comes as bytes
-        return array.astype(str) if array.dtype.kind == "S" else array
+    if kinds != _NUMBERS and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return array.astype(str) if array.dtype.kind == "S" else array
 
 
 def _of_kinds(array: npt.NDArray[Any], kinds: str, place: object) -> npt.NDArray[Any]:
