@@ -1,6 +1,5 @@
 """Full disks and read-only folders: a small tmpfs, which only root on Linux can mount."""
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +24,7 @@ from elbowroom.tracking.store.names import Tag
 from tests.conftest import marked
 from tests.faults.cells import Cells
 from tests.studies.harness import Study
-from tests.tracking.data.test_mnist import FILES
+from tests.tracking.data.test_mnist import SUMS, deliver
 
 pytestmark = pytest.mark.integration
 
@@ -67,14 +66,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 @pytest.fixture
 def tiny_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set of eight pixels, from a source beside this test."""
-
-    def source(into: Path) -> None:
-        for name, content in FILES.items():
-            (into / name).write_bytes(content)
-
-    sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setitem(mnist._MD5, "mnist", sums)
-    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("the source", source)])
+    monkeypatch.setitem(mnist._MD5, "mnist", SUMS)
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("the source", deliver)])
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
@@ -131,9 +124,8 @@ def test_a_cache_on_a_full_disk_is_named_and_nothing_half_written_stays(
     cache_folder("mnist").mkdir(parents=True)
     (cache_folder("mnist") / ".lock").touch()
     disk.leave(0)
-    with pytest.raises(BadInput, match=r"No space left on device") as caught:
+    with pytest.raises(BadInput, match=r"^[^\n]*No space left on device[^\n]*$"):
         load_idx("mnist")
-    assert "\n" not in str(caught.value)
     assert [p.name for p in cache_folder("mnist").iterdir()] == [".lock"]
     disk.clear()
     assert load_idx("mnist").y_test.tolist() == [3, 4]
@@ -239,14 +231,6 @@ def test_a_cache_that_can_only_be_read_is_read(disk: Disk, tiny_mnist: None, mon
     disk.read_only()
     assert load_idx("mnist").y_test.tolist() == [3, 4]
     (cache_folder("mnist") / "train-labels-idx1-ubyte").stat()
-
-
-@pytest.mark.soak
-def test_a_study_whose_cache_can_only_be_read_shares_its_data_elsewhere(disk: Disk, filed: Study, cells: Cells) -> None:
-    disk.read_only()
-    (filed.folder / "cache").symlink_to(disk.folder)
-    assert filed.run(*TINY) == 0, filed.log
-    cells.count(filed, 3)
 
 
 @pytest.mark.parametrize("home", ["unset", "read-only"])

@@ -1,6 +1,5 @@
 """Four processes do the same thing at the same moment: there is one result and no error."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -26,7 +25,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
 from tests.conftest import marked
 from tests.faults.crew import Race, crew
-from tests.tracking.data.test_mnist import FILES
+from tests.tracking.data.test_mnist import FILES, SUMS, deliver
 
 pytestmark = pytest.mark.integration
 
@@ -49,11 +48,10 @@ def fill_cache(number: int, folder: str) -> list[int]:
     def source(into: Path) -> None:
         with Path(folder, "asked").open("a") as file:
             file.write("x")
-        for name, content in FILES.items():
-            (into / name).write_bytes(content)
+        deliver(into)
 
     os.environ["ELBOWROOM_CACHE"] = folder
-    mnist._MD5["mnist"] = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
+    mnist._MD5["mnist"] = SUMS
     mnist._MIRRORS["mnist"] = [("the source", source)]
     images = mnist.load_idx("mnist")
     return [*images.y_test.tolist(), *images.x_train.ravel().tolist()]
