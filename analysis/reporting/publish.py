@@ -21,10 +21,9 @@ from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTa
 from mlflow.exceptions import MlflowException
 
 from elbowroom.tracking.store.addresses import elsewhere, run_page
-from elbowroom.tracking.store.errors import BadInput, Failed, one_line
+from elbowroom.tracking.store.errors import BadInput, Failed, one_line, store_failed
 from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.names import Metric as Name
-from elbowroom.tracking.store.session import UNREACHABLE
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
@@ -344,9 +343,9 @@ def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str
                 client.log_artifacts(run_id, str(out / path), path)
             else:
                 client.log_artifact(run_id, str(out / path))
-    except UNREACHABLE:
-        raise
     except Exception as error:  # an artifact library may raise anything, or be missing
+        if store_failed(error):
+            raise
         raise Failed(f"the report's files can't be kept in the store: {one_line(error, 300)}") from error
 
 

@@ -85,8 +85,7 @@ def value_range(x: Rows) -> tuple[float, float]:
 def digest(*arrays: Rows) -> str:
     """Truncated SHA-256, 16 hexadecimal digits, over the shapes and all rows of the arrays in order.
 
-    An array is hashed as float32, which earlier versions read all data as; as float64 where float32 loses a column.
-    MLflow's own digest of a numpy array covers its first 10,000 numbers: 12 images of MNIST.
+    Hashed as float32, or as float64 where that loses a column. MLflow's own digest covers the first 10,000 numbers.
     """
     sha = hashlib.sha256()
     for array in arrays:
@@ -167,16 +166,13 @@ def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
         )
     if n_val == 0:
         return Split(dataset.x_train, dataset.y_train, None, None)
-    fit, val = _permuted(rows, n_val)
-    x, y = dataset.x_train, dataset.y_train
-    y_train, y_val = (None, None) if y is None else (y[fit], y[val])
-    return Split(x[fit], y_train, x[val], y_val)
+    return Split(*_parted(dataset.x_train, dataset.y_train, n_val))
 
 
-def _permuted(rows: int, last: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """A permutation of the row numbers with a fixed seed, in two parts: all but the last `last`, and those."""
-    order = np.random.default_rng(_SPLIT_SEED).permutation(rows)
-    return order[: rows - last], order[rows - last :]
+def _parted(x: Rows, y: Labels | None, last: int) -> tuple[Rows, Labels | None, Rows, Labels | None]:
+    """A permutation of the rows with a fixed seed, in two parts: all but the last `last`, and those."""
+    fit, held = np.split(np.random.default_rng(_SPLIT_SEED).permutation(len(x)), [len(x) - last])
+    return x[fit], None if y is None else y[fit], x[held], None if y is None else y[held]
 
 
 def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
@@ -269,8 +265,8 @@ def _source_of(path: Path) -> DataSource | None:
 def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
     """The rows of the tables, 8-bit pixels divided by 255, and the text for `Dataset.scaling`.
 
-    8-bit numbers are pixels in pictures, and in arrays whose largest number is over 127; else they are counts or
-    classes. Raises BadInput where only some of the tables would be divided.
+    8-bit numbers are pixels in pictures, and in arrays whose largest number is over 127. Raises BadInput where only
+    some of the tables would be divided.
     """
     eight_bit = [t for t in tables if t.x.dtype == np.uint8]
     most = max((int(t.x.max()) for t in eight_bit), default=0)
@@ -320,12 +316,10 @@ def _existing(text: str) -> Path | None:
 def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], scaling: str) -> Dataset:
     """A Dataset whose test rows are the last sixth of a permutation with a fixed seed. Raises BadInput."""
     rows = len(table.x)
-    fit, test = _permuted(rows, max(1, rows // _TEST_SHARE))
-    if len(fit) < 2:
+    if rows < 3:
         raise BadInput(f"{source} has {rows} rows; at least 3 are needed, one of them to test on")
-    x, y = table.x, table.y
-    y_train, y_test = (None, None) if y is None else (y[fit], y[test])
-    return Dataset(name, source, x[fit], x[test], y_train, y_test, table.image_shape, scaling, classes)
+    x, y, x_test, y_test = _parted(table.x, table.y, max(1, rows // _TEST_SHARE))
+    return Dataset(name, source, x, x_test, y, y_test, table.image_shape, scaling, classes)
 
 
 def _shape(table: Table) -> str:

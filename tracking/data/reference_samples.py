@@ -23,31 +23,24 @@ _KEPT = 16  # samples that are kept as pictures, with their nearest training row
 
 
 class SampleQuality(NamedTuple):
-    """The measured qualities of generated rows.
-
-    `rows` are the first of them and `nearest` their nearest training rows, both (n, dim1); `distances` (m,) are the
-    mean squared differences of more of them to their nearest training rows.
-    """
+    """The measured qualities of generated rows, and some of those rows."""
 
     numbers: Mapping[Quality, float]
-    rows: Rows
-    nearest: Rows
-    distances: npt.NDArray[np.float64]
+    rows: Rows  # (n, dim1)
+    nearest: Rows  # their nearest training rows
+    distances: npt.NDArray[np.float64]  # (m,): mean squared differences of more rows to their nearest training rows
 
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """Real rows to compare samples with: `held_out`, also in PCA's features; the `others` are a sample themselves.
-
-    `low` and `high` are the range of the training rows.
-    """
+    """Real rows to compare samples with: `held_out`, also in PCA's features; the `others` are a sample themselves."""
 
     x_train: Rows
     features: Features
     held_out: Rows
     held_out_features: Rows
     others: Rows
-    low: float
+    low: float  # the range of the training rows
     high: float
 
     @classmethod
@@ -77,8 +70,8 @@ class References:
     def judge(self, x: Rows, reconstructed: Rows | None = None) -> SampleQuality:
         """The quality of the sample x (n, dim1): what so many rows allow to measure, and nothing if one is not finite.
 
-        `reconstructed` are the model's reconstructions of the held-out rows, for the coverage. Decoded rows are less
-        sharp than real ones, so few real rows lie in the balls of a sample; reconstructions do where it is varied.
+        `reconstructed` are the model's reconstructions of the held-out rows, for the coverage: decoded rows are less
+        sharp than real ones, so few real rows lie in the balls of a sample.
         """
         if not np.isfinite(x).all():  # a decoder may overflow where no code is
             return SampleQuality({}, x[:0], x[:0], np.empty(0))

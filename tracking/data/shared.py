@@ -26,8 +26,7 @@ from .datasets import Dataset, Split, digest, far_from_zero, split
 from .reference_samples import References
 
 _FACTS = "facts.json"
-DATA_FIELDS = ("dataset", "test_data", "label_column", "header", "edition", "val_size")
-"""The fields of RunConfig that determine the rows."""
+DATA_FIELDS = ("dataset", "test_data", "label_column", "header", "edition", "val_size")  # of RunConfig: which rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +35,8 @@ class PreparedData:
 
     data: Dataset
     split: Split
-    digests: Mapping[str, str]
-    """The digest of all rows in order under `all`, and those of the parts: `train`, `validation`, `test`."""
-    folder: Path | None = None
-    """The folder that shares the data with other processes."""
+    digests: Mapping[str, str]  # of all rows in order: `all`; of the parts: `train`, `validation`, `test`
+    folder: Path | None = None  # shares the data with other processes
 
     @classmethod
     def load(cls, config: RunConfig) -> Self:
@@ -121,8 +118,7 @@ class PreparedData:
     def map(cls, folder: Path) -> Self:
         """The data that `save` wrote, as read-only memory maps: all processes share one copy.
 
-        The training rows of the data set are in the order of the split: those to train on, then the validation rows.
-        The digests are those of the original order.
+        The training rows are in the order of the split; the digests are those of the original order.
         """
         facts = json.loads((folder / _FACTS).read_text())
         arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False).view(np.ndarray) for p in folder.glob("*.npy")}

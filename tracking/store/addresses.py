@@ -26,8 +26,7 @@ def run_page(experiment_id: str, run: str) -> str:
 def unclear_password(uri: str) -> str:
     """Return what is wrong with the password of a URI, without the password; empty where nothing is.
 
-    Libraries disagree about where a password ends that has reserved characters: one may take the rest for the host,
-    and name it in an error.
+    Where it has reserved characters a library may take its end for the host, and name it in an error.
     """
     said = re.match(r"([\w+.-]+://[^:/@]*):(.*)@", uri, re.DOTALL)
     if said is None or not re.search(r"[/?#@\s]", said[2]):
@@ -39,15 +38,14 @@ def elsewhere(artifact_uri: str, tracking_uri: str, *, writes: bool = False) -> 
     """Say where the artifacts of a run are, if not in its store.
 
     Whoever may create an experiment may give it any artifact URI. MLflow would send the store's user and password to
-    another web host, and read and write folders of this machine. So the artifacts of a server have to be on the
-    server, and those of a database in folders or buckets.
+    another web host, and read and write folders of this machine.
 
     Parameters
     ----------
     artifact_uri
         Of the run, or of its experiment.
     tracking_uri
-        Of the store that gave it.
+        Of the store that gave it: a server has artifacts on itself, and a database in folders or buckets.
     writes
         Whether artifacts are written. A server may name a bucket for that.
 

@@ -19,7 +19,7 @@ from mlflow.utils.rest_utils import http_request
 
 from .addresses import elsewhere, unclear_password
 from .database import database_file, held, make_tables
-from .errors import BadInput, deleted_experiment, one_line
+from .errors import BadInput, as_bad_input, deleted_experiment, one_line
 from .locks import alone_with
 from .names import EXPERIMENT
 from .text import clean
@@ -64,13 +64,11 @@ def reach_store() -> MlflowClient:
     level = pool.level
     pool.setLevel(logging.ERROR)
     try:
-        return ask() if sqlite else within(ANSWER_SECONDS, ask)
-    except BadInput:
-        raise
-    except TimeoutError as error:
-        raise BadInput(f"tracking URI {uri} {asked} within {ANSWER_SECONDS:.0f} s") from error
-    except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {uri} can't be used: {one_line(error)}") from error
+        with as_bad_input(f"tracking URI {uri} can't be used"):
+            try:
+                return ask() if sqlite else within(ANSWER_SECONDS, ask)
+            except TimeoutError as error:
+                raise BadInput(f"tracking URI {uri} {asked} within {ANSWER_SECONDS:.0f} s") from error
     finally:
         pool.setLevel(level)
 

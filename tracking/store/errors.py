@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from .text import clean
@@ -54,6 +56,17 @@ def driver_error(error: BaseException) -> BaseException | None:
     """Return the error of the database driver that SQLAlchemy, MLflow or Optuna wrapped; None without one."""
     found = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None)
     return found if isinstance(found, BaseException) else None
+
+
+@contextmanager
+def as_bad_input(what: str, longest: int = _LINE_LENGTH) -> Iterator[None]:
+    """Turn any exception of the block into a BadInput that begins with `what`: each kind of store has its own."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"{what}: {one_line(error, longest)}") from error
 
 
 def store_failed(error: Exception) -> bool:

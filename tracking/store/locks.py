@@ -28,10 +28,9 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # of a cache that others 
 
 @contextmanager
 def alone_with(uri: str) -> Iterator[None]:
-    """Hold the lock of a sqlite file while the block runs; other URIs need none.
+    """Hold the lock of a sqlite file while the block runs, because MLflow and Optuna create tables without one.
 
-    MLflow and Optuna create their tables without a lock, and the second of two processes fails. Raises BadInput where
-    another process holds the lock for a minute.
+    Raises BadInput where another process holds the lock for a minute.
     """
     with ExitStack() as held:
         path = database_file(uri)

@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from . import names
 from .client import ANSWER_SECONDS, experiment, refuse_elsewhere, within
-from .errors import BadInput, RunFailed, one_line
+from .errors import BadInput, RunFailed, as_bad_input, one_line
 from .names import PACKAGE_PREFIX, VERSION, Artifact, Kind, Tag
 from .text import hidden, markdown
 
@@ -55,8 +55,7 @@ class Place:
     parent_run_id: str
     kind: Kind
     tags: Mapping[str, str] = field(default_factory=dict)
-    name: str = ""
-    """Empty: the configuration's `run_name`."""
+    name: str = ""  # else the configuration's `run_name`
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +64,9 @@ class RunRecord:
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """By the paths of their .npy files."""
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG files, by their names below `figures/`."""
-    curve: npt.NDArray[np.float64] | None = None
-    """(dim3,): the test error of the first 1, 2, … latents, from a model that orders them."""
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)  # by the paths of their .npy files
+    figures: Mapping[str, bytes] = field(default_factory=dict)  # PNG files, by their names below `figures/`
+    curve: npt.NDArray[np.float64] | None = None  # (dim3,): the test error of the first 1, 2, … ordered latents
 
     def __or__(self, other: RunRecord) -> RunRecord:
         """Both records; where they share a name, the other's value."""
@@ -193,15 +189,9 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
         raise RunFailed(reason, recorder.run_id) from error
 
 
-@contextmanager
-def opening(client: MlflowClient) -> Iterator[None]:
-    """A block that opens a run. Raises BadInput where the store refuses it."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:  # every kind of store fails in its own way
-        raise BadInput(f"tracking URI {client.tracking_uri} can't open a run: {one_line(error)}") from error
+def opening(client: MlflowClient) -> AbstractContextManager[None]:
+    """Return a context for opening a run. Raises BadInput where the store refuses it."""
+    return as_bad_input(f"tracking URI {client.tracking_uri} can't open a run")
 
 
 def refuse_invocation(reason: str, run_id: str | None) -> None:
@@ -246,10 +236,7 @@ def check_place(client: MlflowClient, run: Run) -> None:
 
 
 def opening_tag() -> dict[str, str]:
-    """Return a unique tag for a new run: where MLflow retries a request whose response was lost, two runs have it.
-
-    By that tag the empty one of them is found.
-    """
+    """Return a unique tag for a new run: MLflow may repeat the request, and the empty run has the same tag."""
     return {Tag.OPENING: uuid.uuid4().hex}
 
 

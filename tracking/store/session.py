@@ -1,7 +1,6 @@
 """Choose the tracking store of this process, open it for an analysis, and say where its runs are seen.
 
-MLflow has one tracking URI, one environment and one set of loggers per process. A command owns its process; a function
-called from a notebook does not, and restores them.
+MLflow has one tracking URI and environment per process. A command owns them; a function in a notebook restores them.
 """
 
 from __future__ import annotations
@@ -13,24 +12,20 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from .addresses import run_page, store_uri, unclear_password
 from .database import SQLITE_SECONDS, database_file, held
-from .errors import BadInput, Failed, one_line
+from .errors import BadInput, Failed, as_bad_input, one_line, store_failed
 from .names import EXPERIMENT
 from .terminal import LOG_LEVELS, quiet_libraries
 from .text import hidden
 
-UNREACHABLE = (MlflowException, SQLAlchemyError, OSError)
-"""What a store raises that does not answer; the errors of requests are OSErrors."""
 _COPY = "elbowroom-copy-"  # prefix of the temporary folder with a copy of a store
 _ALLOWED = "allowed: the store that runs were logged to"
 _Result = TypeVar("_Result")
@@ -38,10 +33,9 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> Iterator[None]:
-    """Use a store and an experiment while the block runs, and then restore the process.
+    """Use a store and an experiment, by default those in use, while the block runs, and then restore the process.
 
-    None: the store in use, and the experiment that the environment names. Restored are MLflow's tracking URI, its
-    environment variables, and log levels. They are global, so blocks in two threads must not overlap.
+    MLflow's URI, environment variables and log levels are global, so blocks in two threads must not overlap.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     levels = {name: logging.getLogger(name).level for name in LOG_LEVELS}
@@ -99,41 +93,41 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     # Fail after a minute without a server; MLflow would retry for ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Through the server: MLflow would first try the bucket behind it for minutes, which may be out of reach.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = store_uri(tracking_uri)
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
-    by_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    with ExitStack() as stack:
-        try:
-            path, used = database_file(uri), uri
-            if path is not None and not path.exists():
-                raise BadInput(f"tracking URI {uri}: there is no such file; {_ALLOWED}")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_COPY)))
-            original = None if log else path
-            if original is not None and not os.access(original.parent, os.W_OK):  # SQLite writes there to read
-                used = _copied(original, folder)
-            found = held(used, shown=uri)
-            if found.empty:
-                raise BadInput(f"tracking URI {uri} is an empty database; {_ALLOWED}")
-            if found.older and original is not None:
-                used = _copied(original, folder)
-            elif found.refusal:
-                raise BadInput(f"tracking URI {found.refusal}")
+    with tempfile.TemporaryDirectory(prefix=_COPY) as folder:
+        with as_bad_input(f"tracking URI {uri} can't be used", 300):
+            used = _prepared(uri, Path(folder), log)
             mlflow.set_tracking_uri(used)
-            if log:
-                _check_registry(uri)
+            registry = mlflow.get_registry_uri()
+            if log and registry != uri and (why := held(registry).refusal):  # MLflow would change its tables
+                raise BadInput(f"registry URI {why}")
             client = MlflowClient(used)
             client.search_experiments(max_results=1)
-            if name is None and by_id:
+            if name is None and (by_id := os.environ.get("MLFLOW_EXPERIMENT_ID")):
                 name = str(client.get_experiment(by_id).name)
-        except BadInput:
-            raise
-        except Exception as error:  # every kind of store fails in its own way
-            raise BadInput(f"tracking URI {uri} can't be used: {one_line(error, 300)}") from error
         yield client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def _prepared(uri: str, folder: Path, log: bool) -> str:
+    """The URI to use, which is that of a copy in the folder where the store must not be changed. Raises BadInput."""
+    path = database_file(uri)
+    if path is not None and not path.exists():
+        raise BadInput(f"tracking URI {uri}: there is no such file; {_ALLOWED}")
+    original, used = None if log else path, uri
+    if original is not None and not os.access(original.parent, os.W_OK):  # SQLite writes there to read
+        used = _copied(original, folder)
+    found = held(used, shown=uri)
+    if found.empty:
+        raise BadInput(f"tracking URI {uri} is an empty database; {_ALLOWED}")
+    if found.older and original is not None:
+        return _copied(original, folder)
+    if found.refusal:
+        raise BadInput(f"tracking URI {found.refusal}")
+    return used
 
 
 def ask(question: Callable[[], _Result], so_far: str = "nothing was written") -> _Result:
@@ -147,9 +141,9 @@ def ask(question: Callable[[], _Result], so_far: str = "nothing was written") ->
     except (BadInput, Failed):
         raise
     except Exception as error:
-        if isinstance(error, MlflowException) and error.error_code == "PERMISSION_DENIED":
+        if getattr(error, "error_code", "") == "PERMISSION_DENIED":
             raise BadInput(f"{one_line(error, 300)}; --no-log reads alone") from error
-        if not isinstance(error, UNREACHABLE):
+        if not store_failed(error):
             raise
         raise Failed(f"the store stopped answering, {so_far}: {one_line(error, 300)}") from error
 
@@ -178,13 +172,6 @@ def how_to_open(client: MlflowClient) -> str:
     if _COPY in uri:
         return "the links open in the UI of the MLflow version that made the store"
     return f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
-
-
-def _check_registry(uri: str) -> None:
-    """Raise BadInput for a model registry in another database whose tables MLflow would change."""
-    registry = mlflow.get_registry_uri()
-    if registry != uri and (why := held(registry).refusal):
-        raise BadInput(f"registry URI {why}")
 
 
 def _copied(path: Path, folder: Path) -> str:

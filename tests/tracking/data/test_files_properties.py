@@ -104,19 +104,6 @@ def test_labels_of_numbers_are_numbers(path: Path, labels: list[int]) -> None:
     assert table.y.tolist() == labels
 
 
-@given(
-    arrays.arrays(
-        np.float32,
-        arrays.array_shapes(min_dims=2, max_dims=2, min_side=2),
-        elements=st.floats(-_LARGEST / 2, _LARGEST / 2, width=32),
-    )
-)
-def test_the_shortest_words_for_float32_come_back_bit_for_bit(path: Path, x: np.ndarray) -> None:
-    assume(different(x))
-    path.write_text("\n".join(",".join(map(str, row)) for row in x))
-    assert load_table(path, header="no").x.astype(np.float32).tobytes() == x.tobytes()
-
-
 CELLS = st.one_of(
     st.integers().map(str),
     st.floats().map(repr),

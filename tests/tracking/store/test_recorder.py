@@ -21,7 +21,6 @@ from elbowroom.tracking.store.client import find_experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.names import Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder, RunRecord
-from elbowroom.tracking.store.text import clean, hidden
 from tests.conftest import locked_for
 
 
@@ -50,48 +49,6 @@ def stored() -> MlflowException:
 )
 def test_an_exception_is_one_line_of_what_and_not_how(error: Exception, line: str) -> None:
     assert one_line(error) == line
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://me:se:cret@host:5000/x", "http://me:***@host:5000/x"),
-        ("http://host:5000", "http://host:5000"),
-        ("sqlite:///a@b.db", "sqlite:///a@b.db"),
-        ("models:/elbowroom-digits@chosen", "models:/elbowroom-digits@chosen"),
-        ("postgresql+psycopg://me:a/b@c:d@host/db has", "postgresql+psycopg://me:***@host/db has"),
-        ("http://me:p%40ss%2Fword@host", "http://me:***@host"),
-        ("http://:secret@host", "http://:***@host"),
-        (
-            "'postgresql://host/db?user=me&password=a%26b' --out x",
-            "'postgresql://host/db?user=me&password=***' --out x",
-        ),
-        (
-            "http://s3/a?X-Amz-Credential=k&X-Amz-Signature=0&x=1",
-            "http://s3/a?X-Amz-Credential=***&X-Amz-Signature=***&x=1",
-        ),
-        ("mssql://h/db?sslPassword=p@ss/word,", "mssql://h/db?sslPassword=***,"),
-        ("pass 5432secret1 on", "pass *** on"),
-        ("a word", "a word"),
-    ],
-)
-def test_passwords_are_hidden(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGPASSWORD", "5432secret1")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "word")  # too short to be told from one
-    assert hidden(text) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("see the reasons http://host/runs/1 " + "a" * 30, "see the reasons …" + "a" * 13),
-        ("b" * 30 + " a page http://host/run/1 is there", "b" * 26 + "… is there"),
-        ("http://host/" + "c" * 40, "http://host/" + "c" * 14 + "…" + "c" * 13),  # nothing else would be left
-        ("at http://host/1", "at http://host/1"),
-    ],
-)
-def test_no_message_is_cut_in_an_address(text: str, shown: str) -> None:
-    assert clean(text, 40) == shown
 
 
 def test_a_deleted_experiment_says_how_to_restore_it(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

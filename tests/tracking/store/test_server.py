@@ -16,7 +16,8 @@ from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.names import Artifact, Tag
 from tests.analysis.test_report import fill, result
-from tests.conftest import BIN, environment, free_port, wait_for
+from tests.conftest import environment
+from tests.studies.harness import mlflow_server
 from tests.tracking.run.test_execution import artifacts
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
@@ -56,17 +57,11 @@ def test_a_report_of_a_server_over_http(store: MlflowClient, server: str, tmp_pa
 
 @pytest.mark.slow
 def test_a_server_that_goes_during_a_run_ends_it_with_one_line(tmp_path: Path) -> None:
-    port = free_port()
-    stores = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", tmp_path / "a"]
-    with (tmp_path / "log").open("w") as log:
-        served = subprocess.Popen(
-            [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *stores],
-            cwd=tmp_path, env=environment(), stdout=log, stderr=log,
-        )  # fmt: skip
-    wait_for(f"http://127.0.0.1:{port}/health", served, tmp_path / "log")
+    server = mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+    server.start()
     command = [sys.executable, "-m", "tracking.train", "--dataset", "digits", "--epochs", "100000"]
     process = subprocess.Popen(
-        [*command, "--tracking-uri", f"http://127.0.0.1:{port}"],
+        [*command, "--tracking-uri", server.uri],
         cwd=tmp_path,
         env=environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1"),
         stderr=subprocess.PIPE,
@@ -75,11 +70,10 @@ def test_a_server_that_goes_during_a_run_ends_it_with_one_line(tmp_path: Path) -
     guard = threading.Timer(240, process.kill)
     guard.start()
     assert "epoch 1/" in process.stderr.readline()
-    served.terminate()
-    served.wait(30)
+    server.kill()
     _, err = process.communicate()
     guard.cancel()
     assert process.returncode == 1
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("error: run ")
-    assert f"port={port}" in err.splitlines()[-1]
+    assert f"port={server.port}" in err.splitlines()[-1]

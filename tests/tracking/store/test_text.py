@@ -11,6 +11,20 @@ from elbowroom.tracking.store.text import clean, hidden
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        ("http://me:se:cret@host:5000/x", "http://me:***@host:5000/x"),
+        ("postgresql+psycopg://me:a/b@c:d@host/db has", "postgresql+psycopg://me:***@host/db has"),
+        ("http://me:p%40ss%2Fword@host", "http://me:***@host"),
+        ("http://:secret@host", "http://:***@host"),
+        (
+            "'postgresql://host/db?user=me&password=a%26b' --out x",
+            "'postgresql://host/db?user=me&password=***' --out x",
+        ),
+        (
+            "http://s3/a?X-Amz-Credential=k&X-Amz-Signature=0&x=1",
+            "http://s3/a?X-Amz-Credential=***&X-Amz-Signature=***&x=1",
+        ),
+        ("mssql://h/db?sslPassword=p@ss/word,", "mssql://h/db?sslPassword=***,"),
+        ("pass 5432secret1 on", "pass *** on"),
         ("git+https://t0k3n@host/x", "git+https://***@host/x"),
         ("https://t0k3n:@host", "https://***:***@host"),
         ("https://t0k3n:x-oauth-basic@host", "https://***:***@host"),
@@ -37,7 +51,8 @@ from elbowroom.tracking.store.text import clean, hidden
         ("http:/ada:secret@h: No such file", "http:/ada:***@h: No such file"),
     ],
 )
-def test_tokens_and_keys_are_hidden(text: str, shown: str) -> None:
+def test_passwords_tokens_and_keys_are_hidden(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "5432secret1")
     assert hidden(text) == hidden(shown) == shown
 
 
@@ -48,6 +63,9 @@ def test_tokens_and_keys_are_hidden(text: str, shown: str) -> None:
         "git@github.com:x/y",
         "ssh://git@github.com/x/y",
         "postgresql+psycopg://USER@HOST/NAME",
+        "models:/elbowroom-digits@chosen",
+        "http://host:5000",
+        "a word",
         "key: value",
         "the password: at least 8 letters",
         "sqlite:///a@b.db",
@@ -60,7 +78,8 @@ def test_tokens_and_keys_are_hidden(text: str, shown: str) -> None:
         "if token == other or password != x",
     ],
 )
-def test_innocent_texts_are_shown(text: str) -> None:
+def test_innocent_texts_are_shown(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "word")  # too short to be told from one
     assert hidden(text) == text
 
 
@@ -85,3 +104,16 @@ def test_no_cut_shows_a_part_of_a_secret(before: int) -> None:
 
 def test_errors_hide_passwords_in_their_own_words() -> None:
     assert str(BadInput("http://ada:secret@host is gone")) == "http://ada:***@host is gone"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see the reasons http://host/runs/1 " + "a" * 30, "see the reasons …" + "a" * 13),
+        ("b" * 30 + " a page http://host/run/1 is there", "b" * 26 + "… is there"),
+        ("http://host/" + "c" * 40, "http://host/" + "c" * 14 + "…" + "c" * 13),  # nothing else would be left
+        ("at http://host/1", "at http://host/1"),
+    ],
+)
+def test_no_message_is_cut_in_an_address(text: str, shown: str) -> None:
+    assert clean(text, 40) == shown

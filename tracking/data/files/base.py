@@ -19,10 +19,10 @@ _SMALLEST = float(np.finfo(np.float32).tiny) * 128  # below it float32 loses dig
 
 
 class Table(NamedTuple):
-    """Rows x (N, dim1) as read, labels y (N,) of any kind or None, the shape of a picture or None.
+    """Rows x (N, dim1) as read, labels y (N,) of any kind, the shape of a picture, the names of the columns.
 
     x is uint8 where the file holds 8-bit numbers, else float32 where that holds every digit, else float64.
-    `names` are the names of the columns of x, if they have any. `has_test`: the file has test rows too.
+    `has_test`: the file has test rows too.
     """
 
     x: npt.NDArray[Any]
@@ -34,10 +34,7 @@ class Table(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to read of a file: the column of the labels, whether line 1 is a header, the test rows or the others.
-
-    A file of test rows may lack the labels.
-    """
+    """What to read of a file: the labels, which test rows may lack, whether line 1 is a header, and which rows."""
 
     label_column: str | None = None
     header: str = "auto"
