@@ -1,7 +1,10 @@
 """A user's own files: read right, or refused with one line that names the place."""
 
+import io
 import pickle
+import struct
 import zipfile
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,13 @@ def write(path: Path, content: Any) -> Path:
     else:
         pd.DataFrame(content).to_parquet(path)
     return path
+
+
+def made(write: Callable[..., object], *given: Any) -> bytes:
+    """What a library writes into a file."""
+    file = io.BytesIO()
+    write(file, *given)
+    return file.getvalue()
 
 
 def load_table(path: Path, label_column: str | None = None, header: str = "auto") -> Table:
@@ -81,6 +91,17 @@ def test_rows_and_labels_are_read(
     assert (None if table.y is None else table.y.tolist()) == y
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", ">f4", ">f8", "g", "i1", "u2", ">i2", "i4", "i8", ">i8", "u8"])
+def test_every_type_of_number_is_read(tmp_path: Path, kind: str) -> None:
+    array = X.astype(kind)
+    assert load_table(write(tmp_path / "A.NPY", made(np.save, array))).x.tolist() == X.tolist()
+    assert load_table(write(tmp_path / "a.npz", {"any": np.asfortranarray(array)})).x.tolist() == X.tolist()
+    if kind[0] not in ">g":
+        assert (
+            load_table(write(tmp_path / "a.parquet", dict(zip("abc", array.T, strict=True)))).x.tolist() == X.tolist()
+        )
+
+
 @pytest.mark.parametrize(
     ("dtype", "held"),
     [("uint8", "uint8"), ("int16", "float32"), ("int64", "float32"), ("float32", "float32"), ("float64", "float64")],
@@ -110,10 +131,13 @@ def test_channels_may_come_first_as_torch_stores_pictures(tmp_path: Path) -> Non
     assert np.array_equal(table.x.reshape(2, 3, 4, 3)[..., 2], grey)
 
 
-@pytest.mark.parametrize("header", ["a,b,c\n", "", "\ufeffa,b,c\r\n", '"a","b","c"\n\n'])
-def test_csv_with_and_without_a_header(tmp_path: Path, header: str) -> None:
-    (tmp_path / "a.csv").write_text(header + "".join(",".join(map(str, row)) + "\n" for row in X))
-    assert load_table(tmp_path / "a.csv").x.tolist() == X.tolist()
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+@pytest.mark.parametrize(
+    "header", ["a,b,c", "", "\ufeffa,b,c", '"a","b","c"', "\n\na,b,c", "a,a,a", "größe,名前,🦊", "a" * 9999 + ",b,\0"]
+)
+def test_csv_with_and_without_a_header(tmp_path: Path, header: str, end: str) -> None:
+    lines = [header] * bool(header) + [",".join(map(str, row)) for row in X]
+    assert load_table(write(tmp_path / "a.csv", end.join(lines) + end)).x.tolist() == X.tolist()
 
 
 FRACTIONS = "0.5,0.25,0.75\n0.5,0.75,0.25\n0.25,0.5,0.75\n"
@@ -399,6 +423,67 @@ COLUMNS = ",".join(f"c{i}" for i in range(20)) + "\n"
 )
 def test_unusable_files_are_refused(tmp_path: Path, name: str, content: Any, label: str | None, message: str) -> None:
     refused(write(tmp_path / name, content), f"{name}: {message}", label)
+
+
+LONG = "n" * 10_000
+ROWS = "1,3,2\n4,5,6\n7,8,0\n"
+HEADERS = (
+    "(13, 4)",
+    "(1099511627776, 4)",
+    "12",
+    "(3.0, 4)",
+    "(3, 4",
+    "__import__('pathlib').Path('unpickled').touch()",
+)
+
+
+def headed(text: str) -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text) + 1) + text.encode() + b"\n" + bytes(96)
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "label"),
+    [
+        ("a.csv", [f"a,b\n1,2\n{bad},4\n5,6\n" for bad in (
+            "inf", "1e400", "NA", "1;2", "1_000", "0x1p3", "1e", "1 2", "٣", "１", "½", "2020-01-01", "=1+1", "\u202e1",
+        )], None),
+        ("a.csv", [f"{LONG},b\n1,2\n3,\n", f"a,{LONG}\n1,x\n3,4\n", "1" * 2_000_000, "a,b\n" + "1" * 20_000_000], None),
+        ("a.csv", ["a,b\n1,2\0\n3,4\n", "\0" * 99, "a\x1b[31m\x07,b\n1,2\n3,\n", '"a,b\n1,2\n', "<html>\n" * 9], None),
+        ("a.csv", ["a,b", "a", "\n\n\n", " ", ",", '""\n'], None),
+        ("a.csv", [("aé,b\n" + ROWS).encode(e) for e in ("utf-16", "utf-16-le", "utf-32", "utf-7", "latin-1")], None),
+        ("a.csv", [ROWS], LONG),
+        ("a.csv", [ROWS], "q\n"),
+        ("a.csv", ["a,kind\n1,café\n3,b\n".encode("latin-1")], "kind"),
+        ("a.npy", [headed(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {each}, }}") for each in HEADERS], None),
+        ("a.npy", [headed(f"{{'descr': {kind}, 'fortran_order': False, 'shape': (3, 4), }}")
+                   for kind in ("'|O'", "[('a', '|O')]", "'nonsense'", "None", "'T'")], None),
+        ("a.npy", [headed("{"), headed("1" * 60_000), made(np.save, X).replace(b"NUMPY\1", b"NUMPY\4")], None),
+        ("a.npz", [b"PK" * 99, made(np.savez), {"x": made(np.save, X)}], None),
+        ("a.npz", [{"x": X, "kind": bad} for bad in (np.arange(4) * 1j, np.array([b"\xff"] * 4))], "kind"),
+        ("a.parquet", [b"PAR1" * 99, {}, {"a": []}] + [{"a": [1.0, 2.0], "b": column} for column in (
+            [[[[1]]]] * 2, [b"\xff", b""], [None, None], [1.0, np.inf], pd.Categorical(["a", "b"]),
+            pd.to_datetime(["2020", "2021"]), pd.to_timedelta([1, 2]),
+        )], None),
+    ],
+)  # fmt: skip
+def test_other_contents_are_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, contents: list[Any], label: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for content in contents:
+        refused(write(tmp_path / name, content), f"^{tmp_path}/{name}: ", label)
+    assert [p.name for p in tmp_path.iterdir()] == [name]  # nothing was run
+
+
+@pytest.mark.parametrize(
+    "odd", ["a\nb", "\x1b[31mred", "\u202egnp", "n" * 240, "%s{x}", "\udcff", "'`$(id)", "-rf", "🦊"]
+)
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "parquet", "pkl"])
+def test_a_file_with_an_odd_name_is_refused_in_one_line(tmp_path: Path, suffix: str, odd: str) -> None:
+    path = write(tmp_path / f"{odd}.{suffix}", b"\x93NUMPY nothing, \xff of use")
+    with pytest.raises(BadInput) as caught:
+        load_table(path)
+    assert str(caught.value).isprintable()
 
 
 def test_a_folder_called_like_a_partition_adds_no_column(tmp_path: Path) -> None:
