@@ -24,9 +24,9 @@ from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.client import experiment, reach_store
-from elbowroom.tracking.store.errors import RunFailed
+from elbowroom.tracking.store.errors import RunFailed, as_bad_input
 from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import Place, Recorder, close, code_tags, opening, recording
+from elbowroom.tracking.store.recorder import Place, Recorder, close, code_tags, recording
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 _DIM3 = 8
@@ -232,7 +232,7 @@ def _parent(client: MlflowClient) -> tuple[str, str]:
     tags: dict[str, str] = {Tag.KIND: Kind.ORACLE, Tag.SCHEMA: VERSION} | code_tags()
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     if run_id is None:
-        with opening(client):
+        with as_bad_input(f"tracking URI {client.tracking_uri} can't open a run"):
             run = client.create_run(experiment(client), run_name="oracles", tags=tags)
     else:
         client.update_run(run_id, status="RUNNING", name="oracles")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from elbowroom.tracking.drawing import Look, latent_plane
 from elbowroom.tracking.store.errors import one_line
-from elbowroom.tracking.store.names import Artifact, Source, distances_artifact, nearest_artifact, sample_artifact
+from elbowroom.tracking.store.names import Artifact, Source, sample_artifact
 
 from ..latent_space.answers import Answers, Generator
 from ..latent_space.measured import Group, Shelf
@@ -101,7 +101,7 @@ def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf
     bands = []
     for one, group in _main(groups, answers):
         source, cell = Source(one.source), group.cells[0]
-        rows, near = shelf.one(cell, sample_artifact(source), 2), shelf.one(cell, nearest_artifact(source), 2)
+        rows, near = (shelf.one(cell, sample_artifact(source, kind), 2) for kind in ("samples", "nearest"))
         bands += [] if rows is None or near is None else [(one.name, rows, near)]
     return draw_samples(bands, look) if bands else None
 
@@ -109,11 +109,11 @@ def _samples(groups: Sequence[Group], answers: Answers, look: Look, shelf: Shelf
 def _distances(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> Figure | None:
     """Draw the distances of samples, and of test rows, to the nearest training row."""
     found = [
-        (one.name, group.series.model, shelf.one(group.cells[0], distances_artifact(Source(one.source)), 1))
+        (one.name, group.series.model, shelf.one(group.cells[0], sample_artifact(Source(one.source), "nearest_mse"), 1))
         for one, group in _main(groups, answers)
     ]
     curves = [(name, model, distances) for name, model, distances in found if distances is not None]
-    real = shelf.one(groups[0].cells[0], distances_artifact(Source.REAL), 1) if groups else None
+    real = shelf.one(groups[0].cells[0], sample_artifact(Source.REAL, "nearest_mse"), 1) if groups else None
     return draw_distances(curves, real) if curves else None
 
 

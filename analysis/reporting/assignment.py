@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Tag
-from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 
 from ..figures.assignment import figures_of
 from ..figures.curves import plot_equivalent, plot_error
@@ -112,13 +112,13 @@ def _write(client: MlflowClient, experiment: str, out: Path, wanted: _Wanted, *,
         drawn |= ask(lambda: figures_of(groups, answers, shelf))
         figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     answers = replace(answers, notes=list(dict.fromkeys([*answers.notes, *shelf.notes, *others])))
-    links = links_of(client, store.experiment_id)
+    links, note = links_of(client, store.experiment_id)
     page = AssignmentPage(
         figures=figures,
         links=links,
         command=_command(experiment, wanted),
         made_with={name: version(name) for name in ("mlflow", "numpy", "scipy", "scikit-learn", "matplotlib")},
-        note=how_to_open(client),
+        note=note,
         runs=[(c.run_id, c.name) for g in groups for c in g.cells],
     )
     files = {

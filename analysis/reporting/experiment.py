@@ -23,7 +23,7 @@ from elbowroom.tracking.cli import UNSET
 from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import METRICS, Metric
-from elbowroom.tracking.store.session import ask, borrowed, how_to_open, links_of, opened
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 
 from ..findings.find import Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, render
@@ -110,10 +110,10 @@ def report(
         if mapped is not None:
             _check_falls(comparisons, curve_is)
         findings = ask(lambda: find(store, rule, comparisons))
-        links = links_of(client, store.experiment_id)
+        links, note = links_of(client, store.experiment_id)
         registered = ask(lambda: register(client, store, findings, chosen)) if log else None
         command = _Command("--experiment", findings.experiment, rule, chosen, mapped, curve_is)
-        files = ask(lambda: _files(findings, store, command, links, how_to_open(client), registered))
+        files = ask(lambda: _files(findings, store, command, links, note, registered))
         write_files(out, files)
         run_id, said = None, "" if registered is None else registered.sentence
         if log:

@@ -18,9 +18,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from elbowroom.tracking.store.client import experiment, find_experiment, within
-from elbowroom.tracking.store.errors import BadInput, RunFailed, one_line
+from elbowroom.tracking.store.errors import BadInput, RunFailed, as_bad_input, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags, opening, opening_tag
+from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags
 
 from ..execution.cell import extend_retries
 from ..execution.processes import find_process, host_tag, process_tag
@@ -179,7 +179,8 @@ def _open(
     token = f"{process_tag()} {uuid.uuid4().hex[:8]}"
     if parent is not None:
         _refuse_running(parent, spec.name, take_over)
-    with opening(client):  # before Optuna's study is made, because this user may not be allowed to write here
+    # before Optuna's study is made, because this user may not be allowed to write here
+    with as_bad_input(f"tracking URI {client.tracking_uri} can't open a run"):
         if parent is None:
             parent = _new_parent(client, spec, token, invocation)
         else:
@@ -299,7 +300,7 @@ def _new_parent(client: MlflowClient, spec: StudySpec, token: str, invocation: s
     if spec.label:
         tags[Tag.LABEL] = spec.label
     if invocation is None:
-        return client.create_run(experiment(client), run_name=spec.name, tags=tags | opening_tag())
+        return client.create_run(experiment(client), run_name=spec.name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
     client.update_run(invocation, name=spec.name)
     Recorder(client, invocation).tags(tags)
     return client.get_run(invocation)

@@ -36,8 +36,6 @@ from elbowroom.tracking.store.names import (
     Metric,
     Source,
     Tag,
-    distances_artifact,
-    nearest_artifact,
     sample_artifact,
 )
 from tests.analysis.example_runs import log
@@ -53,9 +51,9 @@ PICTURES = {
     Artifact.PLANE_TICKS: np.tile(np.linspace(-2, 2, 15), (2, 1)),
     Artifact.INTERPOLATIONS: RNG.random((5, 11, 64)),
     **{
-        name(source): RNG.random((16, 64)) if name is not distances_artifact else RNG.random(50)
+        sample_artifact(source, kind): RNG.random(50 if kind == "nearest_mse" else (16, 64))
         for source in Source
-        for name in (sample_artifact, nearest_artifact, distances_artifact)
+        for kind in ("samples", "nearest", "nearest_mse")
     },
 }
 VAE = {Artifact.CODES_SAMPLED: CODES.astype(np.float32), Artifact.KL_BY_DIM: np.array([0.5, 2.0])}

@@ -18,16 +18,7 @@ from elbowroom.models.measures.latent_space import interpolate, robustness, smoo
 
 from ..data.reference_samples import SEARCHED, SampleQuality
 from ..data.shared import PreparedData
-from ..store.names import (
-    Artifact,
-    Metric,
-    Source,
-    Tag,
-    distances_artifact,
-    nearest_artifact,
-    sample_artifact,
-    sample_metric,
-)
+from ..store.names import Artifact, Metric, Source, Tag, sample_artifact, sample_metric
 from ..store.recorder import RunRecord
 from .figures import DRAW_SEEDS, DRAWN, SIDE, decoded_plane
 
@@ -133,8 +124,8 @@ def _sample(source: Source, sample: SampleQuality) -> RunRecord:
         {sample_metric(source, quality): value for quality, value in sample.numbers.items()},
         arrays={
             sample_artifact(source): sample.rows,
-            nearest_artifact(source): sample.nearest,
-            distances_artifact(source): sample.distances,
+            sample_artifact(source, "nearest"): sample.nearest,
+            sample_artifact(source, "nearest_mse"): sample.distances,
         },
     )
 

@@ -7,7 +7,7 @@ reader needs neither torch nor the models.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from .text import key
 
@@ -229,19 +229,12 @@ class Artifact(StrEnum):
     MODEL = "model"
 
 
-def sample_artifact(source: Source) -> str:
-    """Return the path of generated rows (n, dim1), as `measure/samples_own.npy`."""
-    return f"measure/samples_{source}.npy"
+def sample_artifact(source: Source, kind: Literal["samples", "nearest", "nearest_mse"] = "samples") -> str:
+    """Return the path of an array about generated rows, as `measure/samples_own.npy`.
 
-
-def nearest_artifact(source: Source) -> str:
-    """Return the path of the nearest training row of each of them, (n, dim1)."""
-    return f"measure/nearest_{source}.npy"
-
-
-def distances_artifact(source: Source) -> str:
-    """Return the path of the mean squared differences of m of them to their nearest training rows, (m,)."""
-    return f"measure/nearest_mse_{source}.npy"
+    The samples and the nearest training row of each are (n, dim1), the mean squared differences of m samples (m,).
+    """
+    return f"measure/{kind}_{source}.npy"
 
 
 IMAGE_KEY: Final = "reconstructions"  # of `log_image`: the UI shows a slider over the epochs

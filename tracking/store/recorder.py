@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -170,7 +170,7 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
     RunFailed
         On any other exception. The run ends FAILED, with the traceback as an artifact.
     """
-    with opening(client):
+    with as_bad_input(f"tracking URI {client.tracking_uri} can't open a run"):
         recorder = Recorder(client, _open(client, name, place))
     try:
         yield recorder
@@ -187,11 +187,6 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
         text = hidden("".join(traceback.format_exception(error)))
         close(client, recorder.run_id, "FAILED", reason, text)
         raise RunFailed(reason, recorder.run_id) from error
-
-
-def opening(client: MlflowClient) -> AbstractContextManager[None]:
-    """Return a context for opening a run. Raises BadInput where the store refuses it."""
-    return as_bad_input(f"tracking URI {client.tracking_uri} can't open a run")
 
 
 def refuse_invocation(reason: str, run_id: str | None) -> None:
@@ -221,7 +216,7 @@ def _open(client: MlflowClient, name: str, place: Place | None) -> str:
         run = client.get_run(run_id)
     else:
         where = experiment(client) if place is None else place.experiment_id
-        run = client.create_run(where, run_name=name, tags=tags | opening_tag())
+        run = client.create_run(where, run_name=name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
     check_place(client, run)
     return str(run.info.run_id)
 
@@ -233,11 +228,6 @@ def check_place(client: MlflowClient, run: Run) -> None:
     except BadInput as error:
         close(client, run.info.run_id, "FAILED", str(error))
         raise
-
-
-def opening_tag() -> dict[str, str]:
-    """Return a unique tag for a new run: MLflow may repeat the request, and the empty run has the same tag."""
-    return {Tag.OPENING: uuid.uuid4().hex}
 
 
 def close(

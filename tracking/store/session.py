@@ -157,21 +157,15 @@ def see_it(experiment_id: str, run_id: str) -> str:
     return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
 
 
-def links_of(client: MlflowClient, experiment_id: str) -> Callable[[str], str]:
-    """Return a function that gives the address of a run in the UI: of the server, else of `mlflow ui` here."""
+def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], str], str]:
+    """Return a function that gives the address of a run in the UI, and how to start that UI; empty for a server."""
     uri = client.tracking_uri
-    base = hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
-    return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}"
-
-
-def how_to_open(client: MlflowClient) -> str:
-    """Return how to start the UI in which the links open, empty for a server."""
-    uri = client.tracking_uri
+    base, note = "http://127.0.0.1:5000", f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
     if uri.startswith("http"):
-        return ""
-    if _COPY in uri:
-        return "the links open in the UI of the MLflow version that made the store"
-    return f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
+        base, note = hidden(uri.rstrip("/")), ""
+    elif _COPY in uri:
+        note = "the links open in the UI of the MLflow version that made the store"
+    return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}", note
 
 
 def _copied(path: Path, folder: Path) -> str:

