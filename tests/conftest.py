@@ -30,22 +30,11 @@ from tests.here import Here
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 MLFLOW_NAMES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-DISTURBED = "disturbed study"  # the property of a test's report that has its asked, lost and doubled cells
 
 # The same examples each time, so that nobody's change fails by luck; `make soak` asks for the many.
 settings.register_profile("few", derandomize=True, database=None, deadline=None, max_examples=20)
 settings.register_profile("many", settings.get_profile("few"), max_examples=500)
 settings.load_profile("few")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the cells of all disturbed studies came to, in whichever process their tests ran."""
-    ended = [r for found in terminalreporter.stats.values() for r in found if getattr(r, "when", "") == "call"]
-    counts = [value for report in ended for name, value in report.user_properties if name == DISTURBED]
-    if counts:
-        asked, lost, doubled = map(sum, zip(*counts, strict=True))
-        studies = f"{len(counts)} disturbed studies"
-        terminalreporter.write_line(f"{asked} cells of {studies}: {lost} lost, {doubled} doubled")
 
 
 class ModuleScheduling(LoadScopeScheduling):

@@ -1,12 +1,11 @@
 """A proxy in front of the real server that disturbs requests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from tests.faults.cells import Cells
 from tests.faults.proxy import Proxy, proxy_to
 from tests.studies.conftest import _own_place  # noqa: F401 - a fixture
 
@@ -23,9 +22,3 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
         mlflow.set_tracking_uri(proxy.uri)
         yield proxy
         mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
-def cells(record_property: Callable[[str, object], None]) -> Cells:
-    """Counts the cells of this test's disturbed studies."""
-    return Cells(record_property)

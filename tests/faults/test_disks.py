@@ -22,7 +22,6 @@ from elbowroom.tracking.store.addresses import cache_folder
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import Tag
 from tests.conftest import marked
-from tests.faults.cells import Cells
 from tests.studies.harness import Study
 from tests.tracking.data.test_mnist import SUMS, deliver
 
@@ -167,14 +166,7 @@ TINY = ("--models", "pca", "--dim3", "2:4", "--seeds", "1", "--dataset", "digits
     ("what", "free"), [*marked("slow", ("store", 0)), *marked("soak", ("storage", 0), ("store", 60_000), ("cache", 0))]
 )
 def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
-    disk: Disk,
-    store: MlflowClient,
-    cells_here: None,
-    empty_database: Path,
-    tmp_path: Path,
-    cells: Cells,
-    what: str,
-    free: int,
+    disk: Disk, store: MlflowClient, cells_here: None, empty_database: Path, tmp_path: Path, what: str, free: int
 ) -> None:
     """The study that meets the full disk has its own processes; those before and after run in this one."""
     places = {name: disk.folder if name == what else tmp_path for name in ("storage", "store", "cache")}
@@ -195,7 +187,7 @@ def test_a_study_on_a_full_disk_says_so_and_completes_once_there_is_room(
         assert "disk is full" in study.log or "No space left" in study.log
     disk.clear()
     assert study.run_here(*TINY) == 0
-    cells.count(study, 3)
+    study.check_complete(3)
 
 
 # A read-only folder

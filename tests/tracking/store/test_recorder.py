@@ -1,7 +1,7 @@
 """Reaching a store and recording runs, and the errors that a user reads where the store fails."""
 
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -171,17 +171,6 @@ def test_a_store_that_answers_and_opens_no_run_is_bad_input(
     monkeypatch.setattr(MlflowClient, "create_run", refuse)
     with pytest.raises(BadInput, match=r"^tracking URI sqlite:///.* can't open a run: permission denied$"):
         execute(RunConfig(model="pca", dataset="digits"))
-
-
-def test_a_database_of_another_mlflow_version_is_refused_and_stays_as_it_was(store: MlflowClient) -> None:
-    with closing(sqlite3.connect("mlflow.db")) as database:
-        database.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")  # of MLflow 2.22
-        database.execute("DROP TABLE trace_metrics")  # MLflow upgrades where it lacks one
-        database.commit()
-    before = Path("mlflow.db").read_bytes()
-    with pytest.raises(BadInput, match=r"the tables of another MLflow version.* allowed: mlflow db upgrade sqlite:///"):
-        execute(RunConfig(model="pca", dataset="digits"))
-    assert Path("mlflow.db").read_bytes() == before
 
 
 def test_a_database_that_is_no_file_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
