@@ -3,9 +3,11 @@
 import sys
 import warnings
 from collections.abc import Iterator
+from csv import QUOTE_NONNUMERIC
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mlflow import MlflowClient
@@ -45,13 +47,8 @@ def _signals() -> Iterator[None]:
 
 def table(path: Path, columns: list[str], classes: list[str]) -> None:
     """A file of rows with a column of classes, `label`."""
-
-    def quoted(text: str) -> str:
-        return '"' + text.replace('"', '""') + '"'
-
-    lines = [",".join(map(quoted, [*columns, "label"]))]
-    lines += [",".join([*(f"{v:.4f}" for v in row), quoted(classes[i % len(classes)])]) for i, row in enumerate(ROWS)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    labels = [classes[i % len(classes)] for i in range(len(ROWS))]
+    pd.DataFrame(ROWS, columns=columns).assign(label=labels).to_csv(path, index=False, quoting=QUOTE_NONNUMERIC)
 
 
 CLASSES = [v for k, v in NAMES.items() if v and k != "half a letter"]
