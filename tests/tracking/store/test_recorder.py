@@ -180,7 +180,7 @@ def test_a_database_that_is_no_file_is_asked_in_its_own_words(monkeypatch: pytes
 
 
 def test_a_curve_longer_than_a_request_is_logged_whole(store: MlflowClient) -> None:
-    run_id = store.create_run("0").info.run_id
+    run_id = store.create_run(store.create_experiment("long")).info.run_id
     values = np.linspace(2, 1, 1001)
     Recorder(store, run_id).write(RunRecord(curve=values), step=0)
     history = sorted(store.get_metric_history(run_id, Metric.CURVE_MSE), key=lambda m: m.step)
