@@ -1,4 +1,4 @@
-"""The assignment's four tasks as values, from a store's measured runs: `answer(...)`, task by task.
+"""The assignment's four tasks as tables, from a store's measured runs: `answer(...)`, task by task.
 
 What needs the data or a model was measured when the runs were made (`--measure`). Here codes are compared and runs
 averaged. The same runs give the same values. Task 3, the error against dim3, is in `analysis.findings`.
@@ -9,54 +9,98 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import Bunch
 
 from elbowroom.tracking.store.names import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
 
-from ..runs.arrays import fetch, interval, redraw
-from ..runs.comparison import Cell, Comparison
-from .measured import NEIGHBOURS, Codes, Group, Shelf, check_same_rows, measured
+from ..runs.arrays import LOST, MOST_ROWS, fetch, interval, redraw
+from ..runs.comparison import Cell, Comparison, Series, is_measured
 from .similarity import (
     FEWEST,
     affine_disparity,
     disparity,
     gaussian_kl,
+    is_constant,
     linear_cka,
     mmd_to_normal,
+    neighbour_accuracy,
     neighbour_overlap,
+    neighbours,
 )
 
+NEIGHBOURS = 10
+"""Nearest neighbours of a code that are compared, and that vote for its class."""
+_SECOND_FIT = "another exact program"  # the name of PCA's second fit among the runs
+_CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)
+_MOST_CLASSES = 10_000
+_MOST_NEIGHBOUR_ROWS = 50_000  # codes whose neighbours are searched, each row against each
+_QUALITIES = {
+    "precision": Quality.PRECISION,
+    "recall": Quality.RECALL,
+    "coverage": Quality.COVERAGE,
+    "outside": Quality.OUTSIDE,
+    "nearest": Quality.NEAREST,
+}
 _Array = npt.NDArray[Any]
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers for each model at each dim3 that is shown."""
+    """The answers as tables: lists of rows, which are mappings with their columns as attributes.
+
+    A row is about the model `model`, or the series `label`, at one `dim3`. Numbers are Spreads over runs or Estimates
+    over test rows, None where they are not known.
+    """
 
     shown: list[int]
-    repeats: list[Repeats]
-    """Task 1: do two trainings give the same latent space?"""
-    maps: list[Map]
-    """Task 2: how does a model compare with PCA?"""
-    refits: list[Refit]
-    """Task 2: does PCA change when it is run twice?"""
-    draws: list[Draws]
-    """Task 4: do generated samples differ from call to call?"""
-    priors: list[Prior]
-    """Task 4: are all codes together N(0, I)?"""
-    robust: list[Robust]
-    """Task 4: is decoding robust to errors of the code?"""
-    smooth: list[Smooth]
-    """Task 4: is the latent space smooth?"""
-    health: list[Health]
-    """Task 4: which latents does a VAE use?"""
-    generators: list[Generator]
-    """Task 4: which way to generate rows is best?"""
-    controls: list[Generator]
+    """The dim3 of the rows."""
+    repeats: list[Bunch]
+    """Task 1: do two trainings give the same latent space?
+
+    names of the runs, their error, and pairs of them: first, second, and by `analysis.latent_space.similarity` raw (the
+    Procrustes disparity), affine, cka and overlap, None where codes are constant. chance is the overlap of random
+    neighbours; accuracy that of the neighbours' vote for the class, for each run; collapsed names the runs of constant
+    codes; note says why there is nothing to compare.
+    """
+    maps: list[Bunch]
+    """Task 2: how does a model compare with PCA?
+
+    error, and its ratio to PCA's; accuracy of the neighbours' vote, and commonest, the share of the commonest class,
+    which guessing gets; trustworthiness, continuity; outside, the share of generated values outside the data's range.
+    """
+    refits: list[Bunch]
+    """Task 2: does PCA change when it is run twice?
+
+    Angles between subspaces in degrees: again, to the same program; other, to another exact one; randomized, between
+    two fits of the randomized solver. flipped counts the axes of opposite sign. clash is the error where scores of
+    equation (1) go into equation (2), error that of PCA, and mean_row that of the mean row.
+    """
+    draws: list[Bunch]
+    """Task 4: do generated samples differ from call to call? Mean squares, with the same seed and with a new one."""
+    priors: list[Bunch]
+    """Task 4: are all codes together N(0, I)?
+
+    of: the codes, or the means or draws of a posterior. squared is the squared MMD, null its 95th percentile by chance,
+    rejected the number of runs above that; kl in nats, None where the codes of a run have no full covariance.
+    """
+    robust: list[Bunch]
+    """Task 4: is decoding robust to errors of the code? errors of decode(z + push) by lengths in SDs of the codes."""
+    smooth: list[Bunch]
+    """Task 4: is the latent space smooth along straight lines? largest_step, detour and midway, as in `Metric`."""
+    health: list[Bunch]
+    """Task 4: which latents does a VAE use?
+
+    active units, kl in nats and kl_by_dim of each run in descending order; error, and sampled_error, that of decode(z)
+    for z drawn from the posterior; whether it collapsed, and the reason.
+    """
+    generators: list[Bunch]
+    """Task 4: which way to generate rows is best? main: one of the four of the assignment's question."""
+    controls: list[Bunch]
     """The same measures of real rows, and of the mean row."""
     notes: list[str]
     """What is missing or unusable."""
@@ -80,6 +124,136 @@ class Estimate:
     high: float
 
 
+class Group(NamedTuple):
+    """The measured runs of one series at one dim3, by seed."""
+
+    series: Series
+    dim3: int
+    cells: list[Cell]
+
+    @property
+    def label(self) -> str:
+        """The label of the series."""
+        return self.series.label
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The columns of a table that say which model a row is about."""
+        return {"label": self.series.label, "model": self.series.model, "dim3": self.dim3}
+
+    @property
+    def is_pca(self) -> bool:
+        """Whether the codes are PCA scores, of which there is a second fit."""
+        return self.series.model == "pca"
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether a code is a distribution."""
+        return all(c.metric(Metric.SAMPLED_MSE) is not None for c in self.cells)
+
+    def spread(self, metric: str) -> Spread | None:
+        """Return a metric of each run."""
+        return _spread(c.metric(metric) for c in self.cells)
+
+
+def measured(comparison: Comparison, shown: Sequence[int]) -> list[Group]:
+    """Return the measured runs of each series at each dim3 that is shown, without empty groups."""
+    groups = []
+    for series in comparison.series:
+        for dim3 in shown:
+            cells = [c for _, c in sorted(series.cells.get(dim3, {}).items()) if is_measured(c)]
+            if cells:
+                groups.append(Group(series, dim3, cells))
+    return groups
+
+
+class Shelf:
+    """A cache of the arrays of runs. `notes` names each array that is missing or unusable, which is None then."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._arrays: dict[tuple[str, str], _Array | None] = {}
+
+    def take(self, cells: Sequence[Cell], artifact: str, ndim: int, most: int = MOST_ROWS) -> list[_Array | None]:
+        """Return an array of each cell.
+
+        Parameters
+        ----------
+        cells
+            The runs.
+        artifact
+            Path of the array.
+        ndim
+            Number of its axes; others are unusable, as are numbers that are not finite and codes of another width.
+        most
+            Length of each axis but the last, or of the only one.
+        """
+        new = [c for c in cells if (c.run_id, artifact) not in self._arrays]
+        for cell, found in zip(new, fetch(new, artifact).values(), strict=True):
+            width = cell.dim3 if artifact in _CODES else None
+            why = found if isinstance(found, str) else _unusable(found, ndim, most, width)
+            if why:
+                self._note(cell, artifact, why)
+            self._arrays[cell.run_id, artifact] = None if why else np.asarray(found)
+        return [self._arrays[c.run_id, artifact] for c in cells]
+
+    def known(self, cells: Sequence[Cell], artifact: str, ndim: int) -> list[_Array]:
+        """Return the usable arrays of cells, as `take` does."""
+        return _known(self.take(cells, artifact, ndim))
+
+    def one(self, cell: Cell, artifact: str, ndim: int, most: int = MOST_ROWS) -> _Array | None:
+        """Return the array of one cell, as `take` does."""
+        return self.take([cell], artifact, ndim, most)[0]
+
+    def labels(self, cells: Sequence[Cell]) -> _Array | None:
+        """Return the classes of the test rows, whole numbers from 0, of the first run that has them; None without.
+
+        Runs that lack them, or have others, are named where another run has them.
+        """
+        found = fetch(cells, Artifact.LABELS)
+        known = {k: a.astype(np.int64) for k, a in found.items() if isinstance(a, np.ndarray) and _are_labels(a)}
+        first = next(iter(known.values()), None)
+        for cell in cells:
+            raw, mine = found[cell.run_id], known.get(cell.run_id)
+            if mine is None and (first is not None or isinstance(raw, np.ndarray) or raw != LOST):
+                self._note(cell, Artifact.LABELS, raw if isinstance(raw, str) else "unusable, no classes")
+            elif mine is not None and first is not None and not np.array_equal(mine, first):
+                self._note(cell, Artifact.LABELS, "not what other runs of these rows say, and not used")
+        return first
+
+    def _note(self, cell: Cell, artifact: str, why: str) -> None:
+        self.notes.append(f"{cell.name} (run {cell.run_id}): {artifact} is {why}")
+
+
+class _Codes:
+    """The codes (N, dim3) of a group's runs and of PCA's second fit, by name, with their nearest neighbours.
+
+    collapsed names runs of constant codes; labels are the classes of the rows, or None; correct says for each other run
+    whether the vote of a row's neighbours gives its class, (N,).
+    """
+
+    def __init__(self, group: Group, shelf: Shelf, labels: _Array | None) -> None:
+        names = ["scikit-learn" if group.is_pca else f"seed {c.seed}" for c in group.cells]
+        arrays = dict(zip(names, shelf.take(group.cells, Artifact.CODES, 2), strict=True))
+        if group.is_pca:
+            arrays[_SECOND_FIT] = shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)
+        self.by_name = {name: a for name, a in arrays.items() if a is not None}
+        lengths = [len(a) for a in self.by_name.values()]
+        for name in [n for n, a in self.by_name.items() if len(a) != max(lengths, key=lengths.count)]:
+            shelf.notes.append(f"{group.label} at dim3 {group.dim3}, {name}: its codes are of another number of rows")
+            del self.by_name[name]
+        self.rows = max(map(len, self.by_name.values()), default=0)
+        self.labels = labels if labels is not None and len(labels) == self.rows else None
+        searched = NEIGHBOURS < self.rows <= _MOST_NEIGHBOUR_ROWS
+        self.neighbours = {n: neighbours(a, NEIGHBOURS) for n, a in self.by_name.items() if searched}
+        self.collapsed = [n for n, a in self.by_name.items() if is_constant(a)]
+        self.correct = [
+            neighbour_accuracy(found, self.labels)
+            for n, found in self.neighbours.items()
+            if self.labels is not None and n not in self.collapsed and n != _SECOND_FIT
+        ]
+
+
 def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answers:
     """Answer the assignment from the measured runs of a comparison.
 
@@ -91,18 +265,11 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         The dim3 of the answers.
     shelf
         Caches the arrays; its notes become part of the answers.
-
-    Raises
-    ------
-    BadInput
-        Where runs have other test rows than others.
     """
     groups = measured(comparison, shown)
-    cells = [c for g in groups for c in g.cells]
-    check_same_rows(cells)
-    labels = shelf.labels(cells)
-    codes = [Codes(g, shelf, labels) for g in groups]
-    errors = [_row_errors(g, shelf) for g in groups]
+    labels = shelf.labels([c for g in groups for c in g.cells])
+    codes = [_Codes(g, shelf, labels) for g in groups]
+    errors = [_mean(shelf.known(g.cells, Artifact.ERRORS_TEST, 1)) for g in groups]
     pca = {g.dim3: rows for g, rows in zip(groups, errors, strict=True) if g.is_pca}
     with_codes = list(zip(groups, codes, strict=True))
     missing = [
@@ -130,145 +297,67 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
 # Task 1: do two trainings give the same latent space?
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two runs' codes of the same rows, compared by `analysis.latent_space.similarity`; None where one is constant.
-
-    raw is the Procrustes disparity, affine that after the best affine map, overlap the share of common neighbours.
-    """
-
-    first: str
-    second: str
-    raw: float | None
-    affine: float | None
-    cka: float | None
-    overlap: float | None
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """Several runs of one model at one dim3, by name.
-
-    chance is the overlap of random neighbours; accuracy that of the neighbours' vote for the class, for each run;
-    collapsed names the runs whose codes are constant; note says why there is nothing to compare.
-    """
-
-    label: str
-    model: str
-    dim3: int
-    names: list[str]
-    error: Spread | None
-    pairs: list[Pair]
-    chance: float | None
-    accuracy: list[Estimate]
-    collapsed: list[str]
-    note: str
-
-
-def _repeats(group: Group, codes: Codes) -> Repeats:
+def _repeats(group: Group, codes: _Codes) -> Bunch:
     names = list(codes.by_name)
-    rows = len(codes.by_name[names[0]]) if names else 0
     note = ""
     if len(names) < 2:
         count = f"{len(names)} measured run{'s' * (len(names) != 1)}"
         note = f"{group.label} has {count} at dim3 {group.dim3}: it takes two to compare"
-    return Repeats(
-        label=group.label,
-        model=group.series.model,
-        dim3=group.dim3,
+    return Bunch(
+        **group.place,
         names=names,
         error=_spread(c.test for c in group.cells),
         pairs=[_pair(codes, first, second) for first, second in combinations(names, 2)],
-        chance=NEIGHBOURS / (rows - 1) if rows > NEIGHBOURS else None,
-        accuracy=[_estimate(c.astype(float)) for c in codes.correct.values()],
+        chance=NEIGHBOURS / (codes.rows - 1) if codes.rows > NEIGHBOURS else None,
+        accuracy=[_estimate(c.astype(float)) for c in codes.correct],
         collapsed=codes.collapsed,
         note=note,
     )
 
 
-def _pair(codes: Codes, first: str, second: str) -> Pair:
+def _pair(codes: _Codes, first: str, second: str) -> Bunch:
     a, b = codes.by_name[first], codes.by_name[second]
     varied = first in codes.neighbours and not {first, second} & set(codes.collapsed)
-    overlap = neighbour_overlap(codes.neighbours[first], codes.neighbours[second]) if varied else None
-    return Pair(first, second, disparity(a, b), affine_disparity(a, b), linear_cka(a, b), overlap)
+    return Bunch(
+        first=first,
+        second=second,
+        raw=disparity(a, b),
+        affine=affine_disparity(a, b),
+        cka=linear_cka(a, b),
+        overlap=neighbour_overlap(codes.neighbours[first], codes.neighbours[second]) if varied else None,
+    )
 
 
 # Task 2: how does a model compare with PCA, and does PCA change when it is run twice?
 
 
-@dataclass(frozen=True)
-class Map:
-    """The quality of one model at one dim3, over its runs.
-
-    ratio is its test error over PCA's; accuracy that of the neighbours' vote, and commonest the share of the commonest
-    class, which guessing gets; outside the share of generated values outside the range of the data.
-    """
-
-    label: str
-    model: str
-    dim3: int
-    error: Estimate | None
-    ratio: Estimate | None
-    accuracy: Estimate | None
-    commonest: float | None
-    trustworthiness: Spread | None
-    continuity: Spread | None
-    outside: Spread | None
-
-
-@dataclass(frozen=True)
-class Refit:
-    """PCA fitted twice; angles between the subspaces in degrees.
-
-    again: to the same program; other: to another exact one; randomized: between two fits of the randomized solver.
-    flipped counts the axes of opposite sign. clash is the error where scores of equation (1) go into equation (2),
-    error that of PCA, and mean_row that of the mean row.
-    """
-
-    dim3: int
-    again: float
-    other: float
-    flipped: int
-    randomized: float
-    auto_solver: str
-    rows: int
-    dim1: int
-    error: float | None
-    clash: float | None
-    mean_row: float | None
-
-
-def _map(group: Group, codes: Codes, errors: _Array | None, pca: _Array | None) -> Map:
+def _map(group: Group, codes: _Codes, errors: _Array | None, pca: _Array | None) -> Bunch:
     ratio = None
     if errors is not None and pca is not None and len(errors) == len(pca):
         redrawn, baseline = redraw(errors), redraw(pca)
         if baseline.all():
             ratio = Estimate(float(errors.mean() / pca.mean()), *interval(redrawn / baseline))
-    correct = list(codes.correct.values())
-    return Map(
-        label=group.label,
-        model=group.series.model,
-        dim3=group.dim3,
+    return Bunch(
+        **group.place,
         error=None if errors is None else _estimate(errors),
         ratio=ratio,
-        accuracy=_estimate(np.mean(correct, axis=0)) if correct else None,
+        accuracy=_estimate(np.mean(codes.correct, axis=0)) if codes.correct else None,
         commonest=None if codes.labels is None else float(np.bincount(codes.labels).max() / len(codes.labels)),
-        trustworthiness=_metric(group, Metric.TRUSTWORTHINESS),
-        continuity=_metric(group, Metric.CONTINUITY),
-        outside=_metric(group, sample_metric(Source.OWN, Quality.OUTSIDE)),
+        trustworthiness=group.spread(Metric.TRUSTWORTHINESS),
+        continuity=group.spread(Metric.CONTINUITY),
+        outside=group.spread(sample_metric(Source.OWN, Quality.OUTSIDE)),
     )
 
 
-def _refit(group: Group, shelf: Shelf) -> Refit | None:
+def _refit(group: Group, shelf: Shelf) -> Bunch | None:
     cell = group.cells[0]
     again, other, flipped, randomized = (
         cell.metric(m) for m in (Metric.REFIT_DEGREES, Metric.OTHER_DEGREES, Metric.FLIPPED, Metric.RANDOMIZED_DEGREES)
     )
     if again is None or other is None or flipped is None or randomized is None:
         return None
-    clash = _clash(cell, shelf)
-    curve = fetch([cell], Artifact.PCA_CURVE)[cell.run_id]
-    return Refit(
+    curve = fetch([cell], Artifact.PCA_CURVE)[cell.run_id]  # may have nan, which a shelf refuses
+    return Bunch(
         dim3=group.dim3,
         again=again,
         other=other,
@@ -278,13 +367,13 @@ def _refit(group: Group, shelf: Shelf) -> Refit | None:
         rows=_count(cell, Param.ROWS_TRAIN),
         dim1=_count(cell, Param.DIM1),
         error=cell.test,
-        clash=clash,
+        clash=_clash(cell, shelf),
         mean_row=None if isinstance(curve, str) or curve.ndim != 2 or not curve.size else float(curve[0, 0]),
     )
 
 
 def _clash(cell: Cell, shelf: Shelf) -> float | None:
-    """The test error of PCA where the scores of equation (1) are put into equation (2)."""
+    """Return the test error of PCA where the scores of equation (1) are put into equation (2)."""
     spectrum, scores = shelf.one(cell, Artifact.SPECTRUM, 1), shelf.one(cell, Artifact.CODES, 2)
     dim1 = _count(cell, Param.DIM1)
     if spectrum is None or scores is None or cell.test is None or not dim1:
@@ -300,154 +389,68 @@ def _clash(cell: Cell, shelf: Shelf) -> float | None:
 # Task 4: what does a model with a prior add?
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Mean squared difference of samples, drawn again with the same seed and with a new one."""
-
-    label: str
-    dim3: int
-    same: Spread
-    new: Spread
+def _draws(group: Group) -> Bunch | None:
+    same, new = group.spread(Metric.SAME_DRAW), group.spread(Metric.NEW_DRAW)
+    return None if same is None or new is None else Bunch(label=group.label, dim3=group.dim3, same=same, new=new)
 
 
-@dataclass(frozen=True)
-class Prior:
-    """How far all codes together are from N(0, I), of a model's codes, or of the means or draws of its posterior.
-
-    squared is the squared MMD, null its 95th percentile by chance, rejected the number of runs above that. kl is in
-    nats, None where the codes of a run have no full covariance.
-    """
-
-    label: str
-    dim3: int
-    of: str
-    squared: Spread
-    null: Spread
-    rejected: int
-    kl: Spread | None
-
-
-@dataclass(frozen=True)
-class Robust:
-    """The error of decode(z + push) by the length of the push in SDs of the codes, mean over runs."""
-
-    label: str
-    model: str
-    dim3: int
-    lengths: list[float]
-    errors: list[float]
-    standard_errors: list[float]
-
-    @property
-    def ratios(self) -> list[float | None]:
-        """To the error without a push."""
-        return [e / self.errors[0] if self.errors[0] > 0 else None for e in self.errors]
-
-
-@dataclass(frozen=True)
-class Smooth:
-    """Along straight lines between codes: see `Metric.LARGEST_STEP`, `DETOUR` and `MIDWAY`."""
-
-    label: str
-    model: str
-    dim3: int
-    largest_step: Spread | None
-    detour: Spread | None
-    midway: Spread | None
-
-
-@dataclass(frozen=True)
-class Health:
-    """The use of the latents of a model with a posterior; KLs in nats, those of each run in descending order.
-
-    error is the test error, sampled_error that of decode(z) for z drawn from the posterior. reason says why it
-    collapsed.
-    """
-
-    label: str
-    dim3: int
-    active: Spread | None
-    kl: Spread
-    kl_by_dim: list[list[float]]
-    error: Spread | None
-    sampled_error: Spread | None
-    collapsed: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Generator:
-    """One way to generate rows. main: one of the four of the assignment's question."""
-
-    name: str
-    label: str
-    source: str
-    dim3: int | None
-    main: bool
-    precision: Spread | None
-    recall: Spread | None
-    coverage: Spread | None
-    outside: Spread | None
-    nearest: Spread | None
-
-
-def _draws(group: Group) -> Draws | None:
-    same, new = _metric(group, Metric.SAME_DRAW), _metric(group, Metric.NEW_DRAW)
-    return None if same is None or new is None else Draws(group.label, group.dim3, same, new)
-
-
-def _priors(group: Group, codes: Codes, shelf: Shelf) -> list[Prior]:
+def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Bunch]:
     """Compare the codes with N(0, I); of a model with a posterior its means, and draws from it."""
     sets = {"means" if group.has_posterior else "codes": list(codes.by_name.values())}
     if group.has_posterior:
-        sets["draws"] = _known(shelf.codes(group.cells, Artifact.CODES_SAMPLED))
+        sets["draws"] = shelf.known(group.cells, Artifact.CODES_SAMPLED, 2)
     made = []
     for of, arrays in sets.items():
         found = [mmd_to_normal(a) for a in arrays if len(a) >= FEWEST]
-        squared, null = _spread(m.squared for m in found), _spread(m.null for m in found)
-        if squared is not None and null is not None:
-            rejected = sum(m.squared > m.null for m in found)
+        if found:
             divergences = [gaussian_kl(a) for a in arrays]
-            kl = None if None in divergences else _spread(divergences)
-            made.append(Prior(group.label, group.dim3, of, squared, null, rejected, kl))
+            row = Bunch(
+                label=group.label,
+                dim3=group.dim3,
+                of=of,
+                squared=_spread(m.squared for m in found),
+                null=_spread(m.null for m in found),
+                rejected=sum(m.squared > m.null for m in found),
+                kl=None if None in divergences else _spread(divergences),
+            )
+            made.append(row)
     return made
 
 
-def _robust(group: Group, shelf: Shelf) -> Robust | None:
-    arrays = [a for a in _known(shelf.take(group.cells, Artifact.ROBUSTNESS, 2)) if a.shape[1] == 3]
-    if not arrays or len({len(a) for a in arrays}) > 1:
+def _robust(group: Group, shelf: Shelf) -> Bunch | None:
+    curve = _mean([a for a in shelf.known(group.cells, Artifact.ROBUSTNESS, 2) if a.shape[1] == 3])
+    if curve is None:
         return None
-    lengths, errors, se = np.asarray(np.mean(arrays, axis=0, dtype=np.float64)).T
-    return Robust(group.label, group.series.model, group.dim3, lengths.tolist(), errors.tolist(), se.tolist())
+    lengths, errors, standard_errors = curve.T.tolist()
+    return Bunch(**group.place, lengths=lengths, errors=errors, standard_errors=standard_errors)
 
 
-def _smooth(group: Group) -> Smooth:
-    step, detour, midway = (_metric(group, m) for m in (Metric.LARGEST_STEP, Metric.DETOUR, Metric.MIDWAY))
-    return Smooth(group.label, group.series.model, group.dim3, step, detour, midway)
+def _smooth(group: Group) -> Bunch:
+    metrics = {"largest_step": Metric.LARGEST_STEP, "detour": Metric.DETOUR, "midway": Metric.MIDWAY}
+    return Bunch(**group.place, **{column: group.spread(metric) for column, metric in metrics.items()})
 
 
-def _health(group: Group, codes: Codes, shelf: Shelf) -> Health | None:
-    arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM, 1)) if len(a) == group.dim3]
-    kl = _spread(a.sum() for a in arrays)
-    if kl is None:
+def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:
+    arrays = [a for a in shelf.known(group.cells, Artifact.KL_BY_DIM, 1) if len(a) == group.dim3]
+    if not arrays:
         return None
-    active = _metric(group, Metric.TEST_ACTIVE_UNITS)
+    active = group.spread(Metric.TEST_ACTIVE_UNITS)
     collapsed = bool(codes.collapsed) or (active is not None and min(active.values) == 0)
-    return Health(
+    return Bunch(
         label=group.label,
         dim3=group.dim3,
         active=active,
-        kl=kl,
-        kl_by_dim=[sorted((float(v) for v in a), reverse=True) for a in arrays],
+        kl=_spread(a.sum() for a in arrays),
+        kl_by_dim=[sorted(a.astype(float).tolist(), reverse=True) for a in arrays],
         error=_spread(c.test for c in group.cells),
-        sampled_error=_metric(group, Metric.SAMPLED_MSE),
+        sampled_error=group.spread(Metric.SAMPLED_MSE),
         collapsed=collapsed,
         reason=_why_collapsed(group.cells[0]) if collapsed else "",
     )
 
 
 def _why_collapsed(cell: Cell) -> str:
-    """The usual cause, by the settings of the run."""
+    """Return the usual cause, by the settings of the run."""
     dim1 = _count(cell, Param.DIM1)
     try:
         beta = float(dict(cell.variant).get("beta") or 1)
@@ -460,8 +463,8 @@ def _why_collapsed(cell: Cell) -> str:
     return text
 
 
-def _generators(group: Group) -> list[Generator]:
-    """The ways to generate rows with one model, those of the assignment's question first."""
+def _generators(group: Group) -> list[Bunch]:
+    """Return the ways to generate rows with one model, those of the assignment's question first."""
     shown = group.label.upper() if group.series.model in ("pca", "ae", "vae") else group.label
     if group.is_pca:
         ways = [(Source.OWN, "equation (2)", True)]
@@ -475,33 +478,35 @@ def _generators(group: Group) -> list[Generator]:
         ]
     ways.append((Source.RECONSTRUCTED, "reconstructions", False))
     return [
-        _generator(f"{shown}, {how}", group.label, source, group.dim3, main, group.cells) for source, how, main in ways
+        Bunch(
+            name=f"{shown}, {how}", label=group.label, source=source, dim3=group.dim3, main=main,
+            **_qualities(group.cells, source),
+        )
+        for source, how, main in ways
+    ]  # fmt: skip
+
+
+def _controls(groups: Sequence[Group]) -> list[Bunch]:
+    """Return the controls made of the data alone, of the first run: they are equal in all."""
+    names = {Source.REAL: "other real rows", Source.MEAN_ROW: "the mean row, always"}
+    return [
+        Bunch(name=name, label="", source=source, dim3=None, main=True, **_qualities(groups[0].cells[:1], source))
+        for source, name in names.items()
+        if groups
     ]
 
 
-def _controls(groups: Sequence[Group]) -> list[Generator]:
-    """The controls made of the data alone, of the first run: they are equal in all."""
-    names = {Source.REAL: "other real rows", Source.MEAN_ROW: "the mean row, always"}
-    return [_generator(n, "", source, None, True, groups[0].cells[:1]) for source, n in names.items() if groups]
-
-
-def _generator(name: str, label: str, source: Source, dim3: int | None, main: bool, cells: Sequence[Cell]) -> Generator:
-    precision, recall, coverage, outside, nearest = (
-        _spread(c.metric(sample_metric(source, quality)) for c in cells)
-        for quality in (Quality.PRECISION, Quality.RECALL, Quality.COVERAGE, Quality.OUTSIDE, Quality.NEAREST)
-    )
-    return Generator(name, label, source.value, dim3, main, precision, recall, coverage, outside, nearest)
+def _qualities(cells: Sequence[Cell], source: Source) -> dict[str, Spread | None]:
+    return {
+        name: _spread(c.metric(sample_metric(source, quality)) for c in cells) for name, quality in _QUALITIES.items()
+    }
 
 
 # Numbers of runs and of rows.
 
 
-def _metric(group: Group, name: str) -> Spread | None:
-    return _spread(c.metric(name) for c in group.cells)
-
-
 def _spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the values that are known, None without any."""
+    """Return the spread of the values that are known, None without any."""
     known = [float(v) for v in values if v is not None]
     if not known:
         return None
@@ -509,24 +514,38 @@ def _spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def _estimate(rows: _Array) -> Estimate:
-    """The mean of a number of each test row."""
+    """Return the mean of a number of each test row."""
     low, high = interval(redraw(rows))
     return Estimate(float(rows.mean()), low, high)
 
 
-def _row_errors(group: Group, shelf: Shelf) -> _Array | None:
-    """The test error of each row, mean over the runs."""
-    arrays = [a for a in _known(shelf.take(group.cells, Artifact.ERRORS_TEST, 1)) if (a >= 0).all()]
+def _mean(arrays: Sequence[_Array]) -> _Array | None:
+    """Return the mean over runs, None where their arrays differ in length or there is none."""
     if not arrays or len({len(a) for a in arrays}) > 1:
         return None
     return np.asarray(np.mean(arrays, axis=0, dtype=np.float64))
 
 
 def _count(cell: Cell, param: Param) -> int:
-    """A whole number among a run's params, 0 where there is none."""
+    """Return a whole number among a run's params, 0 where there is none."""
     text = cell.run.data.params.get(param, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def _known(values: Iterable[_T | None]) -> list[_T]:
     return [value for value in values if value is not None]
+
+
+def _unusable(array: _Array, ndim: int, most: int, width: int | None) -> str:
+    if array.ndim != ndim or not array.size or max(array.shape[:-1], default=len(array)) > most:
+        return f"unusable, of shape {array.shape}"
+    if not np.isfinite(array).all():
+        return "not finite"
+    return f"unusable, of shape {array.shape} where dim3 is {width}" if width not in (None, array.shape[-1]) else ""
+
+
+def _are_labels(array: _Array) -> bool:
+    """Whether an array has a class for each row."""
+    if array.ndim != 1 or not 0 < len(array) <= MOST_ROWS or array.dtype.kind not in "iu":
+        return False
+    return bool(array.min() >= 0 and array.max() < _MOST_CLASSES)

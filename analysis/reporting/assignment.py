@@ -22,8 +22,7 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from ..figures.assignment import figures_of
 from ..figures.curves import plot_equivalent, plot_error
 from ..findings.find import Findings, find, plain
-from ..latent_space.answers import Answers, answer
-from ..latent_space.measured import Shelf, measured
+from ..latent_space.answers import Answers, Shelf, answer, measured
 from ..pages.assignment import AssignmentPage, render
 from ..runs.comparison import Comparison, Store, compare
 from ..runs.query import read

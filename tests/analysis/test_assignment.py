@@ -3,30 +3,17 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from sklearn.utils import Bunch
 
 from elbowroom.analysis import assignment
-from elbowroom.analysis.figures import assignment as figures
-from elbowroom.analysis.latent_space.answers import (
-    Draws,
-    Estimate,
-    Generator,
-    Map,
-    Pair,
-    Prior,
-    Refit,
-    Repeats,
-    Robust,
-    Smooth,
-    _spread,
-)
-from elbowroom.analysis.latent_space.measured import Shelf, measured
+from elbowroom.analysis.figures.assignment import figures_of
+from elbowroom.analysis.latent_space.answers import Estimate, Shelf, _spread, answer, measured
 from elbowroom.analysis.pages import assignment as page_text
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
@@ -158,11 +145,11 @@ def test_the_wanted_comparison_is_taken(store: MlflowClient, tmp_path: Path) -> 
     assert other in json.loads((tmp_path / "assignment.json").read_text())["runs"]
 
 
-def repeats(*, raw: float, affine: float, **more: object) -> Repeats:
-    pair = Pair("seed 0", "seed 1", raw, affine, 0.5, 0.2)
+def repeats(*, raw: float, affine: float, **more: object) -> Bunch:
+    pair = Bunch(first="seed 0", second="seed 1", raw=raw, affine=affine, cka=0.5, overlap=0.2)
     values = {"label": "ae", "model": "ae", "dim3": 2, "names": ["seed 0", "seed 1"], "error": _spread([0.1, 0.12])}
     values |= {"pairs": [pair], "chance": 0.001, "accuracy": [Estimate(0.6, 0.59, 0.61)], "collapsed": [], "note": ""}
-    return Repeats(**{**values, **more})  # type: ignore[arg-type]
+    return Bunch(**{**values, **more})
 
 
 @pytest.mark.parametrize(
@@ -194,8 +181,11 @@ def test_one_run_and_collapsed_runs_are_said_so() -> None:
 
 
 def test_pca_run_twice_in_words() -> None:
-    found = Refit(2, 0.0, 1e-9, 1, 0.5, "covariance_eigh", 55_000, 784, 0.0557, 0.0702, 0.0675)
-    (text,) = page_text._about_refit(found)
+    found = Bunch(
+        dim3=2, again=0.0, other=1e-9, flipped=1, randomized=0.5, auto_solver="covariance_eigh", rows=55_000, dim1=784,
+        error=0.0557, clash=0.0702, mean_row=0.0675,
+    )  # fmt: skip
+    text = page_text._about_refit(found)
     assert "1 of its 2 axes points the other way" in text
     assert "So the result is the same up to signs." in text
     assert "fewer than 7,840 rows" in text
@@ -204,59 +194,51 @@ def test_pca_run_twice_in_words() -> None:
 
 
 def test_draws_push_and_prior_in_words() -> None:
-    one = _spread([0.0])
-    new = _spread([0.03, 0.05])
-    assert one is not None
-    assert new is not None
-    answers = type("A", (), {"draws": [Draws("vae", 2, one, new)]})()
-    text = " ".join(page_text._about_draws(answers))
+    draws = [Bunch(label="vae", dim3=2, same=_spread([0.0]), new=_spread([0.03, 0.05]))]
+    text = " ".join(page_text._about_draws(draws))
     assert "0.0400 ± 0.014 for vae at dim3 2" in text
     assert "identical, to the last bit" in text
-    robust = [
-        Robust("ae", "ae", 2, [0, 1], [0.1, 0.3], [0, 0]),
-        Robust("vae", "vae", 2, [0, 1], [0.1, 0.2], [0, 0]),
-        Robust("pca", "pca", 2, [0, 1], [0.1, 0.11], [0, 0]),
-    ]
-    (text,) = page_text._about_robustness(robust)
+    ends = {"ae": 0.3, "vae": 0.2, "pca": 0.11, "dead": 0.1}
+    robust = [Bunch(label=m, model=m, dim3=2, lengths=[0, 1], errors=[0.1, end]) for m, end in ends.items()]
+    health = [Bunch(label="dead", dim3=2, collapsed=True)]
+    (text,) = page_text._about_robustness(Bunch(robust=robust, health=health))
     assert "ae's error from 0.100 to 0.300 (3.00 times)" in text
     assert text.endswith("the error of vae has the smallest ratio.")
-    squared, null = _spread([0.2, 0.0]), _spread([0.01, 0.01])
-    assert squared is not None
-    assert null is not None
-    (text,) = page_text._about_priors([Prior("vae", 2, "draws", squared, null, 1, None)])
+    prior = Bunch(label="vae", dim3=2, of="draws", squared=_spread([0.2, 0.0]), null=_spread([0.01]), rejected=1)
+    (text,) = page_text._about_priors([prior])
     assert "more than chance for vae in 1 of 2 runs" in text
-    steps = [Smooth(m, m, 2, _spread([v]), None, None) for m, v in (("pca", 1.0), ("ae", 1.5), ("vae", 1.2))]
-    assert page_text._about_smoothness(steps)[0].endswith("vae changes most evenly.")
+    steps = {"pca": 1.0, "ae": 1.5, "vae": 1.2}
+    smooth = [Bunch(label=m, model=m, dim3=2, largest_step=_spread([v])) for m, v in steps.items()]
+    assert page_text._about_smoothness(smooth)[0].endswith("vae changes most evenly.")
 
 
-def generator(name: str, source: str, precision: float, recall: float, coverage: float | None = None) -> Generator:
-    values = (precision, recall, coverage, 0.0, 0.02)
-    return Generator(name, "x", source, 2, True, *(_spread([v]) for v in values))
+QUALITIES = ("precision", "recall", "coverage", "nearest")
+
+
+def generator(name: str, source: str, *values: float | None, main: bool = True) -> Bunch:
+    qualities = dict.fromkeys(QUALITIES) | {q: _spread([v]) for q, v in zip(QUALITIES, values, strict=False)}
+    return Bunch(name=name, source=source, dim3=2, main=main, **qualities)
 
 
 def test_generators_in_words() -> None:
     made = [generator("AE, N(0, I)", "normal", 0.99, 0.0, 0.1), generator("VAE, N(0, I)", "own", 0.9, 0.3, 0.8)]
-    made.append(replace(generator("AE, reconstructions", "reconstructed", 0.9, 0.2), main=False))
+    made.append(generator("AE, reconstructions", "reconstructed", 0.9, 0.2, main=False))
     controls = [generator("other real rows", "real", 0.86, 0.75), generator("the mean row", "mean_row", 1, 0)]
-    text = "\n".join(page_text._about_generators(type("A", (), {"generators": made, "controls": controls})()))
+    text = "\n".join(page_text._about_generators(Bunch(generators=made, controls=controls)))
     assert "precision 0.860 and recall 0.750." in text
     assert "precision 1.000 and recall 0.000: blurred" in text
     assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
     assert "recall at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
     assert "Even reconstructions of real rows have a recall of only 0.200 at dim3 2" in text
-    assert "none has a recall of 0.01" in "\n".join(
-        page_text._about_generators(type("A", (), {"generators": made[:1], "controls": []})())
-    )
+    alone = page_text._about_generators(Bunch(generators=made[:1], controls=[]))
+    assert "none has a recall of 0.01" in "\n".join(alone)
 
 
 def test_nothing_measured_is_a_dash() -> None:
     assert page_text._plus_minus(None) == page_text._estimate(None) == page_text._fixed(None) == "–"
-    bare = Map("ae", "ae", 2, None, None, None, None, None, None, None)
-    assert page_text._about_maps([bare]) == []
-    empty = Generator("x", "x", "own", 2, True, None, None, None, None, None)
-    answers = type("A", (), {"generators": [empty], "controls": [], "draws": []})()
-    assert page_text._about_generators(answers) == []
-    assert page_text._about_draws(answers) == []
+    assert page_text._about_maps([Bunch(label="ae", model="ae", dim3=2, ratio=None)]) == []
+    assert page_text._about_generators(Bunch(generators=[generator("x", "own")], controls=[])) == []
+    assert page_text._about_draws([]) == []
 
 
 def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tmp_path: Path) -> None:
@@ -313,9 +295,8 @@ def test_codes_of_many_dimensions_are_drawn_on_one_plane(store: MlflowClient, tm
     for seed, z in enumerate((codes, turned)):
         log_measured(store, tmp_path / "arrays", seed=seed, dim3=4, codes=z)
     (comparison,) = compare(read(store, "e").cells)
-    (group,) = measured(comparison, (4,))
-    figure = figures._repeats(group, None, (), Shelf())
-    assert figure is not None
+    shelf = Shelf()
+    figure = figures_of(measured(comparison, (4,)), answer(comparison, (4,), shelf), shelf)["repeats ae"]
     first, second = (panel.collections[0].get_offsets().data for panel in figure.axes[2:4])
     np.testing.assert_allclose(second, first, atol=1e-4)  # turned back, and not mirrored by the projection
     assert figure.axes[2].get_xlabel() == "principal axis 1"

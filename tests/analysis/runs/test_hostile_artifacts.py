@@ -24,8 +24,7 @@ from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from elbowroom.analysis import assignment, report
 from elbowroom.analysis.findings.against_pca import pca_curve
 from elbowroom.analysis.findings.find import _asked, find
-from elbowroom.analysis.latent_space.answers import answer
-from elbowroom.analysis.latent_space.measured import Shelf
+from elbowroom.analysis.latent_space.answers import Shelf, answer
 from elbowroom.analysis.runs import arrays
 from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.analysis.runs.comparison import Store, Unusable, compare, own_cell
