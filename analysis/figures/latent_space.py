@@ -34,7 +34,7 @@ from elbowroom.tracking.drawing import (
 )
 from elbowroom.tracking.store.text import clean, drawn_plainly
 
-from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style
+from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style, styles_of
 
 _Array = npt.NDArray[Any]
 
@@ -50,6 +50,12 @@ _ACTIVE = 0.01  # nats, above which a latent dimension is active
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
 _COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
+_MIXED = [  # the colour of one and the marker of another, where there are more series than styles
+    Style(one.colour, other.marker, other.line)
+    for turn in range(1, len(_COLOURED))
+    for one, other in zip(_COLOURED, [*_COLOURED[turn:], *_COLOURED[:turn]], strict=True)
+]
+_FREE = [*_COLOURED[len(KNOWN) :], *_COLOURED[: len(KNOWN)], *_MIXED]  # for models that have no style of their own
 
 
 class Cloud(NamedTuple):
@@ -208,7 +214,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
     Each panel has, by label and model, an array (R, 3): length of the push, error, and its standard error.
     """
     series = list(dict.fromkeys((label, model) for _, curves in panels for label, model, _ in curves))
-    style_of = dict(zip(series, _styles([model for _, model in series]), strict=True))
+    style_of = dict(zip(series, styles_of([model for _, model in series], _FREE), strict=True))
     figure, grid = _panels(len(panels), 2.3, 0.6 + 0.2 * math.ceil((len(series) + 1) / 2))
     points = np.concatenate([curve for _, curves in panels for _, _, curve in curves])
     right = float(np.nanmax(points[:, 0], initial=0)) or 1.0
@@ -245,10 +251,10 @@ def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
     return settled(figure)
 
 
-def draw_kl(panels: list[tuple[str, _Array]], active: float = _ACTIVE) -> Figure:
+def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
     """Draw the KL divergence (dim3,) of each latent dimension in nats, in descending order, a panel for each model.
 
-    A cross marks a dimension at or below `active`; of more than 30 in a panel, every n-th.
+    A cross marks an inactive dimension; of more than 30 in a panel, every n-th.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
     top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
@@ -257,14 +263,14 @@ def draw_kl(panels: list[tuple[str, _Array]], active: float = _ACTIVE) -> Figure
     for i, (axes, (label, kl)) in enumerate(zip(grid, panels, strict=True)):
         ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
         ranks = np.arange(1, len(ordered) + 1)
-        axes.bar(ranks, ordered, width=0.8, color=STYLES[KNOWN["vae"]].colour, lw=0)
-        below = ranks[ordered <= active]
+        axes.bar(ranks, ordered, width=0.8, color=KNOWN["vae"].colour, lw=0)
+        below = ranks[ordered <= _ACTIVE]
         if len(below):
             silent = True
             below = below[:: math.ceil(len(ordered) / _MOST_CROSSES)]
             size = min(5.0, max(2.5, 80 / len(ordered)))
             axes.plot(below, np.full(len(below), 0.04), "x", ms=size, color=GREY, transform=axes.get_xaxis_transform())
-        more = f"total {ordered.sum():.3g} nats\n{(ordered > active).sum()} of {len(ordered)} above {active:g}"
+        more = f"total {ordered.sum():.3g} nats\n{(ordered > _ACTIVE).sum()} of {len(ordered)} above {_ACTIVE:g}"
         axes.set_title(f"{_wrapped(label, side - 0.6, _NORMAL)}\n{more}", fontsize=_NORMAL)
         axes.set(xlim=(0.3, len(ordered) + 0.7), ylim=(0, 1.05 * top))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS, min_n_ticks=1))
@@ -272,7 +278,7 @@ def draw_kl(panels: list[tuple[str, _Array]], active: float = _ACTIVE) -> Figure
         _outer(grid, i, "latent dimension,\nlargest KL first", "KL to the prior, nats")
     if silent:
         cross = Line2D([], [], ls="", marker="x", ms=5, color=GREY)
-        _legend(figure, [cross], [f"inactive: at most {active:g} nats"])
+        _legend(figure, [cross], [f"inactive: at most {_ACTIVE:g} nats"])
     return figure
 
 
@@ -292,22 +298,18 @@ def draw_quality(
     """
     figure = _figure(_WIDTH, 4.5)
     axes = figure.subplots()
-    styles = _styles([model for _, model, _, _ in points])
+    styles = styles_of([model for _, model, _, _ in points], _FREE)
     keys: list[Artist] = []
     for (_, _, precision, recall), style in zip(points, styles, strict=True):
-        (key,) = axes.plot(
+        keys += axes.plot(
             [precision], [recall], style.marker, ms=9, mfc=(style.colour, 0.35), mec=style.colour, mew=1.6, ls="",
             clip_on=False, zorder=3,
         )  # fmt: skip
-        keys.append(key)
     texts = [plain_label(label, LONGEST) for label, *_ in points]
-    for place, marker, text in ((ceiling, "*", "real against real"), (floor, "x", "the mean image, always")):
+    bounds = ((ceiling, "*", 14, 0.5, "real against real"), (floor, "x", 9, 1.8, "the mean image, always"))
+    for place, marker, size, width, text in bounds:
         if place is not None:
-            size = 14 if marker == "*" else 9
-            keys += axes.plot(
-                [place[0]], [place[1]], marker, ms=size, color="black", mew=1.8 if marker == "x" else 0.5, ls="",
-                clip_on=False, zorder=4,
-            )  # fmt: skip
+            keys += axes.plot(*place, marker, ms=size, color="black", mew=width, ls="", clip_on=False, zorder=4)
             texts.append(text)
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
     axes.set_xlabel("precision: share of the samples that look real", fontsize=_NORMAL)
@@ -326,14 +328,20 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     """
     figure = _figure(_WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
-    found = [np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0]) for _, _, x in curves]
-    styles = _styles([model for _, model, _ in curves])
-    keys = [_draw_shares(axes, x, style.colour, style.line, 1.6) for x, style in zip(found, styles, strict=True)]
-    texts = [plain_label(label, LONGEST) for label, _, _ in curves]
-    if real is not None:
-        found.append(np.sort(_finite(np.asarray(real, dtype=float).reshape(-1, 1))[:, 0]))
-        keys.append(_draw_shares(axes, found[-1], "black", "-", 3.0))
-        texts.append("real test rows")
+    styles = styles_of([model for _, model, _ in curves], _FREE)
+    lines = [(label, x, style.colour, style.line, 1.6) for (label, _, x), style in zip(curves, styles, strict=True)] + (
+        [] if real is None else [("real test rows", real, "black", "-", 3.0)]
+    )
+    found, keys = [], []
+    for _, x, colour, line, width in lines:
+        finite = np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0])
+        steps, share = finite, finite
+        if len(finite):
+            steps = np.concatenate([finite[:1], finite, [finite[-1] * 1e6 + 1]])  # the last step reaches the border
+            share = np.concatenate([[0], np.arange(1, len(finite) + 1) / len(finite), [1]])
+        axes.plot(steps, share, line, color=colour, lw=width, drawstyle="steps-post", zorder=1.5 if width > 2 else 2)
+        found.append(finite)
+        keys.append(Line2D([], [], color=colour, ls=line, lw=width))
     found = [x for x in found if len(x)] or [np.zeros(1)]
     right = max(float(np.percentile(x, _CENTRAL[1])) for x in found) or 1.0
     middles = [float(np.median(x)) for x in found]
@@ -351,16 +359,8 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     axes.set_ylabel("cumulative share of the rows", fontsize=_NORMAL)
     axes.tick_params(labelsize=_SMALL)
     _plain(axes)
-    _legend(figure, keys, texts)
+    _legend(figure, keys, [plain_label(label, LONGEST) for label, *_ in lines])
     return figure
-
-
-def _draw_shares(axes: Axes, x: _Array, colour: str, line: str, width: float) -> Artist:
-    """Draw the cumulative distribution of x (n,), ascending, and return the key for the legend."""
-    steps = np.concatenate([x[:1], x, [x[-1] * 1e6 + 1]]) if len(x) else x  # the last step reaches the border
-    share = np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]]) if len(x) else x
-    axes.plot(steps, share, line, color=colour, lw=width, drawstyle="steps-post", zorder=1.5 if width > 2 else 2)
-    return Line2D([], [], color=colour, ls=line, lw=width)
 
 
 def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], side: float) -> None:
@@ -472,25 +472,6 @@ def _fitted(look: Look, arrays: Iterable[_Array]) -> Look:
     values = np.concatenate([np.asarray(x, dtype=float).ravel() for x in arrays])
     values = values[np.isfinite(values)]
     return Look(None, *((float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)))
-
-
-def _styles(models: Sequence[str]) -> list[Style]:
-    """Return a style for each series: its model's own or the next free one, else colour and marker of two styles."""
-    every = [*_COLOURED]
-    while len(every) < len(models) + len(KNOWN):
-        i = len(every)
-        other = _COLOURED[(i + i // len(_COLOURED)) % len(_COLOURED)]
-        every.append(Style(_COLOURED[i % len(_COLOURED)].colour, other.marker, other.line))
-    taken: dict[int, int] = {}  # position in the series -> in `every`
-    for i, model in enumerate(models):
-        mine = KNOWN.get(model)
-        if mine is not None and mine not in taken.values():
-            taken[i] = mine
-    free = [j for j in (*range(len(KNOWN), len(_COLOURED)), *range(len(every))) if j not in taken.values()]
-    free = list(dict.fromkeys(free))
-    others = [i for i in range(len(models)) if i not in taken]
-    taken |= dict(zip(others, free, strict=False))
-    return [every[taken[i]] for i in range(len(models))]
 
 
 def _class_legend(figure: Figure, labels: _Array | None, classes: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from elbowroom.analysis.figures.curves import _MOST_SERIES, KNOWN, STYLES, Pictures, _styles, draw_pictures
+from elbowroom.analysis.figures.curves import _MOST_SERIES, KNOWN, STYLES, Pictures, draw_pictures, styles_of
 from elbowroom.analysis.findings.against_pca import Against, Equivalent
 from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding
 from tests.analysis.example_runs import FIGURES
@@ -115,7 +115,7 @@ def test_overlaps_are_found() -> None:
 def test_error_against_dim3() -> None:
     figure = drawn(FIGURES["error"](comparison()))
     (axes,) = figure.axes
-    for each, style in zip(three(), _styles(three()), strict=True):
+    for each, style in zip(three(), STYLES, strict=False):
         line = line_of(figure, style.colour)
         np.testing.assert_array_equal(line.get_xdata(), DIM3)
         np.testing.assert_allclose(line.get_ydata(), [p.error for p in each.points])
@@ -139,7 +139,7 @@ def test_the_elbow_stands_where_it_is() -> None:
     (axes,) = figure.axes
     upright = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
     assert [line.get_xdata()[0] for line in upright] == [6]
-    assert same_color(upright[0].get_color(), STYLES[KNOWN["ae"]].colour)
+    assert same_color(upright[0].get_color(), KNOWN["ae"].colour)
     (span,) = axes.patches
     assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((4.8, 7.2))
     smooth = drawn(FIGURES["error"](comparison([model("pca"), model("ae")])))
@@ -198,7 +198,7 @@ def test_second_opinions_stand_above_their_place() -> None:
 def test_equivalent_dimensions() -> None:
     figure = drawn(FIGURES["equivalent"](comparison()))
     (axes,) = figure.axes
-    line = line_of(figure, STYLES[KNOWN["ae"]].colour)
+    line = line_of(figure, KNOWN["ae"].colour)
     np.testing.assert_allclose(line.get_ydata(), 2 * np.array(DIM3))
     np.testing.assert_allclose(line.get_xdata(), DIM3, atol=0.3)
     raw, clipped, *others = [np.array(c.get_segments()) for c in axes.collections]  # (D, 2, 2), low to high
@@ -225,7 +225,7 @@ def test_what_no_pca_reaches_points_upward() -> None:
 
 def test_ratios() -> None:
     figure = drawn(FIGURES["ratio"](comparison()))
-    np.testing.assert_allclose(line_of(figure, STYLES[KNOWN["vae"]].colour).get_ydata(), 0.5)
+    np.testing.assert_allclose(line_of(figure, KNOWN["vae"].colour).get_ydata(), 0.5)
     assert any(set(line.get_ydata()) == {1} for line in figure.axes[0].lines)
     assert FIGURES["ratio"](comparison([model("pca")])) is None
     assert FIGURES["equivalent"](comparison([model("pca")])) is None
@@ -233,7 +233,7 @@ def test_ratios() -> None:
 
 def test_elbo_and_active_units() -> None:
     figure = drawn(FIGURES["elbo"](comparison()))
-    colour = STYLES[KNOWN["vae"]].colour
+    colour = KNOWN["vae"].colour
     np.testing.assert_allclose(line_of(figure, colour).get_ydata(), 100 + 60 / np.array(DIM3))
     np.testing.assert_allclose(line_of(figure, colour, 1).get_ydata(), np.array(DIM3) - 0.5)
     assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "*"] == [max(DIM3)]
@@ -242,7 +242,7 @@ def test_elbo_and_active_units() -> None:
 
 def test_costs() -> None:
     figure = drawn(FIGURES["cost"](comparison()))
-    colour = STYLES[KNOWN["ae"]].colour
+    colour = KNOWN["ae"].colour
     np.testing.assert_allclose(line_of(figure, colour).get_xdata(), 2.0 + np.array(DIM3))
     np.testing.assert_allclose(line_of(figure, colour, 1).get_xdata(), 1000.0 * np.array(DIM3))
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]  # 4 to 13 seconds, 2,000 to 11,000
@@ -253,13 +253,11 @@ def test_nothing_shown_is_none() -> None:
     assert {name: plot(comparison([])) for name, plot in FIGURES.items()} == dict.fromkeys(FIGURES)
 
 
-def test_colours_are_the_models_own() -> None:
-    assert [s.colour for s in _styles(three())] == [STYLES[KNOWN[m]].colour for m in ("pca", "ae", "vae")]
-    assert _styles([model("vae")]) == [STYLES[KNOWN["vae"]]]
-    pair = _styles([model("ae"), model("ae")])
-    assert pair[0] == STYLES[KNOWN["ae"]] != pair[1]
-    assert len(set(_styles([model(f"own {i}") for i in range(len(STYLES))]))) == len(STYLES)
-    assert len(_styles([model(f"own {i}") for i in range(30)])) == 30
+def test_styles_are_the_models_own_or_the_next_free_ones() -> None:
+    assert styles_of(["vae", "pca", "mine"]) == [KNOWN["vae"], KNOWN["pca"], STYLES[4]]
+    assert styles_of(["ae", "ae"]) == [KNOWN["ae"], STYLES[4]]
+    assert set(styles_of(map(str, range(8)))) == set(STYLES)
+    assert styles_of(map(str, range(10)))[8:] == list(STYLES[4:6])
 
 
 def test_a_single_point_has_one_whole_tick() -> None:

@@ -10,7 +10,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
-from elbowroom.analysis.figures.curves import KNOWN, STYLES
+from elbowroom.analysis.figures.curves import KNOWN
 from elbowroom.analysis.figures.latent_space import (
     _MOST_POINTS,
     Cloud,
@@ -234,7 +234,7 @@ def test_robustness() -> None:
     for axes in figure.axes:
         assert (axes.get_xlim()[0], axes.get_ylim()[0]) == (0, 0)
         for line, model, slope in zip(axes.lines, ("pca", "ae", "vae"), (0.01, 0.02, 0.03), strict=True):
-            assert same_color(line.get_color(), STYLES[KNOWN[model]].colour)
+            assert same_color(line.get_color(), KNOWN[model].colour)
             np.testing.assert_allclose(line.get_ydata(), curve(slope)[:, 1])
     band = next(c for c in figure.axes[0].collections if isinstance(c, FillBetweenPolyCollection))
     heights = band.get_paths()[0].vertices[:, 1]
@@ -267,8 +267,8 @@ def test_kl() -> None:
     assert [list(line.get_xdata()) for line in figure.axes[1].lines] == [[2, 3]]
     assert legend_of(figure) == ["inactive: at most 0.01 nats"]
     assert legend_of(drawn(draw_kl([("VAE", np.ones(3))]))) == []
-    figure = drawn(draw_kl([("VAE", np.zeros(200))], active=0.1))  # all collapsed
-    assert titles_of(figure) == ["VAE\ntotal 0 nats\n0 of 200 above 0.1"]
+    figure = drawn(draw_kl([("VAE", np.zeros(200))]))  # all collapsed
+    assert titles_of(figure) == ["VAE\ntotal 0 nats\n0 of 200 above 0.01"]
     assert 0 < len(figure.axes[0].lines[0].get_xdata()) <= 30
 
 
@@ -287,7 +287,7 @@ def test_quality() -> None:
     assert len({line.get_marker() for line in axes.lines}) == len({line.get_mec() for line in axes.lines}) + 1 == 6
     assert axes.get_xlim() == axes.get_ylim() == (-0.04, 1.04)
     assert list(axes.texts) == []
-    assert same_color(axes.lines[1].get_markeredgecolor(), STYLES[KNOWN["vae"]].colour)
+    assert same_color(axes.lines[1].get_markeredgecolor(), KNOWN["vae"].colour)
 
 
 def test_distances() -> None:
