@@ -108,7 +108,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
         found = model.verdict
         if found is not None and found.kind == "clear" and found.dim3 is not None:
             doubt = "" if model.confirmed or not model.trained else ", unconfirmed"
-            chart.elbow(model.label, style, i, found.dim3, found.interval, doubt)
+            _draw_elbow(chart, model.label, style, i, found.dim3, found.interval, doubt)
     points = [p for _, _, points in series for p in points]
     _scale(axes.yaxis, [p.error for p in points], LOG_FROM)
     unit = "\nmean squared error per column, data units²" if comparison.digest else ""
@@ -128,14 +128,14 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     said = [] if model.verdict is None else [f"choice {model.verdict.choice or 'none'}"]
     if not known.all():
         said.append("in part no interval" if known.any() else "no interval")
-    chart.add(_key(style), model.label, f" ({', '.join(said)})" if said else "")
+    _add_key(chart, _key(style), model.label, f" ({', '.join(said)})" if said else "")
     axes.plot(x, y, style.line, color=style.colour, lw=1.5)
-    chart.band(x, low, high, style, "95 % interval")
-    chart.bars(x, y, sd, style)
-    chart.markers(x, y, style, model.undertrained)
+    _draw_band(chart, x, low, high, style, "95 % interval")
+    _draw_bars(chart, x, y, sd, style)
+    _draw_markers(chart, x, y, style, model.undertrained)
     if model.verdict is not None and model.verdict.choice is not None:
         choice = model.verdict.choice
-        chart.star(choice, float(np.interp(choice, x, y)), style, "star: dim3 to use")
+        _draw_star(chart, choice, float(np.interp(choice, x, y)), style, "star: dim3 to use")
 
 
 def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
@@ -196,7 +196,7 @@ def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
     axes.set_xlim(min(dim3) - 0.7, max(dim3) + 0.7)
     step = 0.5 / (2 * len(series))  # of a dimension, between the markers of one dim3
     for i, (model, style, worth) in enumerate(series):
-        chart.add(_key(style), model.label)
+        _add_key(chart, _key(style), model.label)
         for j, kind in enumerate(("raw", "clipped")):
             there = [a for a in worth if getattr(a, kind)]
             if not there:
@@ -238,9 +238,9 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     for model, style, compared in series:
         x, y, low, high = _columns(compared, "dim3", "ratio", "low", "high")
         axes.plot(x, y, style.line, color=style.colour, lw=1.5)
-        chart.band(x, low, high, style, "95 % interval, paired by row")
-        chart.markers(x, y, style, model.undertrained)
-        chart.add(_key(style), model.label, "" if np.isfinite(low + high).all() else " (no interval)")
+        _draw_band(chart, x, low, high, style, "95 % interval, paired by row")
+        _draw_markers(chart, x, y, style, model.undertrained)
+        _add_key(chart, _key(style), model.label, "" if np.isfinite(low + high).all() else " (no interval)")
     chart.share("1: as much as PCA", Line2D([], [], **_DOTTED))
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
@@ -262,13 +262,13 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         elbo = -_metric(points, Metric.VAL_ELBO)
         for axes, y in zip(chart.panels, (elbo, _metric(points, Metric.TEST_ACTIVE_UNITS)), strict=False):
             _draw_line(axes, x, y, style)
-        chart.bars(x, elbo, sd, style)
-        chart.add(_key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
+        _draw_bars(chart, x, elbo, sd, style)
+        _add_key(chart, _key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
         found = model.elbo_verdict
         if found is not None and found.kind == "clear" and found.dim3 is not None:
-            chart.elbow(model.label, style, i, found.dim3, found.interval)
+            _draw_elbow(chart, model.label, style, i, found.dim3, found.interval)
         least = int(np.nanargmin(elbo))
-        chart.star(x[least], elbo[least], style, "star: least")
+        _draw_star(chart, x[least], elbo[least], style, "star: least")
     if active:
         dim3 = [p.dim3 for _, _, points in series for p in points]
         lower = chart.panels[1]
@@ -294,11 +294,11 @@ def plot_nested(comparison: ComparisonFinding) -> Figure | None:
     for model, style, points in _series(comparison, lambda m: m.points if m.label in dedicated else []):
         x, y = _columns(points, "dim3", "test")
         _draw_line(upper, x, y, style)
-        chart.add(_key(style), model.label, ", one training for each dim3")
+        _add_key(chart, _key(style), model.label, ", one training for each dim3")
     for nested, style in zip(shown, _FREE, strict=False):
         x, y, least, most, gap = _columns(nested.points, "dim3", "error", "least", "most", "gap")
         _draw_line(upper, x, y, style)
-        chart.add(_key(style), nested.label, f", the first of {nested.dim3} latents")
+        _add_key(chart, _key(style), nested.label, f", the first of {nested.dim3} latents")
         if np.isfinite(least).any():
             upper.fill_between(x, least, most, color=style.colour, alpha=0.22, lw=0)
             chart.share("band: least and most of its seeds", Patch(color=GREY, alpha=0.25, lw=0))
@@ -327,7 +327,7 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
         return None
     chart = _Chart(comparison, extra=len(series), columns=len(shown))
     for model, style, _ in series:
-        chart.add(_key(style), model.label)
+        _add_key(chart, _key(style), model.label)
     for axes, metric in zip(chart.panels, shown, strict=True):
         for _, style, points in series:
             mine = [p for p in points if p in there[metric]]
@@ -415,76 +415,80 @@ class _Chart:
         more = len(comparison.models) - _MOST_SERIES
         title = plain_label(comparison.name, 50) + (f"\nwithout {more} more models" if more > 0 else "")
         self.figure.suptitle(title, fontsize=11)
-        self._keys: list[tuple[str, Artist]] = []
-        self._shared: dict[str, Artist] = {}
-
-    def add(self, key: Artist, label: str, more: str = "") -> None:
-        """Add the key of one series, with its truncated label and more text."""
-        self._keys.append((f"{plain_label(label, LONGEST)}{more}", key))
+        self.keys: list[tuple[str, Artist]] = []
+        self.shared: dict[str, Artist] = {}
 
     def share(self, text: str, key: Artist) -> None:
         """Add a key that all series share, once."""
-        self._shared.setdefault(text, key)
-
-    def band(self, x: _Array, low: _Array, high: _Array, style: Style, text: str) -> None:
-        """Draw a band where both ends are finite; a bar at a point whose neighbours have no interval."""
-        axes = self.panels[0]
-        known = np.isfinite(low) & np.isfinite(high)
-        if not known.any():
-            return
-        axes.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
-        alone = known & ~(np.append(known[1:], False) | np.append(False, known[:-1]))
-        if alone.any():
-            axes.vlines(x[alone], low[alone], high[alone], color=style.colour, lw=5, alpha=0.3)
-        self.share(text, Patch(color=GREY, alpha=0.25, lw=0))
-
-    def bars(self, x: _Array, y: _Array, sd: _Array, style: Style) -> None:
-        """Draw a bar of one SD each way."""
-        if np.isfinite(sd).any():
-            self.panels[0].errorbar(x, y, sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
-            self.share("bar: SD over seeds", Line2D([], [], color=GREY, marker="|", ms=9, ls=""))
-
-    def markers(self, x: _Array, y: _Array, style: Style, undertrained: Mapping[int, str]) -> None:
-        """Draw a marker at each point, hollow where the model is undertrained."""
-        hollow = np.isin(x, list(undertrained))
-        size = 4.5 if len(x) <= 40 else 2.5
-        for where, fill in ((~hollow, style.colour), (hollow, "white")):
-            if where.any():
-                self.panels[0].plot(
-                    x[where], y[where], style.marker, ms=size, mfc=fill, mec=style.colour, mew=1.1, ls=""
-                )
-        if hollow.any():
-            self.share("hollow: undertrained", _key(Style(GREY, "o", ""), fill="white"))
-
-    def star(self, x: float, y: float, style: Style, text: str) -> None:
-        """Draw a star at one point."""
-        self.panels[0].plot([x], [y], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
-        self.share(text, Line2D([], [], marker="*", ms=11, ls="", color=GREY))
-
-    def elbow(
-        self, label: str, style: Style, turn: int, dim3: int, interval: tuple[int, int] | None, doubt: str = ""
-    ) -> None:
-        """Draw a dashed line at a model's corner, and a band for its interval.
-
-        The dashes of the i-th model, turn i, are shifted, so that lines at one dim3 are all seen.
-        """
-        dashes: Any = {"color": style.colour, "lw": 1.4, "ls": (4.0 * turn, (4, 4))}
-        self.panels[0].axvline(dim3, zorder=1, **dashes)
-        said = f"elbow {dim3}"
-        if interval is not None:
-            low, high = interval
-            self.panels[0].axvspan(low - 0.2, high + 0.2, color=style.colour, alpha=0.1, lw=0, zorder=0)
-            said += f" ({low} to {high})"
-        self.add(Line2D([], [], **dashes), label, f": {said}{doubt}")
+        self.shared.setdefault(text, key)
 
     def finished(self) -> Figure:
         """Return the figure with the legend below the axes, in two columns if the texts are short."""
-        texts, keys = zip(*self._keys, *self._shared.items(), strict=True)
+        texts, keys = zip(*self.keys, *self.shared.items(), strict=True)
         columns = 2 if max(map(len, texts)) <= 36 else 1
         self.figure.legend(
             keys, texts, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, columnspacing=1.2
         )
         return self.figure
+
+
+def _add_key(chart: _Chart, key: Artist, label: str, more: str = "") -> None:
+    """Add the key of one series, with its truncated label and more text."""
+    chart.keys.append((f"{plain_label(label, LONGEST)}{more}", key))
+
+
+def _draw_band(chart: _Chart, x: _Array, low: _Array, high: _Array, style: Style, text: str) -> None:
+    """Draw a band where both ends are finite; a bar at a point whose neighbours have no interval."""
+    axes = chart.panels[0]
+    known = np.isfinite(low) & np.isfinite(high)
+    if not known.any():
+        return
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
+    alone = known & ~(np.append(known[1:], False) | np.append(False, known[:-1]))
+    if alone.any():
+        axes.vlines(x[alone], low[alone], high[alone], color=style.colour, lw=5, alpha=0.3)
+    chart.share(text, Patch(color=GREY, alpha=0.25, lw=0))
+
+
+def _draw_bars(chart: _Chart, x: _Array, y: _Array, sd: _Array, style: Style) -> None:
+    """Draw a bar of one SD each way."""
+    if np.isfinite(sd).any():
+        chart.panels[0].errorbar(x, y, sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
+        chart.share("bar: SD over seeds", Line2D([], [], color=GREY, marker="|", ms=9, ls=""))
+
+
+def _draw_markers(chart: _Chart, x: _Array, y: _Array, style: Style, undertrained: Mapping[int, str]) -> None:
+    """Draw a marker at each point, hollow where the model is undertrained."""
+    hollow = np.isin(x, list(undertrained))
+    size = 4.5 if len(x) <= 40 else 2.5
+    for where, fill in ((~hollow, style.colour), (hollow, "white")):
+        if where.any():
+            chart.panels[0].plot(x[where], y[where], style.marker, ms=size, mfc=fill, mec=style.colour, mew=1.1, ls="")
+    if hollow.any():
+        chart.share("hollow: undertrained", _key(Style(GREY, "o", ""), fill="white"))
+
+
+def _draw_star(chart: _Chart, x: float, y: float, style: Style, text: str) -> None:
+    """Draw a star at one point."""
+    chart.panels[0].plot([x], [y], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
+    chart.share(text, Line2D([], [], marker="*", ms=11, ls="", color=GREY))
+
+
+def _draw_elbow(
+    chart: _Chart, label: str, style: Style, turn: int, dim3: int, interval: tuple[int, int] | None, doubt: str = ""
+) -> None:
+    """Draw a dashed line at a model's corner, and a band for its interval.
+
+    The dashes of the i-th model, turn i, are shifted, so that lines at one dim3 are all seen.
+    """
+    dashes: Any = {"color": style.colour, "lw": 1.4, "ls": (4.0 * turn, (4, 4))}
+    chart.panels[0].axvline(dim3, zorder=1, **dashes)
+    said = f"elbow {dim3}"
+    if interval is not None:
+        low, high = interval
+        chart.panels[0].axvspan(low - 0.2, high + 0.2, color=style.colour, alpha=0.1, lw=0, zorder=0)
+        said += f" ({low} to {high})"
+    _add_key(chart, Line2D([], [], **dashes), label, f": {said}{doubt}")
 
 
 def _draw_line(axes: Axes, x: _Array, y: _Array, style: Style) -> None:

@@ -196,7 +196,17 @@ def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:
 def draw_draws(
     draws: _Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
 ) -> Figure:
-    """Draw each of several sets of samples, (len(titles), n, dim1), as a square of pictures."""
+    """Draw several sets of samples, each as a square of pictures.
+
+    Parameters
+    ----------
+    draws
+        (sets, n, dim1).
+    titles
+        Of each set.
+    look
+        How rows are drawn.
+    """
     look = _fitted(look, [draws])
     columns = math.ceil(math.sqrt(draws.shape[1]))
     rows = math.ceil(draws.shape[1] / columns)

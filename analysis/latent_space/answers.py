@@ -197,12 +197,16 @@ class Shelf:
             self._arrays[cell.run_id, artifact] = None if why else np.asarray(found)
         return [self._arrays[c.run_id, artifact] for c in cells]
 
-    def known(self, cells: Sequence[Cell], artifact: str, ndim: int) -> list[_Array]:
-        """Return the usable arrays of cells, as `take` does."""
-        return _known(self.take(cells, artifact, ndim))
-
     def one(self, cell: Cell, artifact: str, ndim: int, most: int = MOST_ROWS) -> _Array | None:
-        """Return the array of one cell, as `take` does."""
+        """Return the array of one cell.
+
+        Parameters
+        ----------
+        cell
+            The run.
+        artifact, ndim, most
+            As of `take`.
+        """
         return self.take([cell], artifact, ndim, most)[0]
 
     def labels(self, cells: Sequence[Cell]) -> _Array | None:
@@ -269,7 +273,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     groups = measured(comparison, shown)
     labels = shelf.labels([c for g in groups for c in g.cells])
     codes = [_Codes(g, shelf, labels) for g in groups]
-    errors = [_mean(shelf.known(g.cells, Artifact.ERRORS_TEST, 1)) for g in groups]
+    errors = [_mean(_known(shelf.take(g.cells, Artifact.ERRORS_TEST, 1))) for g in groups]
     pca = {g.dim3: rows for g, rows in zip(groups, errors, strict=True) if g.is_pca}
     with_codes = list(zip(groups, codes, strict=True))
     missing = [
@@ -398,7 +402,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Bunch]:
     """Compare the codes with N(0, I); of a model with a posterior its means, and draws from it."""
     sets = {"means" if group.has_posterior else "codes": list(codes.by_name.values())}
     if group.has_posterior:
-        sets["draws"] = shelf.known(group.cells, Artifact.CODES_SAMPLED, 2)
+        sets["draws"] = _known(shelf.take(group.cells, Artifact.CODES_SAMPLED, 2))
     made = []
     for of, arrays in sets.items():
         found = [mmd_to_normal(a) for a in arrays if len(a) >= FEWEST]
@@ -418,7 +422,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Bunch]:
 
 
 def _robust(group: Group, shelf: Shelf) -> Bunch | None:
-    curve = _mean([a for a in shelf.known(group.cells, Artifact.ROBUSTNESS, 2) if a.shape[1] == 3])
+    curve = _mean([a for a in _known(shelf.take(group.cells, Artifact.ROBUSTNESS, 2)) if a.shape[1] == 3])
     if curve is None:
         return None
     lengths, errors, standard_errors = curve.T.tolist()
@@ -431,7 +435,7 @@ def _smooth(group: Group) -> Bunch:
 
 
 def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:
-    arrays = [a for a in shelf.known(group.cells, Artifact.KL_BY_DIM, 1) if len(a) == group.dim3]
+    arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM, 1)) if len(a) == group.dim3]
     if not arrays:
         return None
     active = group.spread(Metric.TEST_ACTIVE_UNITS)

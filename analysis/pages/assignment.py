@@ -421,7 +421,7 @@ def _portion(found: Spread | None) -> str:
 
 def _estimate(found: Estimate | None) -> str:
     """Return a number with its interval, a dash for None."""
-    return "–" if found is None else interval(found.value, found.low, found.high)
+    return "–" if found is None else interval(found.value, (found.low, found.high))
 
 
 def _percent(value: float) -> str:

@@ -127,20 +127,13 @@ class Section(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """A section with the content of one comparison."""
+    """A section with the content of one comparison; alt is empty without a figure, image None beyond _MOST_BYTES."""
 
     section: Section
-    picture: _Picture | None
-    tables: Sequence[_Table]
-    listings: Sequence[_Listing]
-
-
-class _Picture(NamedTuple):
-    """A figure as the page shows it; image is None beyond the limit of bytes."""
-
-    caption: str
     alt: str
     image: _Image | None
+    tables: Sequence[_Table]
+    listings: Sequence[_Listing]
 
 
 class _Image(NamedTuple):
@@ -210,13 +203,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - floor(log10(size)), 0)}f}"
 
 
-def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+def interval(value: float | None, ends: tuple[float | None, float | None]) -> str:
     """Return `0.0142 [0.0139, 0.0145]`, `0.0142, no interval`, or a dash where there is no value."""
     if value is None:
         return "–"
-    if low is None or high is None:
-        return f"{number(value, digits)}, no interval"
-    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+    return (
+        f"{number(value)}, no interval" if None in ends else f"{number(value)} [{number(ends[0])}, {number(ends[1])}]"
+    )
 
 
 def worth(found: Equivalent | None) -> str:
@@ -247,22 +240,24 @@ def _elbo_sentence(model: ModelFinding) -> str:
     return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
-def _criteria(comparison: ComparisonFinding) -> list[tuple[str, list[str]]]:
-    """Return a row for each criterion: its name, and its answer for each model."""
-    names = dict.fromkeys(name for m in comparison.models if m.verdict for name in m.verdict.criteria)
-    spectrum = dict.fromkeys(name for m in comparison.models for name in m.spectrum_criteria)
-    chosen = [{"choice": m.verdict.choice} if m.verdict else {} for m in comparison.models]
-    rows = [
-        ("this report's elbow", [_elbow(m) for m in comparison.models]),
-        ("this report's choice", [_answer(m, "choice", c) for m, c in zip(comparison.models, chosen, strict=True)]),
-    ]
+def _criteria(comparison: ComparisonFinding) -> list[_Table]:
+    """Return a table of the criteria: each one's answer for each model."""
+    models = comparison.models
+    names = dict.fromkeys(name for m in models if m.verdict for name in m.verdict.criteria)
+    spectrum = dict.fromkeys(name for m in models for name in m.spectrum_criteria)
+    rows = {
+        "this report's elbow": [_elbow(m) for m in models],
+        "this report's choice": ["–" if m.verdict is None else _answer(m.verdict.choice, m) for m in models],
+    }
     for name in names:
-        found = [_answer(m, name, m.verdict.criteria if m.verdict else {}) for m in comparison.models]
-        rows.append((name.replace("_", " "), found))
+        found = [{} if m.verdict is None else m.verdict.criteria for m in models]
+        rows[name.replace("_", " ")] = [
+            _answer(f[name], m) if name in f else "–" for f, m in zip(found, models, strict=True)
+        ]
     for name in spectrum:
-        rows.append((name, [_answer(m, name, m.spectrum_criteria, in_range=False) for m in comparison.models]))
-    rows.append(("how far kneedle follows the range", [_elasticity(m) for m in comparison.models]))
-    return rows
+        rows[name] = [_answer(m.spectrum_criteria[name]) if name in m.spectrum_criteria else "–" for m in models]
+    rows["how far kneedle follows the range"] = [_elasticity(m) for m in models]
+    return [_Table(["criterion", *(m.label for m in models)], [(name, *answers) for name, answers in rows.items()])]
 
 
 def _elbow(model: ModelFinding) -> str:
@@ -281,14 +276,12 @@ def _elasticity(model: ModelFinding) -> str:
     return "–" if found is None else f"{round(found, 2) + 0:.2f}"
 
 
-def _answer(model: ModelFinding, name: str, found: Mapping[str, int | None], *, in_range: bool = True) -> str:
-    if name not in found:
-        return "–"
-    value = found[name]
-    if value is None:
+def _answer(dim3: int | None, model: ModelFinding | None = None) -> str:
+    """Return the dim3 that a criterion gives, and whether the range of the model's dim3 ends there."""
+    if dim3 is None:
         return "no answer"
-    at_end = in_range and model.points and value == model.points[-1].dim3
-    return f"{value} (end of the range)" if at_end else str(value)
+    at_end = model is not None and model.points and dim3 == model.points[-1].dim3
+    return f"{dim3} (end of the range)" if at_end else str(dim3)
 
 
 def link_to(address: str | None) -> str | None:
@@ -308,15 +301,16 @@ def _sections(comparisons: Sequence[ComparisonFinding], page: Page) -> list[list
     room = _MOST_BYTES
     for section in SECTIONS:
         for comparison, mine in zip(comparisons, made, strict=True):
-            picture, png = None, page.figures.get(comparison.name, {}).get(section.name)
+            alt, picture, png = "", None, page.figures.get(comparison.name, {}).get(section.name)
             if png is not None and section.plot is not None:
-                fits = len(png) <= room
-                room -= len(png) if fits else 0
-                picture = _Picture(section.plot.caption, section.plot.alt(comparison), image(png) if fits else None)
+                alt = section.plot.alt(comparison)
+                if len(png) <= room:
+                    picture = image(png)
+                    room -= len(png)
             tables = [table for table in section.table(comparison) if table.rows]
             listings = [listing for listing in section.listing(comparison) if listing.items]
-            if picture or tables or listings:
-                mine.append(_Shown(section, picture, tables, listings))
+            if alt or tables or listings:
+                mine.append(_Shown(section, alt, picture, tables, listings))
     return made
 
 
@@ -327,7 +321,14 @@ def _numbers(comparison: ComparisonFinding) -> list[_Table]:
         columns = _columns("numbers", model.points)
         heads = ["dim3", comparison.error_name, "SD", "test error", "seeds", *(c.label for c in columns.values())]
         rows: list[tuple[str | int, ...]] = [
-            (p.dim3, interval(p.error, p.low, p.high), number(p.sd, 2), number(p.test), p.seeds, *_metrics(p, columns))
+            (
+                p.dim3,
+                interval(p.error, (p.low, p.high)),
+                number(p.sd, 2),
+                number(p.test),
+                p.seeds,
+                *_metrics(p, columns),
+            )
             for p in model.points
         ]
         tables.append(_Table(heads, rows, f"{model.label}, loss {model.loss}" if model.loss else model.label))
@@ -345,11 +346,6 @@ def _metrics(point: Point, columns: Mapping[Metric, Column]) -> list[str]:
     return [number(None if value is None else c.sign * value, c.digits) for value, c in found]
 
 
-def _criteria_table(comparison: ComparisonFinding) -> list[_Table]:
-    labels = [model.label for model in comparison.models]
-    return [_Table(["criterion", *labels], [(name, *answers) for name, answers in _criteria(comparison)])]
-
-
 def _intrinsic(comparison: ComparisonFinding) -> list[_Listing]:
     said = ", ".join(f"{name} {number(value)}" for name, value in comparison.intrinsic.items())
     return [_Listing([f"The data's own dimension: {said}."] if said else [])]
@@ -365,7 +361,7 @@ def _against(comparison: ComparisonFinding) -> list[_Table]:
                     a.dim3,
                     number(a.error),
                     number(a.pca),
-                    interval(a.ratio, a.low, a.high),
+                    interval(a.ratio, (a.low, a.high)),
                     "–" if a.ratio is None else a.errs,
                     worth(a.raw),
                     worth(a.clipped),
@@ -543,7 +539,7 @@ SECTIONS = [
         "They always give an answer, and most answers depend on the scanned range: so none of them is the verdict. How "
         "far kneedle follows the range: 0 where its answer stays as the range grows, 0.5 for an error of "
         "1/dim3, 1 where it grows with the range.",
-        table=_criteria_table,
+        table=_criteria,
         listing=_intrinsic,
     ),
     Section(

@@ -14,8 +14,6 @@ from elbowroom.analysis.pages.report import (
     SECTIONS,
     Page,
     RunLine,
-    _criteria,
-    clean,
     interval,
     number,
     render,
@@ -314,7 +312,9 @@ def test_a_run_that_was_left_out_has_a_line() -> None:
 
 
 def test_criteria() -> None:
-    rows = dict(_criteria(comparison()))
+    (criteria,) = [s for s in SECTIONS if s.name == "criteria"]
+    (table,) = criteria.table(comparison())
+    rows = {name: list(found) for name, *found in table.rows}
     assert rows["this report's elbow"] == ["none", "6 [5, 7]", "none"]
     assert rows["this report's choice"] == ["6", "6", "6"]
     assert rows["l method"] == ["no answer"] * 3
@@ -336,18 +336,12 @@ def test_numbers(value: float | None, text: str) -> None:
 
 
 def test_intervals() -> None:
-    assert interval(0.0142, 0.0139, 0.0145) == "0.0142 [0.0139, 0.0145]"
-    assert interval(0.0142, None, None) == "0.0142, no interval"
-    assert interval(None, None, None) == "–"
+    assert interval(0.0142, (0.0139, 0.0145)) == "0.0142 [0.0139, 0.0145]"
+    assert interval(0.0142, (None, None)) == "0.0142, no interval"
+    assert interval(None, (None, None)) == "–"
     assert worth(Equivalent(75.23, 74.1, 76.0, 784)) == "75.2 [74.1, 76.0]"
     assert worth(Equivalent(75.23, 74.1, None, 80)) == "75.2 [74.1, > 80]"
     assert worth(Equivalent(None, 74.1, None, 80)) == "> 80 [74.1, > 80]"
     assert worth(Equivalent(None, None, None, 80)) == "> 80"
     assert worth(Equivalent(7.0, None, None, 80)) == "7.00, no interval"
     assert worth(None) == "–"
-
-
-def test_clean() -> None:
-    assert clean("a\nb\x1b[31m") == "a b [31m"
-    assert clean("a" * 50 + "z" * 50, 10) == "aaaaaa…zzz"
-    assert clean("größe 日本") == "größe 日本"
