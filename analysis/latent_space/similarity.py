@@ -1,24 +1,11 @@
 """Whether two trained models found the same latent space, and whether codes are distributed as N(0, I).
 
-A code is a row of a latent representation (N, dim3). Two representations a (N, dim3) and b (N, dim3') are compared on
-the same data in the same order; dim3 may differ. The measures are invariant to:
-
-- `disparity` and `linear_cka`: rotation, reflection, shift and one scale. Both weigh directions by their variance.
-- `affine_disparity`: invertible affine maps.
-- `neighbour_overlap`: every map that keeps each row's nearest neighbours, curved ones included.
-
-All is computed in float64. Measures of constant codes are None, never NaN. Arrays that are not 2-D, empty, not finite,
-or of different numbers of rows raise ValueError.
-
-References
-----------
-Gower 1975 (Procrustes); Kornblith, Norouzi, Lee & Hinton 2019 (CKA); Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012
-(MMD).
+Codes a (N, dim3) and b (N, dim3') are of the same rows in the same order. Measures of constant codes are None, never
+NaN. Codes that are not 2-D, empty, not finite, or of different numbers of rows raise ValueError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,8 +44,8 @@ def is_constant(codes: _Codes) -> bool:
 def disparity(a: _Codes, b: _Codes) -> float | None:
     """Return the Procrustes disparity in [0, 1]: the share of variance that no rotation, shift and scale explains.
 
-    0 after any rotation, reflection, shift and one scale; symmetric. The narrower is padded with zeros. By chance it
-    is from 1 - dim3 / N to 1. None where either is constant.
+    Symmetric; directions of large variance dominate. The narrower is padded with zeros. By chance it is from
+    1 - dim3 / N to 1. None where either is constant. Procrustes analysis, Gower 1975.
     """
     a, b = _pair(a, b)
     if _is_constant(a) or _is_constant(b):
@@ -94,14 +81,11 @@ def reshaped_onto(b: _Codes, a: _Codes) -> _Float64s:
     For drawing: the least-squares map shrinks what it can't explain, down to a line or a point. The narrower is
     padded with zeros. Where either is constant all rows are the mean of a.
     """
-
-    def reshape(b: _Float64s, a: _Float64s) -> _Float64s:
-        own, white = _whitened(a), _whitened(b)
-        rotation, _ = orthogonal_procrustes(white, own)
-        onto: _Float64s = white @ rotation @ (own.T @ a) / len(a)  # the last factor: a's SDs, by its axes
-        return onto
-
-    return _onto(b, a, reshape)
+    b, a, mean = _centred(b, a)
+    own, white = _whitened(a), _whitened(b)
+    rotation, _ = orthogonal_procrustes(white, own)
+    onto: _Float64s = white @ rotation @ (own.T @ a) / len(a) + mean  # own.T @ a: a's SDs, by its axes
+    return onto
 
 
 def rigid_onto(b: _Codes, a: _Codes) -> _Float64s:
@@ -111,22 +95,19 @@ def rigid_onto(b: _Codes, a: _Codes) -> _Float64s:
     is that of least squares, so codes that agree less are drawn smaller. Where either is constant all rows are the
     mean of a.
     """
-
-    def turn(b: _Float64s, a: _Float64s) -> _Float64s:
-        rotation, singular = orthogonal_procrustes(b, a)  # singular: the sum of the singular values of b'a
-        onto: _Float64s = b @ rotation * (singular / np.square(b).sum())
-        return onto
-
-    return _onto(b, a, turn)
+    b, a, mean = _centred(b, a)
+    rotation, singular = orthogonal_procrustes(b, a)  # singular: the sum of the singular values of b'a
+    onto: _Float64s = b @ rotation * (singular / (np.square(b).sum() or 1.0)) + mean
+    return onto
 
 
-def _onto(b: _Codes, a: _Codes, mapping: Callable[[_Float64s, _Float64s], _Float64s]) -> _Float64s:
-    """b under a map of centred codes of equal width onto a, with the mean of a; that mean where one is constant."""
+def _centred(b: _Codes, a: _Codes) -> tuple[_Float64s, _Float64s, _Float64s]:
+    """Return both centred and of equal width, zeros where either is constant, and the mean of a."""
     b, a = _pair(b, a)
-    constant = _is_constant(a) or _is_constant(b)
+    varied = 0.0 if _is_constant(a) or _is_constant(b) else 1.0
     b, a = _padded(b, a)
     mean = a.mean(axis=0)
-    return np.tile(mean, (len(b), 1)) if constant else mapping(b - b.mean(axis=0), a - mean) + mean
+    return (b - b.mean(axis=0)) * varied, (a - mean) * varied, mean
 
 
 def _whitened(centred: _Float64s) -> _Float64s:
@@ -140,7 +121,7 @@ def linear_cka(a: _Codes, b: _Codes) -> float | None:
     """Return the linear CKA in [0, 1], 1 after any rotation, reflection, shift and one scale.
 
     Directions of large variance dominate. By chance it is at most sqrt(dim3 · dim3') / N. None where either is
-    constant.
+    constant. Kornblith, Norouzi, Lee & Hinton 2019.
     """
     a, b = _pair(a, b)
     if _is_constant(a) or _is_constant(b):
@@ -157,8 +138,6 @@ def neighbours(codes: _Codes, k: int = 10) -> _Indices:
     Ties are broken arbitrarily, so the neighbours of constant codes mean nothing.
     """
     codes = _checked(codes)
-    if not 1 <= k < len(codes):
-        raise ValueError(f"k has to be from 1 to N - 1, is {k} for codes of shape {codes.shape}")
     # Centred, as |a|^2 - 2 a·b + |b|^2 would cancel far from 0. Trees are slow at dim3 20 and on duplicates.
     nearest = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(codes - codes.mean(axis=0))
     found: _Indices = nearest.kneighbors(return_distance=False)
@@ -167,8 +146,6 @@ def neighbours(codes: _Codes, k: int = 10) -> _Indices:
 
 def neighbour_overlap(first: _Indices, second: _Indices) -> float:
     """Return the mean share of common neighbours of two `neighbours` (N, k); k / (N - 1) by chance."""
-    if first.shape != second.shape or first.ndim != 2 or not first.size:
-        raise ValueError(f"neighbours have to be two (N, k) of one shape, are {first.shape} and {second.shape}")
     return float((first[:, :, None] == second[:, None, :]).sum() / first.size)
 
 
@@ -177,10 +154,6 @@ def neighbour_accuracy(codes_neighbours: _Indices, labels: npt.NDArray[np.intege
 
     Leave-one-out, as no row is its own neighbour. Of equally frequent labels the smallest wins.
     """
-    if codes_neighbours.ndim != 2 or not codes_neighbours.size or labels.shape != codes_neighbours.shape[:1]:
-        raise ValueError(
-            f"neighbours and labels have to be (N, k) and (N,), are {codes_neighbours.shape} and {labels.shape}"
-        )
     correct: npt.NDArray[np.bool_] = mode(labels[codes_neighbours], axis=1).mode == labels
     return correct
 
@@ -190,7 +163,7 @@ def mmd_to_normal(codes: _Codes, seed: int = 0, rows: int = 2000, permutations: 
 
     The kernel is the mean of exp(-d^2 / (2 s^2)) over s^2 = dim3 · {1/4, 1, 4}. It depends on the reference, whose
     d^2 is 2 dim3 on average, and not on the sample, so values of equal dim3 compare. Of a VAE, draws from the
-    posterior of each row should be N(0, I); the means vary less.
+    posterior of each row should be N(0, I); the means vary less. Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012.
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 import itertools
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,12 +69,26 @@ def outside(figure: Figure) -> list[str]:
     return [text for text, b in boxes if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
 
 
+def plot(name: str, *models: ModelFinding) -> Figure:
+    """A figure of these models, or of three; laid out."""
+    return drawn(FIGURES[name](comparison(list(models) or None)))
+
+
+def stars(figure: Figure) -> list[tuple[float, float]]:
+    return [line.get_xydata()[0].tolist() for line in figure.axes[0].lines if line.get_marker() == "*"]
+
+
 def many() -> ComparisonFinding:
     labels = ["pca", *(f"a model with a long name, number {i}" for i in range(20))]
     return comparison([model(label) for label in labels], name="long " * 40)
 
 
-CASES = {
+OPINIONS = {
+    "none": {},
+    "at the ends": {"a": 2.0, "b": 2.1, "c": 11.0, "d": 10.9, "e": 1.1, "f": 99.0},
+    "in a heap": dict.fromkeys(("one", "two", "three", "four"), 6.0),
+}
+CASES: dict[str, Callable[[], ComparisonFinding]] = {
     "three": comparison,
     "one model": lambda: comparison([model("ae", pca=False)]),
     "one point": lambda: comparison([model("pca", dim3=(2,)), model("vae", dim3=(2,))]),
@@ -80,27 +96,33 @@ CASES = {
     "one seed": lambda: comparison([model("pca"), model("vae", seeds=1)]),
     "many": many,
     "wide range": lambda: comparison([model("pca", dim3=range(1, 101)), model("vae", dim3=range(1, 101))]),
-    "opinions at the ends": lambda: comparison(
-        intrinsic={"a": 2.0, "b": 2.1, "c": 11.0, "d": 10.9, "e": 1.1, "f": 99.0}
-    ),
-    "opinions in a heap": lambda: comparison(intrinsic=dict.fromkeys(("one", "two", "three", "four"), 6.0)),
-    "no opinions": lambda: comparison(intrinsic={}),
     "zero": lambda: comparison([model("pca", level=0.0), model("ae", level=0.0)]),
 }
+
+
+def stand_apart(figure: Figure) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn(figure)
+    assert overlaps(figure) == []
+    assert outside(figure) == []
 
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("case", CASES)
 def test_texts_stand_apart(case: str, name: str) -> None:
     figure = FIGURES[name](CASES[case]())
-    if figure is None:
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        drawn(figure)
-    assert overlaps(figure) == []
-    assert outside(figure) == []
-    assert legend_of(figure)
+    if figure is not None:
+        stand_apart(figure)
+        assert legend_of(figure)
+
+
+@pytest.mark.parametrize("intrinsic", OPINIONS.values(), ids=OPINIONS)
+def test_opinions_stand_apart(intrinsic: dict[str, float]) -> None:
+    figure = FIGURES["error"](comparison(intrinsic=intrinsic))
+    assert figure is not None
+    stand_apart(figure)
+    assert len(figure.axes[0].texts) == len(intrinsic) + bool(intrinsic)
 
 
 def test_overlaps_are_found() -> None:
@@ -113,7 +135,7 @@ def test_overlaps_are_found() -> None:
 
 
 def test_error_against_dim3() -> None:
-    figure = drawn(FIGURES["error"](comparison()))
+    figure = plot("error")
     (axes,) = figure.axes
     for each, style in zip(three(), STYLES, strict=False):
         line = line_of(figure, style.colour)
@@ -122,68 +144,57 @@ def test_error_against_dim3() -> None:
     bands = [c for c in axes.collections if isinstance(c, PolyCollection)]
     assert len(bands) == 3
     heights = bands[1].get_paths()[0].vertices[:, 1]  # the autoencoder's: 0.04 * 2 / dim3, 10 % each way
-    assert heights.min() == pytest.approx(0.9 * 0.08 / 11)
-    assert heights.max() == pytest.approx(1.1 * 0.08 / 2)
-    assert axes.get_ylim()[0] == 0
-    assert axes.get_yscale() == "linear"
+    assert (heights.min(), heights.max()) == pytest.approx((0.9 * 0.08 / 11, 1.1 * 0.08 / 2))
+    assert (axes.get_ylim()[0], axes.get_yscale()) == (0, "linear")
     assert axes.get_ylabel() == "validation error\nmean squared error per column, data units²"
     assert all(float(t) == int(t) for t in axes.get_xticks())
     assert legend_of(figure) == [
         "pca (choice 6)", "ae (choice 6)", "vae (choice 6)", "ae: elbow 6 (5 to 7), unconfirmed",
         "95 % interval", "star: dim3 to use", "bar: SD over seeds", "hollow: undertrained",
     ]  # fmt: skip
+    np.testing.assert_allclose(stars(figure), [(6, 0.16 / 6), (6, 0.08 / 6), (6, 0.1 / 6)])
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_xdata()) for line in hollow] == [[9]]
 
 
 def test_the_elbow_stands_where_it_is() -> None:
-    figure = drawn(FIGURES["error"](comparison()))
-    (axes,) = figure.axes
-    upright = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
-    assert [line.get_xdata()[0] for line in upright] == [6]
-    assert same_color(upright[0].get_color(), KNOWN["ae"].colour)
+    (axes,) = plot("error").axes
+    (line,) = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert line.get_xdata()[0] == 6
+    assert same_color(line.get_color(), KNOWN["ae"].colour)
     (span,) = axes.patches
     assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((4.8, 7.2))
-    smooth = drawn(FIGURES["error"](comparison([model("pca"), model("ae")])))
-    assert smooth.axes[0].patches[:] == []
-    sure = ModelFinding(**(vars(model("ae", at=verdict(6))) | {"confirmed": True}))
-    assert "ae: elbow 6 (5 to 7)" in legend_of(drawn(FIGURES["error"](comparison([sure]))))
+    assert plot("error", model("pca"), model("ae")).axes[0].patches[:] == []
+    sure = replace(model("ae", at=verdict(6)), confirmed=True)
+    assert "ae: elbow 6 (5 to 7)" in legend_of(plot("error", sure))
 
 
-def test_choices_and_undertrained_points_are_marked() -> None:
-    figure = drawn(FIGURES["error"](comparison()))
-    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
-    assert [s.get_xdata()[0] for s in stars] == [6, 6, 6]
-    np.testing.assert_allclose([s.get_ydata()[0] for s in stars], [0.16 / 6, 0.08 / 6, 0.1 / 6])
-    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
-    assert [list(line.get_xdata()) for line in hollow] == [[9]]
-    unsaid = model("ae", at=verdict(choice=None))
-    figure = drawn(FIGURES["error"](comparison([unsaid])))
-    assert [line for line in figure.axes[0].lines if line.get_marker() == "*"] == []
-    assert legend_of(figure)[0] == "ae (choice none)"
-
-
-def test_without_intervals_there_are_no_bands() -> None:
-    figure = drawn(FIGURES["error"](comparison([model("ae", intervals=False, seeds=1)])))
-    assert len(figure.axes[0].collections) == 0
-    assert legend_of(figure)[0] == "ae (choice 6, no interval)"
+def test_what_is_unknown_is_not_drawn() -> None:
+    figure = plot("error", model("ae", intervals=False, seeds=1, at=verdict(choice=None)))
+    assert stars(figure) == figure.axes[0].collections[:] == []
+    assert legend_of(figure)[0] == "ae (choice none, no interval)"
     one = model("ae", dim3=(2, 3, 4))
     first, second, third = one.points
-    gone = type(second)(**(vars(second) | {"low": None, "high": None}))
-    figure = drawn(FIGURES["error"](comparison([ModelFinding(**(vars(one) | {"points": [first, gone, third]}))])))
+    figure = plot("error", replace(one, points=[first, replace(second, low=None, high=None), third]))
     assert "in part no interval" in legend_of(figure)[0]
     alone = figure.axes[0].collections[1].get_segments()  # beside the empty band
     assert [segment[0, 0] for segment in alone] == [2, 4]
+    assert {name: draw(comparison([])) for name, draw in FIGURES.items()} == dict.fromkeys(FIGURES)
+    assert FIGURES["ratio"](comparison([model("pca")])) is FIGURES["equivalent"](comparison([model("pca")])) is None
+    assert FIGURES["elbo"](comparison([model("pca"), model("ae")])) is None
+    assert FIGURES["cost"](comparison([model("ae", level=0.0)])) is None
 
 
-def test_a_wide_span_of_errors_is_logarithmic() -> None:
-    wide = comparison([model("ae", dim3=range(1, 50))])
-    (axes,) = drawn(FIGURES["error"](wide)).axes
+def test_axes_fit_the_errors_and_a_single_point() -> None:
+    (axes,) = plot("error", model("ae", dim3=range(1, 50))).axes
     assert axes.get_yscale() == "log"
     assert len([t for t in axes.get_yticklabels() if t.get_text()]) >= 2
+    (axes,) = plot("error", model("ae", dim3=(2,))).axes
+    assert [t for t in axes.get_xticks() if 1.5 <= t <= 2.5] == [2]
 
 
 def test_second_opinions_stand_above_their_place() -> None:
-    figure = drawn(FIGURES["error"](comparison()))
-    (axes,) = figure.axes
+    (axes,) = plot("error").axes
     said = {t.get_text().strip(): t for t in axes.texts}
     assert set(said) == {
         "TwoNN 4.6", "maximum likelihood 4.9", "participation ratio 30.9, beyond the range →",
@@ -191,12 +202,11 @@ def test_second_opinions_stand_above_their_place() -> None:
     }  # fmt: skip
     assert said["TwoNN 4.6"].xy == (4.6, 1)
     assert axes.get_xlim() == pytest.approx((1.5, 11.5))  # not stretched
-    lowest = axes.bbox.y1
-    assert all(Text.get_window_extent(t).y0 > lowest for t in axes.texts)
+    assert all(Text.get_window_extent(t).y0 > axes.bbox.y1 for t in axes.texts)
 
 
 def test_equivalent_dimensions() -> None:
-    figure = drawn(FIGURES["equivalent"](comparison()))
+    figure = plot("equivalent")
     (axes,) = figure.axes
     line = line_of(figure, KNOWN["ae"].colour)
     np.testing.assert_allclose(line.get_ydata(), 2 * np.array(DIM3))
@@ -210,47 +220,39 @@ def test_equivalent_dimensions() -> None:
 
 
 def test_what_no_pca_reaches_points_upward() -> None:
-    beyond = Equivalent(None, 60.0, None, 64)
-    some = Equivalent(62.0, 50.0, None, 64)
+    some, beyond = Equivalent(62.0, 50.0, None, 64), Equivalent(None, 60.0, None, 64)
     against = [Against(2, 0.1, 0.2, 0.5, None, None, some, None), Against(3, 0.1, 0.2, 0.5, None, None, beyond, None)]
-    figure = drawn(FIGURES["equivalent"](comparison([ModelFinding(**(vars(model("ae")) | {"against": against}))])))
+    figure = plot("equivalent", replace(model("ae"), against=against))
     (axes,) = figure.axes
     (arrow,) = [line for line in axes.lines if line.get_marker() == "^"]
     assert arrow.get_xdata() == pytest.approx([3], abs=0.3)
     assert "on top: better than all 64" in legend_of(figure)
-    top = axes.get_ylim()[1]
     (bars,) = axes.collections
-    assert [segment[1, 1] for segment in bars.get_segments()] == [top, top]
+    assert [segment[1, 1] for segment in bars.get_segments()] == [axes.get_ylim()[1]] * 2
 
 
 def test_ratios() -> None:
-    figure = drawn(FIGURES["ratio"](comparison()))
+    figure = plot("ratio")
     np.testing.assert_allclose(line_of(figure, KNOWN["vae"].colour).get_ydata(), 0.5)
     assert any(set(line.get_ydata()) == {1} for line in figure.axes[0].lines)
-    assert FIGURES["ratio"](comparison([model("pca")])) is None
-    assert FIGURES["equivalent"](comparison([model("pca")])) is None
 
 
 def test_elbo_and_active_units() -> None:
-    figure = drawn(FIGURES["elbo"](comparison()))
+    figure = plot("elbo")
     colour = KNOWN["vae"].colour
     np.testing.assert_allclose(line_of(figure, colour).get_ydata(), 100 + 60 / np.array(DIM3))
     np.testing.assert_allclose(line_of(figure, colour, 1).get_ydata(), np.array(DIM3) - 0.5)
-    assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "*"] == [max(DIM3)]
-    assert FIGURES["elbo"](comparison([model("pca"), model("ae")])) is None
+    assert [x for x, _ in stars(figure)] == [max(DIM3)]
+    cornered = replace(model("vae"), elbo_verdict=verdict(5))
+    assert "vae: elbow 5 (4 to 6)" in legend_of(plot("elbo", cornered))
 
 
 def test_costs() -> None:
-    figure = drawn(FIGURES["cost"](comparison()))
+    figure = plot("cost")
     colour = KNOWN["ae"].colour
     np.testing.assert_allclose(line_of(figure, colour).get_xdata(), 2.0 + np.array(DIM3))
     np.testing.assert_allclose(line_of(figure, colour, 1).get_xdata(), 1000.0 * np.array(DIM3))
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log"]  # 4 to 13 seconds, 2,000 to 11,000
-    assert FIGURES["cost"](comparison([model("ae", level=0.0)])) is None
-
-
-def test_nothing_shown_is_none() -> None:
-    assert {name: plot(comparison([])) for name, plot in FIGURES.items()} == dict.fromkeys(FIGURES)
 
 
 def test_styles_are_the_models_own_or_the_next_free_ones() -> None:
@@ -258,11 +260,6 @@ def test_styles_are_the_models_own_or_the_next_free_ones() -> None:
     assert styles_of(["ae", "ae"]) == [KNOWN["ae"], STYLES[4]]
     assert set(styles_of(map(str, range(8)))) == set(STYLES)
     assert styles_of(map(str, range(10)))[8:] == list(STYLES[4:6])
-
-
-def test_a_single_point_has_one_whole_tick() -> None:
-    (axes,) = drawn(FIGURES["error"](comparison([model("ae", dim3=(2,))]))).axes
-    assert [t for t in axes.get_xticks() if 1.5 <= t <= 2.5] == [2]
 
 
 def test_only_the_first_series_are_drawn() -> None:
@@ -274,13 +271,9 @@ def test_only_the_first_series_are_drawn() -> None:
 @pytest.mark.parametrize("shape", [(4, 6), (4, 2, 3), None, (5, 5)])
 def test_pictures(shape: tuple[int, ...] | None) -> None:
     x = np.random.default_rng(0).random((16, 24)).astype(np.float32)
-    rows = [("pca", x * 0.5), ("<b>$x", x + np.nan), ("vae", x - 5)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        figure = drawn(draw_pictures(Pictures(10, shape, x, rows)))
+    figure = draw_pictures(Pictures(10, shape, x, [("pca", x * 0.5), ("<b>$x", x + np.nan), ("vae", x - 5)]))
+    stand_apart(figure)
     assert [axes.get_ylabel() for axes in figure.axes] == ["original", "pca", r"<b>\$x", "vae"]
-    assert overlaps(figure) == []
-    assert outside(figure) == []
     images = [list(axes.images) for axes in figure.axes]
     if shape in ((4, 6), (4, 2, 3)):
         pixels = np.asarray(images[0][0].get_array())
