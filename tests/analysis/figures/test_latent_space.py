@@ -120,30 +120,22 @@ def test_repeats() -> None:
     assert len({axes.get_xlim() + axes.get_ylim() for axes in lower}) == 1
     assert max(np.abs(axes.get_xlim()).max() for axes in figure.axes) < 20  # no outlier squeezes
     (dots,) = [c for c in lower[0].collections if isinstance(c, PathCollection)]
+    codes = np.tile(CODES, (20, 1))
+    many = draw_repeats([Cloud("a", codes)], [Cloud("a", codes)], np.tile(Y, 20), DIGITS)
+    assert [len(axes.collections[0].get_offsets()) for axes in many.axes] == [_MOST_POINTS] * 2
     np.testing.assert_array_equal(dots.get_offsets(), aligned[0].codes)
     assert all(same_color(c[:3], PALETTE[y]) for c, y in zip(dots.get_facecolors(), Y, strict=True))
 
 
-def test_many_codes_are_thinned_out() -> None:
-    codes = np.tile(CODES, (20, 1))
-    figure = draw_repeats([Cloud("a", codes)], [Cloud("a", codes)], np.tile(Y, 20), DIGITS)
-    assert [len(axes.collections[0].get_offsets()) for axes in figure.axes] == [_MOST_POINTS] * 2
-
-
-def test_without_labels_there_is_no_legend() -> None:
-    figure = drawn(draw_repeats(clouds(), clouds(), None, ()))
-    assert figure.legends == []
-    figure = drawn(draw_repeats(clouds(2, 1), clouds(2, 1), None, ()))
-    assert sum(p.get_height() for p in figure.axes[0].patches) == pytest.approx(len(CODES), rel=0.02)
-    assert figure.axes[0].get_ylabel() == "as they came\nrows"
-
-
-def test_one_dimension_is_a_strip_for_each_class() -> None:
+def test_one_dimension_is_a_strip_for_each_class_or_a_histogram() -> None:
     figure = drawn(draw_repeats(clouds(2, 1), clouds(2, 1), Y, DIGITS))
     offsets = figure.axes[0].collections[0].get_offsets()
     np.testing.assert_array_equal(np.round(offsets[:, 1]), Y)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(DIGITS)
     assert figure.axes[2].get_xlim() == figure.axes[3].get_xlim()
+    figure = drawn(draw_repeats(clouds(2, 1), clouds(2, 1), None, ()))
+    assert sum(p.get_height() for p in figure.axes[0].patches) == pytest.approx(len(CODES), rel=0.02)
+    assert (figure.axes[0].get_ylabel(), figure.legends) == ("as they came\nrows", [])
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
@@ -167,12 +159,8 @@ def test_planes() -> None:
     assert list(below.images[0].get_extent()) == [0, 5, 0, 5]
     assert (below.get_xlabel(), below.get_ylabel()) == ("$z_1$", "$z_2$")
     assert legend_of(figure) == list(DIGITS)
-
-
-def test_codes_alone() -> None:
-    figure = drawn(draw_planes(clouds(2), [], Y, DIGITS, LOOK))
-    assert titles_of(figure) == ["PCA", "AE"]
-    assert pictures(figure) == []
+    alone = drawn(draw_planes(clouds(2), [], Y, DIGITS, LOOK))
+    assert (titles_of(alone), pictures(alone)) == (["PCA", "AE"], [])
 
 
 def test_planes_of_one_dimension_and_with_long_names() -> None:
@@ -195,15 +183,6 @@ def test_rows_that_are_no_pictures_are_lines() -> None:
     assert len(odd.axes[0].lines) == 6
     one = drawn(draw_draws(np.full((3, 4, 1), 7.0), look=Look(None)))
     assert [len(axes.lines) for axes in one.axes] == [4, 4, 4]
-
-
-def test_colours() -> None:
-    x = np.random.default_rng(0).random((4, 20 * 20 * 3))
-    (picture,) = pictures(drawn(draw_samples([("PCA", x, x)], Look((20, 20, 3)))))
-    assert picture.shape == (44, 88, 3)
-    np.testing.assert_allclose(picture[1:21, 1:21].ravel(), x[0])
-    (grey,) = pictures(drawn(draw_samples([("PCA", x[:, :400], x[:, :400])], Look((20, 20, 1)))))
-    assert grey.shape == (44, 88)
 
 
 def test_samples_stand_over_their_nearest_rows() -> None:
@@ -241,11 +220,8 @@ def test_robustness() -> None:
     assert (heights.min(), heights.max()) == pytest.approx((0.01 - 0.00196, 0.04 + 0.00196))
     drawn(draw_robustness([(2, [("PCA", "pca", np.array([[0.0, 0.0, np.nan]]))])]))
     drawn(draw_robustness([(2, [("VAE", "vae", curve(0.1, 1))])]))
-
-
-def test_more_series_than_styles_stay_apart() -> None:
-    figure = drawn(draw_robustness([(2, [(f"AE {i}", "ae", curve(0.01 * i)) for i in range(14)])]))
-    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in figure.axes[0].lines}
+    many = drawn(draw_robustness([(2, [(f"AE {i}", "ae", curve(0.01 * i)) for i in range(14)])]))
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in many.axes[0].lines}
     assert len(looks) == 14
 
 
@@ -303,9 +279,6 @@ def test_distances() -> None:
     real = axes.lines[-1]
     assert same_color(real.get_color(), "black")
     assert real.get_linewidth() > line.get_linewidth()
-
-
-def test_distances_far_apart_are_logarithmic() -> None:
     near = np.linspace(0.01, 0.03, 50)
     (axes,) = drawn(draw_distances([("PCA", "pca", near), ("noise", "n", 100 * near)], None)).axes
     assert axes.get_xscale() == "log"

@@ -84,10 +84,8 @@ def test_turned_and_sheared_codes_are_told_apart(store: MlflowClient, tmp_path: 
     assert (turned.first, turned.second) == ("seed 0", "seed 1")
     assert (turned.raw, turned.affine, turned.cka) == pytest.approx((0, 0, 1), abs=1e-5)
     assert turned.overlap == 1
-    assert sheared.raw is not None
     assert sheared.raw > 0.05
     assert sheared.affine == pytest.approx(0, abs=1e-5)
-    assert found.error is not None
     assert (found.error.mean, found.error.sd) == pytest.approx((0.11, 0.01))
     assert found.chance == pytest.approx(10 / (N - 1))
     assert len(found.accuracy) == 3
@@ -95,12 +93,8 @@ def test_turned_and_sheared_codes_are_told_apart(store: MlflowClient, tmp_path: 
 
 
 def test_pca_is_compared_with_its_second_fit(store: MlflowClient, tmp_path: Path) -> None:
-    refit = {
-        Metric.REFIT_DEGREES: 0.0,
-        Metric.OTHER_DEGREES: 1e-9,
-        Metric.FLIPPED: 1,
-        Metric.RANDOMIZED_DEGREES: 0.5,
-    }
+    names = (Metric.REFIT_DEGREES, Metric.OTHER_DEGREES, Metric.FLIPPED, Metric.RANDOMIZED_DEGREES)
+    refit = dict(zip(names, (0.0, 1e-9, 1, 0.5), strict=True))
     spectrum = np.array([9.0, 4.0, 1.0])
     arrays = {
         Artifact.CODES_REFIT: (CODES * [1, -1]).astype(np.float32),
@@ -127,13 +121,10 @@ def test_maps_are_against_pca_row_by_row(store: MlflowClient, tmp_path: Path) ->
     log_measured(store, tmp_path, model="pca", test=0.2)
     log_measured(store, tmp_path, model="ae", test=0.1)
     pca, ae = answers(store).maps
-    assert ae.ratio is not None
     assert (ae.ratio.value, ae.ratio.low, ae.ratio.high) == pytest.approx((0.5, 0.5, 0.5), rel=1e-4)  # the same rows
-    assert ae.error is not None
     assert ae.error.value == pytest.approx(0.1, rel=1e-5)
     assert ae.error.low < 0.1 < ae.error.high
     assert ae.commonest == pytest.approx(np.bincount(LABELS).max() / N)
-    assert ae.trustworthiness is not None
     assert (ae.trustworthiness.mean, ae.trustworthiness.sd) == (0.9, None)
     assert pca.accuracy == ae.accuracy
 
@@ -141,48 +132,31 @@ def test_maps_are_against_pca_row_by_row(store: MlflowClient, tmp_path: Path) ->
 def test_draws_from_the_prior_are_within_chance_and_means_are_not(store: MlflowClient, tmp_path: Path) -> None:
     normal = np.random.default_rng(5).standard_normal((2000, 2)).astype(np.float32)
     kl = np.array([0.5, 2.0], dtype=np.float32)
+    arrays = {Artifact.CODES_SAMPLED: normal, Artifact.KL_BY_DIM: kl, Artifact.ERRORS_TEST: rows(0.1, 0, 2000)}
+    metrics = {Metric.SAMPLED_MSE: 0.2, Metric.TEST_ACTIVE_UNITS: 2}
+    vae = {"model": "vae", "codes": 0.5 * normal, "labels": None, "arrays": arrays, "metrics": metrics}
     for seed in range(2):
-        log_measured(
-            store,
-            tmp_path,
-            model="vae",
-            seed=seed,
-            codes=0.5 * normal,
-            labels=None,
-            arrays={Artifact.CODES_SAMPLED: normal, Artifact.KL_BY_DIM: kl, Artifact.ERRORS_TEST: rows(0.1, 0, 2000)},
-            metrics={Metric.SAMPLED_MSE: 0.2, Metric.TEST_ACTIVE_UNITS: 2},
-        )
+        log_measured(store, tmp_path, seed=seed, **vae)
     found = answers(store)
     means, drawn = found.priors
     assert (means.of, drawn.of) == ("means", "draws")
     assert (means.rejected, drawn.rejected) == (2, 0)
     assert means.squared.mean > means.null.mean > drawn.squared.mean
-    assert means.kl is not None
     assert means.kl.mean == pytest.approx(2 * 0.5 * (0.25 - 1 - np.log(0.25)), abs=0.05)  # SDs of a half
     (health,) = found.health
     assert health.kl_by_dim == [[2.0, 0.5]] * 2
     assert (health.kl.mean, health.collapsed, health.reason) == (2.5, False, "")
-    assert health.sampled_error is not None
     assert health.sampled_error.mean == 0.2
     assert found.maps[0].accuracy is None  # no labels
     assert found.notes == []
 
 
 def test_a_collapsed_vae_is_said_to_be_and_why(store: MlflowClient, tmp_path: Path) -> None:
+    arrays = {Artifact.CODES_SAMPLED: CODES.astype(np.float32), Artifact.KL_BY_DIM: np.zeros(2, dtype=np.float32)}
+    metrics = {Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0}
+    vae = {"model": "vae", "codes": np.full((N, 2), 1e-9), "arrays": arrays, "metrics": metrics}
     for seed in range(2):
-        run_id = log_measured(
-            store,
-            tmp_path,
-            model="vae",
-            seed=seed,
-            codes=np.full((N, 2), 1e-9),
-            arrays={
-                Artifact.CODES_SAMPLED: RNG.standard_normal((N, 2)).astype(np.float32),
-                Artifact.KL_BY_DIM: np.zeros(2, dtype=np.float32),
-            },
-            metrics={Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0},
-            tags={"elbowroom.model.beta": "784.0"},
-        )
+        run_id = log_measured(store, tmp_path, seed=seed, tags={"elbowroom.model.beta": "784.0"}, **vae)
         store.log_param(run_id, "dim1", 784)
     found = answers(store)
     (repeats,) = found.repeats
@@ -193,13 +167,6 @@ def test_a_collapsed_vae_is_said_to_be_and_why(store: MlflowClient, tmp_path: Pa
     assert health.collapsed
     assert "averaged over all of them beside a summed KL" in health.reason
     assert found.priors[0].kl is None
-
-
-def test_codes_of_one_dimension(store: MlflowClient, tmp_path: Path) -> None:
-    for seed in range(2):
-        log_measured(store, tmp_path, seed=seed, dim3=1, codes=CODES[:, :1] * (-1) ** seed)
-    (found,) = answers(store, (1,)).repeats
-    assert (found.pairs[0].raw, found.pairs[0].cka) == pytest.approx((0, 1), abs=1e-5)
 
 
 def test_what_is_missing_is_named_and_the_rest_goes_on(store: MlflowClient, tmp_path: Path) -> None:
@@ -225,14 +192,9 @@ def test_the_four_generators_and_the_controls(store: MlflowClient, tmp_path: Pat
         more = {Metric.SAMPLED_MSE: 0.1} if model == "vae" else {}
         log_measured(store, tmp_path, model=model, arrays=vae if model == "vae" else None, metrics=more)
     found = answers(store)
-    assert [g.name for g in found.generators if g.main] == [
-        "PCA, equation (2)",
-        "AE, N(0, I)",
-        "AE, mixture",
-        "VAE, N(0, I)",
-    ]
+    main = [g.name for g in found.generators if g.main]
+    assert main == ["PCA, equation (2)", "AE, N(0, I)", "AE, mixture", "VAE, N(0, I)"]
     mixture = next(g for g in found.generators if g.name.startswith("AE, mix"))
-    assert mixture.recall is not None
     assert mixture.recall.mean == 0.75
     assert [c.source for c in found.controls] == ["real", "mean_row"]
 
