@@ -113,7 +113,7 @@ def _about_repeats(found: Bunch) -> list[str]:
     )
     texts = []
     if collapsed:
-        texts.append(f"Of {where} {collapsed} has collapsed, and is left out of the comparison.")
+        texts.append(f"{where}: {collapsed} has collapsed and is left out of the comparison.")
     if found.model == "pca":
         texts.append(f"{where}, fitted by {' and by '.join(found.names)}.")
     elif found.error is not None and found.error.sd is not None:
@@ -124,8 +124,8 @@ def _about_repeats(found: Bunch) -> list[str]:
         )
     if raw and affine and cka:
         texts.append(
-            f"Two of its plots have a Procrustes disparity of {_range(raw)} as they came, {_range(affine)} after the "
-            f"best affine map, and a linear CKA of {_range(cka)}. {_reading(max(raw), max(affine))}"
+            f"Two of its plots have a Procrustes disparity of {_range(raw)} ({_range(affine)} after the best affine "
+            f"map) and a linear CKA of {_range(cka)}. {_reading(max(raw), max(affine))}"
         )
     if overlap and found.chance is not None:
         texts.append(
@@ -134,8 +134,8 @@ def _about_repeats(found: Bunch) -> list[str]:
         )
     if found.accuracy:
         texts.append(
-            f"The vote of these neighbours names the class of {_list(_estimate(a) for a in found.accuracy)} of the "
-            "test rows" + (", run by run." if len(found.accuracy) > 1 else ".")
+            f"The vote of these neighbours predicts the class of {_list(_estimate(a) for a in found.accuracy)} of the "
+            "test rows correctly" + (", run by run." if len(found.accuracy) > 1 else ".")
         )
     return [" ".join(part) for part in (texts[:2], texts[2:]) if part]
 
@@ -166,8 +166,8 @@ def _about_refit(found: Bunch) -> str:
         )
     return (
         f"PCA at dim3 {found.dim3}, run twice on the same rows: the largest principal angle between the two subspaces "
-        f"is {_angle(found.again)}. Another exact program, given the rows in another order, finds them within "
-        f"{_angle(found.other)}, and there {flips}: an eigenvector and its negative are equally valid. "
+        f"is {_angle(found.again)}. Another exact program, given the rows in another order, finds this subspace within "
+        f"{_angle(found.other)}, and {flips}: an eigenvector and its negative are equally valid. "
         f"So the result {'is the same up to signs' if same else 'changes'}. "
         f"For these {found.rows:,} rows scikit-learn chooses the solver {found.auto_solver.replace('_', ' ')} by "
         f"default{exact}; {else_randomized}. "
@@ -181,9 +181,9 @@ def _about_clash(found: Bunch) -> str:
         return ""
     compared = "worse" if found.clash > found.mean_row else "better"
     return (
-        f"The scores of equation (1) put into equation (2) as they are give an error of {number(found.clash)} at dim3 "
-        f"{found.dim3}, {compared} than the mean row's {number(found.mean_row)}; divided by sqrt(lambda) first, "
-        f"{number(found.error)}."
+        f"At dim3 {found.dim3} the scores of equation (1), put into equation (2) unchanged, give an error of "
+        f"{number(found.clash)}, {compared} than the mean row's {number(found.mean_row)}; divided by sqrt(lambda) "
+        f"first, they give {number(found.error)}."
     )
 
 
@@ -196,13 +196,13 @@ def _about_maps(maps: Sequence[Bunch]) -> list[str]:
             if pca is None or other is pca or other.ratio is None:
                 continue
             parts = [
-                f"At dim3 {dim3} {other.label} leaves {_estimate(other.ratio)} of PCA's test error "
+                f"At dim3 {dim3} {other.label} has {_estimate(other.ratio)} of PCA's test error "
                 f"({_estimate(other.error)} against {_estimate(pca.error)})"
             ]
             if other.accuracy is not None and pca.accuracy is not None:
                 parts.append(
-                    f"neighbours among its codes name the class of {_estimate(other.accuracy)} of the rows, among "
-                    f"PCA's of {_estimate(pca.accuracy)}"
+                    f"the vote of neighbouring codes is right for {_estimate(other.accuracy)} of the rows, against "
+                    f"{_estimate(pca.accuracy)} for PCA"
                 )
             if other.trustworthiness is not None and pca.trustworthiness is not None:
                 parts.append(
@@ -212,8 +212,8 @@ def _about_maps(maps: Sequence[Bunch]) -> list[str]:
                 )
             if other.outside is not None and pca.outside is not None:
                 parts.append(
-                    f"of the values it generates {_percent(other.outside.mean)} lie outside the data's range, of PCA's "
-                    f"{_percent(pca.outside.mean)}"
+                    f"{_percent(other.outside.mean)} of the values that it generates lie outside the data's range, "
+                    f"against {_percent(pca.outside.mean)} for PCA"
                 )
             texts.append("; ".join(parts) + ".")
     return texts
@@ -229,20 +229,20 @@ def _about_curves(finding: ComparisonFinding) -> list[str]:
         least = _list(f"{min(m.points, key=lambda p: p.error).dim3} for {m.label}" for m, _ in judged)
         last = _list(dict.fromkeys(str(m.points[-1].dim3) for m, _ in judged))
         corners = [m.label for m, verdict in judged if verdict.kind == "clear"]
-        simple = "No curve has a corner that a smooth curve doesn't explain."
+        simple = "Not by a corner: smooth curves explain every curve as well."
         if corners:
-            simple = f"Where a curve has a clear corner, yes, there: {_list(corners)}."
+            simple = f"Yes, where a curve has a clear corner: {_list(corners)}."
         texts.append(
-            f"Is there a simple way to the best dim3? {simple} "
-            f"The least error is at {least}, where the range ends at {last}: a minimum at the end moves with the "
-            "range and chooses nothing. Without a corner there is a rule, stated beforehand: the choice above, where "
-            "there is one, is the dim3 after which one more dimension gains little."
+            f"Is there a simple way to choose dim3? {simple} "
+            f"The least error is at dim3 {least}; the range ends at {last}. A minimum at the end of the range moves "
+            "with the range, so it is no choice. Without a corner a rule that is fixed beforehand chooses: the choice "
+            "above, where there is one, is the dim3 after which one more dimension gains little."
         )
     for model, verdict in judged:
         said = {name.replace("_", " "): k for name, k in verdict.criteria.items() if k is not None}
         if len(set(said.values())) > 1:
             answers = _list(f"{name} {k}" for name, k in said.items())
-            texts.append(f"The usual criteria do not agree for {model.label}: {answers}.")
+            texts.append(f"The usual criteria disagree for {model.label}: {answers}.")
     pca = next((m for m in finding.models if m.spectrum_criteria), None)
     known = [] if pca is None else [f"{name}: {k}" for name, k in pca.spectrum_criteria.items() if k is not None]
     if known:
@@ -304,7 +304,7 @@ def _about_robustness(answers: Answers) -> list[str]:
         if said:
             least = min(ratios, key=lambda label: ratios[label])
             end = f": the error of {least} has the smallest ratio" if len(ratios) > 1 else ""
-            texts.append(f"A push of one SD of the codes takes, at dim3 {dim3}, {_list(said)}{end}.")
+            texts.append(f"At dim3 {dim3} a push of one SD of the codes changes {_list(said)}{end}.")
     return texts
 
 
@@ -315,7 +315,7 @@ def _about_smoothness(smooth: Sequence[Bunch]) -> list[str]:
         steps = {row.label: row.largest_step for row in rows if row.model != "pca" and row.largest_step}
         if len(steps) > 1:
             least = min(steps, key=lambda label: steps[label].mean)
-            said = _list(f"{_plus_minus(step)} times the mean one for {label}" for label, step in steps.items())
+            said = _list(f"{_plus_minus(step)} times the mean step for {label}" for label, step in steps.items())
             texts.append(f"At dim3 {dim3} the largest step is {said}: {least} changes most evenly.")
     return texts
 
@@ -326,7 +326,7 @@ def _about_priors(priors: Sequence[Bunch]) -> list[str]:
     for dim3, rows in _by_dim3(p for p in priors if p.of != "means").items():
         said = _list(f"{_plus_minus(p.squared)} for the {p.of} of {p.label}" for p in rows)
         beyond = [f"{p.label} in {p.rejected} of {len(p.squared.values)} runs" for p in rows if p.rejected]
-        within = f"more than chance for {_list(beyond)}" if beyond else "none of them is more than chance"
+        within = f"more than chance for {_list(beyond)}" if beyond else "none is more than chance"
         texts.append(f"At dim3 {dim3} the squared MMD to N(0, I) is {said}; {within}.")
     return texts
 
@@ -356,7 +356,7 @@ def _about_generators(answers: Answers) -> list[str]:
     if floor is not None and floor.precision and floor.recall:
         among = ": blurred rows lie among the real ones, so precision alone does not tell quality."
         ends.append(
-            f"The mean row, given always, has precision {_fixed(floor.precision.mean)} and recall "
+            f"The mean row, repeated, has precision {_fixed(floor.precision.mean)} and recall "
             f"{_fixed(floor.recall.mean)}{among if floor.precision.mean > _AMONG else '.'}"
         )
     texts = [" ".join(ends)] if ends else []
@@ -366,9 +366,9 @@ def _about_generators(answers: Answers) -> list[str]:
             precise, varied = (max(known, key=lambda g: g[name].mean) for name in ("precision", "recall"))
             most = f"none has a recall of {_COVERS}"
             if varied.recall.mean >= _COVERS:
-                most = f"the highest recall {varied.name} ({_portion(varied.recall)})"
+                most = f"{varied.name} the highest recall ({_portion(varied.recall)})"
             texts.append(
-                f"At dim3 {dim3} the highest precision has {precise.name} ({_portion(precise.precision)}), and {most}."
+                f"At dim3 {dim3} {precise.name} has the highest precision ({_portion(precise.precision)}), and {most}."
             )
     for dim3, rows in main.items():
         covered = [f"{_portion(g.coverage)} for {g.name}" for g in rows if g.coverage]
@@ -379,21 +379,21 @@ def _about_generators(answers: Answers) -> list[str]:
             if kept and real is not None and real.recall and max(kept) < real.recall.mean / 2:
                 bound = (
                     f"Even reconstructions of real rows have a recall of only {_range(kept)} at dim3 {dim3}: the "
-                    "decoders limit it, and not the distribution of z. "
+                    "decoders limit recall, not the distribution of z. "
                 )
             texts.append(
-                f"{bound}Of the model's own reconstructions of these rows the samples' recall at dim3 {dim3} is "
+                f"{bound}The samples' recall of the model's own reconstructions of these rows at dim3 {dim3} is "
                 f"{_list(covered)}."
             )
     if real is not None and real.nearest:
         texts.append(
-            f"To the nearest training row real test rows have a median distance of {number(real.nearest.mean)} (mean "
-            "squared), and a copy would have 0."
+            f"Real test rows have a median distance of {number(real.nearest.mean)} (mean squared) to the nearest "
+            "training row; a copy would have 0."
         )
         for dim3, rows in main.items():
             near = [f"{_plus_minus(g.nearest)} for {g.name}" for g in rows if g.nearest]
             if near:
-                texts.append(f"Samples at dim3 {dim3} have {_list(near)}.")
+                texts.append(f"Samples at dim3 {dim3} have a median distance of {_list(near)}.")
     return texts
 
 

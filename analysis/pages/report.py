@@ -536,9 +536,9 @@ SECTIONS = [
     Section(
         "criteria",
         "What other criteria say",
-        "They always give an answer, and most answers depend on the scanned range: so none of them is the verdict. How "
-        "far kneedle follows the range: 0 where its answer stays as the range grows, 0.5 for an error of "
-        "1/dim3, 1 where it grows with the range.",
+        "These criteria always give an answer, and most answers depend on the scanned range, so none of them is the "
+        "verdict. How far kneedle follows the range: 0 where its answer stays the same as the range grows, 1 where "
+        "it grows in proportion to the range, 0.5 for an error of 1/dim3.",
         table=_criteria,
         listing=_intrinsic,
     ),
@@ -560,8 +560,8 @@ SECTIONS = [
         "The variational models by their own measure",
         "The negative evidence lower bound on the validation rows, in nats per row, and the units whose mean varies by "
         "more than 0.01 over the test rows: the squared error does not see unused latents of a VAE. With binary "
-        "cross-entropy on grey pixels it has a floor above 0 and is no log-likelihood: compare it among VAEs of the "
-        "same data and loss, with nothing else.",
+        "cross-entropy on grey pixels it has a floor above 0 and is no log-likelihood: compare it only among VAEs of "
+        "the same data and loss.",
         Plot(
             plot_elbo,
             _alt("Validation -ELBO in nats per row", lambda m: _metric_ends(m, Metric.VAL_ELBO, -1)),
@@ -571,13 +571,13 @@ SECTIONS = [
     Section(
         "nested",
         "The whole curve from one training",
-        "A model whose latents are ordered by importance gives the error of every smaller dim3: its first latents "
-        "alone, the others left out. Test errors, means over seeds.",
+        "A model whose latents are ordered by importance gives the error of every smaller dim3, from its first "
+        "latents alone. Test errors, means over seeds.",
         Plot(
             plot_nested,
             _nested_alt,
-            "Above: lower is better. Below: by how much the parts of one model err more than models trained for their "
-            "dim3.",
+            "Above: lower is better. Below: by how much the first latents of one model err more than a model trained "
+            "for that dim3.",
         ),
         table=_nested_tables,
         listing=_nested_sentences,
@@ -588,7 +588,7 @@ SECTIONS = [
         plot=Plot(
             plot_cost,
             _alt("Test error against seconds and parameters", _say_cost),
-            "Better is lower, and farther left.",
+            "Lower and farther left is better.",
         ),
         table=_costs,
     ),

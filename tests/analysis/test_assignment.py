@@ -176,7 +176,7 @@ def test_one_run_and_collapsed_runs_are_said_so() -> None:
     assert "has collapsed (seed 1)" in text
     three = repeats(raw=0, affine=0, names=["seed 0", "seed 1", "seed 2"], collapsed=["seed 1"])
     text = " ".join(page_text._about_repeats(three))
-    assert "Of ae at dim3 2 seed 1 has collapsed" in text
+    assert "ae at dim3 2: seed 1 has collapsed and is left out" in text
     assert "the same plot up to rotation" in text
 
 
@@ -190,7 +190,7 @@ def test_pca_run_twice_in_words() -> None:
     assert "So the result is the same up to signs." in text
     assert "fewer than 7,840 rows" in text
     assert "0.50° apart" in text
-    assert "0.0702 at dim3 2, worse than the mean row's 0.0675" in page_text._about_clash(found)
+    assert "give an error of 0.0702, worse than the mean row's 0.0675" in page_text._about_clash(found)
 
 
 def test_draws_push_and_prior_in_words() -> None:
@@ -227,8 +227,8 @@ def test_generators_in_words() -> None:
     text = "\n".join(page_text._about_generators(Bunch(generators=made, controls=controls)))
     assert "precision 0.860 and recall 0.750." in text
     assert "precision 1.000 and recall 0.000: blurred" in text
-    assert "the highest precision has AE, N(0, I) (0.990), and the highest recall VAE, N(0, I) (0.300)" in text
-    assert "recall at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
+    assert "AE, N(0, I) has the highest precision (0.990), and VAE, N(0, I) the highest recall (0.300)" in text
+    assert "reconstructions of these rows at dim3 2 is 0.100 for AE, N(0, I) and 0.800 for VAE, N(0, I)" in text
     assert "Even reconstructions of real rows have a recall of only 0.200 at dim3 2" in text
     alone = page_text._about_generators(Bunch(generators=made[:1], controls=[]))
     assert "none has a recall of 0.01" in "\n".join(alone)
