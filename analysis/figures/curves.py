@@ -451,7 +451,6 @@ def _draw_band(chart: _Chart, x: _Array, low: _Array, high: _Array, style: Style
 
 
 def _draw_bars(chart: _Chart, x: _Array, y: _Array, sd: _Array, style: Style) -> None:
-    """Draw a bar of one SD each way."""
     if np.isfinite(sd).any():
         chart.panels[0].errorbar(x, y, sd, fmt="none", ecolor=style.colour, elinewidth=0.8, capsize=2, alpha=0.8)
         chart.share("bar: SD over seeds", Line2D([], [], color=GREY, marker="|", ms=9, ls=""))
@@ -469,7 +468,6 @@ def _draw_markers(chart: _Chart, x: _Array, y: _Array, style: Style, undertraine
 
 
 def _draw_star(chart: _Chart, x: float, y: float, style: Style, text: str) -> None:
-    """Draw a star at one point."""
     chart.panels[0].plot([x], [y], "*", ms=15, mfc=style.colour, mec="white", mew=0.9, zorder=5)
     chart.share(text, Line2D([], [], marker="*", ms=11, ls="", color=GREY))
 

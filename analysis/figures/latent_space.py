@@ -97,17 +97,16 @@ def draw_repeats(
     axes
         Names of the axes.
     """
-    columns = max(len(came), len(aligned))
-    width = _width(columns)
-    side = (width - 0.8) / columns
+    width = _width(len(came))
+    side = (width - 0.8) / len(came)
     titles = [_wrapped(cloud.title, side - 0.35, _NORMAL) for cloud in came]
     around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
     figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
-    grid = figure.subplots(2, columns, squeeze=False)
+    grid = figure.subplots(2, len(came), squeeze=False)
     common = _window(np.concatenate([_finite(cloud.codes) for cloud in aligned]))
     middle, half = common.mean(axis=1), float(np.diff(common).max()) / 2
     for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
-        for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=False)):
+        for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=True)):
             _draw_cloud(panel, cloud.codes, labels, classes, side)
             panel.set_xlabel(axes[0], fontsize=_NORMAL)
             if row == 0:
@@ -121,8 +120,6 @@ def draw_repeats(
                 panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=_NORMAL)
             elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
                 panel.tick_params(labelleft=False)
-        for panel in grid[row, len(clouds) :]:
-            panel.remove()
     _class_legend(figure, labels, classes)
     return settled(figure)
 
@@ -251,7 +248,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
 def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
     """Draw the first two interpolations of each model, of (pairs, steps, dim1), as strips of pictures."""
     look = _fitted(look, [x for _, x in rows])
-    figure, panels = _draw_bands([(label, x[:_PAIRS]) for label, x in rows], look)
+    figure, panels = _draw_bands([(label, x[:_PAIRS]) for label, x in rows], look, ())
     steps = max(x.shape[1] for _, x in rows)
     last = next(axes for axes, (_, x) in zip(panels[::-1], rows[::-1], strict=True) if x.shape[1] == steps)
     places = {0: "from\n0", steps - 1: "to\n1"} if steps > 1 else {0: "from\n0"}
@@ -324,7 +321,6 @@ def draw_quality(
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
     axes.set_xlabel("precision: share of the samples that look real", fontsize=_NORMAL)
     axes.set_ylabel("recall: share of the real rows that are covered", fontsize=_NORMAL)
-    axes.tick_params(labelsize=_SMALL)
     _plain(axes)
     figure.legend(keys, texts, loc="outside right center", fontsize=_SMALL + 0.5, frameon=False)
     return settled(figure)
@@ -339,9 +335,9 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     figure = _figure(_WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
     styles = styles_of([model for _, model, _ in curves], _FREE)
-    lines = [(label, x, style.colour, style.line, 1.6) for (label, _, x), style in zip(curves, styles, strict=True)] + (
-        [] if real is None else [("real test rows", real, "black", "-", 3.0)]
-    )
+    lines = [(label, x, style.colour, style.line, 1.6) for (label, _, x), style in zip(curves, styles, strict=True)]
+    if real is not None:
+        lines.append(("real test rows", real, "black", "-", 3.0))
     found, keys = [], []
     for _, x, colour, line, width in lines:
         finite = np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0])
@@ -367,7 +363,6 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("mean squared difference to the nearest training row, data units²", fontsize=_NORMAL)
     axes.set_ylabel("cumulative share of the rows", fontsize=_NORMAL)
-    axes.tick_params(labelsize=_SMALL)
     _plain(axes)
     _legend(figure, keys, [plain_label(label, LONGEST) for label, *_ in lines])
     return figure
@@ -379,9 +374,7 @@ def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).astype(int)]
     shown = np.asarray(codes[kept], dtype=float)
     window = _window(_finite(codes))
-    c: Any = STYLES[0].colour
-    if labels is not None:
-        c = class_colours(labels[kept])
+    c: Any = STYLES[0].colour if labels is None else class_colours(labels[kept])
     area = float(np.clip(2500 / max(len(shown), 1) * (side / 2.2) ** 2, 1.5, 14))
     axes.set_xlim(*window[0])
     if shown.shape[1] > 1:
@@ -399,8 +392,7 @@ def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple
         axes.set_yticks(range(0, len(classes), step), [plain_label(name, 10) for name in classes[::step]])
     axes.xaxis.set_major_locator(MaxNLocator(4 if side > 1.6 else 3, steps=STEPS))
     axes.set_box_aspect(1)
-    axes.tick_params(labelsize=_SMALL if side > 1.6 else _SMALL - 1)
-    _plain(axes)
+    _plain(axes, _SMALL if side > 1.6 else _SMALL - 1)
 
 
 def _upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
@@ -425,19 +417,15 @@ def _finite(codes: _Array) -> _Array:
     return codes[np.isfinite(codes).all(axis=1)]
 
 
-def _draw_bands(
-    bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[str, ...] = ()
-) -> tuple[Figure, list[Axes]]:
+def _draw_bands(bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
     """Draw a grid of pictures (rows, columns, dim1) for each label, below each other, at one scale."""
     columns = max(x.shape[1] for _, x in bands)
     rows = [len(x) for _, x in bands]
     beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
     tall = look.tall(bands[0][1].shape[2])
-    each = min((_WIDTH - beside) / columns, 1.1, 1.4 / tall)
-    each = max(each, 0.2)
-    figure = _figure(
-        _WIDTH if columns >= 5 else beside + each * columns, each * tall * sum(rows) + 0.2 * len(bands) + 0.3
-    )
+    each = max(0.2, min((_WIDTH - beside) / columns, 1.1, 1.4 / tall))
+    width = _WIDTH if columns >= 5 else beside + each * columns
+    figure = _figure(width, each * tall * sum(rows) + 0.2 * len(bands) + 0.3)
     panels = list(figure.subplots(len(bands), 1, squeeze=False, height_ratios=rows).flat)
     for axes, (label, x) in zip(panels, bands, strict=True):
         blank = np.full((len(x), columns - x.shape[1], x.shape[2]), np.nan)
@@ -547,7 +535,6 @@ def _panels(n: int, height: float, extra: float) -> tuple[Figure, list[Axes]]:
     for axes in grid[n:]:
         axes.remove()
     for axes in grid[:n]:
-        axes.tick_params(labelsize=_SMALL)
         _plain(axes)
     return figure, grid[:n]
 
@@ -563,7 +550,8 @@ def _outer(grid: list[Axes], i: int, below: str, left: str) -> None:
         grid[i].tick_params(labelleft=False)
 
 
-def _plain(axes: Axes) -> None:
+def _plain(axes: Axes, size: float = _SMALL) -> None:
+    axes.tick_params(labelsize=size)
     axes.grid(alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

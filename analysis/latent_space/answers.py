@@ -45,6 +45,7 @@ _QUALITIES = {
     "outside": Quality.OUTSIDE,
     "nearest": Quality.NEAREST,
 }
+_SMOOTHNESS = {"largest_step": Metric.LARGEST_STEP, "detour": Metric.DETOUR, "midway": Metric.MIDWAY}
 _Array = npt.NDArray[Any]
 _T = TypeVar("_T")
 
@@ -290,7 +291,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         priors=[p for g, c in with_codes if not g.is_pca for p in _priors(g, c, shelf)],
         health=_known(_health(g, c, shelf) for g, c in with_codes if g.has_posterior),
         robust=_known(_robust(g, shelf) for g in groups),
-        smooth=[_smooth(g) for g in groups],
+        smooth=[Bunch(**g.place, **{name: g.spread(m) for name, m in _SMOOTHNESS.items()}) for g in groups],
         draws=_known(_draws(g) for g in groups),
         generators=[generator for g in groups for generator in _generators(g)],
         controls=_controls(groups),
@@ -427,11 +428,6 @@ def _robust(group: Group, shelf: Shelf) -> Bunch | None:
         return None
     lengths, errors, standard_errors = curve.T.tolist()
     return Bunch(**group.place, lengths=lengths, errors=errors, standard_errors=standard_errors)
-
-
-def _smooth(group: Group) -> Bunch:
-    metrics = {"largest_step": Metric.LARGEST_STEP, "detour": Metric.DETOUR, "midway": Metric.MIDWAY}
-    return Bunch(**group.place, **{column: group.spread(metric) for column, metric in metrics.items()})
 
 
 def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:

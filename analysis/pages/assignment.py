@@ -28,20 +28,18 @@ _PUSH = 1.0  # length of the push in the text, in SDs of the codes
 
 
 class AssignmentPage(NamedTuple):
-    """The content of the page beside the answers and the findings."""
+    """The content of the page beside the answers and the findings.
+
+    figures are PNG files by name; links returns a run's address by its id, None where it has none; made_with has
+    versions by package; note says how to open the store; runs are id and name of each measured run.
+    """
 
     figures: Mapping[str, bytes]
-    """PNG files by name."""
     links: Callable[[str], str | None]
-    """Returns a run's address by its id, None where it has none."""
     command: str
-    """The command that made the page."""
     made_with: Mapping[str, str]
-    """Versions by package."""
     note: str
-    """How to open the store."""
     runs: Sequence[tuple[str, str]]
-    """Id and name of each measured run."""
 
 
 def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:

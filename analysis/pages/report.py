@@ -61,20 +61,9 @@ class RunLine(NamedTuple):
 class Page(NamedTuple):
     """The content of a report beside the findings.
 
-    Attributes
-    ----------
-    figures
-        PNG files by name of the comparison and of the section.
-    links
-        Returns a run's address by its id, None where it has none.
-    command
-        The command that makes the same report.
-    made_with
-        Versions by package.
-    note
-        How to open the store.
-    registered
-        The registered model, or why there is none.
+    figures are PNG files by name of the comparison and of the section; links returns a run's address by its id, None
+    where it has none; made_with has versions by package; note says how to open the store; registered names the
+    registered model, or says why there is none.
     """
 
     title: str
@@ -234,9 +223,9 @@ def _elbo_sentence(model: ModelFinding) -> str:
         return ""
     least, dim3 = min(known)
     corner = model.elbo_verdict
-    elbow = (
-        "no elbow" if corner is None or corner.dim3 is None else f"an elbow at {_corner(corner.dim3, corner.interval)}"
-    )
+    elbow = "no elbow"
+    if corner is not None and corner.dim3 is not None:
+        elbow = f"an elbow at {_corner(corner.dim3, corner.interval)}"
     return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
@@ -353,25 +342,14 @@ def _intrinsic(comparison: ComparisonFinding) -> list[_Listing]:
 
 def _against(comparison: ComparisonFinding) -> list[_Table]:
     heads = ["dim3", "test error", "PCA's", "ratio", "errs", "equivalent, raw", "equivalent, clipped"]
-    return [
-        _Table(
-            heads,
-            [
-                (
-                    a.dim3,
-                    number(a.error),
-                    number(a.pca),
-                    interval(a.ratio, (a.low, a.high)),
-                    "–" if a.ratio is None else a.errs,
-                    worth(a.raw),
-                    worth(a.clipped),
-                )
-                for a in model.against
-            ],
-            model.label,
-        )
-        for model in comparison.models
-    ]
+    tables = []
+    for model in comparison.models:
+        rows = []
+        for a in model.against:
+            ratio, errs = interval(a.ratio, (a.low, a.high)), "–" if a.ratio is None else a.errs
+            rows.append((a.dim3, number(a.error), number(a.pca), ratio, errs, worth(a.raw), worth(a.clipped)))
+        tables.append(_Table(heads, rows, model.label))
+    return tables
 
 
 def _nested_tables(comparison: ComparisonFinding) -> list[_Table]:
@@ -384,16 +362,11 @@ def _nested_tables(comparison: ComparisonFinding) -> list[_Table]:
                 f"; {nested.replaced} {nested.dedicated} runs: {number(nested.dedicated_seconds)} s; "
                 f"cost ratio {number(nested.cost)}"
             )
-        rows = [
-            (
-                p.dim3,
-                number(p.error),
-                "–" if p.least is None else f"{number(p.least)} to {number(p.most)}",
-                number(p.dedicated),
-                "–" if p.gap is None else f"{100 * p.gap:+.1f} %",
-            )
-            for p in nested.points
-        ]
+        rows = []
+        for p in nested.points:
+            ends = "–" if p.least is None else f"{number(p.least)} to {number(p.most)}"
+            gap = "–" if p.gap is None else f"{100 * p.gap:+.1f} %"
+            rows.append((p.dim3, number(p.error), ends, number(p.dedicated), gap))
         heads = ["dim3", "one training", "least and most of its seeds", nested.dedicated or "dedicated", "gap"]
         tables.append(_Table(heads, rows, caption))
     return tables
@@ -420,12 +393,9 @@ def _incomplete(comparison: ComparisonFinding) -> list[_Listing]:
         _Listing([f"dim3 {dim3}: {why}" for dim3, why in m.undertrained.items()], f"{m.label} looks undertrained")
         for m in comparison.models
     ]
-    missing, doubled = comparison.missing, comparison.doubled
-    return [
-        *listings,
-        _Listing(missing, f"Missing: {len(missing)}"),
-        _Listing(doubled, f"Doubled: {len(doubled)}, the latest counts"),
-    ]
+    listings.append(_Listing(comparison.missing, f"Missing: {len(comparison.missing)}"))
+    listings.append(_Listing(comparison.doubled, f"Doubled: {len(comparison.doubled)}, the latest counts"))
+    return listings
 
 
 def _settings(comparison: ComparisonFinding) -> list[_Table]:
