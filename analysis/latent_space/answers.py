@@ -100,7 +100,11 @@ class Answers:
     for z drawn from the posterior; whether it collapsed, and the reason.
     """
     generators: list[Bunch]
-    """Task 4: which way to generate rows is best? main: one of the four of the assignment's question."""
+    """Task 4: which way to generate rows is best?
+
+    name and source; precision, recall, coverage, outside and nearest, as in `Quality`; main: whether it is one of the
+    four of the assignment's question.
+    """
     controls: list[Bunch]
     """The same measures of real rows, and of the mean row."""
     notes: list[str]

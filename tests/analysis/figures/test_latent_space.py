@@ -249,12 +249,8 @@ def test_kl() -> None:
 
 
 def test_quality() -> None:
-    points = [
-        ("equation (2)", "pca", 0.4, 0.7),
-        ("prior", "vae", 0.8, 0.6),
-        ("other prior", "vae", 0.8, 0.6),
-        ("mixture", "ae", np.nan, 1),
-    ]
+    points = [("equation (2)", "pca", 0.4, 0.7), ("prior", "vae", 0.8, 0.6)]
+    points += [("other prior", "vae", 0.8, 0.6), ("mixture", "ae", np.nan, 1)]
     figure = drawn(draw_quality(points, (0.9, 0.9), (1.0, 0.0)))
     (axes,) = figure.axes
     assert legend_of(figure) == [*(label for label, *_ in points), "real against real", "the mean image, always"]
