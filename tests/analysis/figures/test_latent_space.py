@@ -62,9 +62,9 @@ def curve(slope: float, n: int = 4) -> _Array:
 
 
 def robust(n: int, labels: tuple[str, ...] = ("PCA", "autoencoder", "VAE")):
-    models = ("pca", "ae", "vae")
+    series = list(enumerate(labels))
     return [
-        (k + 2, [(label, models[i % 3], curve(0.01 * (i + 1))) for i, label in enumerate(labels)]) for k in range(n)
+        (k + 2, [(label, ("pca", "ae", "vae")[i % 3], curve(0.01 * (i + 1))) for i, label in series]) for k in range(n)
     ]
 
 
@@ -139,7 +139,7 @@ def test_one_dimension_is_a_strip_for_each_class_or_a_histogram() -> None:
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
-@pytest.mark.parametrize("value", [0.0, 1e6, np.nan])
+@pytest.mark.parametrize("value", [1e6, np.nan])
 def test_a_collapsed_model(dim3: int, value: float) -> None:
     flat = [Cloud("VAE", np.full((len(Y), dim3), value, dtype=np.float32))]
     drawn(draw_repeats(flat, flat, None, DIGITS))

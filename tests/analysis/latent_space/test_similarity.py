@@ -99,20 +99,6 @@ def test_a_narrower_representation_is_padded() -> None:
     np.testing.assert_allclose(rigid_onto(a, b)[:, :2], center + (b - center) / 2, atol=1e-9)
 
 
-def test_codes_that_lack_a_direction() -> None:
-    a = exactly_standard(200, 2)
-    b = np.stack([a[:, 0], 2 * a[:, 0], np.full(200, 5.0)], axis=1)
-    assert affine_disparity(a, b) == pytest.approx((1 / 2 + 0) / 2)
-
-
-def test_uncorrelated_codes_have_nothing_in_common() -> None:
-    both = exactly_standard(200, 4)
-    a, b = both[:, :2], both[:, 2:]
-    assert disparity(a, b) == pytest.approx(1)
-    assert affine_disparity(a, b) == pytest.approx(1)
-    assert linear_cka(a, b) == pytest.approx(0, abs=1e-12)
-
-
 def test_independent_codes_compare_by_chance() -> None:
     n, dim3, k = 2000, 2, 10
     a, b = normal(n, dim3), normal(n, dim3, seed=1)
@@ -157,14 +143,7 @@ def test_neighbours_are_the_nearest_others(dim3: int) -> None:
     np.fill_diagonal(distances, np.inf)
     assert neighbours(codes, 5).tolist() == np.argsort(distances, axis=1)[:, :5].tolist()
     assert neighbours(codes + 1e6, 5).tolist() == neighbours(codes, 5).tolist()
-
-
-@pytest.mark.parametrize("codes", [CONSTANT, np.repeat(normal(10, 2), 30, axis=0)])
-def test_no_row_is_its_own_neighbour_even_among_duplicates(codes: np.ndarray) -> None:
-    found = neighbours(codes, 10)
-    assert found.shape == (len(codes), 10)
-    assert not (found == np.arange(len(codes))[:, None]).any()
-    assert (codes[found] == codes[:, None]).all()
+    assert not (neighbours(CONSTANT, 5) == np.arange(len(CONSTANT))[:, None]).any()  # never the row itself
 
 
 def test_separated_clusters_are_told_by_their_neighbours_and_shuffled_labels_are_not() -> None:
@@ -267,10 +246,6 @@ def test_codes_that_are_no_codes(bad: np.ndarray) -> None:
     for compare in (*COMPARE, rigid_onto):
         with pytest.raises(ValueError, match="not empty and finite, are of shape"):
             compare(normal(5, 2), bad)
-
-
-def test_numbers_of_rows_that_do_not_go_together() -> None:
-    for compare in (*COMPARE, rigid_onto):
         with pytest.raises(ValueError, match=r"equally many rows, are of shapes \(5, 2\) and \(6, 2\)"):
             compare(normal(5, 2), normal(6, 2))
     with pytest.raises(ValueError, match="MMD needs 20 rows at least, has 19"):
