@@ -32,7 +32,6 @@ from .latent_space import (
     draw_samples,
 )
 
-_MOST_SIDE = 64  # cells along a side of a decoded grid
 _Array = npt.NDArray[Any]
 
 
@@ -84,7 +83,7 @@ def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[
 def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
     """Return how rows are drawn: their shape by the runs, their range by the example rows."""
     cell = groups[0].cells[0]
-    examples = shelf.one(cell, Artifact.ORIGINALS, 2)
+    examples = shelf.one(cell, Artifact.ORIGINALS)
     low, high = (0.0, 1.0) if examples is None else (float(examples.min()), float(examples.max()))
     return Look(cell.image_shape) if low >= 0 and high <= 1 else Look(cell.image_shape, low, high)
 
@@ -101,10 +100,10 @@ class _Page(NamedTuple):
     def repeats(self, group: Group) -> Figure | None:
         """Draw the codes of several runs, as they came and aligned to the first."""
         names = [f"seed {c.seed}" for c in group.cells]
-        found = self.shelf.take(group.cells, Artifact.CODES, 2)
+        found = self.shelf.take(group.cells, Artifact.CODES)
         if group.is_pca:
             names = ["scikit-learn", "another exact program"]
-            found = [found[0], self.shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)]
+            found = [found[0], self.shelf.one(group.cells[0], Artifact.CODES_REFIT)]
         known = {name: codes for name, codes in zip(names, found, strict=True) if codes is not None}
         if len(known) < 2 or len({len(codes) for codes in known.values()}) > 1:
             return None
@@ -120,8 +119,8 @@ class _Page(NamedTuple):
         clouds, decoded, names = [], [], AXES
         for group in groups:
             cell = group.cells[0]
-            codes, x = self.shelf.one(cell, Artifact.CODES, 2), self.shelf.one(cell, Artifact.PLANE, 3, _MOST_SIDE)
-            ticks = self.shelf.one(cell, Artifact.PLANE_TICKS, 2, _MOST_SIDE)
+            codes, x = self.shelf.one(cell, Artifact.CODES), self.shelf.one(cell, Artifact.PLANE)
+            ticks = self.shelf.one(cell, Artifact.PLANE_TICKS)
             if codes is not None and x is not None and ticks is not None:
                 clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ latent_plane(codes).axes.T))
                 decoded.append(Decoded(clouds[-1].title, x, ticks))
@@ -135,7 +134,7 @@ class _Page(NamedTuple):
         for group in groups:
             if not group.has_posterior:
                 continue
-            means, drawn = (self.shelf.one(group.cells[0], a, 2) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
+            means, drawn = (self.shelf.one(group.cells[0], a) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
             if means is not None and drawn is not None and means.shape == drawn.shape:
                 plane = latent_plane(means).axes
                 sets = {"means": means, "draws": drawn}
@@ -145,15 +144,15 @@ class _Page(NamedTuple):
 
     def draws(self, group: Group) -> Figure | None:
         """Draw samples of one seed, of another, and of the first again."""
-        drawn = self.shelf.one(group.cells[0], Artifact.DRAWS, 3, _MOST_SIDE)
+        drawn = self.shelf.one(group.cells[0], Artifact.DRAWS)
         return None if drawn is None else draw_draws(drawn, look=self.look)
 
     def samples(self, groups: Sequence[Group]) -> Figure | None:
         """Draw samples of each generator over their nearest training rows."""
         bands = []
         for one, group in self._main(groups):
-            rows = self.shelf.one(group.cells[0], sample_artifact(one.source), 2)
-            near = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest"), 2)
+            rows = self.shelf.one(group.cells[0], sample_artifact(one.source))
+            near = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest"))
             if rows is not None and near is not None:
                 bands.append((one.name, rows, near))
         return draw_samples(bands, self.look) if bands else None
@@ -162,10 +161,10 @@ class _Page(NamedTuple):
         """Draw the distances of samples, and of test rows, to the nearest training row."""
         curves = []
         for one, group in self._main(groups):
-            found = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest_mse"), 1)
+            found = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest_mse"))
             if found is not None:
                 curves.append((one.name, group.series.model, found))
-        real = self.shelf.one(groups[0].cells[0], sample_artifact(Source.REAL, "nearest_mse"), 1) if groups else None
+        real = self.shelf.one(groups[0].cells[0], sample_artifact(Source.REAL, "nearest_mse")) if groups else None
         return draw_distances(curves, real) if curves else None
 
     def quality(self, groups: Sequence[Group]) -> Figure | None:
@@ -178,7 +177,7 @@ class _Page(NamedTuple):
 
     def interpolations(self, groups: Sequence[Group]) -> Figure | None:
         """Draw rows decoded along straight lines between codes."""
-        paths = [(g.label, self.shelf.one(g.cells[0], Artifact.INTERPOLATIONS, 3, _MOST_SIDE)) for g in groups]
+        paths = [(g.label, self.shelf.one(g.cells[0], Artifact.INTERPOLATIONS)) for g in groups]
         known = [(label, a) for label, a in paths if a is not None]
         return draw_interpolations(known, self.look) if known else None
 

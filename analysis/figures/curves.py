@@ -400,7 +400,10 @@ def _draw_lines(axes: Axes, originals: _Array, x: _Array, look: Look) -> None:
 
 
 class _Chart:
-    """A figure of curves and its legend: a key for each series, then those that all share. Draws on the first panel."""
+    """A figure of curves and its legend: a key for each series, then those that all share.
+
+    The functions below draw on its first panel and add their keys.
+    """
 
     def __init__(self, comparison: ComparisonFinding, *, extra: float, rows: int = 1, columns: int = 1) -> None:
         """Make the panels, and the figure higher by `extra` lines of text."""

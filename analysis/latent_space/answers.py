@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import Bunch
 
-from elbowroom.tracking.store.names import Artifact, Metric, Param, Quality, Source, Tag, sample_metric
+from elbowroom.tracking.store.names import (
+    Artifact,
+    Metric,
+    Param,
+    Quality,
+    Source,
+    Tag,
+    distances_artifact,
+    sample_metric,
+)
 
 from ..runs.arrays import LOST, MOST_ROWS, fetch, interval, redraw
 from ..runs.comparison import Cell, Comparison, Series, is_measured
@@ -35,7 +44,14 @@ from .similarity import (
 NEIGHBOURS = 10
 """Nearest neighbours of a code that are compared, and that vote for its class."""
 _SECOND_FIT = "another exact program"  # the name of PCA's second fit among the runs
-_CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)
+_CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)  # (N, dim3)
+_ONE_AXIS = {Artifact.ERRORS_TEST, Artifact.KL_BY_DIM, Artifact.SPECTRUM, *map(distances_artifact, Source)}
+_THREE_AXES = {
+    Artifact.DRAWS,
+    Artifact.PLANE,
+    Artifact.INTERPOLATIONS,
+}  # pictures in a grid; other arrays have two axes
+_MOST_SIDE = 64  # cells along a side of a grid
 _MOST_CLASSES = 10_000
 _MOST_NEIGHBOUR_ROWS = 50_000  # codes whose neighbours are searched, each row against each
 _QUALITIES = {
@@ -179,40 +195,19 @@ class Shelf:
         self.notes: list[str] = []
         self._arrays: dict[tuple[str, str], _Array | None] = {}
 
-    def take(self, cells: Sequence[Cell], artifact: str, ndim: int, most: int = MOST_ROWS) -> list[_Array | None]:
-        """Return an array of each cell.
-
-        Parameters
-        ----------
-        cells
-            The runs.
-        artifact
-            Path of the array.
-        ndim
-            Number of its axes; others are unusable, as are numbers that are not finite and codes of another width.
-        most
-            Length of each axis but the last, or of the only one.
-        """
+    def take(self, cells: Sequence[Cell], artifact: str) -> list[_Array | None]:
+        """Return an array of each cell, of the number of axes that the artifact has."""
         new = [c for c in cells if (c.run_id, artifact) not in self._arrays]
         for cell, found in zip(new, fetch(new, artifact).values(), strict=True):
-            width = cell.dim3 if artifact in _CODES else None
-            why = found if isinstance(found, str) else _unusable(found, ndim, most, width)
+            why = found if isinstance(found, str) else _unusable(found, artifact, cell.dim3)
             if why:
                 self._note(cell, artifact, why)
             self._arrays[cell.run_id, artifact] = None if why else np.asarray(found)
         return [self._arrays[c.run_id, artifact] for c in cells]
 
-    def one(self, cell: Cell, artifact: str, ndim: int, most: int = MOST_ROWS) -> _Array | None:
-        """Return the array of one cell.
-
-        Parameters
-        ----------
-        cell
-            The run.
-        artifact, ndim, most
-            As of `take`.
-        """
-        return self.take([cell], artifact, ndim, most)[0]
+    def one(self, cell: Cell, artifact: str) -> _Array | None:
+        """Return the array of one cell, as `take` does."""
+        return self.take([cell], artifact)[0]
 
     def labels(self, cells: Sequence[Cell]) -> _Array | None:
         """Return the classes of the test rows, whole numbers from 0, of the first run that has them; None without.
@@ -243,9 +238,9 @@ class _Codes:
 
     def __init__(self, group: Group, shelf: Shelf, labels: _Array | None) -> None:
         names = ["scikit-learn" if group.is_pca else f"seed {c.seed}" for c in group.cells]
-        arrays = dict(zip(names, shelf.take(group.cells, Artifact.CODES, 2), strict=True))
+        arrays = dict(zip(names, shelf.take(group.cells, Artifact.CODES), strict=True))
         if group.is_pca:
-            arrays[_SECOND_FIT] = shelf.one(group.cells[0], Artifact.CODES_REFIT, 2)
+            arrays[_SECOND_FIT] = shelf.one(group.cells[0], Artifact.CODES_REFIT)
         self.by_name = {name: a for name, a in arrays.items() if a is not None}
         lengths = [len(a) for a in self.by_name.values()]
         for name in [n for n, a in self.by_name.items() if len(a) != max(lengths, key=lengths.count)]:
@@ -278,7 +273,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     groups = measured(comparison, shown)
     labels = shelf.labels([c for g in groups for c in g.cells])
     codes = [_Codes(g, shelf, labels) for g in groups]
-    errors = [_mean(_known(shelf.take(g.cells, Artifact.ERRORS_TEST, 1))) for g in groups]
+    errors = [_mean(_known(shelf.take(g.cells, Artifact.ERRORS_TEST))) for g in groups]
     pca = {g.dim3: rows for g, rows in zip(groups, errors, strict=True) if g.is_pca}
     with_codes = list(zip(groups, codes, strict=True))
     missing = [
@@ -383,7 +378,7 @@ def _refit(group: Group, shelf: Shelf) -> Bunch | None:
 
 def _clash(cell: Cell, shelf: Shelf) -> float | None:
     """Return the test error of PCA where the scores of equation (1) are put into equation (2)."""
-    spectrum, scores = shelf.one(cell, Artifact.SPECTRUM, 1), shelf.one(cell, Artifact.CODES, 2)
+    spectrum, scores = shelf.one(cell, Artifact.SPECTRUM), shelf.one(cell, Artifact.CODES)
     dim1 = _count(cell, Param.DIM1)
     if spectrum is None or scores is None or cell.test is None or not dim1:
         return None
@@ -407,7 +402,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Bunch]:
     """Compare the codes with N(0, I); of a model with a posterior its means, and draws from it."""
     sets = {"means" if group.has_posterior else "codes": list(codes.by_name.values())}
     if group.has_posterior:
-        sets["draws"] = _known(shelf.take(group.cells, Artifact.CODES_SAMPLED, 2))
+        sets["draws"] = _known(shelf.take(group.cells, Artifact.CODES_SAMPLED))
     made = []
     for of, arrays in sets.items():
         found = [mmd_to_normal(a) for a in arrays if len(a) >= FEWEST]
@@ -427,7 +422,7 @@ def _priors(group: Group, codes: _Codes, shelf: Shelf) -> list[Bunch]:
 
 
 def _robust(group: Group, shelf: Shelf) -> Bunch | None:
-    curve = _mean([a for a in _known(shelf.take(group.cells, Artifact.ROBUSTNESS, 2)) if a.shape[1] == 3])
+    curve = _mean([a for a in _known(shelf.take(group.cells, Artifact.ROBUSTNESS)) if a.shape[1] == 3])
     if curve is None:
         return None
     lengths, errors, standard_errors = curve.T.tolist()
@@ -435,7 +430,7 @@ def _robust(group: Group, shelf: Shelf) -> Bunch | None:
 
 
 def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:
-    arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM, 1)) if len(a) == group.dim3]
+    arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM)) if len(a) == group.dim3]
     if not arrays:
         return None
     active = group.spread(Metric.TEST_ACTIVE_UNITS)
@@ -540,12 +535,16 @@ def _known(values: Iterable[_T | None]) -> list[_T]:
     return [value for value in values if value is not None]
 
 
-def _unusable(array: _Array, ndim: int, most: int, width: int | None) -> str:
-    if array.ndim != ndim or not array.size or max(array.shape[:-1], default=len(array)) > most:
+def _unusable(array: _Array, artifact: str, dim3: int) -> str:
+    """Return why an array can't be used, empty where it can."""
+    axes = 1 if artifact in _ONE_AXIS else 3 if artifact in _THREE_AXES else 2
+    most = _MOST_SIDE if artifact in (*_THREE_AXES, Artifact.PLANE_TICKS) else MOST_ROWS
+    if array.ndim != axes or not array.size or max(array.shape[:-1], default=len(array)) > most:
         return f"unusable, of shape {array.shape}"
     if not np.isfinite(array).all():
         return "not finite"
-    return f"unusable, of shape {array.shape} where dim3 is {width}" if width not in (None, array.shape[-1]) else ""
+    fits = artifact not in _CODES or array.shape[1] == dim3
+    return "" if fits else f"unusable, of shape {array.shape} where dim3 is {dim3}"
 
 
 def _are_labels(array: _Array) -> bool:
