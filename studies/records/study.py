@@ -2,14 +2,13 @@
 
 MLflow decides: a cell is done when the study's parent run has a FINISHED child with its key. Optuna's trials mirror
 that. Where the two differ, because a process died between two writes, each start repairs them (`StudyRecords.repair`).
-`studies.records.ownership` decides which process may write here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlflow
 import optuna
@@ -74,7 +73,7 @@ class FinishedCell(NamedTuple):
 
 
 def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
-    """All children of that kind of a study's parent run.
+    """All children of a study's parent run.
 
     Parameters
     ----------
@@ -131,12 +130,6 @@ def _config_of(run: Run) -> RunConfig | None:
         return None
 
 
-def _trial_number(run: Run) -> int:
-    """The number of a run's Optuna trial; -1 where its tag has none."""
-    text = run.data.tags.get(Tag.TRIAL, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
-
-
 class StudyRecords:
     """A study that this process holds: asks for trials, records what became of them, and repairs both stores."""
 
@@ -153,8 +146,7 @@ class StudyRecords:
         self.client, self.study, self.parent, self.spec, self.token = client, study, parent, spec, token
         self.parent_id, self.experiment_id = parent.info.run_id, parent.info.experiment_id
         self.label = parent.data.tags.get(Tag.LABEL, "")
-        self._storage, self._study_id = storage, storage.get_study_id_from_name(spec.name)
-        self._models = models
+        self._storage, self._study_id, self._models = storage, storage.get_study_id_from_name(spec.name), models
         self._distributions: dict[str, BaseDistribution] = {
             "model": CategoricalDistribution(models),
             "dim3": IntDistribution(1, 2**31),
@@ -172,24 +164,24 @@ class StudyRecords:
         """The cells that were trained with the current code, by key: only these are part of a curve."""
         return {key: cell for key, cell in done_cells(self.children(), self.spec.codes).items() if cell.is_current}
 
-    def _params(self, config: RunConfig) -> dict[str, Any]:
-        """The parameters of a cell's trial."""
-        model = config.model if config.model in self._models else _OTHER
-        return {"model": model, "dim3": config.dim3, "seed": config.seed, "epochs": config.epochs}
-
     @retry_storage
     def ask(self, config: RunConfig) -> Job:
-        """Make a trial for a cell, and the job that trains it."""
-        params = self._params(config)
-        while True:
-            # A retry may find its trial in the queue already. One with other parameters belongs to a coordinator that
-            # is losing this study, or gaining it.
-            if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                self.study.enqueue_trial(params, user_attrs={"model": config.model})
-            trial = self.study.ask(self._distributions)
-            if trial.params == params:
-                return self.job(config, trial.number)
-            self.study.tell(trial, state=TrialState.FAIL)
+        """Make a RUNNING trial for a cell, and the job that trains it."""
+        return self.job(config, self._add_trial(config, TrialState.RUNNING))
+
+    def _add_trial(
+        self, config: RunConfig, state: TrialState, value: float | None = None, run_id: str | None = None
+    ) -> int:
+        """Add the trial of a cell, without Optuna's queue of waiting trials; its number."""
+        model = config.model if config.model in self._models else _OTHER
+        trial = create_trial(
+            state=state,
+            value=value,
+            params={"model": model, "dim3": config.dim3, "seed": config.seed, "epochs": config.epochs},
+            distributions=self._distributions,
+            user_attrs={"model": config.model} | ({} if run_id is None else {"run_id": run_id}),
+        )
+        return self._storage.get_trial(self._storage.create_new_trial(self._study_id, trial)).number
 
     def job(self, config: RunConfig, trial: int) -> Job:
         """Make the job of the trial with that number."""
@@ -213,15 +205,22 @@ class StudyRecords:
             runs = trial_runs(self.client, job)
             outcome = recover_outcome(runs, outcome)
             self._close_dead(runs, "FAILED", outcome.reason)
-        if outcome.run_id is not None:
-            self._set_attribute(job.trial, "run_id", outcome.run_id)
-        if outcome.status is Status.FINISHED and outcome.metrics is not None:
-            self.study.tell(job.trial, self.objectives(outcome.metrics), skip_if_finished=True)
-        else:
-            self._set_attribute(job.trial, "reason", outcome.reason)
-            state = TrialState.PRUNED if outcome.status is Status.PRUNED else TrialState.FAIL
-            self.study.tell(job.trial, state=state, skip_if_finished=True)
+        self._tell_trial(job.trial, outcome)
         return outcome
+
+    def _tell_trial(self, number: int, outcome: Outcome) -> None:
+        """Record an outcome on a trial, unless it has ended."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        if self._storage.get_trial(trial_id).state.is_finished():
+            return
+        if outcome.run_id is not None:
+            self._storage.set_trial_user_attr(trial_id, "run_id", outcome.run_id)
+        if outcome.status is Status.FINISHED and outcome.metrics is not None:
+            self.study.tell(number, self.objectives(outcome.metrics), skip_if_finished=True)
+        else:
+            self._storage.set_trial_user_attr(trial_id, "reason", outcome.reason)
+            state = TrialState.PRUNED if outcome.status is Status.PRUNED else TrialState.FAIL
+            self.study.tell(number, state=state, skip_if_finished=True)
 
     @retry_storage
     def repair(self, status: str, reason: str) -> None:
@@ -233,7 +232,7 @@ class StudyRecords:
         """
         self._close_dead(self.children(), status, reason)
         runs = self.children()  # again, because a run may have finished meanwhile
-        finished = {_trial_number(r): r for r in runs if r.info.status == "FINISHED"}
+        finished = {r.data.tags.get(Tag.TRIAL): r for r in runs if r.info.status == "FINISHED"}
         if self.spec.kind is Kind.RUN:
             done = done_cells(runs, self.spec.codes)
             kept = {cell.run.info.run_id for cell in done.values()}
@@ -242,16 +241,10 @@ class StudyRecords:
                     close(self.client, run.info.run_id, "FAILED", "another run of this cell had finished before")
                     del finished[number]
             self._mirror(done)
-            for _ in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                self.study.ask()  # left by a death in `ask`; becomes RUNNING, because Optuna tells no waiting trial
+        lost = Outcome(Status.LOST, reason=reason)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number in finished:
-                self._set_attribute(trial.number, "run_id", finished[trial.number].info.run_id)
-                values = self.objectives(finished[trial.number].data.metrics)
-                self.study.tell(trial.number, values, skip_if_finished=True)
-            else:
-                self._set_attribute(trial.number, "reason", reason)
-                self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            its_run = finished.get(str(trial.number))
+            self._tell_trial(trial.number, recover_outcome([] if its_run is None else [its_run], lost))
 
     def check_claim(self) -> None:
         """Raise TakenOver where another process has taken the study."""
@@ -262,35 +255,17 @@ class StudyRecords:
     def _mirror(self, done: Mapping[str, FinishedCell]) -> None:
         """Add a COMPLETE trial, with the id of the run, for each finished cell that has none."""
         trials = self.study.get_trials(deepcopy=False)
-        running = {t.number for t in trials if t.state is TrialState.RUNNING}  # `repair` tells these
+        running = {str(t.number) for t in trials if t.state is TrialState.RUNNING}  # `repair` tells these
         known = {t.user_attrs.get("run_id") for t in trials if t.state is TrialState.COMPLETE}
         for run_id, cell in {c.run.info.run_id: c for c in done.values()}.items():
-            if run_id in known or _trial_number(cell.run) in running:
-                continue
-            self.study.add_trial(
-                create_trial(
-                    params=self._params(cell.config),
-                    distributions=self._distributions,
-                    value=error_of(cell.metrics),
-                    user_attrs={"model": cell.config.model, "run_id": run_id},
-                )
-            )
-            number = self.study.get_trials(deepcopy=False)[-1].number
-            self.client.set_tag(run_id, Tag.TRIAL, str(number))
+            if run_id not in known and cell.run.data.tags.get(Tag.TRIAL) not in running:
+                number = self._add_trial(cell.config, TrialState.COMPLETE, error_of(cell.metrics), run_id)
+                self.client.set_tag(run_id, Tag.TRIAL, str(number))
 
     def _close_dead(self, runs: list[Run], status: str, reason: str) -> None:
         """End the RUNNING runs of dead workers; one that a repeated request opened twice, and no worker has, FAILED."""
         written = {run.data.tags.get(Tag.OPENING) for run in runs if Tag.WORKER in run.data.tags} - {None}
         for run in runs:
-            if run.info.status != "RUNNING":
-                continue
-            if Tag.WORKER not in run.data.tags and run.data.tags.get(Tag.OPENING) in written:
-                close(self.client, run.info.run_id, "FAILED", OPENED_TWICE)
-                continue
-            close(self.client, run.info.run_id, status, reason)
-
-    def _set_attribute(self, number: int, name: str, value: str) -> None:
-        """Set a user attribute of a trial, unless it has ended."""
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        if not self._storage.get_trial(trial_id).state.is_finished():
-            self._storage.set_trial_user_attr(trial_id, name, value)
+            twice = Tag.WORKER not in run.data.tags and run.data.tags.get(Tag.OPENING) in written
+            if run.info.status == "RUNNING":
+                close(self.client, run.info.run_id, *(("FAILED", OPENED_TWICE) if twice else (status, reason)))

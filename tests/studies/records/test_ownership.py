@@ -100,10 +100,6 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         return run_id
 
     with claim(filed.client, connect(filed.storage), spec()) as held:
-        held.study.enqueue_trial({"model": "ae", "dim3": 2, "seed": 0, "epochs": 2})  # it died before it asked for it
-        held.repair("FAILED", "its coordinator died")
-        (waiting,) = held.study.get_trials()
-        assert (waiting.state, waiting.user_attrs) == (TrialState.FAIL, {"reason": "its coordinator died"})
         left(held, CELL, None)
         in_the_middle = left(held, CELL, "RUNNING")
         first = left(held, RunConfig.from_json(CELL.to_json()), "FINISHED")
@@ -124,29 +120,6 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         before = len(held.study.get_trials())
         held.repair("FAILED", "its coordinator died")
         assert len(held.study.get_trials()) == before
-
-
-def test_a_trial_has_the_parameters_of_its_cell_whoever_else_asks(filed: Study) -> None:
-    """A coordinator that is losing the study may leave a trial in the queue, or take ours from there."""
-    other = {"model": "pca", "dim3": 9, "seed": 0, "epochs": 2}
-    with claim(filed.client, connect(filed.storage), spec()) as held:
-        rival = optuna.load_study(study_name="s", storage=filed.storage)
-        rival.enqueue_trial(other)
-        job = held.ask(CELL)
-        real, asked = held.study.ask, []
-
-        def robbed(*arguments: Any) -> optuna.Trial:
-            if not asked:
-                asked.append(rival.ask())
-            return real(*arguments)
-
-        held.study.ask = robbed  # type: ignore[method-assign]
-        again = held.ask(CELL)
-        by_number = {t.number: t for t in held.study.get_trials()}
-        assert by_number[job.trial].params == by_number[again.trial].params == held._params(CELL)
-        assert {t.state for t in by_number.values()} == {TrialState.FAIL, TrialState.RUNNING}
-        assert {t.user_attrs["model"] for t in by_number.values() if t.params == held._params(CELL)} == {"ae"}
-        held.repair("FAILED", "")
 
 
 def test_without_optunas_database_the_study_is_found_by_its_runs(
