@@ -6,7 +6,6 @@ recorded as a run of kind `oracle`. From Python: `ask`. Exit codes: 0 all hold; 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,17 +15,17 @@ import numpy as np
 from mlflow import MlflowClient
 from scipy.linalg import subspace_angles
 
-from elbowroom.models import PCA, Reducer, build
+from elbowroom.models import Reducer, Rows, build
 from elbowroom.models.base import Array
 from elbowroom.models.measures.errors import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import PreparedData
-from elbowroom.tracking.store.client import experiment, reach_store
-from elbowroom.tracking.store.errors import RunFailed, as_bad_input
-from elbowroom.tracking.store.names import HOLDS, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import Place, Recorder, close, code_tags, recording
+from elbowroom.tracking.store.client import reach_store
+from elbowroom.tracking.store.errors import RunFailed
+from elbowroom.tracking.store.names import HOLDS, Kind, Tag
+from elbowroom.tracking.store.recorder import Place, close, recording
 from elbowroom.tracking.store.session import borrowed, see_it, use_store
 
 _DIM3 = 8
@@ -61,10 +60,7 @@ def _linear_ae_reaches_pca(x: Array) -> Finding:
     pca = _fitted(x, model="pca")
     linear = _fitted(x, model="linear-ae", epochs=600, batch_size=256, lr=3e-3)
     ratio = reconstruction_mse(x, linear.reconstruct(x)) / reconstruction_mse(x, pca.reconstruct(x))
-    assert isinstance(pca, PCA)
-    origin = linear.decode(np.zeros((1, _DIM3), dtype=np.float32))
-    spanned = linear.decode(np.eye(_DIM3, dtype=np.float32)) - origin  # (dim3, dim1)
-    angle = float(np.degrees(subspace_angles(spanned.T, pca.components.T).max()))
+    angle = float(np.degrees(subspace_angles(_spanned(linear).T, _spanned(pca).T).max()))
     return Finding(
         0.999 <= ratio <= 1.01,
         f"error / PCA's {ratio:.5f} (at most 1.01), largest principal angle {angle:.2f} degrees",
@@ -75,9 +71,8 @@ def _linear_ae_reaches_pca(x: Array) -> Finding:
 def _pca_error_is_its_tail(x: Array) -> Finding:
     """PCA's training error is the sum of the eigenvalues that it leaves out (Jolliffe 2002, section 2.1)."""
     pca = _fitted(x, model="pca")
-    assert isinstance(pca, PCA)
     error = reconstruction_mse(x, pca.reconstruct(x))
-    tail = float(pca.spectrum[_DIM3:].sum()) * (len(x) - 1) / x.size
+    tail = float(pca.extra_artifacts(x, x)["spectrum"][_DIM3:].sum()) * (len(x) - 1) / x.size
     off = abs(error / tail - 1)
     return Finding(
         off < 1e-5, f"error {error:.7f}, tail of the spectrum {tail:.7f}", {"error": error, "tail": tail, "off": off}
@@ -185,20 +180,16 @@ def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbo
     """
     with borrowed(tracking_uri, experiment):
         client = reach_store()
-        parent_id, experiment_id = _parent(client)
-        try:
-            findings = _ask_all(client, Place(experiment_id, parent_id, Kind.ORACLE), verbose)
-        except KeyboardInterrupt as interrupt:
-            close(client, parent_id, "KILLED", str(interrupt))
-            raise
+        with recording(client, "oracles") as recorder:
+            recorder.tags({Tag.KIND: Kind.ORACLE})
+            experiment_id = client.get_run(recorder.run_id).info.experiment_id
+            findings = _ask_all(client, Place(experiment_id, recorder.run_id, Kind.ORACLE), verbose)
         wrong = [name for name, finding in findings.items() if not finding.holds]
         reason = f"{len(wrong)} of {len(ORACLES)} do not hold: {', '.join(wrong)}"
         if wrong:
-            close(client, parent_id, "FAILED", reason)
-        else:
-            client.set_terminated(parent_id, "FINISHED")
+            close(client, recorder.run_id, "FAILED", reason)
         if verbose:
-            print(see_it(experiment_id, parent_id))
+            print(see_it(experiment_id, recorder.run_id))
             if wrong:
                 print(f"error: {reason}", file=sys.stderr)
             else:
@@ -227,18 +218,9 @@ def _ask_all(client: MlflowClient, place: Place, verbose: bool) -> dict[str, Fin
     return findings
 
 
-def _parent(client: MlflowClient) -> tuple[str, str]:
-    """The parent run of the oracles, and its experiment: the run that `mlflow run` opened, else a new one."""
-    tags: dict[str, str] = {Tag.KIND: Kind.ORACLE, Tag.SCHEMA: VERSION} | code_tags()
-    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
-    if run_id is None:
-        with as_bad_input(f"tracking URI {client.tracking_uri} can't open a run"):
-            run = client.create_run(experiment(client), run_name="oracles", tags=tags)
-    else:
-        client.update_run(run_id, status="RUNNING", name="oracles")
-        Recorder(client, run_id).tags(tags)
-        run = client.get_run(run_id)
-    return run.info.run_id, run.info.experiment_id
+def _spanned(model: Reducer) -> Rows:
+    """The directions (dim3, dim1) in which a linear decoder moves with each code."""
+    return model.decode(np.eye(_DIM3, dtype=np.float32)) - model.decode(np.zeros((1, _DIM3), dtype=np.float32))
 
 
 def _fitted(x: Array, **values: object) -> Reducer:

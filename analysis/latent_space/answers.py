@@ -22,6 +22,7 @@ from elbowroom.tracking.store.names import (
     Quality,
     Source,
     Tag,
+    sample_artifact,
     sample_metric,
 )
 
