@@ -18,13 +18,13 @@ from pathlib import Path
 
 from elbowroom.analysis.assignment import SHOWN, Report, report
 from elbowroom.analysis.reporting.publish import output_folder
-from elbowroom.tracking.cli import UNSET, Parser, command
-from elbowroom.tracking.store.errors import BadInput, Failed
+from elbowroom.tracking.cli import UNSET, Parser
+from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import borrowed, use_store
 
 from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole, preset_grid
-from .options import RESUME, Options, add_options, add_switch, parse_options
-from .scan import ScanResult, estimate, scan
+from .options import SWITCH, Options, add_options
+from .scan import ScanResult, grid_command, scan
 
 _MODELS = ("pca", "ae", "vae")
 _QUICK = "quick"
@@ -33,47 +33,38 @@ _REPEATS = 3
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return command(lambda: _main(arguments), killed=RESUME)
-
-
-def _main(arguments: list[str] | None) -> int:
-    given = parser().parse_args(arguments)
-    use_store(given)
-    grid, options = _parse_grid(given), parse_options(given)
-    if given.dry_run == "yes":
-        estimate(grid, options)
-        return 0
-    try:
-        made = answer(grid, options, out=given.out)
-    except Failed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0 if made.scan.complete else 1
+    return grid_command(
+        lambda: _parse(arguments), lambda given, grid, options: answer(grid, options, out=given.out).scan
+    )
 
 
 def parser() -> Parser:
     """The flags of what to train, what to show, and where to write."""
     made = Parser("studies.assignment", "Run what the course assignment asks for, and answer it from the store.")
     what = made.add_argument_group("what to run")
-    add_switch(what, "--full", "three seeds and 12 epochs everywhere, the preset assignment: about an hour")
+    what.add_argument(
+        "--full", **SWITCH, help="three seeds and 12 epochs everywhere, the preset assignment: about an hour"
+    )
     what.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
     what.add_argument(
         "--show", default=",".join(map(str, SHOWN)), metavar="2,10", help="the dim3 to repeat, measure and show"
     )
     what.add_argument("--repeats", default=str(_REPEATS), metavar="N", help="seeds of the models that are shown")
     add_options(made)
-    add_switch(made, "--dry-run", "stop after the table of costs")
+    made.add_argument("--dry-run", **SWITCH, help="stop after the table of costs")
     made.add_argument("--out", default="reports", metavar="DIR", help="where to write assignment.html")
     made.add_store()
     return made
 
 
-def _parse_grid(given: argparse.Namespace) -> Grid:
-    """The grid as typed. Raises BadInput."""
+def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Grid]:
+    """The flags and the grid as typed. Raises BadInput."""
+    given = parser().parse_args(arguments)
+    use_store(given)
     if given.full == "yes" and given.preset not in (UNSET, "assignment"):
         raise BadInput(f"full is the preset assignment, and {given.preset!r} was asked for; allowed: one of them")
     name = "assignment" if given.full == "yes" else _QUICK if given.preset == UNSET else given.preset
-    return assignment_grid(name, show=parse_range(given.show), repeats=parse_whole("repeats", given.repeats))
+    return given, assignment_grid(name, show=parse_range(given.show), repeats=parse_whole("repeats", given.repeats))
 
 
 def assignment_grid(preset: str = _QUICK, *, show: Iterable[int] = SHOWN, repeats: int = _REPEATS) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral
@@ -127,11 +128,7 @@ class Grid:
                     f"dim3 of {model}: one training gives the error of every smaller dim3 too, and no scan is needed; "
                     f"allowed: one dim3, like --models {model} --dim3 {max(values)}"
                 )
-        count = sum(
-            self._seeds_at(k) if "seed" in model_settings(model) else 1
-            for model, values in self.dim3.items()
-            for k in values
-        )
+        count = sum(self._seeds(model, k) for model, values in self.dim3.items() for k in values)
         if count > _MAX_CELLS:
             raise BadInput(f"models, dim3 and seeds make {count:,} cells; allowed: at most {_MAX_CELLS:,}")
         return count
@@ -156,10 +153,12 @@ class Grid:
             for seed in range(max(self.seeds, self.repeats))
             for k in sorted({k for values in self.dim3.values() for k in values})
             for model, values in self.dim3.items()
-            if k in values and seed < self._seeds_at(k) and (seed == 0 or "seed" in model_settings(model))
+            if k in values and seed < self._seeds(model, k)
         ]
 
-    def _seeds_at(self, dim3: int) -> int:
+    def _seeds(self, model: str, dim3: int) -> int:
+        if "seed" not in model_settings(model):
+            return 1
         return max(self.seeds, self.repeats) if dim3 in self.measured else self.seeds
 
     def confirmations(self, corners: Mapping[str, int]) -> list[RunConfig]:
@@ -228,13 +227,10 @@ def parse_range(text: str) -> tuple[int, ...]:
     allowed = "allowed: 2:20, 2:20:2 or 2,4,8, of whole numbers from 1"
     values: set[int] = set()
     for part in text.split(","):
-        try:
-            numbers = [int(word) for word in part.split(":")]
-        except ValueError:
-            raise BadInput(f"dim3 {text!r} is no range; {allowed}") from None
-        low, high, step = {1: (*numbers, numbers[0], 1), 2: (*numbers, 1), 3: tuple(numbers)}.get(
-            len(numbers), (0, 0, 0)
-        )
+        typed = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d+)\s*(?::\s*(\d+)\s*)?)?", part)
+        if typed is None:
+            raise BadInput(f"dim3 {text!r} is no range; {allowed}")
+        low, high, step = int(typed[1]), int(typed[2] or typed[1]), int(typed[3] or 1)
         if low < 1 or high < low or step < 1:
             raise BadInput(f"dim3 {text!r} is empty, reversed or below 1; {allowed}")
         if (high - low) // step >= _MAX_VALUES:
@@ -259,12 +255,9 @@ def parse_confirm(text: str, grid: Grid) -> Corners:
 def parse_whole(name: str, text: str) -> int:
     """A whole number of at least 1 as typed; MLflow may write 3 as 3.0. Raises BadInput."""
     try:
-        number = int(text.removesuffix(".0"))
+        return check_whole(name, int(text.removesuffix(".0")))
     except ValueError:
-        number = 0
-    if number < 1:
-        raise BadInput(f"{name} must be a whole number of at least 1, got {text!r}")
-    return number
+        raise BadInput(f"{name} must be a whole number of at least 1, got {text!r}") from None
 
 
 def check_whole(name: str, value: object) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from elbowroom.tracking.cli import UNSET, Parser
 from elbowroom.tracking.store.errors import BadInput
@@ -14,6 +15,8 @@ from .grid import check_whole, parse_whole
 
 RESUME = "what ran ended KILLED; the same command again goes on where this one stopped"
 """Printed by each command of a study that a signal ends."""
+SWITCH: Mapping[str, Any] = {"nargs": "?", "const": "yes", "default": "no", "choices": ("yes", "no")}
+"""Of a flag that is on where it is given without a value; MLproject always gives it yes or no."""
 _STORAGE = "sqlite:///optuna.db"
 
 
@@ -70,22 +73,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
     parser.add_argument("--backend", default="local", metavar="X", help="local: processes here; dask: a Dask cluster")
     parser.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
-    add_switch(parser, "--take-over", "take the study of a machine that died")
-
-
-def add_switch(parser: argparse._ActionsContainer, name: str, text: str) -> None:
-    """Add a flag that is on where it is given without a value; MLproject always gives it yes or no.
-
-    Parameters
-    ----------
-    parser
-        A parser, or a group of its arguments: argparse has no public name for both.
-    name
-        Of the flag.
-    text
-        Its help.
-    """
-    parser.add_argument(name, nargs="?", const="yes", default="no", choices=("yes", "no"), help=text)
+    parser.add_argument("--take-over", **SWITCH, help="take the study of a machine that died")
 
 
 def parse_options(given: argparse.Namespace) -> Options:

@@ -12,17 +12,13 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 # isort: split
 import argparse
 import json
-import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from matplotlib import style
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from optuna.storages import RDBStorage
 
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
@@ -30,15 +26,14 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
-from elbowroom.tracking.store.client import reach_store
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import Failed
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.recorder import Recorder
-from elbowroom.tracking.store.session import borrowed, see_it, use_store
+from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
-from .execution.coordinator import CellQueue, Failure, JobQueue, Summary, conclude, description, supervise
-from .execution.pools import Pool, open_pool
+from .execution.cell import Job
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
 from .grid import (
     PRESETS,
     Grid,
@@ -50,30 +45,40 @@ from .grid import (
     shared_fields,
     study_settings,
 )
-from .options import RESUME, Options, add_options, add_switch, parse_options
-from .progress import Cost, Progress, ScanProgress, cost_table, duration, estimate_costs
-from .records.ownership import claim, find_parent, find_study, study_edition
-from .records.study import FinishedCell, StudyRecords, StudySpec, children, done_cells
-from .records.trials import connect, lock_study
+from .options import RESUME, SWITCH, Options, add_options, parse_options
+from .progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
+from .records.study import FinishedCell, StudyRecords, StudySpec, done_cells
 from .results import Point, csv, curve, draw, error_name, table, verdicts
 
 _WHAT = "a scan of dim3"
+_MAX_TRIES = 3  # of a cell whose worker dies, in one start of the study
 _TAG_LENGTH = 5000  # of the longest value that every store takes
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return command(lambda: _main(arguments), killed=RESUME)
+    return grid_command(lambda: _parse(arguments), lambda _, grid, options: scan(grid, options))
 
 
-def _main(arguments: list[str] | None) -> int:
-    given = parser().parse_args(arguments)
-    use_store(given)
-    grid, options = _parse_grid(given), parse_options(given)
-    if given.dry_run == "yes":
-        estimate(grid, options)
-        return 0
-    return 0 if scan(grid, options).complete else 1
+def grid_command(
+    parse: Callable[[], tuple[argparse.Namespace, Grid]],
+    run: Callable[[argparse.Namespace, Grid, Options], ScanResult],
+) -> int:
+    """Run the cells of the grid that was typed, or print what they cost; the exit code of the command."""
+
+    def body() -> int:
+        given, grid = parse()
+        options = parse_options(given)
+        if given.dry_run == "yes":
+            estimate(grid, options)
+            return 0
+        try:
+            return 0 if run(given, grid, options).complete else 1
+        except Failed as error:  # of the page that is written last: the study's run ended as it should
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return command(body, killed=RESUME)
 
 
 def parser() -> Parser:
@@ -93,13 +98,15 @@ def parser() -> Parser:
     )
     made.add_fields(shared_fields(), defaults=False)
     add_options(made)
-    add_switch(made, "--dry-run", "stop after the table of costs")
+    made.add_argument("--dry-run", **SWITCH, help="stop after the table of costs")
     made.add_store()
     return made
 
 
-def _parse_grid(given: argparse.Namespace) -> Grid:
-    """The grid as typed. Raises BadInput."""
+def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Grid]:
+    """The flags and the grid as typed. Raises BadInput."""
+    given = parser().parse_args(arguments)
+    use_store(given)
     preset = None if given.preset == UNSET else given.preset
     for name in shared_fields():
         if getattr(given, name) == UNSET:
@@ -111,7 +118,7 @@ def _parse_grid(given: argparse.Namespace) -> Grid:
         base=replace(preset_grid(preset).base, **config_fields(given, shared_fields())),
         preset=preset,
     )
-    return replace(grid, confirm=parse_confirm(given.confirm, grid))
+    return given, replace(grid, confirm=parse_confirm(given.confirm, grid))
 
 
 @dataclass(frozen=True)
@@ -152,103 +159,66 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
     """Train the cells of a grid that its study has not, and return what the study holds then.
 
     Nothing is printed unless `options.verbose`. Under `mlflow run` the run that it opened becomes the study's, or is
-    linked to it. A cell that fails raises nothing: see `ScanResult.failures`.
-
-    Parameters
-    ----------
-    grid
-        None: `Grid.of()`.
-    options
-        None: `Options()`.
-
-    Raises
-    ------
-    BadInput
-        Before anything is opened.
-    RunFailed
-        The study itself can't go on.
+    linked to it. A cell that fails raises nothing: see `ScanResult.failures`. Raises BadInput before anything is
+    opened, and RunFailed where the study itself can't go on.
     """
-    grid = Grid.of() if grid is None else grid
-    options = (options or Options()).named(grid.study)
-    with borrowed(options.tracking_uri, options.experiment):
-        invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-        with open_pool(options, grid.base.device, grid.count()) as pool:
-            client, storage = reach_store(), connect(options.storage)
-            edition = study_edition(storage, options.study) or grid.base.edition
-            grid = replace(grid, base=replace(grid.base, edition=edition))
-            prepared_data = PreparedData.load(grid.base)
-            plan = _plan(client, storage, grid, options, prepared_data)
-            options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
-            with (
-                lock_study(options.storage, options.study),
-                pool.share(prepared_data),
-                claim(client, storage, plan.spec, take_over=options.take_over, invocation=invocation) as records,
-            ):
-                del prepared_data
-                Recorder(client, records.parent_id).tags(_grid_tag(grid))
-                summary = _run_cells(records, pool, plan.cells, options)
-                return _finish(records, grid, plan.cells, summary, pool.slots(), options)
+    grid, options = _defaults(grid, options)
+    with open_study(options, grid.base, grid.count()) as study:
+        grid, spec, cells, _ = _plan(study, grid)
+        with study.claimed(spec) as records:
+            asked = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
+            if len(text := json.dumps(asked)) <= _TAG_LENGTH:  # readers know by it which cells are missing
+                Recorder(records.client, records.parent_id).tags({Tag.GRID: text})
+            return _finish(study, grid, cells, _run_cells(study, cells))
 
 
 def estimate(grid: Grid | None = None, options: Options | None = None) -> Estimate:
     """What `scan` with these arguments would cost, by the cells that are done. Raises BadInput."""
+    grid, options = _defaults(grid, options)
+    grid.count()  # raises for an unknown model before anything is opened
+    with open_study(options, grid.base, 0) as study:
+        return Estimate(tuple(_plan(study, grid)[-1]), study.pool.slots())
+
+
+def _defaults(grid: Grid | None, options: Options | None) -> tuple[Grid, Options]:
     grid = Grid.of() if grid is None else grid
-    options = (options or Options()).named(grid.study)
-    with borrowed(options.tracking_uri, options.experiment):
-        grid.count()  # raises for an unknown model before anything is opened
-        with open_pool(options, grid.base.device, 0) as pool:
-            client, storage = reach_store(), connect(options.storage)
-            edition = study_edition(storage, options.study) or grid.base.edition
-            grid = replace(grid, base=replace(grid.base, edition=edition))
-            plan = _plan(client, storage, grid, options, PreparedData.load(grid.base))
-            options.say(cost_table(options.study, plan.cells, plan.costs, pool.slots()))
-            return Estimate(tuple(plan.costs), pool.slots())
+    return grid, (options or Options()).named(grid.study)
 
 
-class _Plan(NamedTuple):
-    """What a scan is to do."""
+def _plan(study: Coordinator, grid: Grid) -> tuple[Grid, StudySpec, list[RunConfig], list[Cost]]:
+    """The grid in the edition of its study, the study's identity, all cells, and their costs, which are printed.
 
-    spec: StudySpec
-    cells: list[RunConfig]
-    """All cells of the grid, those that confirm a corner included."""
-    costs: list[Cost]
-
-
-def _plan(
-    client: MlflowClient, storage: RDBStorage, grid: Grid, options: Options, prepared_data: PreparedData
-) -> _Plan:
-    """Compare the grid with the data and with what its study has. Raises BadInput."""
-    _check_data(grid, prepared_data)
-    digest = prepared_data.digests["all"]
+    Raises BadInput where the grid does not fit to the data, or to what the study has.
+    """
+    grid, options = replace(grid, base=study.base), study.options
+    _check_data(grid, study.prepared_data)
+    digest = study.prepared_data.digests["all"]
     codes = {model: code_of(model) for model in grid.dim3}
     settings = study_settings(grid.base, digest)
     spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
     cells = grid.cells()
-    parent = find_parent(client, find_study(storage, spec), spec)
-    done = {} if parent is None else _done(client, parent, spec, cells, options)
+    done = _done(study.runs(spec), spec, cells, options)
     cells += grid.confirmations(_corners(grid, done.values(), options.say))
-    return _Plan(spec, cells, estimate_costs(cells, done, spec))
+    costs = estimate_costs(spec.match(cells, done))
+    options.say(f"study {options.study}: {len(cells)} cells on {clean(grid.base.dataset)}")
+    options.say(cost_table(costs, study.pool.slots()))
+    return grid, spec, cells, costs
 
 
 def _check_data(grid: Grid, prepared_data: PreparedData) -> None:
     """Raise BadInput for a model that these data can't train: builds each one at both ends of its dim3."""
-    dim1 = prepared_data.data.dim1
     for model, values in grid.dim3.items():
-        if max(values) > dim1:
-            raise BadInput(f"dim3 goes to {max(values)}, and {prepared_data.data.name} has {dim1} columns (dim1)")
         for dim3 in {min(values), max(values)}:
             prepare(replace(grid.base, model=model, dim3=dim3, threads=1), prepared_data)
 
 
-def _done(
-    client: MlflowClient, parent: Run, spec: StudySpec, cells: list[RunConfig], options: Options
-) -> dict[str, FinishedCell]:
+def _done(runs: list[Run], spec: StudySpec, cells: list[RunConfig], options: Options) -> dict[str, FinishedCell]:
     """The cells that were trained with the current code, by key; prints how many others are trained again."""
 
     def coordinates(config: RunConfig) -> tuple[object, ...]:
         return config.model, config.dim3, config.seed, config.epochs
 
-    done = done_cells(children(client, parent, Kind.RUN), spec.codes)
+    done = done_cells(runs, spec.codes)
     current = {key: cell for key, cell in done.items() if cell.is_current}
     outdated = {coordinates(f.config) for f in done.values() if not f.is_current}
     again = Counter(c.model for c in cells if spec.key(c) not in current and coordinates(c) in outdated)
@@ -275,54 +245,71 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-def _grid_tag(grid: Grid) -> dict[str, str]:
-    """The cells that were asked for, so that readers know which are missing; no tag where it would be too long."""
-    text = json.dumps({"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds})
-    return {Tag.GRID: text} if len(text) <= _TAG_LENGTH else {}
+class _CellQueue(JobQueue):
+    """The missing cells of a scan, in their order."""
+
+    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig]) -> None:
+        self.records, self.waiting, self.tries = records, deque(cells), Counter[str]()
+
+    def next(self) -> Job | None:
+        return self.records.ask(self.waiting.popleft()) if self.waiting else None
+
+    def retry(self, job: Job) -> bool:
+        """See JobQueue; the same cell, at the end of the queue."""
+        key = self.records.spec.key(job.config)
+        self.tries[key] += 1
+        if self.tries[key] == _MAX_TRIES:
+            return False
+        self.waiting.append(job.config)
+        return True
 
 
-def _run_cells(records: StudyRecords, pool: Pool, cells: list[RunConfig], options: Options) -> Summary:
+def _run_cells(study: Coordinator, cells: list[RunConfig]) -> Summary:
     """Train the missing ones of these cells."""
+    records, options = study.records, study.options
+
+    def cost() -> str:
+        """What is left to run; empty until a cell of each model has finished."""
+        costs = estimate_costs(records.spec.match(cells, records.done()))
+        return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 
     def begin() -> tuple[JobQueue, Progress]:
-        done = records.done()
-        missing = _long_cells_first(c for c in cells if records.spec.key(c) not in done)
-        progress = ScanProgress(options.study, records, cells, done, pool.slots(), options.verbose)
-        return CellQueue(records, missing), progress
+        found = records.spec.match(cells, records.done())
+        missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
+        known = all(c.seconds is not None for c in estimate_costs(found))
+        done = len(cells) - len(missing)
+        progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
+        return _CellQueue(records, missing), progress
 
-    return supervise(records, pool, begin)
+    return study.run(begin)
 
 
-def _long_cells_first(cells: Iterable[RunConfig]) -> list[RunConfig]:
+def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
     """Sort the cells of models without epochs to the end, except the first cell of each model.
 
     They take a second each, and fill the time in which one worker waits for the last long cell of another. The first
     cell of a model is needed early, to estimate the cost of the others.
     """
-    ordered = list(cells)
-    first = {cell.model: cell for cell in reversed(ordered)}
-    return sorted(ordered, key=lambda c: "epochs" not in model_settings(c.model) and c is not first[c.model])
+    first = {cell.model: cell for cell in reversed(cells)}
+    return sorted(cells, key=lambda c: "epochs" not in model_settings(c.model) and c is not first[c.model])
 
 
-def _finish(
-    records: StudyRecords, grid: Grid, cells: list[RunConfig], summary: Summary, workers: int, options: Options
-) -> ScanResult:
+def _finish(study: Coordinator, grid: Grid, cells: list[RunConfig], summary: Summary) -> ScanResult:
     """Record the curve on the study's parent run, print it where wanted, and end the run.
 
     The curve has every cell that the study holds, also where this start asked for fewer.
     """
-    epochs = grid.base.epochs
+    records, options, epochs = study.records, study.options, grid.base.epochs
     done = records.done()
-    missing = [c for c in cells if records.spec.key(c) not in done]
-    reason = f"{len(missing)} of {len(cells)} cells failed" if missing else ""
+    missing = sum(finished is None for finished in records.spec.match(cells, done).values())
+    reason = f"{missing} of {len(cells)} cells failed" if missing else ""
     everything = sorted(done.values(), key=lambda f: [*grid.dim3, f.config.model].index(f.config.model))
     scanned = _without_confirmations(everything, grid)
     points, label = curve(scanned), error_name(scanned)
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
     judged = verdicts(points)
-    title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs" + (
-        f" [{records.label}: not to be quoted]" if records.label else ""
-    )
+    title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
+    title += f" [{records.label}: not to be quoted]" if records.label else ""
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
@@ -341,9 +328,8 @@ def _finish(
             (folder / Artifact.FIGURES).mkdir()
             with style.context("default"):  # the caller may have set another style
                 draw(points, title, label).savefig(folder / Artifact.FIGURES / "curve.png")
-    options.say(_time_spent(summary, workers))
-    options.say(see_it(records.experiment_id, records.parent_id))
-    conclude(records, reason, summary.failures, verbose=options.verbose)
+    options.say(_time_spent(summary, study.pool.slots()))
+    study.conclude(summary, reason)
     return ScanResult(
         complete=not missing,
         study=options.study,

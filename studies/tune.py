@@ -13,7 +13,6 @@ from __future__ import annotations
 import elbowroom.tracking.imports  # noqa: F401  before the others
 
 # isort: split
-import os
 import shlex
 import sys
 import warnings
@@ -35,24 +34,20 @@ from optuna.visualization import matplotlib as plots
 
 from elbowroom.tracking.cli import Parser, command, config_fields, flag
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
-from elbowroom.tracking.store.client import reach_store
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
-from elbowroom.tracking.store.session import borrowed, see_it, use_store
+from elbowroom.tracking.store.session import use_store
 
 from .execution.cell import Job, Pruning
-from .execution.coordinator import Failure, JobQueue, Summary, conclude, description, supervise
-from .execution.pools import Pool, open_pool
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
 from .progress import Progress
-from .records.ownership import claim, find_parent, find_study, study_edition
-from .records.study import StudyRecords, StudySpec, children, done_cells
-from .records.trials import absolute, connect, lock_study, retry_storage
+from .records.study import StudyRecords, StudySpec, done_cells
+from .records.trials import absolute, retry_storage
 
 _DIM3, _TRIALS = 10, 50
 _MIN_EPOCHS = 3  # of a trial
@@ -258,46 +253,20 @@ def tune(search: Search | None = None, options: Options | None = None) -> TuneRe
     """Look for the best lr, dim2, batch_size, epochs and beta of one model, and return what the study holds then.
 
     Nothing is printed unless `options.verbose`. Under `mlflow run` the run that it opened becomes the study's, or is
-    linked to it.
-
-    Parameters
-    ----------
-    search
-        None: `Search.of()`.
-    options
-        None: `Options()`.
-
-    Raises
-    ------
-    BadInput
-        Before anything is opened.
-    RunFailed
-        The study itself can't go on.
+    linked to it. Raises BadInput before anything is opened, and RunFailed where the study itself can't go on.
     """
     search = Search.of() if search is None else search
     options = (options or Options()).named(search.study)
-    with borrowed(options.tracking_uri, options.experiment):
-        invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-        with open_pool(options, search.base.device, search.trials) as pool:
-            client, storage = reach_store(), connect(options.storage)
-            edition = study_edition(storage, options.study) or search.base.edition
-            search = replace(search, base=replace(search.base, edition=edition))
-            prepared_data = PreparedData.load(search.base)
-            for dim3 in {search.dim3[0], search.dim3[-1]}:
-                prepare(replace(search.base, dim3=dim3, threads=1), prepared_data)
-            if prepared_data.split.x_val is None:
-                raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
-            spec = _spec(search, options.study, prepared_data.digests["all"])
-            parent = find_parent(client, find_study(storage, spec), spec)  # raises here for a name of another study
-            if parent is not None:
-                _check_code(children(client, parent, Kind.TRIAL), spec)
-            with (
-                lock_study(options.storage, options.study),
-                pool.share(prepared_data),
-                claim(client, storage, spec, take_over=options.take_over, invocation=invocation) as records,
-            ):
-                del prepared_data
-                return _finish(records, search, _run_trials(records, search, pool, options), options)
+    with open_study(options, search.base, search.trials) as study:
+        search = replace(search, base=study.base)
+        for dim3 in {search.dim3[0], search.dim3[-1]}:
+            prepare(replace(search.base, dim3=dim3, threads=1), study.prepared_data)
+        if study.prepared_data.split.x_val is None:
+            raise BadInput("tuning is judged on validation rows, and there are none; allowed: a val_size above 0")
+        spec = _spec(search, options.study, study.prepared_data.digests["all"])
+        _check_code(study.runs(spec), spec)
+        with study.claimed(spec):
+            return _finish(study, search, _run_trials(study, search))
 
 
 def _spec(search: Search, name: str, digest: str) -> StudySpec:
@@ -309,8 +278,9 @@ def _spec(search: Search, name: str, digest: str) -> StudySpec:
     return StudySpec(name, what, settings, Kind.TRIAL, digest, objectives=objectives, codes=codes)
 
 
-def _run_trials(records: StudyRecords, search: Search, pool: Pool, options: Options) -> Summary:
+def _run_trials(study: Coordinator, search: Search) -> Summary:
     """Run the missing trials."""
+    records, options = study.records, study.options
     records.objectives = search.values
 
     def begin() -> tuple[JobQueue, Progress]:
@@ -323,7 +293,7 @@ def _run_trials(records: StudyRecords, search: Search, pool: Pool, options: Opti
         options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {tuned}")
         return _TrialQueue(records, search, options.storage), Progress(options.study, total, done, options.verbose)
 
-    return supervise(records, pool, begin)
+    return study.run(begin)
 
 
 def _check_code(trials: list[Run], spec: StudySpec) -> None:
@@ -336,10 +306,10 @@ def _check_code(trials: list[Run], spec: StudySpec) -> None:
         )
 
 
-def _finish(records: StudyRecords, search: Search, summary: Summary, options: Options) -> TuneResult:
+def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     """Record the best trials and Optuna's figures, print the best, and end the study's run."""
-    study, recorder = records.study, Recorder(records.client, records.parent_id)
-    trials = _counted(study)
+    records, options = study.records, study.options
+    recorder, trials = Recorder(records.client, records.parent_id), _counted(records.study)
     complete = [t for t in trials if t.state is TrialState.COMPLETE]
     missing = search.trials - len(trials)
     reason = f"{missing} of {search.trials} trials failed" if missing > 0 else ""
@@ -352,11 +322,10 @@ def _finish(records: StudyRecords, search: Search, summary: Summary, options: Op
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
             with _without_windows(), style.context("default"):
-                for name, figure in _figures(study, search).items():
+                for name, figure in _figures(records.study, search).items():
                     figure.savefig(folder / Artifact.FIGURES / f"{name}.png", dpi=120, bbox_inches="tight")
                     plt.close(figure)
-    options.say(see_it(records.experiment_id, records.parent_id))
-    conclude(records, reason, summary.failures, verbose=options.verbose)
+    study.conclude(summary, reason)
     return TuneResult(
         complete=not reason,
         study=options.study,
@@ -382,21 +351,18 @@ def _train_command(config: RunConfig) -> str:
 
 
 def _best(records: StudyRecords, search: Search) -> tuple[Best, ...]:
-    """The best trials, recorded as metrics of the study's run."""
-    recorder = Recorder(records.client, records.parent_id)
-    if search.one_dim3:
-        recorder.metrics({BEST: records.study.best_value})
-        return (_read(records, records.study.best_trial),)
-    front = tuple(_read(records, t) for t in sorted(records.study.best_trials, key=lambda t: t.values[1]))
-    for each in front:
-        recorder.metrics({PARETO: each.values[0]}, each.config.dim3)
-    return front
-
-
-def _read(records: StudyRecords, trial: FrozenTrial) -> Best:
-    run = records.client.get_run(trial.user_attrs["run_id"])
-    config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
-    return Best(trial.number, str(run.info.run_id), config, tuple(trial.values))
+    """The best trial, or the Pareto front by dim3, recorded as metrics of the study's run."""
+    study, recorder, found = records.study, Recorder(records.client, records.parent_id), []
+    trials = [study.best_trial] if search.one_dim3 else sorted(study.best_trials, key=lambda t: t.values[1])
+    for trial in trials:
+        run = records.client.get_run(trial.user_attrs["run_id"])
+        config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
+        found.append(Best(trial.number, str(run.info.run_id), config, tuple(trial.values)))
+        if search.one_dim3:
+            recorder.metrics({BEST: trial.values[0]})
+        else:
+            recorder.metrics({PARETO: trial.values[0]}, config.dim3)
+    return tuple(found)
 
 
 def _best_lines(search: Search, best: tuple[Best, ...]) -> list[str]:
@@ -423,13 +389,17 @@ def _without_windows() -> Iterator[None]:
 
 def _figures(study: optuna.Study, search: Search) -> dict[str, Figure]:
     """Optuna's own plots, as far as they apply; with several dim3 the Pareto front."""
-    if not search.one_dim3:
-        return {"pareto_front": _draw_front(study, search)}
     name, complete = search.objective, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    varied = [k for k in search.knobs if len({t.params[k] for t in complete}) > 1]
     made: dict[str, Figure] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # one per plot
+        if not search.one_dim3:
+            axes = plots.plot_pareto_front(
+                study, targets=lambda t: t.values[::-1], target_names=["latent dimension dim3", name]
+            )
+            axes.set_title(f"{search.base.model} on {search.base.dataset}")
+            return {"pareto_front": _figure(axes)}
+        varied = [k for k in search.knobs if len({t.params[k] for t in complete}) > 1]
         made["history"] = _figure(plots.plot_optimization_history(study, target_name=name))
         made["intermediate_values"] = _figure(plots.plot_intermediate_values(study))
         for kind, plot in {"slice": plots.plot_slice, "parallel_coordinate": plots.plot_parallel_coordinate}.items():
@@ -446,23 +416,6 @@ def _figures(study: optuna.Study, search: Search) -> dict[str, Figure]:
     if (legend := axes.get_legend()) is not None:
         legend.remove()  # it has an entry per trial
     return made
-
-
-def _draw_front(study: optuna.Study, search: Search) -> Figure:
-    """Draw each complete trial as a dot, and the Pareto front as a line."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    points = np.array([t.values for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))])
-    front = np.array(sorted((t.values[1], t.values[0]) for t in study.best_trials))
-    axes.plot(points[:, 1], points[:, 0], "o", ms=4, color="0.6", label="trial")
-    axes.plot(front[:, 0], front[:, 1], "-o", ms=5, color="C0", drawstyle="steps-post", label="Pareto front")
-    axes.set(title=f"{search.base.model} on {search.base.dataset}", xlabel="latent dimension dim3")
-    axes.set_ylabel(search.objective)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return figure
 
 
 def _figure(axes: object, width: float = 8.0) -> Figure:

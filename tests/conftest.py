@@ -23,7 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from elbowroom.models.threads import on_threads
 from elbowroom.studies.execution import pools
-from elbowroom.studies.execution.forking import ENVIRONMENT
+from elbowroom.studies.execution.forking import _ENVIRONMENT
 from elbowroom.tracking.run import execution
 from tests.here import Here
 
@@ -62,7 +62,7 @@ def _one_thread() -> Iterator[None]:
     For the whole session, so that a fixture of a module or a session has it too.
     """
     with on_threads(1), pytest.MonkeyPatch.context() as patch:
-        for name in ENVIRONMENT:
+        for name in _ENVIRONMENT:
             patch.setenv(name, "1")
         yield
 
@@ -126,7 +126,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Let cells train here, without figures."""
-    patch.setattr(pools, "LocalPool", Here)
+    patch.setattr(pools, "_LocalPool", Here)
     patch.setattr(execution, "FIGURES", {})
 
 

@@ -41,14 +41,12 @@ _process_lock = threading.Lock()  # a process has one tracking URI and one numbe
 
 
 class Status(Enum):
-    """How a job ended."""
+    """How a job ended; LOST where its worker died or its run was closed: the cell itself may be all right."""
 
     FINISHED = "finished"
     FAILED = "failed"
-    """The cell raised an error."""
     PRUNED = "pruned"
     LOST = "lost"
-    """The worker died, or its run was closed by someone else: the cell itself may be all right."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name of its run."""
+        """Of its run."""
         return self.place.name or self.config.run_name
 
 
@@ -135,10 +133,8 @@ def run_cell(job: Job) -> Outcome:
 
 def recover_outcome(runs: list[mlflow.entities.Run], lost: Outcome) -> Outcome:
     """The outcome of a job whose worker was lost: finished where one of its runs is, else `lost`."""
-    for run in runs:
-        if run.info.status == "FINISHED":
-            return Outcome(Status.FINISHED, run.info.run_id, dict(run.data.metrics))
-    return lost
+    finished = [r for r in runs if r.info.status == "FINISHED"]
+    return Outcome(Status.FINISHED, finished[0].info.run_id, dict(finished[0].data.metrics)) if finished else lost
 
 
 def extend_retries() -> None:
@@ -160,7 +156,7 @@ class _Watch:
     """Stops a training whose run was closed by someone else, or which the pruner stops."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.pruning = job, job.pruning
+        self.job = job
         self.recorder: Recorder | None = None
         self.checked = time.monotonic()
         self.last: dict[str, float] = {}
@@ -173,19 +169,19 @@ class _Watch:
     def on_open(self, recorder: Recorder) -> None:
         self.recorder = recorder
         recorder.tags({Tag.WORKER: process_tag()})
-        if self.pruning is not None:
-            self.trial = _optuna_trial(self.pruning, self.job.trial)
+        if self.job.pruning is not None:
+            self.trial = _optuna_trial(self.job.pruning, self.job.trial)
 
     def on_epoch(self, epoch: Epoch) -> None:
         self.last = dict(epoch.metrics)
         if self.recorder is not None and time.monotonic() - self.checked > _WATCH_SECONDS:
             self.recorder.check_open()
             self.checked = time.monotonic()
-        if self.trial is not None and self.pruning is not None:
-            value = epoch.metrics[self.pruning.metric]
-            if _should_prune(self.trial, self.pruning.sign * value, epoch.number) and epoch.number < epoch.total:
+        if self.trial is not None and (pruning := self.job.pruning) is not None:
+            value = epoch.metrics[pruning.metric]
+            if _should_prune(self.trial, pruning.sign * value, epoch.number) and epoch.number < epoch.total:
                 raise Stopped(
-                    f"pruned after epoch {epoch.number} of {epoch.total}: {self.pruning.metric} "
+                    f"pruned after epoch {epoch.number} of {epoch.total}: {pruning.metric} "
                     f"{value:.5g} is behind other trials at that epoch"
                 )
 
@@ -206,9 +202,7 @@ def _should_prune(trial: Trial, value: float, epoch: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _load(reading: RunConfig, shared: str | None) -> PreparedData:
-    return (
-        PreparedData.map(Path(shared)) if shared is not None and Path(shared).is_dir() else PreparedData.load(reading)
-    )
+    return PreparedData.load(reading) if shared is None else PreparedData.map(Path(shared))
 
 
 def _prepared_data(config: RunConfig, digest: str, shared: str | None) -> PreparedData:

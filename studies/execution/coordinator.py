@@ -1,27 +1,36 @@
-"""The coordinator of a study: hands jobs to workers, records their outcomes, retries the cells of dead workers."""
+"""The coordinator of a study: opens it, hands jobs to workers, records outcomes, retries the cells of dead workers."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.storages import RDBStorage
+
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.store.client import within
+from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.store.client import reach_store, within
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric
-from elbowroom.tracking.store.recorder import close
+from elbowroom.tracking.store.recorder import Recorder, close
+from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.text import clean, markdown
 
+from ..options import Options
 from ..progress import Progress
-from ..records.study import StudyRecords, TakenOver
+from ..records.ownership import claim, find_parent, find_study, study_edition
+from ..records.study import StudyRecords, StudySpec, TakenOver, children
+from ..records.trials import connect, lock_study
 from .cell import Job, Status
-from .pools import Pool
+from .pools import Pool, open_pool
 
-_MAX_TRIES = 3  # of a cell whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
 _CLAIM_SECONDS = 15.0  # between checks that no other process has taken the study
 _STOP_SECONDS = 4.0  # for both stores to record an interrupted study
@@ -59,119 +68,132 @@ class JobQueue(ABC):
         """Queue a replacement of a job whose worker died; False where it was retried too often."""
 
 
-class CellQueue(JobQueue):
-    """The missing cells of a scan, in their order."""
+@dataclass
+class Coordinator:
+    """The one process that runs a study: its workers, its stores and its data, and its records once it is claimed."""
 
-    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig]) -> None:
-        self.records = records
-        self.waiting = deque(cells)
-        self.tries = Counter[str]()
+    options: Options
+    base: RunConfig
+    """What the runs share, in the edition in which the study was begun."""
+    pool: Pool
+    client: MlflowClient
+    storage: RDBStorage
+    prepared_data: PreparedData
+    invocation: str | None
+    """The id of the run that `mlflow run` opened."""
+    records: StudyRecords = field(init=False)
 
-    def next(self) -> Job | None:
-        """See JobQueue."""
-        return self.records.ask(self.waiting.popleft()) if self.waiting else None
+    def runs(self, spec: StudySpec) -> list[Run]:
+        """The runs of the study's cells or trials. Raises BadInput where the name has another study."""
+        parent = find_parent(self.client, find_study(self.storage, spec), spec)
+        return [] if parent is None else children(self.client, parent, spec.kind)
 
-    def retry(self, job: Job) -> bool:
-        """See JobQueue; the same cell, at the end of the queue."""
-        key = self.records.spec.key(job.config)
-        self.tries[key] += 1
-        if self.tries[key] == _MAX_TRIES:
-            return False
-        self.waiting.append(job.config)
-        return True
+    @contextmanager
+    def claimed(self, spec: StudySpec) -> Iterator[StudyRecords]:
+        """Hold the study, and share its data with the workers, while the block runs. Raises as `claim` does."""
+        take_over = self.options.take_over
+        with (
+            lock_study(self.options.storage, self.options.study),
+            self.pool.share(self.prepared_data),
+            claim(self.client, self.storage, spec, take_over=take_over, invocation=self.invocation) as self.records,
+        ):
+            del self.prepared_data  # the workers' maps are enough from here on
+            yield self.records
+
+    def run(self, begin: Callable[[], tuple[JobQueue, Progress]]) -> Summary:
+        """Run the missing jobs, which `begin` finds once both stores agree.
+
+        Raises TakenOver where another process has taken the study, and closes its runs. Any other error, and a signal,
+        ends the workers.
+        """
+        try:
+            self.records.repair("FAILED", "its worker or coordinator died")
+            queue, progress = begin()
+            try:
+                if progress.done < progress.total:
+                    self.pool.warm(progress.total - progress.done)
+                summary = self._run_jobs(queue, progress)
+            finally:
+                progress.close()
+            self.records.repair("FAILED", "its worker was lost")
+            return summary
+        except TakenOver:
+            raise
+        except BaseException as error:
+            status, reason = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", clean(str(error))
+            self.pool.stop()
+            try:
+                within(_STOP_SECONDS, lambda: self.records.repair(status, reason))
+            except Exception as late:
+                said = f"the stores did not take it in time ({one_line(late)}); the next start puts them right"
+                print(said, file=sys.stderr)
+            raise
+
+    def _run_jobs(self, queue: JobQueue, progress: Progress) -> Summary:
+        summary, began = Summary(), time.perf_counter()
+        checked = time.monotonic()
+        while True:
+            while self.pool.free() and (job := queue.next()) is not None:
+                self.pool.submit(replace(job, shared=self.pool.shared, once=self.pool.restarts_jobs))
+            if not self.pool.running:
+                break
+            for job, received in self.pool.take(_POLL_SECONDS):
+                outcome = self.records.tell(job, received)
+                if outcome.status is Status.LOST:
+                    summary.lost += 1
+                    if queue.retry(job):
+                        progress.say(f"{job.name}: {outcome.reason}; trying it again")
+                        continue
+                if outcome.status in (Status.LOST, Status.FAILED):
+                    summary.failures.append(Failure(job.name, outcome.reason))
+                if outcome.status is Status.FINISHED and outcome.metrics is not None:
+                    summary.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
+                progress(job, outcome)
+            if time.monotonic() - checked > _CLAIM_SECONDS:
+                self.records.check_claim()
+                checked = time.monotonic()
+        summary.seconds = time.perf_counter() - began
+        return summary
+
+    def conclude(self, summary: Summary, reason: str) -> None:
+        """End the study's parent run, FAILED where there is a reason, and print where it is seen and what failed."""
+        parent_id = self.records.parent_id
+        self.options.say(see_it(self.records.experiment_id, parent_id))
+        if not reason:
+            Recorder(self.client, parent_id).end("FINISHED")
+            return
+        if self.options.verbose:
+            print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
+            for failure in summary.failures:
+                print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
+        close(self.client, parent_id, "FAILED", reason, describe=False)
 
 
-def _run_jobs(queue: JobQueue, pool: Pool, records: StudyRecords, progress: Progress) -> Summary:
-    """Run every job of the queue in the pool. Raises TakenOver where another process takes the study."""
-    summary, began = Summary(), time.perf_counter()
-    checked = time.monotonic()
-    while True:
-        while pool.free() and (job := queue.next()) is not None:
-            pool.submit(replace(job, shared=pool.shared, once=pool.restarts_jobs))
-        if not pool.running:
-            break
-        for job, received in pool.take(_POLL_SECONDS):
-            outcome = records.tell(job, received)
-            if outcome.status is Status.LOST:
-                summary.lost += 1
-                if queue.retry(job):
-                    progress.say(f"{job.name}: {outcome.reason}; trying it again")
-                    continue
-            if outcome.status in (Status.LOST, Status.FAILED):
-                summary.failures.append(Failure(job.name, outcome.reason))
-            if outcome.status is Status.FINISHED and outcome.metrics is not None:
-                summary.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
-            progress(job, outcome)
-        if time.monotonic() - checked > _CLAIM_SECONDS:
-            records.check_claim()
-            checked = time.monotonic()
-    summary.seconds = time.perf_counter() - began
-    return summary
-
-
-def supervise(records: StudyRecords, pool: Pool, begin: Callable[[], tuple[JobQueue, Progress]]) -> Summary:
-    """Run the jobs of a study that are missing.
+@contextmanager
+def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordinator]:
+    """Start workers, reach the stores and load the data of a study, while the block runs.
 
     Parameters
     ----------
-    records
-        The study, held by this process; what an earlier start left is repaired first, and at the end.
-    pool
-        The workers. They are stopped where an error or a signal ends the study.
-    begin
-        Called after the repair: finds what is missing.
+    options
+        How the study is run; it has a name.
+    base
+        What the runs share.
+    jobs
+        How many there are at most; local workers start to import at once.
 
     Raises
     ------
-    TakenOver
-        Another process has taken the study, and closes its runs.
+    BadInput
+        A store, the data or the cluster can't be used.
     """
-    try:
-        records.repair("FAILED", "its worker or coordinator died")
-        queue, progress = begin()
-        try:
-            if progress.done < progress.total:
-                pool.warm(progress.total - progress.done)
-            summary = _run_jobs(queue, pool, records, progress)
-        finally:
-            progress.close()
-        records.repair("FAILED", "its worker was lost")
-        return summary
-    except TakenOver:
-        raise
-    except BaseException as error:
-        status, reason = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", clean(str(error))
-        pool.stop()
-        try:
-            within(_STOP_SECONDS, lambda: records.repair(status, reason))
-        except Exception as late:
-            said = f"the stores did not take it in time ({one_line(late)}); the next start puts them right"
-            print(said, file=sys.stderr)
-        raise
-
-
-def conclude(records: StudyRecords, reason: str, failures: list[Failure], *, verbose: bool = True) -> None:
-    """End the study's parent run.
-
-    Parameters
-    ----------
-    records
-        The study.
-    reason
-        Why it is not complete, so that the run ends FAILED; empty: it ends FINISHED.
-    failures
-        The jobs that failed.
-    verbose
-        Whether to print the reason and the failures on stderr.
-    """
-    if not reason:
-        records.client.set_terminated(records.parent_id, "FINISHED")
-        return
-    if verbose:
-        print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
-        for failure in failures:
-            print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
-    close(records.client, records.parent_id, "FAILED", reason, describe=False)
+    with borrowed(options.tracking_uri, options.experiment):
+        invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
+        with open_pool(options, base.device) as pool:
+            pool.begin(jobs)  # before a store is opened: see `forking`
+            client, storage = reach_store(), connect(options.storage)
+            base = replace(base, edition=study_edition(storage, options.study) or base.edition)
+            yield Coordinator(options, base, pool, client, storage, PreparedData.load(base), invocation)
 
 
 def description(sentences: Sequence[str], *tables: str) -> str:

@@ -38,7 +38,7 @@ from .processes import is_alive, process_tag, record_worker
 
 _IMPORTED = ("elbowroom.studies.execution.cell", "mlflow.store.tracking.sqlalchemy_store", "sklearn.decomposition")
 """Modules that a cell needs, with those that MLflow and PCA import only at their first use."""
-ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of each worker."""
 _WATCH_SECONDS = 0.2  # between checks that the coordinator is alive
 _KILL_SECONDS = 5.0  # for killed processes to end
@@ -47,15 +47,14 @@ _KILL_SECONDS = 5.0  # for killed processes to end
 _KEPT_BYTES, _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = 1 << 26, -1, -3
 
 
-class WorkerDied(RuntimeError):
+class _WorkerDied(RuntimeError):
     """A worker's process has ended."""
 
 
 class Worker:
     """The coordinator's handle of a worker process, which runs one call after the other.
 
-    Calls are written to `calls`, answers read from `answers`. A forked worker has a socket, `stream`; any other is a
-    `child` of this process.
+    A forked worker has a socket, `stream`; any other is a `child` of this process.
     """
 
     def __init__(
@@ -70,17 +69,17 @@ class Worker:
         self.process: psutil.Process | None = None
 
     def ready(self) -> None:
-        """Wait until it has imported what it needs. Raises WorkerDied."""
+        """Wait until it has imported what it needs. Raises _WorkerDied."""
         if self.process is None:
             self.process = psutil.Process(self._read())
 
     def send(self, function: Callable[..., object], *arguments: object) -> None:
         """Start a call with a copy of this process's environment variables. Raises OSError where the worker is dead."""
-        pickle.dump((function, arguments, os.environ | ENVIRONMENT), self.calls)
+        pickle.dump((function, arguments, os.environ | _ENVIRONMENT), self.calls)
         self.calls.flush()
 
     def answer(self) -> Any:
-        """Wait for the return value of the call. Raises WorkerDied."""
+        """Wait for the return value of the call. Raises _WorkerDied."""
         self.ready()
         return self._read()
 
@@ -95,7 +94,7 @@ class Worker:
                 one.kill()
 
     def join(self, seconds: float) -> None:
-        """Wait at most that long for its end, and close the streams."""
+        """Wait so many seconds at most for its end, and close the streams."""
         one = self.child or self.process
         if one is not None:
             with suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired):
@@ -108,7 +107,7 @@ class Worker:
         try:
             return pickle.load(self.answers)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
-            raise WorkerDied("the process ended") from error
+            raise _WorkerDied("the process ended") from error
 
 
 def end(workers: Iterable[Worker]) -> None:
@@ -167,7 +166,7 @@ def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, *
     call = f"_main({role!r}, {os.getpid()}, {study!r})"
     code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.forking import _main; {call}"
     group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Windows
-    environment = os.environ | ENVIRONMENT
+    environment = os.environ | _ENVIRONMENT
     return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
 
 
@@ -225,37 +224,20 @@ def _work(calls: IO[bytes], answers: IO[bytes], coordinator: int, study: str) ->
         # stdin that of calls, and an orphan has no record. The rule against imports in functions has no exception.
         importlib.import_module("matplotlib").use("agg")
         with importlib.import_module("elbowroom.models.threads").on_threads(1):
-            _write(answers, os.getpid())
+            answer: object = os.getpid()
             while True:
-                function, arguments, environment = _read(calls)
+                pickle.dump(answer, answers)
+                answers.flush()
+                function, arguments, environment = pickle.load(calls)
                 os.environ.clear()
                 os.environ.update(environment)
-                _write(answers, function(*arguments))
-    except (_HungUp, psutil.NoSuchProcess):
+                answer = function(*arguments)
+    except (EOFError, ConnectionError, psutil.NoSuchProcess):  # the coordinator closed the streams, or died
         pass
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
-
-
-class _HungUp(Exception):
-    """The coordinator closed the streams."""
-
-
-def _read(calls: IO[bytes]) -> Any:
-    try:
-        return pickle.load(calls)
-    except (EOFError, ConnectionError) as error:
-        raise _HungUp from error
-
-
-def _write(answers: IO[bytes], answer: object) -> None:
-    try:
-        pickle.dump(answer, answers)
-        answers.flush()
-    except ConnectionError as error:
-        raise _HungUp from error
 
 
 def _begin(coordinator: int, study: str) -> None:

@@ -11,9 +11,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlparse
 
 import mlflow
@@ -35,14 +34,13 @@ _CONNECT_SECONDS = 10.0
 
 
 class Pool(ABC):
-    """Runs jobs and returns their outcomes."""
+    """Runs jobs and returns their outcomes. `study` is the key of the study."""
 
     restarts_jobs = False
     """Whether it may start a job a second time by itself."""
 
     def __init__(self, study: str = "") -> None:
         self.study = study
-        """The study's key."""
         self.shared: str | None = None
         """The folder from which its workers map the data; None: each worker loads them."""
         self.running: dict[Future[Outcome], Job] = {}
@@ -68,7 +66,7 @@ class Pool(ABC):
         return
 
     def warm(self, jobs: int) -> None:
-        """Start workers for that many jobs, and wait until they have imported what they need."""
+        """Start workers for that many jobs, wait until they have imported what they need, and print how long."""
         return
 
     @contextmanager
@@ -78,22 +76,20 @@ class Pool(ABC):
         To be entered with the study locked: the folder is named after the study, so that the next start replaces the
         one of a killed coordinator. Raises BadInput where it can't be written.
         """
-        folder: Path | None = None
-        try:
+        folder = None
+        with ExitStack() as stack:
             try:
                 folder = private_folder("shared") / self.study
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
                 prepared_data.save(folder)
             except OSError as error:
                 raise BadInput(
                     f"the data can't be written to {folder or error.filename}: {error.strerror or error}; "
                     "ELBOWROOM_CACHE moves it"
                 ) from error
-            del prepared_data  # the workers' maps are enough from here on
+            del prepared_data
             self.shared = str(folder)
             yield
-        finally:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def free(self) -> bool:
         """Whether another job would run at once."""
@@ -111,7 +107,7 @@ def _outcome(future: Future[Outcome]) -> Outcome:
         return Outcome(Status.LOST, reason=f"its worker was lost: {one_line(error)}")
 
 
-class LocalPool(Pool):
+class _LocalPool(Pool):
     """Processes of this machine, one per slot. One that dies ends no other."""
 
     def __init__(self, workers: int, device: str = "cpu", *, verbose: bool = True, study: str = "") -> None:
@@ -128,12 +124,10 @@ class LocalPool(Pool):
         self.began = time.perf_counter()
 
     def begin(self, jobs: int) -> None:
-        """See Pool."""
         while len(self.workers) < min(jobs, self.slot_count):
             self._add_worker()
 
     def warm(self, jobs: int) -> None:
-        """See Pool; if `verbose`, print the seconds since the pool was made."""
         self.begin(jobs)
         done, _ = wait([self.threads.submit(worker.ready) for worker in self.workers])
         ready = sum(future.exception() is None for future in done)
@@ -141,11 +135,9 @@ class LocalPool(Pool):
             print(f"{ready} workers ready after {time.perf_counter() - self.began:.1f} s", file=sys.stderr)
 
     def slots(self) -> int:
-        """The number of workers."""
         return self.slot_count
 
     def submit(self, job: Job) -> None:
-        """Give the job to an idle worker, or to a new one."""
         worker = next((w for w in self.workers if w not in self.busy.values()), None) or self._add_worker()
         try:
             worker.send(run_cell, job)
@@ -158,7 +150,6 @@ class LocalPool(Pool):
         self.running[future], self.busy[future] = job, worker
 
     def finished(self, seconds: float) -> list[Future[Outcome]]:
-        """See Pool."""
         done = list(wait(list(self.running), seconds, FIRST_COMPLETED).done)
         for future in done:
             worker = self.busy.pop(future)
@@ -167,7 +158,6 @@ class LocalPool(Pool):
         return done
 
     def stop(self) -> None:
-        """Kill every worker."""
         end(self.workers)
         if self.server is not None:  # after the workers, because the server reaps them
             self.server.stop()
@@ -262,7 +252,6 @@ class _DaskPool(Pool):
         self.running[self.client.submit(run_cell, job, pure=False)] = job
 
     def finished(self, seconds: float) -> list[Future[Outcome]]:
-        """See Pool."""
         end = time.monotonic() + seconds
         while not (done := [f for f in self.running if f.done()]) and time.monotonic() < end:
             time.sleep(0.05)
@@ -280,28 +269,15 @@ def _check_import() -> None:
 
 
 @contextmanager
-def open_pool(options: Options, device: str, jobs: int) -> Iterator[Pool]:
-    """The workers of a study, ended when the block ends. To be entered before a store is opened: see `forking`.
+def open_pool(options: Options, device: str) -> Iterator[Pool]:
+    """The workers of a study on a device, as in RunConfig, ended when the block ends.
 
-    Parameters
-    ----------
-    options
-        The study's.
-    device
-        On which the cells train, as in RunConfig.
-    jobs
-        How many there are at most; local workers start to import meanwhile.
-
-    Raises
-    ------
-    BadInput
-        The Dask cluster can't be reached, or can't share the tracking store.
+    Raises BadInput where the Dask cluster can't be reached, or can't share the tracking store.
     """
     workers, study = options.workers or os.cpu_count() or 1, study_key(options.storage, options.study)
     cluster = options.backend == "dask"
-    pool = _cluster(options) if cluster else LocalPool(workers, device, verbose=options.verbose, study=study)
+    pool = _cluster(options) if cluster else _LocalPool(workers, device, verbose=options.verbose, study=study)
     try:
-        pool.begin(jobs)
         yield pool
     finally:
         pool.stop()

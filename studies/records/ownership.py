@@ -9,7 +9,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import optuna
 from mlflow import MlflowClient
@@ -32,16 +31,14 @@ _PARENT = "elbowroom.parent_run_id"
 _SETTINGS = "elbowroom.settings"
 _STUDY = "elbowroom.study"
 _MODELS = "elbowroom.models"
-_TYPES = {_PARENT: str, _SETTINGS: dict, _STUDY: str, _MODELS: list}
 
 
 def find_study(storage: optuna.storages.RDBStorage, spec: StudySpec) -> optuna.Study | None:
     """The study of that name, or None. Raises BadInput where the name has another study, or it can't be read."""
-    with _may_be_missing(spec.name):
-        study = optuna.load_study(study_name=spec.name, storage=storage)
+    study = _load_study(storage, spec.name)
+    if study is not None:
         _check_spec(study, spec)
-        return study
-    return None
+    return study
 
 
 def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
@@ -49,34 +46,22 @@ def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
 
     A study goes on in the edition in which it was begun: its cells could not be compared otherwise.
     """
-    with _may_be_missing(name):
-        held = _attributes(optuna.load_study(study_name=name, storage=storage)).get(_SETTINGS)
-        return None if held is None else int((BEFORE | held)["edition"])
-    return None
+    study = _load_study(storage, name)
+    settings = None if study is None else study.user_attrs.get(_SETTINGS)
+    return None if settings is None else int((BEFORE | settings)["edition"])
 
 
-@contextmanager
-def _may_be_missing(name: str) -> Iterator[None]:
-    """Leave the block where it finds no study of that name. Raises BadInput where the study can't be read."""
+def _load_study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study | None:
     try:
-        yield
+        return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        pass
-    except (optuna.exceptions.OptunaError, json.JSONDecodeError) as error:
+        return None
+    except optuna.exceptions.OptunaError as error:
         raise BadInput(f"study {name!r} can't be opened: {one_line(error)}") from error
 
 
-def _attributes(study: optuna.Study) -> dict[str, Any]:
-    """The user attributes of a study. Raises BadInput where one of them is damaged."""
-    held = study.user_attrs
-    for name, kind in _TYPES.items():
-        if name in held and not isinstance(held[name], kind):
-            raise BadInput(f"study {study.study_name!r} can't be opened: its user attribute {name} is damaged")
-    return held
-
-
 def find_parent(client: MlflowClient, study: optuna.Study | None, spec: StudySpec) -> Run | None:
-    """Find the parent run of a study.
+    """Find the parent run of a study; None where there is none yet.
 
     Parameters
     ----------
@@ -86,10 +71,6 @@ def find_parent(client: MlflowClient, study: optuna.Study | None, spec: StudySpe
         Optuna's study, which has the id of the run. None, as in a new database: the run is found by name and settings.
     spec
         The study's identity.
-
-    Returns
-    -------
-    The run; None where there is none yet.
 
     Raises
     ------
@@ -167,11 +148,7 @@ def claim(
 
 
 def _open(
-    client: MlflowClient,
-    storage: optuna.storages.RDBStorage,
-    spec: StudySpec,
-    take_over: bool,
-    invocation: str | None,
+    client: MlflowClient, storage: optuna.storages.RDBStorage, spec: StudySpec, take_over: bool, invocation: str | None
 ) -> StudyRecords:
     """Open the study in both stores, or make it there."""
     study = find_study(storage, spec)
@@ -187,16 +164,12 @@ def _open(
             client.set_tag(parent.info.run_id, Tag.COORDINATOR, token)
         check_place(client, parent)
     if study is None:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=spec.name,
-            directions=["minimize"] * spec.objectives,
-            load_if_exists=True,
-        )
+        directions = [optuna.study.StudyDirection.MINIMIZE] * spec.objectives
+        study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
     models = study.user_attrs.get(_MODELS, list(MODEL_CHOICES))
-    for name, value in {_MODELS: models, _SETTINGS: dict(spec.settings), _STUDY: spec.what}.items():
+    attributes = {_MODELS: models, _SETTINGS: dict(spec.settings), _STUDY: spec.what, _PARENT: parent.info.run_id}
+    for name, value in attributes.items():
         study.set_user_attr(name, value)
-    study.set_user_attr(_PARENT, parent.info.run_id)
     return StudyRecords(client, storage, study, parent, spec, token, models)
 
 
@@ -234,7 +207,7 @@ def _release(records: StudyRecords, status: str | None = None, reason: str = "")
 
 def _check_spec(study: optuna.Study, spec: StudySpec) -> None:
     """Raise BadInput where the study is of another kind, or has other settings."""
-    attributes = _attributes(study)
+    attributes = study.user_attrs
     held = attributes.get(_STUDY)
     if held is None and not study.get_trials(deepcopy=False) and len(study.directions) == spec.objectives:
         return  # its maker died before it could set the attributes
@@ -243,7 +216,7 @@ def _check_spec(study: optuna.Study, spec: StudySpec) -> None:
             f"study {spec.name!r} holds {held or 'a study of another program'}, not {spec.what}; use another --study"
         )
     before = BEFORE | attributes.get(_SETTINGS, {})
-    now = _plain_settings(spec)
+    now = _plain_settings(json.dumps(dict(spec.settings)))
     changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
     if changed:
         raise BadInput(
@@ -257,39 +230,32 @@ def _find_by_name(client: MlflowClient, spec: StudySpec) -> Run | None:
     there = find_experiment(client)
     if there is None:
         return None
-    found = client.search_runs([there], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'", order_by=["start_time DESC"])
-    wanted = (spec.name, _plain_settings(spec))
-    for run in found:
-        empty = run.data.tags.get(Tag.REASON) == OPENED_TWICE
-        if not empty and (run.data.tags.get(Tag.STUDY), _settings_of(run)) == wanted:
+    wanted = _plain_settings(json.dumps(dict(spec.settings)))
+    for run in client.search_runs([there], f"tags.`{Tag.KIND}` = '{Kind.STUDY}'", order_by=["start_time DESC"]):
+        tags = run.data.tags
+        named = tags.get(Tag.STUDY) == spec.name and tags.get(Tag.REASON) != OPENED_TWICE
+        if named and _plain_settings(tags.get(Tag.STUDY_SETTINGS, "{}")) == wanted:
             return run
     return None
 
 
-def _plain_settings(spec: StudySpec) -> dict[str, object]:
-    """The settings of a study as both stores return them."""
-    return {**BEFORE, **json.loads(json.dumps(dict(spec.settings)))}
-
-
-def _settings_of(run: Run) -> object:
-    """The settings of a study by its parent run; None where they can't be read."""
-    try:
-        return BEFORE | json.loads(run.data.tags.get(Tag.STUDY_SETTINGS, "{}"))
-    except (ValueError, TypeError, RecursionError):
-        return None
+def _plain_settings(text: str) -> dict[str, object]:
+    """The settings of a study from JSON, those included that are newer than the study."""
+    return {**BEFORE, **json.loads(text)}
 
 
 def _refuse_running(parent: Run, name: str, take_over: bool) -> None:
-    holder = parent.data.tags.get(Tag.COORDINATOR, "")
-    if not holder.strip() or take_over or parent.info.status != "RUNNING":
+    """Raise BadInput where another process may be running the study."""
+    holder = parent.data.tags.get(Tag.COORDINATOR, "").split()
+    if not holder or take_over or parent.info.status != "RUNNING":
         return
-    host, process, *_ = [*holder.split(), "?"]
+    host, process, *_ = [*holder, "?"]
     if host != host_tag():
         raise BadInput(
             f"study {name!r} is run by process {process} on {host}; "
             "if that machine or container is dead, add --take-over, else wait for it"
         )
-    if find_process(" ".join(holder.split()[:3])) is not None:
+    if find_process(" ".join(holder[:3])) is not None:
         raise BadInput(f"study {name!r} is run by process {process} of this machine; wait for it")
 
 

@@ -60,6 +60,10 @@ class StudySpec:
         """The key of a cell with the current code."""
         return cell_key(config, self.digest, self.codes.get(config.model, ""))
 
+    def match(self, cells: list[RunConfig], done: Mapping[str, FinishedCell]) -> dict[RunConfig, FinishedCell | None]:
+        """Each cell with its finished run among those by key, or None."""
+        return {cell: done.get(self.key(cell)) for cell in cells}
+
 
 class FinishedCell(NamedTuple):
     """A cell that is done."""

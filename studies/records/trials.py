@@ -17,7 +17,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from elbowroom.tracking.store.addresses import unclear_password
 from elbowroom.tracking.store.client import ANSWER_SECONDS, within
-from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file
+from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, Tables, database_file, held
 from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
 from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
 
@@ -136,15 +136,8 @@ def _database(url: str) -> sqlalchemy.URL:
 
 def _refuse_tracking_store(url: str) -> None:
     """Raise BadInput for a database with MLflow's tables."""
-    path = database_file(url)
-    if path is not None and not path.exists():
-        return
-    engine = sqlalchemy.create_engine(url, connect_args={} if path is None else {"timeout": SQLITE_SECONDS})
-    try:
-        tables = set(sqlalchemy.inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
-    if {"experiments", "runs"} <= tables:
+    found = held(url)
+    if found is not None and found.tables not in (Tables.NONE, Tables.FOREIGN):
         raise BadInput(
             f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
             "(both keep an alembic_version); use another database, like sqlite:///optuna.db"

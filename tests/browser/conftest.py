@@ -137,7 +137,7 @@ def fill(folder: Path, empty_database: Path) -> None:
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         # With its whole path: MLflow keeps a store by its address, of another folder's file where that is relative.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.setattr(pools, "LocalPool", Here)
+        patch.setattr(pools, "_LocalPool", Here)
         patch.setitem(PRESETS, "digits", STUDY)
         with store_in(folder, empty_database, patch):
             assert scan.main(["--preset", "digits"]) == 0

@@ -34,12 +34,8 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def http_server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An `mlflow server` whose runs are in PostgreSQL."""
-    server = mlflow_server(tmp_path_factory.mktemp("mlflow"), f"{postgres}/tracking")
-    server.start()
-    try:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), f"{postgres}/tracking") as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

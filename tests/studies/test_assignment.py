@@ -95,9 +95,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
-    grid = assignment._parse_grid(assignment.parser().parse_args(["--full"]))
+    grid = assignment._parse(["--full"])[1]
     assert (grid.study, grid.seeds, grid.base.epochs, grid.measured) == ("assignment", 3, 12, (2, 10))
-    grid = assignment._parse_grid(assignment.parser().parse_args([]))
+    grid = assignment._parse([])[1]
     assert (grid.study, grid.label, grid.repeats) == ("quick", "quick", 3)
     assert len(grid.cells()) == 57 + 8
 

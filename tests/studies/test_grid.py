@@ -1,6 +1,7 @@
 """The grid of a study: its cells, what makes two the same, and how ranges are typed."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from elbowroom.tracking.store.errors import BadInput
 
 @pytest.mark.parametrize(
     ("text", "values"),
-    [("2:5", (2, 3, 4, 5)), ("2:8:3", (2, 5, 8)), ("8,2,4", (2, 4, 8)), ("7", (7,)), ("2:3,9", (2, 3, 9))],
+    [("2:5", (2, 3, 4, 5)), ("2:8:3", (2, 5, 8)), ("8, 2,4", (2, 4, 8)), ("7", (7,)), ("2:3,9", (2, 3, 9))],
 )
 def test_ranges(text: str, values: tuple[int, ...]) -> None:
     assert parse_range(text) == values
@@ -41,12 +42,19 @@ def test_the_assignment_has_the_cells_it_asks_for() -> None:
 
 def test_confirmations_are_at_the_corner_beside_it_and_at_the_end_at_twice_the_epochs() -> None:
     grid = Grid({"pca": (2, 3, 4, 5, 6), "ae": (2, 3, 4, 5, 6)}, 2, RunConfig(epochs=7))
-    cells = grid.confirmations({"ae": 3})
-    assert sorted({c.dim3 for c in cells}) == [2, 3, 4, 6]
-    assert {c.epochs for c in cells} == {14}
-    assert {c.model for c in cells} == {"ae"}
+    assert {(c.model, c.dim3, c.epochs) for c in grid.confirmations({"ae": 3})} == {
+        ("ae", dim3, 14) for dim3 in (2, 3, 4, 6)
+    }
     with pytest.raises(BadInput, match="confirm 9"):
         grid.confirmations({"ae": 9})
+
+
+def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
+    grid = Grid({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
+    cells = [(c.model, c.dim3, c.seed, c.measure) for c in grid.cells()]
+    assert len(cells) == grid.count()
+    first = [("pca", 2, 0, "yes"), ("ae", 2, 0, "yes"), ("pca", 3, 0, "no"), ("ae", 3, 0, "no")]
+    assert cells == [*first, ("ae", 2, 1, "yes"), ("ae", 2, 2, "yes")]
 
 
 def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -> None:
@@ -55,46 +63,10 @@ def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -
         Grid({"ae": (2, 3), "nested-ae": (2, 20)}, 1, RunConfig()).cells()
 
 
-def test_a_key_holds_what_changes_numbers_and_nothing_else() -> None:
-    a = RunConfig(model="ae", dim3=3)
-    same = replace(a, artifacts="light", threads=1, dataset="elsewhere.csv", header="yes")
-    assert cell_key(a, "d") == cell_key(same, "d")
-    others = [replace(a, **{k: v}) for k, v in {"seed": 1, "epochs": 2, "lr": 0.1, "dim2": 5, "model": "vae"}.items()]
-    assert len({cell_key(c, "d") for c in [a, *others]} | {cell_key(a, "e")}) == 7
-
-
-def test_a_field_at_the_value_of_runs_before_it_is_no_part_of_a_key() -> None:
-    before = RunConfig(edition=1, schedule="constant")
-    assert "edition" not in cell_key(before, "d")
-    assert "schedule" not in cell_key(before, "d")
-    assert cell_key(before, "d") != cell_key(RunConfig(schedule="constant"), "d")
-
-
-def test_settings_are_what_the_cells_share() -> None:
-    assert study_settings(RunConfig(dim3=2, seed=1), "d") == study_settings(
-        RunConfig(dim3=9, seed=4, artifacts="light"), "d"
-    )
-    assert study_settings(RunConfig(epochs=3), "d") != study_settings(RunConfig(epochs=4), "d")
-
-
 @pytest.mark.parametrize(("dim3", "seeds"), [({}, 1), ({"ae": ()}, 1), ({"ae": (0,)}, 1), ({"ae": (2,)}, 0)])
 def test_an_empty_grid_is_refused(dim3: dict[str, tuple[int, ...]], seeds: int) -> None:
     with pytest.raises(BadInput):
         Grid(dim3, seeds, RunConfig())
-
-
-def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
-    grid = Grid({"pca": (2, 3), "ae": (2, 3)}, 1, RunConfig(), measured=(2,), repeats=3)
-    cells = [(c.model, c.dim3, c.seed, c.measure) for c in grid.cells()]
-    assert len(cells) == grid.count()
-    assert cells == [
-        ("pca", 2, 0, "yes"),
-        ("ae", 2, 0, "yes"),
-        ("pca", 3, 0, "no"),
-        ("ae", 3, 0, "no"),
-        ("ae", 2, 1, "yes"),
-        ("ae", 2, 2, "yes"),
-    ]
 
 
 def test_a_grid_of_too_many_cells_is_refused_before_they_are_listed() -> None:
@@ -102,6 +74,33 @@ def test_a_grid_of_too_many_cells_is_refused_before_they_are_listed() -> None:
         Grid(dict.fromkeys(("pca", "ae", "vae"), tuple(range(2, 21))), 1_000_000, RunConfig()).cells()
 
 
-def test_a_study_may_have_measured_cells_and_others() -> None:
-    assert study_settings(RunConfig(measure="yes"), "d") == study_settings(RunConfig(), "d")
-    assert cell_key(RunConfig(measure="yes"), "d") != cell_key(RunConfig(), "d")
+ONE = RunConfig(model="ae", dim3=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same_key", "same_settings"),
+    [
+        ({"artifacts": "light", "threads": 1, "header": "yes"}, True, True),
+        ({"seed": 1}, False, True),
+        ({"model": "vae"}, False, True),
+        ({"dim3": 9}, False, True),
+        ({"measure": "yes"}, False, True),
+        ({"epochs": 2}, False, False),
+        ({"lr": 0.1}, False, False),
+        ({"dim2": 5}, False, False),
+        ({"schedule": "constant"}, False, False),
+    ],
+)
+def test_a_key_holds_what_changes_numbers_and_the_settings_what_the_cells_share(
+    changes: dict[str, Any], same_key: bool, same_settings: bool
+) -> None:
+    other = replace(ONE, **changes)
+    assert (cell_key(ONE, "d") == cell_key(other, "d")) is same_key
+    assert (study_settings(ONE, "d") == study_settings(other, "d")) is same_settings
+
+
+def test_a_key_has_the_data_by_their_digest_and_no_field_at_the_value_of_runs_before_it() -> None:
+    assert cell_key(ONE, "d") == cell_key(replace(ONE, dataset="elsewhere.csv"), "d") != cell_key(ONE, "e")
+    before = cell_key(RunConfig(edition=1, schedule="constant"), "d")
+    assert "edition" not in before
+    assert "schedule" not in before

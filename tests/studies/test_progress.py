@@ -32,27 +32,27 @@ def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> No
             finished(second, 12.0, f"file://{tmp_path}"),
         ]
     )
-    known = estimate_costs(cells, done, SPEC)
+    known = estimate_costs(SPEC.match(cells, done))
     assert [(c.name, c.cells, c.done, c.seconds, c.megabytes) for c in known] == [
         ("pca", 2, 1, 1.0, 2.0),
         ("ae", 4, 2, 10.0, 2.0),
     ]
     # (1 pca of 1 s + 2 ae of 10 s) / 2 workers; 3 cells of 2 MB
     assert cost_left(known, 2) == "left: 3 cells, about 10 s on 2 workers, 6 MB"
-    assert "ae           4       2      10.0     2.00" in cost_table("s", cells, known, 2)
+    assert "ae           4       2      10.0     2.00" in cost_table(known, 2)
 
 
 def test_nothing_is_guessed() -> None:
     cells = GRID.cells()
-    assert "time and disk are estimated once" in cost_left(estimate_costs(cells, {}, SPEC), 2)
+    assert "time and disk are estimated once" in cost_left(estimate_costs(SPEC.match(cells, {})), 2)
     everything = dict(finished(c, 1.0, "http://elsewhere") for c in cells)
-    assert cost_left(estimate_costs(cells, everything, SPEC), 2) == "complete: nothing to run"
+    assert cost_left(estimate_costs(SPEC.match(cells, everything)), 2) == "complete: nothing to run"
 
 
 def test_cells_that_run_longer_are_counted_apart() -> None:
     cells = [*GRID.cells(), *GRID.confirmations({"ae": 2})]
     done = dict(finished(c, 1.0, "http://elsewhere") for c in GRID.cells())
-    assert [(c.name, c.cells, c.done) for c in estimate_costs(cells, done, SPEC)] == [
+    assert [(c.name, c.cells, c.done) for c in estimate_costs(SPEC.match(cells, done))] == [
         ("pca", 2, 2),
         ("ae", 4, 4),
         ("ae 10 ep.", 4, 0),

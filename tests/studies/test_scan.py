@@ -23,7 +23,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from tests.conftest import in_this_process, marked
-from tests.studies.harness import OPEN, Study, undisturbed
+from tests.studies.harness import FLAKY, NET, OPEN, Study, undisturbed
 
 pytestmark = pytest.mark.integration
 
@@ -94,13 +94,6 @@ def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
     assert "4     0." in out
 
 
-@pytest.mark.soak
-def test_four_workers_share_two_sqlite_files(filed: Study) -> None:
-    assert scan(filed, *TINY, "--dim3", "2:7", "--seeds", "2", "--workers", "4") == 0
-    assert len(filed.errors()) == len(filed.runs()) == 6 + 2 * 6
-    assert len(filed.trials(TrialState.COMPLETE)) == len(filed.trials()) == 18
-
-
 @pytest.mark.usefixtures("cells_here")
 def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
     filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -131,10 +124,16 @@ def test_data_that_cannot_be_shared_leave_no_study(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(filed: Study) -> None:
-    optuna.create_study(storage="sqlite:///optuna.db", study_name="s")
-    assert scan(filed, *TINY) == 0
+def test_a_study_without_attributes_is_another_programs_unless_it_is_empty(
+    filed: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("s", "other"):
+        study = optuna.create_study(storage="sqlite:///optuna.db", study_name=name)
+    assert scan(filed, *TINY) == 0  # its maker died before it could set them
     assert len(filed.errors()) == 4
+    study.ask()
+    assert scan(filed, *TINY, "--study", "other") == 2
+    assert "holds a study of another program" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,7 @@ def test_a_study_whose_maker_died_before_it_could_say_what_for_is_continued(file
     [
         (["--dim3", "5:2"], "empty, reversed"),
         (["--dim3", "1:1000000000"], "more than 10000 values"),
-        (["--dim3", "2:65"], "dim3 goes to 65, and digits has 64 columns"),
+        (["--dim3", "2:65"], "dim3 must be from 1 to 64 (digits has 64 columns"),
         (["--seeds", "0"], "seeds must be a whole number of at least 1"),
         (["--workers", "0"], "workers must be a whole number of at least 1"),
         (["--models", "vea"], "unknown model 'vea'"),
@@ -217,26 +216,10 @@ def test_short_cells_go_last_but_for_the_first() -> None:
     ]
 
 
-def test_a_name_that_holds_another_study_is_refused(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    optuna.create_study(storage="sqlite:///optuna.db", study_name="s").ask()
-    assert scan(filed, *TINY) == 2
-    assert "holds a study of another program" in capsys.readouterr().err
-
-
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "flaky.py").write_text(
-        "import os\n"
-        "from torch import nn\n"
-        "class Encoder(nn.Linear):\n"
-        "    def forward(self, x):\n"
-        "        if self.out_features == 3 and len(x) > 64 and not os.path.exists('mended'):\n"
-        "            raise RuntimeError('no threes')\n"
-        "        return super().forward(x)\n"
-        "def flaky(dim1, dim3):\n"
-        "    return Encoder(dim1, dim3), nn.Linear(dim3, dim1)\n"
-    )
+    (tmp_path / "flaky.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     given = [*TINY, "--models", "flaky:flaky,pca"]
@@ -253,9 +236,6 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     assert scan(filed, *given) == 0
     assert len(filed.runs()) == 5
     assert filed.parent().info.status == "FINISHED"
-
-
-NET = "from torch import nn\ndef net(dim1, dim3):\n    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)\n"
 
 
 @pytest.mark.usefixtures("cells_here")

@@ -1,11 +1,14 @@
 """A study that ends before its jobs."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from elbowroom.studies.execution.coordinator import supervise
+from elbowroom.studies.execution.coordinator import Coordinator
+from elbowroom.studies.options import Options
+from elbowroom.studies.records.study import StudyRecords
+from elbowroom.tracking.config import RunConfig
 
 
 def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,9 +22,11 @@ def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsy
     def begin() -> Any:
         raise OSError("http://ada:secret@host is gone")
 
-    records: Any = SimpleNamespace(repair=repair)
     pool: Any = SimpleNamespace(stop=lambda: None)
+    nothing: Any = None
+    study = Coordinator(Options(), RunConfig(), pool, nothing, nothing, nothing, None)
+    study.records = cast(StudyRecords, SimpleNamespace(repair=repair))
     with pytest.raises(OSError, match="is gone"):
-        supervise(records, pool, begin)
+        study.run(begin)
     assert written[1] == ("FAILED", "http://ada:***@host is gone")
     assert "(OSError: no answer from http://ada:***@host)" in capsys.readouterr().err

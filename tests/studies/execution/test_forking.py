@@ -13,7 +13,15 @@ import numpy as np
 import psutil
 import pytest
 
-from elbowroom.studies.execution.forking import _IMPORTED, ENVIRONMENT, ForkServer, Worker, WorkerDied, end, new_worker
+from elbowroom.studies.execution.forking import (
+    _ENVIRONMENT,
+    _IMPORTED,
+    ForkServer,
+    Worker,
+    _WorkerDied,
+    end,
+    new_worker,
+)
 from elbowroom.studies.execution.processes import is_alive
 from tests.conftest import ROOT, environment
 from tests.studies.harness import until
@@ -81,7 +89,7 @@ def test_a_call_has_the_environment_of_its_coordinator_and_a_stream_of_random_nu
     for value in ("a", "b"):
         monkeypatch.setenv("ELBOWROOM_TEST", value)
         assert call(first, os.getenv, "ELBOWROOM_TEST") == value
-    assert {name: call(first, os.getenv, name) for name in ENVIRONMENT} == ENVIRONMENT
+    assert {name: call(first, os.getenv, name) for name in _ENVIRONMENT} == _ENVIRONMENT
     assert call(first, os.getenv, "PYTHONPATH") == os.getenv("PYTHONPATH")
     assert call(first, draw) != call(second, draw)
     assert call(first, subprocess.call, ["sh", "-c", "exit 3"]) == 3
@@ -94,7 +102,7 @@ def test_a_worker_that_dies_takes_no_other_with_it(server: ForkServer, pair: tup
     first.process.wait(30)
     with pytest.raises(OSError, match="Broken pipe"):
         first.send(os.getpid)
-    with pytest.raises(WorkerDied, match="the process ended"):
+    with pytest.raises(_WorkerDied, match="the process ended"):
         first.answer()
     third = server.worker()
     assert call(second, os.getpid) != call(third, os.getpid)
@@ -123,7 +131,7 @@ sys.stdin.readline()
 
 def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_its_server() -> None:
     """Nothing is printed, whenever workers are ended; and they have one thread, whatever their coordinator has."""
-    threads = dict.fromkeys(ENVIRONMENT, "2")
+    threads = dict.fromkeys(_ENVIRONMENT, "2")
     with subprocess.Popen(
         [sys.executable, "-c", COORDINATOR],
         cwd=ROOT,

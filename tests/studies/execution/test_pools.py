@@ -11,7 +11,7 @@ import pytest
 from elbowroom.studies.execution import pools
 from elbowroom.studies.execution.cell import Job, Outcome, Status
 from elbowroom.studies.execution.forking import end
-from elbowroom.studies.execution.pools import LocalPool
+from elbowroom.studies.execution.pools import _LocalPool
 from elbowroom.studies.execution.processes import process_tag
 from elbowroom.tracking.store.locks import private_folder
 from tests.conftest import marked
@@ -25,15 +25,15 @@ def jobs(count: int) -> list[Job]:
 
 
 @pytest.fixture
-def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
+def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[_LocalPool]:
     """One whose workers are forked, unless the test asks for another device."""
     monkeypatch.setattr(pools, "run_cell", str)
-    made = LocalPool(2, getattr(request, "param", "cpu"), verbose=False, study="s")
+    made = _LocalPool(2, getattr(request, "param", "cpu"), verbose=False, study="s")
     yield made
     made.stop()
 
 
-def take(pool: LocalPool, count: int) -> list[object]:
+def take(pool: _LocalPool, count: int) -> list[object]:
     """What so many jobs came to."""
     found: list[object] = []
     while len(found) < count:
@@ -42,7 +42,7 @@ def take(pool: LocalPool, count: int) -> list[object]:
 
 
 @pytest.mark.parametrize("pool", ["cpu", *marked("slow", "cuda")], indirect=True)
-def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request: pytest.FixtureRequest) -> None:
+def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: _LocalPool, request: pytest.FixtureRequest) -> None:
     pool.begin(1)
     pool.warm(1)
     (worker,) = pool.workers
@@ -61,7 +61,7 @@ def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: LocalPool, request:
 
 @pytest.mark.parametrize("pool", ["cpu", "cuda"], indirect=True)
 def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
-    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+    pool: _LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool.warm(1)
     (first,) = pool.workers
@@ -81,7 +81,7 @@ def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_a_server_that_was_killed_is_replaced_and_an_interrupt_while_a_job_is_handed_out_leaves_no_worker(
-    pool: LocalPool, monkeypatch: pytest.MonkeyPatch
+    pool: _LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool.warm(1)
     before = pool.server

@@ -1,8 +1,6 @@
 """A study is found again after the loss of either store, and what dead processes left is repaired."""
 
 import json
-import sqlite3
-from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +13,7 @@ from optuna.trial import TrialState
 
 from elbowroom.studies.execution.cell import Outcome, Status, run_cell
 from elbowroom.studies.grid import study_settings
-from elbowroom.studies.records.ownership import claim, find_parent, find_study, study_edition
+from elbowroom.studies.records.ownership import claim, find_parent
 from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
@@ -160,19 +158,6 @@ def test_a_store_that_does_not_answer_is_not_taken_for_one_without_the_study() -
         find_parent(cast(MlflowClient, client), cast(optuna.Study, study), spec())
 
 
-def test_optunas_database_is_refused_as_tracking_store_and_stays_as_it_was(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert scan(filed) == 0
-    capsys.readouterr()
-    wrong = Study(filed.folder, filed.storage, filed.storage, filed.experiment)
-    assert scan(wrong) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "is another program's database (it holds alembic_version, studies," in line
-    assert scan(filed, "--dim3", "2:4") == 0
-    assert len(filed.finished()) == 3
-
-
 def test_a_study_goes_on_when_the_project_has_learnt_another_model(
     filed: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,19 +208,3 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
     assert scan(filed, "--dim3", "2:4") == 0
     (new,) = (r for r in filed.runs() if r.info.run_id not in before)
     assert (new.data.params["dim3"], json.loads(new.data.tags[Tag.CONFIG])["edition"]) == ("4", 1)
-
-
-@pytest.mark.parametrize("value", ["not json", "5", "null"])
-@pytest.mark.parametrize("name", [f"elbowroom.{name}" for name in ("settings", "study", "parent_run_id", "models")])
-def test_a_study_with_damaged_attributes_is_one_line(filed: Study, name: str, value: str) -> None:
-    study = optuna.create_study(storage=connect(filed.storage), study_name="s")
-    study.set_user_attr(name, "whole")
-    with closing(sqlite3.connect(filed.storage.removeprefix("sqlite:///"))) as database:
-        database.execute("UPDATE study_user_attributes SET value_json = ?", (value,))
-        database.commit()
-    for ask in (
-        lambda: study_edition(connect(filed.storage), "s"),
-        lambda: find_study(connect(filed.storage), spec()),
-    ):
-        with pytest.raises(BadInput, match=r"^study 's' can't be opened: "):
-            ask()

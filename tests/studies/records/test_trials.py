@@ -49,7 +49,7 @@ def test_a_tracking_store_is_refused_and_one_that_is_locked_is_waited_for(
     for url in ("sqlite:///mlflow.db", "sqlite+pysqlite:///mlflow.db", "sqlite:///file:mlflow.db?uri=true"):
         with locked_for(0.2, Path("mlflow.db")), pytest.raises(BadInput, match="is an MLflow tracking store"):
             connect(url)
-    monkeypatch.setattr("elbowroom.studies.records.trials.SQLITE_SECONDS", 0.1)
+    monkeypatch.setattr("elbowroom.tracking.store.database.SQLITE_SECONDS", 0.1)
     with locked_for(0.5, Path("mlflow.db")), pytest.raises(BadInput, match=r"can't be used: .*database is locked"):
         connect("sqlite:///mlflow.db")
     assert Path("mlflow.db").read_bytes() == before
