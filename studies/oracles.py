@@ -45,7 +45,12 @@ _Oracle = Callable[[Array], Finding]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return command(lambda: _oracles(arguments), killed="the oracles are asked anew by the same command")
+
+    def body() -> int:
+        use_store(parser().parse_args(arguments))
+        return 0 if all(finding.holds for finding in ask(verbose=True).values()) else 1
+
+    return command(body, killed="the oracles are asked anew by the same command")
 
 
 def parser() -> Parser:
@@ -149,12 +154,6 @@ ORACLES: Mapping[str, _Oracle] = {
     "equal-seeds-are-equal": _equal_seeds_are_equal,
 }
 """By name. Each is called with the training rows of `digits`, (1498, 64)."""
-
-
-def _oracles(arguments: list[str] | None) -> int:
-    given = parser().parse_args(arguments)
-    use_store(given)
-    return 0 if all(finding.holds for finding in ask(verbose=True).values()) else 1
 
 
 def ask(*, tracking_uri: str | None = None, experiment: str | None = None, verbose: bool = False) -> dict[str, Finding]:

@@ -13,7 +13,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import argparse
 import json
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,6 @@ from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
-from .execution.cell import Job
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
 from .grid import (
     PRESETS,
@@ -47,11 +46,10 @@ from .grid import (
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
 from .progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
-from .records.study import FinishedCell, StudyRecords, StudySpec, done_cells
+from .records.study import FinishedCell, StudySpec, done_cells
 from .results import Point, csv, curve, draw, error_name, table, verdicts
 
 _WHAT = "a scan of dim3"
-_MAX_TRIES = 3  # of a cell whose worker dies, in one start of the study
 _TAG_LENGTH = 5000  # of the longest value that every store takes
 
 
@@ -245,25 +243,6 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-class _CellQueue(JobQueue):
-    """The missing cells of a scan, in their order."""
-
-    def __init__(self, records: StudyRecords, cells: Iterable[RunConfig]) -> None:
-        self.records, self.waiting, self.tries = records, deque(cells), Counter[str]()
-
-    def next(self) -> Job | None:
-        return self.records.ask(self.waiting.popleft()) if self.waiting else None
-
-    def retry(self, job: Job) -> bool:
-        """See JobQueue; the same cell, at the end of the queue."""
-        key = self.records.spec.key(job.config)
-        self.tries[key] += 1
-        if self.tries[key] == _MAX_TRIES:
-            return False
-        self.waiting.append(job.config)
-        return True
-
-
 def _run_cells(study: Coordinator, cells: list[RunConfig]) -> Summary:
     """Train the missing ones of these cells."""
     records, options = study.records, study.options
@@ -273,15 +252,12 @@ def _run_cells(study: Coordinator, cells: list[RunConfig]) -> Summary:
         costs = estimate_costs(records.spec.match(cells, records.done()))
         return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 
-    def begin() -> tuple[JobQueue, Progress]:
-        found = records.spec.match(cells, records.done())
-        missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
-        known = all(c.seconds is not None for c in estimate_costs(found))
-        done = len(cells) - len(missing)
-        progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
-        return _CellQueue(records, missing), progress
-
-    return study.run(begin)
+    found = records.spec.match(cells, records.done())
+    missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
+    known = all(c.seconds is not None for c in estimate_costs(found))
+    done = len(cells) - len(missing)
+    progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
+    return study.run(JobQueue(records.ask, missing), progress)
 
 
 def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:

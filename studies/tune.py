@@ -178,41 +178,6 @@ class TuneResult:
     failures: tuple[Failure, ...]
 
 
-class _TrialQueue(JobQueue):
-    """The missing trials, each chosen by the sampler when a worker is free."""
-
-    def __init__(self, records: StudyRecords, search: Search, storage: str) -> None:
-        self.records, self.search, self.storage = records, search, absolute(storage)
-        self.left = search.trials - len(_counted(records.study))
-        self.retries = search.trials  # of trials whose worker died
-
-    def next(self) -> Job | None:
-        """See JobQueue."""
-        if self.left <= 0:
-            return None
-        job = self._ask()
-        self.left -= 1
-        return job
-
-    @retry_storage
-    def _ask(self) -> Job:
-        """Make a trial and its job. The next repair closes a trial that an outage interrupts here."""
-        study, search = self.records.study, self.search
-        trial = study.ask()
-        job = self.records.job(search.suggest(trial), trial.number)
-        if not search.one_dim3:
-            return job
-        return replace(job, pruning=Pruning(self.storage, study.study_name, search.metric, search.sign))
-
-    def retry(self, job: Job) -> bool:
-        """See JobQueue; the sampler chooses the replacement."""
-        if self.retries == 0:
-            return False
-        self.retries -= 1
-        self.left += 1
-        return True
-
-
 def _counted(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count towards the total."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -275,25 +240,29 @@ def _spec(search: Search, name: str, digest: str) -> StudySpec:
     settings |= {"model": base.model, "seed": base.seed, "dim3": list(search.dim3), "most epochs": base.epochs}
     what = "a tuning at one dim3" if search.one_dim3 else "a tuning over dim3"
     objectives, codes = 1 if search.one_dim3 else 2, {base.model: code_of(base.model)}
-    return StudySpec(name, what, settings, Kind.TRIAL, digest, objectives=objectives, codes=codes)
+    return StudySpec(name, what, settings, Kind.TRIAL, digest, objectives=objectives, values=search.values, codes=codes)
 
 
 def _run_trials(study: Coordinator, search: Search) -> Summary:
     """Run the missing trials."""
-    records, options = study.records, study.options
-    records.objectives = search.values
+    records, options, storage = study.records, study.options, absolute(study.options.storage)
 
-    def begin() -> tuple[JobQueue, Progress]:
-        done = len(_counted(records.study))
-        # Another seed at each start, because the same one would propose the same trials again.
-        seed = search.base.seed + done
-        records.study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=search.one_dim3)
-        total = max(search.trials, done)
-        tuned = ", ".join(search.knobs)
-        options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {tuned}")
-        return _TrialQueue(records, search, options.storage), Progress(options.study, total, done, options.verbose)
+    @retry_storage
+    def ask(_: int) -> Job:
+        """Make a trial, which the sampler chooses, and its job. A repair closes one that an outage interrupts here."""
+        trial = records.study.ask()
+        job = records.job(search.suggest(trial), trial.number)
+        if not search.one_dim3:
+            return job
+        return replace(job, pruning=Pruning(storage, options.study, search.metric, search.sign))
 
-    return study.run(begin)
+    done = len(_counted(records.study))
+    # Another seed at each start, because the same one would propose the same trials again.
+    sampler = optuna.samplers.TPESampler(seed=search.base.seed + done, constant_liar=search.one_dim3)
+    records.study.sampler = sampler
+    options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {', '.join(search.knobs)}")
+    progress = Progress(options.study, max(search.trials, done), done, options.verbose)
+    return study.run(JobQueue(ask, range(search.trials - done)), progress)
 
 
 def _check_code(trials: list[Run], spec: StudySpec) -> None:

@@ -27,7 +27,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import DATA_FIELDS, PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.store.errors import RunFailed, one_line
+from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric, Tag
 from elbowroom.tracking.store.recorder import Place, Recorder, Revoked, Stopped
 
@@ -111,24 +111,16 @@ def run_cell(job: Job) -> Outcome:
             if job.once and (before := trial_runs(client, job)):
                 return recover_outcome(before, Outcome(Status.LOST, reason="its first worker was lost"))
             _check_code(job)
-            result = execute(
-                job.config,
-                watch.on_epoch,
-                place=job.place,
-                prepared_data=_prepared_data(job.config, job.digest, job.shared),
-                on_open=watch.on_open,
-            )
+            data = _prepared_data(job.config, job.digest, job.shared)
+            result = execute(job.config, watch.on_epoch, place=job.place, prepared_data=data, on_open=watch.on_open)
         except Revoked as error:
             return Outcome(Status.LOST, watch.run_id, reason=str(error))
         except Stopped as error:
             return Outcome(Status.PRUNED, watch.run_id, watch.last, reason=str(error))
-        except RunFailed as error:
-            return Outcome(Status.FAILED, error.run_id, reason=error.reason)
         except Exception as error:
             return Outcome(Status.FAILED, watch.run_id, reason=one_line(error))
-    return Outcome(
-        Status.FINISHED, result.run_id, watch.last | dict(result.metrics), seconds=time.perf_counter() - began
-    )
+    metrics = watch.last | dict(result.metrics)
+    return Outcome(Status.FINISHED, result.run_id, metrics, seconds=time.perf_counter() - began)
 
 
 def recover_outcome(runs: list[mlflow.entities.Run], lost: Outcome) -> Outcome:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -31,9 +32,11 @@ from ..records.trials import connect, lock_study
 from .cell import Job, Status
 from .pools import Pool, open_pool
 
+_MAX_TRIES = 3  # of a job whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
 _CLAIM_SECONDS = 15.0  # between checks that no other process has taken the study
 _STOP_SECONDS = 4.0  # for both stores to record an interrupted study
+_Item = TypeVar("_Item", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,31 @@ class Summary:
     seconds: float = 0.0
 
 
-class JobQueue(ABC):
-    """The jobs of a study."""
+class JobQueue(Generic[_Item]):
+    """Makes the missing jobs of a study, one for each item, when a worker is free for it."""
 
-    @abstractmethod
+    def __init__(self, make: Callable[[_Item], Job], items: Iterable[_Item]) -> None:
+        self.make, self.waiting = make, deque(items)
+        self.items: dict[int, _Item] = {}  # by the trial of their last job
+        self.tries = Counter[_Item]()
+
     def next(self) -> Job | None:
         """The next job; None where there is none at the moment."""
+        if not self.waiting:
+            return None
+        item = self.waiting.popleft()
+        job = self.make(item)
+        self.items[job.trial] = item
+        return job
 
-    @abstractmethod
     def retry(self, job: Job) -> bool:
-        """Queue a replacement of a job whose worker died; False where it was retried too often."""
+        """Queue the item of a job whose worker died once more; False where it was tried too often."""
+        item = self.items[job.trial]
+        self.tries[item] += 1
+        if self.tries[item] == _MAX_TRIES:
+            return False
+        self.waiting.append(item)
+        return True
 
 
 @dataclass
@@ -90,7 +108,10 @@ class Coordinator:
 
     @contextmanager
     def claimed(self, spec: StudySpec) -> Iterator[StudyRecords]:
-        """Hold the study, and share its data with the workers, while the block runs. Raises as `claim` does."""
+        """Hold the study, and share its data with the workers, while the block runs. Raises as `claim` does.
+
+        What an earlier start left open is closed before.
+        """
         take_over = self.options.take_over
         with (
             lock_study(self.options.storage, self.options.study),
@@ -98,17 +119,16 @@ class Coordinator:
             claim(self.client, self.storage, spec, take_over=take_over, invocation=self.invocation) as self.records,
         ):
             del self.prepared_data  # the workers' maps are enough from here on
+            self.records.repair("FAILED", "its worker or coordinator died")
             yield self.records
 
-    def run(self, begin: Callable[[], tuple[JobQueue, Progress]]) -> Summary:
-        """Run the missing jobs, which `begin` finds once both stores agree.
+    def run(self, queue: JobQueue[Any], progress: Progress) -> Summary:
+        """Run every job of the queue.
 
         Raises TakenOver where another process has taken the study, and closes its runs. Any other error, and a signal,
         ends the workers.
         """
         try:
-            self.records.repair("FAILED", "its worker or coordinator died")
-            queue, progress = begin()
             try:
                 if progress.done < progress.total:
                     self.pool.warm(progress.total - progress.done)
@@ -129,7 +149,7 @@ class Coordinator:
                 print(said, file=sys.stderr)
             raise
 
-    def _run_jobs(self, queue: JobQueue, progress: Progress) -> Summary:
+    def _run_jobs(self, queue: JobQueue[Any], progress: Progress) -> Summary:
         summary, began = Summary(), time.perf_counter()
         checked = time.monotonic()
         while True:

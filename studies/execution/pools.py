@@ -211,10 +211,7 @@ class _DaskPool(Pool):
             raise
 
     def _check_imports(self) -> None:
-        """Raise BadInput where a process of the cluster can't import this code: it would lose each of its cells.
-
-        The scheduler has to import it as well, because Dask unpickles there what it hands to the workers.
-        """
+        """Raise BadInput where a worker, or the scheduler, which unpickles jobs too, can't import this code."""
         found: dict[str, object] = self.client.run(_check_import, on_error="return")
         try:
             self.client.run_on_scheduler(_check_import)

@@ -37,6 +37,10 @@ MODEL_CHOICES = (*MODELS, _OTHER)
 """The values of a new study's parameter `model`. Optuna refuses a change, so each study remembers its own."""
 
 
+def _error(metrics: Mapping[str, float]) -> list[float]:
+    return [error_of(metrics)]
+
+
 @dataclass(frozen=True)
 class StudySpec:
     """The identity of a study: under one name, all but the label and the codes stay the same."""
@@ -53,6 +57,8 @@ class StudySpec:
     label: str = ""
     """A warning that its results are too cheap to quote."""
     objectives: int = 1
+    values: Callable[[Mapping[str, float]], list[float]] = _error
+    """The objectives of a trial, by the metrics of its run."""
     codes: Mapping[str, str] = field(default_factory=dict)
     """The current revision of each model's code: `tracking.logged_model.code.code_of`."""
 
@@ -157,8 +163,6 @@ class StudyRecords:
             "seed": IntDistribution(0, 2**32),
             "epochs": IntDistribution(1, 2**31),
         }
-        self.objectives: Callable[[Mapping[str, float]], list[float]] = lambda metrics: [error_of(metrics)]
-        """The values of a trial, from the metrics of its run."""
 
     def children(self) -> list[Run]:
         """All runs of the study's cells or trials."""
@@ -220,7 +224,7 @@ class StudyRecords:
         if outcome.run_id is not None:
             self._storage.set_trial_user_attr(trial_id, "run_id", outcome.run_id)
         if outcome.status is Status.FINISHED and outcome.metrics is not None:
-            self.study.tell(number, self.objectives(outcome.metrics), skip_if_finished=True)
+            self.study.tell(number, self.spec.values(outcome.metrics), skip_if_finished=True)
         else:
             self._storage.set_trial_user_attr(trial_id, "reason", outcome.reason)
             state = TrialState.PRUNED if outcome.status is Status.PRUNED else TrialState.FAIL

@@ -50,7 +50,12 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
     def open_it() -> optuna.storages.RDBStorage:
         with alone_with(url):
-            _refuse_tracking_store(url)
+            found = held(url)
+            if found is not None and found.tables not in (Tables.NONE, Tables.FOREIGN):
+                raise BadInput(
+                    f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
+                    "(both keep an alembic_version); use another database, like sqlite:///optuna.db"
+                )
             return storage_at(url)
 
     sqlite = _database(url).drivername.startswith("sqlite")
@@ -100,14 +105,14 @@ def lock_study(storage_url: str, name: str) -> Iterator[None]:
     try:
         key, path = study_key(storage_url, name), database_file(storage_url)
         lock = lock_at(private_folder("locks") / f"{key}.lock" if path is None else Path(f"{path}.{key}.lock"))
-        held = lock.acquire(timeout=0)
+        locked = lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BadInput(
             f"study {name!r} is running on this machine already; wait for it, or use another --study"
         ) from None
     except OSError as error:  # the file is another user's
         raise BadInput(f"study {name!r} can't be locked by {error.filename}: {error.strerror}") from error
-    with held:
+    with locked:
         kill_orphans(key)
         yield
 
@@ -132,13 +137,3 @@ def _database(url: str) -> sqlalchemy.URL:
             f"storage {url!r} is no database URL; allowed: sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME"
         ) from None
     return parsed
-
-
-def _refuse_tracking_store(url: str) -> None:
-    """Raise BadInput for a database with MLflow's tables."""
-    found = held(url)
-    if found is not None and found.tables not in (Tables.NONE, Tables.FOREIGN):
-        raise BadInput(
-            f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
-            "(both keep an alembic_version); use another database, like sqlite:///optuna.db"
-        )
