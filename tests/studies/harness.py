@@ -31,6 +31,8 @@ from elbowroom.tracking.store.session import borrowed
 from tests.conftest import BIN, environment, free_port, in_this_process, signals_kept, wait_for
 
 Found = TypeVar("Found")
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
 PASSWORD = "hunter2"
 """In the URL of every database here; it must appear nowhere else."""
 OPEN = (TrialState.RUNNING, TrialState.WAITING)

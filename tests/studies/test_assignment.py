@@ -10,6 +10,7 @@ from elbowroom.studies import assignment, scan
 from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Artifact, Kind, Metric, Tag
+from tests.studies.harness import Capture, Patch
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
@@ -20,7 +21,7 @@ TINY = Grid(
 
 
 @pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def _tiny(monkeypatch: Patch) -> None:
     monkeypatch.setitem(PRESETS, "digits", TINY)
 
 
@@ -33,9 +34,7 @@ def assign(*more: str) -> int:
     return assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2", "--workers", "2", *more])
 
 
-def test_what_is_missing_is_run_and_the_page_is_written(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp_path: Path, capsys: Capture) -> None:
     assert scan.main(["--preset", "digits", "--models", "pca,ae,vae", "--workers", "2"]) == 0
     assert len(runs(store)) == 6
     assert assign() == 0
@@ -83,7 +82,7 @@ def test_what_is_missing_is_run_and_the_page_is_written(
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+    store: MlflowClient, tmp_path: Path, capsys: Capture, more: list[str], said: str
 ) -> None:
     (tmp_path / "file").touch()
     assert assignment.main(more) == 2
@@ -102,7 +101,7 @@ def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
     assert len(grid.cells()) == 57 + 8
 
 
-def test_only_the_costs_are_said(store: MlflowClient, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_only_the_costs_are_said(store: MlflowClient, capsys: Capture, tmp_path: Path) -> None:
     assert assign("--dry-run") == 0
     assert "8 cells on digits" in capsys.readouterr().out
     assert runs(store) == []

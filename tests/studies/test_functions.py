@@ -32,7 +32,8 @@ from elbowroom.studies.tune import Search, tune
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Kind, Tag
 from elbowroom.tracking.store.session import borrowed
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, environment, marked
+from tests.studies.harness import Capture, Patch
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +67,7 @@ def process() -> dict[str, Any]:
 
 
 @pytest.fixture
-def _as_it_was(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+def _as_it_was(store: MlflowClient, capsys: Capture) -> Iterator[None]:
     plt.switch_backend("svg")  # none that anything here would choose
     optuna_level = logging.getLogger("optuna").level
     logging.getLogger("optuna").setLevel(logging.INFO)
@@ -92,7 +93,7 @@ def kinds(store: MlflowClient, experiment: str = "mine") -> list[str]:
 
 
 @pytest.mark.usefixtures("_as_it_was")
-def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: Patch) -> None:
     """In a store that is not the one in use; what the invocation of an `mlflow run` above says stays as well."""
     mlflow.set_tracking_uri("http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
@@ -162,7 +163,7 @@ def test_figures_are_the_same_in_whatever_style_the_caller_draws(store: MlflowCl
 
 
 @pytest.mark.usefixtures("_as_it_was")
-def test_the_oracles(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oracles(store: MlflowClient, monkeypatch: Patch) -> None:
     asked = {
         "right": lambda x: Finding(True, "fine", {"rows": len(x)}),
         "wrong": lambda x: Finding(False, "2 is 3", {}),
@@ -208,7 +209,7 @@ def test_bad_input_is_an_exception_and_leaves_nothing(store: MlflowClient, call:
     assert [r for e in store.search_experiments() for r in store.search_runs([e.experiment_id])] == []
 
 
-def test_what_nobody_has_set_is_unset_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_nobody_has_set_is_unset_again(monkeypatch: Patch, tmp_path: Path) -> None:
     """So that a later variable, or another folder, is still listened to."""
     monkeypatch.chdir(tmp_path)
     before = mlflow.get_tracking_uri()
@@ -239,56 +240,42 @@ def test_the_grid_is_the_presets_but_for_what_is_given() -> None:
     assert (shown.measured, shown.repeats, shown.study) == ((2, 3), 4, "digits")
 
 
-SCRIPT = """
+MODEL = """
+from torch import nn
+def factory(dim1, dim3):
+    print("a model may print", flush=True)
+    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)
+"""
+SCRIPT = f"""
 import sys
 from pathlib import Path
-from torch import nn
 from elbowroom.studies.grid import Grid
 from elbowroom.studies.options import Options
 from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
-
-def factory(dim1, dim3):
-    return nn.Linear(dim1, dim3), nn.Linear(dim3, dim1)
-
+{MODEL}
 with Path("began").open("a") as file:
     file.write("x")
 base = RunConfig(dataset="digits", epochs=1)
 options = Options(tracking_uri="sqlite:///mlflow.db", workers=1)
-print(scan(Grid.of("own_linear:factory", [2], seeds=1, base=base), options).complete)
+Path("complete").write_text(str(scan(Grid.of("own_linear:factory", [2], seeds=1, base=base), options).complete))
 try:
     scan(Grid.of("__main__:factory", [2], seeds=1, base=base), options)
 except ValueError as error:
-    print(error)
+    Path("refused").write_text(str(error))
 """
 
 
-def test_a_script_needs_no_guard_and_a_notebook_no_file(store: MlflowClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize("closed", ["", *marked("slow", ">&-", "2>&-")])
+def test_a_script_needs_no_guard_and_a_notebook_no_file(store: MlflowClient, tmp_path: Path, closed: str) -> None:
     """From standard input, as a notebook's cells are run: workers import what a model needs, and never the caller."""
-    (tmp_path / "own_linear.py").write_text(
-        "from torch import nn\n" + SCRIPT[SCRIPT.index("def ") : SCRIPT.index("with")]
-    )
+    (tmp_path / "own_linear.py").write_text(MODEL)
     env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"), PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)]))
-    done = subprocess.run(
-        [sys.executable, "-"], input=SCRIPT, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
-    )
-    true, refusal = done.stdout.splitlines()
-    assert (done.returncode, done.stderr, true) == (0, "", "True")
-    assert refusal.startswith("model '__main__:factory': what a script or notebook defines can't be imported")
-    assert Path("began").read_text() == "x"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("closed", [">&-", "2>&-"])
-def test_a_model_may_print_where_the_script_has_no_streams(store: MlflowClient, tmp_path: Path, closed: str) -> None:
-    own = SCRIPT[SCRIPT.index("def ") : SCRIPT.index("with")].replace(
-        "    return", "    print('x', flush=True)\n    return"
-    )
-    (tmp_path / "own_linear.py").write_text(f"from torch import nn\n{own}")
-    script = SCRIPT[: SCRIPT.index("def ")] + SCRIPT[SCRIPT.index("base =") : SCRIPT.index("print(scan")]
-    script += "grid = Grid.of('own_linear:factory', [2], seeds=1, base=base)\n"
-    script += "Path('complete').write_text(str(scan(grid, options).complete))"
-    (tmp_path / "script.py").write_text(script)
-    env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"))
-    subprocess.run(["sh", "-c", f'"$0" script.py {closed}', sys.executable], cwd=tmp_path, env=env, timeout=300)
+    command = ["sh", "-c", f'"$0" - {closed}', sys.executable]
+    done = subprocess.run(command, input=SCRIPT, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert set((done.stdout + done.stderr).splitlines()) <= {"a model may print"}
     assert Path("complete").read_text() == "True"
+    refused = "model '__main__:factory': what a script or notebook defines can't be imported"
+    assert Path("refused").read_text().startswith(refused)
+    assert Path("began").read_text() == "x"

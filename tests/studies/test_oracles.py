@@ -7,11 +7,12 @@ from mlflow import MlflowClient
 from elbowroom.studies import oracles
 from elbowroom.studies.oracles import ORACLES, Finding, main
 from elbowroom.tracking.store.names import Kind, Tag
+from tests.studies.harness import Capture, Patch
 
 pytestmark = pytest.mark.integration
 
 
-def test_all_hold_and_are_runs_of_their_own_kind(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_hold_and_are_runs_of_their_own_kind(store: MlflowClient, capsys: Capture) -> None:
     assert main(["--tracking-uri", store.tracking_uri]) == 0
     assert f"all {len(ORACLES)} hold" in capsys.readouterr().out
     runs = store.search_runs([e.experiment_id for e in store.search_experiments()])
@@ -28,7 +29,7 @@ def _raises(x: np.ndarray) -> Finding:
 
 
 def test_one_that_does_not_hold_or_raises_is_exit_code_1(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: MlflowClient, monkeypatch: Patch, capsys: Capture
 ) -> None:
     asked = {"wrong": lambda x: Finding(False, "2 is 3", {"off": 1.0}), "raises": _raises}
     asked |= {"right": lambda x: Finding(True, "fine", {})}
@@ -39,6 +40,6 @@ def test_one_that_does_not_hold_or_raises_is_exit_code_1(
     assert "2 of 3 do not hold: wrong, raises" in said.err
 
 
-def test_a_wrong_machine_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_machine_is_found_out(monkeypatch: Patch) -> None:
     monkeypatch.setattr(oracles, "kl_standard_normal", lambda mean, log_var: np.array([(mean**2).sum()]))
     assert not ORACLES["kl-is-its-integral"](np.zeros((1, 1), dtype=np.float32)).holds

@@ -23,7 +23,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from tests.conftest import in_this_process, marked
-from tests.studies.harness import FLAKY, NET, OPEN, Study, undisturbed
+from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, undisturbed
 
 pytestmark = pytest.mark.integration
 
@@ -35,9 +35,7 @@ def scan(study: Study, *arguments: str) -> int:
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(filed: Study, capsys: Capture) -> None:
     assert scan(filed, *TINY) == 0
     parent = filed.parent()
     cells = filed.runs()
@@ -70,9 +68,7 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(filed: Study, capsys: Capture) -> None:
     assert scan(filed, *TINY, "--dim3", "2:4") == 0
     assert scan(filed, *TINY, "--dim3", "2:4", "--seeds", "2", "--confirm", "ae=3") == 0
     done = [r for r in filed.runs() if r.info.status == "FINISHED"]
@@ -96,7 +92,7 @@ def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(
 
 @pytest.mark.usefixtures("cells_here")
 def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
-    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, monkeypatch: Patch, capsys: Capture
 ) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -113,9 +109,7 @@ def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
     assert filed.parent().info.status == "FINISHED"
 
 
-def test_data_that_cannot_be_shared_leave_no_study(
-    filed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_that_cannot_be_shared_leave_no_study(filed: Study, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert scan(filed, *TINY) == 2
     assert "the data can't be written to" in capsys.readouterr().err
@@ -124,9 +118,7 @@ def test_data_that_cannot_be_shared_leave_no_study(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_study_without_attributes_is_another_programs_unless_it_is_empty(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_without_attributes_is_another_programs_unless_it_is_empty(filed: Study, capsys: Capture) -> None:
     for name in ("s", "other"):
         study = optuna.create_study(storage="sqlite:///optuna.db", study_name=name)
     assert scan(filed, *TINY) == 0  # its maker died before it could set them
@@ -159,7 +151,7 @@ def test_a_study_without_attributes_is_another_programs_unless_it_is_empty(
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    filed: Study, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+    filed: Study, capsys: Capture, arguments: list[str], line: str
 ) -> None:
     assert scan(filed, *TINY, *arguments) == 2
     (only,) = capsys.readouterr().err.splitlines()
@@ -168,9 +160,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_verdict_stands_on_the_study_with_the_grid_that_was_asked_for(filed: Study, capsys: Capture) -> None:
     """PCA on the digits falls by more than 5 % a dimension up to 9, and then by 8 % and 9 %: no end in sight."""
     assert scan(filed, "--models", "pca", "--dim3", "2:9", "--dataset", "digits") == 0
     out = capsys.readouterr().out
@@ -217,7 +207,7 @@ def test_short_cells_go_last_but_for_the_first() -> None:
 
 
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
-    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     (tmp_path / "flaky.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -240,7 +230,7 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
 
 @pytest.mark.usefixtures("cells_here")
 def test_cells_of_a_model_that_was_edited_are_trained_anew_and_never_averaged(
-    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine_scanned.py").write_text(NET)
@@ -284,7 +274,7 @@ LONG = [*TINY, "--models", "ae", "--epochs", "1000000"]
 
 
 def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
-    filed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, capsys: Capture
 ) -> None:
     process = filed.start(*LONG, "--workers", "1")
     ((_, worker),) = filed.training(process)

@@ -21,7 +21,7 @@ from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place
-from tests.studies.harness import FLAKY, NET
+from tests.studies.harness import FLAKY, NET, Capture, Patch
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
@@ -129,9 +129,7 @@ def test_a_trial_behind_the_median_is_killed_at_the_third_epoch_with_the_reason(
         assert epochs == list(range(1, AE.epochs + 1))
 
 
-def test_the_best_is_printed_as_its_command_and_trials_are_a_total(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_best_is_printed_as_its_command_and_trials_are_a_total(store: MlflowClient, capsys: Capture) -> None:
     given = ["--model", "vae", "--dim3", "3", "--epochs", "6"]
     assert call(store, *given, "--trials", "7") == 0
     out = capsys.readouterr().out
@@ -168,7 +166,7 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(
 
 
 def test_trials_of_other_code_are_refused(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: MlflowClient, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     module = tmp_path / "mine_tuned.py"
@@ -184,9 +182,7 @@ def test_trials_of_other_code_are_refused(
     assert call(store, *given, "--trials", "2") == 0
 
 
-def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowClient, capsys: Capture) -> None:
     assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
     out = capsys.readouterr().out
     trials = study().get_trials()
@@ -202,7 +198,7 @@ def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(
 
 
 def test_trials_that_fail_are_told_and_made_up_for(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: MlflowClient, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     (tmp_path / "flaky.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -232,7 +228,7 @@ def test_trials_that_fail_are_told_and_made_up_for(
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+    store: MlflowClient, capsys: Capture, arguments: list[str], line: str
 ) -> None:
     assert call(store, "--model", "vae", "--dim3", "3", "--epochs", "3", *arguments) == 2
     (only,) = capsys.readouterr().err.splitlines()

@@ -25,6 +25,8 @@ from elbowroom.tracking.store.recorder import Place
 from tests.conftest import ROOT, environment, free_port, locked_for
 from tests.studies.harness import (
     PASSWORD,
+    Capture,
+    Patch,
     Server,
     Study,
     dask_cluster,
@@ -159,7 +161,7 @@ def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: St
 # Servers that go away
 
 
-def test_a_request_waits_ten_minutes_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_waits_ten_minutes_for_a_server_that_is_away(monkeypatch: Patch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=slept.append))
     extend_retries()
@@ -222,7 +224,7 @@ def cell_of(study: Study, tracking_uri: str, digest: str, **more: Any) -> Job:
 @pytest.mark.slow
 @pytest.mark.server
 def test_a_cell_that_starts_while_the_server_is_away_waits_for_it(
-    served: Study, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: Study, postgres: str, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     late = mlflow_server(served.folder, f"{postgres}/tracking")
     job = cell_of(served, late.uri, PreparedData.load(CELL).digests["all"])
@@ -350,7 +352,7 @@ def test_what_cannot_be_reached_is_named_in_one_line_and_not_waited_for(
     assert [*filed.runs(), *filed.runs(Kind.STUDY)] == []
 
 
-def refused(study: Study, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def refused(study: Study, capsys: Capture, *arguments: str) -> str:
     """The one line with which the command is refused."""
     assert study.run_here(*QUICK, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -376,8 +378,8 @@ def refused(study: Study, capsys: pytest.CaptureFixture[str], *arguments: str) -
 )
 def test_a_cluster_without_its_packages_or_its_server_is_refused(
     filed: Study,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: Patch,
+    capsys: Capture,
     missing: str,
     given: tuple[str, ...],
     said: str,
@@ -389,7 +391,7 @@ def test_a_cluster_without_its_packages_or_its_server_is_refused(
 
 @pytest.mark.server
 def test_the_tracking_database_is_refused_as_storage(
-    filed: Study, http_server: Server, postgres: str, capsys: pytest.CaptureFixture[str]
+    filed: Study, http_server: Server, postgres: str, capsys: Capture
 ) -> None:
     line = refused(filed, capsys, "--storage", f"{postgres}/tracking")
     assert "is an MLflow tracking store" in line
@@ -399,7 +401,7 @@ def test_the_tracking_database_is_refused_as_storage(
 @pytest.mark.slow
 @pytest.mark.server
 def test_a_cluster_that_cannot_import_this_code_is_refused(
-    filed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filed: Study, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr("tests.studies.harness.environment", lambda **more: environment(**more) | {"PYTHONPATH": ""})
@@ -410,7 +412,7 @@ def test_a_cluster_that_cannot_import_this_code_is_refused(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_that_another_machine_holds_needs_take_over(filed: Study, capsys: Capture) -> None:
     given = (*QUICK, "--models", "pca", "--workers", "1")
     assert filed.run_here(*given, "--dim3", "2") == 0
     parent = filed.parent().info.run_id

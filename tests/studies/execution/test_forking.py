@@ -24,7 +24,7 @@ from elbowroom.studies.execution.forking import (
 )
 from elbowroom.studies.execution.processes import is_alive
 from tests.conftest import ROOT, environment
-from tests.studies.harness import until
+from tests.studies.harness import Capture, Patch, until
 
 pytestmark = [
     pytest.mark.integration,
@@ -83,7 +83,7 @@ def test_workers_are_forked_by_a_server_that_has_imported_and_opened_nothing(
 
 
 def test_a_call_has_the_environment_of_its_coordinator_and_a_stream_of_random_numbers_of_its_own(
-    pair: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch
+    pair: tuple[Worker, Worker], monkeypatch: Patch
 ) -> None:
     first, second = pair
     for value in ("a", "b"):
@@ -166,7 +166,7 @@ def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_it
         assert coordinator.stderr.read() == ""
 
 
-def test_a_worker_may_be_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_may_be_a_process_of_its_own(capfd: Capture) -> None:
     worker = new_worker("s")
     assert worker.process is None
     pid = call(worker, os.getpid)

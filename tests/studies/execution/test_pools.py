@@ -15,6 +15,7 @@ from elbowroom.studies.execution.pools import _LocalPool
 from elbowroom.studies.execution.processes import process_tag
 from elbowroom.tracking.store.locks import private_folder
 from tests.conftest import marked
+from tests.studies.harness import Patch
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +26,7 @@ def jobs(count: int) -> list[Job]:
 
 
 @pytest.fixture
-def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[_LocalPool]:
+def pool(request: pytest.FixtureRequest, monkeypatch: Patch) -> Iterator[_LocalPool]:
     """One whose workers are forked, unless the test asks for another device."""
     monkeypatch.setattr(pools, "run_cell", str)
     made = _LocalPool(2, getattr(request, "param", "cpu"), verbose=False, study="s")
@@ -61,7 +62,7 @@ def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: _LocalPool, request
 
 @pytest.mark.parametrize("pool", ["cpu", "cuda"], indirect=True)
 def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
-    pool: _LocalPool, monkeypatch: pytest.MonkeyPatch
+    pool: _LocalPool, monkeypatch: Patch
 ) -> None:
     pool.warm(1)
     (first,) = pool.workers
@@ -81,7 +82,7 @@ def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_a_server_that_was_killed_is_replaced_and_an_interrupt_while_a_job_is_handed_out_leaves_no_worker(
-    pool: _LocalPool, monkeypatch: pytest.MonkeyPatch
+    pool: _LocalPool, monkeypatch: Patch
 ) -> None:
     pool.warm(1)
     before = pool.server

@@ -18,7 +18,7 @@ from elbowroom.studies.records.trials import connect, lock_study
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import Tag
-from tests.studies.harness import Study
+from tests.studies.harness import Patch, Study
 from tests.studies.records.test_ownership import CELL, spec
 
 pytestmark = pytest.mark.integration
@@ -79,9 +79,7 @@ def test_a_record_of_another_process_ends_none(
     assert path.exists() == stays
 
 
-def test_a_worker_may_end_while_it_is_looked_at(
-    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_may_end_while_it_is_looked_at(child: subprocess.Popen[bytes], monkeypatch: Patch) -> None:
     def gone(process: psutil.Process) -> int:
         raise psutil.NoSuchProcess(process.pid)
 
@@ -111,9 +109,7 @@ def test_a_store_that_names_a_process_does_not_get_it_killed(filed: Study, child
     assert child.poll() is None
 
 
-def test_a_container_is_not_taken_for_another_of_the_same_host_name(
-    filed: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_container_is_not_taken_for_another_of_the_same_host_name(filed: Study, monkeypatch: Patch) -> None:
     with claim(filed.client, connect(filed.storage), spec()) as held:
         parent = held.parent_id
 

@@ -20,7 +20,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind, Tag
-from tests.studies.harness import OPEN, Study
+from tests.studies.harness import OPEN, Capture, Patch, Study
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
 
@@ -30,7 +30,7 @@ TINY = ("--models", "pca", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits
 
 
 @pytest.fixture(autouse=True)
-def _experiment_of_filed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _experiment_of_filed(monkeypatch: Patch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "filed")
 
 
@@ -43,9 +43,7 @@ def spec() -> StudySpec:
     return StudySpec("s", "a scan of dim3", study_settings(CELL, digest), Kind.RUN, digest)
 
 
-def test_a_user_who_may_not_write_leaves_no_study_behind(
-    filed: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_user_who_may_not_write_leaves_no_study_behind(filed: Study, monkeypatch: Patch, capsys: Capture) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("permission denied")
 
@@ -120,9 +118,7 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         assert len(held.study.get_trials()) == before
 
 
-def test_without_optunas_database_the_study_is_found_by_its_runs(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_optunas_database_the_study_is_found_by_its_runs(filed: Study, capsys: Capture) -> None:
     assert scan(filed) == 0
     parent, before = filed.parent().info.run_id, filed.errors()
     capsys.readouterr()
@@ -135,9 +131,7 @@ def test_without_optunas_database_the_study_is_found_by_its_runs(
     assert {t.user_attrs["run_id"] for t in fresh.trials()} == {r.info.run_id for r in fresh.runs()}
 
 
-def test_a_study_whose_runs_are_in_another_store_or_deleted_is_refused(
-    filed: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_whose_runs_are_in_another_store_or_deleted_is_refused(filed: Study, capsys: Capture) -> None:
     assert scan(filed) == 0
     capsys.readouterr()
     elsewhere = Study(filed.folder, f"sqlite:///{filed.folder}/other.db", filed.storage, filed.experiment)
@@ -158,9 +152,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_one_without_the_study() -
         find_parent(cast(MlflowClient, client), cast(optuna.Study, study), spec())
 
 
-def test_a_study_goes_on_when_the_project_has_learnt_another_model(
-    filed: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_goes_on_when_the_project_has_learnt_another_model(filed: Study, monkeypatch: Patch) -> None:
     assert scan(filed) == 0
     monkeypatch.setattr("elbowroom.studies.records.ownership.MODEL_CHOICES", ("brand-new", *MODEL_CHOICES))
     assert scan(filed, "--models", "pca,linear-ae", "--epochs", "12") == 0

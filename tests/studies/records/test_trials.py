@@ -12,6 +12,7 @@ from elbowroom.studies.records.trials import connect, retry_storage, storage_at,
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind
 from tests.conftest import locked_for
+from tests.studies.harness import Patch
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
 
 
 def test_a_tracking_store_is_refused_and_one_that_is_locked_is_waited_for(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+    store: MlflowClient, monkeypatch: Patch
 ) -> None:
     """Else Optuna would make its tables in MLflow's database."""
     before = Path("mlflow.db").read_bytes()
