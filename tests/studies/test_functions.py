@@ -88,7 +88,6 @@ def elsewhere(store: MlflowClient, study: str = "") -> Options:
 
 def kinds(store: MlflowClient, experiment: str = "mine") -> list[str]:
     found = store.get_experiment_by_name(experiment)
-    assert found is not None
     return sorted(r.data.tags[Tag.KIND] for r in store.search_runs([found.experiment_id]))
 
 
@@ -182,7 +181,6 @@ def test_a_table(tmp_path: Path) -> None:
     rows = [f"{k},{1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8)},mine" for k in range(2, 21)]
     path.write_text("\n".join(["dim3,error,model", *rows, "1,1,few"]))
     mine, few = judge_table(path)
-    assert mine.verdict is not None
     assert (mine.model, mine.points, mine.verdict.dim3, few.verdict) == ("mine", 19, 8, None)
     assert report_table(path, out=tmp_path / "out").page.exists()
 
@@ -213,7 +211,7 @@ def test_what_nobody_has_set_is_unset_again(monkeypatch: Patch, tmp_path: Path) 
     """So that a later variable, or another folder, is still listened to."""
     monkeypatch.chdir(tmp_path)
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    mlflow.set_tracking_uri(None)
     try:
         with borrowed("sqlite:///a.db", "mine"):
             assert mlflow.get_tracking_uri() == "sqlite:///a.db"

@@ -1,9 +1,6 @@
 """What a scan will cost, from what the finished cells took."""
 
 from types import SimpleNamespace
-from typing import cast
-
-from mlflow.entities import Run
 
 from elbowroom.studies.grid import Grid
 from elbowroom.studies.progress import cost_left, cost_table, estimate_costs
@@ -17,7 +14,7 @@ SPEC = StudySpec("s", "a scan of dim3", {}, Kind.RUN, "d")
 
 def finished(config: RunConfig, seconds: float, artifacts: str) -> tuple[str, FinishedCell]:
     info = SimpleNamespace(start_time=1000, end_time=1000 + 1000 * seconds, artifact_uri=artifacts)
-    return SPEC.key(config), FinishedCell(cast(Run, SimpleNamespace(info=info)), config, {})
+    return SPEC.key(config), FinishedCell(SimpleNamespace(info=info), config, {})
 
 
 def test_what_is_left_is_the_mean_of_each_model_over_the_workers(tmp_path) -> None:

@@ -46,7 +46,7 @@ def test_each_curve_is_judged_on_the_seeds_that_all_its_dim3_have() -> None:
     """Two lines that meet at 8; a third seed that has one dim3 alone has no say."""
     corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 21)}
     points = [Point("ae", k, {0: e, 1: e}) for k, e in corner.items()]
-    points[5].by_seed[2] = 99.0  # type: ignore[index]
+    points[5].by_seed[2] = 99.0
     points += [Point("pca", k, {0: 1.0 / k}) for k in (2, 3, 4)]
     found = verdicts(points)
     assert list(found) == ["ae"]

@@ -180,7 +180,7 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
 
     def cell(model: str, dim3: int, error: float, epochs: int = 20) -> FinishedCell:
-        return FinishedCell(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})  # type: ignore[arg-type]
+        return FinishedCell(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})
 
     corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in values}
     done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]

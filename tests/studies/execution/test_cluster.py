@@ -148,7 +148,6 @@ def test_an_adaptive_cluster_grows_from_nothing_by_the_cells_that_wait(filed: St
     with subprocess.Popen(
         [sys.executable, script], cwd=filed.folder, env=environment(), stdout=subprocess.PIPE, text=True
     ) as cluster:
-        assert cluster.stdout is not None
         try:
             assert filed.run(*LONG, *dask(cluster.stdout.readline().strip())) == 0, filed.log
         finally:
@@ -256,7 +255,6 @@ def test_a_job_that_dask_starts_again_is_run_once(filed: Study) -> None:
     assert first.status is Status.FINISHED, first.reason
     second = run_cell(job)
     assert (second.status, second.run_id) == (Status.FINISHED, first.run_id)
-    assert second.metrics is not None
     assert second.metrics == first.metrics
     filed.client.update_run(str(first.run_id), status="RUNNING")  # as a lost worker leaves it
     third = run_cell(job)

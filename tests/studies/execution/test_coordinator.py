@@ -1,15 +1,13 @@
 """A study that ends before its jobs."""
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from elbowroom.studies.execution.cell import Job
 from elbowroom.studies.execution.coordinator import Coordinator, JobQueue
 from elbowroom.studies.options import Options
 from elbowroom.studies.progress import Progress
-from elbowroom.studies.records.study import StudyRecords
 from elbowroom.tracking.config import RunConfig
 from tests.studies.harness import Capture
 
@@ -24,10 +22,9 @@ def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsy
     def make(number: int) -> Any:
         raise OSError("http://ada:secret@host is gone")
 
-    pool: Any = SimpleNamespace(stop=lambda: None, warm=lambda jobs: None, free=lambda: True)
-    nothing: Any = None
-    study = Coordinator(Options(), RunConfig(), pool, nothing, nothing, nothing, None)
-    study.records = cast(StudyRecords, SimpleNamespace(repair=repair))
+    pool = SimpleNamespace(stop=lambda: None, warm=lambda jobs: None, free=lambda: True)
+    study = Coordinator(Options(), RunConfig(), pool, None, None, None, None)
+    study.records = SimpleNamespace(repair=repair)
     with pytest.raises(OSError, match="is gone"):
         study.run(JobQueue(make, [1]), Progress("s", 1, 0, verbose=False))
     assert written == [("FAILED", "http://ada:***@host is gone")]
@@ -36,10 +33,10 @@ def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsy
 
 def test_a_job_whose_worker_dies_is_made_three_times() -> None:
     numbers = iter(range(9))
-    queue = JobQueue(lambda item: cast(Job, SimpleNamespace(trial=next(numbers), item=item)), ["a", "b"])
+    queue = JobQueue(lambda item: SimpleNamespace(trial=next(numbers), item=item), ["a", "b"])
     made, again = [], []
     while (job := queue.next()) is not None:
-        made.append((job.trial, cast(Any, job).item))
+        made.append((job.trial, job.item))
         if job.trial != 1:
             again.append(queue.retry(job))
     assert made == [(0, "a"), (1, "b"), (2, "a"), (3, "a")]

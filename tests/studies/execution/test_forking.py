@@ -70,7 +70,6 @@ def test_workers_are_forked_by_a_server_that_has_imported_and_opened_nothing(
     server: ForkServer, pair: tuple[Worker, Worker]
 ) -> None:
     for worker in pair:
-        assert worker.process is not None
         assert worker.process.ppid() == server.process.pid
         assert call(worker, modules, _IMPORTED) == set(_IMPORTED)
         assert call(worker, gc.get_freeze_count) > 100_000
@@ -97,7 +96,6 @@ def test_a_call_has_the_environment_of_its_coordinator_and_a_stream_of_random_nu
 
 def test_a_worker_that_dies_takes_no_other_with_it(server: ForkServer, pair: tuple[Worker, Worker]) -> None:
     first, second = pair
-    assert first.process is not None
     first.process.kill()
     first.process.wait(30)
     with pytest.raises(OSError, match="Broken pipe"):
@@ -141,12 +139,8 @@ def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_it
         stderr=subprocess.PIPE,
         text=True,
     ) as coordinator:
-        assert coordinator.stdout is not None
-        assert coordinator.stdin is not None
-        assert coordinator.stderr is not None
 
         def tell() -> None:
-            assert coordinator.stdin is not None
             coordinator.stdin.write("\n")
             coordinator.stdin.flush()
 
@@ -170,7 +164,6 @@ def test_a_worker_may_be_a_process_of_its_own(capfd: Capture) -> None:
     worker = new_worker("s")
     assert worker.process is None
     pid = call(worker, os.getpid)
-    assert worker.process is not None
     assert worker.process.pid == pid
     assert call(worker, prints) is None
     end([worker])
@@ -182,6 +175,5 @@ def test_a_worker_may_be_a_process_of_its_own(capfd: Capture) -> None:
 
 def test_ctrl_c_is_left_to_the_coordinator(pair: tuple[Worker, Worker]) -> None:
     first, _ = pair
-    assert first.process is not None
     first.process.send_signal(signal.SIGINT)
     assert call(first, signal.getsignal, signal.SIGINT) == signal.SIG_IGN

@@ -2,7 +2,6 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any, cast
 
 import optuna
 import pytest
@@ -146,10 +145,10 @@ def test_a_store_that_does_not_answer_is_not_taken_for_one_without_the_study() -
     def busy(run_id: str) -> None:
         raise MlflowException("busy", error_code=TEMPORARILY_UNAVAILABLE)
 
-    client: Any = SimpleNamespace(get_run=busy, tracking_uri="http://me:secret@host")
-    study: Any = SimpleNamespace(user_attrs={"elbowroom.parent_run_id": "1"})
+    client = SimpleNamespace(get_run=busy, tracking_uri="http://me:secret@host")
+    study = SimpleNamespace(user_attrs={"elbowroom.parent_run_id": "1"})
     with pytest.raises(BadInput, match=r"http://me:\*\*\*@host can't be used: busy"):
-        find_parent(cast(MlflowClient, client), cast(optuna.Study, study), spec())
+        find_parent(client, study, spec())
 
 
 def test_a_study_goes_on_when_the_project_has_learnt_another_model(filed: Study, monkeypatch: Patch) -> None:
