@@ -38,6 +38,10 @@ def test_one_that_does_not_hold_or_raises_is_exit_code_1(
     said = capsys.readouterr()
     assert "FAILS  wrong" in said.out
     assert "2 of 3 do not hold: wrong, raises" in said.err
+    runs = store.search_runs([e.experiment_id for e in store.search_experiments()])
+    (parent,) = [r for r in runs if Tag.PARENT not in r.data.tags]
+    assert (parent.info.status, parent.data.tags[Tag.KIND]) == ("FAILED", Kind.ORACLE)
+    assert parent.data.tags[Tag.REASON] == "2 of 3 do not hold: wrong, raises"
 
 
 def test_a_wrong_machine_is_found_out(monkeypatch: Patch) -> None:
