@@ -7,20 +7,163 @@ Exit codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stde
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from matplotlib import style
 
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from elbowroom.tracking.store.terminal import say
 
-from .reporting.assignment import SHOWN, Report, report
+from .figures.assignment import figures_of
+from .figures.curves import plot_equivalent, plot_error
+from .findings.find import Findings, find, to_json
+from .latent_space.answers import Answers, Shelf, answer, measured
+from .pages.assignment import AssignmentPage, render
+from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
+from .runs.comparison import Comparison, compare
+from .runs.query import read
 
-__all__ = ["SHOWN", "Report", "main", "parser", "report"]
+_PAGE, _FOLDER = "assignment.html", "assignment-figures"
+SHOWN = (2, 10)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answers, and where they were written: page is assignment.html, and text what the command prints.
+
+    run_id is the run that the page was logged to, None without `log`.
+    """
+
+    answers: Answers
+    findings: Findings
+    page: Path
+    run_id: str | None
+    text: str
+
+
+def report(
+    *,
+    experiment: str | None = None,
+    tracking_uri: str | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    show: Iterable[int] = SHOWN,
+    out: Path | str = "reports",
+    log: bool = True,
+) -> Report:
+    """Answer the assignment from the measured runs of an experiment, write the page, and log it as a run.
+
+    Parameters
+    ----------
+    experiment, tracking_uri, log
+        As `analysis.reporting.report` takes them.
+    dataset, epochs
+        Of the comparison to show; None for the largest one.
+    show
+        The dim3 to show.
+    out
+        The folder for the page, `assignment.json` and the figures.
+
+    Returns
+    -------
+    Report
+        Nothing is printed; `text` is what the command prints.
+
+    Raises
+    ------
+    BadInput
+        Where the store has no measured run at these dim3.
+    Failed
+        Where the store stops answering.
+    """
+    uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
+    out, show = output_folder(Path(out)), tuple(dict.fromkeys(show))
+    with borrowed(), opened(uri, experiment, log=log) as (client, name):
+        store = ask(lambda: read(client, name))
+        comparisons = [c for c in compare(store.cells) if dataset in (None, c.dataset)]
+        comparisons = [c for c in comparisons if epochs is None or str(epochs) == c.settings.get("epochs")]
+        comparison, *others = _measured(comparisons, show, name)
+        found = ask(lambda: find(store._replace(cells=comparison.cells), comparisons=[comparison]))
+        answers, figures = ask(lambda: _answered(comparison, found, show))
+        apart = "was measured too, and is not on this page, which has one data set and training"
+        notes = dict.fromkeys([*answers.notes, *(f"{c.name} {apart}" for c in others)])
+        answers = replace(answers, notes=list(notes))
+        links, note = links_of(client, store.experiment_id)
+        page = AssignmentPage(
+            figures=figures,
+            links=links,
+            command=_command(name, show),
+            made_with={name: version(name) for name in ("mlflow", "numpy", "scipy", "scikit-learn", "matplotlib")},
+            note=note,
+            runs=[(c.run_id, c.name) for g in measured(comparison, show) for c in g.cells],
+        )
+        files = _files(answers, found, page)
+        write_files(out, files)
+        run_id, said = None, [f"open {out / _PAGE}"]
+        if log:
+            logged = Logged("assignment", "The course assignment, answered by measurement.")
+            written = f"the page is in {out} and not in the store"
+            run_id = ask(lambda: log_analysis(client, store.experiment_id, found, logged, out, files), written)
+            said.insert(0, f"logged as run {run_id}: {links(run_id)}")
+    if answers.notes:
+        said.insert(0, f"missing or unusable: {len(answers.notes)}; the page names them")
+    return Report(answers, found, out / _PAGE, run_id, "\n".join(said))
+
+
+def _measured(comparisons: list[Comparison], shown: tuple[int, ...], experiment: str) -> list[Comparison]:
+    """The comparisons with measured runs, the largest first. Raises BadInput where there is none."""
+    found = [c for c in comparisons if measured(c, shown)]
+    if not found:
+        raise BadInput(
+            f"experiment {experiment!r} has no finished run with --measure at dim3 {', '.join(map(str, shown))}; "
+            "python -m studies.assignment makes them"
+        )
+    return found
+
+
+@style.context("default")  # the caller's figures may have one of their own
+def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, bytes]]:
+    """The answers, and the figures as PNG files by name."""
+    shelf, finding = Shelf(), found.comparisons[0]
+    answers = answer(comparison, shown, shelf)
+    drawn = {"error": plot_error(finding), "equivalent": plot_equivalent(finding)}
+    drawn |= figures_of(measured(comparison, shown), answers, shelf)
+    figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
+    return replace(answers, notes=[*answers.notes, *shelf.notes]), figures
+
+
+def _files(answers: Answers, found: Findings, page: AssignmentPage) -> dict[str, bytes]:
+    """The content of each file by its path."""
+    values = {"answers": answers, "runs": found.runs, "digest": found.digest}
+    pictures = {f"{_FOLDER}/{i + 1:02d}-{_slug(n)}.png": png for i, (n, png) in enumerate(page.figures.items())}
+    return {
+        _PAGE: render(answers, found, page).encode(),
+        "assignment.json": to_json(values).encode(),
+        **pictures,
+    }
+
+
+def _slug(name: str) -> str:
+    """The name of a figure as a file name; it may contain the name of a user's model."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-")
+
+
+def _command(experiment: str, shown: tuple[int, ...]) -> str:
+    words = ["python", "-m", "analysis.assignment", "--experiment", experiment, "--show", ",".join(map(str, shown))]
+    return shlex.join(words)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     return command(lambda: _assignment(arguments), killed="nothing was written")
 
 

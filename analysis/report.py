@@ -19,7 +19,7 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 from .elbow import LEAST_POINTS, Verdict, judge
 from .purposes.gain import DEFAULT_RULE, Rule
 from .runs.comparison import assemble
-from .runs.csv_table import CurveIs, as_said, best_score, check_falls, read_rows
+from .runs.csv_table import CurveIs, check_falls, read_rows
 
 
 def parser() -> Parser:
@@ -35,12 +35,8 @@ def parser() -> Parser:
         choices=get_args(CurveIs),
         help="what --curve or --map names; a score is better the higher it is: in 0 to 1, percent, or at most 0",
     )
-    made.add_argument(
-        "--rule",
-        default=DEFAULT_RULE,
-        metavar="DEFAULT_RULE",
-        help=f"gain:SHARE or unexplained:SHARE, for the choice; default: {DEFAULT_RULE}",
-    )
+    rules = f"gain:SHARE or unexplained:SHARE, for the choice; default: {DEFAULT_RULE}"
+    made.add_argument("--rule", default=DEFAULT_RULE, metavar="DEFAULT_RULE", help=rules)
     made.add_argument(
         "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
     )
@@ -50,9 +46,8 @@ def parser() -> Parser:
         metavar="A=B",
         help="read others' runs: dim3=params.k,error=metrics.loss,…; settings=params.lr parts what differs in it",
     )
-    made.add_argument(
-        "--out", default=UNSET, metavar="DIR", help="where to write; default: reports, nothing for --curve"
-    )
+    where = "where to write; default: reports, nothing for --curve"
+    made.add_argument("--out", default=UNSET, metavar="DIR", help=where)
     made.add_store(read=True)
     return made
 
@@ -116,10 +111,7 @@ def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs
         Where the file can't be read, an error curve rises, or a score curve falls.
     """
     Rule.parse(rule)
-    rows, note = read_rows(Path(path), curve_is), ""
-    if curve_is == "score":
-        best = best_score([row.error for row in rows])
-        rows, note = [row._replace(error=best - row.error) for row in rows], as_said(best)
+    rows, note = read_rows(Path(path), curve_is)
     found = []
     for model in dict.fromkeys(row.model for row in rows):
         dim3, errors = assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from elbowroom.analysis.elbow import judge
 from elbowroom.analysis.elbow.criteria import Curve, kneedle
-from elbowroom.analysis.elbow.shapes import aicc, breakpoints, broken_line, fit, smooth_fits
+from elbowroom.analysis.elbow.shapes import Points, aicc, breakpoints, broken_line, fit, smooth_fits
 from elbowroom.analysis.elbow.verdict import LEAST_DELTA
 
 Floats = npt.NDArray[np.float64]
@@ -153,9 +153,9 @@ def ours(k: Floats, error: Floats) -> Answer:
 
 def plain_aicc(k: Floats, error: Floats) -> Answer:
     """Two lines against the fitted families by AICc on the mean curve, without the other conditions."""
-    y, one = error.mean(axis=0) / error.max(), np.ones_like(k)
-    corner = fit(broken_line(k, breakpoints(k)), y, one)
-    delta = min(map(aicc, smooth_fits(k, y, one))) - aicc(corner)
+    points = Points(k, error.mean(axis=0) / error.max(), np.ones_like(k))
+    corner = fit(broken_line(k, breakpoints(k)), points)
+    delta = min(map(aicc, smooth_fits(points))) - aicc(corner)
     return Answer(corner.breakpoint if corner is not None and delta >= LEAST_DELTA else None)
 
 

@@ -1,7 +1,7 @@
 """Elbow criteria of the literature, for the table beside the verdict.
 
-Each is a function of a `Curve` and returns a dim3, or None where it has no answer. Most answers move with the range
-that was scanned, so none of them is the verdict.
+Each returns a dim3 of a `Curve`, or None where it has no answer. Most answers move with the scanned range, so none of
+them is the verdict.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import Floats
-from .shapes import breakpoints, broken_line, fit
+from .shapes import Points, breakpoints, broken_line, fit
 
 _LEAST_SIDE = 2  # points of each line of the L-method
+_LEAST_RANGE = 8  # points of a range on which kneedle is tried
 
 
 class Curve(NamedTuple):
@@ -43,7 +44,7 @@ def kneedle(curve: Curve) -> int | None:
     return None if found is None else round(float(found))
 
 
-def l_method(curve: Curve) -> int | None:
+def _l_method(curve: Curve) -> int | None:
     """Return the end of the first of two lines of least weighted root mean square error (Salvador & Chan 2004)."""
     k = curve.dim3
     points = len(k)
@@ -57,23 +58,23 @@ def l_method(curve: Curve) -> int | None:
     return round(float(k[splits[int(np.argmin(costs))] - 1]))
 
 
-def two_segment(curve: Curve) -> int | None:
+def _two_segment(curve: Curve) -> int | None:
     """Return the breakpoint of the broken line that fits best."""
     at = breakpoints(curve.dim3)
     if not len(at):
         return None
-    found = fit(broken_line(curve.dim3, at), curve.mean, np.ones_like(curve.dim3))
+    found = fit(broken_line(curve.dim3, at), Points(curve.dim3, curve.mean, np.ones_like(curve.dim3)))
     return None if found is None else round(found.breakpoint)
 
 
-def second_difference(curve: Curve) -> int | None:
+def _second_difference(curve: Curve) -> int | None:
     """Return the dim3 at which the slope between neighbours increases most."""
     changes = np.diff(np.diff(curve.mean) / np.diff(curve.dim3))
     best = int(changes.argmax())
     return round(float(curve.dim3[best + 1])) if changes[best] > 0 else None
 
 
-def one_standard_error(curve: Curve) -> int | None:
+def _one_standard_error(curve: Curve) -> int | None:
     """Return the smallest dim3 within a standard error of the least error (Breiman et al. 1984); needs two seeds."""
     seeds = len(curve.error)
     if seeds < 2:
@@ -85,20 +86,20 @@ def one_standard_error(curve: Curve) -> int | None:
 
 CRITERIA: dict[str, Callable[[Curve], int | None]] = {
     "kneedle": kneedle,
-    "l_method": l_method,
-    "two_segment": two_segment,
-    "second_difference": second_difference,
-    "one_standard_error": one_standard_error,
+    "l_method": _l_method,
+    "two_segment": _two_segment,
+    "second_difference": _second_difference,
+    "one_standard_error": _one_standard_error,
 }
 
 
-def elasticity(curve: Curve, least: int = 8) -> float | None:
-    """Return the slope of log(kneedle's answer) on log(end of the range), of ranges of `least` points and more.
+def elasticity(curve: Curve) -> float | None:
+    """Return the slope of log(kneedle's answer) on log(end of the range), of ranges of 8 points and more.
 
     0 for a corner, which stays; 1/2 for the error 1/dim3, whose knee is the geometric mean of the ends. None where
     kneedle answers for fewer than three ranges.
     """
-    ends = np.unique(np.geomspace(least, max(len(curve.dim3), least), 12).round().astype(int))
+    ends = np.unique(np.geomspace(_LEAST_RANGE, max(len(curve.dim3), _LEAST_RANGE), 12).round().astype(int))
     ends = ends[ends <= len(curve.dim3)]
     knees = [kneedle(Curve(curve.dim3[:n], curve.error[:, :n])) for n in ends]
     pairs = [(curve.dim3[n - 1], knee) for n, knee in zip(ends, knees, strict=True) if knee is not None]

@@ -1,12 +1,8 @@
 """Models of a curve of error against dim3, smooth or with a corner, their least-squares fits and AICc.
 
-A shape with non-linear parameters is a stack of design matrices, one for each of their values on a grid. All of them
-are fitted at once by QR decompositions, and the one with the least residual sum of squares is the fit. A corner is a
-hinge function max(dim3 - breakpoint, 0) in the last column, so that a fit that bends downwards can be left out.
-
-References
-----------
-Hurvich & Tsai 1989 (AICc); Lerman 1980 (broken-line regression by a search over the breakpoint).
+A shape is a stack of design matrices, one for each point of the grid of its non-linear parameters; QR decompositions
+fit all of them at once. A corner is a hinge function max(dim3 - breakpoint, 0) in the last column. AICc: Hurvich & Tsai
+1989; the search over the breakpoint: Lerman 1980.
 """
 
 from __future__ import annotations
@@ -28,6 +24,14 @@ _MOST_BREAKPOINTS = 2000
 _MOST_KNOTS = 3  # more would bend like a corner and follow the noise
 _SHORTEST_DECAY = 0.3  # in dimensions: shorter decays end between two points
 _SHORTEST_HINGED_DECAY = 0.7
+
+
+class Points(NamedTuple):
+    """The points of a curve: dim3 k (D,), errors y (D,), and weights (D,), one over the noise's relative SD."""
+
+    k: Floats
+    y: Floats
+    weights: Floats
 
 
 class Shape(NamedTuple):
@@ -57,36 +61,11 @@ class Fit(NamedTuple):
         return float(self.shape.breakpoints[self.design])
 
 
-class Replicates(NamedTuple):
-    """The number of seeds, and the pure error: the weighted sum of squares of the seeds about their mean."""
-
-    seeds: int
-    pure_error: float
-
-
-_MEAN_CURVE = Replicates(1, 0.0)
-
-
-def fit(shape: Shape, y: Floats, weights: Floats) -> Fit | None:
-    """Fit a shape by weighted least squares.
-
-    Parameters
-    ----------
-    shape
-        The family.
-    y
-        (D,).
-    weights
-        One over the relative standard deviation of the noise, (D,).
-
-    Returns
-    -------
-    Fit or None
-        None where each of the corners bends downwards.
-    """
-    designs = shape.designs * weights[:, None]
+def fit(shape: Shape, points: Points) -> Fit | None:
+    """Fit a shape by weighted least squares; None where each of its corners bends downwards."""
+    designs = shape.designs * points.weights[:, None]
     q, r = np.linalg.qr(designs)  # (G, D, p), (G, p, p)
-    target = weights * y
+    target = points.weights * points.y
     scores = np.einsum("gdp,d->gp", q, target)
     rss = np.maximum(target @ target - (scores**2).sum(axis=1), 0.0)
     if not np.isnan(shape.breakpoints[0]):
@@ -94,93 +73,98 @@ def fit(shape: Shape, y: Floats, weights: Floats) -> Fit | None:
     best = int(rss.argmin())
     if not np.isfinite(rss[best]):
         return None
-    return Fit(shape, best, float(rss[best]), q[best] @ scores[best] / weights)
+    return Fit(shape, best, float(rss[best]), q[best] @ scores[best] / points.weights)
 
 
-def aicc(found: Fit | None, replicates: Replicates = _MEAN_CURVE) -> float:
+def aicc(found: Fit | None, seeds: int = 1, pure_error: float = 0.0) -> float:
     """Return the corrected Akaike information criterion of a fit; infinity without a fit or with too few points.
 
     Parameters
     ----------
     found
-        A fit to the mean curve of the replicates, scaled so that the largest error is 1.
-    replicates
-        Their pure error is part of the residual variance, and they count as points each. By default the mean curve
-        is the only one.
+        A fit to the mean curve of the seeds, scaled so that the largest error is 1.
+    seeds
+        The number of curves, whose points all count; 1 for the mean curve alone.
+    pure_error
+        The weighted sum of squares of the seeds about their mean, part of the residual variance.
     """
     if found is None:
         return np.inf
     points = len(found.curve)
-    n, k = replicates.seeds * points, found.shape.parameters
+    n, k = seeds * points, found.shape.parameters
     if points < k or n - k - 1 <= 0:
         return np.inf
-    variance = (replicates.seeds * found.rss + replicates.pure_error) / n + _VARIANCE_FLOOR
+    variance = (seeds * found.rss + pure_error) / n + _VARIANCE_FLOOR
     return n * float(np.log(variance)) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
 
 
-def smooth_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+def smooth_fits(points: Points) -> list[Fit]:
     """Fit a line, a parabola, and powers and exponentials with a constant or a line."""
+    k = points.k
     x, one = _unit(k), np.ones_like(k)
-    fits = [fit(_linear("line", [one, x]), y, weights), fit(_linear("parabola", [one, x, x**2]), y, weights)]
-    for name, curve, rates in (("power", _power, _powers()), ("exponential", _exponential, _scales(k))):
+    fits = _fits(points, [_stack("line", [[one, x]]), _stack("parabola", [[one, x, x**2]])])
+    powers = np.geomspace(0.02, 10, _RATES)
+    for name, curve, rates in (("power", _power, powers), ("exponential", _exponential, _scales(k))):
         for tail, columns in (("", [one]), (" and line", [one, x])):
-            fits.append(_fit_decay(name + tail, columns, lambda r, c=curve: c(k, r), rates, y, weights))  # type: ignore[misc]
-    return [f for f in fits if f is not None]
+            found = _fit_decay(name + tail, columns, curve, rates, points)
+            fits += [] if found is None else [found]
+    return fits
 
 
-def flexible_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+def flexible_fits(points: Points) -> list[Fit]:
     """Fit smooth curves of any form: cubic splines in dim3 and in its logarithm, and a logistic curve."""
-    fits = []
+    k, shapes = points.k, []
     for name, axis in (("in dim3", _unit(k)), ("in log dim3", _unit(np.log(k)))):
         for knots in range(_MOST_KNOTS + 1):
             if 4 + knots + 1 < len(k):
                 inner = np.linspace(0, 1, knots + 2)[1:-1]
                 columns = [axis**0, axis, axis**2, axis**3, *(np.maximum(axis - q, 0) ** 3 for q in inner)]
-                fits.append(fit(_linear(f"cubic spline {name}, {knots} knots", columns), y, weights))
+                shapes.append(_stack(f"cubic spline {name}, {knots} knots", [columns]))
     span = k[-1] - k[0]
     falls = [
         [np.ones_like(k), 1 / (1 + np.exp(np.clip((k - middle) / (width * span), -50, 50)))]
         for middle in np.linspace(k[0], k[-1], 13)
         for width in np.geomspace(0.04, 0.5, 8)
     ]
-    fits.append(fit(_stack("logistic", falls, 2), y, weights))
-    return [f for f in fits if f is not None]
+    return _fits(points, [*shapes, _stack("logistic", falls, 2)])
 
 
-def corner_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+def corner_fits(points: Points) -> list[Fit]:
     """Fit a broken line, and an exponential with a corner."""
+    k = points.k
     at = breakpoints(k)
     if not len(at):
         return []
-    fits = [fit(broken_line(k, at), y, weights)]
+    fits = _fits(points, [broken_line(k, at)])
     few = at[np.unique(np.linspace(0, len(at) - 1, _COARSE_BREAKPOINTS).round().astype(int))]
     rates = _scales(k)[:: _RATES // _HINGED_RATES]
     rates = rates[rates > _SHORTEST_HINGED_DECAY]
-    coarse = fit(_exponential_corner(k, rates, few), y, weights)
+    coarse = fit(_exponential_corner(k, rates, few), points)
     if coarse is not None:
         rate = rates[coarse.design // len(few)]
-        fits.append(fit(_exponential_corner(k, np.array([rate]), at), y, weights) or coarse)
-    return [f for f in fits if f is not None]
+        fits.append(fit(_exponential_corner(k, np.array([rate]), at), points) or coarse)
+    return fits
 
 
-def curved_corner_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+def curved_corner_fits(points: Points) -> list[Fit]:
     """Fit corners after a curved start: a parabola or a cubic that meets a line."""
+    k = points.k
     at, last = breakpoints(k), k[-1 - max(_MARGIN, round(_LEAST_TAIL * len(k)))]
-    fits = []
+    shapes = []
     for power in (2, 3):
         inside = at[(at >= k[min(_MARGIN + power - 1, len(k) - 1)]) & (at <= last)]
         if len(inside):
-            fits.append(fit(_polynomial_and_line(k, inside, power, hinge=True), y, weights))
-    return [f for f in fits if f is not None]
+            shapes.append(_polynomial_and_line(k, inside, power, hinge=True))
+    return _fits(points, shapes)
 
 
-def smoothly_joined_fits(k: Floats, y: Floats, weights: Floats) -> list[Fit]:
+def smoothly_joined_fits(points: Points) -> list[Fit]:
     """Fit the smooth counterparts of `curved_corner_fits`: a cubic, and both without the corner."""
-    x, ends = _unit(k), k[_MARGIN + 1 : -1]
-    fits = [fit(_linear("cubic", [x**0, x, x**2, x**3]), y, weights)]
+    x, ends = _unit(points.k), points.k[_MARGIN + 1 : -1]
+    shapes = [_stack("cubic", [[x**0, x, x**2, x**3]])]
     if len(ends):
-        fits += [fit(_polynomial_and_line(k, ends, power, hinge=False), y, weights) for power in (2, 3)]
-    return [f for f in fits if f is not None]
+        shapes += [_polynomial_and_line(points.k, ends, power, hinge=False) for power in (2, 3)]
+    return _fits(points, shapes)
 
 
 def at_fitted_decay(found: Fit) -> Shape:
@@ -225,15 +209,19 @@ def _exponential_corner(k: Floats, rates: Floats, at: Floats) -> Shape:
     return _stack("exponential with a corner", columns, 2, np.tile(at, len(rates)))
 
 
+def _fits(points: Points, shapes: list[Shape]) -> list[Fit]:
+    return [found for shape in shapes if (found := fit(shape, points)) is not None]
+
+
 def _fit_decay(
-    name: str, columns: list[Floats], curve: Callable[[float], Floats], rates: Floats, y: Floats, weights: Floats
+    name: str, columns: list[Floats], curve: Callable[[Floats, float], Floats], rates: Floats, points: Points
 ) -> Fit | None:
     """Fit columns and one decaying curve, its rate from a grid, and then from a finer one around the best."""
-    found = fit(_stack(name, [[*columns, curve(r)] for r in rates], 1), y, weights)
+    found = fit(_stack(name, [[*columns, curve(points.k, r)] for r in rates], 1), points)
     if found is None:
         return None
     low, high = rates[max(found.design - 1, 0)], rates[min(found.design + 1, len(rates) - 1)]
-    finer = fit(_stack(name, [[*columns, curve(r)] for r in np.geomspace(low, high, 41)], 1), y, weights)
+    finer = fit(_stack(name, [[*columns, curve(points.k, r)] for r in np.geomspace(low, high, 41)], 1), points)
     return finer if finer is not None and finer.rss < found.rss else found
 
 
@@ -257,20 +245,12 @@ def _exponential(k: Floats, scale: float) -> Floats:
     return fall
 
 
-def _powers() -> Floats:
-    return np.geomspace(0.02, 10, _RATES)
-
-
 def _scales(k: Floats) -> Floats:
     scales: Floats = np.geomspace(0.015, 20, _RATES) * (k[-1] - k[0])
     return scales[scales > _SHORTEST_DECAY]
 
 
-def _linear(name: str, columns: list[Floats]) -> Shape:
-    return _stack(name, [columns], 0)
-
-
-def _stack(name: str, designs: list[list[Floats]], nonlinear: int, at: Floats | None = None) -> Shape:
+def _stack(name: str, designs: list[list[Floats]], nonlinear: int = 0, at: Floats | None = None) -> Shape:
     """A shape of these columns by design, with so many non-linear parameters, and the breakpoint of each design."""
     stacked = np.stack([np.column_stack(columns) for columns in designs])
     parameters = stacked.shape[2] + nonlinear + 1

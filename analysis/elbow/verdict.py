@@ -1,8 +1,8 @@
 """Whether a curve of error against dim3 has a corner, and which dim3 to use: `judge`.
 
-The least error is at the end of the range, and the usual knee moves with the range. So the verdict compares models by
-AICc: a corner has to explain the curve better than every smooth curve, at one place. The choice is the corner where
-there is one, else it comes from a rule that does not depend on the range. `docs/elbow.md` has the calibration.
+The verdict compares models by AICc: a corner has to explain the curve better than every smooth curve, at one place.
+The choice is the corner where there is one, else it comes from a rule that does not depend on the range.
+`docs/elbow.md` has the calibration.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..purposes.gain import DEFAULT_RULE, Choice, Rule, choose
 from .criteria import CRITERIA, Curve, elasticity
 from .shapes import (
     Fit,
-    Replicates,
+    Points,
     Shape,
     aicc,
     at_fitted_decay,
@@ -32,12 +32,9 @@ from .shapes import (
 
 _Kind = Literal["clear", "none", "straight", "exhausted"]
 
-LEAST_POINTS = 4
-"""Values of dim3 that a curve needs to be judged at all."""
-POINTS_TO_TELL = 8
-"""Values of dim3 that it takes to tell a corner from a smooth curve."""
-LEAST_DELTA = 10.0
-"""AICc by which a corner has to beat every smooth family, with the replicates as points."""
+LEAST_POINTS = 4  # values of dim3 that a curve needs to be judged at all
+POINTS_TO_TELL = 8  # values of dim3 that it takes to tell a corner from a smooth curve
+LEAST_DELTA = 10.0  # AICc by which a corner has to beat every smooth family, with the replicates as points
 _LEAST_DELTA_OF_MEAN = 0.0  # the same on the mean curve: a tiny misfit of a nearly noiseless curve proves no corner
 _LEAST_DELTA_FLEXIBLE = -2.0  # against splines, on the mean curve: AICc within 2 is a tie (Burnham & Anderson 2002)
 _LEAST_RATIO = 1.5  # of the slopes before and after the corner
@@ -60,14 +57,10 @@ class Verdict:
     kind
         `clear`: a corner that no smooth curve explains. `none`: smooth. `straight`: a line explains the curve best.
         `exhausted`: no corner, and the rule for `choice` is not met before the end of the range.
-    dim3
-        The corner, None where it is not clear.
-    interval
-        Its 95 % bootstrap interval.
-    choice
-        The dim3 to use, None where the rule is not met.
-    rule
-        The sentence that says why.
+    dim3, interval
+        The corner, None where it is not clear, and its 95 % bootstrap interval.
+    choice, rule
+        The dim3 to use, None where the rule is not met, and the sentence that says why.
     criteria
         The answers of criteria of the literature, by name.
     delta_aicc
@@ -76,7 +69,6 @@ class Verdict:
         How far kneedle's answer moves with the end of the range, None where it can't be measured.
     reason
         The verdict in a sentence.
-
     """
 
     kind: _Kind
@@ -101,7 +93,7 @@ class Verdict:
             "exhausted": "no elbow",
         }
         use = f"use dim3 = {self.choice}, " if self.choice is not None else "no choice yet: "
-        return f"{label}: {use}{self.rule}; {kinds.get(self.kind, self.kind)}"
+        return f"{label}: {use}{self.rule}; {kinds[self.kind]}"
 
 
 def judge(
@@ -112,7 +104,7 @@ def judge(
     Parameters
     ----------
     dim3
-        Latent dimensions (D,), ascending whole numbers from 1.
+        (D,), ascending whole numbers from 1.
     error
         Errors (S, D), a row a seed, or (D,); on any scale. They may rise.
     rng
@@ -210,16 +202,14 @@ class _SeedVariation(NamedTuple):
 class _Fits(NamedTuple):
     """A curve divided by its largest error, `scale`, and the best fits to its mean.
 
-    weights (D,) and offsets (S, D) are of `_SeedVariation`. line, smooth, flexible and corner are the best fits of
-    their sort; corner is None where no breakpoint fits. delta: AICc of the best smooth family less that of the best
-    corner, with the replicates; delta_of_mean: the same on the mean curve alone; delta_flexible: that of the best
-    flexible curve, on the mean curve.
+    line, smooth, flexible and corner are the best fits of their sort; corner is None where no breakpoint fits. delta:
+    AICc of the best smooth family less that of the best corner, with the replicates; delta_of_mean: the same on the
+    mean curve alone; delta_flexible: that of the best flexible curve, on the mean curve.
     """
 
     curve: Curve
     scale: float
-    weights: Floats
-    offsets: Floats
+    variation: _SeedVariation
     line: Fit
     smooth: Fit
     flexible: Fit
@@ -241,12 +231,13 @@ class _Fits(NamedTuple):
         """
         error = self.curve.error
         seeds = len(error)
-        residuals = (error - self.offsets - about.curve) * self.weights
+        weights, offsets, _ = self.variation
+        residuals = (error - offsets - about.curve) * weights
         degrees_of_freedom = error.size - seeds - about.shape.parameters + 2
         residuals = residuals * np.sqrt(error.size / degrees_of_freedom) if degrees_of_freedom > 0 else residuals
         drawn = rng.choice((residuals - residuals.mean()).ravel(), size=(_DRAWS, *error.shape))
-        noise = drawn.mean(axis=1) / self.weights
-        offsets = self.offsets * np.sqrt(seeds / max(seeds - 1, 1))
+        noise = drawn.mean(axis=1) / weights
+        offsets = offsets * np.sqrt(seeds / max(seeds - 1, 1))
         sample: Floats = about.curve + noise + offsets[rng.integers(seeds, size=(_DRAWS, seeds))].mean(axis=1)
         return sample
 
@@ -258,26 +249,24 @@ def _compare_fits(curve: Curve) -> _Fits:
     """
     scale = float(curve.error.max()) or 1.0
     curve = Curve(curve.dim3, curve.error / scale)
-    k, y = curve.dim3, curve.mean
     variation = _seed_variation(curve)
-    weights = variation.weights
-    pure_error = float((variation.residuals**2).sum()) * len(k) / (len(k) - 1)
-    replicates = Replicates(len(curve.error), pure_error)
-    smooth = smooth_fits(k, y, weights)
-    most = min(aicc(f, replicates) for f in smoothly_joined_fits(k, y, weights)) - LEAST_DELTA
-    flexible = flexible_fits(k, y, weights)
-    corners = corner_fits(k, y, weights)
-    corners += [f for f in curved_corner_fits(k, y, weights) if aicc(f, replicates) <= most]
+    points = Points(curve.dim3, curve.mean, variation.weights)
+    count = len(curve.dim3)
+    replicates = (len(curve.error), float((variation.residuals**2).sum()) * count / (count - 1))
+    smooth = smooth_fits(points)
+    most = min(aicc(f, *replicates) for f in smoothly_joined_fits(points)) - LEAST_DELTA
+    flexible = flexible_fits(points)
+    corners = corner_fits(points)
+    corners += [f for f in curved_corner_fits(points) if aicc(f, *replicates) <= most]
 
-    def delta(rivals: list[Fit], *replicated: Replicates) -> float:
+    def delta(rivals: list[Fit], replicated: tuple[int, float] = (1, 0.0)) -> float:
         corner, rival = (min((aicc(f, *replicated) for f in fits), default=np.inf) for fits in (corners, rivals))
         return -np.inf if np.isinf(corner) else rival - corner
 
     return _Fits(
         curve=curve,
         scale=scale,
-        weights=weights,
-        offsets=variation.offsets,
+        variation=variation,
         line=smooth[0],
         smooth=min(smooth, key=aicc),
         flexible=min(flexible, key=aicc),
@@ -298,7 +287,7 @@ class _Corner(NamedTuple):
 
 def _locate(fits: _Fits, corner: Fit, rng: np.random.Generator) -> _Corner:
     """Return place and sharpness of a corner; each bootstrap sample refits the breakpoint at the fitted decay."""
-    refitted = _breakpoints(at_fitted_decay(corner), fits.bootstrap(corner, rng), fits.weights)
+    refitted = _breakpoints(at_fitted_decay(corner), fits.bootstrap(corner, rng), fits.variation.weights)
     low, high = np.quantile(refitted, [0.025, 0.975], method="nearest")
     before, after = _slopes(corner, fits.curve.dim3)
     at = round(corner.breakpoint)
@@ -355,7 +344,8 @@ def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind,
             f"by {fits.delta:.0f} in AICc; the error {falls}"
         )
     points = len(fits.curve.dim3)
-    if points >= POINTS_TO_TELL and _is_straight(fits):
+    least = min(aicc(fits.smooth), aicc(fits.flexible))
+    if points >= POINTS_TO_TELL and aicc(fits.line) <= least + _STRAIGHT_SLACK:
         fall = fits.line.curve[0] - fits.line.curve[-1]
         lowers = "lowers" if fall > 0 else "raises"
         return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
@@ -391,7 +381,3 @@ def _why_not(fits: _Fits, corner: _Corner | None) -> str | None:
     if high - low > max(4, _WIDEST_INTERVAL * span):
         return f"the curve bends somewhere from {low} to {high}, in no one place"
     return None
-
-
-def _is_straight(fits: _Fits) -> bool:
-    return aicc(fits.line) <= min(aicc(fits.smooth), aicc(fits.flexible)) + _STRAIGHT_SLACK

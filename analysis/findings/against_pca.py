@@ -15,15 +15,10 @@ import numpy.typing as npt
 from elbowroom.tracking.store.names import Artifact
 
 from .. import Floats
-from ..runs.arrays import DRAWS, fetch, interval, redraw
-from ..runs.comparison import Series
+from ..runs.arrays import fetch, interval, redrawn
+from ..runs.comparison import Cell, Series
 
-SEEDS_TO_RESAMPLE = 5
-"""With fewer seeds the bootstrap resamples rows alone, and its intervals do not cover other seeds."""
-
-_SAME = 0.02
-"""Distance of an error ratio from 1 that counts as no difference."""
-
+_SAME = 0.02  # distance of an error ratio from 1 that counts as no difference
 _SHARES = (0.80, 0.90, 0.95)
 _MOST_COMPONENTS = 100_000
 
@@ -78,34 +73,6 @@ class PcaCurve:
     clipped: Floats | None
 
 
-def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> dict[int, Floats]:
-    """Bootstrap the mean error of each dim3 over rows, and over seeds from SEEDS_TO_RESAMPLE on.
-
-    Parameters
-    ----------
-    series
-        The model's cells.
-    rows
-        Errors (N,) by dim3, means over seeds.
-    pick
-        The error of a cell: `test`, or `error` for the judged one.
-
-    Returns
-    -------
-    dict
-        Mean errors (DRAWS,) by dim3.
-    """
-    found = {k: redraw(r) for k, r in rows.items()}
-    seeds = series.seeds
-    if len(seeds) >= SEEDS_TO_RESAMPLE:
-        chosen = np.random.default_rng(0).integers(len(seeds), size=(DRAWS, len(seeds)))
-        errors = series.errors(pick)
-        with np.errstate(divide="ignore", invalid="ignore"):  # where all errors are 0
-            factors = errors[chosen].mean(axis=1) / errors.mean(axis=0)
-        found = {k: found[k] * factors[:, series.dim3.index(k)] for k in found}
-    return found
-
-
 def against(
     series: Series, baseline: Series, rows: Mapping[int, Floats], pca_rows: Mapping[int, Floats], curve: PcaCurve | None
 ) -> list[Against]:
@@ -122,17 +89,14 @@ def against(
 
     Returns
     -------
-    list of Against
+    list
         One for each dim3 with a test error.
     """
-    errors = dict(zip(series.dim3, series.errors("test").mean(axis=0), strict=True))
-    pca = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
-    mine = redrawn(series, rows)
-    theirs = redrawn(
-        baseline, {k: r for k, r in pca_rows.items() if not rows or len(r) == len(next(iter(rows.values())))}
-    )
+    pca, mine = baseline.means(), redrawn(series, rows)
+    lengths = {len(r) for r in rows.values()}
+    theirs = redrawn(baseline, {k: r for k, r in pca_rows.items() if not lengths or len(r) in lengths})
     made = []
-    for dim3, error in errors.items():
+    for dim3, error in series.means().items():
         if not np.isfinite(error):
             continue
         base = pca.get(dim3)
@@ -149,12 +113,9 @@ def against(
                 spread = mine[dim3] / theirs[near] * pca[near]
         raw = None if curve is None else _equivalent(curve.raw, error, spread)
         clipped = None if curve is None or curve.clipped is None else _equivalent(curve.clipped, error, spread)
-        made.append(Against(dim3, float(error), _number(base), _number(ratio), low, high, raw, clipped))
+        base, ratio = (None if number is None else float(number) for number in (base, ratio))
+        made.append(Against(dim3, float(error), base, ratio, low, high, raw, clipped))
     return made
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def _equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
@@ -190,9 +151,8 @@ def who_wins(label: str, points: list[Against]) -> str:
     parts = []
     if less:
         best = min(less, key=lambda p: p.ratio or np.inf)
-        parts.append(
-            f"{label} errs less than PCA at dim3 {_dim3(less)} (down to {best.ratio:.2f} times, at {best.dim3})"
-        )
+        span = f"down to {best.ratio:.2f} times, at {best.dim3}"
+        parts.append(f"{label} errs less than PCA at dim3 {_dim3(less)} ({span})")
     if more:
         worst = max(more, key=lambda p: p.ratio or 0)
         parts.append(f"PCA errs less than {label} at dim3 {_dim3(more)} ({label} up to {worst.ratio:.2f} times)")
@@ -223,22 +183,22 @@ def ranges(values: list[int]) -> str:
 
 def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
     """Return PCA's test error for every dim3 from 0: the measured one, else estimated from cells and spectrum."""
-    cells = [c for k in reversed(baseline.dim3) for c in baseline.at(k)]
-    measured = fetch(cells[:1], Artifact.PCA_CURVE)[cells[0].run_id]
+    cell = baseline.at(baseline.dim3[-1])[0]
+    measured = fetch([cell], Artifact.PCA_CURVE)[cell.run_id]
     if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
         clipped = measured[:, 1]
         return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
-    spectrum = fetch(cells[:1], Artifact.SPECTRUM)[cells[0].run_id]
-    test = dict(zip(baseline.dim3, baseline.errors("test").mean(axis=0), strict=True))
-    known = {k: v for k, v in test.items() if np.isfinite(v) and k <= _MOST_COMPONENTS}
+    spectrum = _spectrum(cell)
+    known = {k: v for k, v in baseline.means().items() if np.isfinite(v) and k <= _MOST_COMPONENTS}
     if not known:
         return None
-    if not isinstance(spectrum, np.ndarray) or not _is_spectrum(spectrum) or len(spectrum) < max(known):
-        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
-        curve = np.interp(np.arange(max(known) + 1), list(known), list(known.values()))
-        return PcaCurve(curve, None)
-    shares = _left(np.maximum(spectrum.astype(float), 0))
     last = max(known)
+    if spectrum is None or len(spectrum) < last:
+        notes.append("PCA's spectrum is missing: its curve ends with the scanned range")
+        curve = np.interp(np.arange(last + 1), list(known), list(known.values()))
+        return PcaCurve(curve, None)
+    left = np.append(spectrum[::-1].cumsum()[::-1], 0.0)  # for dim3 = 0 to K
+    shares = left / left[0]
     curve = shares * (known[last] / shares[last] if shares[last] > 0 else 1.0)
     for dim3, value in known.items():
         curve[dim3] = value
@@ -266,20 +226,11 @@ def _profile_likelihood(spectrum: Floats) -> int | None:
 
 def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
     """Return the number of components by each criterion of the eigenvalues; empty where their array is missing."""
-    cell = baseline.at(baseline.dim3[0])[0]
-    found = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
-    if not isinstance(found, np.ndarray) or not _is_spectrum(found):
+    spectrum = _spectrum(baseline.at(baseline.dim3[0])[0])
+    if spectrum is None:
         return {}
-    spectrum = np.maximum(found.astype(float), 0)
     shares: dict[str, int | None] = {f"explained variance {s:.0%}": _explained(spectrum, s) for s in _SHARES}
     return {**shares, "profile likelihood": _profile_likelihood(spectrum)}
-
-
-def _left(spectrum: Floats) -> Floats:
-    """Return the unexplained share of the variance for dim3 = 0 to K, (K + 1,), of eigenvalues (K,)."""
-    tail: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0.0)
-    shares: Floats = tail / tail[0]
-    return shares
 
 
 def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
@@ -289,7 +240,10 @@ def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
     return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
 
 
-def _is_spectrum(spectrum: npt.NDArray[Any]) -> bool:
-    """Whether an array holds eigenvalues (K,) with a positive sum."""
-    sized = spectrum.ndim == 1 and len(spectrum) <= _MOST_COMPONENTS
-    return sized and bool(np.isfinite(spectrum).all() and spectrum.sum() > 0)
+def _spectrum(cell: Cell) -> Floats | None:
+    """The eigenvalues (K,) of a run of PCA, with a positive sum; None where their array is missing or unusable."""
+    found = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or len(found) > _MOST_COMPONENTS:
+        return None
+    usable = np.isfinite(found).all() and found.sum() > 0
+    return np.maximum(found.astype(float), 0) if usable else None

@@ -1,7 +1,6 @@
 """The findings of an experiment as plain values: `find(store) -> Findings`.
 
-The same runs give the same findings, byte for byte: bootstraps have seed 0, and neither times nor the address of the
-store are part of the findings.
+The same runs give the same bytes: bootstraps have seed 0, and neither times nor the store's address are part of them.
 """
 
 from __future__ import annotations
@@ -11,30 +10,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 from ..purposes.gain import DEFAULT_RULE, Rule
-from ..runs.arrays import MOST_ROWS, fetch, interval
-from ..runs.comparison import MOST_DIM3, Cell, Comparison, LeftOut, Series, Store, code, compare
-from .against_pca import (
-    SEEDS_TO_RESAMPLE,
-    Against,
-    PcaCurve,
-    against,
-    pca_curve,
-    ranges,
-    redrawn,
-    spectrum_criteria,
-    who_wins,
-)
+from ..runs.arrays import SEEDS_TO_RESAMPLE, interval, redrawn, rows_of
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
+from .against_pca import Against, PcaCurve, against, pca_curve, ranges, spectrum_criteria, who_wins
 from .nested import NestedFinding, beside
 
 _INTRINSIC = {
@@ -44,7 +32,6 @@ _INTRINSIC = {
     Metric.INTRINSIC_PARALLEL: "parallel analysis",
 }
 _NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
-_MOST_CELLS = 100_000  # of one model in the grid of a study
 _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
 
@@ -71,14 +58,14 @@ class Point:
         found = {column.key: (self.metrics.get(metric), column.sign) for metric, column in METRICS.items()}
         return {key: None if value is None else sign * value for key, (value, sign) in found.items()}
 
-    def values(self) -> dict[str, object]:
+    def shown(self) -> dict[str, Any]:
         """Return the point as `result.json` has it."""
         return {name: value for name, value in vars(self).items() if name != "metrics"} | self.columns()
 
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """One series: its points, its verdict, and its comparison with PCA. no_verdict is why the verdict is None."""
+    """One series: its points, its verdict, and its comparison with PCA; no_verdict is why the verdict is None."""
 
     label: str
     model: str
@@ -98,10 +85,6 @@ class ModelFinding:
     versus: str
     spectrum_criteria: dict[str, int | None]
 
-    def values(self) -> dict[str, object]:
-        """Return the finding as `result.json` has it."""
-        return vars(self) | {"points": [point.values() for point in self.points]}
-
 
 @dataclass(frozen=True)
 class Pick:
@@ -116,10 +99,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class ComparisonFinding:
-    """All models of one data set and training budget. nested are whole curves from one training, not judged.
-
-    comparison holds the cells of the findings, and is no part of `result.json`.
-    """
+    """All models of one data set and training budget; comparison holds their cells, and is no part of result.json."""
 
     name: str
     dataset: str
@@ -138,11 +118,10 @@ class ComparisonFinding:
     comparison: Comparison
     nested: list[NestedFinding] = field(default_factory=list)
 
-    def values(self) -> dict[str, object]:
+    def shown(self) -> dict[str, Any]:
         """Return the finding as `result.json` has it: without cells, and without `nested` where there is none."""
         left_out = {"comparison"} if self.nested else {"comparison", "nested"}
-        shown = {name: value for name, value in vars(self).items() if name not in left_out}
-        return shown | {"models": [model.values() for model in self.models]}
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -160,9 +139,8 @@ class Findings:
     commits: list[str]
 
     def to_json(self) -> str:
-        """Return the text of `result.json`: sorted keys, full precision, null for nan and infinity."""
-        values = vars(self) | {"comparisons": [comparison.values() for comparison in self.comparisons]}
-        return json.dumps(plain(values), sort_keys=True, indent=1, allow_nan=False) + "\n"
+        """Return the text of `result.json`."""
+        return to_json(self)
 
 
 def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Comparison] | None = None) -> Findings:
@@ -176,16 +154,12 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
         For the choice of dim3, as `judge` takes it.
     comparisons
         Those to judge; None for all that the store's cells make.
-
-    Returns
-    -------
-    Findings
-        The same for the same runs, to the bit.
     """
     comparisons = compare(store.cells) if comparisons is None else comparisons
-    used = sorted(c.run_id for comparison in comparisons for c in comparison.cells)
-    used = sorted({*used, *(c.run_id for c in store.confirmations), *(n.cell.run_id for n in store.nested)})
-    read = [*store.cells, *(n.cell for n in store.nested)]
+    nested = [n.cell for n in store.nested]
+    compared = [cell for comparison in comparisons for cell in comparison.cells]
+    used = sorted({c.run_id for c in (*compared, *store.confirmations, *nested)})
+    read = [*store.cells, *nested]
     return Findings(
         experiment=store.experiment,
         runs=used,
@@ -209,11 +183,9 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
     curve = None if baseline is None else pca_curve(baseline, notes)
     models = []
     for one in series:
-        versus = (
-            []
-            if baseline is None or one is baseline
-            else against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
-        )
+        versus = []
+        if baseline is not None and one is not baseline:
+            versus = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
         models.append(_model(one, versus, store, rule, notes))
     if baseline is None:
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
@@ -228,7 +200,7 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         settings=comparison.settings,
         quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
         error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
-        missing=_missing(comparison, store),
+        missing=missing(comparison, store),
         notes=list(dict.fromkeys(notes)),
         models=models,
         intrinsic={} if baseline is None else _intrinsic(baseline),
@@ -253,7 +225,6 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         except ValueError as error:
             why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
-    named = _undertrained(series, versus)
     return ModelFinding(
         label=series.label,
         model=series.model,
@@ -268,7 +239,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         confirmed=confirmed,
         confirmation=confirmation,
         elbo_verdict=_elbo_verdict(series),
-        undertrained=named,
+        undertrained=_undertrained(series, versus),
         against=versus,
         versus=who_wins(series.label, versus) if versus else "",
         spectrum_criteria=spectrum_criteria(series) if series.model == "pca" else {},
@@ -287,40 +258,18 @@ def _shares(series: Series, errors: Floats) -> Floats:
 
 
 def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
-    """Return errors by row (N,), means over seeds, by dim3; dim3 without them, or of another N, are noted."""
-    cells = [c for k in series.dim3 for c in series.at(k)]
-    arrays = fetch(cells, artifact)
-    found: dict[int, Floats] = {}
-    lacking: list[int] = []
-    for dim3 in series.dim3:
-        mine = [arrays[c.run_id] for c in series.at(dim3)]
-        good = [a for a in mine if isinstance(a, np.ndarray) and _are_errors(a)]
-        if len(good) == len(mine) and len({len(a) for a in good}) == 1:
-            found[dim3] = np.mean(good, axis=0, dtype=np.float64)
-        else:
-            lacking.append(dim3)
-    if found:
-        length = max((len(r) for r in found.values()), key=[len(r) for r in found.values()].count)
-        lacking += [k for k, r in found.items() if len(r) != length]
-        found = {k: r for k, r in found.items() if len(r) == length}
+    found, lacking, why = rows_of(series, artifact)
     if lacking:
-        why = next((a for a in arrays.values() if isinstance(a, str)), "unusable, no errors of as many rows")
-        notes.append(f"{series.label}: no interval at dim3 {ranges(sorted(lacking))}: {artifact} is {why}")
+        notes.append(f"{series.label}: no interval at dim3 {ranges(lacking)}: {artifact} is {why}")
     return found
-
-
-def _are_errors(rows: npt.NDArray[Any]) -> bool:
-    """Whether an array holds an error for each row (N,)."""
-    sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
-    return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
 
 
 def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
     artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
     rows = _rows(series, artifact, notes) if series.first.digest else {}
     spread = redrawn(series, rows, "error")
-    test = _means(series, "test")
-    metrics = {metric: _means(series, metric) for metric in METRICS} | {Metric.FIT_SECONDS: _seconds(series)}
+    test = series.means()
+    metrics = {metric: series.means(metric) for metric in METRICS} | {Metric.FIT_SECONDS: _seconds(series)}
     made = []
     for i, dim3 in enumerate(series.dim3):
         low, high = interval(spread[dim3]) if dim3 in spread else (None, None)
@@ -332,23 +281,22 @@ def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
                 low=low,
                 high=high,
                 sd=_sd([c.error for c in cells]),
-                test=test[i],
+                test=_known(test[dim3]),
                 seeds=len(cells),
                 bytes_per_code=4 * dim3,
                 elbo_sd=_sd([c.metric(Metric.VAL_ELBO) for c in cells]),
-                metrics={metric: means[i] for metric, means in metrics.items()},
+                metrics={metric: _known(means[dim3]) for metric, means in metrics.items()},
             )
         )
     return made
 
 
-def _seconds(series: Series) -> list[float | None]:
+def _seconds(series: Series) -> dict[int, float]:
     """Return seconds to fit, means over seeds; for PCA with a reused decomposition, those of the fit that made it."""
-    seconds = _means(series, Metric.FIT_SECONDS)
-    cells = [series.at(dim3) for dim3 in series.dim3]
-    reused = [any(c.tag(f"{FACT_PREFIX}decomposition") == REUSED for c in mine) for mine in cells]
-    made = [s for s, again in zip(seconds, reused, strict=True) if s is not None and not again]
-    return [max(made) if again and made else s for s, again in zip(seconds, reused, strict=True)]
+    seconds = series.means(Metric.FIT_SECONDS)
+    reused = {k for k in seconds if any(c.tag(f"{FACT_PREFIX}decomposition") == REUSED for c in series.at(k))}
+    made = [s for k, s in seconds.items() if k not in reused and np.isfinite(s)]
+    return seconds | dict.fromkeys(reused, max(made)) if made else seconds
 
 
 def _sd(values: Sequence[float | None]) -> float | None:
@@ -357,9 +305,8 @@ def _sd(values: Sequence[float | None]) -> float | None:
     return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
 
 
-def _means(series: Series, pick: str) -> list[float | None]:
-    means = series.errors(pick).mean(axis=0)
-    return [float(m) if np.isfinite(m) else None for m in means]
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _elbo_verdict(series: Series) -> Verdict | None:
@@ -384,57 +331,11 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     for point in versus:
         if point.errs == "more":
             named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
-    active = dict(zip(series.dim3, _means(series, Metric.TEST_ACTIVE_UNITS), strict=True))
+    active = series.means(Metric.TEST_ACTIVE_UNITS)
     for dim3 in named:
-        units = active[dim3]
-        if units is not None and units < dim3 - 0.5:  # a VAE with inactive units
-            named[dim3] += f", and uses {units:.1f} of its {dim3} units"
+        if active[dim3] < dim3 - 0.5:  # a VAE with inactive units
+            named[dim3] += f", and uses {active[dim3]:.1f} of its {dim3} units"
     return dict(sorted(named.items()))
-
-
-def _missing(comparison: Comparison, store: Store) -> list[str]:
-    """Return the cells without a finished run, of the studies' grids, else of all pairs of dim3 and seed in the store.
-
-    Cells of an older code of a model do not count.
-    """
-    lines = []
-    last = {c.model: code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
-    for series in (s for s in comparison.series if code(s.first) == last[s.model]):
-        seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
-        wanted = _asked(series, store)
-        if not wanted:
-            wanted = dict.fromkeys(series.dim3, seeds)
-        gone = [
-            f"{series.label} dim3 {dim3} seed {seed}"
-            for dim3, those in wanted.items()
-            for seed in those
-            if seed not in series.cells.get(dim3, {})
-        ]
-        lines.extend(gone)
-    return lines
-
-
-def _asked(series: Series, store: Store) -> dict[int, list[int]]:
-    """Return the grid of the studies of this series' cells, seeds by dim3; empty where no study logged one."""
-    studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
-    wanted: dict[int, set[int]] = {}
-    for study in store.studies:
-        if study.data.tags.get(Tag.STUDY) in studies and Tag.GRID in study.data.tags:
-            dims, seeds = _grid(study.data.tags[Tag.GRID], series.model)
-            for dim3 in dims:
-                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
-    return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
-
-
-def _grid(text: str, model: str) -> tuple[list[int], int]:
-    """Return the dim3 and the number of seeds of a model in a study's grid tag; ([], 0) where the tag is unusable."""
-    try:
-        grid = json.loads(text)
-        dims, seeds = [int(k) for k in grid["dim3"].get(model, [])], int(grid["seeds"])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return [], 0
-    fits = len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= MOST_DIM3 for k in dims)
-    return (dims, seeds) if fits else ([], 0)
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:
@@ -446,10 +347,8 @@ def _about_seeds(series: Sequence[Series]) -> list[str]:
         elif count == 1:
             notes.append(f"{one.label}: one seed, so nothing is known of how much another would differ: add --seeds 5")
         elif count < SEEDS_TO_RESAMPLE:
-            notes.append(
-                f"{one.label}: {count} seeds; intervals are of the rows alone, an interval over seeds needs "
-                f"{SEEDS_TO_RESAMPLE}"
-            )
+            needs = f"an interval over seeds needs {SEEDS_TO_RESAMPLE}"
+            notes.append(f"{one.label}: {count} seeds; intervals are of the rows alone, {needs}")
         if one.dropped:
             left = ranges(sorted({c.seed for c in one.dropped}))
             notes.append(f"{one.label}: seed {left} is not judged, it lacks some dim3 ({len(one.dropped)} cells)")
@@ -460,18 +359,17 @@ def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[b
     """Return whether a corner remains at twice the epochs, None where no run tells, and a sentence about it."""
     if verdict is None or verdict.kind != "clear" or verdict.dim3 is None or not series.trained:
         return None, ""
-    epochs = dict(series.first.settings).get("epochs", "")
+    first, at = series.first, verdict.dim3
+    epochs = dict(first.settings).get("epochs", "")
     twice = str(2 * int(epochs)) if epochs.isascii() and epochs.isdigit() and len(epochs) < 16 else ""
-    first = series.first
     longer: dict[int, list[float]] = {}
     for cell in store.confirmations:
         same = (cell.model, cell.variant, cell.digest) == (first.model, first.variant, first.digest)
         if same and dict(cell.settings).get("epochs") == twice:
             longer.setdefault(cell.dim3, []).append(cell.error)
-    at = verdict.dim3
-    how = f"python -m studies.scan --confirm {series.model}={at} and the flags of the study"
     before, after = max((k for k in longer if k < at), default=None), min((k for k in longer if k > at), default=None)
     if at not in longer or before is None or after is None:
+        how = f"python -m studies.scan --confirm {series.model}={at} and the flags of the study"
         return None, f"unconfirmed: training too briefly can make a corner; {how}"
     mean = {k: float(np.mean(v)) for k, v in longer.items()}
     fall, then = (mean[before] - mean[at]) / (at - before), (mean[at] - mean[after]) / (after - at)
@@ -481,52 +379,42 @@ def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[b
 
 
 def _intrinsic(baseline: Series) -> dict[str, float]:
-    found = {}
-    for metric, name in _INTRINSIC.items():
-        values = [c.metric(metric) for k in baseline.dim3 for c in baseline.at(k)]
-        known = [v for v in values if v is not None]
-        if known:
-            found[name] = known[-1]
-    return found
+    cells = [c for k in baseline.dim3 for c in baseline.at(k)]
+    found = {name: [v for c in cells if (v := c.metric(metric)) is not None] for metric, name in _INTRINSIC.items()}
+    return {name: values[-1] for name, values in found.items() if values}
 
 
 def _same_loss(series: Sequence[Series]) -> list[str]:
     """Compare models that share a loss, in sentences: their difference is not due to the loss."""
     said = []
-    trained = [s for s in series if s.trained]
-    for i, one in enumerate(trained):
-        for other in trained[i + 1 :]:
-            loss = dict(one.first.variant).get("loss", "")
-            if one.model == other.model or not loss or loss != dict(other.first.variant).get("loss"):
-                continue
-            mine, theirs = (dict(zip(s.dim3, s.errors("test").mean(axis=0), strict=True)) for s in (one, other))
-            shared = sorted(set(mine) & set(theirs))
-            ratios = [mine[k] / theirs[k] for k in shared if theirs[k] > 0]
-            if ratios:
-                said.append(
-                    f"with the same loss ({loss}), {one.label} has {min(ratios):.2f} to {max(ratios):.2f} times "
-                    f"the test error of {other.label} at dim3 {ranges(shared)}"
-                )
+    for one, other in combinations([s for s in series if s.trained], 2):
+        loss = dict(one.first.variant).get("loss", "")
+        if one.model == other.model or not loss or loss != dict(other.first.variant).get("loss"):
+            continue
+        mine, theirs = one.means(), other.means()
+        shared = sorted(set(mine) & set(theirs))
+        ratios = [mine[k] / theirs[k] for k in shared if theirs[k] > 0]
+        if ratios:
+            said.append(
+                f"with the same loss ({loss}), {one.label} has {min(ratios):.2f} to {max(ratios):.2f} times "
+                f"the test error of {other.label} at dim3 {ranges(shared)}"
+            )
     return said
 
 
 def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
     """Return the cell of the model with the least error, at its choice; None where it has no choice."""
-    judged = [(m, s) for m, s in zip(models, series, strict=True) if m.points]
-    if not judged:
+    model, one = min(zip(models, series, strict=True), key=lambda pair: min(p.error for p in pair[0].points))
+    if model.verdict is None or model.verdict.choice is None:
         return None
-    model, one = min(judged, key=lambda pair: min(p.error for p in pair[0].points))
-    choice = None if model.verdict is None else model.verdict.choice
-    if choice is None:
-        return None
-    return pick_at(one, choice, f"{model.sentence}; of all models {model.label} has the least error")
+    why = f"{model.sentence}; of all models {model.label} has the least error"
+    return Pick(model.label, model.verdict.choice, *run_at(one, model.verdict.choice), why)
 
 
-def pick_at(series: Series, dim3: int, why: str) -> Pick:
-    """Return the cell of a series at one dim3, of the smallest seed, with the reason `why`."""
+def run_at(series: Series, dim3: int) -> tuple[str | None, int]:
+    """Return the run of the smallest seed at one dim3, and the seed; None and 0 where the store has no such run."""
     cells = series.at(dim3) if dim3 in series.cells else []
-    best = min(cells, key=lambda c: c.seed, default=None)
-    return Pick(series.label, dim3, None if best is None else best.run_id, 0 if best is None else best.seed, why)
+    return min(((c.run_id, c.seed) for c in cells), key=lambda found: found[1], default=(None, 0))
 
 
 def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
@@ -538,20 +426,21 @@ def _versions(cells: Sequence[Cell]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in sorted(found.items())}
 
 
-def plain(value: object) -> object:
-    """Return a value as JSON can hold it: dataclasses as mappings, arrays as lists, nan and infinity as None."""
+def to_json(value: object) -> str:
+    """Return the text of a file: sorted keys, full precision, null for nan and infinity."""
+    return json.dumps(_plain(value), sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
     if is_dataclass(value):
-        return plain(vars(value))
+        value = value.shown() if isinstance(value, (Point, ComparisonFinding)) else vars(value)
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return [plain(v) for v in value.tolist()]
+        return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        if hasattr(value, "_asdict"):
-            return plain(value._asdict())
-        return [plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

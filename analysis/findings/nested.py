@@ -1,13 +1,12 @@
-"""Nested models, whose one training gives a whole curve, compared with one training for each dim3.
+"""Nested models, whose first k latents give the error at dim3 = k, compared with one training for each dim3.
 
-The latents of a nested model are ordered, so its first k latents give the error at dim3 = k. Such a curve costs one
-training and errs more, because all dim3 share one model. It is reported beside the dedicated runs and not judged.
+Such a curve costs one training and errs more, because all dim3 share one model. It is not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from elbowroom.tracking.store.names import Metric, Param
 from ..runs.comparison import CODE, Cell, Comparison, Nested, Series, data_of, latest
 from .against_pca import ranges
 
-_DEDICATED = "ae"
-"""The model that is trained once for each dim3, to compare with."""
-_SAME = ("dim2",)  # settings that both models must share
+_DEDICATED = "ae"  # the model that is trained once for each dim3, to compare with
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,11 @@ def _finding(members: Sequence[Nested], comparison: Comparison) -> NestedFinding
     series = _dedicated(first, comparison)
     replaced = [] if series is None else [c for k in series.dim3 if k <= first.dim3 for c in series.at(k)]
     points = _points(members, series)
-    seconds, summed = _mean(_seconds(cells)), _sum(_seconds(replaced))
-    per_dim3 = [] if series is None else [_mean(_seconds(series.at(k))) for k in series.dim3 if k <= first.dim3]
-    cost = seconds / summed if seconds is not None and summed else None
+    seconds, summed = _seconds(cells) / len(cells), _seconds(replaced)
+    by_dim3 = {} if series is None else {k: series.at(k) for k in series.dim3 if k <= first.dim3}
     settings = dict(first.settings)
-    label = f"{first.model.rpartition(':')[2]} ({settings.get('epochs', '?')} epochs)"
-    curve_seconds = _sum(per_dim3)
-    return NestedFinding(
-        label=label,
+    found = NestedFinding(
+        label=f"{first.model.rpartition(':')[2]} ({settings.get('epochs', '?')} epochs)",
         model=first.model,
         dim3=first.dim3,
         settings=settings,
@@ -97,22 +91,22 @@ def _finding(members: Sequence[Nested], comparison: Comparison) -> NestedFinding
         points=points,
         dedicated=None if series is None else series.label,
         replaced=len(replaced),
-        fit_seconds=seconds,
-        dedicated_seconds=summed,
-        curve_seconds=curve_seconds,
-        cost=cost,
+        fit_seconds=_known(seconds),
+        dedicated_seconds=_known(summed),
+        curve_seconds=_known(sum(_seconds(c) / len(c) for c in by_dim3.values())) if by_dim3 else None,
+        cost=_known(seconds / summed) if summed else None,
         caution=_caution(cells, replaced),
-        sentence=_sentence(label, points, series, len(replaced), cost, (seconds, curve_seconds)),
+        sentence="",
     )
+    return replace(found, sentence=_sentence(found))
 
 
 def _dedicated(cell: Cell, comparison: Comparison) -> Series | None:
     """Return the comparison's autoencoder with the same layers, loss and output, None where there is none."""
     for series in comparison.series:
-        mine, theirs = dict(cell.settings), dict(series.first.settings)
-        layers = all(mine.get(name) == theirs.get(name) for name in _SAME)
+        layers = [dict(c.settings).get("dim2") for c in (cell, series.first)]
         alike = _apart_from_code(series.first) == _apart_from_code(cell)
-        if series.model == _DEDICATED and alike and layers:
+        if series.model == _DEDICATED and alike and layers[0] == layers[1]:
             return series
     return None
 
@@ -124,7 +118,7 @@ def _apart_from_code(cell: Cell) -> dict[str, str]:
 def _points(members: Sequence[Nested], series: Series | None) -> list[_NestedPoint]:
     """Return the points at every dim3 that all seeds have."""
     there = sorted(set.intersection(*(set(n.curve) for n in members)))
-    tests = {} if series is None else dict(zip(series.dim3, series.errors("test").mean(axis=0), strict=True))
+    tests = {} if series is None else series.means()
     points = []
     for dim3 in there:
         values = [n.curve[dim3] for n in members]
@@ -143,28 +137,20 @@ def _points(members: Sequence[Nested], series: Series | None) -> list[_NestedPoi
     return points
 
 
-def _sentence(
-    label: str,
-    points: Sequence[_NestedPoint],
-    series: Series | None,
-    replaced: int,
-    cost: float | None,
-    seconds: tuple[float | None, float | None],
-) -> str:
+def _sentence(found: NestedFinding) -> str:
     """Say what share of the dedicated runs' time it takes, how much more it errs, and that it is not judged."""
-    latents = max(p.dim3 for p in points)
-    gaps = {p.dim3: p.gap for p in points if p.gap is not None}
+    said = f"One training of {max(p.dim3 for p in found.points)} latents by {found.label}"
+    gaps = {p.dim3: p.gap for p in found.points if p.gap is not None}
     unjudged = "it is not judged: its points are parts of one model, a compromise among all dim3"
-    if series is None or not gaps:
+    if not gaps:
         lacks = f"nothing to compare with: no {_DEDICATED} runs of the same layers and loss share a dim3 with it"
-        return f"One training of {latents} latents by {label} gives a whole curve; {lacks}; {unjudged}"
-    priced = f"One training of {latents} latents by {label} gives a whole curve"
-    if cost is not None:
-        one, curve = seconds
-        of_one = f" ({_share(one / curve)} of those of one seed)" if one and curve and replaced > len(gaps) else ""
-        time = f"takes {_share(cost)} of the time of the {replaced} {series.label} runs{of_one}"
-        priced = f"One training of {latents} latents by {label} {time}"
-    return f"{priced} and errs {_errs(gaps)}; {unjudged}"
+        return f"{said} gives a whole curve; {lacks}; {unjudged}"
+    time = "gives a whole curve"
+    if found.cost is not None:
+        time = f"takes {_share(found.cost)} of the time of the {found.replaced} {found.dedicated} runs"
+        if found.fit_seconds and found.curve_seconds and found.replaced > len(gaps):
+            time += f" ({_share(found.fit_seconds / found.curve_seconds)} of those of one seed)"
+    return f"{said} {time} and errs {_errs(gaps)}; {unjudged}"
 
 
 def _errs(gaps: dict[int, float]) -> str:
@@ -192,16 +178,11 @@ def _caution(cells: Sequence[Cell], replaced: Sequence[Cell]) -> str:
     return f"the seconds were taken with {', '.join(mine)} threads here and {', '.join(theirs)} there"
 
 
-def _seconds(cells: Iterable[Cell]) -> list[float | None]:
-    return [c.metric(Metric.FIT_SECONDS) for c in cells]
+def _seconds(cells: Sequence[Cell]) -> float:
+    """The sum of the seconds to fit, nan where a run has none, or there is no run."""
+    seconds = [c.metric(Metric.FIT_SECONDS) for c in cells]
+    return sum(np.nan if s is None else s for s in seconds) if seconds else np.nan
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean, None where a value is missing."""
-    total = _sum(values)
-    return None if total is None else total / len(values)
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if known and len(known) == len(values) else None
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

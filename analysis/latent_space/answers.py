@@ -45,7 +45,12 @@ NEIGHBOURS = 10
 """Nearest neighbours of a code that are compared, and that vote for its class."""
 _SECOND_FIT = "another exact program"  # the name of PCA's second fit among the runs
 _CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)  # (N, dim3)
-_ONE_AXIS = {Artifact.ERRORS_TEST, Artifact.KL_BY_DIM, Artifact.SPECTRUM, *(sample_artifact(s, "nearest_mse") for s in Source)}
+_ONE_AXIS = {
+    Artifact.ERRORS_TEST,
+    Artifact.KL_BY_DIM,
+    Artifact.SPECTRUM,
+    *(sample_artifact(s, "nearest_mse") for s in Source),
+}
 _THREE_AXES = {
     Artifact.DRAWS,
     Artifact.PLANE,

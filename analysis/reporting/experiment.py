@@ -1,20 +1,15 @@
-"""The report of an experiment, or of a table: read, find, draw, write, log, and register the chosen model.
-
-`report` and `report_table` are what `python -m analysis.report` does, as functions.
-"""
+"""What `python -m analysis.report` does, as functions: read, find, draw, write, log, and register the chosen model."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import io
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 from matplotlib import style
@@ -28,9 +23,9 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from ..findings.find import Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, render
 from ..purposes.gain import DEFAULT_RULE, Rule
-from ..runs.comparison import Comparison, Store, compare
-from ..runs.csv_table import CurveIs, check_falls, read_rows
-from ..runs.query import Columns, check_settings, columns_of, of_rows, parse_map, read
+from ..runs.comparison import Store
+from ..runs.csv_table import CurveIs
+from ..runs.query import columns_of, read, read_table
 from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
 
 _PAGE = "report.html"
@@ -38,17 +33,17 @@ _PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, and where they were written."""
+    """The findings, and where they were written: page is report.html, and text what the command prints.
+
+    registered is the registration of the chosen model, and run_id the run that the report was logged to; without `log`
+    they are None.
+    """
 
     findings: Findings
     page: Path
-    """report.html; beside it `result.json`, `curves.csv` and the figures."""
     registered: Registered | None
-    """The registration of the chosen model, None without `log`."""
     run_id: str | None
-    """The run that the report was logged to, None without `log`."""
     text: str
-    """What the command prints."""
 
 
 def report(
@@ -56,7 +51,7 @@ def report(
     experiment: str | None = None,
     tracking_uri: str | None = None,
     rule: str = DEFAULT_RULE,
-    choose: int | tuple[str | None, int] | None = None,
+    choose: int | str | tuple[str | None, int] | None = None,
     columns: Mapping[str, str | Sequence[str]] | str | None = None,
     curve_is: CurveIs = "error",
     out: Path | str = "reports",
@@ -71,7 +66,7 @@ def report(
     rule
         For the choice of dim3, as `judge` takes it.
     choose
-        A dim3, or a model and a dim3, to register in place of the one that is found.
+        A dim3, or a model and a dim3, to register in place of the one that is found; or the text of `--choose`.
     columns
         Where runs of other programs have their values, as {"dim3": "params.latent_size", "error": "metrics.val_loss",
         "settings": ["params.lr"]} or as the text of `--map`; None for runs of this project.
@@ -96,30 +91,27 @@ def report(
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
     Rule.parse(rule)
-    out, chosen = output_folder(Path(out)), None if choose is None else CellChoice.of(choose)
-    mapped = None if columns is None else _columns(columns)
+    chosen = None if choose is None else CellChoice.of(choose)
+    mapped = None if columns is None else columns_of(columns)
     if mapped is None and curve_is != "error":
         raise BadInput(f"curve-is {curve_is}: allowed with --curve or --map; the runs of this project have errors")
+    out = output_folder(Path(out))
     with borrowed(), opened(uri, experiment, log=log) as (client, name):
         store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
         if not store.cells:
             raise BadInput(_why_empty(store))
-        if mapped is not None:
-            check_settings(store.cells, mapped)
-        comparisons = compare(store.cells)
-        if mapped is not None:
-            _check_falls(comparisons, curve_is)
-        findings = ask(lambda: find(store, rule, comparisons))
+        findings = ask(lambda: find(store, rule))
         links, note = links_of(client, store.experiment_id)
-        registered = ask(lambda: register(client, store, findings, chosen)) if log else None
-        command = _Command("--experiment", findings.experiment, rule, chosen, mapped, curve_is)
-        files = ask(lambda: _files(findings, store, command, links, note, registered))
+        registered = ask(lambda: register(client, store.experiment_id, findings, chosen)) if log else None
+        said = "" if registered is None else registered.sentence
+        words = ["" if chosen is None else chosen.text, "" if mapped is None else mapped.text]
+        command = _command(["--experiment", findings.experiment], rule, curve_is, *words)
+        files = ask(lambda: _files(findings, store, command, links, note, said))
         write_files(out, files)
-        run_id, said = None, "" if registered is None else registered.sentence
+        run_id = None
         if log:
-            invocation = os.environ.get("MLFLOW_RUN_ID")
             written = f"the report is in {out} and not in the store"
-            run_id = ask(lambda: publish(client, store, findings, out, files, registered, invocation), written)
+            run_id = ask(lambda: publish(client, store.experiment_id, findings, out, files, said), written)
             said += f"\nlogged as run {run_id}: {links(run_id)}"
         return Report(findings, out / _PAGE, registered, run_id, _said(findings, store.notes, out, said))
 
@@ -131,12 +123,8 @@ def report_table(
 
     Parameters
     ----------
-    path
-        A file with the columns dim3,error[,seed][,model].
-    rule
-        For the choice of dim3, as `judge` takes it.
-    curve_is
-        Whether the column error has errors or scores.
+    path, rule, curve_is
+        As `analysis.report.judge_table` takes them.
     out
         The folder for the page, `result.json`, `curves.csv` and the figures.
 
@@ -154,12 +142,10 @@ def report_table(
     """
     Rule.parse(rule)
     out, path = output_folder(Path(out)), Path(path)
-    store = of_rows(read_rows(path, curve_is), path.name, curve_is)
-    comparisons = compare(store.cells)
-    _check_falls(comparisons, curve_is)
-    findings = find(store, rule, comparisons)
-    command = _Command("--curve", str(path), rule, None, None, curve_is)
-    write_files(out, _files(findings, store, command, lambda run_id: None, "", None))
+    store = read_table(path, curve_is)
+    findings = find(store, rule)
+    command = _command(["--curve", str(path)], rule, curve_is)
+    write_files(out, _files(findings, store, command))
     return Report(findings, out / _PAGE, None, None, _said(findings, store.notes, out, ""))
 
 
@@ -172,7 +158,7 @@ def run_command(given: argparse.Namespace) -> str:
         experiment=given.experiment,
         tracking_uri=store_uri(given.tracking_uri),
         rule=given.rule,
-        choose=None if given.choose == UNSET else CellChoice.parse(given.choose),
+        choose=None if given.choose == UNSET else given.choose,
         columns=None if given.map == UNSET else given.map,
         curve_is=given.curve_is,
         out=out,
@@ -181,39 +167,28 @@ def run_command(given: argparse.Namespace) -> str:
 
 
 def _why_empty(store: Store) -> str:
-    lacks = f"experiment {store.experiment!r} has no finished run that could be a point of a curve"
     parts = []
     if store.unfinished:
         parts.append(f"{len(store.unfinished)} have not finished")
     if store.left_out:
-        parts.append(
-            f"{len(store.left_out)} can't be used, like {store.left_out[0].name[:60]}: {store.left_out[0].why}"
-        )
+        first = store.left_out[0]
+        parts.append(f"{len(store.left_out)} can't be used, like {first.name[:60]}: {first.why}")
     if store.nested:
         parts.append(f"{len(store.nested)} have a curve of their own, which is shown beside one and not judged")
-    return (
-        f"{lacks}: {'; '.join(parts) or 'it is empty; python -m studies.scan makes some, --map reads those of others'}"
-    )
-
-
-def _columns(given: Mapping[str, str | Sequence[str]] | str) -> Columns:
-    return parse_map(given) if isinstance(given, str) else columns_of(given)
-
-
-def _check_falls(comparisons: Sequence[Comparison], curve_is: CurveIs) -> None:
-    """Raise BadInput where an error curve rises, or a score curve falls."""
-    for series in (s for comparison in comparisons for s in comparison.series):
-        check_falls(series.label, series.dim3, series.errors(), curve_is)
+    if not parts:
+        parts.append("it is empty; python -m studies.scan makes some, --map reads those of others")
+    lacks = f"experiment {store.experiment!r} has no finished run that could be a point of a curve"
+    return f"{lacks}: {'; '.join(parts)}"
 
 
 @style.context("default")  # a report looks the same whatever style the caller's figures have
 def _files(
     findings: Findings,
     store: Store,
-    command: _Command,
-    links: Callable[[str], str | None],
-    note: str,
-    registered: Registered | None,
+    command: str,
+    links: Callable[[str], str | None] = lambda run_id: None,
+    note: str = "",
+    registered: str = "",
 ) -> dict[str, bytes]:
     """Return the content of each file of the report by its path."""
     figures: dict[str, dict[str, bytes]] = {}
@@ -224,18 +199,18 @@ def _files(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
         links=links,
-        command=command.text,
+        command=command,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},
         note=note,
         runs=_lines(store),
-        registered="" if registered is None else registered.sentence,
+        registered=registered,
     )
     files = {
         _PAGE: render(findings, page).encode(),
         "result.json": findings.to_json().encode(),
         "curves.csv": _curves_csv(findings).encode(),
     }
-    for number, (_, by_name) in enumerate(figures.items()):
+    for number, by_name in enumerate(figures.values()):
         folder = "figures" if number == 0 else f"figures/{number + 1}"
         files |= {f"{folder}/{name}.png": png for name, png in by_name.items()}
     return files
@@ -250,48 +225,29 @@ def _curves_csv(findings: Findings) -> str:
     for comparison in findings.comparisons:
         for model in comparison.models:
             for point in model.points:
-                values = point.values()
+                values = point.shown()
                 known = ("" if values[name] is None else repr(values[name]) for name in names)
                 writer.writerow([comparison.name, model.label, point.dim3, *known])
     return into.getvalue()
 
 
 def _lines(store: Store) -> list[RunLine]:
-    cells = sorted(
-        [*store.cells, *store.confirmations, *(n.cell for n in store.nested)],
-        key=lambda c: (c.model, c.dim3, c.seed, c.run_id),
-    )
+    cells = [*store.cells, *store.confirmations, *(n.cell for n in store.nested)]
     lines = [
         RunLine(c.run_id, c.name, "FINISHED", c.model, c.dim3, c.seed, c.error, c.test, c.metric(Metric.FIT_SECONDS))
-        for c in cells
+        for c in sorted(cells, key=lambda c: (c.model, c.dim3, c.seed, c.run_id))
     ]
     others = [*store.unfinished, *store.left_out]
     return lines + [RunLine(o.run_id, o.name, o.why, "", None, None, None, None, None) for o in others]
 
 
-class _Command(NamedTuple):
-    """The command that makes the same report: where the curves are, and the options."""
-
-    flag: str
-    source: str
-    rule: str
-    choose: CellChoice | None
-    columns: Columns | None
-    curve_is: CurveIs
-
-    @property
-    def text(self) -> str:
-        """Quoted for a shell; options at their defaults are left out."""
-        words = ["python", "-m", "analysis.report", self.flag, self.source]
-        if self.rule != DEFAULT_RULE:
-            words += ["--rule", self.rule]
-        if self.choose is not None:
-            words += ["--choose", self.choose.text]
-        if self.columns is not None:
-            words += ["--map", self.columns.text]
-        if self.curve_is != "error":
-            words += ["--curve-is", self.curve_is]
-        return shlex.join(words)
+def _command(source: Sequence[str], rule: str, curve_is: CurveIs, chosen: str = "", mapped: str = "") -> str:
+    """The command that makes the same report, quoted for a shell; options at their defaults are left out."""
+    words = ["python", "-m", "analysis.report", *source]
+    given = {"--rule": rule, "--choose": chosen, "--map": mapped, "--curve-is": curve_is}
+    for flag, value in given.items():
+        words += [flag, value] if value not in ("", DEFAULT_RULE, "error") else []
+    return shlex.join(words)
 
 
 def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str:

@@ -14,7 +14,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag
@@ -22,12 +21,12 @@ from mlflow.exceptions import MlflowException
 
 from elbowroom.tracking.store.addresses import elsewhere, run_page
 from elbowroom.tracking.store.errors import BadInput, Failed, one_line, store_failed
+from elbowroom.tracking.store.locks import lock_at
 from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.names import Metric as Name
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
-from ..findings.find import ComparisonFinding, Findings, Pick, pick_at
-from ..runs.comparison import Cell, Store
+from ..findings.find import ComparisonFinding, Findings, Pick, run_at
 
 _ALIAS = "chosen"
 _MOST_LINES = 40  # of a description
@@ -59,6 +58,8 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
 
     A lock serialises reports that write to one folder at once. Raises Failed where a file can't be written.
     """
+    # In the temporary folder: the lock is no part of the report.
+    lock = Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(bytes(out.resolve())).hexdigest()[:16]}.lock"
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
             for name, content in files.items():
@@ -67,18 +68,13 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> None:
                 path.write_bytes(content)
             with ExitStack() as stack:
                 with suppress(PermissionError):  # a lock file of another user
-                    stack.enter_context(FileLock(_lock_path(out)))
+                    stack.enter_context(lock_at(lock))
                 for name in sorted({Path(n).parts[0] for n in files}):
                     if (out / name).is_dir():  # replaced as a whole, with the files that are older
                         os.replace(out / name, Path(folder) / f"old {name}")
                     os.replace(Path(folder) / name, out / name)
     except OSError as error:
         raise Failed(f"out {out}: {error.strerror or error}") from error
-
-
-def _lock_path(out: Path) -> Path:
-    """Return the path of an output folder's lock, in the temporary folder: it is no part of the report."""
-    return Path(tempfile.gettempdir()) / f"elbowroom-{hashlib.sha256(bytes(out.resolve())).hexdigest()[:16]}.lock"
 
 
 class CellChoice(NamedTuple):
@@ -88,21 +84,20 @@ class CellChoice(NamedTuple):
     dim3: int
 
     @classmethod
-    def parse(cls, text: str) -> CellChoice:
-        """Return the choice that `dim3=12` or `model=vae,dim3=12` means. Raises BadInput."""
-        found = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    def of(cls, given: int | str | tuple[str | None, int]) -> CellChoice:
+        """Return the choice of a dim3, a model and a dim3, or a text like `model=vae,dim3=12`. Raises BadInput."""
+        if isinstance(given, int):
+            return cls(None, given)
+        if isinstance(given, tuple):
+            return cls(*given)
+        found = dict(part.strip().partition("=")[::2] for part in given.split(","))
         if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
-            raise BadInput(f"choose {text!r}: allowed is dim3=12 or model=vae,dim3=12")
+            raise BadInput(f"choose {given!r}: allowed is dim3=12 or model=vae,dim3=12")
         return cls(found.get("model") or None, int(found["dim3"]))
-
-    @classmethod
-    def of(cls, given: int | tuple[str | None, int]) -> CellChoice:
-        """Return the choice of a dim3, or of a model and a dim3."""
-        return cls(None, given) if isinstance(given, int) else cls(*given)
 
     @property
     def text(self) -> str:
-        """The choice as `parse` reads it."""
+        """The choice as `of` reads it."""
         return f"model={self.model},dim3={self.dim3}" if self.model else f"dim3={self.dim3}"
 
 
@@ -110,17 +105,16 @@ class Registered(NamedTuple):
     """The registration of the chosen model: a sentence, and the version, None where nothing was registered."""
 
     sentence: str
-    pick: Pick | None
     version: str | None
 
 
-def register(client: MlflowClient, store: Store, findings: Findings, choose: CellChoice | None) -> Registered:
+def register(client: MlflowClient, experiment_id: str, findings: Findings, choose: CellChoice | None) -> Registered:
     """Register the chosen cell's model as `elbowroom-<dataset>`, alias `chosen`, with tags that say why.
 
     Parameters
     ----------
-    client, store, findings
-        The store, its runs, and what was found in them; the first comparison counts.
+    client, experiment_id, findings
+        The store, and what was found in its runs; the first comparison counts.
     choose
         The cell to register; None for the one that was found.
 
@@ -134,41 +128,45 @@ def register(client: MlflowClient, store: Store, findings: Findings, choose: Cel
     BadInput
         Where there is no such cell.
     """
-    if not findings.comparisons:
-        return Registered("", None, None)
     finding = findings.comparisons[0]
-    pick, all_series = finding.pick, finding.comparison.series
-    if choose is not None:
-        labels = [s.label for s in all_series]
-        label = choose.model or (pick.model if pick else labels[-1])
-        series = next((s for s in all_series if s.label == label), None)
-        if series is None:
-            raise BadInput(f"choose model={label}: allowed: {', '.join(labels)}")
-        if choose.dim3 not in series.cells:
-            there = ", ".join(map(str, series.dim3))
-            raise BadInput(f"choose dim3={choose.dim3}: {label} has finished cells at {there}")
-        pick = pick_at(series, choose.dim3, "chosen by hand")
+    pick = finding.pick if choose is None else _chosen(finding, choose)
     if pick is None:
         why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
-        return Registered(f"no model is registered: {why}", None, None)
-    cell = next((c for c in store.cells if c.run_id == pick.run_id), None)
-    found = (
-        [] if cell is None else client.search_logged_models([store.experiment_id], f"source_run_id = '{cell.run_id}'")
-    )
+        return Registered(f"no model is registered: {why}", None)
+    run_id = pick.run_id
+    found = [] if run_id is None else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     logged = [m for m in found if m.status == LoggedModelStatus.READY]  # MLflow may have made another, empty one
-    if cell is None or not logged:
-        return Registered(f"no model is registered: {_which_command(pick, finding, cell)}", pick, None)
+    if run_id is None or not logged:
+        return Registered(f"no model is registered: {_which_command(pick, finding)}", None)
     name = _registered_name(finding.dataset)
+    tags = {
+        "model": pick.model,
+        "dim3": str(pick.dim3),
+        "why": pick.why,
+        "comparison": finding.name + (" [too few epochs to quote]" if finding.quick else ""),
+        "runs.digest": findings.digest,
+    }
     try:
-        number = _version(client, name, logged[0], cell.run_id)
-        for key, value in _why(pick, finding, findings).items():
-            client.set_model_version_tag(name, number, key, value[:5000])
+        number = _version(client, name, logged[0], run_id)
+        for key, value in tags.items():
+            client.set_model_version_tag(name, number, f"elbowroom.{key}", value[:5000])
         client.set_registered_model_alias(name, _ALIAS, number)
     except MlflowException as error:
-        return Registered(f"the model could not be registered: {one_line(error, 200)}", pick, None)
-    return Registered(
-        f"registered models:/{name}@{_ALIAS}: {pick.model} at dim3 {pick.dim3} (version {number})", pick, number
-    )
+        return Registered(f"the model could not be registered: {one_line(error, 200)}", None)
+    which = f"{pick.model} at dim3 {pick.dim3} (version {number})"
+    return Registered(f"registered models:/{name}@{_ALIAS}: {which}", number)
+
+
+def _chosen(finding: ComparisonFinding, choose: CellChoice) -> Pick:
+    """The cell that the user chose. Raises BadInput where there is none."""
+    series = {s.label: s for s in finding.comparison.series}
+    label = choose.model or (finding.pick.model if finding.pick else list(series)[-1])
+    if label not in series:
+        raise BadInput(f"choose model={label}: allowed: {', '.join(series)}")
+    if choose.dim3 not in series[label].cells:
+        there = ", ".join(map(str, series[label].dim3))
+        raise BadInput(f"choose dim3={choose.dim3}: {label} has finished cells at {there}")
+    return Pick(label, choose.dim3, *run_at(series[label], choose.dim3), "chosen by hand")
 
 
 def _registered_name(dataset: str) -> str:
@@ -194,93 +192,65 @@ def _versions(client: MlflowClient, name: str, run_id: str) -> list[int]:
     return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'") if v.run_id == run_id)
 
 
-def _why(pick: Pick, finding: ComparisonFinding, findings: Findings) -> dict[str, str]:
-    return {
-        "elbowroom.model": pick.model,
-        "elbowroom.dim3": str(pick.dim3),
-        "elbowroom.why": pick.why,
-        "elbowroom.comparison": finding.name + (" [too few epochs to quote]" if finding.quick else ""),
-        "elbowroom.runs.digest": findings.digest,
-    }
-
-
-def _which_command(pick: Pick, finding: ComparisonFinding, cell: Cell | None) -> str:
+def _which_command(pick: Pick, finding: ComparisonFinding) -> str:
     """Say which command trains the chosen cell and logs its model."""
     model = next(m for m in finding.models if m.label == pick.model)
     flags = {**finding.settings, "loss": model.loss} if model.trained else {}
     words = ["--model", model.model, "--dataset", finding.dataset, "--dim3", str(pick.dim3), "--seed", str(pick.seed)]
     for k, v in sorted(flags.items()):
         words += [f"--{k.replace('_', '-')}", v] if v and k not in _NO_SETTINGS else []
-    lacks = f"there is no {pick.model} run at dim3 {pick.dim3}" if cell is None else f"run {cell.name} logged no model"
+    names = {cell.run_id: cell.name for cell in finding.comparison.cells}
+    lacks = f"there is no {pick.model} run at dim3 {pick.dim3}"
+    if pick.run_id is not None:
+        lacks = f"run {names[pick.run_id]} logged no model"
     # Quoted: users paste it into a shell, and the words come from the store.
     command = shlex.join(["python", "-m", "tracking.train", *map(clean, words), "--artifacts", "full"])
     return f"{lacks}; this makes one: {command}" if len(command) <= _LONGEST_COMMAND else lacks
 
 
 def publish(
-    client: MlflowClient,
-    store: Store,
-    findings: Findings,
-    out: Path,
-    files: Mapping[str, bytes],
-    registered: Registered | None,
-    invocation: str | None,
+    client: MlflowClient, experiment_id: str, findings: Findings, out: Path, files: Iterable[str], registered: str
 ) -> str:
     """Log the report as a run of kind `analysis`, and update the experiment's description.
 
     Parameters
     ----------
-    client, store, findings
-        The store, its runs, and the findings.
+    client, experiment_id, findings
+        The store, and what was found in its runs.
     out, files
-        The folder of the report, and its files by path.
+        The folder of the report, and the paths of its files.
     registered
-        The registration, which the description repeats.
-    invocation
-        The run that `mlflow run` opened, which is continued; None for a new run.
+        The sentence on the registration, which the description repeats.
 
     Returns
     -------
     str
-        The id of the run.
+        The id of the run: the one that `mlflow run` opened, or a new one.
     """
-    run_id = log_analysis(
-        client,
-        store.experiment_id,
-        Record(
-            "report",
-            tags={Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: "\n".join(_description(findings))},
-            params={
-                "analysed_experiment": findings.experiment,
-                "analysis_rule": findings.rule,
-                "runs_read": str(len(findings.runs)),
-            },
-            metrics=_numbers(findings),
-        ),
-        out,
-        files,
-        invocation,
+    logged = Logged(
+        "report",
+        "\n".join(_description(findings)),
+        {"analysis_rule": findings.rule},
+        _numbers(findings),
+        os.environ.get("MLFLOW_RUN_ID"),
     )
-    _describe_experiment(client, store.experiment_id, findings, run_id, registered)
+    run_id = log_analysis(client, experiment_id, findings, logged, out, files)
+    _describe_experiment(client, experiment_id, findings, run_id, registered)
     return run_id
 
 
-class Record(NamedTuple):
-    """The name, tags, params and curve that an analysis logs beside its files."""
+class Logged(NamedTuple):
+    """What an analysis logs beside its findings and files; in `run_id`, or in a new run for None."""
 
     name: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
+    description: str
+    params: Mapping[str, str] = {}
+    metrics: Mapping[str, float] = {}
+    run_id: str | None = None
 
 
 def log_analysis(
-    client: MlflowClient,
-    experiment_id: str,
-    record: Record,
-    out: Path,
-    files: Mapping[str, bytes],
-    invocation: str | None,
+    client: MlflowClient, experiment_id: str, findings: Findings, logged: Logged, out: Path, files: Iterable[str]
 ) -> str:
     """Log a run of kind `analysis`, which is FAILED where that fails.
 
@@ -288,12 +258,12 @@ def log_analysis(
     ----------
     client, experiment_id
         Where to log.
-    record
-        Its name, tags, params and metrics.
+    findings
+        The findings of the analysis.
+    logged
+        What it logs beside them.
     out, files
         A folder, and the paths of its files to log.
-    invocation
-        The run that `mlflow run` opened, which is continued; None for a new run.
 
     Returns
     -------
@@ -305,22 +275,23 @@ def log_analysis(
     Failed
         Where the files can't be stored.
     """
-    tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION, **record.tags}
-    if invocation is None:
+    tags: dict[str, str] = {Tag.KIND: Kind.ANALYSIS, Tag.SCHEMA: VERSION}
+    tags |= {Tag.RUNS_DIGEST: findings.digest, Tag.DESCRIPTION: logged.description}
+    params = {"analysed_experiment": findings.experiment, "runs_read": str(len(findings.runs)), **logged.params}
+    run_id = logged.run_id
+    if run_id is None:
         _refuse_elsewhere(client, client.get_experiment(experiment_id).artifact_location)
-        run_id = str(client.create_run(experiment_id, run_name=record.name, tags=tags).info.run_id)
+        run_id = str(client.create_run(experiment_id, run_name=logged.name, tags=tags).info.run_id)
     else:
-        run_id = invocation
         client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
     try:
         opened = client.get_run(run_id)
         _refuse_elsewhere(client, opened.info.artifact_uri)
-        there = opened.data.params
         now = time.time_ns() // 1_000_000
         client.log_batch(
             run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in record.metrics.items()],
-            params=[Param(k, v) for k, v in record.params.items() if k not in there],
+            metrics=[Metric(k, v, now, 0) for k, v in logged.metrics.items()],
+            params=[Param(k, v) for k, v in params.items() if k not in opened.data.params],
         )
         _log_files(client, run_id, out, files)
         client.set_terminated(run_id, "FINISHED")
@@ -339,10 +310,7 @@ def _refuse_elsewhere(client: MlflowClient, address: str) -> None:
 def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str]) -> None:
     try:
         for path in sorted({Path(name).parts[0] for name in files}):
-            if (out / path).is_dir():
-                client.log_artifacts(run_id, str(out / path), path)
-            else:
-                client.log_artifact(run_id, str(out / path))
+            client.log_artifact(run_id, str(out / path))  # a file, or a folder with its files
     except Exception as error:  # an artifact library may raise anything, or be missing
         if store_failed(error):
             raise
@@ -371,14 +339,14 @@ def _literal(text: str) -> str:
 def _numbers(findings: Findings) -> dict[str, float]:
     """Return the choices and elbows of the first comparison as metrics."""
     found: dict[str, float] = {}
-    for model in findings.comparisons[0].models if findings.comparisons else ():
+    for model in findings.comparisons[0].models:
         if model.verdict is not None:
             found |= choice_metrics(model.label, model.verdict.choice, model.verdict.dim3)
     return found
 
 
 def _describe_experiment(
-    client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: Registered | None
+    client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: str
 ) -> None:
     """Replace our part of the experiment's description, and set its primary metric where there is none."""
     tags = client.get_experiment(experiment_id).tags
@@ -386,8 +354,8 @@ def _describe_experiment(
     rest = re.sub(f"\n*[^\n]*{re.escape(_BEGIN)}.*?{re.escape(_END)}", "", before, flags=re.DOTALL).rstrip()
     page = run_page(experiment_id, f"{run_id}/artifacts/{Artifact.REPORT}")
     link = f"[The report]({page}) of {len(findings.runs)} runs"
-    chosen = f"\n\n{_literal(registered.sentence)}" if registered is not None and registered.sentence else ""
-    first, *others = _description(findings) or [""]
+    chosen = f"\n\n{_literal(registered)}" if registered else ""
+    first, *others = _description(findings)
     said = "\n".join(others)
     # First the text: lists of experiments show the first words.
     ours = f"{first} {_BEGIN}\n{said}\n{link}{chosen}\n{_END}"

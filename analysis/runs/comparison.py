@@ -28,23 +28,23 @@ from .. import Floats
 if TYPE_CHECKING:  # the CSV report assembles its curves here and needs no MLflow
     from mlflow.entities import Run
 
-CODE = "code"
-"""In a variant: the code of a user's module, or the revision of one of this project's models."""
-LARGEST = 1e100
-"""Absolute value of a number in a store, so that its square is finite; errors of float32 data are below 1e77."""
-MOST_DIM3 = 1_000_000
+CODE = "code"  # in a variant: the code of a user's module, or the revision of one of this project's models
+LARGEST = 1e100  # of a number in a store, so that its square is finite; errors of float32 data are below 1e77
+_MOST_DIM3 = 1_000_000
+_MOST_CELLS = 100_000  # of one model in the grid of a study
 _SMALLEST = 1e-100  # an error below it counts as 0, so that ratios to it are finite
 _MOST_SEED = 2**63
 _VARIANT_FIELDS = ("loss", "beta", "output")  # settings in which the series of one comparison may differ
 _MOST_ASPECT = 16  # ratio of the sides of a picture
+_Model = tuple[str, tuple[tuple[str, str], ...]]  # its name and variant
 
 
 class Cell(NamedTuple):
     """One run: its place on the grid, and its results.
 
-    seed is 0 where the model takes none, which `seeded` says. trained: whether it was trained in epochs, and so has a
-    budget. settings are those of the training; variant those that make another model of it: loss, beta, output, code.
-    error is what is judged: the validation error where there is one, else the test error, in the data's units squared.
+    seed is 0 where the model takes none, which `seeded` says; a model that is trained in epochs has a budget. settings
+    are those of the training; variant those that make another model of it: loss, beta, output, code. error is what is
+    judged: the validation error where there is one, else the test error, in the data's units squared.
     """
 
     run: Run
@@ -107,9 +107,9 @@ class Nested(NamedTuple):
 
 
 class Store(NamedTuple):
-    """The runs of an experiment: finished cells, cells that confirm a corner, runs left out, parents of studies.
+    """The runs of an experiment; those that have a curve of their own are in `nested` alone.
 
-    Runs that have a curve of their own are in `nested` alone. `notes` say how another program's runs were read.
+    confirmations are cells at twice the epochs, studies the parent runs, and notes say how scores were read.
     """
 
     experiment_id: str
@@ -128,10 +128,9 @@ class Unusable(ValueError):
 
 
 def own_cell(run: Run, first_code: Mapping[str, str]) -> Cell:
-    """Return a finished run of this project as a cell. Raises Unusable.
+    """Return a finished run of this project as a cell, or raise Unusable.
 
-    A run of a user's model that is older than `Tag.CODE` has the code of `first_code`, which gives the code of each
-    model's first run that has the tag.
+    A user's model without `Tag.CODE` has that of `first_code`.
     """
     data = run.data
     try:
@@ -165,20 +164,23 @@ def own_cell(run: Run, first_code: Mapping[str, str]) -> Cell:
     )
 
 
-def code(cell: Cell) -> str:
-    """Return the code of a cell's model, empty where the run does not say it."""
+def _code(cell: Cell) -> str:
     return dict(cell.variant).get(CODE, "")
 
 
 def latest(cells: Sequence[Cell]) -> tuple[list[Cell], list[tuple[Cell, Cell]]]:
     """Return one cell for each place on the grid, and each other cell with the one that replaced it.
 
-    Kept is the last that finished, among measured runs where there are any: a measured run says all that another run
-    of the same cell does.
+    Kept is the last that finished, among measured runs where there are any: they say all that others do.
     """
+
+    def age(cell: Cell) -> tuple[bool, int, int, str]:
+        info = cell.run.info
+        return is_measured(cell), info.end_time or 0, info.start_time or 0, cell.run_id
+
     by_place: dict[tuple[object, ...], Cell] = {}
     replaced = []
-    for cell in sorted(cells, key=_age):
+    for cell in sorted(cells, key=age):
         place = (cell.digest, cell.dataset, cell.model, cell.dim3, cell.seed, cell.settings, cell.variant)
         before = by_place.get(place)
         if before is not None:
@@ -198,14 +200,9 @@ def is_measured(cell: Cell) -> bool:
     return cell.metric(Metric.MEASURE_SECONDS) is not None
 
 
-def _age(cell: Cell) -> tuple[bool, int, int, str]:
-    info = cell.run.info
-    return is_measured(cell), info.end_time or 0, info.start_time or 0, cell.run_id
-
-
 def whole(text: str, name: str) -> int:
     """Return a dim3 from 1, or a seed from 0. Raises Unusable."""
-    low, high = (1, MOST_DIM3) if name == "dim3" else (0, _MOST_SEED)
+    low, high = (1, _MOST_DIM3) if name == "dim3" else (0, _MOST_SEED)
     value = finite(text, name)
     if value != round(value) or not low <= value <= high:
         raise Unusable(f"{name} is {value:g}, no whole number from {low}" + (f" to {high:,}" if value > high else ""))
@@ -213,7 +210,15 @@ def whole(text: str, name: str) -> int:
 
 
 def finite(text: str, name: str, low: float = 0) -> float:
-    """Return a number from `low` to LARGEST. Raises Unusable, which calls it `name`."""
+    """Return a number from `low` to LARGEST. Raises Unusable.
+
+    Parameters
+    ----------
+    text, name
+        The number, and what the reason calls it.
+    low
+        The least that is allowed.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -239,24 +244,21 @@ def _error(metrics: Mapping[str, float], name: str) -> float:
 def assemble(points: Iterable[tuple[int, int, float]]) -> tuple[list[int], Floats]:
     """Return dim3 (D,), ascending, and errors (S, D) of (dim3, seed, error) triples, each place given once.
 
-    A row for each seed that every dim3 has, by seed; where there is none, one row of the means over each dim3's seeds.
+    A row for each seed that every dim3 has, by seed; where there is none, one row of each dim3's mean.
     """
     by_place: dict[int, dict[int, float]] = {}
     for k, seed, error in points:
         by_place.setdefault(k, {})[seed] = error
     dim3 = sorted(by_place)
-    seeds = common_seeds(by_place.values())
+    seeds = _common_seeds(by_place.values())
     if not seeds:
         return dim3, np.array([[float(np.mean([by_place[k][s] for s in sorted(by_place[k])])) for k in dim3]])
     return dim3, np.array([[by_place[k][s] for s in seeds] for k in dim3], dtype=float).T
 
 
-def common_seeds(by_dim3: Iterable[Iterable[int]]) -> list[int]:
+def _common_seeds(by_dim3: Iterable[Iterable[int]]) -> list[int]:
     """Return the seeds that every dim3 has, ascending."""
     return sorted(set.intersection(*map(set, by_dim3)))
-
-
-_Model = tuple[str, tuple[tuple[str, str], ...]]  # its name and variant
 
 
 class Series(NamedTuple):
@@ -273,12 +275,12 @@ class Series(NamedTuple):
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that every dim3 has; if there are none, the mean over each dim3's own seeds is judged."""
-        return common_seeds(self.cells.values())
+        """The seeds that every dim3 has; where there are none, the mean over each dim3's seeds is judged."""
+        return _common_seeds(self.cells.values())
 
     @property
     def trained(self) -> bool:
-        """Whether the model was trained in epochs, and so has seeds and a budget."""
+        """Whether the model was trained in epochs."""
         return self.first.trained
 
     @property
@@ -299,7 +301,12 @@ class Series(NamedTuple):
     def errors(self, pick: str = "error") -> Floats:
         """`error`, `test` or a metric, (S, D) as `assemble` orders it; nan where a cell has no such number."""
         cells = [cell for by_seed in self.cells.values() for cell in by_seed.values()]
-        return assemble((cell.dim3, cell.seed, _value(cell, pick)) for cell in cells)[1]
+        values = [getattr(c, pick) if pick in ("error", "test") else c.metric(pick) for c in cells]
+        return assemble((c.dim3, c.seed, np.nan if v is None else v) for c, v in zip(cells, values, strict=True))[1]
+
+    def means(self, pick: str = "test") -> dict[int, float]:
+        """The same by dim3, means over seeds."""
+        return dict(zip(self.dim3, self.errors(pick).mean(axis=0), strict=True))
 
     @property
     def dropped(self) -> list[Cell]:
@@ -325,10 +332,7 @@ class Comparison(NamedTuple):
 
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:
-    """Return the comparisons that the cells make, the largest first.
-
-    Models without epochs are part of every comparison of their data.
-    """
+    """Return the comparisons, the largest first. Models without epochs are part of each comparison of their data."""
     kept, replaced = latest(cells)
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in kept:
@@ -347,6 +351,37 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
         made.append(Comparison("", first.dataset, first.digest, dict(first.settings), _series(members), doubled))
     made.sort(key=lambda c: (-sum(len(s.cells) for s in c.series), c.dataset, c.digest, sorted(c.settings.items())))
     return [c._replace(name=name) for c, name in zip(made, _names(made), strict=True)]
+
+
+def missing(comparison: Comparison, store: Store) -> list[str]:
+    """Return the cells without a finished run, of the studies' grids, else of all pairs of dim3 and seed in the store.
+
+    Cells of an older code of a model do not count.
+    """
+    lines: list[str] = []
+    last = {c.model: _code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
+    for series in (s for s in comparison.series if _code(s.first) == last[s.model]):
+        seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
+        for dim3, wanted in (_asked(series, store) or dict.fromkeys(series.dim3, seeds)).items():
+            gone = [seed for seed in wanted if seed not in series.cells.get(dim3, {})]
+            lines += [f"{series.label} dim3 {dim3} seed {seed}" for seed in gone]
+    return lines
+
+
+def _asked(series: Series, store: Store) -> dict[int, list[int]]:
+    """Return the grid of the studies of this series' cells, seeds by dim3; empty where no study logged a usable one."""
+    studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
+    wanted: dict[int, set[int]] = {}
+    for tags in (study.data.tags for study in store.studies if study.data.tags.get(Tag.STUDY) in studies):
+        try:
+            grid = json.loads(tags[Tag.GRID])
+            dims, seeds = [int(k) for k in grid["dim3"].get(series.model, [])], int(grid["seeds"])
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            continue
+        if len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= _MOST_DIM3 for k in dims):
+            for dim3 in dims:
+                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
+    return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
 
 
 def data_of(cell: Cell) -> tuple[object, ...]:
@@ -391,10 +426,8 @@ def _names(comparisons: Sequence[Comparison]) -> list[str]:
         epochs = mine.settings.get("epochs")
         rivals = [c for c in comparisons if c is not mine and c.dataset == mine.dataset]
         parts = [_printable(mine.dataset), *([f"{epochs} epochs"] if epochs else [])]
-        same = [c for c in rivals if c.settings.get("epochs") == epochs]
-        parts += [
-            f"{k} {v}" for k, v in mine.settings.items() if k != "epochs" and any(c.settings.get(k) != v for c in same)
-        ]
+        same = [c.settings for c in rivals if c.settings.get("epochs") == epochs]
+        parts += [f"{k} {v}" for k, v in mine.settings.items() if any(settings.get(k) != v for settings in same)]
         if any(c.digest != mine.digest for c in rivals):
             parts.append(f"digest {mine.digest[:8]}")
         names.append(clean(", ".join(parts), 2 * LABEL_LENGTH))
@@ -416,8 +449,3 @@ def _numbered(names: Sequence[str]) -> list[str]:
             wanted = f"{name} ({number})"
         made.append(wanted)
     return made
-
-
-def _value(cell: Cell, pick: str) -> float:
-    value = {"error": cell.error, "test": cell.test}[pick] if pick in ("error", "test") else cell.metric(pick)
-    return np.nan if value is None else value

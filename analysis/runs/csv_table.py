@@ -37,8 +37,8 @@ class Row(NamedTuple):
     error: float
 
 
-def read_rows(path: Path, curve_is: CurveIs = "error") -> list[Row]:
-    """Return the rows of a file; scores, where `curve_is` says so, as they are. Raises BadInput.
+def read_rows(path: Path, curve_is: CurveIs = "error") -> tuple[list[Row], str]:
+    """Return the rows of a file, scores as errors, and a note that says so. Raises BadInput.
 
     Without a column seed, the rows of one model and dim3 are its seeds, in their order.
     """
@@ -49,15 +49,18 @@ def read_rows(path: Path, curve_is: CurveIs = "error") -> list[Row]:
             reader.fieldnames = names
             if missing := [c for c in _REQUIRED if c not in names]:
                 have = f"it has {', '.join(names)[:200]}" if names else "it is empty"
-                raise BadInput(
-                    f"{path.name}: no column {' and '.join(missing)} ({have}); needed: dim3,error[,seed][,model]"
-                )
+                lacks = f"{path.name}: no column {' and '.join(missing)} ({have})"
+                raise BadInput(f"{lacks}; needed: dim3,error[,seed][,model]")
             if doubled := [c for c in _COLUMNS if names.count(c) > 1]:
                 raise BadInput(f"{path.name}: has {names.count(doubled[0])} columns {doubled[0]}")
-            return _rows(path.name, reader, with_seed="seed" in names, negative=curve_is == "score")
+            rows = _rows(path.name, reader, with_seed="seed" in names, negative=curve_is == "score")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no CSV file in UTF-8"
         raise BadInput(f"{path}: {why}") from error
+    if curve_is == "error":
+        return rows, ""
+    best, note = best_score([row.error for row in rows])
+    return [row._replace(error=best - row.error) for row in rows], note
 
 
 def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: bool) -> list[Row]:
@@ -77,17 +80,14 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: 
             why = f"error must not be negative, got {error:g}; --curve-is score reads what is better the higher it is"
             raise BadInput(f"{name}, line {line}: {why}")
         k = round(dim3)
-        if with_seed:
-            number = _number(name, line, "seed", cells.get("seed"))
-            seed = round(number)
-            if seed != number:
-                raise BadInput(f"{name}, line {line}: seed must be a whole number, got {number:g}")
-            if (model, k, seed) in seen:
-                where = f"dim3 {k}, seed {seed}" + (f" of {model[:40]}" if cells.get("model") else "")
-                raise BadInput(f"{name}, line {line}: {where} is there already, in line {seen[model, k, seed]}")
-        else:
-            seed = order[model, k]
-            order[model, k] += 1
+        number = _number(name, line, "seed", cells.get("seed")) if with_seed else order[model, k]
+        order[model, k] += 1
+        seed = round(number)
+        if seed != number:
+            raise BadInput(f"{name}, line {line}: seed must be a whole number, got {number:g}")
+        if (model, k, seed) in seen:
+            where = f"dim3 {k}, seed {seed}" + (f" of {model[:40]}" if cells.get("model") else "")
+            raise BadInput(f"{name}, line {line}: {where} is there already, in line {seen[model, k, seed]}")
         seen[model, k, seed] = line
         rows.append(Row(model, k, seed, error))
     if not rows:
@@ -105,15 +105,14 @@ def _number(name: str, line: int, column: str, text: str | None) -> float:
     return value
 
 
-def best_score(values: Sequence[float]) -> float:
-    """Return the best value that such scores can have. Raises BadInput where it is unknown."""
+def best_score(values: Sequence[float]) -> tuple[float, str]:
+    """Return the best value that such scores can have, and a note for a page. Raises BadInput where it is unknown."""
     best = _best(values)
     if best is None:
-        raise BadInput(
-            f"curve-is score: the best value of scores from {min(values):g} to {max(values):g} is not known; allowed "
-            "are scores whose best is 1, 100 or 0; else give errors, the best value minus the score"
-        )
-    return best
+        unknown = f"the best value of scores from {min(values):g} to {max(values):g} is not known"
+        allowed = "allowed are scores whose best is 1, 100 or 0; else give errors, the best value minus the score"
+        raise BadInput(f"curve-is score: {unknown}; {allowed}")
+    return best, f"read as scores: error = {best:g} - score"
 
 
 def _best(values: Sequence[float]) -> float | None:
@@ -124,11 +123,6 @@ def _best(values: Sequence[float]) -> float | None:
     if low >= -1 and _LEAST_SHARE <= high <= 1:
         return 1.0
     return 100.0 if low >= 0 and 100 * _LEAST_SHARE <= high <= 100 else None
-
-
-def as_said(best: float) -> str:
-    """Return how scores were read, for a page."""
-    return f"read as scores: error = {best:g} - score"
 
 
 def _rises(mean: Floats) -> bool:
@@ -161,9 +155,8 @@ def check_falls(label: str, dim3: Sequence[int], error: Floats, curve_is: CurveI
         return
     name, first, last = clean(label, LABEL_LENGTH), f"dim3 {dim3[0]}", f"dim3 {dim3[-1]}"
     if curve_is == "score":
-        raise BadInput(
-            f"the scores of {name!r} fall from {first} to {last}: are they errors? Leave out --curve-is score"
-        )
+        falls = f"the scores of {name!r} fall from {first} to {last}"
+        raise BadInput(f"{falls}: are they errors? Leave out --curve-is score")
     said = f"the curve {name!r} rises from {mean[0]:.4g} at {first} to {mean[-1]:.4g} at {last}"
     best = _best(mean.tolist())
     guess, flag = "score without a known best value", "give errors, the best value minus the score"

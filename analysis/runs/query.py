@@ -11,8 +11,8 @@ import os
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
@@ -23,18 +23,29 @@ from elbowroom.tracking.store.errors import BadInput, deleted_experiment
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .comparison import LARGEST, Cell, LeftOut, Nested, Store, Unusable, finite, is_finite, own_cell, run_name, whole
-from .csv_table import CurveIs, Row, as_said, best_score
+from .comparison import (
+    LARGEST,
+    Cell,
+    LeftOut,
+    Nested,
+    Store,
+    Unusable,
+    compare,
+    finite,
+    is_finite,
+    own_cell,
+    run_name,
+    whole,
+)
+from .csv_table import CurveIs, best_score, check_falls, read_rows
 
-TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
-REPEATABLE = ("settings", "ignore")
-"""Targets that may be given more than once."""
-SOURCES = ("params", "metrics", "tags")
+_TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
+_REPEATABLE = ("settings", "ignore")  # targets that may be given more than once
+_SOURCES = ("params", "metrics", "tags")
 _SHOWN_VALUES = 3  # of a param in a message
 _SHOWN_PARAMS = 5
 _SEED_NAME = r"(.*[_. /-])?(seed|random_state)"  # of a param or tag, after its source
-Place = tuple[str, str]
-"""A source, and a name in it."""
+_Place = tuple[str, str]  # a source, and a name in it
 _PAGE = 1000  # runs a request
 _REASON_LENGTH = 500  # letters
 
@@ -42,31 +53,20 @@ _REASON_LENGTH = 500  # letters
 class Columns(NamedTuple):
     """A place for each target. Runs that differ in `settings` make different curves; `ignore` changes no number."""
 
-    targets: Mapping[str, Place]
-    settings: Sequence[Place] = ()
-    ignore: Sequence[Place] = ()
+    targets: Mapping[str, _Place]
+    settings: Sequence[_Place] = ()
+    ignore: Sequence[_Place] = ()
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[_Place]:
         """All places."""
         return [*self.targets.values(), *self.settings, *self.ignore]
 
     @property
     def text(self) -> str:
-        """The mapping as `parse_map` reads it."""
+        """The mapping as `columns_of` reads it."""
         names = [*self.targets, *("settings" for _ in self.settings), *("ignore" for _ in self.ignore)]
         return ",".join(f"{name}={'.'.join(place)}" for name, place in zip(names, self.places, strict=True))
-
-
-_TABLE_COLUMNS = Columns(
-    {
-        "dim3": ("metrics", "dim3"),
-        "error": ("metrics", "error"),
-        "model": ("params", "model"),
-        "seed": ("params", "seed"),
-        "dataset": ("params", "dataset"),
-    }
-)
 
 
 def read(
@@ -93,105 +93,69 @@ def read(
     Raises
     ------
     BadInput
-        Where there is no such experiment, or it is deleted, or the best value of the scores is unknown.
+        Where there is no such experiment, or it is deleted; and where mapped runs of one dim3 differ in more than their
+        seeds, errors rise, scores fall, or their best value is unknown.
     """
+    place = _experiment_id(client, experiment)
+    if columns is None:
+        runs = _search(client, place, f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
+        studies = _search(client, place, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'")
+    else:  # without the runs that analyses logged there
+        ours, studies = (Kind.ANALYSIS, Kind.INVOCATION), []
+        runs = [r for r in _search(client, place, "") if r.data.tags.get(Tag.KIND) not in ours]
+        runs = [r for r in runs if r.info.run_id != os.environ.get("MLFLOW_RUN_ID")]
+    runs.sort(key=lambda r: (r.info.start_time or 0, r.info.run_id))
+    unfinished = [_unfinished(r) for r in runs if r.info.status != "FINISHED"]
+    store = Store(place, experiment, [], [], [], unfinished, studies, [])
+    _sort_into(store, client, [r for r in runs if r.info.status == "FINISHED"], columns, curve_is)
+    if columns is None or not store.cells:
+        return store
+    _check_settings(store.cells, columns)
+    return _falling(_as_errors(store) if curve_is == "score" else store, curve_is)
+
+
+def read_table(path: Path, curve_is: CurveIs) -> Store:
+    """Return a CSV file as a store, a run for each row. Raises BadInput as `read` and `read_rows` do."""
+    columns = columns_of(
+        "dim3=metrics.dim3,error=metrics.error,model=params.model,seed=params.seed,dataset=params.dataset"
+    )
+    rows, note = read_rows(path, curve_is)
+    cells = []
+    for number, row in enumerate(rows):
+        run_id = f"row {number + 1}"
+        info = RunInfo(run_id, "0", "", "FINISHED", number, number, "active", run_name=run_id)
+        metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
+        params = [Param("model", row.model), Param("seed", str(row.seed)), Param("dataset", path.name)]
+        try:
+            cells.append(_mapped_cell(Run(info, RunData(metrics, params, [])), columns, "error"))
+        except Unusable as reason:
+            raise BadInput(f"{path.name}, {run_id}: {reason}") from None
+    return _falling(Store("", path.name, cells, [], [], [], [], [], [note] if note else []), curve_is)
+
+
+def _experiment_id(client: MlflowClient, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is None:
         there = sorted(e.name for e in client.search_experiments(max_results=50))
         raise BadInput(f"no experiment {experiment!r}; there are: {', '.join(there)}")
     if found.lifecycle_stage == "deleted":
         raise BadInput(deleted_experiment(experiment, found.experiment_id))
-    runs = _search(client, found.experiment_id, "" if columns else f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
-    if columns:  # without the runs that analyses logged there
-        runs = [r for r in runs if r.data.tags.get(Tag.KIND) not in (Kind.ANALYSIS, Kind.INVOCATION)]
-        runs = [r for r in runs if r.info.run_id != os.environ.get("MLFLOW_RUN_ID")]
-    store = Store(found.experiment_id, experiment, [], [], [], [], [], [])
-    if not columns:
-        store.studies.extend(_search(client, found.experiment_id, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'"))
-    runs.sort(key=lambda r: (r.info.start_time or 0, r.info.run_id))
-    finished = [r for r in runs if r.info.status == "FINISHED"]
-    store.unfinished.extend(_unfinished(r) for r in runs if r.info.status != "FINISHED")
-    tagged = [r for r in finished if Tag.CODE in r.data.tags]
-    first_code = {r.data.params.get("model", ""): r.data.tags[Tag.CODE] for r in reversed(tagged)}
-    order: Counter[tuple[object, ...]] = Counter()
-    for run in finished:
-        has_curve = Metric.CURVE_MSE in run.data.metrics and run.data.tags.get(Tag.KIND) == Kind.RUN
-        try:
-            if columns and has_curve:
-                raise Unusable(f"it has a curve of its own ({Metric.CURVE_MSE}), and is no point of one")
-            cell = mapped_cell(run, columns, curve_is) if columns else own_cell(run, first_code)
-        except Unusable as reason:
-            store.left_out.append(LeftOut(run.info.run_id, run_name(run), str(reason)))
-            continue
-        if has_curve:
-            store.nested.append(Nested(cell, _own_curve(client, cell)))
-            continue
-        if columns and "seed" not in columns.targets:  # runs of one place are its seeds, in their order
-            place = (cell.dataset, cell.model, cell.dim3, cell.settings)
-            cell = cell._replace(seed=order[place])
-            order[place] += 1
-        (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
-    return _as_errors(store) if curve_is == "score" and store.cells else store
-
-
-def of_rows(rows: Sequence[Row], name: str, curve_is: CurveIs = "error") -> Store:
-    """Return a table as a store, a run for each row.
-
-    Parameters
-    ----------
-    rows
-        Of the table, with errors or scores.
-    name
-        Of the file, which stands for the data set.
-    curve_is
-        Whether the rows have errors or scores.
-
-    Raises
-    ------
-    BadInput
-        For a number outside its range, and where the best value of the scores is unknown.
-    """
-    cells = []
-    for number, row in enumerate(rows):
-        run_id = f"row {number + 1}"
-        info = RunInfo(run_id, "0", "", "FINISHED", number, number, "active", run_name=run_id)
-        metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
-        params = [Param("model", row.model), Param("seed", str(row.seed)), Param("dataset", name)]
-        try:
-            cells.append(mapped_cell(Run(info, RunData(metrics, params, [])), _TABLE_COLUMNS, curve_is))
-        except Unusable as reason:
-            raise BadInput(f"{name}, {run_id}: {reason}") from None
-    store = Store("", name, cells, [], [], [], [], [])
-    return _as_errors(store) if curve_is == "score" else store
-
-
-def _as_errors(store: Store) -> Store:
-    """The store with the errors of its cells in the place of their scores."""
-    best = best_score([v for cell in store.cells for v in (cell.error, cell.test) if v is not None])
-    cells = [c._replace(error=best - c.error, test=None if c.test is None else best - c.test) for c in store.cells]
-    return store._replace(cells=cells, notes=[as_said(best)])
+    return str(found.experiment_id)
 
 
 def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
     """Every active run that matches, page after page."""
     runs: list[Run] = []
     token: str | None = None
-    with _no_garbage_collection():
+    was_enabled = gc.isenabled()
+    gc.disable()  # among millions of new objects it takes twice the time of the query
+    try:
         while True:
             page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
             runs.extend(page)
             token = page.token
             if not token:
                 return runs
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector: among millions of new objects it takes twice the time of the query."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if was_enabled:
             gc.enable()
@@ -202,6 +166,29 @@ def _unfinished(run: Run) -> LeftOut:
     return LeftOut(run.info.run_id, run_name(run), f"{run.info.status}{': ' if reason else ''}{reason}")
 
 
+def _sort_into(
+    store: Store, client: MlflowClient, finished: Sequence[Run], columns: Columns | None, curve_is: CurveIs
+) -> None:
+    """Add finished runs, the oldest first, to the lists of the store."""
+    tagged = [r for r in finished if Tag.CODE in r.data.tags]
+    first_code = {r.data.params.get("model", ""): r.data.tags[Tag.CODE] for r in reversed(tagged)}
+    order: Counter[tuple[object, ...]] = Counter()
+    for run in finished:
+        try:
+            cell = own_cell(run, first_code) if columns is None else _mapped_cell(run, columns, curve_is)
+        except Unusable as reason:
+            store.left_out.append(LeftOut(run.info.run_id, run_name(run), str(reason)))
+            continue
+        if columns is None and Metric.CURVE_MSE in run.data.metrics:
+            store.nested.append(Nested(cell, _own_curve(client, cell)))
+            continue
+        if columns is not None and "seed" not in columns.targets:  # runs of one place are its seeds, in their order
+            place = (cell.dataset, cell.model, cell.dim3, cell.settings)
+            cell = cell._replace(seed=order[place])
+            order[place] += 1
+        (store.confirmations if cell.tag(Tag.CONFIRMS) == "true" else store.cells).append(cell)
+
+
 def _own_curve(client: MlflowClient, cell: Cell) -> dict[int, float]:
     """The test error by dim3 that one run logged, where it is finite; takes a request."""
     history = client.get_metric_history(cell.run_id, Metric.CURVE_MSE)
@@ -209,29 +196,39 @@ def _own_curve(client: MlflowClient, cell: Cell) -> dict[int, float]:
     return {m.step: m.value for m in sorted(known, key=lambda m: (m.step, m.timestamp))}
 
 
-def parse_map(text: str) -> Columns:
-    """Return `dim3=params.latent_size,error=metrics.val_loss,settings=params.lr` as columns. Raises BadInput."""
-    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    return _columns((target, place) for target, _, place in parts)
+def _as_errors(store: Store) -> Store:
+    """The store with the errors of its cells in the place of their scores."""
+    best, note = best_score([v for cell in store.cells for v in (cell.error, cell.test) if v is not None])
+    cells = [c._replace(error=best - c.error, test=None if c.test is None else best - c.test) for c in store.cells]
+    return store._replace(cells=cells, notes=[note])
 
 
-def columns_of(given: Mapping[str, str | Sequence[str]]) -> Columns:
-    """Return {"dim3": "params.latent_size", "settings": ["params.lr"], …} as columns. Raises BadInput."""
-    lists = {target: [places] if isinstance(places, str) else places for target, places in given.items()}
-    return _columns((target, place) for target, places in lists.items() for place in places)
+def _falling(store: Store, curve_is: CurveIs) -> Store:
+    """The store. Raises BadInput where an error curve of it rises, or a score curve falls."""
+    for series in (s for comparison in compare(store.cells) for s in comparison.series):
+        check_falls(series.label, series.dim3, series.errors(), curve_is)
+    return store
 
 
-def _columns(pairs: Iterable[tuple[str, str]]) -> Columns:
-    """Return the columns of pairs of a target and a place, `params.lr`. Raises BadInput."""
-    found: dict[str, Place] = {}
-    several: dict[str, list[Place]] = {name: [] for name in REPEATABLE}
+def columns_of(given: Mapping[str, str | Sequence[str]] | str) -> Columns:
+    """Return `dim3=params.k,error=metrics.loss,settings=params.lr`, or the same as a mapping, as columns.
+
+    Raises BadInput.
+    """
+    if isinstance(given, str):
+        pairs = [part.strip().partition("=")[::2] for part in given.split(",") if part.strip()]
+    else:
+        lists = {target: [places] if isinstance(places, str) else places for target, places in given.items()}
+        pairs = [(target, place) for target, places in lists.items() for place in places]
+    found: dict[str, _Place] = {}
+    several: dict[str, list[_Place]] = {name: [] for name in _REPEATABLE}
     for target, place in pairs:
         source, _, name = place.partition(".")
-        if target not in (*TARGETS, *REPEATABLE) or source not in SOURCES or not name:
+        if target not in (*_TARGETS, *_REPEATABLE) or source not in _SOURCES or not name:
             part = f"{target}={place}" if place else target
             raise BadInput(
-                f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join((*TARGETS, *REPEATABLE))} "
-                f"and a source of {', '.join(SOURCES)}"
+                f"map {part!r}: allowed is TARGET=SOURCE.NAME with a target of {', '.join((*_TARGETS, *_REPEATABLE))} "
+                f"and a source of {', '.join(_SOURCES)}"
             )
         if target in several:
             several[target].append((source, name))
@@ -242,23 +239,10 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> Columns:
     return Columns(found, several["settings"], several["ignore"])
 
 
-def mapped_cell(run: Run, columns: Columns, curve_is: CurveIs) -> Cell:
-    """Return a finished run of another program as a cell.
-
-    Parameters
-    ----------
-    run
-        Of the store.
-    columns
-        Where the run has its coordinates and its error.
-    curve_is
-        Whether the error is a score, which may be negative.
-
-    Raises
-    ------
-    Unusable
-        Where a place is missing, or holds no number of its range.
-    """
+def _mapped_cell(run: Run, columns: Columns, curve_is: CurveIs) -> Cell:
+    """A finished run of another program as a cell; a score may be negative. Raises Unusable."""
+    if Metric.CURVE_MSE in run.data.metrics and run.data.tags.get(Tag.KIND) == Kind.RUN:
+        raise Unusable(f"it has a curve of its own ({Metric.CURVE_MSE}), and is no point of one")
 
     def value(target: str, default: str = "") -> str:
         if target not in columns.targets:
@@ -295,7 +279,7 @@ def mapped_cell(run: Run, columns: Columns, curve_is: CurveIs) -> Cell:
     )
 
 
-def check_settings(cells: Sequence[Cell], columns: Columns) -> None:
+def _check_settings(cells: Sequence[Cell], columns: Columns) -> None:
     """Raise BadInput, with the `--map` to type, where runs of one curve and dim3 differ in a param or tag.
 
     They would be averaged as seeds. A param that is called a seed may differ. So may one whose value is another word

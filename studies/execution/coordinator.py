@@ -20,7 +20,7 @@ from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.store.client import reach_store, within
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric
-from elbowroom.tracking.store.recorder import Recorder, close
+from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.text import clean, markdown
 
@@ -180,7 +180,7 @@ class Coordinator:
         parent_id = self.records.parent_id
         self.options.say(see_it(self.records.experiment_id, parent_id))
         if not reason:
-            Recorder(self.client, parent_id).end("FINISHED")
+            self.client.set_terminated(parent_id, "FINISHED")
             return
         if self.options.verbose:
             print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)

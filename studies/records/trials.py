@@ -17,7 +17,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from elbowroom.tracking.store.addresses import unclear_password
 from elbowroom.tracking.store.client import ANSWER_SECONDS, within
-from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, Tables, database_file, held
+from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file, held
 from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
 from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
 
@@ -50,8 +50,7 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
     def open_it() -> optuna.storages.RDBStorage:
         with alone_with(url):
-            found = held(url)
-            if found is not None and found.tables not in (Tables.NONE, Tables.FOREIGN):
+            if held(url).mlflow:
                 raise BadInput(
                     f"storage {url} is an MLflow tracking store, and Optuna's tables would get mixed up with its own "
                     "(both keep an alembic_version); use another database, like sqlite:///optuna.db"

@@ -85,3 +85,14 @@ def rows(mean: float, seed: int, count: int = 200) -> np.ndarray[Any, Any]:
 def errors(validation: float, test: float, row_seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
     """The two arrays of errors of a run."""
     return {Artifact.ERRORS_VAL: rows(validation, row_seed), Artifact.ERRORS_TEST: rows(test, row_seed)}
+
+
+def log_curve(
+    client: MlflowClient, curve: Mapping[int, float], folder: Path | None = None, rows_of: int = 0, **more: Any
+) -> dict[int, str]:
+    """Log a run for each dim3 of a curve, with it as validation and test error; their ids."""
+    ids = {}
+    for k, error in curve.items():
+        arrays = None if folder is None else errors(error, error, rows_of)
+        ids[k] = log(client, dim3=k, error=error, test=error, arrays=arrays, folder=folder, **more)
+    return ids

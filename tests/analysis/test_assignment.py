@@ -137,12 +137,19 @@ def test_what_is_missing_is_on_the_page_and_the_rest_goes_on(store: MlflowClient
     assert "1. The autoencoder" in page
 
 
-def test_the_wanted_comparison_is_taken(store: MlflowClient, tmp_path: Path) -> None:
+def test_the_wanted_comparison_is_taken_and_the_others_are_named(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assignment, "figures_of", lambda *_: {})
     log_all(store, tmp_path / "arrays")
+    log_measured(store, tmp_path / "arrays", tags={Tag.DATASET: "iris", Tag.DIGEST: "d-iris"})
     other = log(store, model="ae", dim3=2, error=0.1, epochs=3, metrics=METRICS)
     write_page(store, tmp_path, show=(2,), epochs=3)
-    assert json.loads((tmp_path / "assignment.json").read_text())["runs"][0:1] != []
     assert other in json.loads((tmp_path / "assignment.json").read_text())["runs"]
+    write_page(store, tmp_path, show=(2,))
+    page = (tmp_path / "assignment.html").read_text()
+    for name in ("iris, 20 epochs", "digits, 3 epochs"):
+        assert f"{name} was measured too, and is not on this page" in page
 
 
 def repeats(*, raw: float, affine: float, **more: object) -> Bunch:
@@ -246,23 +253,20 @@ def test_a_page_of_one_dimension_and_of_collapsed_models(store: MlflowClient, tm
     for seed in range(2):
         line = CODES[:, :1] * (-1) ** seed
         log_measured(store, tmp_path / "arrays", seed=seed, dim3=1, codes=line, arrays=flat)
+        collapsed = {Artifact.CODES_SAMPLED: RNG.standard_normal((N, 1)), Artifact.KL_BY_DIM: np.zeros(1, np.float32)}
         log_measured(
-            store,
-            tmp_path / "arrays",
-            model="vae",
-            seed=seed,
-            dim3=1,
-            codes=np.zeros((N, 1)),
-            arrays=flat
-            | {Artifact.CODES_SAMPLED: RNG.standard_normal((N, 1)), Artifact.KL_BY_DIM: np.zeros(1, dtype=np.float32)},
-            metrics={Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0},
-        )
+            store, tmp_path / "arrays", model="vae", seed=seed, dim3=1, codes=np.zeros((N, 1)),
+            arrays=flat | collapsed, metrics={Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0},
+        )  # fmt: skip
     write_page(store, tmp_path, show=(1,))
     page = (tmp_path / "assignment.html").read_text()
-    assert "the same plot up to rotation" in page
-    assert "vae at dim3 1 has collapsed (seed 0, seed 1): its codes are constant" in page
-    assert "Collapsed: no latent carries anything" in page
-    assert "infinite: codes lie in fewer dimensions" in page
+    for said in (
+        "the same plot up to rotation",
+        "vae at dim3 1 has collapsed (seed 0, seed 1): its codes are constant",
+        "Collapsed: no latent carries anything",
+        "infinite: codes lie in fewer dimensions",
+    ):
+        assert said in page
     assert len(list((tmp_path / "assignment-figures").iterdir())) >= 8
 
 

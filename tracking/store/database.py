@@ -20,13 +20,14 @@ _MIGRATIONS = resources.files("mlflow.store.db_migrations") / "versions"
 
 
 class Held(NamedTuple):
-    """The tables of a database: none, those of an `older` MLflow version, or others.
+    """The tables of a database: none, those of `mlflow`, perhaps an `older` version of it, or another program's.
 
     `refusal` says why MLflow must not open it, and what is allowed; empty where it may.
     """
 
     refusal: str = ""
     empty: bool = False
+    mlflow: bool = False
     older: bool = False
 
 
@@ -56,20 +57,24 @@ def held(uri: str, shown: str | None = None) -> Held:
     if unknown := revisions - {file.name.partition("_")[0] for file in _MIGRATIONS.iterdir()}:
         return Held(
             f"{shown} has tables of a revision that MLflow {VERSION} does not know ({_first(unknown)}): a newer "
-            "version made it, or another program shares it; allowed: that MLflow version, or another database"
+            "version made it, or another program shares it; allowed: that MLflow version, or another database",
+            mlflow=True,
         )
     if revisions != {_get_latest_schema_revision()}:  # type: ignore[no-untyped-call]
         return Held(
             f"{shown} has the tables of another MLflow version, which could not open it once this one has upgraded "
             f"them; allowed: mlflow db upgrade {shown}, or of a copy of it; a report with --no-log reads a copy of a "
             "sqlite file",
+            mlflow=True,
             older=True,
         )
     if lacking := set(Base.metadata.tables) - names:
         return Held(
-            f"{shown} lacks tables of MLflow ({_first(lacking)}): it is damaged; allowed: a backup, or another database"
+            f"{shown} lacks tables of MLflow ({_first(lacking)}): it is damaged; "
+            "allowed: a backup, or another database",
+            mlflow=True,
         )
-    return Held()
+    return Held(mlflow=True)
 
 
 def _first(names: set[str]) -> str:

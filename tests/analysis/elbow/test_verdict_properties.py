@@ -69,13 +69,6 @@ def promises(k: Floats, verdict: Verdict) -> None:
         assert text.isprintable()
 
 
-def same(one: Verdict, other: Verdict, *, close: bool = False) -> bool:
-    """Equal; but for the last digits of the numbers behind it where `close`."""
-    if not close:
-        return one == other
-    return (one.kind, one.dim3, one.choice) == (other.kind, other.dim3, other.choice)
-
-
 def seen_as_one_line(error: ValueError, *starts: str) -> None:
     """Its message begins as ours do, and not as numpy's."""
     assert str(error).startswith(starts)
@@ -85,7 +78,7 @@ def seen_as_one_line(error: ValueError, *starts: str) -> None:
 RULES = st.sampled_from(["gain:0.05", "gain:0.5", "unexplained:0.1", "gain:1e-9", "unexplained:0.999"])
 
 
-@given(curves(), RULES)
+@given(curves() | curves(most=10**7), RULES)
 @example((np.array([1.0, 2, 3, 4]), np.zeros((1, 4))), "gain:0.05")
 @example((np.array([1.0, 2, 3, 4, 10**5, 10**6, 10**7, 10**8, 10**9]), np.linspace(1, 0, 9)[None]), "gain:0.05")
 @example((np.arange(1.0, 301), np.arange(1.0, 301)[None] ** -300), "gain:0.05")
@@ -99,57 +92,38 @@ def test_any_curve_is_judged_and_the_verdict_keeps_its_promises(curve: Curve, ru
 
 
 @examples(0.5)
-@given(curves())
-def test_the_same_curve_gives_the_same_verdict(curve: Curve) -> None:
+@given(curves(st.floats(0.01, 1)), st.integers(-200, 200), st.randoms(use_true_random=False))
+def test_repetition_scale_and_the_order_of_the_seeds_change_nothing(curve: Curve, power: int, rng: Any) -> None:
     k, error = curve
-    assert same(judge(k, error), judge(list(k), error.copy()))
-    assert same(judge(k, error), judge(k.astype(int), error, rng=np.random.default_rng(0)))
-
-
-@examples(0.5)
-@given(curves(st.floats(0.01, 1)), st.integers(-200, 200))
-def test_the_scale_of_the_error_changes_nothing(curve: Curve, power: int) -> None:
-    k, error = curve
-    assert same(judge(k, error), judge(k, error * 2.0**power))  # a power of 2 rounds nothing
-
-
-@examples(0.5)
-@given(curves(st.floats(0.01, 1)), st.randoms(use_true_random=False))
-def test_the_order_of_the_seeds_changes_nothing(curve: Curve, rng: Any) -> None:
-    k, error = curve
+    verdict = judge(k, error)
+    assert judge(k.astype(int), error.copy(), rng=np.random.default_rng(0)) == verdict
+    assert judge(k, error * 2.0**power) == verdict  # a power of 2 rounds nothing
     order = list(range(len(error)))
     rng.shuffle(order)
-    assert same(judge(k, error), judge(k, error[order]), close=True)
+    other = judge(k, error[order])  # the last digits of the numbers behind it may differ
+    assert (other.kind, other.dim3, other.choice) == (verdict.kind, verdict.dim3, verdict.choice)
 
 
-REFUSED: list[tuple[Any, Any, str]] = [
-    ([1, 2, 3], [1, 1, 1], "at least 4 values"),
-    ([], [], "at least 4 values of dim3 are needed, got 0"),
-    (range(1, 6), [1, 2, np.nan, 3, 4], "errors must be finite and not negative"),
-    (range(1, 6), [1, 2, np.inf, 3, 4], "errors must be finite and not negative"),
-    (range(1, 6), [1, 2, -np.inf, 3, 4], "errors must be finite and not negative"),
-    (range(1, 6), [1, 2, -1e-300, 3, 4], "errors must be finite and not negative"),
-    ([1, 2, np.nan, 4], [4, 3, 2, 1], "ascending whole numbers"),
-    ([1, 2, 3, np.inf], [4, 3, 2, 1], "ascending whole numbers"),
-    ([1, 2, 3, 10**9 + 1], [4, 3, 2, 1], "each once, and at most 1,000,000,000"),
-    (range(1, 6), [1, 2, 1.1e300, 3, 4], "at most 1e\\+300"),
-    ([0, 1, 2, 3], [4, 3, 2, 1], "ascending whole numbers"),
-    ([1, 2, 2, 3], [4, 3, 2, 1], "ascending whole numbers"),
-    ([4, 3, 2, 1], [4, 3, 2, 1], "ascending whole numbers"),
-    ([1, 2, 3, 4.5], [4, 3, 2, 1], "ascending whole numbers"),
-    (range(1, 6), np.zeros((0, 5)), "must have shape"),
-    (range(1, 6), np.ones((2, 4)), r"dim3 must have shape \(D,\) and error \(S, D\), got \(5,\) and \(2, 4\)"),
-    (range(1, 6), np.ones((2, 5, 4)), "must have shape"),
-    (range(1, 6), 3.0, "must have shape"),
-    (np.ones((2, 5)), np.ones(5), "must have shape"),
-    (list("abcd"), [4, 3, 2, 1], "numbers"),
-    ([1, 2, 3, 4], [[1, 2, 3, 4], [1, 2]], "numbers"),
-    ([1, 2, 3, 4], [None, {}, 1, 2], "numbers"),
-    ([1, 2, 3, 4], [1j, 2, 3, 4], "numbers"),
-]
-
-
-@pytest.mark.parametrize(("dim3", "error", "why"), REFUSED, ids=[f"{i}-{r[2][:12]}" for i, r in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    ("dim3", "error", "why"),
+    [
+        ([1, 2, 3], [1, 1, 1], "at least 4 values"),
+        ([], [], "at least 4 values of dim3 are needed, got 0"),
+        *[(range(1, 6), [1, 2, bad, 3, 4], "errors must be finite") for bad in (np.nan, np.inf, -np.inf, -1e-300)],
+        (range(1, 6), [1, 2, 1.1e300, 3, 4], "at most 1e\\+300"),
+        *[([1, 2, bad, 4], [4, 3, 2, 1], "ascending whole numbers") for bad in (np.nan, np.inf, 2, 2.5, 1, 0)],
+        ([1, 2, 3, 10**9 + 1], [4, 3, 2, 1], "each once, and at most 1,000,000,000"),
+        (range(1, 6), np.zeros((0, 5)), "must have shape"),
+        (range(1, 6), np.ones((2, 4)), r"dim3 must have shape \(D,\) and error \(S, D\), got \(5,\) and \(2, 4\)"),
+        (range(1, 6), np.ones((2, 5, 4)), "must have shape"),
+        (range(1, 6), 3.0, "must have shape"),
+        (np.ones((2, 5)), np.ones(5), "must have shape"),
+        (list("abcd"), [4, 3, 2, 1], "numbers"),
+        ([1, 2, 3, 4], [[1, 2, 3, 4], [1, 2]], "numbers"),
+        ([1, 2, 3, 4], [None, {}, 1, 2], "numbers"),
+        ([1, 2, 3, 4], [1j, 2, 3, 4], "numbers"),
+    ],
+)
 def test_what_is_no_curve_is_refused_in_one_line(dim3: Any, error: Any, why: str) -> None:
     for refused in (judge, calibrated):
         with pytest.raises(ValueError, match=why) as caught:
@@ -184,11 +158,3 @@ def test_any_rule_is_one_or_refused_in_one_line(text: str) -> None:
         seen_as_one_line(refused, "rule must be gain:SHARE or unexplained:SHARE")
         return
     promises(k, verdict)
-
-
-@pytest.mark.soak
-@examples(0.6)
-@given(curves(most=10**7), RULES)
-def test_hundreds_of_curves(curve: Curve, rule: str) -> None:
-    k, error = curve
-    promises(k, judge(k, error, rule=rule))

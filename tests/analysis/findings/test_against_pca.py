@@ -8,7 +8,6 @@ from elbowroom.analysis.findings.against_pca import (
     _components,
     _equivalent,
     _explained,
-    _left,
     _profile_likelihood,
     ranges,
     who_wins,
@@ -82,7 +81,6 @@ def test_ranges_in_words() -> None:
 def test_explained_variance() -> None:
     spectrum = np.array([5.0, 3.0, 1.0, 1.0])
     assert [_explained(spectrum, s) for s in (0.5, 0.8, 0.9, 0.95)] == [1, 2, 3, 4]
-    assert _left(spectrum).tolist() == pytest.approx([1.0, 0.5, 0.2, 0.1, 0.0])
 
 
 def test_the_profile_likelihood_splits_two_groups_of_eigenvalues() -> None:

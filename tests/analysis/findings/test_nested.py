@@ -15,21 +15,19 @@ from elbowroom.analysis.findings.nested import _errs, _share
 from elbowroom.analysis.report import main
 from elbowroom.analysis.reporting.publish import _description
 from elbowroom.analysis.runs.comparison import compare
-from elbowroom.analysis.runs.query import parse_map, read
+from elbowroom.analysis.runs.query import columns_of, read
 from elbowroom.tracking.store.names import Metric, Param
-from tests.analysis.example_runs import FIGURES, errors, log
+from tests.analysis.example_runs import FIGURES, log, log_curve
 from tests.analysis.figures.test_curves import drawn, legend_of, line_of, outside, overlaps
 
 DIM3 = range(2, 12)
 
 
-def dedicated(store: MlflowClient, folder: Path | None = None, seeds: int = 1, **more: Any) -> None:
+def dedicated(store: MlflowClient, folder: Path | None = None, seeds: int = 1) -> None:
     """PCA, and autoencoders whose test error is 1/dim3; their fit takes 2 + dim3 seconds."""
-    for k in DIM3:
-        log(store, model="pca", dim3=k, error=2 / k, test=2 / k)
-        for seed in range(seeds):
-            arrays = None if folder is None else errors(1 / k, 1 / k)
-            log(store, dim3=k, seed=seed, error=1 / k, test=1 / k, arrays=arrays, folder=folder, **more)
+    log_curve(store, {k: 2 / k for k in DIM3}, model="pca")
+    for seed in range(seeds):
+        log_curve(store, {k: 1 / k for k in DIM3}, folder, seed=seed)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,9 +35,9 @@ def _dedicated(shared_store: MlflowClient) -> None:
     dedicated(shared_store)
 
 
-def nested(store: MlflowClient, factor: float = 1.2, dim3: int = 16, model: str = "nested-ae", **more: Any) -> str:
+def nested(store: MlflowClient, factor: float = 1.2, dim3: int = 16, **more: Any) -> str:
     """A run with a curve of its own: `factor` times the dedicated one."""
-    run_id = log(store, model=model, dim3=dim3, error=0.01, test=factor / dim3, epochs=60, **more)
+    run_id = log(store, model="nested-ae", dim3=dim3, error=0.01, test=factor / dim3, epochs=60, **more)
     curve = [LoggedMetric(Metric.CURVE_MSE, factor / k, 0, k) for k in range(1, dim3 + 1)]
     store.log_batch(run_id, metrics=curve)
     return run_id
@@ -57,7 +55,7 @@ def test_the_store_keeps_it_apart(store_copy: MlflowClient) -> None:
     assert there.nested[0].curve == pytest.approx({k: 1.2 / k for k in range(1, 17)})
     assert run_id not in {c.run_id for c in [*there.cells, *there.confirmations]}
     assert {s.label for c in compare(there.cells) for s in c.series} == {"pca", "ae"}
-    mapped = read(store_copy, "e", parse_map("dim3=metrics.dim3,error=metrics.test/mse"))
+    mapped = read(store_copy, "e", columns_of("dim3=metrics.dim3,error=metrics.test/mse"))
     assert [o.run_id for o in mapped.left_out] == [run_id]
     assert "a curve of its own" in mapped.left_out[0].why
 
@@ -104,13 +102,9 @@ def test_seeds_are_one_curve_with_its_least_and_most(store_copy: MlflowClient) -
     point = one.points[3]
     assert (point.error, point.least, point.most) == pytest.approx((1.2 / 4, 1.0 / 4, 1.5 / 4))
     assert one.seeds == [0, 1, 2]
-
-
-def test_a_smaller_one_replaces_only_the_smaller_dedicated_runs(store_copy: MlflowClient) -> None:
-    nested(store_copy, dim3=5)
-    (one,) = found(store_copy).nested
-    assert one.replaced == 4
-    assert one.dedicated_seconds == 4 + 5 + 6 + 7
+    nested(store_copy, dim3=5)  # replaces only the smaller dedicated runs
+    smaller = next(n for n in found(store_copy).nested if n.dim3 == 5)
+    assert (smaller.replaced, smaller.dedicated_seconds) == (4, 4 + 5 + 6 + 7)
 
 
 def test_configurations_stand_apart_and_a_later_run_of_one_counts(store_copy: MlflowClient) -> None:
@@ -146,9 +140,8 @@ def test_the_report_shows_it_and_the_registry_does_not_take_it(
     assert main(given) == 0
     assert "One training of 16 latents by nested-ae (60 epochs) takes" in capsys.readouterr().out
     html = Path("out/report.html").read_text()
-    assert "The whole curve from one training" in html
-    assert "+20.0 %" in html
-    assert run_id in html
+    for said in ("The whole curve from one training", "+20.0 %", run_id):
+        assert said in html
     assert Path("out/figures/nested.png").exists()
     assert "nested-ae" not in Path("out/curves.csv").read_text()
     assert main([*given, "--choose", "model=nested-ae,dim3=16"]) == 2

@@ -187,7 +187,7 @@ def test_the_suggested_command_is_words_for_the_shell(kind: str) -> None:
     word = NAMES[kind]
     found, _ = findings(word)
     found.comparisons[0].settings["tracking_uri"] = "http://evil.example"
-    sentence = _which_command(Pick(found.comparisons[0].models[0].label, 2, None, 0, ""), found.comparisons[0], None)
+    sentence = _which_command(Pick(found.comparisons[0].models[0].label, 2, None, 0, ""), found.comparisons[0])
     command = sentence.partition("makes one: ")[2]
     assert bool(command) == (len(word) < 200)
     words = shlex.split(command)
