@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import sys
 from importlib.util import LazyLoader, find_spec, module_from_spec
-from types import ModuleType
 
-
-def _lazily(name: str) -> ModuleType:
-    """The package of that name, not yet executed, by the recipe in the documentation of `importlib`."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+if "sklearn" not in sys.modules:  # the recipe in the documentation of `importlib`
+    spec = find_spec("sklearn")
+    assert spec is not None
+    assert spec.loader is not None
     spec.loader = LazyLoader(spec.loader)
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.modules["sklearn"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["sklearn"])
 
-
-sklearn = _lazily("sklearn")
+sklearn = sys.modules["sklearn"]

@@ -36,12 +36,7 @@ class PCA(Reducer):
         self.dim3 = dim3
 
     def fit(
-        self,
-        x: Rows,
-        y: Labels | None = None,
-        *,
-        x_val: Rows | None = None,
-        on_epoch: OnEpoch | None = None,
+        self, x: Rows, y: Labels | None = None, *, x_val: Rows | None = None, on_epoch: OnEpoch | None = None
     ) -> Self:
         """Decompose the covariance of x (N, dim1), in float64: see `Reducer.fit`. Raises ValueError as `check`."""
         self.check(x)
@@ -99,15 +94,8 @@ class PCA(Reducer):
         return {"spectrum": self.spectrum, "pca_curve": _test_errors(x, x_test)}
 
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
-        """Return how much refits of x differ from this fit: see `measures.decomposition.Refits`."""
-        fits = refit(x, x_test, self.dim3)
-        numbers = {
-            "again_degrees": fits.again_degrees,
-            "other_degrees": fits.other_degrees,
-            "flipped": float(fits.flipped),
-            "randomized_degrees": fits.randomized_degrees,
-        }
-        return Diagnostics(numbers, {"other_codes": fits.other_codes}, {"auto_solver": fits.auto_solver})
+        """Return how much refits of x differ from this fit: see `measures.decomposition.refit`."""
+        return refit(x, x_test, self.dim3)
 
 
 def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float64]:

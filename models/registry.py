@@ -52,27 +52,33 @@ def build(model: str, settings: Mapping[str, Any]) -> Reducer:
     if offered["lr"] == "auto":
         offered["lr"] = kind.default_lr
     offered["training"] = Training(**{f.name: offered[f.name] for f in fields(Training)})
-    if found is kind:
-        reducer: Reducer = _call(kind, offered)
-        return reducer
 
     def factory(dim1: int, dim3: int) -> Any:
         return _call(found, offered | {"dim1": dim1, "dim3": dim3})
 
-    return FactoryAutoencoder(
-        factory,
-        dim3=offered["dim3"],
-        loss=offered["loss"],
-        output=offered["output"],
-        training=offered["training"],
-    )
+    reducer: Reducer = _call(kind, offered if found is kind else offered | {"factory": factory})
+    return reducer
 
 
 def suited(model: str, settings: Mapping[str, Any], x: Rows) -> Reducer:
-    """Return the unfitted model of that name after checks that it accepts rows like x (N, dim1).
+    """Build a model and check that it accepts rows like x.
 
-    A model outside the registry is checked against the contract, with one epoch on a few of the rows. `model` and
-    `settings` are as for `build`. Raises ValueError, of which UnknownModel and ContractError are subclasses.
+    Parameters
+    ----------
+    model, settings
+        As for `build`. A model outside the registry is checked against the contract.
+    x : (N, dim1)
+        Rows, of which a few are fitted for the contract, in one epoch.
+
+    Returns
+    -------
+    Reducer
+        The unfitted model.
+
+    Raises
+    ------
+    ValueError
+        Of which UnknownModel and ContractError are subclasses.
     """
     made = build(model, settings)
     made.check(x)
@@ -114,7 +120,8 @@ def _find(model: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise UnknownModel(f"model {model!r}: importing {module_name!r} failed: {_one_line(error)}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnknownModel(f"model {model!r}: importing {module_name!r} failed: {reason}") from error
     found: Callable[..., Any] | None = getattr(module, name, None)
     if found is None or not callable(found):
         names = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
@@ -129,9 +136,8 @@ def _find(model: str) -> Callable[..., Any]:
 
 def _call(function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
     """Call the function with those settings that its parameters name. Raises ContractError where one is missing."""
-    wanted = [
-        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    parameters = inspect.signature(function).parameters.values()
+    wanted = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     unknown = [p.name for p in wanted if p.name not in settings and p.default is p.empty]
     if unknown:
         raise ContractError(
@@ -139,7 +145,3 @@ def _call(function: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
             f"the settings are: {', '.join(sorted(settings))}"
         )
     return function(**{p.name: settings[p.name] for p in wanted if p.name in settings})
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

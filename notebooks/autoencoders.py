@@ -237,13 +237,13 @@ pca_mse, confused_mse = errors["PCA's own reconstruction"], errors["(2) with alp
 
 # %%
 fits = refit(x_train, x_test, 2)
-print(f"the same exact program again:                    {fits.again_degrees:.6f} degrees")
-print(f"another exact program, rows in another order:    {fits.other_degrees:.6f} degrees")
-print(f"of its 2 axes, those that point the other way:   {fits.flipped}")
-print(f"the randomized solver with two seeds:            {fits.randomized_degrees:.6f} degrees")
-print(f"the solver scikit-learn chooses for these rows:  {fits.auto_solver}")
+print(f"the same exact program again:                    {fits.numbers['again_degrees']:.6f} degrees")
+print(f"another exact program, rows in another order:    {fits.numbers['other_degrees']:.6f} degrees")
+print(f"of its 2 axes, those that point the other way:   {fits.numbers['flipped']:.0f}")
+print(f"the randomized solver with two seeds:            {fits.numbers['randomized_degrees']:.6f} degrees")
+print(f"the solver scikit-learn chooses for these rows:  {fits.texts['auto_solver']}")
 print(f"\n{'':<30}" + "".join(f"{name:>12}" for name in ("Procrustes", "affine", "CKA", "shared")))
-again = compare("PCA and the other program", scores, fits.other_codes)
+again = compare("PCA and the other program", scores, fits.arrays["other_codes"])
 
 # %% [markdown]
 # An exact PCA is the same each time, to rounding. What may change between programs is the sign of an axis, a mirror
@@ -333,7 +333,7 @@ for name, value in {
     "least_affine_between_seeds": min(pair["affine"] for pair in pairs),
     "least_shared_between_seeds": min(pair["shared"] for pair in pairs),
     "shared_by_chance": chance["shared"],
-    "pca_again_degrees": round(fits.again_degrees, 6),
+    "pca_again_degrees": round(fits.numbers["again_degrees"], 6),
     "pca_other_disparity": round(again["rigid"], 6),
 }.items():
     print(f"{name:<28}{value:.6g}")

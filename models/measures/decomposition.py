@@ -8,33 +8,14 @@ Björck & Golub 1973 (principal angles); Halko, Martinsson & Tropp 2011 (randomi
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy
 
-from ..base import Array, Rows
+from ..base import Diagnostics, Rows
 from ..lazy import sklearn
 from .errors import Float64s, rescaled
-
-
-class Refits(NamedTuple):
-    """Differences between fits of PCA to the same rows; an angle is the largest principal angle, in degrees."""
-
-    again_degrees: float
-    """Between two exact fits by scikit-learn."""
-    other_degrees: float
-    """Between an exact fit by scikit-learn and one by numpy."""
-    flipped: int
-    """How many of the dim3 axes have the opposite sign in numpy's fit."""
-    other_codes: Array
-    """(N_test, dim3): the codes of the test rows by numpy's fit."""
-    randomized_degrees: float
-    """Between two fits of scikit-learn's randomized solver with different seeds."""
-    auto_solver: str
-    """The solver that scikit-learn selects for these rows by default."""
-
 
 # The latest decomposition of read-only rows: one serves every dim3 of a study.
 _cached: list[tuple[weakref.ref[Rows], Any]] = []
@@ -61,8 +42,8 @@ def decompose(x: Rows) -> tuple[Any, bool]:
     return fitted, False
 
 
-def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
-    """Fit PCA again, by the same and by other programs, and compare the fits.
+def refit(x_train: Rows, x_test: Rows, dim3: int) -> Diagnostics:
+    """Fit PCA again, by the same and by other programs, and compare the fits by their largest principal angle.
 
     The other exact program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order: unlike
     scikit-learn it does not fix the signs of the axes. Exact fits are made in float64; the randomized solver and
@@ -79,7 +60,11 @@ def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
 
     Returns
     -------
-    Refits
+    Diagnostics
+        Angles in degrees between two exact fits by scikit-learn (`again_degrees`), between one of them and numpy's
+        (`other_degrees`), and between two fits of scikit-learn's randomized solver with different seeds
+        (`randomized_degrees`); how many axes have the opposite sign in numpy's fit (`flipped`), and its codes of the
+        test rows (`other_codes`, (N_test, dim3)); the solver that scikit-learn selects by default (`auto_solver`).
 
     Raises
     ------
@@ -94,23 +79,19 @@ def refit(x_train: Rows, x_test: Rows, dim3: int) -> Refits:
         pca(n_components=dim3, svd_solver="randomized", random_state=seed).fit(near).components_ for seed in (0, 1)
     ]
     auto = pca(n_components=dim3, svd_solver="auto", random_state=0).fit(near)
-    return Refits(
-        again_degrees=float(_principal_angles(first, again)[0]),
-        other_degrees=float(_principal_angles(first, other)[0]),
-        flipped=int(((first * other).sum(axis=1) < 0).sum()),
-        other_codes=((x_test - mean) @ other.T).astype(np.float32),
-        randomized_degrees=float(_principal_angles(*randomized)[0]),
-        auto_solver=str(auto._fit_svd_solver),
-    )
+    numbers = {
+        "again_degrees": _degrees(first, again),
+        "other_degrees": _degrees(first, other),
+        "flipped": float(((first * other).sum(axis=1) < 0).sum()),
+        "randomized_degrees": _degrees(*randomized),
+    }
+    other_codes = ((x_test - mean) @ other.T).astype(np.float32)
+    return Diagnostics(numbers, {"other_codes": other_codes}, {"auto_solver": str(auto._fit_svd_solver)})
 
 
-def _principal_angles(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Float64s:
-    """Angles in degrees, (dim3,), the largest first, between the subspaces that rows a and b (dim3, dim1) span.
-
-    Computed from sines as well as cosines: a cosine alone cannot tell an angle below 1e-6 degrees from 0.
-    """
-    radians = scipy.linalg.subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))
-    return np.asarray(np.rad2deg(radians), dtype=np.float64)
+def _degrees(a: Rows, b: Rows) -> float:
+    """The largest principal angle between the subspaces that rows a and b (dim3, dim1) span."""
+    return float(np.rad2deg(scipy.linalg.subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))[0]))
 
 
 def _numpy_axes(x: Rows, dim3: int) -> tuple[Float64s, Float64s]:

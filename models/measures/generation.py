@@ -1,9 +1,5 @@
 """Quality of generated rows: similar to the data, as diverse as the data, and not copied from them.
 
-Precision and recall measure the first two. Distances in hundreds of pixels say little, so they are measured between
-`Features`, the first principal components. Unlike the usual image network these need no download and also serve data
-that are no images. They capture what PCA captures, so only numbers from the same features are comparable.
-
 The distribution of the codes matters as much as the decoder: `GENERATORS` are the choices.
 
 Kynkäänniemi et al. 2019 (precision and recall); Ghosh et al. 2020 (a mixture fitted to the codes after training).
@@ -13,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +17,8 @@ import scipy
 
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
-from .decomposition import decompose
 from .errors import Float64s, rescaled, row_mse
 
-_FEATURES = 50  # at most: on MNIST they hold 82 % of the variance
 _BLOCK = 1000  # rows whose distances to all others are in memory at a time
 _ROUNDING = 1e-6  # of float32, as a share of the data's range
 
@@ -35,25 +29,6 @@ _MIXTURE_ITERATIONS = 200
 _MIXTURE_SEED = 0  # of the fit; samples are drawn with the caller's generator
 
 
-class Features(NamedTuple):
-    """The leading principal components of the training rows, as the space in which distances are measured."""
-
-    mean: Rows
-    """(dim1,)"""
-    components: Array
-    """(f, dim1), f = 50 or as many as the rows and columns allow."""
-
-    @classmethod
-    def fit(cls, x_train: Rows) -> Self:
-        """Return the features of x_train (N, dim1), from the cached decomposition where there is one."""
-        fitted, _ = decompose(x_train)
-        return cls(fitted.mean_.astype(x_train.dtype), fitted.components_[:_FEATURES].astype(np.float32))
-
-    def __call__(self, x: Rows) -> Array:
-        """Scores (n, f) of x (n, dim1), in the units of the data."""
-        return (x - self.mean).astype(np.float32, copy=False) @ self.components.T
-
-
 class PrecisionRecall(NamedTuple):
     """Share of generated rows that resemble the data, and share of the data that generated rows cover."""
 
@@ -61,7 +36,7 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
+def precision_recall(real: Array, fake: Array, k: int) -> PrecisionRecall:
     """Compute precision and recall of generated rows.
 
     The manifold of a set is a ball around each of its rows, whose radius is the distance to the k-th nearest other row.
@@ -75,7 +50,8 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecall:
     Parameters
     ----------
     real : (n, f)
-        Features of real rows.
+        Features of real rows: scores on principal components. Distances in hundreds of pixels say little, and unlike
+        the usual image network these need no download and serve any data. Only numbers of the same features compare.
     fake : (n, f)
         Features of generated rows.
     k : int
@@ -116,8 +92,9 @@ def nearest_training(x: Rows, x_train: Rows) -> tuple[npt.NDArray[np.intp], Floa
     return index, row_mse(x, x_train[index])
 
 
-def outside(x: Rows, low: float = 0.0, high: float = 1.0) -> float:
-    """Return the share of all values of x that are below low or above high by more than rounding."""
+def outside(x: Rows, limits: tuple[float, float]) -> float:
+    """Return the share of all values of x that are outside the limits by more than rounding."""
+    low, high = limits
     slack = _ROUNDING * (high - low)
     return float(((x < low - slack) | (x > high + slack)).mean())
 

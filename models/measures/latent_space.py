@@ -5,70 +5,35 @@ Venna & Kaski 2001 (trustworthiness and continuity).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 
 from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
 from .errors import Float64s, rescaled, row_mse
 
-_FEWEST = 20  # rows for neighbourhoods
+_FEWEST, _MOST = 20, 5000  # rows for neighbourhoods: memory grows with their square, to 0.5 GB
+_NEIGHBOURS = 10
+_PERTURBED = 2000  # rows
 _LENGTHS = (0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3)  # of a perturbation, in standard deviations
 _ROUNDING = 1e-5  # relative difference below which float32 rows are equal
 
 
-class Neighbourhoods(NamedTuple):
-    """Shares of preserved neighbourhoods: 1 for all, about 0.5 by chance, None for too few rows."""
+def trustworthiness(x: Rows, z: Array) -> tuple[float, float] | None:
+    """Return trustworthiness and continuity of the first 5,000 rows x (N, dim1) and codes z (N, dim3), or None.
 
-    trustworthiness: float | None
-    """Neighbours in the codes are neighbours in the data."""
-    continuity: float | None
-    """Neighbours in the data are neighbours in the codes."""
-
-
-class Smoothness(NamedTuple):
-    """Evenness and straightness of decoded paths, (pairs,) each."""
-
-    largest_step: Float64s
-    """The largest step divided by the mean step: 1 where all are equal."""
-    detour: Float64s
-    """The length of the path divided by the distance between its ends: 1 where it is straight."""
-
-
-def trustworthiness(x: Rows, z: Array, rows: int = 5000, k: int = 10) -> Neighbourhoods:
-    """Compute trustworthiness and continuity: scikit-learn's `trustworthiness`, and again with the roles exchanged.
-
-    Parameters
-    ----------
-    x : (N, dim1)
-        Rows.
-    z : (N, dim3)
-        Their codes.
-    rows : int
-        How many of the first rows are used. Memory grows with the square: about 0.5 GB for 5,000.
-    k : int
-        Number of nearest neighbours, reduced to below half the number of rows.
-
-    Returns
-    -------
-    Neighbourhoods
+    The share of neighbours in the codes that are neighbours in the data, and the reverse: 1 for all, about 0.5 by
+    chance, None for fewer than 20 rows.
     """
-    x, z = x[:rows], z[:rows]
+    x, z = x[:_MOST], z[:_MOST]
     if len(x) < _FEWEST:
-        return Neighbourhoods(None, None)
-    k = min(k, (len(x) - 1) // 2)
+        return None
+    k = min(_NEIGHBOURS, (len(x) - 1) // 2)
     x, z = rescaled(x, x), rescaled(z, z)
-    return Neighbourhoods(
-        float(sklearn.manifold.trustworthiness(x, z, n_neighbors=k)),
-        float(sklearn.manifold.trustworthiness(z, x, n_neighbors=k)),
-    )
+    share = sklearn.manifold.trustworthiness
+    return float(share(x, z, n_neighbors=k)), float(share(z, x, n_neighbors=k))
 
 
-def robustness(
-    model: Reducer, x: Rows, rng: np.random.Generator, lengths: Sequence[float] = _LENGTHS, rows: int = 2000
-) -> Float64s:
+def robustness(model: Reducer, x: Rows, rng: np.random.Generator) -> Float64s:
     """Compute the reconstruction error after random perturbations of the codes.
 
     The perturbation of latent j is r · sd_j · u_j, with sd_j the standard deviation of latent j over these rows and u
@@ -80,32 +45,28 @@ def robustness(
     model : Reducer
         A fitted model.
     x : (N, dim1)
-        Rows.
+        Rows, of which the first 2,000 are used.
     rng : numpy.random.Generator
         Draws the directions.
-    lengths : sequence of float
-        The lengths r, in standard deviations.
-    rows : int
-        How many of the first rows are used.
 
     Returns
     -------
-    (len(lengths), 3)
-        Length, mean squared error of decode(z + delta), and its standard error over the rows.
+    (8, 3)
+        Length r, mean squared error of decode(z + delta), and its standard error over the rows.
     """
-    x = x[:rows]
+    x = x[:_PERTURBED]
     z = model.encode(x).astype(np.float64)
     u = rng.standard_normal(z.shape)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     delta = z.std(axis=0) * u  # (N, dim3), of length 1
     curve = []
-    for length in lengths:
+    for length in _LENGTHS:
         errors = row_mse(x, model.decode((z + length * delta).astype(np.float32)))
         curve.append((length, errors.mean(), errors.std() / np.sqrt(max(len(x) - 1, 1))))
     return np.array(curve, dtype=np.float64)
 
 
-def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> Rows:
+def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int) -> Rows:
     """Decode codes on straight lines.
 
     Parameters
@@ -127,20 +88,20 @@ def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int = 11) -> 
     return model.decode(z.reshape(-1, z.shape[2])).reshape(len(z), steps, -1)
 
 
-def smoothness(path: Rows) -> Smoothness:
+def smoothness(path: Rows) -> tuple[Float64s, Float64s]:
     """Return evenness and straightness of each path (pairs, steps, dim1), by root mean squares over columns.
 
-    A path whose ends are equal rows is left out, because both measures divide by its length: a collapsed decoder has no
-    paths.
+    The largest step divided by the mean step, 1 where all are equal; and the length of the path divided by the distance
+    between its ends, 1 where it is straight. A path whose ends are equal rows is left out, because both divide by its
+    length: a collapsed decoder has no paths.
     """
     path64 = path.astype(np.float64)
     step = _root_mean_square(np.diff(path64, axis=1))  # (pairs, steps - 1)
     straight = _root_mean_square(path64[:, -1] - path64[:, 0])  # (pairs,)
     moved = straight > _ROUNDING * np.abs(path64).max(initial=0.0)
     step, straight = step[moved], straight[moved]
-    return Smoothness(step.max(axis=1) / step.mean(axis=1), step.sum(axis=1) / straight)
+    return step.max(axis=1) / step.mean(axis=1), step.sum(axis=1) / straight
 
 
 def _root_mean_square(difference: Float64s) -> Float64s:
-    """Over the last axis."""
     return np.asarray(np.sqrt(np.square(difference).mean(axis=-1)), dtype=np.float64)

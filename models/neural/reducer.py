@@ -72,12 +72,7 @@ class TorchReducer(Reducer):
 
     @final
     def fit(
-        self,
-        x: Rows,
-        y: Labels | None = None,
-        *,
-        x_val: Rows | None = None,
-        on_epoch: OnEpoch | None = None,
+        self, x: Rows, y: Labels | None = None, *, x_val: Rows | None = None, on_epoch: OnEpoch | None = None
     ) -> Self:
         """Train on x (N, dim1): see `Reducer.fit`.
 
@@ -87,7 +82,7 @@ class TorchReducer(Reducer):
         self._resolve(x)
         # nn.Linear and a user's dropout draw from the global generator, which is restored afterwards.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(streams(self.training.seed).weights)
+            torch.manual_seed(streams(self.training.seed)[0])
             self._build()
             rows = self._to_modules(x)
             rows_val = None if x_val is None else self._to_modules(x_val)
@@ -98,13 +93,12 @@ class TorchReducer(Reducer):
     def check(self, x: Rows) -> None:
         """Raise ValueError where a sigmoid cannot reach x (N, dim1), or binary cross-entropy is undefined on it."""
         unit = in_unit_interval(x)
+        limits = f"[{x.min():.4g}, {x.max():.4g}]"
         if self.output == "sigmoid" and not unit:
-            raise ValueError(f"output sigmoid needs data in [0, 1], and these lie in [{x.min():.4g}, {x.max():.4g}]")
+            raise ValueError(f"output sigmoid needs data in [0, 1], and these lie in {limits}")
         if self.loss == "bce" and (self.output == "linear" or not unit):
-            raise ValueError(
-                f"loss bce needs a sigmoid output and data in [0, 1]; "
-                f"here the output is {self.output} and the data lie in [{x.min():.4g}, {x.max():.4g}]"
-            )
+            here = f"here the output is {self.output} and the data lie in {limits}"
+            raise ValueError(f"loss bce needs a sigmoid output and data in [0, 1]; {here}")
 
     @final
     def encode(self, x: Rows) -> Array:
@@ -197,8 +191,8 @@ class TorchReducer(Reducer):
         """Replace `auto` by an output and a loss that suit x (N, dim1), and fit the scaling."""
         self.check(x)
         if self.output == "auto":
-            asked = "sigmoid", "loss bce needs it"
-            self.output, self.output_reason = asked if self.loss == "bce" else _suited_output(x)
+            needed = ("sigmoid", "loss bce needs it")
+            self.output, self.output_reason = needed if self.loss == "bce" else _suited_output(x)
         if self.loss == "auto":
             self.loss = self.default_loss(self.output)
         self.dim1 = x.shape[1]
@@ -212,11 +206,9 @@ class TorchReducer(Reducer):
         self.network = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder}).to(self.device)
 
     def _to_modules(self, x: Rows) -> Tensor:
-        """The modules' input (N, dim1) for rows x (N, dim1)."""
         return self._tensor(x if self.output == "sigmoid" else (x - self.mean) / self.scale)
 
     def _to_data(self, out: Array) -> Rows:
-        """The rows (N, dim1) for the modules' output (N, dim1), after any sigmoid."""
         return out if self.output == "sigmoid" else out * self.scale + self.mean
 
     def _tensor(self, x: Rows) -> Tensor:
@@ -228,7 +220,6 @@ class TorchReducer(Reducer):
         return torch.sigmoid(raw) if self.output == "sigmoid" else raw
 
     def _in_blocks(self, function: Callable[[Rows], Tensor], rows: Rows) -> Array:
-        """Function of all rows, computed block by block, as one array."""
         blocks = [rows[i : i + _EVAL_ROWS] for i in range(0, len(rows), _EVAL_ROWS)]
         was_training = self.network.training
         self.network.eval()

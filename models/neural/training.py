@@ -60,7 +60,7 @@ class Objective(NamedTuple):
 
 
 class _Trainable(Protocol):
-    """What the loop needs of a model; described in `TorchReducer`."""
+    """The part of `TorchReducer` that the loop uses."""
 
     @property
     def network(self) -> nn.Module: ...
@@ -71,18 +71,12 @@ class _Trainable(Protocol):
     def advice(self, first: Mapping[str, Tensor], rows: int) -> str: ...
 
 
-class _Streams(NamedTuple):
-    """Independent seeds."""
-
-    weights: int
-    order: int
-    noise: int
-
-
-def streams(seed: int) -> _Streams:
-    """Return three independent seeds for one `seed`, by numpy's SeedSequence."""
-    children = np.random.SeedSequence(seed).spawn(3)
-    return _Streams(*(int(c.generate_state(1, np.uint64)[0] >> 1) for c in children))
+def streams(seed: int) -> tuple[int, int, int]:
+    """Return independent seeds of the weights, the order of the rows and the noise, by numpy's SeedSequence."""
+    weights, order, noise = (
+        int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(3)
+    )
+    return weights, order, noise
 
 
 def resolve_device(device: str) -> torch.device:
@@ -97,17 +91,17 @@ def resolve_device(device: str) -> torch.device:
 
 
 def _one_cycle(passed: float) -> float:
-    """Return the share of the highest learning rate after `passed`, in (0, 1), of the budget.
+    """Rises linearly over the first tenth of the budget and falls to 0 as half a cosine.
 
-    It rises linearly over the first tenth and falls to 0 as half a cosine. The rise lets Adam's averages settle before
-    the steps are long; the fall removes the noise that a constant rate leaves in the weights.
-    Smith & Topin 2018; the cosine: Loshchilov & Hutter 2017.
+    The rise lets Adam's averages settle before the steps are long; the fall removes the noise that a constant rate
+    leaves in the weights. Smith & Topin 2018; the cosine: Loshchilov & Hutter 2017.
     """
     if passed < _RISE:
         return passed / _RISE
     return 0.5 + 0.5 * math.cos(math.pi * (passed - _RISE) / (1 - _RISE))
 
 
+# The share of the highest learning rate after a share, in (0, 1), of the budget.
 SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": _one_cycle, "constant": lambda passed: 1.0}
 
 
@@ -136,9 +130,9 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
         Where the training loss or a squared gradient is not finite.
     """
     network, training = model.network, model.training
-    seeds, schedule = streams(training.seed), SCHEDULES[training.schedule]
-    order = torch.Generator().manual_seed(seeds.order)
-    noise = torch.Generator(device=x.device).manual_seed(seeds.noise)
+    (_, order_seed, noise_seed), schedule = streams(training.seed), SCHEDULES[training.schedule]
+    order = torch.Generator().manual_seed(order_seed)
+    noise = torch.Generator(device=x.device).manual_seed(noise_seed)
     steps = training.epochs * math.ceil(len(x) / training.batch_size)
     # By half a step later, because the schedule is 0 at both ends and a step at rate 0 is lost.
     optimizer = Adam(network.parameters(), lambda step: training.lr * schedule((step + 0.5) / steps))
@@ -146,10 +140,9 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
     for number in range(1, training.epochs + 1):
         network.train()
         loss, first = _one_epoch(model, x, optimizer, order, noise)
-        if not math.isfinite(loss):
-            raise Diverged(f"the training loss became {loss} in epoch {number}{model.advice(first, len(x))}")
-        if not optimizer.is_finite():
-            raise Diverged(f"the squared gradients became infinite in epoch {number}{model.advice(first, len(x))}")
+        if not (math.isfinite(loss) and optimizer.is_finite()):
+            what = "squared gradients became infinite" if math.isfinite(loss) else f"training loss became {loss}"
+            raise Diverged(f"the {what} in epoch {number}{model.advice(first, len(x))}")
         metrics = {"train/loss": loss}
         if x_val is not None:
             metrics |= model.evaluate(x_val)
@@ -172,10 +165,7 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
 def _one_epoch(
     model: _Trainable, x: Tensor, optimizer: Adam, order: torch.Generator, noise: torch.Generator
 ) -> tuple[float, Mapping[str, Tensor]]:
-    """Train on all rows of x once.
-
-    Returns the mean loss over the rows, each batch's before its own step, and the terms of the first batch.
-    """
+    """Return the mean loss over the rows, each batch's before its own step, and the terms of the first batch."""
     total = torch.zeros((), device=x.device)
     first: Mapping[str, Tensor] = {}
     for rows in torch.randperm(len(x), generator=order).to(x.device).split(model.training.batch_size):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
-from elbowroom.models.measures.decomposition import refit
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.pca import errors_by_dim3
 
@@ -127,12 +126,3 @@ def test_read_only_rows_have_their_curve_computed_once(read_only: bool) -> None:
     np.testing.assert_array_equal(*curves)
     other = PCA(dim3=2).fit(x).extra_artifacts(x, x_test[:50])["pca_curve"]
     assert other[0, 0] == pytest.approx(np.square(x_test[:50] - x.mean(axis=0)).mean(), rel=1e-5)
-
-
-def test_its_diagnostics_are_those_of_its_refits() -> None:
-    x, x_test = X[:200], X[200:]
-    numbers, arrays, texts = PCA(dim3=3).fit(x).extra_diagnostics(x, x_test)
-    fits = refit(x, x_test, 3)._asdict()
-    np.testing.assert_array_equal(arrays["other_codes"], fits.pop("other_codes"))
-    assert texts == {"auto_solver": fits.pop("auto_solver")}
-    assert numbers == fits

@@ -64,8 +64,8 @@ def diagnose(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRe
 def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterator[RunRecord]:
     x, x_test = prepared_data.split.x_train, prepared_data.data.x_test
     near = trustworthiness(x_test, codes)
-    if near.trustworthiness is not None and near.continuity is not None:
-        yield RunRecord({Metric.TRUSTWORTHINESS: near.trustworthiness, Metric.CONTINUITY: near.continuity})
+    if near is not None:
+        yield RunRecord({Metric.TRUSTWORTHINESS: near[0], Metric.CONTINUITY: near[1]})
     yield RunRecord(arrays={Artifact.ROBUSTNESS: robustness(model, x_test, np.random.default_rng(_SEED))})
     yield _interpolations(model, prepared_data, codes)
     decoded = decoded_plane(model, codes, SIDE)

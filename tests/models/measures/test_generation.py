@@ -5,9 +5,7 @@ import pytest
 
 from elbowroom.models import MODELS, PCA, build
 from elbowroom.models.measures.generation import (
-    _FEATURES,
     GENERATORS,
-    Features,
     nearest_training,
     outside,
     precision_recall,
@@ -38,14 +36,14 @@ def test_precision_and_recall_are_those_of_the_definition(k: int) -> None:
 
 
 def test_of_one_distribution_both_are_high_and_alike() -> None:
-    got = precision_recall(draw(0, 1500), draw(1, 1500))  # more than one block
+    got = precision_recall(draw(0, 1500), draw(1, 1500), 3)  # more than one block
     assert got.precision > 0.8
     assert got.recall == pytest.approx(got.precision, abs=0.05)
 
 
 def test_a_set_covers_itself_and_nothing_far_away() -> None:
-    assert precision_recall(draw(0), draw(0)) == (1, 1)
-    assert precision_recall(draw(0), draw(1) + 100) == (0, 0)
+    assert precision_recall(draw(0), draw(0), 3) == (1, 1)
+    assert precision_recall(draw(0), draw(1) + 100, 3) == (0, 0)
 
 
 @pytest.mark.parametrize("shift", [0, 1000])
@@ -53,33 +51,24 @@ def test_a_constant_generator_covers_nothing(shift: float) -> None:
     """A radius that rounding makes a little more than 0 would not do this."""
     real = draw(0) + np.float32(shift)
     middle = np.tile(real.mean(axis=0), (len(real), 1))
-    assert precision_recall(real, middle) == (1, 0)
+    assert precision_recall(real, middle, 3) == (1, 0)
     # A copy of a real row, at distance 0, covers that row and no other.
-    assert precision_recall(real, np.tile(real[7], (len(real), 1))) == (1, 1 / len(real))
+    assert precision_recall(real, np.tile(real[7], (len(real), 1)), 3) == (1, 1 / len(real))
 
 
 def test_a_generator_that_drops_a_mode_is_precise_and_covers_its_share() -> None:
     real, fake = draw(0), draw(1)
     real[:700, 0] += 50  # the mode that is dropped
-    got = precision_recall(real, fake)
+    got = precision_recall(real, fake, 3)
     assert got.precision > 0.75
     assert got.recall == pytest.approx(0.3, abs=0.03)
 
 
 def test_sets_that_do_not_compare_are_refused() -> None:
     with pytest.raises(ValueError, match=r"as many real as fake"):
-        precision_recall(draw(0, 10), draw(0, 11))
+        precision_recall(draw(0, 10), draw(0, 11), 3)
     with pytest.raises(ValueError, match=r"more than 3 rows"):
-        precision_recall(draw(0, 3), draw(1, 3))
-
-
-@pytest.mark.parametrize(("rows", "columns", "wanted"), [(200, 60, _FEATURES), (200, 4, 4), (9, 60, 9)])
-def test_features_are_leading_scores(rows: int, columns: int, wanted: int) -> None:
-    x = draw(0, rows, columns) + 3
-    features = Features.fit(x)
-    assert features(x).shape == (rows, wanted)
-    assert features(x).dtype == np.float32
-    assert np.allclose(features(x), PCA(dim3=wanted).fit(x).encode(x), atol=1e-5)
+        precision_recall(draw(0, 3), draw(1, 3), 3)
 
 
 def test_the_nearest_training_row_of_a_copy_is_at_distance_0() -> None:
@@ -96,9 +85,9 @@ def test_the_nearest_training_row_of_a_copy_is_at_distance_0() -> None:
 
 def test_the_values_outside_are_counted() -> None:
     x = np.array([[-0.1, 0, 1, 0.5], [1.2, -1e-7, 1 + 1e-7, 7]], np.float32)
-    assert outside(x) == 3 / 8
-    assert outside(x, -1, 8) == 0
-    assert outside(x, 0.5, 1) == 5 / 8
+    assert outside(x, (0, 1)) == 3 / 8
+    assert outside(x, (-1, 8)) == 0
+    assert outside(x, (0.5, 1)) == 5 / 8
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
@@ -114,15 +103,10 @@ def test_a_generator_draws_from_the_rng_it_is_given(generator: str, model: str) 
     assert not np.array_equal(a, other)
 
 
-def plane() -> PCA:
-    """A model whose codes are its rows but for a rotation."""
-    return PCA(dim3=2).fit(draw(0, columns=2))
-
-
-def mixed(codes: np.ndarray, n: int = 400) -> np.ndarray:
-    """Codes of rows drawn from the mixture."""
-    model = plane()
-    return model.encode(GENERATORS["mixture"](model, codes.astype(np.float32), n, np.random.default_rng(0)))
+def mixed(codes: np.ndarray) -> np.ndarray:
+    """Codes of rows drawn from the mixture, by a model whose codes are its rows but for a rotation."""
+    model = PCA(dim3=2).fit(draw(0, columns=2))
+    return model.encode(GENERATORS["mixture"](model, codes.astype(np.float32), 400, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("unit", [1, 1e-3, 1e3])

@@ -152,7 +152,7 @@ def test_the_training_loss_is_the_mean_over_the_rows(model: str, x: np.ndarray, 
 
 def test_each_batch_is_measured_before_its_own_step_from_weights_of_their_own_stream() -> None:
     model, epochs = train("ae", epochs=1, batch_size=5000)
-    torch.manual_seed(streams(0).weights)
+    torch.manual_seed(streams(0)[0])
     encoder, decoder = model.architecture(64)
     with torch.no_grad():
         x = torch.from_numpy(X)
