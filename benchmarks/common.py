@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine's description, JSON lines, tables, and ratios over rounds."""
+"""Shared by the benchmarks: the description of the machine, JSON lines, tables, and spreads over rounds."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "optuna")
 
 
 class Spread(NamedTuple):
-    """The least, the median and the greatest of some numbers."""
+    """Minimum, median and maximum of a sample."""
 
     least: float
     median: float
     greatest: float
 
     def __format__(self, spec: str) -> str:
-        """`3.03 (2.95 to 3.13)`, each number by `spec`."""
+        """Return `3.03 (2.95 to 3.13)`: the median and the range, each number formatted by `spec`."""
         return f"{self.median:{spec}} ({self.least:{spec}} to {self.greatest:{spec}})"
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Of one number or more."""
+    """Return the spread of at least one number."""
     held = sorted(values)
     return Spread(held[0], statistics.median(held), held[-1])
 
 
 def machine() -> dict[str, Any]:
-    """What a timing depends on."""
+    """Return the hardware and the versions that timings depend on."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -48,7 +48,6 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The processor's name, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -56,12 +55,12 @@ def _cpu() -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; all columns but the first to the right."""
+    """Return a Markdown table; the first column is aligned to the left, the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_lines(path: Path | None, lines: Iterable[Mapping[str, Any]]) -> None:
-    """JSON lines, the machine first; nothing where there is no path."""
+    """Write JSON lines, the machine first; do nothing without a path."""
     if path is not None:
         path.write_text("".join(json.dumps(line) + "\n" for line in [{"machine": machine()}, *lines]))

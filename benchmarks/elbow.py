@@ -1,9 +1,9 @@
-"""How often the elbow's verdict is right, on curves whose answer is known: `python -m benchmarks.elbow`.
+"""Calibration of the elbow's verdict on curves whose answer is known: `python -m benchmarks.elbow`.
 
-Smooth curves of more than thirty forms, of which four are fitted; lines that meet in a corner, soft corners, plateaus,
-and corners after a curved start. For each range, noise and number of seeds: how often a smooth curve is called a
-corner, how often a corner is found, how near, and how often its interval has it. Beside it what others say of the
-same curves. Writes a table for people and JSON lines.
+The curves are smooth ones of more than thirty forms, of which the judge fits four, sharp and soft corners, plateaus,
+and corners after a curved start. For each range, noise and number of seeds the benchmark measures the false alarms on
+smooth curves, the share of corners found, their distance, and the coverage of the intervals; also for other methods. It
+prints a table and writes JSON lines.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEEDS = (1, 3, 5)
 
 
 class Known(NamedTuple):
-    """A curve without noise (D,), the corner it has or None, and the factor by which it falls faster before it."""
+    """A curve without noise (D,), its corner or None, and the ratio of its slopes before and after the corner."""
 
     name: str
     error: Floats
@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
 
 def smooth(k: Floats) -> Iterator[Known]:
-    """Curves without a corner, from 1 downwards but where noted."""
+    """Yield curves without a corner. They fall from 1, except where the name says otherwise."""
     x = (k - k[0]) / (k[-1] - k[0])
     for p in (0.2, 0.5, 1, 2, 3):
         yield Known(f"power {p}", (k / k[0]) ** -p)
@@ -90,7 +90,7 @@ def smooth(k: Floats) -> Iterator[Known]:
 
 
 def corners(k: Floats, ratios: Sequence[float] = (2, 3, 5)) -> Iterator[Known]:
-    """Two lines that meet at 0.3, 0.5 or 0.7 of the range, and end at 0.1 of where they began."""
+    """Yield pairs of lines that meet at 0.3, 0.5 or 0.7 of the range and end at 0.1 of the first error."""
     for place in (0.3, 0.5, 0.7):
         c = round(k[0] + place * (k[-1] - k[0]))
         for ratio in ratios:
@@ -98,14 +98,14 @@ def corners(k: Floats, ratios: Sequence[float] = (2, 3, 5)) -> Iterator[Known]:
 
 
 def others(k: Floats) -> Iterator[Known]:
-    """Corners that are no two plain lines: shallow ones, soft ones, plateaus, and after a curved start."""
+    """Yield other corners: shallow, soft, before a plateau, and after a curved start."""
     for place in (0.3, 0.5, 0.7):
         c = round(k[0] + place * (k[-1] - k[0]))
         yield Known(f"shallow corner 3 at {place}", _two_lines(k, c, 3, 0.4), c, 3, "shallow corner")
         flat = np.where(k <= c, 1 - 0.8 * (k - k[0]) / (c - k[0]), 0.2)
         yield Known(f"plateau from {place}", flat, c, np.inf, "plateau")
         width = 0.5  # dimensions
-        bend = 0.5 * (k - c + np.sqrt((k - c) ** 2 + width**2))  # a hinge rounded over that many
+        bend = 0.5 * (k - c + np.sqrt((k - c) ** 2 + width**2))  # a hinge that is rounded over `width`
         fall = 0.9 / ((c - k[0]) + (k[-1] - c) / 4)
         soft = 1 - fall * (k - k[0]) + 0.75 * fall * bend
         yield Known(f"soft corner 4 at {place}", soft / soft[0], c, 4, "soft corner")
@@ -119,14 +119,14 @@ def others(k: Floats) -> Iterator[Known]:
 
 
 def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator, levels: float = 0.0) -> Floats:
-    """Errors (seeds, D) with normal noise of a share of the error, each seed its own; levels: a factor of each seed."""
+    """Return errors (seeds, D): relative normal noise of deviation `noise`, and of deviation `levels` for each seed."""
     factors = 1 + levels * rng.standard_normal((seeds, 1)) if levels else 1.0
     errors: Floats = np.maximum(error * factors * (1 + noise * rng.standard_normal((seeds, len(error)))), 1e-12)
     return errors
 
 
 def _left(spectrum: Floats) -> Floats:
-    """What is left of the eigenvalues after the first k, k from 0, as a share."""
+    """Share of the sum of the eigenvalues after the first k, for k from 0."""
     left: Floats = np.append(spectrum[::-1].cumsum()[::-1], 0)
     left /= left[0]
     return left
@@ -139,20 +139,20 @@ def _two_lines(k: Floats, c: int, ratio: float, end: float) -> Floats:
 
 
 class Answer(NamedTuple):
-    """What a judge says of a curve: a corner or None, and its interval where it has one."""
+    """The corner that a judge finds, or None, and its interval where the judge gives one."""
 
     corner: float | None
     interval: tuple[float, float] | None = None
 
 
 def ours(k: Floats, error: Floats) -> Answer:
-    """`analysis.elbow.judge`."""
+    """Return the answer of `analysis.elbow.judge`."""
     verdict = judge(k, error)
     return Answer(verdict.dim3, verdict.interval)
 
 
 def plain_aicc(k: Floats, error: Floats) -> Answer:
-    """Two lines against the fitted families by AICc on the mean curve, without the other conditions."""
+    """Compare two lines with the smooth families by AICc on the mean curve, without the other conditions of `judge`."""
     points = Points(k, error.mean(axis=0) / error.max(), np.ones_like(k))
     corner = fit(broken_line(k, breakpoints(k)), points)
     delta = min(map(aicc, smooth_fits(points))) - aicc(corner)
@@ -160,12 +160,12 @@ def plain_aicc(k: Floats, error: Floats) -> Answer:
 
 
 def by_kneed(k: Floats, error: Floats) -> Answer:
-    """kneed's KneeLocator on the mean curve."""
+    """Return the answer of kneed's KneeLocator on the mean curve."""
     return Answer(kneedle(Curve(k, error)))
 
 
 def by_elbow_helper(k: Floats, error: Floats) -> Answer:
-    """elbow-helper's robust_elbow on the mean curve."""
+    """Return the answer of elbow-helper's robust_elbow on the mean curve."""
     found = elbow_helper.robust_elbow(k, error.mean(axis=0), elbow_helper.RobustKneeConfig(random_seed=0))
     return Answer(found.knee_x, found.ci90) if isinstance(found, elbow_helper.ClearKnee) else Answer(None)
 
@@ -179,7 +179,7 @@ JUDGES: dict[str, Callable[[Floats, Floats], Answer]] = {
 
 
 class Setting(NamedTuple):
-    """One cell of the calibration."""
+    """One condition of the calibration."""
 
     judge: str
     range: str
@@ -190,7 +190,7 @@ class Setting(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Of curves of one sort: how many, called a corner, of these within 1 of it, and with an interval that has it."""
+    """Curves of one sort: all, with a corner found, found within 1 of it, and with an interval that contains it."""
 
     curves: int
     found: int
@@ -202,7 +202,7 @@ class Count(NamedTuple):
 
 
 def measure(setting: Setting) -> dict[str, Count]:
-    """Counts by sort of curve (`smooth`, `corner 2`, `plateau`, …) and by each smooth curve's name."""
+    """Return counts by sort of curve (`smooth`, `corner 2`, `plateau`, …) and by the name of the curve."""
     low, high = RANGES[setting.range]
     k = np.arange(low, high + 1, dtype=float)
     rng = np.random.default_rng([int(setting.noise * 1000), setting.seeds, high])
@@ -221,13 +221,13 @@ def measure(setting: Setting) -> dict[str, Count]:
 
 
 def run(settings: list[Setting], workers: int) -> Iterator[tuple[Setting, dict[str, Count]]]:
-    """Measure each setting in a process of its own."""
+    """Yield the counts of each setting, measured in worker processes."""
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         yield from zip(settings, pool.map(measure, settings), strict=True)
 
 
 def row(counts: dict[str, Count]) -> dict[str, float]:
-    """Shares for the table: false alarms, the worst curve's, power, and how near the found corners are."""
+    """Return the shares for the table: false alarms, power by sort of corner, and accuracy of the found corners."""
     shares = {"smooth": counts["smooth"].found / counts["smooth"].curves}
     for sort in ("corner 2", "corner 3", "corner 5", "shallow corner", "soft corner", "plateau", "rank"):
         shares[sort] = counts[sort].found / counts[sort].curves
@@ -238,13 +238,13 @@ def row(counts: dict[str, Count]) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the calibration of each judge in each setting."""
+    """Run the calibration of each judge in each setting, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.elbow", description=__doc__)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--ranges", default=",".join(RANGES))
     parser.add_argument("--noises", default=",".join(map(str, NOISES)))
-    parser.add_argument("--levels", type=float, default=0.0, help="by what share whole seeds differ besides")
+    parser.add_argument("--levels", type=float, default=0.0, help="relative deviation of the level of whole seeds")
     parser.add_argument("--judges", default="judge", help=", ".join(JUDGES))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--jsonl", help="write JSON lines there")

@@ -1,6 +1,6 @@
-"""What a user would write instead: torchvision's MNIST through a DataLoader, a module, Adam, a loop over the batches.
+"""The baseline that a user would write: torchvision's MNIST, a DataLoader, a module, Adam, a loop over the batches.
 
-The layers, the losses and the settings are those of the models here; the code is that of a course's notebook.
+Layers, losses and settings are those of this project's models; the code is that of a course's notebook.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BATCH_SIZE, LR = 128, 1e-3
 
 
 def ff(dim1: int, dim2: int, dim3: int) -> nn.Sequential:
-    """The assignment's building block."""
+    """Return Linear, ReLU, Linear: the assignment's building block."""
     return nn.Sequential(nn.Linear(dim1, dim2), nn.ReLU(), nn.Linear(dim2, dim3))
 
 
 class Net(nn.Module):
-    """The assignment's autoencoder, or with `variational` its VAE: `loss` of flat images (B, 784)."""
+    """The assignment's autoencoder, or with `variational` its VAE, of flat images (B, 784)."""
 
     def __init__(self, dim3: int, *, variational: bool = False) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Net(nn.Module):
         self.decoder = ff(dim3, DIM2, DIM1)
 
     def loss(self, x: Tensor) -> Tensor:
-        """Mean squared error; of a VAE the negative ELBO per image."""
+        """Return the mean squared error, or the negative ELBO per image of a VAE, of x (B, 784)."""
         code = self.encoder(x)
         if not self.variational:
             return F.mse_loss(torch.sigmoid(self.decoder(code)), x)
@@ -50,21 +50,21 @@ class Net(nn.Module):
         return loss
 
     def forward(self, x: Tensor) -> Tensor:
-        """The deterministic reconstruction (B, 784)."""
+        """Return the deterministic reconstruction (B, 784)."""
         codes = self.encoder(x)
         codes = codes.chunk(2, dim=1)[0] if self.variational else codes
         return torch.sigmoid(self.decoder(codes))
 
 
 def load(folder: Path, *, rows: Sequence[int] | None = None, workers: int = 0) -> DataLoader[Any]:
-    """Shuffled batches of the training images, or of those `rows`, of the MNIST in a folder that torchvision knows."""
+    """Return shuffled batches of MNIST's training images, or of these `rows`; torchvision finds them in the folder."""
     data = MNIST(folder, train=True, transform=ToTensor())
     part = data if rows is None else Subset(data, rows)
     return DataLoader(part, batch_size=BATCH_SIZE, shuffle=True, num_workers=workers)
 
 
 def train(net: Net, batches: Iterable[tuple[Tensor, Any]], epochs: int, *, device: str = "cpu") -> float:
-    """Train on batches of (images, labels), which are gone through once an epoch; the seconds of the loop."""
+    """Train on batches of (images, labels), all of them in each epoch, and return the seconds of the loop."""
     net.to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=LR)
     began = time.perf_counter()
@@ -81,7 +81,7 @@ def train(net: Net, batches: Iterable[tuple[Tensor, Any]], epochs: int, *, devic
 
 @torch.no_grad()
 def error_on(net: nn.Module, x: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:
-    """The mean squared error of a net's reconstruction of x (N, 784)."""
+    """Return the mean squared error of a net's reconstruction of x (N, 784)."""
     device = next(net.parameters()).device
     total = 0.0
     for block in torch.from_numpy(x).split(4096):
@@ -98,14 +98,14 @@ def plain_epoch_seconds(
     rows: Sequence[int] | None = None,
     device: str = "cpu",
 ) -> float:
-    """Seconds of one epoch of the plain loop for `ae` or `vae`; folder and rows as `load` takes them."""
+    """Return the seconds of one epoch of the plain loop for `ae` or `vae`; folder and rows are as for `load`."""
     if threads is not None:
         torch.set_num_threads(threads)
     return train(Net(dim3, variational=model == "vae"), load(folder, rows=rows), 1, device=device)
 
 
 def link_mnist(cache: Path, into: Path) -> Path:
-    """`into`, a folder in which torchvision finds the four files that lie in `cache`."""
+    """Link the four files in `cache` into the folder `into` as torchvision expects them, and return `into`."""
     raw = into / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in cache.glob("*-ubyte"):
@@ -114,5 +114,5 @@ def link_mnist(cache: Path, into: Path) -> Path:
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder of a benchmark."""
+    """Return a temporary folder."""
     return tempfile.TemporaryDirectory(prefix="benchmark-")

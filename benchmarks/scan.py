@@ -1,10 +1,10 @@
-"""A whole scan against the plain approach, and what it spends outside training: `python -m benchmarks.scan`.
+"""A whole scan compared with the plain loop, and its time outside training: `python -m benchmarks.scan`.
 
-Runs `studies.scan` in a process of its own on a store of its own. Outside training is what the workers' wall time
-has beside the seconds of their fits: starting, reading data, measuring, drawing, writing, waiting at the end. The plain
-approach trains the same autoencoders and VAEs one after another by the plain loop on all cores, for the 20 epochs of
-its recipe, and beside that for as many as the scan has; an epoch of it is measured before and after the scan. Then the
-scaling from one worker to two, and the memory of four; `--parts scan,scaling,memory` chooses.
+The benchmark runs `studies.scan` in a process and a store of its own. The time outside training is the wall time of the
+workers without their fits: starting, reading, measuring, drawing, writing, and waiting at the end. The plain loop
+trains the same autoencoders and VAEs one after another on all cores, for the 20 epochs of its recipe and for the epochs
+of the scan; its time is one epoch, measured before and after the scan, times their number. Then follow the scaling from
+one worker to two, and the memory of four workers; `--parts scan,scaling,memory` selects.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("scan", "scaling", "memory")
 SOME = "2:20:6"  # dim3 of the scaling: enough cells for two workers
 MOST_WORKERS = 4
-LEARNT = 55_000  # of MNIST's rows, by a cell: the others are for validation
-EVERY = 0.2  # seconds between two looks at the memory
+LEARNT = 55_000  # training rows of a cell; the others of MNIST are for validation
+EVERY = 0.2  # seconds between two measurements of the memory
 GIB = 1 << 30
 
 
 class Cell(NamedTuple):
-    """One finished run: its model, its dim3, when it began and ended (s since 1970), and its fit's seconds."""
+    """One finished run: its begin and end in s since 1970, and the seconds of its fit."""
 
     model: str
     dim3: int
@@ -55,7 +55,7 @@ class Cell(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A scan that ended: when its command began and ended, its workers, cells and most memory (bytes)."""
+    """A finished scan: begin and end of its command, number of workers, cells and peak memory in bytes."""
 
     began: float
     ended: float
@@ -65,33 +65,33 @@ class Scan(NamedTuple):
 
     @property
     def wall(self) -> float:
-        """Seconds of the command."""
+        """The seconds of the command."""
         return self.ended - self.began
 
 
 def outside(scan: Scan) -> float:
-    """The share of the workers' wall time that was not spent in a fit."""
+    """Return the share of the workers' wall time outside fits."""
     return 1 - sum(c.fit for c in scan.cells) / (scan.workers * scan.wall)
 
 
 def edges(scan: Scan) -> tuple[float, float]:
-    """Seconds before the first cell began, and after the last one ended."""
+    """Return the seconds before the first cell began, and after the last one ended."""
     return min(c.began for c in scan.cells) - scan.began, scan.ended - max(c.ended for c in scan.cells)
 
 
 def proportional_memory(process: psutil.Process) -> int:
-    """Bytes of a process and all below it, a page that n processes share counted as an n-th for each (PSS)."""
+    """Return the proportional set size (PSS) of a process and its descendants, in bytes."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         try:
             total += one.memory_full_info().pss
-        except psutil.Error:  # it ended between the two looks
+        except psutil.Error:  # the process has ended meanwhile
             continue
     return total
 
 
 def run_scan(folder: Path, flags: Sequence[str], workers: int, *, weigh: bool = False) -> Scan:
-    """Run `studies.scan` on the store in a folder, made where it is not; with `weigh` its memory is looked at."""
+    """Run `studies.scan` on the store in a folder, which is made if missing; with `weigh` measure its peak memory."""
     folder.mkdir(exist_ok=True)
     store = f"sqlite:///{folder}/mlflow.db"
     command = [sys.executable, "-m", "studies.scan", "--workers", str(workers), "--study", "benchmark", *flags]
@@ -114,7 +114,7 @@ def run_scan(folder: Path, flags: Sequence[str], workers: int, *, weigh: bool = 
 
 
 def cells_of(store: str) -> list[Cell]:
-    """The finished runs of the store's one scan."""
+    """Return the finished runs of the only scan in a store."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("benchmark")
     assert experiment is not None
@@ -129,13 +129,13 @@ def _cell(run: Run) -> Cell:
 
 
 def plain_seconds(cells: Sequence[Cell], epoch: dict[str, float], epochs: int = PLAIN_EPOCHS) -> float:
-    """What the plain loop takes for the autoencoders and VAEs among the cells, one after another."""
+    """Return the seconds of the plain loop for the autoencoders and VAEs among the cells, one after another."""
     counted = Counter(c.model for c in cells)
     return sum(counted[model] * epochs * seconds for model, seconds in epoch.items())
 
 
 def compare(folder: Path, flags: Sequence[str], workers: int, *, plain: bool) -> tuple[Scan, dict[str, float]]:
-    """A scan, and the plain loop's seconds an epoch for each model, measured before and after it."""
+    """Run a scan, and time an epoch of the plain loop for each model before and after it."""
     timed: dict[str, list[float]] = {"ae": [], "vae": []}
 
     def time_plain() -> None:
@@ -155,7 +155,7 @@ def compare(folder: Path, flags: Sequence[str], workers: int, *, plain: bool) ->
 
 
 def beside(cells: Sequence[Cell]) -> dict[str, float]:
-    """For each model the median of the seconds that a cell spends outside its fit."""
+    """Return the median seconds of a cell outside its fit, by model."""
     return {
         model: statistics.median(c.ended - c.began - c.fit for c in cells if c.model == model)
         for model in dict.fromkeys(c.model for c in cells)
@@ -163,7 +163,7 @@ def beside(cells: Sequence[Cell]) -> dict[str, float]:
 
 
 def summary(scan: Scan, epoch: dict[str, float], epochs: int) -> str:
-    """What the scan, of so many epochs, came to, as a table and lines; `epoch` is empty without a plain loop."""
+    """Return the results of a scan as text; `epoch`, the plain loop's seconds an epoch by model, may be empty."""
     start, end = edges(scan)
     rows = []
     for model, rest in beside(scan.cells).items():
@@ -192,7 +192,7 @@ def _parts(text: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the parts that were asked for."""
+    """Run the selected parts, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scan", description=__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="quick")
     parser.add_argument("--epochs", type=int, help="of each cell; default: the preset's")

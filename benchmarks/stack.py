@@ -1,8 +1,8 @@
-"""All autoencoders of a scan trained as one model, against one after another: `python -m benchmarks.stack`.
+"""All autoencoders of a scan trained as one model, compared with one after another: `python -m benchmarks.stack`.
 
-The weights of every dim3 and seed are stacked (`torch.func.stack_module_state`), and one batched product takes the
-place of many small ones; a model with fewer latents has the rest masked out, so that all have one shape. All see the
-same batches. Meant for a GPU, which one small autoencoder leaves idle; on a CPU nothing is gained.
+The weights of every dim3 and seed are stacked (`torch.func.stack_module_state`), so one batched product replaces many
+small ones. All models have the same shape and batches; those with fewer latents mask the others. Meant for a GPU, which
+one small autoencoder leaves idle; on a CPU nothing is gained.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ Parameters = dict[str, Tensor]
 
 
 class Masked(nn.Module):
-    """The assignment's autoencoder with `WIDEST` latents, of which the mask (WIDEST,) leaves the first dim3."""
+    """The assignment's autoencoder with `WIDEST` latents, of which a mask (WIDEST,) keeps the first dim3."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.decoder = ff(DIM1, 400, WIDEST), ff(WIDEST, 400, DIM1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The reconstruction (B, 784)."""
+        """Return the reconstruction (B, 784)."""
         return torch.sigmoid(self.decoder(self.encoder(x) * mask))
 
 
 def masks(dim3: Sequence[int], device: str) -> Tensor:
-    """Ones for the first dim3 latents of each model: (K, WIDEST)."""
+    """Return masks (K, WIDEST): 1 for the first dim3 latents of each of the K models, else 0."""
     return torch.stack([(torch.arange(WIDEST) < k).float() for k in dim3]).to(device)
 
 
 def gradients(base: nn.Module) -> Callable[[Parameters, Tensor, Tensor], tuple[Parameters, Tensor]]:
-    """A function of stacked weights (K, …), masks (K, WIDEST) and rows (B, 784): gradients (K, …) and losses (K,)."""
+    """Return a function of stacked weights, masks (K, WIDEST) and rows (B, 784): stacked gradients and losses (K,)."""
 
     def loss(weights: Parameters, mask: Tensor, x: Tensor) -> Tensor:
         return F.mse_loss(functional_call(base, weights, (x, mask)), x)
@@ -59,7 +59,7 @@ def gradients(base: nn.Module) -> Callable[[Parameters, Tensor, Tensor], tuple[P
 
 
 def stacked(models: list[Masked], mask: Tensor, x: Tensor, epochs: int) -> float:
-    """Train them as one; the seconds."""
+    """Train the models as one, and return the seconds."""
     weights, _ = stack_module_state(models)
     optimizer = torch.optim.Adam(weights.values(), lr=LR, fused=True)
     step = gradients(copy.deepcopy(models[0]).to("meta"))
@@ -73,7 +73,7 @@ def _step(optimizer: torch.optim.Optimizer, weights: Parameters, found: Paramete
 
 
 def one_after_another(models: list[Masked], mask: Tensor, x: Tensor, epochs: int) -> float:
-    """Train each by itself; the seconds, summed."""
+    """Train the models one after another, and return the seconds."""
     total = 0.0
     for model, mine in zip(models, mask, strict=True):
         optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
@@ -100,7 +100,7 @@ def _timed(step: Callable[[Tensor], None], x: Tensor, epochs: int) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Time both ways, alternated."""
+    """Time both ways alternately, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=ROUNDS)

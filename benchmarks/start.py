@@ -1,9 +1,9 @@
-"""How long until a run or a scan begins, and a worker is ready: `python -m benchmarks.start`.
+"""The start-up time of a run, a scan and a worker: `python -m benchmarks.start`.
 
-Times from the start of a process, the data cached and the store there, alternated: `python -m tracking.train` to its
-first epoch; `python -m studies.scan` to its first cell; a bare `import torch, mlflow`, until that is done and until its
-process is gone, which tidies up for a while; and the same imports with the data loaded after them. Then, from a fork
-server that starts anew, each of four workers, one after the other.
+Seconds from the start of a process, with cached data and an existing store, in alternated rounds: `python -m
+tracking.train` to its first epoch; `python -m studies.scan` to its first cell; `import torch, mlflow` alone to its end
+and to the end of the process, which cleans up; and these imports with the data loaded after them. Then the seconds to
+each of four workers of a new fork server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from elbowroom.tracking.data.shared import PreparedData
 PreparedData.load(RunConfig(dataset="DATASET"))
 {NOW}
 """
-# The command as it is, but that the first epoch ends it: what has to be said is when that began.
+# The command, ended where its first epoch begins; it prints that time.
 DRIVER = """
 import elbowroom.tracking.imports  # what the command itself imports first
 import os, runpy, time
@@ -58,7 +58,7 @@ for _ in range(4):
 
 
 def run(code: str, flags: list[str]) -> list[float]:
-    """The numbers that a process prints."""
+    """Return the numbers that a process prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *flags],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -70,20 +70,20 @@ def run(code: str, flags: list[str]) -> list[float]:
 
 
 def seconds(code: str, flags: list[str]) -> float:
-    """From the start of a process to the time that it prints last, or else to its end."""
+    """Return the seconds from the start of a process to the last time that it prints, or else to its end."""
     began = time.time()
     lines = run(code, flags)
     return (lines[-1] if lines else time.time()) - began
 
 
 def to_first_cell(folder: Path, dataset: str, dim3: int) -> float:
-    """From the start of a scan's process to its first cell: one that was not there before in the folder's store."""
+    """Return the seconds from the start of a scan to its first new cell; the folder's store may hold older ones."""
     scan = run_scan(folder, ["--models", "pca", "--dataset", dataset, "--dim3", f"1:{dim3}", "--seeds", "1"], workers=2)
     return max(cell.began for cell in scan.cells) - scan.began
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Time them."""
+    """Time all of it in rounds, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--dataset", default="mnist")
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "scan_s": to_first_cell(Path(place) / "scan", given.dataset, 1 + number),
                 "data_s": seconds(DATA.replace("DATASET", given.dataset), []),
             }
-            if number > 0:  # the first makes the store and warms the caches of files
+            if number > 0:  # the first round makes the store and warms the file caches
                 lines.append(line)
                 workers.append(run(WORKERS, []))
     took = {name: spread(line[name] for line in lines) for name in lines[0]}

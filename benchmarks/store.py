@@ -1,8 +1,8 @@
-"""What a run costs in a store that grows: `python -m benchmarks.store`.
+"""The cost of a run by the size of the store: `python -m benchmarks.store`.
 
-In stores of 100, 1,000 and 10,000 finished runs, on sqlite and on PostgreSQL: writing one more run as `tracking.run`
-does, without its training; reading all of them as the report does, against one `mlflow.search_runs`; and with
-`--report` the report itself, in a process of its own. PostgreSQL is started for it in a temporary folder.
+In stores of 100, 1,000 and 10,000 finished runs, on sqlite and PostgreSQL, the benchmark times writing one more run as
+`tracking.run` does, without its training; reading all runs as the report does, compared with `mlflow.search_runs`; and
+with `--report` the report in a process of its own. It starts PostgreSQL in a temporary folder.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MIB = 1 << 20
 
 
 class Cost(NamedTuple):
-    """Of one store: ms to write a run, and s to read all its runs and to search them, over some rounds."""
+    """Times of one store over several rounds: to write one run, to read all runs and to search them."""
 
     backend: str
     runs: int
@@ -52,13 +52,13 @@ class Cost(NamedTuple):
 
     @property
     def read_ms(self) -> float:
-        """To read one run of it."""
+        """The median time to read one run."""
         return 1000 * self.read_s.median / self.runs
 
 
 @contextmanager
 def database(backend: str, folder: Path) -> Iterator[Callable[[str], str]]:
-    """A function that gives the URI of a new database by its name."""
+    """Yield a function from a name to the URI of a new database of that name."""
     if backend == "sqlite":
         yield lambda name: f"sqlite:///{folder}/{name}.db"
         return
@@ -75,7 +75,7 @@ def database(backend: str, folder: Path) -> Iterator[Callable[[str], str]]:
 
 
 def time_writing(uri: str) -> list[float]:
-    """Milliseconds of each of some runs of scikit-learn's digits, their training taken off."""
+    """Return the milliseconds of each of 20 runs on scikit-learn's digits, without their training."""
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -94,7 +94,7 @@ def time_writing(uri: str) -> list[float]:
 
 
 def time_reading(uri: str) -> tuple[list[float], list[float], int]:
-    """Seconds of `read` and of `mlflow.search_runs`, in turns, and how many cells were read."""
+    """Return the seconds of `read` and of `mlflow.search_runs`, alternated, and the number of cells read."""
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     ways: dict[str, Callable[[], int]] = {
@@ -113,7 +113,7 @@ def time_reading(uri: str) -> tuple[list[float], list[float], int]:
 
 
 def time_report(uri: str, out: Path) -> dict[str, Any]:
-    """Seconds and peak memory of one report in a process of its own."""
+    """Return the seconds and the peak memory of one report in a process of its own."""
     flags = ["--experiment", EXPERIMENT, "--tracking-uri", uri, "--no-log", "--out", str(out)]
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "analysis.report", *flags], stdout=subprocess.PIPE, text=True)
@@ -135,7 +135,7 @@ def time_report(uri: str, out: Path) -> dict[str, Any]:
 
 
 def measure(backend: str, runs: int, rows: int, folder: Path, uri: str) -> Cost:
-    """Fill a new database, read it, then write into it."""
+    """Fill a new database, and return the times of reading from it and writing to it."""
     fill(folder, runs, rows, uri)
     reading, searching, cells = time_reading(uri)
     assert cells == runs, f"{cells} of {runs} runs were read"
@@ -143,7 +143,7 @@ def measure(backend: str, runs: int, rows: int, folder: Path, uri: str) -> Cost:
 
 
 def growth(costs: Sequence[Cost]) -> list[str]:
-    """For each backend, how the cost of a run in its largest store compares with that in its smallest."""
+    """Return a sentence for each backend: the cost of a run in its largest store relative to its smallest."""
     lines = []
     for backend in dict.fromkeys(c.backend for c in costs):
         mine = sorted((c for c in costs if c.backend == backend), key=lambda c: c.runs)
@@ -157,7 +157,7 @@ def growth(costs: Sequence[Cost]) -> list[str]:
 
 
 def summary(costs: Sequence[Cost]) -> str:
-    """A line for each store, then the growth."""
+    """Return a table with a row for each store, then the growth."""
     rows = [
         (
             f"{c.backend}, {c.runs:,} runs",
@@ -173,7 +173,7 @@ def summary(costs: Sequence[Cost]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Each backend at each size."""
+    """Measure each backend at each size, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
     parser.add_argument("--sizes", nargs="+", type=int, default=[*SIZES])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=[*BACKENDS])

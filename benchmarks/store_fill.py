@@ -49,7 +49,7 @@ KINDS = ("train", "validation", "test")
 
 
 class Cell(NamedTuple):
-    """One run to be made."""
+    """One run to write."""
 
     model: str
     dim3: int
@@ -57,25 +57,25 @@ class Cell(NamedTuple):
 
     @property
     def epochs(self) -> int:
-        """Of training; PCA has none."""
+        """The epochs of its training; PCA has none."""
         return 0 if self.model == "pca" else EPOCHS
 
     @property
     def config(self) -> RunConfig:
-        """As a scan would have it."""
+        """The configuration that a scan would use."""
         shared = {"dim2": DIM2, "epochs": EPOCHS, "threads": 1, "artifacts": "light"}
         return RunConfig(model=self.model, dim3=self.dim3, seed=self.seed, **shared)  # type: ignore[arg-type]
 
 
 class Errors(NamedTuple):
-    """The squared error of each validation and each test row (N,)."""
+    """The squared errors of the validation and of the test rows, (N,) each."""
 
     val: npt.NDArray[np.float32]
     test: npt.NDArray[np.float32]
 
 
 def grid(runs: int) -> tuple[list[int], list[Cell]]:
-    """The dim3 and the cells of a scan of so many runs: PCA once, then seed after seed; the last may be cut short."""
+    """Return the dim3 and the cells of a scan with this number of runs: PCA, then seed after seed."""
     dim3 = list(range(FIRST, min(LAST, FIRST - 1 + max(1, runs // (1 + 2 * LEAST_SEEDS))) + 1))
     pca = (Cell("pca", k, 0) for k in dim3)
     seeds = range(runs)
@@ -84,7 +84,7 @@ def grid(runs: int) -> tuple[list[int], list[Cell]]:
 
 
 def spectrum() -> Floats:
-    """Eigenvalues like those of pictures (DIM1,)."""
+    """Return eigenvalues (DIM1,) like those of images."""
     j: Floats = np.arange(1.0, DIM1 + 1)
     values = j**-0.8 * np.exp(-j / 90)
     scaled: Floats = values * (BASELINE * DIM1 / values.sum())
@@ -92,13 +92,13 @@ def spectrum() -> Floats:
 
 
 def pca_curve() -> Floats:
-    """PCA's error for dim3 from 0 (DIM1 + 1, 2): raw and clipped."""
+    """Return PCA's errors by dim3 from 0, raw and clipped: (DIM1 + 1, 2)."""
     left = np.append(spectrum()[::-1].cumsum()[::-1], 0.0) / DIM1
     return np.stack([left, 0.95 * left], axis=1)
 
 
 def mean_error(cell: Cell, curve: Floats) -> float:
-    """What a model errs on average over seeds: a VAE uses twenty dimensions at most."""
+    """Return a model's mean error over seeds; a VAE uses at most twenty dimensions."""
     if cell.model == "pca":
         return float(curve[cell.dim3, 0])
     k = cell.dim3 if cell.model == "ae" else min(cell.dim3, 20)
@@ -107,9 +107,9 @@ def mean_error(cell: Cell, curve: Floats) -> float:
 
 
 def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
-    """Make a store of so many finished runs, with errors of so many rows each; its URI.
+    """Write a store with this number of finished runs, each with errors of `rows` rows, and return its URI.
 
-    Its artifacts go to an empty folder, and its database too where no `uri` names another.
+    The artifacts go to an empty folder, and so does the database unless `uri` names another.
     """
     folder.mkdir(parents=True, exist_ok=True)
     uri = uri or f"sqlite:///{folder.resolve()}/mlflow.db"
@@ -143,14 +143,14 @@ def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
 
 
 def _errors(mean: float, cell: Cell, easy: Floats, rng: np.random.Generator) -> Errors:
-    """Errors of the rows about that mean; a seed moves a trained model's by 1 %."""
+    """Errors of the rows with this mean; that of a trained model varies by 1 % over seeds."""
     luck = 1.0 if cell.model == "pca" else float(np.exp(0.01 * rng.standard_normal()))
     drawn = mean * luck * easy * np.exp(0.1 * rng.standard_normal(easy.shape) - 0.005)
     return Errors(drawn[0].astype(np.float32), drawn[1].astype(np.float32))
 
 
 class Writer:
-    """Writes the `light` artifacts. Pictures that many runs share are one file with many names."""
+    """Writes the `light` artifacts. Equal arrays of several runs are hard links to one file."""
 
     def __init__(self, place: Path, rng: np.random.Generator) -> None:
         self.place = place
@@ -159,7 +159,7 @@ class Writer:
         self.first: dict[object, Path] = {}
 
     def write(self, run_id: str, cell: Cell, errors: Errors) -> None:
-        """All files of one run."""
+        """Write all files of one run."""
         folder = self.place / run_id / "artifacts"
         for part in ("errors", "examples"):
             (folder / part).mkdir(parents=True)
@@ -191,11 +191,11 @@ class Written(NamedTuple):
 
     @property
     def began(self) -> int:
-        """In ms."""
+        """Its begin, in ms since 1970."""
         return BEGAN + 1000 * self.number
 
     def row(self, name: str) -> Record:
-        """In the table of runs."""
+        """Return the run's row in the table of runs."""
         return {
             "run_uuid": self.run_id,
             "name": name,
@@ -216,7 +216,7 @@ class Written(NamedTuple):
 def parent(
     experiment_id: int, run_id: str, place: Path, dim3: list[int], cells: list[Cell], code: Mapping[str, str]
 ) -> Records:
-    """The scan's own run."""
+    """Return the rows of the scan's own run."""
     run = Written(experiment_id, run_id, -1, place)
     seeds = 1 + max((c.seed for c in cells), default=0)
     tags: dict[str, str] = {**code, Tag.KIND: Kind.STUDY, Tag.SCHEMA: VERSION, Tag.STUDY: STUDY, Tag.COORDINATOR: ""}
@@ -225,7 +225,7 @@ def parent(
 
 
 def datasets(experiment_id: int) -> Records:
-    """The data that every run says it has read."""
+    """Return the rows of the data sets that every run has as its inputs."""
     source = json.dumps({"uri": "mnist"})
     return {
         "datasets": [
@@ -243,7 +243,7 @@ def datasets(experiment_id: int) -> Records:
 
 
 def records_of(run: Written, cell: Cell, errors: Errors, study: str, code: Mapping[str, str]) -> Records:
-    """Everything that the database has of one run, by table."""
+    """Return the rows of one run, by table."""
     config = cell.config
     final = metrics(cell, errors)
     history = [(name, value, cell.epochs) for name, value in final.items()]
@@ -282,7 +282,7 @@ def records_of(run: Written, cell: Cell, errors: Errors, study: str, code: Mappi
 def tags_of(
     run: Written, cell: Cell, final: Mapping[str, float], study: str, code: Mapping[str, str]
 ) -> dict[str, str]:
-    """The tags of a scan's run, by name."""
+    """Return the tags of a run, by name."""
     facts = {"output": "linear", "scaling": "centred by the training mean", "decomposition": "made by this fit"}
     if cell.model != "pca":
         loss = "mse" if cell.model == "ae" else "bce"
@@ -314,7 +314,7 @@ def tags_of(
 
 
 def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
-    """The metrics of the end, by name."""
+    """Return the final metrics, by name."""
     test = float(errors.test.mean(dtype=np.float64))
     seconds = 0.2 if cell.model == "pca" else 12 + 0.05 * cell.dim3
     width = 2 * cell.dim3 if cell.model == "vae" else cell.dim3
@@ -341,7 +341,7 @@ def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
 
 
 def epochs(cell: Cell, final: Mapping[str, float]) -> Iterator[tuple[int, dict[str, float]]]:
-    """The metrics of each epoch, which come down to those of the end."""
+    """Yield the metrics of each epoch, which fall to the final ones."""
     for epoch in range(1, cell.epochs + 1):
         above = 1 + 0.5 * (1 / epoch - 1 / cell.epochs)
         mse = final[Metric.VAL_MSE_FINAL] * above
@@ -372,7 +372,7 @@ def _metric(run: Written, name: str, value: float, step: int) -> Record:
 
 
 def _insert(database: sqlalchemy.Connection, records: Records) -> None:
-    """Rows into their tables, the ones that others point to first."""
+    """Insert rows into their tables, in the order of the foreign keys."""
     for table in Base.metadata.sorted_tables:
         if records.get(table.name):
             database.execute(table.insert(), records[table.name])

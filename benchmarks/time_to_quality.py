@@ -1,14 +1,13 @@
-"""Seconds to the quality of the plain recipe: `python -m benchmarks.time_to_quality`.
+"""Seconds to the validation error of the plain recipe: `python -m benchmarks.time_to_quality`.
 
-The plain recipe (Adam at a constant 1e-3, batch 128, 20 epochs) sets a validation error for each model, dim3 and
-seed; how long do the defaults here take to reach it? The target is trained by this project's loop at the plain
-settings, whose arithmetic is the plain loop's (a test holds them against each other); its time is that of the plain
-loop: one epoch of torchvision's MNIST through a DataLoader, measured before and after each of our trainings, times 20.
-`--plain full` trains the plain loop for all 20 epochs instead, and takes both quality and time from that.
+The plain recipe (Adam at a constant 1e-3, batch 128, 20 epochs) gives a target for each model, dim3 and seed. It is
+trained by this project's loop, which does the same arithmetic as the plain loop (a test compares them). Its time is
+that of the plain loop: one epoch of torchvision's MNIST through a DataLoader, measured before and after each of our
+trainings, times 20. `--plain full` trains the plain loop for all 20 epochs, and takes target and time from it.
 
-Ours is the time of the first epoch at or below the target. Both learn from the same rows, those that are not for
-validation, and the validation itself is in neither time. A schedule spends a budget of epochs, so the seconds of the
-whole budget stand beside; `--epochs` tries a shorter one.
+Our time is that of the first epoch at or below the target. Both use the same training rows, and neither time includes
+the validation. A schedule spends a budget of epochs, so the table has the seconds of the whole budget too; `--epochs`
+sets a shorter one.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ MODELS, DIM3, SEEDS = ("ae", "vae"), (2, 10, 20), 3
 
 
 class Reached(NamedTuple):
-    """One training against the plain recipe's quality; epoch and seconds are None where it did not get there."""
+    """One training compared with the plain recipe; epoch and seconds are None where it missed the target."""
 
     model: str
     dim3: int
@@ -56,7 +55,7 @@ class Reached(NamedTuple):
 
 
 def errors_and_times(config: RunConfig, x: Array, x_val: Array) -> tuple[list[float], list[float]]:
-    """The validation error after each epoch, and the seconds of training until then, validation left out."""
+    """Return the validation error after each epoch, and the seconds until then without the validation."""
     errors: list[float] = []
     times: list[float] = []
     paused = 0.0
@@ -75,13 +74,13 @@ def errors_and_times(config: RunConfig, x: Array, x_val: Array) -> tuple[list[fl
 
 
 def training_rows(data: Dataset) -> list[int]:
-    """The numbers, among the data set's training rows, of those that its split does not keep for validation."""
+    """Return the indices of the training rows that the split does not use for validation."""
     numbers = np.arange(len(data.x_train), dtype=np.float32)[:, None]  # as rows of one number, which float32 holds
     return [int(n) for n in split(replace(data, x_train=numbers), "auto").x_train[:, 0]]
 
 
 def train_plain(config: RunConfig, folder: Path, rows: Sequence[int], x_val: Array) -> tuple[float, float]:
-    """The plain loop for all its epochs: its validation error and its seconds."""
+    """Train the plain loop for all its epochs, and return its validation error and its seconds."""
     torch.manual_seed(config.seed)
     net = Net(config.dim3, variational=config.model == "vae")
     seconds = train(net, load(folder, rows=rows), PLAIN_EPOCHS, device=config.device)
@@ -89,12 +88,12 @@ def train_plain(config: RunConfig, folder: Path, rows: Sequence[int], x_val: Arr
 
 
 def first_at_or_below(target: float, errors: Sequence[float]) -> int | None:
-    """The epoch, from 1, at which the error is no more than the target; None where it never is."""
+    """Return the first epoch, from 1, with an error of at most the target, or None."""
     return next((number for number, error in enumerate(errors, 1) if error <= target), None)
 
 
 def measure(config: RunConfig, prepared_data: PreparedData, folder: Path, *, full: bool) -> Reached:
-    """Train the plain recipe for its quality and ours for its time; with `full` the plain loop to its end."""
+    """Train the plain recipe and ours; with `full` the plain loop trains for all its epochs."""
     x, x_val = prepared_data.split.x_train, prepared_data.split.x_val
     assert x_val is not None
     rows = training_rows(prepared_data.data)
@@ -123,7 +122,7 @@ def measure(config: RunConfig, prepared_data: PreparedData, folder: Path, *, ful
 
 
 def summary(found: Sequence[Reached]) -> str:
-    """A line for each model and dim3, over the seeds."""
+    """Return a table with a row for each model and dim3, over the seeds."""
     rows = []
     for model, dim3 in dict.fromkeys((r.model, r.dim3) for r in found):
         mine = [r for r in found if (r.model, r.dim3) == (model, dim3)]
@@ -156,7 +155,7 @@ def summary(found: Sequence[Reached]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Every model, dim3 and seed."""
+    """Measure every model, dim3 and seed, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.time_to_quality", description=__doc__)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
     parser.add_argument("--dim3", nargs="+", type=int, default=[*DIM3])
@@ -176,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
             config = RunConfig(model=model, dim3=dim3, seed=seed, epochs=given.epochs, lr=given.lr, device=given.device)
             found.append(measure(config, prepared_data, folder, full=given.plain == "full"))
             print(json.dumps(found[-1]._asdict()), file=sys.stderr, flush=True)
-            write_lines(given.jsonl, (r._asdict() for r in found))  # what is there, if it is cut short
+            write_lines(given.jsonl, (r._asdict() for r in found))  # after each, in case of an interrupt
     print(summary(found))
     return 0
 

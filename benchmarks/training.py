@@ -1,13 +1,12 @@
-"""How fast an autoencoder trains, here and in what a user would pick instead: `python -m benchmarks.training`.
+"""Training speed of an autoencoder, compared with other trainers: `python -m benchmarks.training`.
 
-The same autoencoder (784-400-10, batch 128, Adam 1e-3, float32) on MNIST's 60,000 training images, by this project's
-loop, the plain DataLoader loop, pythae's trainer and Lightning's; and the limit: the training's products of matrices,
-of the same shapes and number, with nothing between them. Each measurement is a process of its own, and times the
-training alone: imports and what is loaded before the first epoch are left out. Rounds are interleaved, and the number
-of the round is its seed. Two modes: one process with a thread for each core, and one process with one thread on each
-core at the same time, as a scan runs.
+The same autoencoder (784-400-10, batch 128, Adam 1e-3, float32) is trained on MNIST's 60,000 training images by this
+project's loop, the plain DataLoader loop, pythae's trainer and Lightning's. The limit is the time of the training's
+matrix products alone. Each measurement is a process of its own and times the training without imports and loading.
+Rounds are interleaved, and the number of the round is its seed. There are two modes: one process with a thread for each
+core, and, as in a scan, one process with one thread on each core at the same time.
 
-pythae and Lightning live in an environment of their own, which the first run makes (requirements-bench.txt).
+pythae and Lightning are installed into their own environment by the first run (requirements-bench.txt).
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ ROUNDS, EPOCHS = 5, 3
 
 
 class Contestant(NamedTuple):
-    """A module of `benchmarks.contestants`, its option, and whether it lives in the peers' environment."""
+    """A module of `benchmarks.contestants`, its option, and whether it needs the peers' environment."""
 
     module: str
     option: str = ""
@@ -59,7 +58,7 @@ MODES = {"one": "one process, a thread for each core", "per core": "one process 
 
 
 class Measured(NamedTuple):
-    """One contestant in one round: the seconds of each process, training rows a second summed over them, test error."""
+    """One contestant in one round: seconds of each process, training rows a second over all of them, test error."""
 
     contestant: str
     mode: str
@@ -71,7 +70,7 @@ class Measured(NamedTuple):
 
 
 def peers_python(folder: Path = PEERS) -> str:
-    """The interpreter of the peers' environment, made where it is missing or its requirements have changed."""
+    """Return the Python of the peers' environment, installed if it is missing or its requirements have changed."""
     wanted = hashlib.sha256((ROOT / "requirements-bench.txt").read_bytes()).hexdigest()
     stamp, python = folder / "stamp", folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -84,7 +83,7 @@ def peers_python(folder: Path = PEERS) -> str:
 
 
 def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device: str) -> Measured:
-    """Run a contestant once, in one process or in one for each core that begin together."""
+    """Run a contestant once, in one process or in one for each core; these start together."""
     contestant = CONTESTANTS[name]
     cores = os.cpu_count() or 1
     processes, threads = (1, cores) if mode == "one" else (cores, 1)
@@ -110,12 +109,12 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
             for _ in range(processes)
         ]
         for process in running:
-            stack.callback(process.kill)  # where one fails, the others still wait
+            stack.callback(process.kill)  # if one fails, the others still wait
             assert process.stdout is not None
             while "ready" not in (line := process.stdout.readline()):
                 if not line:
                     raise SystemExit(f"error: {name} ended before it began, exit code {process.wait()}")
-        for process in running:  # all have loaded what they need: now together
+        for process in running:  # all have loaded their data
             assert process.stdin is not None
             process.stdin.write("go\n")
         for process in running:
@@ -137,7 +136,7 @@ def measure(name: str, mode: str, number: int, folder: Path, epochs: int, device
 
 
 def lay_out(folder: Path) -> None:
-    """MNIST as every contestant takes it: arrays for those in memory, the files for torchvision."""
+    """Write MNIST into the folder as arrays, and link its files for torchvision."""
     data = load_dataset("mnist")
     np.save(folder / "x_train.npy", data.x_train)
     np.save(folder / "x_test.npy", data.x_test)
@@ -145,7 +144,7 @@ def lay_out(folder: Path) -> None:
 
 
 def ratios(measured: Iterable[Measured], mode: str, contestant: str) -> list[float]:
-    """Samples a second of ours over the contestant's, round by round."""
+    """Return our samples a second divided by the contestant's, by round."""
     found: dict[int, dict[str, float]] = defaultdict(dict)
     for m in measured:
         if m.mode == mode:
@@ -154,7 +153,7 @@ def ratios(measured: Iterable[Measured], mode: str, contestant: str) -> list[flo
 
 
 def summary(measured: Sequence[Measured]) -> str:
-    """A table for each mode: speed, ours against it, test error; and ours as a share of the limit."""
+    """Return a table for each mode: speed, its ratio to ours, and test error; and our share of the limit."""
     parts = []
     for mode in dict.fromkeys(m.mode for m in measured):
         rows = []
@@ -177,7 +176,7 @@ def summary(measured: Sequence[Measured]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Time all contestants in interleaved rounds."""
+    """Time all contestants in interleaved rounds, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each measurement")
@@ -199,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
                     found = measure(name, mode, number, folder, given.epochs, given.device)
                     measured.append(found)
                     print(json.dumps(found._asdict()), file=sys.stderr, flush=True)
-                    write_lines(given.jsonl, (m._asdict() for m in measured))  # what is there, if it is cut short
+                    write_lines(given.jsonl, (m._asdict() for m in measured))  # after each, in case of an interrupt
     measured.sort(key=lambda m: (given.modes.index(m.mode), given.contestants.index(m.contestant), m.round))
     print(summary(measured))
     return 0

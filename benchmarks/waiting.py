@@ -1,11 +1,10 @@
-"""How fast an autoencoder trains on a busy machine, by how long its threads spin: `python -m benchmarks.waiting`.
+"""Training speed on a busy machine by the spin time of waiting threads: `python -m benchmarks.waiting`.
 
-The autoencoder of `benchmarks.training`, with a thread for each core, in a process of its own for each setting of the
-environment. It trains an epoch three times alone, of which the middle time counts, once beside a second training of the
-same setting that does not end, and once beside four busy loops. Only the fits are timed. Rounds are interleaved, and
-ratios are taken within a round: a time beside others to the same process's time alone, and that to the first setting's.
-The first is the default of GNU's OpenMP. Where torch uses LLVM's, as on macOS: `--settings KMP_BLOCKTIME=200
-KMP_BLOCKTIME=1`.
+The autoencoder of `benchmarks.training` is trained with a thread for each core, in a process for each setting of the
+environment: an epoch three times alone, of which the median counts, once beside a second, endless training with the
+same setting, and once beside four busy loops. Only the fits are timed. Rounds are interleaved, and ratios are taken
+within a round: the time beside others to the time alone, and the time alone to that of the first setting, which is the
+default of GNU's OpenMP. Where torch uses LLVM's, as on macOS: `--settings KMP_BLOCKTIME=200 KMP_BLOCKTIME=1`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from .plain import scratch
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, ROWS = 3, 20_000
-ALONE = 3  # fits, of which the middle one counts: it is what the others are divided by
+ALONE = 3  # fits, of which the median counts
 SETTINGS = (*(f"GOMP_SPINCOUNT={spins}" for spins in (300_000, 20_000, 2_000, 200)), f"{POLICY}=passive")
 WARM_ROWS = 4096
 ENDLESS = 10**9  # epochs
@@ -44,7 +43,7 @@ OTHERS = {"training": "a second training", "loops": f"{LOOPS} busy loops"}
 
 
 class Measured(NamedTuple):
-    """One process of a setting, `NAME=value`, in one round: the seconds of its fit alone and beside each of OTHERS."""
+    """A setting, `NAME=value`, in one round: seconds of a fit alone and beside each of OTHERS."""
 
     setting: str
     round: int
@@ -53,7 +52,7 @@ class Measured(NamedTuple):
 
 
 def train(file: str, epochs: int) -> None:
-    """In a process of its own: say `ready`; for each line heard train, say `began` after an epoch, then the seconds."""
+    """Print `ready`; for each line of stdin train, and print `began` after the first epoch, then the seconds."""
     x = np.load(file)
     settings = asdict(RunConfig(model="ae", dim3=10, batch_size=128, lr=1e-3, schedule="constant", device="cpu"))
     settings |= {"dim1": x.shape[1], "epochs": epochs}
@@ -72,7 +71,7 @@ def train(file: str, epochs: int) -> None:
 
 
 def measure(setting: str, number: int, file: Path, others: Sequence[str]) -> Measured:
-    """Train one epoch on the rows in a file with that setting, alone and beside each of `others`."""
+    """Time one epoch on the rows in a file with this setting, alone and beside each of `others`."""
     with process(trainer(file, 1), setting) as mine:
         hear(mine)
         alone, beside = statistics.median(fit(mine) for _ in range(ALONE)), {}
@@ -82,7 +81,7 @@ def measure(setting: str, number: int, file: Path, others: Sequence[str]) -> Mea
                     second = stack.enter_context(process(trainer(file, ENDLESS), setting))
                     hear(second)
                     tell(second)
-                    hear(second)  # that it began
+                    hear(second)  # `began`
                 else:
                     for loop in [stack.enter_context(process(LOOP, setting)) for _ in range(LOOPS)]:
                         hear(loop)
@@ -91,13 +90,13 @@ def measure(setting: str, number: int, file: Path, others: Sequence[str]) -> Mea
 
 
 def trainer(file: Path, epochs: int) -> str:
-    """The code of a process that trains."""
+    """Return the code of a process that trains."""
     return f"from benchmarks.waiting import train; train({str(file)!r}, {epochs})"
 
 
 @contextmanager
 def process(code: str, setting: str) -> Iterator[subprocess.Popen[str]]:
-    """A process with that setting and a thread for each core, killed in the end."""
+    """Start a process with this setting and a thread for each core, and kill it at the end."""
     environment = {name: value for name, value in os.environ.items() if name not in {*SPINS, POLICY}}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(os.cpu_count() or 1))
     environment |= dict([setting.split("=")])
@@ -110,7 +109,7 @@ def process(code: str, setting: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def hear(running: subprocess.Popen[str]) -> str:
-    """The next line that a process says."""
+    """Return the next line that a process prints. Exits where it has ended."""
     assert running.stdout is not None
     line = running.stdout.readline()
     if not line:
@@ -119,20 +118,20 @@ def hear(running: subprocess.Popen[str]) -> str:
 
 
 def tell(running: subprocess.Popen[str]) -> None:
-    """Have a process train."""
+    """Make a process train."""
     assert running.stdin is not None
     running.stdin.write("\n")
 
 
 def fit(running: subprocess.Popen[str]) -> float:
-    """The seconds of a training in that process."""
+    """Return the seconds of a training in this process."""
     tell(running)
     hear(running)
     return float(hear(running))
 
 
 def summary(measured: Sequence[Measured]) -> str:
-    """A row for each setting; the first one is what the others' times alone are compared with."""
+    """Return a table with a row for each setting, whose time alone is divided by that of the first one."""
     settings = list(dict.fromkeys(m.setting for m in measured))
     firsts = {m.round: m.alone for m in measured if m.setting == settings[0]}
     others = measured[0].beside
@@ -147,7 +146,7 @@ def summary(measured: Sequence[Measured]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Time all settings in interleaved rounds."""
+    """Time all settings in interleaved rounds, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rows", type=int, default=ROWS, help="of MNIST, for the one epoch of each fit")
@@ -165,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             for setting in [*given.settings[first:], *given.settings[:first]]:  # another one first in each round
                 measured.append(measure(setting, number, file, given.others))
                 print(json.dumps(measured[-1]._asdict()), file=sys.stderr, flush=True)
-                write_lines(given.jsonl, (m._asdict() for m in measured))  # what is there, if it is cut short
+                write_lines(given.jsonl, (m._asdict() for m in measured))  # after each, in case of an interrupt
     print(summary(sorted(measured, key=lambda m: (given.settings.index(m.setting), m.round))))
     return 0
 

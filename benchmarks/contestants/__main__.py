@@ -1,4 +1,4 @@
-"""One measurement: `python -m benchmarks.contestants NAME …`; says `ready`, waits for a line, trains, says JSON."""
+"""One measurement: `python -m benchmarks.contestants NAME …` prints `ready`, waits for a line, trains, prints JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "lightning", "pythae")
 
 
 def warm_up(device: str) -> None:
-    """Let torch do now what it does once a process, that it falls within nobody's first step.
+    """Take one step, so that no contestant's time includes what torch does once in a process.
 
-    The first optimizer imports torch's compiler, a second or more; on a GPU the driver and cuBLAS start as well.
+    The first optimizer imports torch's compiler, which takes a second; on a GPU the driver and cuBLAS start.
     """
     weight = torch.ones(64, 64, device=device, requires_grad=True)
     weight.mm(weight).sum().backward()
@@ -28,7 +28,7 @@ def warm_up(device: str) -> None:
 
 
 def main() -> int:
-    """Run one contestant."""
+    """Run one contestant and return the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("module")
     parser.add_argument("--folder", type=Path, required=True)

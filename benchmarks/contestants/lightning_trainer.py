@@ -1,4 +1,4 @@
-"""Lightning's trainer on tensors in memory; with the option `batches` its loader takes whole batches by index."""
+"""Lightning's trainer on tensors in memory; with the option `batches` the loader indexes whole batches."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from benchmarks.plain import BATCH_SIZE, LR, Net, error_on
 
 
 class Module(lightning.LightningModule):
-    """The plain loop's net."""
+    """The net of the plain loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = Net(10)
 
     def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
-        """The loss of one batch."""
+        """Return the loss of one batch."""
         return self.net.loss(batch[0])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """As the plain loop's."""
+        """Return the optimizer of the plain loop."""
         return torch.optim.Adam(self.parameters(), lr=LR)
 
 
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
-    """A trainer that writes no logs and no checkpoints."""
+    """Return a training by a trainer without logs and checkpoints."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     x, x_test = torch.from_numpy(np.load(folder / "x_train.npy")), np.load(folder / "x_test.npy")

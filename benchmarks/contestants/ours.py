@@ -16,7 +16,7 @@ from elbowroom.tracking.config import RunConfig
 
 
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
-    """At the plain loop's settings."""
+    """Return a training at the settings of the plain loop."""
     x, x_test = np.load(folder / "x_train.npy"), np.load(folder / "x_test.npy")
     settings = asdict(RunConfig(model="ae", dim3=10, epochs=epochs, batch_size=128, lr=1e-3, schedule="constant"))
     seed = torch.initial_seed()  # the others draw from torch's own generator

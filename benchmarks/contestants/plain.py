@@ -11,7 +11,7 @@ from benchmarks.plain import Net, error_on, load, train
 
 
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
-    """The bytes are in memory; what the data set makes of each as it goes is part of the loop."""
+    """Return a training by the plain loop. The bytes are in memory; converting each image is part of the time."""
     net, x_test = Net(10), np.load(folder / "x_test.npy")
     batches = load(folder, workers=int(option))
 

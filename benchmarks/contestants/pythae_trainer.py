@@ -1,7 +1,7 @@
 """pythae's trainer with its autoencoder around the same layers.
 
-Its loss is the squared error summed over pixels, 784 times ours, which Adam's steps do not feel. A copy of the best
-weights after each epoch and one checkpoint at the end are part of its training.
+Its loss is the squared error summed over pixels, 784 times ours; Adam's steps do not depend on the scale. A copy of the
+best weights after each epoch and one checkpoint at the end are part of its training.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from benchmarks.plain import BATCH_SIZE, DIM1, DIM2, LR, error_on, ff, scratch
 
 
 class Encoder(BaseEncoder):
-    """784 to 10."""
+    """Maps 784 pixels to 10 latents."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = ff(DIM1, DIM2, 10)
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """In the wrapping that pythae asks for."""
+        """Return the codes (B, 10) as pythae's output type."""
         return ModelOutput(embedding=self.layers(x))
 
 
 class Decoder(BaseDecoder):
-    """10 to 784, and a sigmoid."""
+    """Maps 10 latents to 784 pixels, with a sigmoid."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = ff(10, DIM2, DIM1)
 
     def forward(self, z: Tensor) -> ModelOutput:
-        """In the wrapping that pythae asks for."""
+        """Return the reconstructions (B, 784) as pythae's output type."""
         return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
 
 
 class Whole(nn.Module):
-    """Encoder and decoder as one net, to be measured as the others are."""
+    """Encoder and decoder as one net, for `error_on`."""
 
     def __init__(self, model: AE) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        """The reconstruction (B, 784)."""
+        """Return the reconstruction (B, 784)."""
         out: Tensor = self.model.decoder(self.model.encoder(x).embedding).reconstruction
         return out
 
 
 def prepare(folder: Path, epochs: int, device: str, option: str) -> Callable[[], tuple[float, float]]:
-    """Its trainer writes a checkpoint at the end, and nothing else."""
+    """Return a training that writes one checkpoint, at the end."""
     logging.disable(logging.WARNING)
     x, x_test = torch.from_numpy(np.load(folder / "x_train.npy")), np.load(folder / "x_test.npy")
     config = AEConfig(input_dim=(DIM1,), latent_dim=10, uses_default_encoder=False, uses_default_decoder=False)
