@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tests.here import Here
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-MLFLOW_NAMES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+_MLFLOW_NAMES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 # The same examples each time, so that nobody's change fails by luck; `make soak` asks for the many.
 settings.register_profile("few", derandomize=True, database=None, deadline=None, max_examples=20)
@@ -38,29 +38,24 @@ settings.load_profile("few")
 
 
 class ModuleScheduling(LoadScopeScheduling):
-    """Gives each module to one process, and all modules of the browser, which share one store, to the same one."""
+    """Gives each module to one process, and all modules of the browser, which share a store, to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModuleScheduling:
-    """Return the scheduler for `-n`."""
     return ModuleScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test talks to the store, or sends the telemetry, of the person who runs it."""
     clean_environment(monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """One thread here and in child processes: on busy cores two wait for each other, and a fit takes ten times as long.
-
-    For the whole session, so that a fixture of a module or a session has it too.
-    """
+    """One thread here and in child processes: a fit on two takes ten times as long where the cores are busy."""
     with on_threads(1), pytest.MonkeyPatch.context() as patch:
         for name in _ENVIRONMENT:
             patch.setenv(name, "1")
@@ -71,7 +66,8 @@ def _one_thread() -> Iterator[None]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables: making them takes seconds, copying them does not."""
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    with chdir(path.parent):  # MLflow makes the folder `mlruns` where the process works
+        MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
     return path
 
 
@@ -134,18 +130,24 @@ def in_this_process(patch: pytest.MonkeyPatch) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real `mlflow server` on loopback."""
     folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, *stores], cwd=folder, stdout=log, stderr=log, env=environment())
+    stores = ("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "artifacts")
+    with serving(folder, "/health", "mlflow", "server", *MLFLOW_PLACE, *stores) as address:
+        yield address
+
+
+MLFLOW_PLACE = ("--host", "127.0.0.1", "--port", "PORT", "--workers", "1")
+
+
+@contextmanager
+def serving(folder: Path, ready: str, *command: str | Path) -> Iterator[str]:
+    """The address of a server that runs while the block does; PORT in its command is a free one."""
+    port = str(free_port())
+    typed = [BIN / command[0], *(port if word == "PORT" else word for word in command[1:])]
+    log = folder / f"{command[0]}.log"
+    with log.open("w") as into:
+        process = subprocess.Popen(typed, cwd=folder, stdout=into, stderr=into, env=environment(HOME=str(folder)))
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
+        wait_for(f"http://127.0.0.1:{port}{ready}", process, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -163,17 +165,16 @@ def examples(times: float) -> settings:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a child process: the checkout importable, MLflow's own names unset, a server without the
-    further processes in which it would run jobs of its own."""
-    kept = {k: v for k, v in os.environ.items() if k not in MLFLOW_NAMES}
+    """The environment of a child process, with the checkout importable; a server starts no processes for jobs."""
+    kept = {k: v for k, v in os.environ.items() if k not in _MLFLOW_NAMES}
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return kept | path | quiet | {"PYTHONPATH": str(ROOT)} | more
 
 
 def clean_environment(patch: pytest.MonkeyPatch) -> None:
-    """Unset the store of the person who runs the tests, and their telemetry."""
-    for name in MLFLOW_NAMES:
+    """Hide the store of the person who runs the tests, and send none of their telemetry."""
+    for name in _MLFLOW_NAMES:
         patch.delenv(name, raising=False)
     patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     patch.setenv("MPLBACKEND", "agg")
@@ -181,7 +182,7 @@ def clean_environment(patch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """What a command sets for Ctrl-C and SIGTERM in this process, given back."""
+    """Restore the handlers of Ctrl-C and SIGTERM that a command replaces in this process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -205,7 +206,6 @@ def locked_for(seconds: float, database: Path) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

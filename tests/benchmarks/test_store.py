@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import chdir
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ RUNS, ROWS = 60, 100
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fill(tmp_path_factory.mktemp("benchmark"), RUNS, ROWS)
+    folder = tmp_path_factory.mktemp("benchmark")
+    with chdir(folder):  # MLflow makes the folder `mlruns` where the process works
+        return fill(folder, RUNS, ROWS)
 
 
 @pytest.fixture

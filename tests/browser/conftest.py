@@ -5,9 +5,7 @@ ELBOWROOM_SCREENSHOTS=docs/images makes the README's pictures on the way.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +21,7 @@ from elbowroom.studies.execution import pools
 from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
-from tests.conftest import BIN, clean_environment, environment, free_port, signals_kept, store_in, wait_for
+from tests.conftest import MLFLOW_PLACE, clean_environment, serving, signals_kept, store_in
 from tests.here import Here
 
 ALONE = (
@@ -126,12 +124,6 @@ def browsed(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> B
     It takes up to a minute, and is made once: one process runs all tests here (`ModuleScheduling`).
     """
     folder = tmp_path_factory.mktemp("browsed")
-    fill(folder, empty_database)
-    return Browsed(folder)
-
-
-def fill(folder: Path, empty_database: Path) -> None:
-    """Run what `browsed` shows, by the commands, in an empty folder."""
     with signals_kept(), pytest.MonkeyPatch.context() as patch:
         clean_environment(patch)
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
@@ -144,30 +136,14 @@ def fill(folder: Path, empty_database: Path) -> None:
             assert assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2"]) == 0
             assert report.main([]) == 0
             assert train.main(["--model", "ae", "--dim3", "20", "--dataset", "digits", "--epochs", "5"]) == 0
-
-
-@contextmanager
-def serving(folder: Path, ready: str, *command: str | Path) -> Iterator[str]:
-    """The address of a server that runs while the block does; PORT in its command is a free one."""
-    port = str(free_port())
-    typed = [BIN / command[0], *(port if word == "PORT" else word for word in command[1:])]
-    log = folder / f"{command[0]}.log"
-    with log.open("w") as into:
-        process = subprocess.Popen(typed, cwd=folder, stdout=into, stderr=into, env=environment(HOME=str(folder)))
-    try:
-        wait_for(f"http://127.0.0.1:{port}{ready}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+    return Browsed(folder)
 
 
 @pytest.fixture(scope="package")
 def ui(browsed: Browsed) -> Iterator[str]:
     """The MLflow UI on the study's store."""
-    store = f"sqlite:///{browsed.folder}/mlflow.db"
-    place = ("--host", "127.0.0.1", "--port", "PORT", "--workers", "1")
-    with serving(browsed.folder, "/health", "mlflow", "ui", "--backend-store-uri", store, *place) as address:
+    store = ("--backend-store-uri", f"sqlite:///{browsed.folder}/mlflow.db")
+    with serving(browsed.folder, "/health", "mlflow", "ui", *MLFLOW_PLACE, *store) as address:
         yield address
 
 
@@ -175,6 +151,5 @@ def ui(browsed: Browsed) -> Iterator[str]:
 def dashboard(browsed: Browsed) -> Iterator[str]:
     """Optuna's dashboard on the study's storage."""
     storage = f"sqlite:///{browsed.folder}/optuna.db"
-    place = ("--host", "127.0.0.1", "--port", "PORT")
-    with serving(browsed.folder, "/dashboard/", "optuna-dashboard", *place, storage) as address:
+    with serving(browsed.folder, "/dashboard/", "optuna-dashboard", *MLFLOW_PLACE[:4], storage) as address:
         yield address
