@@ -1,7 +1,7 @@
 """The docs hold: every command in them is run, every link leads somewhere, and what the guide prints comes out.
 
 A command of a page is run here as written, but for what `SMALLER` appends to make it small, in the order of the page
-and in one store; or by the test that `ELSEWHERE` names; or `NOT_HERE` says why it isn't. Any other fails.
+and in one store; or by a test that `ELSEWHERE` names; or `NOT_HERE` says why it isn't. Any other fails.
 """
 
 import importlib
@@ -9,7 +9,8 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
-import psycopg
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -28,22 +28,17 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.store.names import Kind, Tag
 from tests.conftest import BIN, ROOT, environment, free_port, marked, signals_kept
-from tests.studies.harness import kill_tree, postgres_server, until
+from tests.studies.harness import Server, postgres_server, until
 
 pytestmark = pytest.mark.integration
 
+DELEGATED = ("docs/api.md", "docs/deploy.md")
+"""Pages whose commands tests/test_api.py and tests/test_deploy.py run."""
 PAGES = [
     str(p.relative_to(ROOT))
     for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 ]
 PROGRAMS = ("python", "python3", "mlflow", "make", "pip", "dask", "createdb", "jupyter", "optuna-dashboard")
-
-DELEGATED = {
-    page: str(module.relative_to(ROOT))
-    for page in PAGES
-    if (module := ROOT / "tests" / f"test_{Path(page).stem}.py").exists() and Path(page).name in module.read_text()
-}
-"""Pages whose commands a test module of their own runs: docs/x.md has tests/test_x.py, which names it."""
 
 SMALLER = {
     "tracking.train": "--epochs 1 --dim2 16",
@@ -64,28 +59,19 @@ PLACEHOLDERS = {
     "FILE.csv": "docs/results/mnist/cells.csv",
     "http://your.server": "sqlite:///mlflow.db",
 }
-
-HERE = "tests/test_docs.py"
-CLUSTER = "tests/studies/execution/test_cluster.py"
-TRAINING = "tests/benchmarks/test_training.py"
-SCAN = "tests/benchmarks/test_scan.py"
-STACK = "tests/benchmarks/test_stack.py"
-WAITING = "tests/benchmarks/test_waiting.py"
 ELSEWHERE = {
     "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": "tests/browser/test_mlflow_ui.py",
     "make ui": "tests/browser/test_mlflow_ui.py",
-    "python -m studies.oracles": "tests/studies/test_oracles.py::test_all_hold_and_are_runs_of_their_own_kind",
-    "python -m benchmarks.training --epochs 2": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
-    "python -m benchmarks.training --device cuda": f"{TRAINING}::test_every_contestant_of_this_environment_runs",
-    "python -m benchmarks.time_to_quality": f"{TRAINING}::test_the_plain_loop_learns_from_the_rows_that_we_learn_from",
-    "python -m benchmarks.scan": (
-        f"{SCAN}::test_the_command_times_a_scan_without_a_plain_loop_where_the_data_are_not_mnist"
-    ),
-    "python -m benchmarks.start": f"{SCAN}::test_the_driver_ends_where_the_first_epoch_begins",
-    "python -m benchmarks.waiting": f"{WAITING}::test_a_training_is_timed_alone_and_beside_others_which_end",
-    "python -m benchmarks.stack": f"{STACK}::test_masked_latents_get_no_gradient_and_both_ways_train",
-    "python slurm.py": f"{CLUSTER}::test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread",
+    "python slurm.py": "tests/studies/execution/test_cluster.py",
+    "studies.oracles": "tests/studies/test_oracles.py",
+    "benchmarks.training": "tests/benchmarks/test_training.py",
+    "benchmarks.time_to_quality": "tests/benchmarks/test_training.py",
+    "python -m benchmarks.scan": "tests/benchmarks/test_scan.py",
+    "benchmarks.start": "tests/benchmarks/test_scan.py",
+    "benchmarks.waiting": "tests/benchmarks/test_waiting.py",
+    "benchmarks.stack": "tests/benchmarks/test_stack.py",
 }
+"""A command, or the module that it runs, and the test of it."""
 NOT_HERE = {
     ". .venv/bin/activate": "Python's own",
     "python3 -m venv .venv": "Python's own; make does it, and CI runs make",
@@ -99,21 +85,26 @@ NOT_HERE = {
     "mlflow run . -P name=value": "how a command is formed",
     "python -m tracking.train --name value": "how a command is formed",
 }
-SCRIPTS = {
-    ("README.md", "import mlflow"): f"{HERE}::test_a_logged_model_is_used_as_the_readme_says",
-    ("docs/guide.md", "python -m studies.scan --models pca,ae --dim3 1:12"): f"{HERE}::test_your_own_data",
-    ("docs/guide.md", '"""Keep the dim3 columns'): f"{HERE}::test_your_own_model",
-    ("docs/guide.md", "export PYTHONPATH=~/elbowroom"): f"{HERE}::test_your_own_model",
-    ("docs/guide.md", '"""Two hidden layers'): f"{HERE}::test_your_own_model",
-    ("docs/guide.md", "python -m tracking.train --model networks:deep"): f"{HERE}::test_your_own_model",
-    ("docs/cluster.md", "createdb tracking"): f"{HERE}::test_a_cluster_of_one_machine",
-    ("docs/cluster.md", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"): f"{HERE}::test_a_cluster_of_one_machine",
-    ("docs/cluster.md", "python -m studies.scan --preset digits"): f"{HERE}::test_a_cluster_of_one_machine",
-    ("docs/cluster.md", "export PYTHONPATH=$PWD"): f"{HERE}::test_a_cluster_of_one_machine",
-    ("docs/cluster.md", "python -m studies.scan --preset assignment"): f"{HERE}::test_a_cluster_of_one_machine",
-    ("docs/cluster.md", "import os"): (f"{CLUSTER}::test_the_slurm_recipe_makes_a_job_of_one_worker_with_one_thread"),
+CLUSTER = (
+    "createdb tracking",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
+    "export PYTHONPATH=$PWD",
+    "python -m studies.scan --preset digits",
+    "python -m studies.scan --preset assignment",
+)
+OWN_DATA = "python -m studies.scan --models pca,ae --dim3 1:12"
+OWN_MODEL = (
+    '"""Keep the dim3 columns',
+    '"""Two hidden layers',
+    "export PYTHONPATH=~/elbowroom",
+    "python -m tracking.train --model networks:deep",
+)
+WHOLE = {
+    "README.md": ("import mlflow",),
+    "docs/guide.md": (OWN_DATA, *OWN_MODEL),
+    "docs/cluster.md": (*CLUSTER, "import os"),  # the last is run by tests/studies/execution/test_cluster.py
 }
-"""Whole blocks, by page and beginning, and the test that runs them."""
+"""The beginnings of blocks that a test runs as a whole, by page."""
 
 
 class Block(NamedTuple):
@@ -129,76 +120,62 @@ class Block(NamedTuple):
         return f"{self.page}:{self.line}"
 
     @property
-    def test(self) -> str | None:
-        """That of SCRIPTS."""
-        return next((t for (p, begin), t in SCRIPTS.items() if p == self.page and self.text.startswith(begin)), None)
+    def whole(self) -> bool:
+        return self.text.startswith(WHOLE.get(self.page, ()))
 
 
 class Command(NamedTuple):
-    """A line for a shell, without its comment, and where it stands."""
+    """A line for a shell, without its comment, and where it begins on its page."""
 
-    place: str
+    line: int
     text: str
 
 
-def parted(page: str, text: str) -> tuple[list[Block], str]:
-    """The fenced blocks of a page, and its text with blank lines in their place."""
-    found, prose, fence = [], [], ""
-    begun, inside = 0, []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if fence:
-            if line.strip() == "```":
-                found.append(Block(page, begun, fence[3:].strip(), "\n".join(inside)))
-                fence = ""
-            inside.append(line)
-        elif line.startswith("```"):
-            fence, begun, inside = line, number + 1, []
-        prose.append("" if fence or line.strip() == "```" else line)
-    assert not fence, f"{page}:{begun}: a block without an end"
-    return found, "\n".join(prose)
+FENCED = re.compile(r"^```(\w*)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
+
+
+@cache
+def blocks(page: str) -> list[Block]:
+    text = (ROOT / page).read_text()
+    return [Block(page, 1 + text.count("\n", 0, m.start(2)), m[1], m[2]) for m in FENCED.finditer(text)]
+
+
+def block(page: str, begin: str) -> Block:
+    """The one block of a page that begins so."""
+    (found,) = (b for b in blocks(page) if b.text.startswith(begin))
+    return found
+
+
+def prose(page: str | Path) -> str:
+    """The text of a page with blank lines in the place of its blocks."""
+    text = FENCED.sub(lambda m: "\n" * m[0].count("\n"), (ROOT / page).read_text())
+    assert not re.search("^```", text, re.MULTILINE), f"{page}: a block without an end"
+    return text
 
 
 def lines(block: Block) -> Iterator[Command]:
     """The commands of a block: a line each, those joined that end with a backslash, without comments."""
-    number, kept = block.line, ""
-    for offset, line in enumerate(block.text.splitlines()):
-        if not kept:
-            number = block.line + offset
-        kept += re.sub(r"(^|\s)\s*#.*", "", line)
-        if kept.endswith("\\"):
-            kept = kept[:-1].rstrip() + " "
-            continue
-        if kept.strip():
-            yield Command(f"{block.page}:{number}", " ".join(kept.split()))
-        kept = ""
+    for found in re.finditer(r"(?:.*\\\n)*.+", block.text):
+        text = " ".join(re.sub(r"(^|\s)\s*#.*|\\$", "", found[0], flags=re.MULTILINE).split())
+        if text:
+            yield Command(block.line + block.text.count("\n", 0, found.start()), text)
 
 
-def spans(page: str, prose: str) -> Iterator[Command]:
+def spans(page: str) -> Iterator[Command]:
     """The commands between single backticks in a page's text; `mlflow server` and no more is a name."""
-    for found in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose):
-        text = " ".join(found[1].split())
-        first, _, rest = text.partition(" ")
-        if first in PROGRAMS and rest and not re.fullmatch(r"(mlflow|dask) \w+", text):
-            yield Command(f"{page}:{prose.count(chr(10), 0, found.start()) + 1}", text)
-
-
-@cache
-def blocks(page: str) -> tuple[Block, ...]:
-    return tuple(parted(page, (ROOT / page).read_text())[0])
+    text = prose(page)
+    for found in re.finditer(r"(?<!`)`([^`]+)`(?!`)", text):
+        command = " ".join(found[1].split())
+        first, _, rest = command.partition(" ")
+        if first in PROGRAMS and rest and not re.fullmatch(r"(mlflow|dask) \w+", command):
+            yield Command(text.count("\n", 0, found.start()) + 1, command)
 
 
 @cache
 def commands(page: str) -> list[Command]:
-    """All of a page, in its order, but those of the blocks in SCRIPTS."""
-    found, prose = parted(page, (ROOT / page).read_text())
-    shell = [c for b in found if b.language in ("sh", "bash", "console") and b.test is None for c in lines(b)]
-    return sorted([*shell, *spans(page, prose)], key=lambda c: int(c.place.rpartition(":")[2]))
-
-
-def block(page: str, begin: str) -> str:
-    """The text of the one block of a page that begins so."""
-    (found,) = (b.text for b in blocks(page) if b.text.startswith(begin))
-    return found
+    """All of a page, in its order, but those of the blocks in WHOLE."""
+    shell = [c for b in blocks(page) if b.language in ("sh", "bash", "console") and not b.whole for c in lines(b)]
+    return sorted([*shell, *spans(page)], key=lambda c: c.line)
 
 
 # What a command comes to
@@ -207,20 +184,10 @@ def block(page: str, begin: str) -> str:
 @cache
 def module_of(text: str) -> list[str] | None:
     """A module of the project and its arguments, as `make`, `mlflow run` or Python would run it; None: it runs none."""
-    words = shlex.split(text)
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-        words = words[1:]
+    words = shlex.split(re.sub(r"^([A-Z_]+=\S* +)*", "", text))
     if words[:1] == ["make"] and words[1:] != ["help"]:
-        made = [
-            "make",
-            "--dry-run",
-            "--no-print-directory",
-            "-o",
-            ".venv/run.stamp",
-            "-o",
-            ".venv/test.stamp",
-            *words[1:],
-        ]
+        installed = ("-o", ".venv/run.stamp", "-o", ".venv/test.stamp")
+        made = ["make", "--dry-run", "--no-print-directory", *installed, *words[1:]]
         done = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True)
         return module_of(done.stdout.splitlines()[-1])
     if words[:3] == ["mlflow", "run", "."]:
@@ -253,7 +220,8 @@ def smaller(words: list[str]) -> list[str]:
     if "--help" in given:
         return [module, *given]
     more = shlex.split(SMALLER.get(module, ""))
-    if module in ("tracking.train", "studies.scan", "studies.tune") and not preset(given):
+    preset = value_of("--preset", given) not in (None, "default")
+    if module in ("tracking.train", "studies.scan", "studies.tune") and not preset:
         more += ["--dataset", DATA[value_of("--dataset", given)]]
     return [module, *given, *more]
 
@@ -263,18 +231,12 @@ def value_of(flag: str, words: list[str]) -> str | None:
     return next((v for f, v in reversed(list(pairwise(words))) if f == flag), None)
 
 
-def preset(words: list[str]) -> bool:
-    return value_of("--preset", words) not in (None, "default")
-
-
 def test_make_and_mlflow_run_are_followed_to_the_module() -> None:
     scan = module_of("make scan")
     assert scan is not None
     assert (scan[0], value_of("--preset", scan), value_of("--confirm", scan)) == ("studies.scan", "quick", "no")
     assert scan == module_of("mlflow run . -e scan -P preset=quick --env-manager local")
-    full = module_of("make assignment FULL=yes")
-    assert full is not None
-    assert value_of("--full", full) == "yes"
+    assert value_of("--full", module_of("make assignment FULL=yes") or []) == "yes"
     with pytest.raises(AssertionError, match="MLproject's scan has no"):
         module_of("mlflow run . -e scan -P presets=quick")
 
@@ -282,39 +244,36 @@ def test_make_and_mlflow_run_are_followed_to_the_module() -> None:
 # Every command has a way to be run
 
 
-def way(command: Command, page: str) -> str | None:
-    """How a command is run: `here`, or what one of the tables says; None where nothing runs it."""
-    if page in DELEGATED:
-        return DELEGATED[page]
-    if command.text == "make help":
-        return "here"
-    if command.text.startswith("pip install") and command.text not in NOT_HERE:
-        return f"{HERE}::test_what_is_installed_is_what_the_docs_install"
-    return NOT_HERE.get(command.text) or ELSEWHERE.get(command.text) or ("here" if module_of(command.text) else None)
+def way(text: str) -> str | None:
+    """How a command is run: `here`, `installed` by pip, or as one of the tables says; None: not at all."""
+    if text in NOT_HERE:
+        return NOT_HERE[text]
+    if text.startswith("pip install"):
+        return "installed"
+    module = module_of(text)
+    found = ELSEWHERE.get(text) or (module and ELSEWHERE.get(module[0]))
+    return found or ("here" if module or text == "make help" else None)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_and_every_block_of_python_is_run_by_a_test(page: str) -> None:
-    lost = [f"{c.place}: `{c.text}`" for c in commands(page) if way(c, page) is None]
-    assert not lost, "run by no test; give it an entry in ELSEWHERE or NOT_HERE:\n" + "\n".join(lost)
     found = blocks(page)
     assert [b.place for b in found if b.language not in ("sh", "python", "text")] == []
     if page in DELEGATED:
         return
+    lost = [f"{page}:{c.line}: `{c.text}`" for c in commands(page) if way(c.text) is None]
+    assert not lost, "run by no test; give it an entry in ELSEWHERE or NOT_HERE:\n" + "\n".join(lost)
     printed = {b.line for b, after in pairwise(found) if after.language == "text"}
-    lost = [b.place for b in found if b.language == "python" and b.test is None and b.line not in printed]
-    assert not lost, f"Python that no test runs; put its output behind it as ```text, or name a test in SCRIPTS: {lost}"
+    lost = [b.place for b in found if b.language == "python" and not b.whole and b.line not in printed]
+    assert not lost, f"Python that no test runs; put its output behind it as ```text, or name it in WHOLE: {lost}"
 
 
-def test_no_entry_of_a_table_is_left_over_or_names_a_test_that_is_not_there() -> None:
+def test_no_entry_of_a_table_is_left_over() -> None:
     written = {c.text for page in PAGES for c in commands(page)}
-    everything = [b for page in PAGES for b in blocks(page)]
-    assert [t for t in (*ELSEWHERE, *NOT_HERE) if t not in written] == []
-    assert [k for k in SCRIPTS if sum(b.page == k[0] and b.text.startswith(k[1]) for b in everything) != 1] == []
-    modules = {words[0] for t in written if t not in NOT_HERE and (words := module_of(t))}
-    assert [m for m in SMALLER if m not in modules] == []
-    for file, _, name in (test.partition("::") for test in {*ELSEWHERE.values(), *SCRIPTS.values()}):
-        assert (f"def {name}(" if name else "def test_") in (ROOT / file).read_text(), name
+    modules = {words[0] for text in written - NOT_HERE.keys() if (words := module_of(text))}
+    assert [key for key in (*ELSEWHERE, *NOT_HERE, *SMALLER) if key not in written | modules] == []
+    assert [file for file in ELSEWHERE.values() if not (ROOT / file).exists()] == []
+    assert all(block(page, begin).whole for page, begins in WHOLE.items() for begin in begins)
 
 
 # They are run
@@ -322,11 +281,10 @@ def test_no_entry_of_a_table_is_left_over_or_names_a_test_that_is_not_there() ->
 
 @pytest.fixture
 def checkout(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with everything of the checkout but its environment, an empty store, and a table of one's own."""
+    """A folder with everything of the checkout but its environment, and an empty store."""
     for path in ROOT.iterdir():
-        if path.name in ("MLproject", "Makefile", "README.md", "conda.yaml") or path.suffix == ".txt":
-            (tmp_path / path.name).symlink_to(path)
-        if path.is_dir() and ((path / "__init__.py").exists() or path.name in ("docs", "notebooks")):
+        file = path.name in ("MLproject", "Makefile", "README.md", "conda.yaml") or path.suffix == ".txt"
+        if file or path.name in ("docs", "notebooks") or (path / "__init__.py").exists():
             (tmp_path / path.name).symlink_to(path)
     monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"):
@@ -337,12 +295,18 @@ def checkout(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def small(checkout: Path, cells_here: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where cells train in this process, presets are tiny, and the data of the examples lie."""
+def mine(checkout: Path) -> Path:
+    """A checkout with the table of the guide's examples."""
+    python(block("docs/guide.md", "from sklearn.datasets import load_breast_cancer").text, {})
+    return checkout
+
+
+@pytest.fixture
+def small(mine: Path, cells_here: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout where cells train in this process, and presets are tiny."""
     for name in PRESETS:
         monkeypatch.setitem(PRESETS, name, TINY)
-    python(block("docs/guide.md", "from sklearn.datasets import load_breast_cancer"), {})
-    return checkout
+    return mine
 
 
 def python(text: str, names: dict[str, object]) -> None:
@@ -369,29 +333,26 @@ def shell(text: str, folder: Path, **more: str) -> str:
 
 
 def here(page: str) -> list[Command]:
-    return [c for c in commands(page) if way(c, page) == "here" and c.text != "make help"]
+    found = [] if page in DELEGATED else commands(page)
+    return [c for c in found if way(c.text) == "here" and c.text != "make help"]
 
 
 LONG = "docs/performance.md"  # its commands are the benchmarks
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*marked("slow", *(p for p in PAGES if p not in (*DELEGATED, LONG) and here(p))), *marked("soak", LONG)],
-)
+@pytest.mark.parametrize("page", [*marked("slow", *(p for p in PAGES if p != LONG and here(p))), *marked("soak", LONG)])
 def test_the_commands_of_a_page_run(page: str, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done: list[list[str]] = []
     for command in here(page):
-        words = module_of(command.text)
-        assert words is not None
-        if (words := smaller(words)) in done and not words[0].startswith("analysis"):
+        words = smaller(module_of(command.text) or [])
+        if words in done and not words[0].startswith("analysis"):
             continue
         done.append(words)
         capsys.readouterr()
         code = run(words)
-        said = capsys.readouterr()
-        assert code == 0, f"{command.place}: {command.text}, run as {shlex.join(words)}: exit code {code}\n{said.err}"
-        assert "error:" not in said.err, command.place
+        said = f"{page}:{command.line}: {shlex.join(words)}: exit code {code}\n{capsys.readouterr().err}"
+        assert code == 0, said
+        assert "error:" not in said
     assert done
 
 
@@ -404,27 +365,24 @@ def test_make_help_lists_the_targets_that_the_readme_names() -> None:
 
 @pytest.mark.slow  # so that it isn't asked of `make test-lowest`, which has other versions
 @pytest.mark.parametrize(
-    "text",
-    sorted({c.text for p in PAGES if p not in DELEGATED for c in commands(p) if "test_what_is" in (way(c, p) or "")}),
+    "text", sorted({c.text for p in PAGES if p not in DELEGATED for c in commands(p) if way(c.text) == "installed"})
 )
 def test_what_is_installed_is_what_the_docs_install(text: str, checkout: Path) -> None:
     """Nothing is left to install here but torch's CPU build, which has torch's version; no index is asked."""
     words = [str(BIN / "python"), "-m", *shlex.split(text), "--dry-run", "--no-index", "--no-deps"]
-    done = subprocess.run(words, cwd=checkout, capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr
-    assert "Would install" not in done.stdout
+    assert "Would install" not in shell(shlex.join(words), checkout)
 
 
 def test_a_logged_model_is_used_as_the_readme_says(small: Path, store: MlflowClient) -> None:
     assert run(["tracking.train", "--model", "vae", "--dataset", "digits", "--epochs", "1"]) == 0
     (made,) = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])
     names: dict[str, object] = {"x": load_dataset("digits").x_test}
-    python(block("README.md", "import mlflow").replace("<run id>", made.info.run_id), names)
+    text = block("README.md", "import mlflow").text
+    python(text.replace("<run id>", made.info.run_id), names)
     assert np.shape(names["codes"]) == (299, 2)
     assert np.shape(names["images"]) == (9, 64)
-    assert "or decode, reconstruct" in block("README.md", "import mlflow")
-    for op in ("decode", "reconstruct"):
-        given = names["codes"] if op == "decode" else names["x"]
+    assert "or decode, reconstruct" in text
+    for op, given in {"decode": names["codes"], "reconstruct": names["x"]}.items():
         assert np.shape(names["model"].predict(given, params={"op": op})) == (299, 64)  # type: ignore[attr-defined]
 
 
@@ -456,25 +414,19 @@ def test_the_figures_are_drawn_by_their_script(checkout: Path) -> None:
     assert {f.name for f in (checkout / "new").iterdir()} == {"knee.png", "pixel.png"}
 
 
-SENTENCE = "pca: use dim3 = 6"
-
-
 @pytest.mark.slow
 @pytest.mark.server
-def test_your_own_data(checkout: Path) -> None:
+def test_your_own_data(mine: Path) -> None:
     """As written but for the range and the epochs, and in a browser that keeps the address."""
-    found = block("docs/guide.md", "python -m studies.scan --models pca,ae --dim3 1:12")
-    (scan, report, show) = [c.text for c in lines(Block("docs/guide.md", 1, "sh", found))]
-    python(block("docs/guide.md", "from sklearn.datasets import load_breast_cancer"), {})
-    small = f"{scan} --dim3 1:7 --epochs 1 --dim2 16"
+    (scan, report, show) = [c.text for c in lines(block("docs/guide.md", OWN_DATA))]
     assert "--dim3 1:12 --epochs 100" in scan
-    (checkout / "browser").write_text('#!/bin/sh\nprintf %s "$1" > opened\n')
-    (checkout / "browser").chmod(0o755)
-    said = shell("\n".join([small, report, show]), checkout, BROWSER=str(checkout / "browser"))
-    expected = block("docs/guide.md", SENTENCE)
-    assert said.count(expected) == 1
-    opened = Path(unquote((checkout / "opened").read_text().removeprefix("file://")))
-    assert opened == checkout / "reports" / "report.html"
+    (mine / "browser").write_text('#!/bin/sh\nprintf %s "$1" > opened\n')
+    (mine / "browser").chmod(0o755)
+    script = f"{scan} --dim3 1:7 --epochs 1 --dim2 16\n{report}\n{show}"
+    said = shell(script, mine, BROWSER=str(mine / "browser"))
+    assert said.count(block("docs/guide.md", "pca: use dim3 = 6").text) == 1
+    opened = Path(unquote((mine / "opened").read_text().removeprefix("file://")))
+    assert opened == mine / "reports" / "report.html"
     assert "mine" in opened.read_text()
 
 
@@ -486,11 +438,10 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     shutil.copyfile(empty_database, mine / "mlflow.db")
-    (mine / "columns.py").write_text(block("docs/guide.md", '"""Keep the dim3 columns'))
-    (mine / "networks.py").write_text(block("docs/guide.md", '"""Two hidden layers'))
-    script = block("docs/guide.md", "export PYTHONPATH=~/elbowroom")
-    script += "\n" + block("docs/guide.md", "python -m tracking.train --model networks:deep")
-    said = shell(script, mine, HOME=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
+    columns, networks, first, second = (block("docs/guide.md", begin).text for begin in OWN_MODEL)
+    (mine / "columns.py").write_text(columns)
+    (mine / "networks.py").write_text(networks)
+    said = shell(f"{first}\n{second}", mine, HOME=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
     assert "KeptColumns with 16 latent dimensions" in said
     assert "mean squared error 0.0219" in said  # as the guide says
     assert "PCA errs less than KeptColumns at dim3 2, 4, 8, 16, 32" in said
@@ -503,19 +454,15 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.server
 @pytest.mark.timeout(900)
-def test_a_cluster_of_one_machine(tmp_path: Path) -> None:
+def test_a_cluster_of_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's servers, scheduler, workers and studies, with 127.0.0.1 for every host, free ports and small grids."""
-    begins = ("createdb tracking", "MLFLOW_SERVER", "export PYTHONPATH", "python -m studies.scan --preset d")
-    made, server, dask, first = [[c.text for c in page_block(b)] for b in begins]
-    (second,) = (c.text for c in page_block("python -m studies.scan --preset assignment"))
-    assert made == ["createdb tracking", "createdb optuna"]
-    exported, scheduler, worker = dask
-    assert exported == "export PYTHONPATH=$PWD"
-    web, port = free_port(), free_port()
-    with postgres_server() as postgres:
-        with psycopg.connect(f"{postgres.uri}/postgres".replace("+psycopg", "")) as connection:
-            there = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-        assert {text.split()[1] for text in made} <= there  # by SQL: pip's PostgreSQL brings no createdb
+    monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
+    found = [[c.text for c in lines(block("docs/cluster.md", begin))] for begin in CLUSTER]
+    databases, (server, *_), (exported, scheduler, worker), *studies = found
+    assert databases == ["createdb tracking", "createdb optuna"]  # made already: pip's PostgreSQL brings no createdb
+    grid = "--models pca,ae --dim3 2:3 --seeds 1 --epochs 1 --dim2 16 --dataset digits --experiment docs"
+    web = free_port()
+    with postgres_server() as postgres, ExitStack() as stack:
         changes = {
             "postgresql+psycopg://me:PASSWORD@127.0.0.1": postgres.uri,
             "postgresql+psycopg://me@127.0.0.1": postgres.uri,
@@ -523,48 +470,30 @@ def test_a_cluster_of_one_machine(tmp_path: Path) -> None:
             "10.0.0.1": "127.0.0.1",
             "0.0.0.0": "127.0.0.1",
             "5000": str(web),
-            "8786": str(port),
+            "8786": str(free_port()),
             "--nworkers 16": f"--nworkers 2 --local-directory {tmp_path}/dask",
             "--workers 4": "--workers 1",
+            "./artifacts": str(tmp_path / "artifacts"),
         }
-        grid = "--models pca,ae --dim3 2:3 --seeds 1 --epochs 1 --dim2 16 --dataset digits --experiment docs"
 
         def changed(text: str) -> str:
             for old, new in changes.items():
                 text = text.replace(old, new)
             return text
 
-        started: list[tuple[subprocess.Popen[bytes], Path]] = []
-
-        def begin(text: str, ready: Callable[[str], bool]) -> None:
-            path = tmp_path / f"{len(started)}.log"
-            with path.open("w") as log:
-                process = subprocess.Popen(
-                    ["sh", "-c", f"{exported}; exec env {changed(text)}"], cwd=ROOT, stdout=log, stderr=log, env=env
-                )
-            started.append((process, path))
-            until(lambda: ready(path.read_text()) or dead(process, path), path.read_text)
-
-        def dead(process: subprocess.Popen[bytes], path: Path) -> None:
-            assert process.poll() is None, path.read_text()
-
-        env = environment(ELBOWROOM_CACHE=str(tmp_path / "cache"))
-        del env["PYTHONPATH"]
-        try:
-            begin(server[0].replace("./artifacts", str(tmp_path / "artifacts")), lambda log: "Uvicorn running" in log)
-            begin(scheduler, lambda log: "Scheduler at:" in log)
-            begin(worker, lambda log: log.count("Registered to:") >= 2)
-            for number, text in enumerate((first[0], second)):
-                study = f"{changed(text)} {grid} --study s{number}"
-                said = shell(study, ROOT, ELBOWROOM_CACHE=str(tmp_path / "cache"))
-                assert f"see it at http://127.0.0.1:{web}" in said
-        finally:
-            for process, _ in reversed(started):
-                kill_tree(process)
-
-
-def page_block(begin: str) -> Iterator[Command]:
-    return lines(next(b for b in blocks("docs/cluster.md") if b.text.startswith(begin)))
+        for text, ready, times in (
+            (server, "Uvicorn running", 1),
+            (scheduler, "Scheduler at:", 1),
+            (worker, "Registered to:", 2),
+        ):
+            script = f"unset PYTHONPATH; cd {ROOT}; {exported}; exec env {changed(text)}"
+            started = Server(["sh", "-c", script], tmp_path, free_port())
+            started.launch()
+            stack.callback(started.kill)
+            log = started.log.read_text
+            until(lambda log=log, ready=ready, times=times: log().count(ready) >= times or None, log)
+        for number, (text, *_) in enumerate(studies):
+            assert f"see it at http://127.0.0.1:{web}" in shell(f"{changed(text)} {grid} --study s{number}", ROOT)
 
 
 # Links
@@ -577,22 +506,14 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    _, prose = parted(str(page), page.read_text())
-    found: dict[str, int] = {}
-    names = set()
-    for heading in re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE):
-        name = slug(heading)
-        names.add(f"{name}-{found[name]}" if name in found else name)
-        found[name] = found.get(name, 0) + 1
-    return names
+    slugs = [slug(heading) for heading in re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)]
+    return {f"{name}-{n}" if (n := slugs[:i].count(name)) else name for i, name in enumerate(slugs)}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_lead_somewhere(page: str) -> None:
-    _, prose = parted(page, (ROOT / page).read_text())
-    prose = re.sub(r"`[^`]*`", "", prose)
     lost = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", prose(page))):
         path, _, anchor = unquote(target).partition("#")
         if re.match(r"[a-z]+:", target):
             continue
