@@ -5,15 +5,12 @@ import json
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +42,30 @@ def block(words: str, text: str = DEPLOY) -> str:
     return str(found)
 
 
-@dataclass
 class Deployment:
     """The set-up of the document, made by its commands, with this machine's ports in the place of its own."""
 
-    folder: Path
-    postgres: Postgres
-    s3: str
-    key: tuple[str, str]
-    port: int = field(default_factory=free_port)
-
-    def __post_init__(self) -> None:
-        self.here, self.work = self.folder / "server", self.folder / "work"
+    def __init__(self, folder: Path, postgres: Postgres, s3: str, key: tuple[str, str]) -> None:
+        self.folder, self.postgres, self.s3, self.key, self.port = folder, postgres, s3, key, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.storage = f"postgresql+psycopg://optuna@127.0.0.1:{postgres.port}/optuna"
+        self.here, self.work = folder / "server", folder / "work"
         self.here.mkdir()
         self.work.mkdir()
+        self.sh("server.env <<END")
+        self.settings = dict(line.split("=", 1) for line in (self.here / "server.env").read_text().splitlines())
+        self.sh("CREATE ROLE")
+        self.server = Server(["bash", "-c", self.as_here(block("mlflow server"))], self.here, self.port)
+
+    def start(self) -> None:
+        """Follow the section on users."""
+        self.server.start()
+        self.users = dict(re.findall(r"^(ada|ben) (\w+)$", self.sh("users.create_user"), re.MULTILINE))
+        self.users["admin"] = self.settings["MLFLOW_AUTH_ADMIN_PASSWORD"]
+        self.homes = {user: self.home(user) for user in ("ada", "ben")}
 
     def as_here(self, text: str) -> str:
         """Commands of the document, for this machine; each thing to be replaced has to be somewhere in it."""
-        psql = f"psql --host 127.0.0.1 --port {self.postgres.port} --username postgres"
         here = {
             "127.0.0.1:5432": f"127.0.0.1:{self.postgres.port}",
             "127.0.0.1:5000": f"127.0.0.1:{self.port}",
@@ -72,7 +75,7 @@ class Deployment:
             "https://s3.example.org": self.s3,
             "KEY_OF_THE_BUCKET": self.key[0],
             "SECRET_OF_THE_BUCKET": self.key[1],
-            "sudo -u postgres psql": psql,
+            "sudo -u postgres psql": f"psql --host 127.0.0.1 --port {self.postgres.port} --username postgres",
             "--preset digits": " ".join(SMALL),
             "--out report": "--out report --choose model=pca,dim3=4",  # so short a range has no choice of its own
         }
@@ -81,57 +84,25 @@ class Deployment:
             text = text.replace(theirs, ours)
         return text
 
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def storage(self) -> str:
-        return f"postgresql+psycopg://optuna@127.0.0.1:{self.postgres.port}/optuna"
-
     def sh(self, words: str, folder: Path | None = None, **more: str) -> str:
         """Run the document's block with these words in it, as it stands; what it says."""
         return self.bash(self.as_here(block(words)), folder or self.here, **more)
 
     def bash(self, script: str, folder: Path, **more: str) -> str:
         path = f"{self.postgres.install.bin_path}{os.pathsep}{environment()['PATH']}"
-        done = subprocess.run(
-            ["bash", "-e", "-c", script],
-            cwd=folder,
-            env=environment(PATH=path, **more),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        env = environment(PATH=path, **more)
+        done = subprocess.run(["bash", "-e", "-c", script], cwd=folder, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
-
-    @cached_property
-    def server(self) -> Server:
-        return Server(["bash", "-c", self.as_here(block("mlflow server"))], self.here, self.port)
-
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """What server.env says."""
-        return dict(line.split("=", 1) for line in (self.here / "server.env").read_text().splitlines())
-
-    @cached_property
-    def users(self) -> dict[str, str]:
-        """The passwords of the users, who are made at the first look."""
-        said = self.sh("users.create_user")
-        return dict(re.findall(r"^(ada|ben) (\w+)$", said, re.MULTILINE)) | {
-            "admin": self.settings["MLFLOW_AUTH_ADMIN_PASSWORD"]
-        }
 
     def home(self, user: str) -> Path:
         """A user's home directory, as the document says."""
         folder = self.folder / f"home-{user}"
-        if not folder.exists():
-            folder.mkdir()
-            script = self.as_here(block("mlflow_tracking_username")).replace("username = ada", f"username = {user}")
-            script = script.replace("ADAS_PASSWORD", self.users[user])
-            script = script.replace("OPTUNA_PASSWORD", self.settings["OPTUNA_PASSWORD"])
-            self.bash(script, folder, HOME=str(folder))
+        folder.mkdir()
+        script = self.as_here(block("mlflow_tracking_username")).replace("username = ada", f"username = {user}")
+        script = script.replace("ADAS_PASSWORD", self.users[user])
+        script = script.replace("OPTUNA_PASSWORD", self.settings["OPTUNA_PASSWORD"])
+        self.bash(script, folder, HOME=str(folder))
         return folder
 
     def secrets(self) -> list[str]:
@@ -190,24 +161,22 @@ def s3_server(folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     server.launch()
     try:
         wait_for(f"{server.uri}/moto-api/", server.process, server.log)
-        url = server.uri
-        first: Any = {"endpoint_url": url, **keys(("first", "first"))}
+        first: Any = {"endpoint_url": server.uri, **keys(("first", "first"))}
         boto3.client("s3", **first).create_bucket(Bucket="elbowroom-artifacts")
         iam = boto3.client("iam", **first)
         iam.create_user(UserName="mlflow")
         allowed = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}], "Version": "2012-10-17"}
         iam.put_user_policy(UserName="mlflow", PolicyName="s3", PolicyDocument=json.dumps(allowed))
         key = iam.create_access_key(UserName="mlflow")["AccessKey"]
-        checked = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+        checked = urllib.request.Request(f"{server.uri}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
         urllib.request.urlopen(checked).close()
-        yield url, (key["AccessKeyId"], key["SecretAccessKey"])
+        yield server.uri, (key["AccessKeyId"], key["SecretAccessKey"])
     finally:
         server.kill()
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The document, followed to the end of its section on users."""
     folder = tmp_path_factory.mktemp("deploy")
     with postgres_server() as postgres, s3_server(folder) as (s3, key):
         hba = postgres.data / "pg_hba.conf"  # a password is asked for, as a PostgreSQL of a distribution does
@@ -217,11 +186,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
             for name in ("tracking", "optuna"):  # the harness's
                 connection.execute(f"DROP DATABASE {name}")
         made = Deployment(folder, postgres, s3, key)
-        made.sh("server.env <<END")
-        made.sh("CREATE ROLE")
-        made.server.start()
         try:
-            assert set(made.users) == {"admin", "ada", "ben"}
+            made.start()
             yield made
         finally:
             made.server.kill()
@@ -230,20 +196,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 @pytest.fixture
 def ada(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """This test, and what it starts, is Ada."""
-    monkeypatch.setenv("HOME", str(deployed.home("ada")))
+    monkeypatch.setenv("HOME", str(deployed.homes["ada"]))
 
 
 def refused(deployed: Deployment, module: str, *arguments: str, **more: str) -> str:
     """The one line with which a command is refused: within half a minute, where the machine is free."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=deployed.work,
-        env=environment(MLFLOW_TRACKING_URI=deployed.uri) | more,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = command(deployed, module, *arguments, **more)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
@@ -251,15 +209,16 @@ def refused(deployed: Deployment, module: str, *arguments: str, **more: str) -> 
     return line
 
 
+def command(deployed: Deployment, module: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", module, *arguments]
+    env = environment(MLFLOW_TRACKING_URI=deployed.uri) | more
+    return subprocess.run(words, cwd=deployed.work, env=env, capture_output=True, text=True, timeout=180)
+
+
 def said(what: str) -> str:
     """What the document's table promises for it."""
     (row,) = re.findall(rf"^\| {re.escape(what)} \| `(.*)` \|$", DEPLOY, re.MULTILINE)
     return str(row)
-
-
-def submitted(folder: Path) -> list[int]:
-    """The process groups of the jobs that `sbatch` has started."""
-    return [int(line) for line in (folder / "jobs").read_text().split()] if (folder / "jobs").exists() else []
 
 
 # The way through
@@ -270,7 +229,8 @@ def submitted(folder: Path) -> list[int]:
 def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
     deployed: Deployment, ada: None, tmp_path: Path, empty_database: Path
 ) -> None:
-    for path in (deployed.here / "server.env", *(deployed.home("ada") / n for n in (".pgpass", ".mlflow/credentials"))):
+    secret = (deployed.homes["ada"] / ".pgpass", deployed.homes["ada"] / ".mlflow" / "credentials")
+    for path in (deployed.here / "server.env", *secret):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     printed = deployed.sh("analysis.report", deployed.work)
     (deployed.work / "printed").write_text(printed)
@@ -296,12 +256,8 @@ def test_a_scan_and_its_report_come_out_as_on_files_and_no_secret_is_anywhere(
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ben = {"HOME": str(deployed.home("ben"))}
-    place = ("--storage", deployed.storage)
-    monkeypatch.setenv("HOME", str(deployed.home("ada")))
+def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(deployed: Deployment, ada: None) -> None:
+    ben = {"HOME": str(deployed.homes["ben"])}
     client = MlflowClient(deployed.uri)
     experiment = client.get_experiment_by_name("elbowroom")
     if experiment is None:
@@ -309,31 +265,26 @@ def test_a_user_writes_into_an_experiment_of_another_once_that_is_granted(
     if not client.search_registered_models("name = 'elbowroom-digits'"):
         client.create_registered_model("elbowroom-digits")
     before = deployed.written()
-    for command in (("tracking.train", *ONE_RUN), ("studies.scan", *SMALL, "--study", "bens", *place)):
-        assert said("no permission for the experiment") in refused(deployed, *command, **ben)
+    study = ("studies.scan", *SMALL, "--study", "bens", "--storage", deployed.storage)
+    for words in (("tracking.train", *ONE_RUN), study):
+        assert said("no permission for the experiment") in refused(deployed, *words, **ben)
     assert deployed.written() == before
     deployed.sh("grant_user_permission")
-    monkeypatch.setenv("HOME", ben["HOME"])
-    done = subprocess.run(
-        [sys.executable, "-m", "tracking.train", *ONE_RUN],
-        cwd=deployed.work,
-        env=environment(MLFLOW_TRACKING_URI=deployed.uri),
-        check=False,
-    )
-    assert done.returncode == 0
+    assert command(deployed, "tracking.train", *ONE_RUN, **ben).returncode == 0
     assert deployed.leaks() == []
+
+
+SBATCH = (
+    'bash -n "$1" && cp "$1" "$HERE/job.sh" && { setsid bash "$HERE/job.sh" &> "$HERE/job.log" & } && '
+    'echo $! >> "$HERE/jobs" && echo "Submitted batch job $!"'
+)
 
 
 @pytest.mark.server
 @pytest.mark.slow
 def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada: None, tmp_path: Path) -> None:
     """The recipe of docs/cluster.md as it stands, where `sbatch` runs the job at once, here."""
-    commands = {
-        "sbatch": 'bash -n "$1" && cp "$1" "$HERE/job.sh" && { setsid bash "$HERE/job.sh" &> "$HERE/job.log" & } && '
-        'echo $! >> "$HERE/jobs" && echo "Submitted batch job $!"',
-        "scancel": 'kill -- -"$1"',
-    }
-    for name, script in commands.items():
+    for name, script in {"sbatch": SBATCH, "scancel": 'kill -- -"$1"'}.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
         (tmp_path / name).chmod(0o755)
     (recipe,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
@@ -351,12 +302,11 @@ def test_a_slurm_job_trains_with_the_files_of_its_user(deployed: Deployment, ada
             one = ("--models", "ae", "--dim3", "2", "--epochs", "2")
             assert jobs.run(*GRID, *one, "--backend", "dask", "--scheduler", address) == 0, jobs.log
             workers = {int(r.data.tags[Tag.WORKER].split()[1]) for r in jobs.finished()}
-            assert {os.getpgid(w) for w in workers} == set(submitted(tmp_path))
+            groups = {int(line) for line in (tmp_path / "jobs").read_text().split()}
+            assert {os.getpgid(w) for w in workers} == groups
         finally:
             kill_tree(head)
-            for job in submitted(tmp_path):
-                with suppress(ProcessLookupError):
-                    os.killpg(job, signal.SIGKILL)
+            subprocess.run(["bash", "-c", f"xargs -I% kill -9 -- -% < {tmp_path}/jobs"], stderr=subprocess.DEVNULL)
     jobs.check_complete(1)
     written = (tmp_path / "job.sh").read_text() + (tmp_path / "job.log").read_text()
     assert [s for s in deployed.secrets() if s in written] == []
@@ -372,12 +322,12 @@ def test_what_is_wrong_is_said_in_one_line_before_training(deployed: Deployment,
     wrong = nobody | {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "not hers at all"}
     place = ("--storage", deployed.storage)
     before = deployed.written()
-    for command, who in {
-        ("tracking.train", *ONE_RUN): nobody,
-        ("studies.scan", *SMALL, *place): wrong,
-        ("analysis.report",): wrong,
-    }.items():
-        assert said("no password, or a wrong one") in refused(deployed, *command, **who)
+    for words, who in (
+        (("tracking.train", *ONE_RUN), nobody),
+        (("studies.scan", *SMALL, *place), wrong),
+        (("analysis.report",), wrong),
+    ):
+        assert said("no password, or a wrong one") in refused(deployed, *words, **who)
     line = refused(deployed, "studies.scan", *SMALL, *place, PGPASSWORD="not Optuna's")
     assert said("Optuna's password is wrong") in line
     assert deployed.written() == before
@@ -390,27 +340,25 @@ def test_an_artifact_store_that_does_not_work_is_noticed_before_training(deploye
         "the bucket is not there": ("s3://elbowroom-artifacts/", "s3://not-there/"),
         "the server's S3 key is wrong": (deployed.key[1], "0" * 40),
     }
-    servers = {}
     before = deployed.written()
-    try:
+    with ExitStack() as stack:
+        servers = {}
         for number, (what, (right, wrong)) in enumerate(others.items()):
             folder, port = deployed.folder / f"other-{number}", free_port()
             shutil.copytree(deployed.here, folder, ignore=shutil.ignore_patterns("*.log"))
             settings = folder / "server.env"
             assert right in settings.read_text()
             settings.write_text(settings.read_text().replace(right, wrong))
-            command = deployed.as_here(block("mlflow server")).replace(str(deployed.port), str(port))
-            servers[what] = Server(["bash", "-c", command], folder, port)
+            script = deployed.as_here(block("mlflow server")).replace(str(deployed.port), str(port))
+            servers[what] = Server(["bash", "-c", script], folder, port)
             servers[what].launch()
+            stack.callback(servers[what].kill)
         for what, server in servers.items():
             wait_for(f"{server.uri}/health", server.process, server.log)
             for more in ((), ("--experiment", "one that is not there yet")):
                 line = refused(deployed, "tracking.train", *ONE_RUN, "--tracking-uri", server.uri, *more)
                 assert said(what) in line
-        assert deployed.written() == before
-    finally:
-        for server in servers.values():
-            server.kill()
+    assert deployed.written() == before
 
 
 @pytest.mark.server
