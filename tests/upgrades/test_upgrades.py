@@ -16,6 +16,7 @@ from elbowroom.analysis.report import main as report
 from elbowroom.studies.scan import scan
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
+from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Tag
 from tests.upgrades import stores
 
@@ -89,16 +90,28 @@ def test_configurations_are_read(kept: dict[str, Any]) -> None:
         assert config == asked[config.model, config.dim3, config.seed]
 
 
-def test_models_give_the_codes_they_gave(kept: dict[str, Any]) -> None:
+def test_models_give_the_numbers_they_gave_by_their_own_code_and_by_ours(kept: dict[str, Any]) -> None:
     x_test = load_dataset("digits").x_test
-    loaded = 0
-    for run in cells():
-        if run.data.params["dim3"] == "2" and run.data.params["seed"] == "0":
-            model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/{Artifact.MODEL}")
-            path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=Artifact.CODES)
-            np.testing.assert_allclose(model.predict(x_test, params={"op": "encode"}), np.load(path), atol=1e-4)
-            loaded += 1
-    assert loaded == 3
+    runs = [run.info.run_id for run in cells() if (run.data.params["dim3"], run.data.params["seed"]) == ("2", "0")]
+    assert len(runs) == 3
+    for run_id in runs:
+
+        def stored(name: str, run_id: str = run_id) -> np.ndarray:
+            return np.load(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name))
+
+        ours = load_reducer(run_id)
+        theirs = mlflow.pyfunc.load_model(f"runs:/{run_id}/{Artifact.MODEL}")
+        assert type(theirs.get_raw_model()).__module__.startswith("elbowroom_")
+        codes, originals = stored(Artifact.CODES), stored(Artifact.ORIGINALS)
+        for op, given, mine, wanted in (
+            ("encode", x_test, ours.encode(x_test), codes),
+            ("reconstruct", originals, ours.reconstruct(originals), stored(Artifact.RECONSTRUCTIONS)),
+            ("decode", codes, ours.decode(codes), ours.reconstruct(x_test)),
+        ):
+            np.testing.assert_allclose(mine, wanted, atol=1e-4, err_msg=op)
+            np.testing.assert_allclose(theirs.predict(given, params={"op": op}), wanted, atol=1e-4, err_msg=op)
+        drawn = theirs.predict(x_test[:4], params={"op": "sample", "seed": 5})
+        np.testing.assert_allclose(ours.sample(4, np.random.default_rng(5)), drawn, atol=1e-4)
 
 
 @pytest.mark.usefixtures("cells_here")
