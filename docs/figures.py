@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
 def knee() -> Figure:
     """Two smooth curves, and the knee that kneedle sees in each as the range grows."""
     digits = load_dataset("digits")
-    spectrum = errors_by_dim3(digits.x_train, digits.x_test, clip=False)[:, 0]  # of dim3 0, 1, …
+    spectrum = errors_by_dim3(digits.x_train, digits.x_test)[:, 0]  # of dim3 0, 1, …
     figure = Figure(figsize=(9, 3.8), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     dim3 = np.arange(2.0, ENDS[-1] + 1)

@@ -1,9 +1,4 @@
-"""The contract that every model keeps: rows in, codes out, and back.
-
-A *reducer* maps rows of `dim1` numbers to codes of `dim3` numbers and back. PCA, an autoencoder and a VAE find the
-map in different ways; everything else the project needs from them is declared here. A model of your own subclasses
-`Reducer`, or is a factory of torch modules (`models.neural.autoencoder.FactoryAutoencoder`), and is selected by
-`package.module:Name`.
+"""The contract that every model keeps: a map from rows of `dim1` numbers to codes of `dim3` numbers, and back.
 
 Shapes: x (N, dim1) data, z (N, dim3) codes, both numpy float32. A class with `takes_float64` also accepts x in
 float64, for data that lose digits in float32, and returns rows of that type.
@@ -58,7 +53,7 @@ def in_unit_interval(x: Rows) -> bool:
 
 
 class Reducer(ABC):
-    """A map from data to codes and back.
+    """A map from data to codes and back. A model of your own subclasses it, or is a factory of torch modules.
 
     A constructor names the settings it needs and receives those: any field of `tracking.config.RunConfig`, `dim1`,
     and `image_shape`, which is (height, width) or (height, width, 3) where a row is an image, else None.
@@ -123,18 +118,11 @@ class Reducer(ABC):
         return self.decode(self.encode(x))
 
     def posterior(self, x: Rows) -> tuple[Array, Array] | None:
-        """Return mean and log-variance of each row's code, (N, dim3) each, or None for a deterministic encoder.
-
-        The mean is what `encode` returns.
-        """
+        """Return mean, as `encode`, and log-variance of each row's code, (N, dim3) each; None where there is none."""
         return None
 
     def axis_ticks(self, scores: Array, n: int) -> Array:
-        """Return n positions (n,) along one latent axis at which the latent plane is decoded.
-
-        `scores` (N,) are the test codes along the axis. By default the positions are evenly spaced over the central
-        95 % of the scores.
-        """
+        """Return positions (n,) on a latent axis to decode, by default over the central 95 % of its scores (N,)."""
         low, high = np.percentile(scores, [2.5, 97.5])
         return np.linspace(low, high, n, dtype=np.float32)
 
@@ -143,24 +131,17 @@ class Reducer(ABC):
         return {}
 
     def extra_artifacts(self, x: Rows, x_test: Rows) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return arrays of the model's own that every run keeps, by name; empty by default.
-
-        x (N, dim1) are the rows that were fitted, x_test (N_test, dim1) the test rows.
-        """
+        """Return arrays that every run keeps, by name, of the fitted rows x and of x_test; empty by default."""
         return {}
 
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
-        """Return measures of the model's own that only runs with `--measure` take; empty by default.
-
-        x (N, dim1) are the rows that were fitted, x_test (N_test, dim1) the test rows.
-        """
+        """Return measures for runs with `--measure`, of the fitted rows x and of x_test; empty by default."""
         return Diagnostics({}, {}, {})
 
     def nested_errors(self, x: Rows) -> npt.NDArray[np.float64] | None:
         """Return the mean squared error on x (N, dim1) of the first 1, 2, …, dim3 latents, (dim3,), or None.
 
-        Only a model that orders its latents in training overrides this. One run of it gives a whole curve, so readers
-        keep its runs apart from those that give one point each.
+        Only a model that orders its latents in training overrides this: one run of it gives a whole curve.
         """
         return None
 
@@ -173,17 +154,15 @@ class Reducer(ABC):
         return sum(a.size for a in self.state().values() if np.issubdtype(a.dtype, np.floating))
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return the fitted model as named arrays, sufficient for `restore`.
+        """Return the fitted model as named arrays, by default all attributes.
 
-        By default all attributes, which must be arrays, numbers or strings: else TypeError names the attribute, and
-        the model has to override both methods.
+        Raises TypeError for an attribute that is no array, number or string: override this method and `restore` then.
         """
         arrays = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
         for name, array in arrays.items():
             if array.dtype == object:
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is no array, number or string: override state() and restore()"
-                )
+                attribute = f"{type(self).__name__}.{name}"
+                raise TypeError(f"{attribute} is no array, number or string: override state() and restore()")
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:

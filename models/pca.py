@@ -1,13 +1,5 @@
 """Principal component analysis: the linear baseline, exact and deterministic.
 
-The assignment uses the letter alpha in two equations for two quantities. Equation (1) encodes,
-alpha_i = (x - mu) · v_i: a *score*, in the units of the data, with variance lambda_i. Equation (2) generates,
-x = mu + sum_i alpha_i sqrt(lambda_i) v_i: here alpha_i is a *standardised* score, with variance 1. Scores of equation
-(1) in equation (2) reconstruct worse than the mean image (MNIST, 2 components: 0.0708 against 0.0675). The sum over
-i = 0..K has K + 1 terms, so dim3 = K + 1.
-
-Codes are the scores of equation (1): `decode` returns mu + sum_i z_i v_i, and `generate` is equation (2).
-
 Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
 """
 
@@ -28,7 +20,12 @@ _TICKS_REACH = 2.5  # standard deviations in each direction on the latent plane
 
 @final
 class PCA(Reducer):
-    """Projection on the dim3 eigenvectors of the covariance matrix with the largest eigenvalues."""
+    """Projection on the dim3 eigenvectors v_i of the covariance matrix with the largest eigenvalues lambda_i.
+
+    Codes are the scores of the assignment's equation (1), alpha_i = (x - mu) · v_i, with variance lambda_i. The alpha_i
+    of its equation (2), `generate`, are standardised scores, with variance 1. Scores of (1) put into (2) reconstruct
+    worse than the mean image. The sum over i = 0..K has K + 1 terms, so dim3 = K + 1.
+    """
 
     takes_float64 = True
 
@@ -87,43 +84,42 @@ class PCA(Reducer):
         return {"output": "linear", "scaling": "centred by the training mean", "decomposition": made}
 
     def extra_artifacts(self, x: Rows, x_test: Rows) -> dict[str, npt.NDArray[np.float64]]:
-        """Return `spectrum` (min(N, dim1),) and `pca_curve` (K + 1, 2), the test errors of every dim3.
-
-        The second column of the curve, of clipped reconstructions, is NaN unless x lies in [0, 1].
-        """
-        return {"spectrum": self.spectrum, "pca_curve": _test_errors(x, x_test)}
+        """Return `spectrum` (min(N, dim1),) and `pca_curve` (K + 1, 2), which is `errors_by_dim3`."""
+        return {"spectrum": self.spectrum, "pca_curve": errors_by_dim3(x, x_test)}
 
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
         """Return how much refits of x differ from this fit: see `measures.decomposition.refit`."""
         return refit(x, x_test, self.dim3)
 
 
-def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float64]:
-    """Compute the test error of PCA at every dim3 from one decomposition.
+# The latest curve of read-only rows: every PCA run of a study has the same.
+_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], npt.NDArray[np.float64]]] = []
 
-    Parameters
-    ----------
-    x : (N, dim1)
-        Rows that PCA is fitted to.
-    x_test : (N_test, dim1)
-        Rows that are reconstructed.
-    clip : bool
-        Whether to compute the second column too.
 
-    Returns
-    -------
-    (K + 1, 2)
-        Mean squared errors by dim3 from 0, the mean row's, to K = min(N, dim1). First column: of the reconstructions,
-        from what the leading scores leave of the squared distance to the mean. Second column, NaN without `clip`: of
-        the reconstructions clipped to [0, 1], computed at every dim3 to 32 and at 30 more, log-linear between these.
+def errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
+    """Return the mean squared errors on x_test (N_test, dim1) of PCA fitted to x (N, dim1), from one decomposition.
+
+    Of shape (K + 1, 2), by dim3 from 0, the mean row's, to K = min(N, dim1). The first column comes from what the
+    leading scores leave of the squared distance to the mean. The second is of reconstructions clipped to [0, 1],
+    computed at every dim3 to 32 and at 30 more, log-linear between these, and NaN where x does not lie in [0, 1].
     """
+    for rows, rows_test, curve in _cached_curve:
+        if rows() is x and rows_test() is x_test:
+            return curve
+    curve = _errors_by_dim3(x, x_test)
+    if not (x.flags.writeable or x_test.flags.writeable):
+        _cached_curve[:] = [(weakref.ref(x), weakref.ref(x_test), curve)]
+    return curve
+
+
+def _errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
     fitted, _ = decompose(x)
     centred = x_test - fitted.mean_  # (N_test, dim1)
     scores = centred @ fitted.components_.T  # (N_test, K)
     kept = np.append(0.0, np.cumsum((scores**2).mean(axis=0)))
     raw = np.maximum((centred**2).sum(axis=1).mean() - kept, 0.0) / x.shape[1]
     most = len(raw) - 1
-    if not clip:
+    if not in_unit_interval(x):
         return np.column_stack([raw, np.full_like(raw, np.nan)])
     some = np.geomspace(1, most, _CLIPPED_MORE).round().astype(int)
     places = np.unique([*range(min(_CLIPPED_EACH, most) + 1), *some])
@@ -134,18 +130,3 @@ def errors_by_dim3(x: Rows, x_test: Rows, *, clip: bool) -> npt.NDArray[np.float
         errors.append(((rebuilt.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
     logs = np.log(np.maximum(errors, np.finfo(float).tiny))
     return np.column_stack([raw, np.exp(np.interp(np.arange(most + 1), places, logs))])
-
-
-# The latest curve of read-only rows: every PCA run of a study has the same.
-_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], npt.NDArray[np.float64]]] = []
-
-
-def _test_errors(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
-    """`errors_by_dim3`, clipped where x lies in [0, 1], cached as `decompose` caches."""
-    for rows, rows_test, curve in _cached_curve:
-        if rows() is x and rows_test() is x_test:
-            return curve
-    curve = errors_by_dim3(x, x_test, clip=in_unit_interval(x))
-    if not (x.flags.writeable or x_test.flags.writeable):
-        _cached_curve[:] = [(weakref.ref(x), weakref.ref(x_test), curve)]
-    return curve

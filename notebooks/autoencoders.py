@@ -281,7 +281,7 @@ print(f"numbers that were fitted: PCA {pca.parameter_count():,}, autoencoder {mo
 
 # %%
 _, ten = train(replace(BASE, dim3=10))
-curve = errors_by_dim3(x_train, x_test, clip=True)  # (K + 1, 2): raw, clipped
+curve = errors_by_dim3(x_train, x_test)  # (K + 1, 2): raw, clipped
 
 
 def worth(error: float) -> tuple[int, int]:

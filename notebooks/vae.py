@@ -271,7 +271,7 @@ for name, found in mmd.items():
 # codes, so that a model can't win by spreading its codes.
 
 # %%
-curves = {name: robustness(model, x_test, np.random.default_rng(0)) for name, model in {"ae": ae, "vae": vae}.items()}
+curves = {name: robustness(model, x_test) for name, model in {"ae": ae, "vae": vae}.items()}
 print(f"{'length of the push':<20}" + "".join(f"{length:>8.2f}" for length in curves["ae"][:, 0]))
 for name, curve in curves.items():
     print(f"error, {name:<13}" + "".join(f"{error:>8.4f}" for error in curve[:, 1]))

@@ -1,7 +1,5 @@
 """Principal axes of rows: one decomposition that is cached, and how much refits of the same rows differ from it.
 
-The subspace of the leading axes is determined by the rows, to rounding; the sign of each axis is not.
-
 Björck & Golub 1973 (principal angles); Halko, Martinsson & Tropp 2011 (randomized SVD).
 """
 
@@ -45,9 +43,9 @@ def decompose(x: Rows) -> tuple[Any, bool]:
 def refit(x_train: Rows, x_test: Rows, dim3: int) -> Diagnostics:
     """Fit PCA again, by the same and by other programs, and compare the fits by their largest principal angle.
 
-    The other exact program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order: unlike
-    scikit-learn it does not fix the signs of the axes. Exact fits are made in float64; the randomized solver and
-    scikit-learn's default get the rows in float32, see `rescaled`.
+    The rows determine the subspace of the leading axes, to rounding, and not the sign of each axis. The other exact
+    program is `numpy.linalg.eigh` of the covariance matrix of the rows in reversed order, which fixes no signs. Exact
+    fits are made in float64; the randomized solver and scikit-learn's default get the rows in float32, see `rescaled`.
 
     Parameters
     ----------

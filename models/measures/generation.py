@@ -1,7 +1,5 @@
 """Quality of generated rows: similar to the data, as diverse as the data, and not copied from them.
 
-The distribution of the codes matters as much as the decoder: `GENERATORS` are the choices.
-
 Kynkäänniemi et al. 2019 (precision and recall); Ghosh et al. 2020 (a mixture fitted to the codes after training).
 """
 
@@ -9,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +16,7 @@ from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
 from .errors import Float64s, rescaled, row_mse
 
+NEIGHBOURS = 3  # the ball of a row reaches to its third neighbour, so precision and recall need more rows
 _BLOCK = 1000  # rows whose distances to all others are in memory at a time
 _ROUNDING = 1e-6  # of float32, as a share of the data's range
 
@@ -29,55 +27,27 @@ _MIXTURE_ITERATIONS = 200
 _MIXTURE_SEED = 0  # of the fit; samples are drawn with the caller's generator
 
 
-class PrecisionRecall(NamedTuple):
-    """Share of generated rows that resemble the data, and share of the data that generated rows cover."""
+def precision_recall(real: Array, fake: Array) -> tuple[float, float]:
+    """Return precision and recall of generated rows, from features of real and of generated rows, (n, f) each.
 
-    precision: float
-    recall: float
-
-
-def precision_recall(real: Array, fake: Array, k: int) -> PrecisionRecall:
-    """Compute precision and recall of generated rows.
-
-    The manifold of a set is a ball around each of its rows, whose radius is the distance to the k-th nearest other row.
-    Precision is the share of generated rows in a ball of the real ones, recall the share of real rows in a ball of the
-    generated ones. The balls shrink with more rows, so two results are comparable for equal n and k.
+    The manifold of a set is a ball around each of its rows, whose radius is the distance to the third nearest other row
+    (Kynkäänniemi et al. 2019). Precision is the share of generated rows in a ball of the real ones, recall the share of
+    real rows in a ball of the generated ones. Only results of equal n and the same features are comparable: the balls
+    shrink with more rows. Features are scores on principal components: distances in hundreds of pixels say little, and
+    unlike the usual image network these need no download and serve any data.
 
     The rows of a decoder with few codes lie close together on a thin sheet, so their balls are small and miss the data
     beside it: on MNIST (n 5,000) reconstructions by 16 components of PCA have recall 0.003, and training rows 0.87. A
     recall near 0 may be due to the decoder, and not to the distribution of the codes.
-
-    Parameters
-    ----------
-    real : (n, f)
-        Features of real rows: scores on principal components. Distances in hundreds of pixels say little, and unlike
-        the usual image network these need no download and serve any data. Only numbers of the same features compare.
-    fake : (n, f)
-        Features of generated rows.
-    k : int
-        The rank of the neighbour that sets the radius.
-
-    Returns
-    -------
-    PrecisionRecall
-
-    Raises
-    ------
-    ValueError
-        Where the shapes differ, because the larger set would have smaller balls, and for n <= k.
     """
-    if real.shape != fake.shape:
-        raise ValueError(f"as many real as fake rows are needed, with as many columns; got {real.shape}, {fake.shape}")
-    if len(real) <= k:
-        raise ValueError(f"more than {k} rows are needed for a {k}-th nearest other, got {len(real)}")
-    real_radii, fake_radii = _squared_radii(real, k), _squared_radii(fake, k)
+    real_radii, fake_radii = _squared_radii(real), _squared_radii(fake)
     inside, covered = np.zeros(len(fake), dtype=bool), np.zeros(len(real), dtype=bool)
     for start in range(0, len(real), _BLOCK):
         rows = slice(start, start + _BLOCK)
         distances = _squared_distances(real[rows], fake)  # (B, n)
         inside |= (distances <= real_radii[rows, None]).any(axis=0)
         covered[rows] = (distances <= fake_radii).any(axis=1)
-    return PrecisionRecall(float(inside.mean()), float(covered.mean()))
+    return float(inside.mean()), float(covered.mean())
 
 
 def nearest_training(x: Rows, x_train: Rows) -> tuple[npt.NDArray[np.intp], Float64s]:
@@ -100,17 +70,17 @@ def outside(x: Rows, limits: tuple[float, float]) -> float:
 
 
 def _own(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """Samples of the model's own prior."""
+    """Samples from the model's own prior."""
     return model.sample(n, rng)
 
 
 def _normal(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """Samples of N(0, I), the prior of a VAE: shows whether another model needs a prior of its own."""
+    """Samples from N(0, I), the prior of a VAE: shows whether another model needs a prior of its own."""
     return model.decode(rng.standard_normal((n, codes.shape[1]), dtype=np.float32))
 
 
 def _mixture(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:
-    """Samples of ten Gaussians with full covariances, fitted to the codes of the training rows."""
+    """Samples from ten Gaussians with full covariances, fitted to the codes of the training rows."""
     chosen = np.linspace(0, len(codes) - 1, min(len(codes), _MIXTURE_ROWS)).astype(int)
     fitted_on = codes[chosen].astype(np.float64)
     mixture = sklearn.mixture.GaussianMixture(
@@ -133,19 +103,16 @@ GENERATORS: dict[str, Callable[[Reducer, Array, int, np.random.Generator], Rows]
     "normal": _normal,
     "mixture": _mixture,
 }
-"""Functions (model, codes of the training rows (N, dim3), n, rng) -> n new rows (n, dim1), by name.
-
-They differ in the distribution of the codes: the model's own prior, N(0, I), or a mixture fitted to `codes`.
-"""
+"""Functions (model, codes of the training rows (N, dim3), n, rng) -> n new rows (n, dim1), by distribution of codes."""
 
 
-def _squared_radii(x: Array, k: int) -> Float64s:
-    """The squared distance of each row to its k-th nearest other row, (n,)."""
+def _squared_radii(x: Array) -> Float64s:
+    """The squared distance of each row to its third nearest other row, (n,)."""
     radii = np.empty(len(x))
     for start in range(0, len(x), _BLOCK):
         rows = slice(start, start + _BLOCK)
         # The row itself, at distance 0, comes first or ties with a copy, so the k-th other is at index k.
-        radii[rows] = np.partition(_squared_distances(x[rows], x), k, axis=1)[:, k]
+        radii[rows] = np.partition(_squared_distances(x[rows], x), NEIGHBOURS, axis=1)[:, NEIGHBOURS]
     return radii
 
 

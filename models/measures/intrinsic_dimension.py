@@ -1,12 +1,7 @@
-"""Intrinsic dimension of the data, independent of any model, by four measures.
+"""Intrinsic dimension of the data by four deterministic measures, independent of any model and of scale and shift.
 
-TwoNN and maximum likelihood use distances between neighbours, and a curved manifold has its own dimension. The
-participation ratio and parallel analysis use the covariance, and a curved manifold counts with all directions that it
-bends through. All four are deterministic and invariant to scale, shift and rotation of the data (parallel analysis,
-which permutes columns, not to rotation). A measure is None where the rows are too few or do not vary.
-
-Facco, d'Errico, Rodriguez & Laio 2017 (TwoNN); Levina & Bickel 2004 with MacKay & Ghahramani's comment 2005;
-Horn 1965 (parallel analysis).
+By distances between neighbours (TwoNN, maximum likelihood) a curved manifold has its own dimension; by the covariance
+(participation ratio, parallel analysis) it counts with all directions that it bends through.
 """
 
 from __future__ import annotations
@@ -76,12 +71,11 @@ def _neighbour_distances(x: Rows) -> Float64s:
 
 
 def _two_nn(distances: Float64s) -> float | None:
-    """TwoNN of `_neighbour_distances` (N, K), from the two nearest neighbours alone.
+    """TwoNN of `_neighbour_distances` (N, K), from the two nearest neighbours alone: Facco et al. 2017.
 
     mu = r_2 / r_1 has the distribution F(mu) = 1 - mu^-d where the density is nearly constant within r_2. d is the
     slope of the line through the origin of -log(1 - F) on log mu, F = i / N for the i-th smallest, without the noisy
-    largest tenth (Facco et al. 2017). A likelihood over all ratios would give the tail its full weight; the two agree
-    on MNIST (both 13.56).
+    largest tenth.
     """
     mu = np.sort(distances[:, 1] / distances[:, 0])  # (N,)
     i = np.arange(1, int(_KEPT * len(mu)) + 1)
@@ -92,7 +86,7 @@ def _two_nn(distances: Float64s) -> float | None:
 
 
 def _maximum_likelihood(distances: Float64s) -> float | None:
-    """The estimate of Levina & Bickel with K = 20 neighbours, of `_neighbour_distances` (N, K).
+    """The estimate of Levina & Bickel 2004 with K = 20 neighbours, of `_neighbour_distances` (N, K).
 
     At one row 1 / d = mean over j < K of log(T_K / T_j). The inverses are averaged over rows, not the d: this is the
     maximum likelihood for all rows together, and less biased (MacKay & Ghahramani 2005).
@@ -109,11 +103,9 @@ def _parallel_analysis(x: Rows) -> int | None:
 
     A permutation of each column keeps its values and variance and removes every dependence (Horn drew normal numbers
     and used correlations). The i-th eigenvalue has to exceed the 95th percentile of the i-th eigenvalues of 20
-    permutations, and so does each before it.
-
-    The first N rows are used, at most 5,000 and at most 4 million values, for data and permutations alike: with more
-    rows the eigenvalues of permutations spread less (MNIST: 42 components on 5,000 rows, 46 on 55,000). Strong
-    components can hide weak ones, because permutations keep their variance.
+    permutations, and so does each before it. Strong components can hide weak ones, because permutations keep their
+    variance. With more rows the eigenvalues of permutations spread less (MNIST: 42 components on 5,000 rows, 46 on
+    55,000).
     """
     x = x[: min(_PARALLEL_ROWS, _PARALLEL_VALUES // x.shape[1])]
     if len(x) < _FEWEST:

@@ -11,9 +11,11 @@ from ..base import Array, Reducer, Rows
 from ..lazy import sklearn
 from .errors import Float64s, rescaled, row_mse
 
+STEPS = 11  # codes on each line, both ends included
 _FEWEST, _MOST = 20, 5000  # rows for neighbourhoods: memory grows with their square, to 0.5 GB
 _NEIGHBOURS = 10
 _PERTURBED = 2000  # rows
+_SEED = 0  # of the perturbations
 _LENGTHS = (0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3)  # of a perturbation, in standard deviations
 _ROUNDING = 1e-5  # relative difference below which float32 rows are equal
 
@@ -33,30 +35,17 @@ def trustworthiness(x: Rows, z: Array) -> tuple[float, float] | None:
     return float(share(x, z, n_neighbors=k)), float(share(z, x, n_neighbors=k))
 
 
-def robustness(model: Reducer, x: Rows, rng: np.random.Generator) -> Float64s:
-    """Compute the reconstruction error after random perturbations of the codes.
+def robustness(model: Reducer, x: Rows) -> Float64s:
+    """Return the errors of a fitted model after random perturbations of the codes of the first 2,000 rows of x.
 
-    The perturbation of latent j is r · sd_j · u_j, with sd_j the standard deviation of latent j over these rows and u
-    uniform on the unit sphere of R^dim3. So r is a length where every latent has variance 1, which is comparable across
-    models. Each row has one direction u for all lengths.
-
-    Parameters
-    ----------
-    model : Reducer
-        A fitted model.
-    x : (N, dim1)
-        Rows, of which the first 2,000 are used.
-    rng : numpy.random.Generator
-        Draws the directions.
-
-    Returns
-    -------
-    (8, 3)
-        Length r, mean squared error of decode(z + delta), and its standard error over the rows.
+    Columns (8, 3): length r, mean squared error of decode(z + delta), and its standard error over the rows. delta of
+    latent j is r · sd_j · u_j, with sd_j the standard deviation of latent j over these rows and u uniform on the unit
+    sphere of R^dim3, one direction for each row. So r is a length where every latent has variance 1, which is
+    comparable across models.
     """
     x = x[:_PERTURBED]
     z = model.encode(x).astype(np.float64)
-    u = rng.standard_normal(z.shape)
+    u = np.random.default_rng(_SEED).standard_normal(z.shape)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     delta = z.std(axis=0) * u  # (N, dim3), of length 1
     curve = []
@@ -66,26 +55,11 @@ def robustness(model: Reducer, x: Rows, rng: np.random.Generator) -> Float64s:
     return np.array(curve, dtype=np.float64)
 
 
-def interpolate(model: Reducer, z_from: Array, z_to: Array, steps: int) -> Rows:
-    """Decode codes on straight lines.
-
-    Parameters
-    ----------
-    model : Reducer
-        A fitted model.
-    z_from, z_to : (pairs, dim3)
-        Codes at the ends of the lines.
-    steps : int
-        Codes on each line, both ends included.
-
-    Returns
-    -------
-    (pairs, steps, dim1)
-        The decoded rows.
-    """
-    t = np.linspace(0, 1, steps, dtype=np.float32)[:, None]  # (steps, 1)
-    z = (1 - t) * z_from[:, None] + t * z_to[:, None]  # (pairs, steps, dim3)
-    return model.decode(z.reshape(-1, z.shape[2])).reshape(len(z), steps, -1)
+def interpolate(model: Reducer, ends: Array) -> Rows:
+    """Return rows (pairs, STEPS, dim1) decoded from codes on the lines between ends[0] and ends[1], (pairs, dim3)."""
+    t = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]  # (STEPS, 1)
+    z = (1 - t) * ends[0][:, None] + t * ends[1][:, None]  # (pairs, STEPS, dim3)
+    return model.decode(z.reshape(-1, z.shape[2])).reshape(len(z), STEPS, -1)
 
 
 def smoothness(path: Rows) -> tuple[Float64s, Float64s]:

@@ -29,11 +29,6 @@ class Adam:
         self.fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         self.moments: dict[nn.Parameter, _Moments] = {}
 
-    def clear(self) -> None:
-        """Discard the gradients."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters that have a gradient."""

@@ -1,9 +1,6 @@
 """An autoencoder whose latents are ordered by importance: one training gives the error of every smaller dim3.
 
-In training each row's code is truncated after a random number of latents, and the decoder reconstructs the row from
-those before the cut. So the first latents carry the most, like PCA's components. Nested dropout: Rippel, Gelbart &
-Adams 2014; the same for representations: Kusupati et al. 2022 (Matryoshka). One training is a compromise among all
-cuts, and its error exceeds that of an autoencoder trained as well for one dim3 alone.
+Nested dropout: Rippel, Gelbart & Adams 2014; the same for representations: Kusupati et al. 2022 (Matryoshka).
 """
 
 from __future__ import annotations
@@ -24,9 +21,8 @@ from .training import Objective, Training
 _PEAK = 6.0
 """Latents that the most frequent cut keeps. A cut after k is drawn in proportion to k / (k^2 + _PEAK^2).
 
-Cuts after one or two latents shape those latents at the cost of all others, and the last latents change little. On
-MNIST (130 epochs, one seed) the error at every dim3 from 3 to 14 is lower than with weights k^-1/4, and higher beyond.
-For the alternatives that were tried see docs/performance.md.
+Cuts after one or two latents shape those latents at the cost of all others, and the last latents change little. For
+the alternatives that were tried see docs/performance.md.
 """
 
 
@@ -54,7 +50,11 @@ class _PrefixDecoder(nn.Module):
 
 @final
 class NestedAutoencoder(DeterministicAutoencoder):
-    """The assignment's autoencoder, trained on truncated codes."""
+    """The assignment's autoencoder, trained on codes that are cut after a random number of latents.
+
+    So the first latents carry the most, like PCA's components. The training is a compromise among all cuts, and its
+    error exceeds that of an autoencoder trained as well for one dim3 alone.
+    """
 
     default_lr = 1e-2
 

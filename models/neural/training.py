@@ -1,13 +1,7 @@
-"""The one training loop of the torch models.
+"""The one training loop of the torch models, on data that are one tensor on the device.
 
-The data are one tensor on the device, and a batch is an index into it. There is no DataLoader and no transform per
-sample: on MNIST those cost more than the training.
-
-Three streams of random numbers are derived from `seed` alone: the initial weights, the order of the rows and the noise
-of a VAE. So a change of the noise never changes the order, and equal seeds on the same machine with the same number of
-threads give bitwise equal losses.
-
-Adam: Kingma & Ba 2015. Measurements behind the schedule of the learning rate: docs/performance.md.
+A batch is an index into it: a DataLoader and a transform per sample cost more than the training on MNIST. Equal seeds
+on the same machine with the same number of threads give bitwise equal losses.
 """
 
 from __future__ import annotations
@@ -39,15 +33,13 @@ class Training:
     epochs: int
     """Passes over the training rows: a budget, which `patience` may leave unspent."""
     batch_size: int
-    """Rows per step."""
     lr: float
-    """Highest learning rate of Adam."""
+    """The highest of the schedule."""
     schedule: str
-    """Course of the learning rate over the steps of the budget: a name in SCHEDULES."""
+    """A name in SCHEDULES."""
     patience: int
     """Stop after this many epochs without a lower validation loss; 0 never stops early."""
     seed: int
-    """Seed of the weights, the order of the rows and the noise."""
     device: str
     """auto, cpu, cuda or mps."""
 
@@ -72,7 +64,7 @@ class _Trainable(Protocol):
 
 
 def streams(seed: int) -> tuple[int, int, int]:
-    """Return independent seeds of the weights, the order of the rows and the noise, by numpy's SeedSequence."""
+    """Return independent seeds of the weights, the order of the rows and the noise: none changes with another."""
     weights, order, noise = (
         int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(3)
     )
@@ -170,7 +162,7 @@ def _one_epoch(
     first: Mapping[str, Tensor] = {}
     for rows in torch.randperm(len(x), generator=order).to(x.device).split(model.training.batch_size):
         batch = x.index_select(0, rows)  # (B, dim1)
-        optimizer.clear()
+        model.network.zero_grad()
         loss, parts = model.objective(batch, noise)
         first = first or {name: part.detach() for name, part in parts.items()}
         loss.backward()

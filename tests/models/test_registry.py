@@ -26,27 +26,25 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
     assert str(caught.value) == f"unknown model 'linear_ae'; known: {known}, or package.module:Name"
 
 
-@pytest.mark.parametrize("name", [":Name", ".relative:Name", "no_such_module:Name"])
-def test_a_module_that_is_not_there(name: str) -> None:
-    with pytest.raises(UnknownModel, match=f"^model '{name}': importing '{name.partition(':')[0]}' failed: "):
-        build(name, SETTINGS)
-
-
-def test_a_module_that_raises_is_quoted_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('no licence\\nfor this')")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UnknownModel, match=r"importing 'raises_on_import' failed: RuntimeError: no licence for this$"):
-        build("raises_on_import:Name", SETTINGS)
-
-
-@pytest.mark.parametrize("name", ["nobody", "depth"])  # missing, and there but nothing to call
-def test_an_attribute_that_is_no_model_names_those_there_are(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (":Name", "importing '' failed: "),
+        (".relative:Name", "importing '.relative' failed: "),
+        ("no_such_module:Name", "importing 'no_such_module' failed: "),
+        ("raises_on_import:Name", "importing 'raises_on_import' failed: RuntimeError: no licence for this$"),
+        ("two_functions:nobody", "two_functions has no class or function 'nobody'; it has: a, b$"),
+        ("two_functions:depth", "two_functions has no class or function 'depth'; it has: a, b$"),
+    ],
+)
+def test_a_name_that_leads_to_no_model_says_why(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('no licence\\nfor this')")
     (tmp_path / "two_functions.py").write_text("def b(): ...\ndef a(): ...\ndef _hidden(): ...\ndepth = 3")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UnknownModel, match=f"two_functions has no class or function '{name}'; it has: a, b$"):
-        build(f"two_functions:{name}", SETTINGS)
+    with pytest.raises(UnknownModel, match=f"^model '{name}': {message}"):
+        build(name, SETTINGS)
 
 
 class Half(Reducer):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.models import PCA, Rows
-from elbowroom.models.measures.generation import nearest_training, outside, precision_recall
+from elbowroom.models.measures.generation import NEIGHBOURS, nearest_training, outside, precision_recall
 
 from ..store.names import Quality
 from .datasets import value_range
@@ -19,7 +19,6 @@ from .datasets import value_range
 SEARCHED = 1_000  # samples whose nearest training row is found
 _JUDGED = 5_000  # rows of each sample whose precision and recall are measured, at most half the test rows
 _FEATURES = 50  # principal components, at most: on MNIST they hold 82 % of the variance
-_NEIGHBOURS = 3  # the ball of a row reaches to its third neighbour (Kynkäänniemi et al. 2019)
 _KEPT = 16  # samples that are kept as pictures, with their nearest training row
 
 
@@ -77,13 +76,12 @@ class References:
         if not np.isfinite(x).all():  # a decoder may overflow where no code is
             return SampleQuality({}, x[:0], x[:0], np.empty(0))
         numbers: dict[Quality, float] = {Quality.OUTSIDE: outside(x, (self.low, self.high))}
-        if _NEIGHBOURS < self.count <= len(x):
+        if NEIGHBOURS < self.count <= len(x):
             made = self.features.encode(x[: self.count])
-            found = precision_recall(self.held_out_features, made, _NEIGHBOURS)
-            numbers |= {Quality.PRECISION: found.precision, Quality.RECALL: found.recall}
+            precision, recall = precision_recall(self.held_out_features, made)
+            numbers |= {Quality.PRECISION: precision, Quality.RECALL: recall}
             if reconstructed is not None and np.isfinite(reconstructed).all():
-                covered = precision_recall(self.features.encode(reconstructed), made, _NEIGHBOURS)
-                numbers[Quality.COVERAGE] = covered.recall
+                _, numbers[Quality.COVERAGE] = precision_recall(self.features.encode(reconstructed), made)
         index, distances = nearest_training(x[:SEARCHED], self.x_train)
         numbers[Quality.NEAREST] = float(np.median(distances))
         # A copy: a view would keep all of x in memory.

@@ -14,7 +14,7 @@ import numpy as np
 from elbowroom.models import Array, Reducer, Rows
 from elbowroom.models.measures.errors import kl_by_latent, reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
-from elbowroom.models.measures.latent_space import interpolate, robustness, smoothness, trustworthiness
+from elbowroom.models.measures.latent_space import STEPS, interpolate, robustness, smoothness, trustworthiness
 
 from ..data.reference_samples import SEARCHED, SampleQuality
 from ..data.shared import PreparedData
@@ -24,7 +24,6 @@ from .figures import DRAW_SEEDS, DRAWN, SIDE, decoded_plane
 
 _SEED = 0
 _PAIRS = 500  # of test rows between whose codes are interpolated
-_STEPS = 11  # rows along each line, both ends included
 _PATHS_VALUES = 2**23  # values decoded at a time: all lines of wide rows would take gigabytes
 _PICTURED_PAIRS = 5
 _STORED_AS: dict[str, str] = {
@@ -66,7 +65,7 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
     near = trustworthiness(x_test, codes)
     if near is not None:
         yield RunRecord({Metric.TRUSTWORTHINESS: near[0], Metric.CONTINUITY: near[1]})
-    yield RunRecord(arrays={Artifact.ROBUSTNESS: robustness(model, x_test, np.random.default_rng(_SEED))})
+    yield RunRecord(arrays={Artifact.ROBUSTNESS: robustness(model, x_test)})
     yield _interpolations(model, prepared_data, codes)
     decoded = decoded_plane(model, codes, SIDE)
     yield RunRecord(arrays={Artifact.PLANE: decoded.x, Artifact.PLANE_TICKS: decoded.ticks})
@@ -88,16 +87,15 @@ def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -
     labels, rng = prepared_data.data.y_test, np.random.default_rng(_SEED)
     ends = rng.integers(len(codes), size=(2, 4 * _PAIRS))
     apart = ends[0] != ends[1] if labels is None else labels[ends[0]] != labels[ends[1]]
-    first, last = ends[:, apart][:, :_PAIRS]
-    if not len(first):
+    ends = ends[:, apart][:, :_PAIRS]
+    if not ends.size:
         return RunRecord()
     pictured, midway, smooth = [], [], []
-    size = max(_PICTURED_PAIRS, _PATHS_VALUES // (_STEPS * prepared_data.data.dim1))
-    for start in range(0, len(first), size):
-        pairs = slice(start, start + size)
-        paths = interpolate(model, codes[first[pairs]], codes[last[pairs]], _STEPS)
+    size = max(_PICTURED_PAIRS, _PATHS_VALUES // (STEPS * prepared_data.data.dim1))
+    for start in range(0, ends.shape[1], size):
+        paths = interpolate(model, codes[ends[:, start : start + size]])
         smooth.append(smoothness(paths))
-        midway.append(nearest_training(paths[:, _STEPS // 2], prepared_data.split.x_train)[1])
+        midway.append(nearest_training(paths[:, STEPS // 2], prepared_data.split.x_train)[1])
         pictured.append(paths[:_PICTURED_PAIRS].copy())
     metrics: dict[str, float] = {Metric.MIDWAY: float(np.concatenate(midway).mean())}
     largest_step, detour = (np.concatenate(parts) for parts in zip(*smooth, strict=True))

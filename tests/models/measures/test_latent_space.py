@@ -70,14 +70,14 @@ def test_the_first_rows_alone_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent_space, "_MOST", 50)
     monkeypatch.setattr(latent_space, "_PERTURBED", 100)
     assert trustworthiness(np.concatenate([X[:50], draw(1)]), np.concatenate([X[:50], draw(2)])) == (1, 1)
-    first, all_rows = (robustness(Decoder(constant), x, np.random.default_rng(0)) for x in (X[:100], X))
+    first, all_rows = (robustness(Decoder(constant), x) for x in (X[:100], X))
     assert np.array_equal(first, all_rows)
 
 
 @pytest.mark.parametrize("dim3", [1, 4])
 def test_a_linear_decoder_loses_the_square_of_the_push(dim3: int) -> None:
     model = PCA(dim3=dim3).fit(X)
-    got = robustness(model, X, np.random.default_rng(0))
+    got = robustness(model, X)
     assert got.dtype == np.float64
     assert got[:, 0].tolist() == list(_LENGTHS)
     u = np.random.default_rng(0).standard_normal((len(X), dim3))
@@ -93,39 +93,38 @@ def test_a_linear_decoder_loses_the_square_of_the_push(dim3: int) -> None:
 
 
 def test_a_constant_decoder_is_as_wrong_everywhere() -> None:
-    got = robustness(Decoder(constant), X, np.random.default_rng(0))
+    got = robustness(Decoder(constant), X)
     error = row_mse(X, constant(X).astype(np.float32))
     assert got[:, 1] == pytest.approx(error.mean())
     assert got[:, 2] == pytest.approx(error.std(ddof=1) / np.sqrt(600))
-    assert np.isfinite(robustness(Decoder(constant), X[:1], np.random.default_rng(0))).all()
+    assert np.isfinite(robustness(Decoder(constant), X[:1])).all()
 
 
 def test_lines_through_pca_are_even_and_straight() -> None:
     model = PCA(dim3=3).fit(X)
     z = model.encode(X)
-    path = interpolate(model, z[:40], z[40:80], steps=7)
-    assert path.shape == (40, 7, 10)
+    path = interpolate(model, z[:80].reshape(2, 40, 3))
+    assert path.shape == (40, 11, 10)
     assert path.dtype == np.float32
     assert np.allclose(path[:, 0], model.decode(z[:40]), atol=1e-6)
     assert np.allclose(path[:, -1], model.decode(z[40:80]), atol=1e-6)
-    assert np.allclose(path[:, 3], (path[:, 0] + path[:, -1]) / 2, atol=1e-5)
+    assert np.allclose(path[:, 5], (path[:, 0] + path[:, -1]) / 2, atol=1e-5)
     np.testing.assert_allclose(smoothness(path), np.ones((2, 40)), atol=1e-5)
 
 
 def test_a_half_circle_is_even_and_a_detour() -> None:
-    z = np.zeros((2, 2), np.float32)
-    path = interpolate(Decoder(on_a_circle), z, z + 1, steps=101)
-    np.testing.assert_allclose(smoothness(path), [[1, 1], [np.pi / 2, np.pi / 2]], atol=1e-3)
+    path = interpolate(Decoder(on_a_circle), np.stack([np.zeros((2, 2)), np.ones((2, 2))]))
+    np.testing.assert_allclose(smoothness(path), [[1, 1], [np.pi / 2, np.pi / 2]], atol=1e-2)
 
 
 def test_a_jump_is_one_large_step() -> None:
-    z = np.zeros((1, 2), np.float32)
-    assert smoothness(interpolate(Decoder(lambda z: z[:, :1] > 0.55), z, z + 1, 11)) == ([10], [1])
+    ends = np.stack([np.zeros((1, 2)), np.ones((1, 2))])
+    assert smoothness(interpolate(Decoder(lambda z: z[:, :1] > 0.55), ends)) == ([10], [1])
 
 
 def test_pairs_that_go_nowhere_are_left_out() -> None:
-    largest_step, detour = smoothness(interpolate(Decoder(constant), draw(0)[:5, :2], draw(1)[:5, :2], 11))
+    largest_step, detour = smoothness(interpolate(Decoder(constant), draw(0)[:10, :2].reshape(2, 5, 2)))
     assert len(largest_step) == len(detour) == 0
     model = PCA(dim3=2).fit(X)
     z = model.encode(X)
-    assert len(smoothness(interpolate(model, z[:3], z[[0, 5, 2]], 11))[1]) == 1
+    assert len(smoothness(interpolate(model, z[[[0, 1, 2], [0, 5, 2]]]))[1]) == 1

@@ -33,7 +33,7 @@ def test_its_steps_are_those_of_torch_to_the_bit(fused: bool) -> None:
     for step, rate in enumerate(rates):
         for net in nets:
             net[0].requires_grad_(step >= 2)
-        mine.clear()
+        ours.zero_grad()
         loss_of(ours, step).backward()
         mine.step()
         reference.param_groups[0]["lr"] = rate

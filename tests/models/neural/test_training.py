@@ -96,13 +96,6 @@ def test_one_cycle_rises_over_a_tenth_and_falls_to_nothing() -> None:
     assert max(share(p) for p in np.linspace(0, 1, 1001)) == 1.0
 
 
-def test_a_budget_of_one_step_takes_it_at_the_middle_of_the_cycle() -> None:
-    one = {"epochs": 1, "batch_size": 5000}
-    scheduled, _ = train("ae", schedule="one-cycle", lr=1e-2, **one)
-    constant, _ = train("ae", lr=1e-2 * SCHEDULES["one-cycle"](0.5), **one)
-    assert same_state(scheduled, constant)
-
-
 def test_the_rate_of_each_step_follows_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
 
@@ -135,17 +128,6 @@ def test_the_training_loss_is_the_mean_over_the_rows(model: str, x: np.ndarray, 
     still, epochs = train(model, x, None, lr=0.0, batch_size=batch_size, epochs=1)  # the weights stay
     wanted = reconstruction_mse(x, still.reconstruct(x)) / still.scale**2
     assert epochs[0].metrics["train/loss"] == pytest.approx(wanted, rel=1e-5)
-
-
-def test_each_batch_is_measured_before_its_own_step_from_weights_of_their_own_stream() -> None:
-    model, epochs = train("ae", epochs=1, batch_size=5000)
-    torch.manual_seed(streams(0)[0])
-    encoder, decoder = model.architecture(64)
-    with torch.no_grad():
-        x = torch.from_numpy(X)
-        wanted = ((decoder(encoder(x)).sigmoid() - x) ** 2).mean().item()
-    assert epochs[0].metrics["train/loss"] == pytest.approx(wanted, rel=1e-5)
-    assert same_state(model, train("ae", epochs=1, batch_size=1000)[0])
 
 
 BLOCKS = np.concatenate([np.tile(DIGITS, (3, 1))[:4096], 1 - DIGITS[:1295]])  # two, unlike
