@@ -5,22 +5,20 @@ import re
 import subprocess
 import sys
 import tomllib
-from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 from packaging.version import Version
 
-from elbowroom.analysis.report import parser as report_parser
-from elbowroom.studies.assignment import parser as assignment_parser
-from elbowroom.studies.scan import parser as scan_parser
-from elbowroom.studies.tune import parser as tune_parser
+from elbowroom.analysis import report
+from elbowroom.studies import assignment, scan, tune
+from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.train import parser
 from tests.conftest import ROOT, environment
 
 pytestmark = pytest.mark.integration
@@ -158,38 +156,25 @@ def project() -> dict:
     return yaml.safe_load((ROOT / "MLproject").read_text())
 
 
-def test_mlproject_has_the_fields_and_defaults_of_the_configuration() -> None:
-    main = project()["entry_points"]["main"]
-    assert {k: str(v["default"]) for k, v in main["parameters"].items()} == {
-        f.name: str(f.default) for f in fields(RunConfig)
-    }
-    assert {v["type"] for v in main["parameters"].values()} == {"string", "float"}  # `path` would be downloaded
-    assert all(str(v["default"]).strip() for v in main["parameters"].values())
-    flags = "".join(f" --{f.name.replace('_', '-')} {{{f.name}}}" for f in fields(RunConfig))
-    assert main["command"] == f"python -m tracking.train{flags}"
+def flags(module: ModuleType) -> dict[str, str]:
+    """The defaults of a command's flags by name, but for those that MLflow sets itself."""
+    actions = [a for a in module.parser()._actions if a.dest not in ("help", "experiment", "tracking_uri")]
+    assert [a.option_strings for a in actions] == [[f"--{a.dest.replace('_', '-')}"] for a in actions]
+    return {a.dest: str(a.default or "default") for a in actions}
 
 
 def test_the_command_line_has_the_fields_of_the_configuration() -> None:
-    flags = {a.dest: a.default for a in parser()._actions}
-    assert set(flags) == {f.name for f in fields(RunConfig)} | {"help", "experiment", "tracking_uri"}
-    assert {f.name: flags[f.name] for f in fields(RunConfig)} == {f.name: str(f.default) for f in fields(RunConfig)}
-    typed = {o for a in parser()._actions for o in a.option_strings} - {"-h", "--help"}
-    assert typed == {f"--{f.name.replace('_', '-')}" for f in fields(RunConfig)} | {"--experiment", "--tracking-uri"}
+    assert flags(train) == {f.name: str(f.default) for f in fields(RunConfig)}
 
 
-@pytest.mark.parametrize(
-    ("entry_point", "made"),
-    [("scan", scan_parser), ("tune", tune_parser), ("report", report_parser), ("assignment", assignment_parser)],
-)
-def test_mlproject_has_the_flags_and_defaults_of_the_command_line(
-    entry_point: str, made: Callable[[], ArgumentParser]
-) -> None:
-    declared = project()["entry_points"][entry_point]
-    flags = {a.dest: a.default for a in made()._actions if a.dest not in ("help", "experiment", "tracking_uri")}
-    assert {k: v["default"] for k, v in declared["parameters"].items()} == {k: v or "default" for k, v in flags.items()}
-    typed = "".join(f" --{name.replace('_', '-')} {{{name}}}" for name in declared["parameters"])
-    package = "analysis" if entry_point == "report" else "studies"
-    assert declared["command"] == f"python -m {package}.{entry_point}{typed}"
+@pytest.mark.parametrize("module", [train, scan, tune, report, assignment], ids=lambda module: module.__name__)
+def test_mlproject_has_the_flags_and_defaults_of_the_command_line(module: ModuleType) -> None:
+    name = module.__name__.removeprefix("elbowroom.")
+    declared = project()["entry_points"]["main" if module is train else name.partition(".")[2]]
+    assert {k: str(v["default"]) for k, v in declared["parameters"].items()} == flags(module)
+    assert {v["type"] for v in declared["parameters"].values()} <= {"string", "float"}  # `path` would be downloaded
+    typed = "".join(f" --{flag.replace('_', '-')} {{{flag}}}" for flag in declared["parameters"])
+    assert declared["command"] == f"python -m {name}{typed}"
 
 
 def test_versions_live_in_requirements_alone() -> None:
@@ -214,22 +199,15 @@ def test_the_package_needs_what_the_requirements_pin_in_versions_that_are_no_hig
             assert not pins[package] or Version(version) <= Version(pins[package]), package
 
 
-MODULES = ", ".join(
-    f"elbowroom.analysis.{f.stem}" for f in sorted((ROOT / "analysis").glob("*.py")) if f.stem != "__init__"
-)
-
-
 @pytest.mark.parametrize(
     ("modules", "refused"),
     [
-        (MODULES, ["torch", "torchvision", "optuna"]),  # all of the analysis
-        (
-            "elbowroom.analysis.report",
-            ["mlflow", "pandas", "torch"],
-        ),  # a table's verdict: mlflow takes seconds to import
+        ([f.stem for f in (ROOT / "analysis").glob("[a-z]*.py")], ["torch", "torchvision", "optuna"]),
+        (["report"], ["mlflow", "pandas", "torch"]),  # a table's verdict: mlflow takes seconds to import
     ],
 )
-def test_a_process_that_imports_the_analysis_loads_nothing_large(modules: str, refused: list[str]) -> None:
-    asked = f"import sys, {modules}; print([m for m in {refused} if m in sys.modules])"
+def test_a_process_that_imports_the_analysis_loads_nothing_large(modules: list[str], refused: list[str]) -> None:
+    names = ", ".join(f"elbowroom.analysis.{module}" for module in modules)
+    asked = f"import sys, {names}; print([m for m in {refused} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -27,16 +27,7 @@ def whole(mnist: Dataset) -> PCA:
 
 @pytest.mark.parametrize(
     ("dim3", "mse"),
-    [
-        (0, 0.06747),
-        (2, 0.05567),
-        (5, 0.04453),
-        (10, 0.03407),
-        (15, 0.02788),
-        (20, 0.02354),
-        (50, 0.01149),
-        (154, 0.00330),
-    ],
+    {0: 0.06747, 2: 0.05567, 5: 0.04453, 10: 0.03407, 15: 0.02788, 20: 0.02354, 50: 0.01149, 154: 0.00330}.items(),
 )
 def test_pca_is_right_to_five_decimals(mnist: Dataset, whole: PCA, dim3: int, mse: float) -> None:
     z = whole.encode(mnist.x_test)
