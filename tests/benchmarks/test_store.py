@@ -104,13 +104,6 @@ def test_a_run_has_what_a_real_one_has(uri: str) -> None:
     }
 
 
-@pytest.mark.parametrize("runs", [1, 2, 7, 60, 120, 1_000, 10_000])
-def test_a_grid_has_so_many_different_cells(runs: int) -> None:
-    dim3, cells = grid(runs)
-    assert len(set(cells)) == runs
-    assert {c.dim3 for c in cells} <= set(dim3)
-
-
 @pytest.mark.soak
 @pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def test_a_store_is_filled_read_and_written_on_each_backend(

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain, time_to_quality, training
-from benchmarks.common import Spread, spread, table
 from benchmarks.contestants import limit
 from benchmarks.time_to_quality import Reached, first_at_or_below
 from benchmarks.training import Measured
@@ -33,20 +31,14 @@ X = BYTES.astype(np.float32) / 255
 TRAINING = SETTINGS | {"dim1": 784, "dim2": 400, "dim3": 10, "batch_size": 128}
 
 
-@contextmanager
-def counted() -> Iterator[FlopCounterMode]:
-    with FlopCounterMode(display=False) as counter:
-        yield counter
-
-
 def test_the_limit_multiplies_what_a_step_of_the_autoencoder_multiplies() -> None:
     assert limit.batches(300) == [128, 128, 44]
     assert limit.batches(256) == [128, 128]
-    with counted() as products:
+    with FlopCounterMode(display=False) as products:
         for size in limit.batches(300):
             limit.Step(size, "cpu")()
     net = plain.Net(10)
-    with counted() as step:
+    with FlopCounterMode(display=False) as step:
         net.loss(torch.from_numpy(X)).backward()
     assert products.get_total_flops() == step.get_total_flops() == limit.flops(300)
 
@@ -140,11 +132,6 @@ def test_nothing_is_imported_within_the_time_of_ours(folder: Path) -> None:
     assert int(out.stdout) < 10  # torch's compiler alone is hundreds of modules
 
 
-def test_a_contestant_that_fails_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="limit ended before it began, exit code 1"):
-        training.measure("limit", "one", 0, tmp_path / "nothing", 1, "cpu")
-
-
 def test_ratios_are_taken_round_by_round_and_the_table_says_the_middle() -> None:
     speeds = {"ours": (300, 200, 600), "plain": (100, 100, 100), "limit": (400, 400, 800)}
     measured = [
@@ -165,11 +152,6 @@ def test_ratios_are_taken_round_by_round_and_the_table_says_the_middle() -> None
         "",
         "ours as a share of the limit: 75.0% (50.0% to 75.0%)",
     ]
-
-
-def test_spread_and_table() -> None:
-    assert spread([3, 1, 2, 10]) == Spread(1, 2.5, 10)
-    assert table(("a", "b"), [("x", "1")]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 
 def test_the_plain_loop_learns_from_the_rows_that_we_learn_from(folder: Path) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from benchmarks import waiting
-from benchmarks.waiting import Measured, hear, process, summary
+from benchmarks.waiting import Measured, summary
 from elbowroom.tracking.data.mnist import Images
 
 pytestmark = pytest.mark.integration
@@ -43,8 +43,3 @@ def test_a_training_is_timed_alone_and_beside_others_which_end(
     assert (found["setting"], set(found["beside"])) == (setting, {"training", "loops"})
     assert 0 < found["alone"] < 10
     assert f"| {setting} |" in capsys.readouterr().out
-
-
-def test_a_process_that_fails_ends_the_benchmark() -> None:
-    with process("raise SystemExit(3)", "GOMP_SPINCOUNT=2000") as failing, pytest.raises(SystemExit, match="code 3"):
-        hear(failing)
