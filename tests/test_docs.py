@@ -199,19 +199,16 @@ def module_of(text: str) -> list[str] | None:
 
 def entry_point(words: list[str]) -> str:
     """The command that MLproject has for the words after `mlflow run .`."""
-    name, given = "main", {}
-    for flag, value in zip(words[::2], words[1::2], strict=True):
-        if flag == "-e":
-            name = value
-        elif flag == "-P":
-            given[value.partition("=")[0]] = value.partition("=")[2]
-        else:
-            assert (flag, value) == ("--env-manager", "local"), f"mlflow run . {flag} {value}"
+    flags = list(zip(words[::2], words[1::2], strict=True))
+    given = dict(value.split("=", 1) for flag, value in flags if flag == "-P")
+    name = dict(flags).get("-e", "main")
+    assert all(flag in ("-e", "-P") or value == "local" for flag, value in flags), words
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"][name]
     declared = entry.get("parameters", {})
     assert set(given) <= set(declared), f"MLproject's {name} has no {sorted(set(given) - set(declared))}"
-    values = {k: shlex.quote(str(given.get(k, v["default"]))) for k, v in declared.items()}
-    return str(entry["command"]).format(**values)
+    return str(entry["command"]).format(
+        **{k: shlex.quote(str(given.get(k, v["default"]))) for k, v in declared.items()}
+    )
 
 
 def smaller(words: list[str]) -> list[str]:
