@@ -4,14 +4,13 @@ The four packages `models`, `tracking`, `studies` and `analysis` are parts of th
 folder; in a checkout they lie beside it.
 """
 
-import sys
 from pathlib import Path
 
-from .moved import Moved
+from .moved import find_moved
 
 PACKAGES = ("models", "tracking", "studies", "analysis")
 
 if not Path(__file__).with_name(PACKAGES[0]).is_dir():
     __path__.append(str(Path(__file__).resolve().parents[1]))
 
-sys.meta_path.append(Moved())
+find_moved()

@@ -1,7 +1,7 @@
 """In a checkout `tracking.train` is another name of `elbowroom.tracking.train`: the same module, loaded once.
 
-A package that is imported by its bare name calls `stand_for`. From then on `Aliases`, an import hook, finds the
-package's modules by either name. A folder `models` that belongs to a user is never touched.
+A package that is imported by its bare name calls `stand_for`. From then on an import hook finds the package's modules
+by either name. A folder `models` that belongs to a user is never touched.
 """
 
 from __future__ import annotations
@@ -20,33 +20,31 @@ from . import PACKAGES
 
 def stand_for(package: str) -> None:
     """Let the bare name of a package mean `elbowroom.<package>`; called by its `__init__` under the bare name."""
-    if not any(isinstance(finder, Aliases) for finder in sys.meta_path):
-        sys.meta_path.insert(0, Aliases())
+    if not any(isinstance(finder, _Aliases) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Aliases())
     # The import system returns what it finds here after the bare package has run.
     sys.modules[package] = importlib.import_module(f"elbowroom.{package}")
 
 
-class Aliases(MetaPathFinder):
-    """Finds the modules of a package that stands for one of ours."""
-
+class _Aliases(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """The spec of the alias `name`, None where it is no alias."""
         package, dot, _ = name.partition(".")
         ours = dot and package in PACKAGES and sys.modules.get(package) is sys.modules.get(f"elbowroom.{package}")
         real = importlib.util.find_spec(f"elbowroom.{name}") if ours else None
         if real is None:
             return None
-        return ModuleSpec(name, Alias(real), origin=real.origin, is_package=real.submodule_search_locations is not None)
+        return ModuleSpec(
+            name, _Alias(real), origin=real.origin, is_package=real.submodule_search_locations is not None
+        )
 
 
-class Alias(Loader):
+class _Alias(Loader):
     """Gives the module of another spec, which it loads at most once."""
 
     def __init__(self, real: ModuleSpec) -> None:
         self.real = real
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the module itself."""
         module = importlib.import_module(self.real.name)
         self.own = module.__spec__
         return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -21,18 +22,19 @@ MOVED = {
 """The module that has the public names of an old one."""
 
 
-class Moved(MetaPathFinder, Loader):
-    """Finds the old modules. Each of their names is that of a new one, with a DeprecationWarning."""
+def find_moved() -> None:
+    """Add an import hook for the old modules, whose names are those of the new ones with a DeprecationWarning."""
+    sys.meta_path.append(_Moved())
 
+
+class _Moved(MetaPathFinder, Loader):
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """Return the spec of an old module, None for any other."""
         return ModuleSpec(name, self) if name.removeprefix("elbowroom.") in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Return None: an empty module will do."""
+        """An empty module will do."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the module look its names up in the new ones."""
         old = module.__name__
         new = f"elbowroom.{MOVED[old.removeprefix('elbowroom.')]}"
 
