@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from elbowroom.models.threads import on_threads
 from elbowroom.studies.execution import pools
+from elbowroom.studies.execution.cell import Job, Outcome, run_cell
 from elbowroom.studies.execution.forking import _ENVIRONMENT
 from elbowroom.tracking.run import execution
-from tests.here import Here
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -108,9 +109,30 @@ def store_in(folder: Path, database: Path, patch: pytest.MonkeyPatch) -> Iterato
         mlflow.set_tracking_uri(before)
 
 
+class Here(pools.Pool):
+    """Cells train in this process, one after another: no worker has to import what is imported here."""
+
+    def __init__(self, *_: object, study: str, **__: object) -> None:
+        super().__init__(study)
+
+    def slots(self) -> int:
+        return 1
+
+    def submit(self, job: Job) -> None:
+        future: Future[Outcome] = Future()
+        future.set_result(run_cell(job))
+        self.running[future] = job
+
+    def finished(self, seconds: float) -> list[Future[Outcome]]:
+        return list(self.running)
+
+    def stop(self) -> None:
+        return
+
+
 @pytest.fixture
 def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cells of a study train in the test's process, and draw nothing: a worker has to import it all again."""
+    """The cells of a study train in the test's process, and draw nothing."""
     in_this_process(monkeypatch)
 
 

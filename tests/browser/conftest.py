@@ -21,8 +21,7 @@ from elbowroom.studies.execution import pools
 from elbowroom.studies.grid import PRESETS, Grid
 from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
-from tests.conftest import MLFLOW_PLACE, clean_environment, serving, signals_kept, store_in
-from tests.here import Here
+from tests.conftest import MLFLOW_PLACE, Here, clean_environment, serving, signals_kept, store_in
 
 ALONE = (
     "--no-sandbox",
