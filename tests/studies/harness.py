@@ -172,6 +172,7 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
     study = Study(folder, f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", "undisturbed")
     with signals_kept(), borrowed(), pytest.MonkeyPatch.context() as patch:
         in_this_process(patch)
+        patch.chdir(folder)
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         assert study.run_here(*grid) == 0
     return study.errors()
