@@ -92,19 +92,6 @@ def test_an_automatic_learning_rate_is_the_models_default(model: str, lr: float)
     assert (built.given["training"] if isinstance(built, Choosy) else built.training).lr == lr
 
 
-class Framed(Good):
-    def __init__(self, image_shape):
-        self.shape = image_shape
-
-
-@pytest.mark.parametrize(
-    ("given", "shape"), [({}, None), ({"image_shape": None}, None), ({"image_shape": (3, 4)}, (3, 4))]
-)
-def test_a_constructor_may_ask_for_the_shape_of_an_image(given: dict[str, Any], shape: Any) -> None:
-    built: Any = build(f"{HERE}:Framed", SETTINGS | given)
-    assert built.shape == shape
-
-
 def greedy(dim1: int, dim3: int, colour: str, taste: str) -> None:
     raise AssertionError("never called")
 

@@ -1,12 +1,14 @@
-"""Threads spin briefly in every process that trains, unless the user says otherwise."""
+"""Threads spin briefly in every process that trains, unless the user says otherwise, and no bit of a result changes."""
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from elbowroom.models.waiting import POLICY, SPINS, limit_spinning
 from tests.conftest import environment
+from tests.models.test_contract import SETTINGS
 
 # What is in the environment when torch is first loaded, which ends the process.
 FIRST = """
@@ -26,6 +28,24 @@ class Torch:
 
 sys.meta_path.insert(0, Torch())
 """
+
+
+LOSSES = """
+import numpy as np
+from elbowroom.models import build
+from elbowroom.models.threads import on_threads
+
+x, losses = np.random.default_rng(0).random((1000, 784), dtype=np.float32), []
+with on_threads(2):
+    build("vae", settings).fit(x, on_epoch=lambda epoch: losses.append(epoch.metrics["train/loss"].hex()))
+"""
+
+
+def output(code: str, *arguments: str, **variables: str) -> str:
+    """What a process prints that has these of our variables."""
+    env = {name: value for name, value in environment().items() if name not in {*SPINS, POLICY}} | variables
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -57,6 +77,12 @@ def test_both_libraries_are_told_unless_the_user_has_set_one(own: dict[str, str]
 )
 def test_it_stands_in_the_environment_before_torch_is_loaded(module: str) -> None:
     """Our code imports torch in `models` alone, see tests/test_architecture.py; here third parties are seen, too."""
-    env = {name: value for name, value in environment().items() if name not in {*SPINS, POLICY}}
-    command = [sys.executable, "-c", f"{FIRST}import {module}", *SPINS]
-    assert subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout == f"{SPINS}\n"
+    assert output(f"{FIRST}import {module}", *SPINS) == f"{SPINS}\n"
+
+
+@pytest.mark.integration
+def test_losses_on_two_threads_are_the_same_to_the_bit_however_they_wait() -> None:
+    here: dict[str, Any] = {"settings": SETTINGS | {"dim1": 784, "dim2": 400, "epochs": 2, "batch_size": 128}}
+    exec(LOSSES, here)
+    code = f"settings = {here['settings']}\n{LOSSES}print(losses)"
+    assert output(code, GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0") == f"{here['losses']}\n"
