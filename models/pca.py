@@ -1,18 +1,20 @@
 """Principal component analysis: the linear baseline, exact and deterministic.
 
-Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002.
+Pearson 1901; Jolliffe, Principal Component Analysis, 2nd ed. 2002. Principal angles: Björck & Golub 1973; randomized
+solver: Halko, Martinsson & Tropp 2011.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
+import scipy
 
 from .base import Array, Diagnostics, Labels, OnEpoch, Reducer, Rows, in_unit_interval
-from .measures.decomposition import decompose, refit
+from .lazy import sklearn
+from .measures.errors import Float64s, rescaled
 
 _CLIPPED_EACH, _CLIPPED_MORE = 32, 30  # dim3 at which the error of clipped reconstructions is computed
 _TICKS_REACH = 2.5  # standard deviations in each direction on the latent plane
@@ -37,11 +39,11 @@ class PCA(Reducer):
     ) -> Self:
         """Decompose the covariance of x (N, dim1), in float64: see `Reducer.fit`. Raises ValueError as `check`."""
         self.check(x)
-        fitted, self.reused = decompose(x)
+        fitted, self.reused = _decompose(x)
         self.mean = fitted.mean_.astype(x.dtype)  # mu: (dim1,)
         # All eigenvalues, (min(N, dim1),): one fit determines the training error of every dim3.
         # Rounding leaves values of a rank-deficient covariance slightly below 0.
-        self.spectrum: npt.NDArray[np.float64] = np.maximum(fitted.explained_variance_, 0.0)
+        self.spectrum: Float64s = np.maximum(fitted.explained_variance_, 0.0)
         self.components = fitted.components_[: self.dim3].astype(np.float32)  # v: (dim3, dim1)
         return self
 
@@ -83,20 +85,67 @@ class PCA(Reducer):
         made = "reused from an earlier fit of the same rows" if self.reused else "made by this fit"
         return {"output": "linear", "scaling": "centred by the training mean", "decomposition": made}
 
-    def extra_artifacts(self, x: Rows, x_test: Rows) -> dict[str, npt.NDArray[np.float64]]:
+    def extra_artifacts(self, x: Rows, x_test: Rows) -> dict[str, Float64s]:
         """Return `spectrum` (min(N, dim1),) and `pca_curve` (K + 1, 2), which is `errors_by_dim3`."""
         return {"spectrum": self.spectrum, "pca_curve": errors_by_dim3(x, x_test)}
 
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
-        """Return how much refits of x differ from this fit: see `measures.decomposition.refit`."""
-        return refit(x, x_test, self.dim3)
+        """Return how much refits of x (N, dim1), by the same and by other programs, differ from this fit.
+
+        Angles are the largest principal angles in degrees between two exact fits by scikit-learn (`again_degrees`),
+        between one of them and numpy's (`other_degrees`), and between two fits of the randomized solver with different
+        seeds (`randomized_degrees`). The signs of the axes are not determined: `flipped` counts those that differ in
+        numpy's fit, whose codes of x_test are `other_codes` (N_test, dim3). `auto_solver` is scikit-learn's default.
+        """
+        first = _decompose(x)[0].components_[: self.dim3]  # (dim3, dim1)
+        again = _decompose(x.copy())[0].components_[: self.dim3]  # a writable copy bypasses the cache
+        mean, other = _numpy_axes(x, self.dim3)
+        pca, near = sklearn.decomposition.PCA, rescaled(x, x)
+        randomized = [
+            pca(n_components=self.dim3, svd_solver="randomized", random_state=seed).fit(near).components_
+            for seed in (0, 1)
+        ]
+        auto = pca(n_components=self.dim3, svd_solver="auto", random_state=0).fit(near)
+        numbers = {
+            "again_degrees": _degrees(first, again),
+            "other_degrees": _degrees(first, other),
+            "flipped": float(((first * other).sum(axis=1) < 0).sum()),
+            "randomized_degrees": _degrees(*randomized),
+        }
+        other_codes = ((x_test - mean) @ other.T).astype(np.float32)
+        return Diagnostics(numbers, {"other_codes": other_codes}, {"auto_solver": str(auto._fit_svd_solver)})
+
+
+# The latest decomposition of read-only rows: one serves every dim3 of a study.
+_cached_fit: list[tuple[weakref.ref[Rows], Any]] = []
+
+
+def _decompose(x: Rows) -> tuple[Any, bool]:
+    """All components of x (N, dim1) as scikit-learn's fitted PCA, and whether they come from the cache.
+
+    Only the decomposition of read-only rows is cached, by their identity: a study maps its rows from files.
+    """
+    if not x.flags.writeable:
+        for rows, fitted in _cached_fit:
+            if rows() is x:
+                return fitted, True
+    # The solver is named: on fewer than 7,840 rows "auto" may select the randomized one, and two fits differ.
+    solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
+    mean = x.mean(axis=0, dtype=np.float64)
+    # Centred here: covariance_eigh computes E[x x'] - mean mean', which cancels far from 0.
+    # copy=False: scikit-learn may overwrite the float64 rows made here; a second copy is 345 MB on MNIST.
+    fitted = sklearn.decomposition.PCA(svd_solver=solver, copy=False).fit(x - mean)
+    fitted.mean_ += mean
+    if not x.flags.writeable:
+        _cached_fit[:] = [(weakref.ref(x), fitted)]
+    return fitted, False
 
 
 # The latest curve of read-only rows: every PCA run of a study has the same.
-_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], npt.NDArray[np.float64]]] = []
+_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], Float64s]] = []
 
 
-def errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
+def errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
     """Return the mean squared errors on x_test (N_test, dim1) of PCA fitted to x (N, dim1), from one decomposition.
 
     Of shape (K + 1, 2), by dim3 from 0, the mean row's, to K = min(N, dim1). The first column comes from what the
@@ -112,8 +161,8 @@ def errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
     return curve
 
 
-def _errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
-    fitted, _ = decompose(x)
+def _errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
+    fitted, _ = _decompose(x)
     centred = x_test - fitted.mean_  # (N_test, dim1)
     scores = centred @ fitted.components_.T  # (N_test, K)
     kept = np.append(0.0, np.cumsum((scores**2).mean(axis=0)))
@@ -130,3 +179,19 @@ def _errors_by_dim3(x: Rows, x_test: Rows) -> npt.NDArray[np.float64]:
         errors.append(((rebuilt.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
     logs = np.log(np.maximum(errors, np.finfo(float).tiny))
     return np.column_stack([raw, np.exp(np.interp(np.arange(most + 1), places, logs))])
+
+
+def _degrees(a: Rows, b: Rows) -> float:
+    """The largest principal angle between the subspaces that rows a and b (dim3, dim1) span."""
+    return float(np.rad2deg(scipy.linalg.subspace_angles(a.T.astype(np.float64), b.T.astype(np.float64))[0]))
+
+
+def _numpy_axes(x: Rows, dim3: int) -> tuple[Float64s, Float64s]:
+    """The mean (dim1,) and the dim3 leading axes (dim3, dim1) of x (N, dim1) in reversed row order, by numpy."""
+    rows = x[::-1].astype(np.float64)
+    mean = rows.mean(axis=0)
+    rows -= mean
+    if len(rows) < rows.shape[1]:  # a dim1 · dim1 matrix could exceed the memory
+        return mean, np.linalg.svd(rows, full_matrices=False).Vh[:dim3]
+    _, ascending = np.linalg.eigh(rows.T @ rows / max(len(rows) - 1, 1))
+    return mean, ascending[:, ::-1][:, :dim3].T

@@ -61,7 +61,6 @@ from elbowroom.analysis.latent_space.similarity import (
     rigid_onto,
 )
 from elbowroom.models import PCA, Reducer, build
-from elbowroom.models.measures.decomposition import refit
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.autoencoder import Autoencoder
 from elbowroom.models.neural.layers import FF
@@ -236,7 +235,7 @@ pca_mse, confused_mse = errors["PCA's own reconstruction"], errors["(2) with alp
 # between the planes they span (0 degrees: the same plane):
 
 # %%
-fits = refit(x_train, x_test, 2)
+fits = pca.extra_diagnostics(x_train, x_test)
 print(f"the same exact program again:                    {fits.numbers['again_degrees']:.6f} degrees")
 print(f"another exact program, rows in another order:    {fits.numbers['other_degrees']:.6f} degrees")
 print(f"of its 2 axes, those that point the other way:   {fits.numbers['flipped']:.0f}")

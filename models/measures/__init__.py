@@ -1,1 +1,1 @@
-"""Measures of models and data: errors, decomposition, latent space, generated rows, intrinsic dimension."""
+"""Measures of models and data: errors, latent space, generated rows, intrinsic dimension."""
