@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("autoencoders", "vae")
+NAMES = sorted(file.stem for file in HERE.glob("*.ipynb"))
 SECONDS = 1800  # for one cell; beside other jobs a training takes many times as long
 
 

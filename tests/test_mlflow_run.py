@@ -18,18 +18,18 @@ from tests.conftest import BIN, ROOT, environment, signals_kept
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 
 
-def command(*parameters: str, entry_point: str = "main") -> list[str]:
-    where = ["run", str(ROOT), "-e", entry_point, "--env-manager", "local", "--experiment-name", "headline"]
-    return [str(BIN / "mlflow"), *where, *(word for parameter in parameters for word in ("-P", parameter))]
-
-
-def mlflow_run(
-    store: MlflowClient, folder: Path, *parameters: str, entry_point: str = "main"
-) -> subprocess.CompletedProcess[str]:
+def mlflow_run(store: MlflowClient, folder: Path, *parameters: str, entry_point: str = "main") -> str:
+    """What the command prints; it must end well."""
+    where = ("-e", entry_point, "--env-manager", "local", "--experiment-name", "headline")
+    command = [BIN / "mlflow", "run", ROOT, *where, *(word for parameter in parameters for word in ("-P", parameter))]
     env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, ELBOWROOM_CACHE=str(folder / "cache"))
-    return subprocess.run(
-        command(*parameters, entry_point=entry_point), cwd=folder, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def runs_of(store: MlflowClient) -> list[Run]:
+    return list(store.search_runs([store.get_experiment_by_name("headline").experiment_id]))
 
 
 def opened(store: MlflowClient) -> str:
@@ -38,15 +38,14 @@ def opened(store: MlflowClient) -> str:
 
 
 def test_trains_and_continues_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: Path) -> None:
-    done = mlflow_run(store, tmp_path, "model=ae", "dataset=digits", "epochs=2", "lr=1e-3", "artifacts=light")
-    assert done.returncode == 0, done.stderr
-    (run,) = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    said = mlflow_run(store, tmp_path, "model=ae", "dataset=digits", "epochs=2", "lr=1e-3", "artifacts=light")
+    (run,) = runs_of(store)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "ae-d2-s0")
     wanted = RunConfig(model="ae", dataset="digits", epochs=2, lr=1e-3, artifacts="light")
     assert RunConfig.from_json(run.data.tags[Tag.CONFIG]) == wanted
     assert run.data.params["lr"] == "1e-3"  # as typed
     assert run.data.metrics[Metric.TEST_MSE] > 0
-    assert f"run ae-d2-s0, id {run.info.run_id}" in done.stdout
+    assert f"run ae-d2-s0, id {run.info.run_id}" in said
 
 
 @pytest.mark.usefixtures("cells_here")
@@ -55,13 +54,12 @@ def test_a_scan_is_a_tree_below_the_first_invocation_and_the_second_is_linked(
 ) -> None:
     given = ["models=pca,ae", "seeds=1", "dataset=digits", "epochs=2", "study=s", "workers=1"]
     given += [f"storage=sqlite:///{tmp_path}/optuna.db"]
-    done = mlflow_run(store, tmp_path, *given, "dim3=2:3", entry_point="scan")
-    assert done.returncode == 0, done.stderr
+    mlflow_run(store, tmp_path, *given, "dim3=2:3", entry_point="scan")
     monkeypatch.setenv("MLFLOW_RUN_ID", opened(store))
     with signals_kept():
         assert scan.main([*(f"--{word}" for word in given), "--dim3=2:4"]) == 0
     store.set_terminated(os.environ["MLFLOW_RUN_ID"])  # as `mlflow run` does
-    runs = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    runs = runs_of(store)
     by_kind: dict[str, list[Run]] = {}
     for run in runs:
         by_kind.setdefault(run.data.tags[Tag.KIND], []).append(run)
@@ -77,11 +75,9 @@ def test_a_report_is_the_run_that_mlflow_opened(
 ) -> None:
     for k in range(2, 11):
         log(store, dim3=k, error=1.0 / k, test=1.0 / k, experiment="headline")
-    done = mlflow_run(store, tmp_path, f"out={tmp_path / 'out'}", entry_point="report")
-    assert done.returncode == 0, done.stderr
-    assert "ae: no choice yet" in done.stdout
+    assert "ae: no choice yet" in mlflow_run(store, tmp_path, f"out={tmp_path / 'out'}", entry_point="report")
     assert (tmp_path / "out" / "report.html").exists()
-    runs = store.search_runs([store.get_experiment_by_name("headline").experiment_id])
+    runs = runs_of(store)
     (analysis,) = [r for r in runs if r.data.tags[Tag.KIND] == Kind.ANALYSIS]
     assert analysis.info.status == "FINISHED"
     assert len(runs) == 10

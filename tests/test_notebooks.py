@@ -25,24 +25,11 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def printed(cell: NotebookNode) -> str:
-    return "".join(o.text for o in cell.outputs if o.output_type == "stream")
-
-
 def numbers(notebook: NotebookNode) -> dict[str, float]:
     """What the last cell prints, a name and a number on each line."""
-    lines = printed(code_cells(notebook)[-1]).splitlines()
+    outputs = code_cells(notebook)[-1].outputs
+    lines = "".join(o.text for o in outputs if o.output_type == "stream").splitlines()
     return {name: float(value) for name, value in (line.split() for line in lines)}
-
-
-def texts(notebook: NotebookNode) -> list[str]:
-    """All text that was put out."""
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    return [o.text if o.output_type == "stream" else str(o.get("data", {}).get("text/plain", "")) for o in outputs]
-
-
-def test_every_notebook_is_known() -> None:
-    assert {f.stem for f in HERE.glob("*.ipynb")} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +51,8 @@ def test_what_is_stored_came_from_one_run_without_a_fault_and_is_small_and_nobod
     assert {o.name for o in outputs if o.output_type == "stream"} == {"stdout"}
     assert any("image/png" in o.get("data", {}) for o in outputs)
     assert (HERE / f"{name}.ipynb").stat().st_size < MOST_BYTES
-    assert [text for text in texts(notebook) if FOLDER.search(text)] == []
+    texts = [o.text if o.output_type == "stream" else str(o.get("data", {}).get("text/plain", "")) for o in outputs]
+    assert [text for text in texts if FOLDER.search(text)] == []
     assert set(notebook.metadata) == {"jupytext", "kernelspec"}  # no versions
     assert [cell.metadata for cell in notebook.cells if "execution" in cell.metadata] == []  # no times
 

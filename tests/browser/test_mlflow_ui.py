@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from playwright.sync_api import FrameLocator, Locator, Page, TimeoutError, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from elbowroom.tracking.store.addresses import run_page
 from elbowroom.tracking.store.names import IMAGE_KEY, Artifact, Metric, Tag
@@ -157,17 +157,10 @@ def test_a_page_among_the_artifacts_is_rendered(page: Page, ui: str, browsed: Br
         page.get_by_text(f"{name}.html").click()
     inside = page.frame_locator("iframe")
     expect(inside.get_by_role("heading", level=1)).to_be_visible()
-    for sentence in _sentences(browsed) if name == "report" else ["2 runs that differ in the seed alone"]:
+    result = json.loads((browsed.folder / "reports" / "result.json").read_text())
+    sentences = [model["sentence"] for comparison in result["comparisons"] for model in comparison["models"]]
+    for sentence in sentences if name == "report" else ["2 runs that differ in the seed alone"]:
         expect(inside.get_by_text(sentence).first).to_be_visible()
-    _all_loaded(inside, least=6)
-
-
-def _sentences(browsed: Browsed) -> list[str]:
-    found = json.loads((browsed.folder / "reports" / "result.json").read_text())
-    return [model["sentence"] for comparison in found["comparisons"] for model in comparison["models"]]
-
-
-def _all_loaded(inside: FrameLocator, least: int) -> None:
     widths = inside.locator("img").evaluate_all("images => images.map(i => i.naturalWidth)")
-    assert len(widths) >= least
+    assert len(widths) >= 6
     assert min(widths) > 0
