@@ -70,6 +70,9 @@ class Installed(NamedTuple):
     work: Path
     env: dict[str, str]
 
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, cwd=self.work, env=self.env, capture_output=True, text=True)
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
@@ -103,21 +106,16 @@ def test_a_program_on_the_installed_packages_is_typed(installed: Installed) -> N
     cache = installed.work.parent / "types"
     words = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed.python, "--cache-dir", cache]
 
-    def typed(file: str) -> str:
-        command = [*words, file]
-        return subprocess.run(command, cwd=installed.work, env=installed.env, capture_output=True, text=True).stdout
-
-    assert typed("downstream.py") == "Success: no issues found in 1 source file\n"
+    assert installed.run(*words, "downstream.py").stdout == "Success: no issues found in 1 source file\n"
     program = (installed.work / "downstream.py").read_text()
     wrong = program.replace("seeds=1", 'seeds="1"').replace("load_reducer(done.run_id)", "load_reducer(done)")
     (installed.work / "wrong.py").write_text(wrong)
-    assert typed("wrong.py").count("[arg-type]") == 2  # the types are seen, and not Any
+    assert installed.run(*words, "wrong.py").stdout.count("[arg-type]") == 2  # the types are seen, and not Any
 
 
 @pytest.mark.slow
 def test_a_program_on_the_installed_packages_runs(installed: Installed) -> None:
-    run = [installed.python, "downstream.py"]
-    done = subprocess.run(run, cwd=installed.work, env=installed.env, capture_output=True, text=True)
+    done = installed.run(installed.python, "downstream.py")
     assert done.returncode == 0, done.stderr
     assert "epoch 2 of 2" in done.stdout
     assert "10 cells to run on" in done.stdout
@@ -128,8 +126,7 @@ def test_a_program_on_the_installed_packages_runs(installed: Installed) -> None:
 def test_the_assignment_and_the_oracles_as_functions(installed: Installed) -> None:
     """As written, but with a preset of few cells."""
     program = f"{FEW_CELLS}import downstream; print(*downstream.the_rest(), sep='\\n')"
-    run = [installed.python, "-c", program]
-    done = subprocess.run(run, cwd=installed.work, env=installed.env, capture_output=True, text=True)
+    done = installed.run(installed.python, "-c", program)
     assert done.returncode == 0, done.stderr
     page, *findings = done.stdout.splitlines()
     assert (installed.work / page).exists()
