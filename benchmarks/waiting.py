@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elbowroom.models import Epoch, build
-from elbowroom.models.waiting import POLICY, SPINS
+from elbowroom.models.openmp import POLICY, SPINS
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.mnist import load_idx
 

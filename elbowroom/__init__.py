@@ -6,7 +6,7 @@ folder; in a checkout they lie beside it.
 
 from pathlib import Path
 
-from .moved import find_moved
+from .deprecated_names import find_moved
 
 PACKAGES = ("models", "tracking", "studies", "analysis")
 

@@ -10,7 +10,7 @@ if __name__ == "models":  # by its bare name, in a checkout
 
     aliases.stand_for("models")
 
-from .waiting import limit_spinning
+from .openmp import limit_spinning
 
 limit_spinning()  # before the imports below load torch
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from .base import Array, Diagnostics, Labels, OnEpoch, Reducer, Rows, in_unit_interval
-from .lazy import sklearn
+from .lazy_sklearn import sklearn
 from .measures.errors import Float64s, rescaled
 
 _CLIPPED_EACH, _CLIPPED_MORE = 32, 30  # dim3 at which the error of clipped reconstructions is computed

@@ -67,7 +67,7 @@ from elbowroom.models.neural.layers import FF
 from elbowroom.models.pca import errors_by_dim3
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.drawing import Look
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane

@@ -66,7 +66,7 @@ from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import robustness
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.drawing import PALETTE, Look
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane, plot_generated_samples

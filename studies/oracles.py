@@ -21,7 +21,7 @@ from elbowroom.models.measures.errors import constant_mse, explained_variance, k
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import reach_store
 from elbowroom.tracking.store.errors import RunFailed
 from elbowroom.tracking.store.names import HOLDS, Kind, Tag

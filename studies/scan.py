@@ -23,7 +23,7 @@ from mlflow.entities import Run
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import Failed

@@ -25,7 +25,7 @@ from xdist.scheduler import LoadScopeScheduling
 from elbowroom.models.threads import on_threads
 from elbowroom.studies.execution import pools
 from elbowroom.studies.execution.cell import Job, Outcome, run_cell
-from elbowroom.studies.execution.forking import _ENVIRONMENT
+from elbowroom.studies.execution.fork_server import _ENVIRONMENT
 from elbowroom.tracking.run import execution
 
 ROOT = Path(__file__).resolve().parents[1]

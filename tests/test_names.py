@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from elbowroom import PACKAGES
-from elbowroom.moved import MOVED
+from elbowroom.deprecated_names import MOVED
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import ROOT, environment
 from tests.tracking.logged_model.test_log import OWN_REDUCER

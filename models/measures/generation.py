@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy
 
 from ..base import Array, Reducer, Rows
-from ..lazy import sklearn
+from ..lazy_sklearn import sklearn
 from .errors import Float64s, rescaled, row_mse
 
 NEIGHBOURS = 3  # the ball of a row reaches to its third neighbour, so precision and recall need more rows

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..base import Rows
-from ..lazy import sklearn
+from ..lazy_sklearn import sklearn
 from .errors import Float64s, rescaled
 
 _NEIGHBOUR_ROWS = 10_000  # at most, the first: the time grows with their square

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..base import Array, Reducer, Rows
-from ..lazy import sklearn
+from ..lazy_sklearn import sklearn
 from .errors import Float64s, rescaled, row_mse
 
 STEPS = 11  # codes on each line, both ends included

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from optuna.storages import RDBStorage
 
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import reach_store, within
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Metric
@@ -210,7 +210,7 @@ def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordin
     with borrowed(options.tracking_uri, options.experiment):
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
         with open_pool(options, base.device) as pool:
-            pool.begin(jobs)  # before a store is opened: see `forking`
+            pool.begin(jobs)  # before a store is opened: see `fork_server`
             client, storage = reach_store(), connect(options.storage)
             base = replace(base, edition=study_edition(storage, options.study) or base.edition)
             yield Coordinator(options, base, pool, client, storage, PreparedData.load(base), invocation)

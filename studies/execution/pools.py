@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 import mlflow
 
 from elbowroom.models.neural.training import resolve_device
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import within
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.locks import private_folder
@@ -28,7 +28,7 @@ from elbowroom.tracking.store.text import hidden
 from ..options import Options
 from ..records.trials import study_key
 from .cell import Job, Outcome, Status, run_cell
-from .forking import ForkServer, Worker, end, new_worker
+from .fork_server import ForkServer, Worker, end, new_worker
 
 _CONNECT_SECONDS = 10.0
 

@@ -21,7 +21,7 @@ from elbowroom.models import build
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.training import streams
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from tests.models.test_contract import SETTINGS
 
 pytestmark = pytest.mark.integration

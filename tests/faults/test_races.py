@@ -19,7 +19,7 @@ from elbowroom.studies.records.study import StudySpec
 from elbowroom.studies.records.trials import connect, lock_study
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import mnist
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind

@@ -17,7 +17,7 @@ from elbowroom.studies.tune import Search, _train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.models import Array, Labels, Rows, in_unit_interval
-from elbowroom.models.lazy import sklearn
+from elbowroom.models.lazy_sklearn import sklearn
 
 from ..config import RunConfig
 from ..store.errors import BadInput

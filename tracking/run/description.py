@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from elbowroom.models import Epoch
 
 from ..config import RunConfig
-from ..data.shared import PreparedData
+from ..data.prepared_data import PreparedData
 from ..store.names import FACT_PREFIX, Metric
 from ..store.recorder import RunRecord
 from ..store.text import clean, quoted

@@ -16,8 +16,8 @@ from elbowroom.models.measures.errors import kl_by_latent, reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import STEPS, interpolate, robustness, smoothness, trustworthiness
 
+from ..data.prepared_data import PreparedData
 from ..data.reference_samples import SEARCHED, SampleQuality
-from ..data.shared import PreparedData
 from ..store.names import Artifact, Metric, Source, Tag, sample_artifact, sample_metric
 from ..store.recorder import RunRecord
 from .figures import DRAW_SEEDS, DRAWN, SIDE, decoded_plane

@@ -25,7 +25,7 @@ from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split, far_from_zero, value_range
-from ..data.shared import PreparedData
+from ..data.prepared_data import PreparedData
 from ..drawing import Look
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from elbowroom.studies.execution.cell import Job, Status, extend_retries, run_cell
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store import client
 from elbowroom.tracking.store.names import Kind, Tag
 from elbowroom.tracking.store.recorder import Place

@@ -9,7 +9,7 @@ import pytest
 
 from elbowroom.studies.execution import pools
 from elbowroom.studies.execution.cell import Outcome, Status
-from elbowroom.studies.execution.forking import end
+from elbowroom.studies.execution.fork_server import end
 from elbowroom.studies.execution.pools import _LocalPool
 from elbowroom.studies.execution.processes import process_tag
 from elbowroom.tracking.store.locks import private_folder

@@ -16,7 +16,7 @@ from elbowroom.studies.records.ownership import claim, find_parent
 from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind, Tag
 from tests.studies.harness import OPEN, Capture, Patch, Study

@@ -5,7 +5,7 @@ import pytest
 
 from elbowroom.models import Epoch
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.run.description import describe
 from elbowroom.tracking.store.names import FACT_PREFIX, Metric
 from elbowroom.tracking.store.recorder import RunRecord

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from elbowroom.models import MODELS, PCA, Array, Diagnostics
 from elbowroom.models.measures.generation import GENERATORS
 from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.data.reference_samples import References
-from elbowroom.tracking.data.shared import PreparedData
 from elbowroom.tracking.run import diagnostics, execute
 from elbowroom.tracking.run.execution import evaluate, fit, prepare
 from elbowroom.tracking.store.names import Artifact, Metric, Quality, Source, Tag, sample_artifact, sample_metric

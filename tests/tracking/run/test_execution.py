@@ -17,9 +17,9 @@ from elbowroom.models import MODELS, Epoch
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic
 from elbowroom.models.neural import training
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data import load_dataset, shared
+from elbowroom.tracking.data import load_dataset, prepared_data
 from elbowroom.tracking.data.datasets import digest, split
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import evaluate, fit, prepare
 from elbowroom.tracking.run.figures import FIGURES
@@ -139,7 +139,7 @@ def test_light_keeps_the_arrays_alone_and_pca_the_dimensions_of_the_data(shared_
 
 def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(shared, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3))
+    monkeypatch.setattr(prepared_data, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3))
     loaded = PreparedData.load(RunConfig(**QUICK))
     run = prepare(RunConfig(**QUICK, model="pca"), loaded)
     fitted = fit(run)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elbowroom.models.waiting import POLICY, SPINS, limit_spinning
+from elbowroom.models.openmp import POLICY, SPINS, limit_spinning
 from tests.conftest import environment
 from tests.models.test_contract import SETTINGS
 

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from elbowroom.studies.execution.forking import (
+from elbowroom.studies.execution.fork_server import (
     _ENVIRONMENT,
     _IMPORTED,
     ForkServer,
@@ -109,7 +109,7 @@ def test_a_worker_that_dies_takes_no_other_with_it(server: ForkServer, pair: tup
 
 COORDINATOR = """
 import os, sys
-from elbowroom.studies.execution.forking import ForkServer, end
+from elbowroom.studies.execution.fork_server import ForkServer, end
 from threadpoolctl import threadpool_info
 server = ForkServer("s", fork_this_process=True)
 other = ForkServer("s")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data import shared
-from elbowroom.tracking.data.shared import PreparedData
+from elbowroom.tracking.data import prepared_data
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
 
@@ -23,7 +23,7 @@ def test_processes_share_what_one_has_computed(tmp_path: Path, monkeypatch: pyte
     alone.save(tmp_path / "shared")
     first = PreparedData.map(tmp_path / "shared")
     assert first.intrinsic == alone.intrinsic
-    monkeypatch.setattr(shared, "measure", refuse)
+    monkeypatch.setattr(prepared_data, "measure", refuse)
     assert PreparedData.map(tmp_path / "shared").intrinsic == alone.intrinsic
 
 

@@ -164,7 +164,7 @@ def _start(role: str, study: str, make: Callable[..., Any] = subprocess.Popen, *
     """Start a new process with this one's module path, in a session of its own, so that Ctrl-C does not reach it."""
     path = [folder for folder in sys.path if isinstance(folder, str)]
     call = f"_main({role!r}, {os.getpid()}, {study!r})"
-    code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.forking import _main; {call}"
+    code = f"import sys; sys.path[:] = {path!r}; from elbowroom.studies.execution.fork_server import _main; {call}"
     group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # of Windows
     environment = os.environ | _ENVIRONMENT
     return make([sys.executable, "-c", code], env=environment, start_new_session=True, creationflags=group, **streams)
