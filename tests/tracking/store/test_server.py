@@ -47,8 +47,8 @@ def test_over_http_a_run_is_what_it_is_in_sqlite(store: MlflowClient, server: st
 def test_a_report_of_a_server_over_http(store: MlflowClient, server: str, tmp_path: Path) -> None:
     client = MlflowClient(server)
     mlflow.set_tracking_uri(server)
-    fill(client, tmp_path / "arrays", experiment="report")
-    assert report.main(["--experiment", "report", "--tracking-uri", server, "--out", "out", "--no-log"]) == 0
+    fill(client, tmp_path / "arrays")
+    assert report.main(["--experiment", "e", "--tracking-uri", server, "--out", "out", "--no-log"]) == 0
     (comparison,) = result()["comparisons"]
     assert [m["label"] for m in comparison["models"]] == ["pca", "ae"]
     assert all(p["low"] is not None for m in comparison["models"] for p in m["points"])
