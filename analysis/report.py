@@ -33,20 +33,28 @@ def parser() -> Parser:
         "--curve-is",
         default="error",
         choices=get_args(CurveIs),
-        help="what --curve or --map names; a score is better the higher it is: in 0 to 1, percent, or at most 0",
+        help="error: lower is better; score: higher is better, in 0 to 1, 0 to 100, or at most 0",
     )
-    rules = f"gain:SHARE or unexplained:SHARE, for the choice; default: {DEFAULT_RULE}"
-    made.add_argument("--rule", default=DEFAULT_RULE, metavar="DEFAULT_RULE", help=rules)
     made.add_argument(
-        "--choose", default=UNSET, metavar="dim3=12", help="register this cell instead; or model=vae,dim3=12"
+        "--rule",
+        default=DEFAULT_RULE,
+        metavar="RULE",
+        help="the rule that chooses dim3: gain:SHARE or unexplained:SHARE",
+    )
+    made.add_argument(
+        "--choose",
+        default=UNSET,
+        metavar="dim3=12",
+        help="register this cell in place of the chosen one: dim3=12, or model=vae,dim3=12",
     )
     made.add_argument(
         "--map",
         default=UNSET,
         metavar="A=B",
-        help="read others' runs: dim3=params.k,error=metrics.loss,…; settings=params.lr parts what differs in it",
+        help="read the runs of another program: dim3=params.k,error=metrics.loss,…; "
+        "settings=params.lr: a curve for each value",
     )
-    where = "where to write; default: reports, nothing for --curve"
+    where = "where to write; default: reports; with --curve no files"
     made.add_argument("--out", default=UNSET, metavar="DIR", help=where)
     made.add_store(read=True)
     return made

@@ -47,9 +47,12 @@ def parser() -> Parser:
     )
     what.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
     what.add_argument(
-        "--show", default=",".join(map(str, SHOWN)), metavar="2,10", help="the dim3 to repeat, measure and show"
+        "--show",
+        default=",".join(map(str, SHOWN)),
+        metavar="2,10",
+        help="the dim3 that are repeated, measured and shown",
     )
-    what.add_argument("--repeats", default=str(_REPEATS), metavar="N", help="seeds of the models that are shown")
+    what.add_argument("--repeats", default=str(_REPEATS), metavar="N", help="number of seeds at these dim3")
     add_options(made)
     made.add_argument("--dry-run", **SWITCH, help="stop after the table of costs")
     made.add_argument("--out", default="reports", metavar="DIR", help="where to write assignment.html")

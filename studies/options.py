@@ -68,12 +68,18 @@ class Options:
 
 def add_options(parser: Parser) -> None:
     """Add the flags of `Options`, but for the store's."""
-    parser.add_argument("--study", default=UNSET, metavar="NAME", help="the study's name; it continues under it")
+    parser.add_argument(
+        "--study", default=UNSET, metavar="NAME", help="name of the study; an existing one is continued"
+    )
     parser.add_argument("--storage", default=_STORAGE, metavar="URL", help="the database of Optuna's trials")
-    parser.add_argument("--workers", default=UNSET, metavar="N", help="processes, one thread each; default: cores")
+    parser.add_argument(
+        "--workers", default=UNSET, metavar="N", help="worker processes, one thread each; default: one per core"
+    )
     parser.add_argument("--backend", default="local", metavar="X", help="local: processes here; dask: a Dask cluster")
-    parser.add_argument("--scheduler", default="none", metavar="ADDRESS", help="of the Dask cluster, tcp://HOST:8786")
-    parser.add_argument("--take-over", **SWITCH, help="take the study of a machine that died")
+    parser.add_argument(
+        "--scheduler", default="none", metavar="ADDRESS", help="address of the Dask scheduler, tcp://HOST:8786"
+    )
+    parser.add_argument("--take-over", **SWITCH, help="continue a study whose machine died")
 
 
 def parse_options(given: argparse.Namespace) -> Options:

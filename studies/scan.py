@@ -84,15 +84,15 @@ def parser() -> Parser:
     made = Parser("studies.scan", "Scan the latent dimension of several models, recorded in MLflow.")
     grid = made.add_argument_group("the grid")
     grid.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
-    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,ae,vae, or as in tracking.train")
+    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,ae,vae, or other models of tracking.train")
     grid.add_argument("--dim3", default=UNSET, metavar="2:20", help="latent dimensions: 2:20, 2:20:2 or 2,4,8")
     grid.add_argument("--seeds", default=UNSET, metavar="N", help="seeds 0 to N-1; pca has one run")
     grid.add_argument(
         "--confirm",
         default="no",
         metavar="DIM3",
-        help="where the elbow of the trained models is: runs the cells there, beside it and at the end of the range "
-        "again at twice the epochs; auto (where the analysis finds it), one number, or ae=8,vae=10",
+        help="elbow to confirm: trains the cells there, beside it and at the end of the range again with twice the "
+        "epochs; auto (the elbow of the analysis), a number, or ae=8,vae=10",
     )
     made.add_fields(shared_fields(), defaults=False)
     add_options(made)

@@ -200,12 +200,18 @@ def _main(arguments: list[str] | None) -> int:
 def parser() -> Parser:
     """The flags of the model, of what stays fixed, and of how to run the trials."""
     made = Parser("studies.tune", "Tune lr, dim2, batch_size, epochs and beta of one model, recorded in MLflow.")
-    made.add_argument("--model", default="vae", metavar="X", help="vae, ae, linear-ae, or as in tracking.train")
+    made.add_argument(
+        "--model", default="vae", metavar="X", help="vae, ae, linear-ae, conv-ae, or your own as in tracking.train"
+    )
     made.add_argument("--dim3", default=str(_DIM3), metavar="N", help="one dim3; or 2:20 for the Pareto front")
-    made.add_argument("--trials", default=str(_TRIALS), metavar="N", help="in all, those of earlier starts included")
-    made.add_argument("--seed", default="0", metavar="N", help="of every training, and of the search")
-    made.add_argument("--dataset", default=RunConfig.dataset, metavar="X", help="as in tracking.train")
-    made.add_argument("--epochs", default=str(RunConfig.epochs), metavar="N", help="at most, of one trial")
+    made.add_argument(
+        "--trials", default=str(_TRIALS), metavar="N", help="total number of trials, with those of earlier starts"
+    )
+    made.add_argument("--seed", default="0", metavar="N", help="seed of every training and of the search")
+    made.add_argument(
+        "--dataset", default=RunConfig.dataset, metavar="X", help="a name, a file or a folder, as in tracking.train"
+    )
+    made.add_argument("--epochs", default=str(RunConfig.epochs), metavar="N", help="epochs of a trial, at most")
     # patience would be a second way to stop early, beside the pruning and the number of epochs
     rest = [n for n in shared_fields() if n not in ("dataset", "patience", *_KNOBS)]
     made.add_fields(rest)

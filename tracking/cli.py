@@ -33,6 +33,13 @@ class _Interrupted(KeyboardInterrupt):
         self.code = 128 + number
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Appends the default of a flag to its help, where the flag has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, UNSET) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
@@ -40,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=f"python -m {module}",
             description=description,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
 
@@ -49,7 +56,9 @@ class Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; --help lists what is allowed")
 
     def add_fields(self, names: Iterable[str], *, defaults: bool = True) -> None:
-        """A flag for each of these fields of RunConfig, with its default, or with None."""
+        """A flag for each of these fields of RunConfig, with its default, or with None in a group of their own."""
+        source = "default: that of --preset, else that of tracking.train"
+        group = self if defaults else self.add_argument_group("the training of every cell", source)
         by_name = {f.name: f for f in fields(RunConfig)}
         # Not at the top: it imports torch, and commands without these flags need none.
         sources = importlib.import_module("elbowroom.tracking.data.datasets").source_names()
@@ -57,15 +66,15 @@ class Parser(argparse.ArgumentParser):
             text = field_help()[name].replace("{sources}", sources).replace("%", "%%")
             default = str(by_name[name].default) if defaults else None
             switch: dict[str, Any] = {"nargs": "?", "const": "yes"} if by_name[name].default == "no" else {}
-            self.add_argument(flag(name), default=default, metavar="X", help=text, **switch)
+            group.add_argument(flag(name), default=default, metavar="X", help=text, **switch)
 
     def add_store(self, *, read: bool = False) -> None:
         """Where to record, or where to read from and whether to write anything there."""
         if read:
             text = "write nothing into the store"
             self.add_argument("--no-log", nargs="?", const="yes", default="no", metavar="no", help=text)
-        self.add_argument("--experiment", metavar="NAME", help=f"MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
-        self.add_argument("--tracking-uri", metavar="URI", help=f"MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
+        self.add_argument("--experiment", metavar="NAME", help=f"default: MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
+        self.add_argument("--tracking-uri", metavar="URI", help=f"default: MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
 
 
 def flag(name: str) -> str:

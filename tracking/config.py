@@ -38,37 +38,36 @@ class RunConfig:
     dataset: str = "mnist"
     """Where the data come from: {sources}."""
     test_data: str = "none"
-    """A file or folder with the test rows of a dataset of your own; none: those in the file (.npz with x_test or
-    test_images), else its last sixth, shuffled."""
+    """A file or folder with the test rows of a dataset of your own; none: the test rows in the file (x_test or
+    test_images of an .npz), else a random sixth of its rows."""
     label_column: str = "none"
-    """The column (of .csv, .parquet) or array (of .npz) with the labels; none: unlabelled, but for images
-    in one folder a class and an .npz with y_train or train_labels."""
+    """The column (of .csv, .parquet) or array (of .npz) with the labels; none: no labels, except the folders of
+    images with one folder per class, and y_train or train_labels of an .npz."""
     header: Literal["auto", "yes", "no"] = "auto"
-    """Whether the first line of a .csv has the names of its columns; auto: where it is not all numbers, and
-    numbers that may be names are refused; no: the columns are called f0, f1, …"""
+    """Whether the first line of a .csv has the names of its columns; yes; no: the columns are called f0, f1, …;
+    auto: yes if the line has a text, an error if it has numbers that may be names."""
     dim2: int = 400
     """Width of the hidden layer."""
     dim3: int = 2
     """Latent dimension: how many numbers a code has."""
     epochs: int = 12
-    """Passes over the training rows: a budget, which --patience may leave unspent."""
+    """Passes over the training rows, at most: --patience may stop earlier."""
     batch_size: int = 128
     """Rows per training step."""
     lr: float | Literal["auto"] = "auto"
-    """Learning rate of Adam, at its highest; auto: the rate that the model names, 0.01 for ae and vae; 0.001 where
-    it names none."""
+    """Peak learning rate of Adam; auto: the model's default, 0.01 for ae and vae; 0.001 for a model without one."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    """The learning rate over the budget; one-cycle: linear rise over the first tenth, then half a cosine down
-    to 0."""
+    """The learning rate over the epochs; one-cycle: linear rise over the first tenth, then half a cosine down
+    to 0; constant: one rate."""
     beta: float = 1.0
     """Weight of a VAE's KL term; at 1 its objective is the ELBO."""
     loss: Literal["auto", "mse", "bce"] = "auto"
     """Reconstruction loss of AE and VAE; auto: mse for AE, bce for VAE with a sigmoid, else mse."""
     output: Literal["auto", "sigmoid", "linear"] = "auto"
-    """Last layer of AE and VAE; auto: sigmoid where the data lie in [0, 1] and a quarter of the columns come
-    near both ends in 2 % of their rows each, else linear on centred data divided by one scale."""
+    """Last layer of AE and VAE; auto: sigmoid if the data lie in [0, 1] and at least a quarter of the columns
+    have 2 % of their rows near 0 and 2 % near 1, else linear on centred data divided by one scale."""
     patience: int = 0
-    """Stop after so many epochs without a better validation loss and keep the best weights; 0: never stop early."""
+    """Stop after this number of epochs without a lower validation loss and keep the best weights; 0: never."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the noise."""
     val_size: int | Literal["auto"] = "auto"
@@ -76,12 +75,12 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device that torch trains on; auto: CUDA, else MPS, else the CPU."""
     threads: int | Literal["auto"] = "auto"
-    """CPU threads; auto: what torch is set to, which is OMP_NUM_THREADS or else one a core."""
+    """CPU threads; auto: torch's setting, OMP_NUM_THREADS or else one thread per core."""
     artifacts: Literal["full", "light"] = "full"
     """What the run keeps; light: codes, errors and examples; full: also figures and the model."""
     edition: int = 2
-    """Meaning of auto, and which 8-bit numbers are divided by 255; 1: as in runs that lack this field, where data
-    in [0, 1] always got a sigmoid, and all arrays of 8-bit numbers were taken for pixels."""
+    """Version of the rules for --output auto and for 8-bit numbers; 2: the current ones; 1: those of runs without
+    this field, where data in [0, 1] always got a sigmoid, and all 8-bit arrays were divided by 255."""
     measure: Literal["no", "yes"] = "no"
     """Also measure the latent space and the quality of samples: neighbourhoods, robustness, interpolations,
     precision and recall."""

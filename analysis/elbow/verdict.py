@@ -362,22 +362,22 @@ def _why_not(fits: _Fits, corner: _Corner | None) -> str | None:
     if points < POINTS_TO_TELL:
         return f"{points} values of dim3 can't tell a corner from a curve: it takes {POINTS_TO_TELL}"
     if corner is None:
-        return "the curve bends nowhere"
+        return "no corner fits the curve"
     best = f"the best corner, at {corner.dim3}"
     smooth = f"a smooth curve ({fits.smooth.shape.name})"
     if fits.delta < 0:
-        return f"{smooth} explains it better than {best}, by {-fits.delta:.0f} in AICc"
+        return f"{smooth} explains the curve better than {best}, by {-fits.delta:.0f} in AICc"
     if fits.delta < LEAST_DELTA:
         ahead = f"by {fits.delta:.1f} in AICc, where {LEAST_DELTA:.0f} are needed"
-        return f"{best}, explains it hardly better than {smooth}: {ahead}"
+        return f"{best}, explains the curve hardly better than {smooth}: {ahead}"
     if fits.delta_of_mean < _LEAST_DELTA_OF_MEAN:
         return f"{smooth} explains the mean over seeds as well as {best}"
     if fits.delta_flexible < _LEAST_DELTA_FLEXIBLE:
-        return f"a smooth curve ({fits.flexible.shape.name}) explains it better than {best}"
+        return f"a smooth curve ({fits.flexible.shape.name}) explains the curve better than {best}"
     if corner.ratio < _LEAST_RATIO:
         return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
     span = fits.curve.dim3[-1] - fits.curve.dim3[0]
     low, high = corner.interval
     if high - low > max(4, _WIDEST_INTERVAL * span):
-        return f"the curve bends somewhere from {low} to {high}, in no one place"
+        return f"the place of a corner is uncertain: from {low} to {high}"
     return None

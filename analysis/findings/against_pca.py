@@ -160,7 +160,7 @@ def who_wins(label: str, points: list[Against]) -> str:
         parts.append(f"{label} and PCA err the same, within {_SAME:.0%}, at dim3 {_dim3(same)}")
     if unknown:
         ratios = [p.ratio for p in unknown if p.ratio is not None]
-        why = "no intervals there" if all(p.low is None for p in unknown) else "the interval has 1 in it"
+        why = "no intervals there" if all(p.low is None for p in unknown) else "the interval contains 1"
         span = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
         parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
     return "; ".join(parts)

@@ -343,9 +343,11 @@ def _about_seeds(series: Sequence[Series]) -> list[str]:
     for one in (s for s in series if s.trained):
         count = len(one.seeds)
         if count == 0:
-            notes.append(f"{one.label}: no seed has all dim3, so the mean of those there is judged, as one curve")
+            notes.append(
+                f"{one.label}: no seed has all dim3; the mean of the seeds at each dim3 is judged, as one curve"
+            )
         elif count == 1:
-            notes.append(f"{one.label}: one seed, so nothing is known of how much another would differ: add --seeds 5")
+            notes.append(f"{one.label}: one seed, so the difference between seeds is unknown: add --seeds 5")
         elif count < SEEDS_TO_RESAMPLE:
             needs = f"an interval over seeds needs {SEEDS_TO_RESAMPLE}"
             notes.append(f"{one.label}: {count} seeds; intervals are of the rows alone, {needs}")

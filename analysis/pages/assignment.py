@@ -127,8 +127,8 @@ def _about_repeats(found: Bunch) -> list[str]:
         )
     if overlap and found.chance is not None:
         texts.append(
-            f"Of the 10 nearest neighbours of a code they share {_percent(sum(overlap) / len(overlap))} (chance: "
-            f"{_percent(found.chance)})."
+            f"Two sets of codes share {_percent(sum(overlap) / len(overlap))} of a row's {NEIGHBOURS} nearest neighbours "
+            f"(chance: {_percent(found.chance)})."
         )
     if found.accuracy:
         texts.append(

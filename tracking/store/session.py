@@ -160,11 +160,11 @@ def see_it(experiment_id: str, run_id: str) -> str:
 def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], str], str]:
     """Return a function that gives the address of a run in the UI, and how to start that UI; empty for a server."""
     uri = client.tracking_uri
-    base, note = "http://127.0.0.1:5000", f"the links open in the UI of: mlflow ui --backend-store-uri {uri}"
+    base, note = "http://127.0.0.1:5000", f"The links open in the UI of: mlflow ui --backend-store-uri {uri}"
     if uri.startswith("http"):
         base, note = hidden(uri.rstrip("/")), ""
     elif _COPY in uri:
-        note = "the links open in the UI of the MLflow version that made the store"
+        note = "The links open in the UI of the MLflow version that made the store"
     return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}", note
 
 

@@ -66,7 +66,7 @@ def test_who_wins_where_in_a_sentence() -> None:
         "ae errs less than PCA at dim3 2 to 3 (down to 0.60 times, at 3); "
         "PCA errs less than ae at dim3 5 (ae up to 1.50 times); "
         "ae and PCA err the same, within 2%, at dim3 4; "
-        "undecided at 7 (ratio 1.05; the interval has 1 in it)"
+        "undecided at 7 (ratio 1.05; the interval contains 1)"
     )
 
 
