@@ -126,9 +126,10 @@ def _about_repeats(found: Bunch) -> list[str]:
             f"map) and a linear CKA of {_range(cka)}. {_reading(max(raw), max(affine))}"
         )
     if overlap and found.chance is not None:
+        shared = _percent(sum(overlap) / len(overlap))
         texts.append(
-            f"Two sets of codes share {_percent(sum(overlap) / len(overlap))} of a row's {NEIGHBOURS} nearest neighbours "
-            f"(chance: {_percent(found.chance)})."
+            f"Two sets of codes share {shared} of a row's {NEIGHBOURS} nearest neighbours (chance: "
+            f"{_percent(found.chance)})."
         )
     if found.accuracy:
         texts.append(

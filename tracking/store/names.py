@@ -191,7 +191,15 @@ def sample_metric(source: Source, quality: Quality) -> str:
 
 
 def choice_metrics(model: str, choice: int | None, elbow: int | None) -> dict[str, float]:
-    """Return, for a study's parent and an analysis, the dim3 to use and the clear corner of a curve, where known."""
+    """Return what a study's parent and an analysis log of a curve, as metrics.
+
+    Parameters
+    ----------
+    model
+        The curve's label.
+    choice, elbow
+        The dim3 to use, and the clear corner; None is left out.
+    """
     found = {f"choice/{key(model)}": choice, f"elbow/{key(model)}": elbow}
     return {name: float(dim3) for name, dim3 in found.items() if dim3 is not None}
 
