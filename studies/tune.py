@@ -373,7 +373,7 @@ def _figures(study: optuna.Study, search: Search) -> dict[str, Figure]:
                 study, targets=lambda t: t.values[::-1], target_names=["latent dimension dim3", name]
             )
             axes.set_title(f"{search.base.model} on {search.base.dataset}")
-            axes.legend(["trial", "Pareto front"])
+            axes.legend(["trial", "Pareto front"][-len(axes.collections) :])  # all trials may be on the front
             return {"pareto_front": _figure(axes)}
         varied = [k for k in search.knobs if len({t.params[k] for t in complete}) > 1]
         made["history"] = _figure(plots.plot_optimization_history(study, target_name=name))
