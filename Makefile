@@ -49,7 +49,7 @@ test-slow: $(VENV)/test.stamp ## the slow tests: browsers, servers with users, f
 test-lowest: .venv-lowest/test.stamp ## the packages' unit tests, with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest -n 2 -m "not slow and not soak and not server and not mnist" $(LOWEST)
 
-soak: $(VENV)/test.stamp ## long or random tests, up to an hour: kills, races, clusters, tables and settings by the hundred
+soak: $(VENV)/test.stamp ## long or random tests, up to an hour: kills, races, full disks, clusters, calibration
 	$(BIN)/python -m pytest -n 3 -m "soak or property" --hypothesis-profile many
 
 check: $(VENV)/test.stamp ## style and types

@@ -53,11 +53,13 @@ def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
 
 def _load_study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study | None:
     try:
-        return optuna.load_study(study_name=name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage)
+        _ = study.user_attrs  # raises ValueError where one is no JSON
     except KeyError:
         return None
-    except optuna.exceptions.OptunaError as error:
+    except (optuna.exceptions.OptunaError, ValueError) as error:
         raise BadInput(f"study {name!r} can't be opened: {one_line(error)}") from error
+    return study
 
 
 def find_parent(client: MlflowClient, study: optuna.Study | None, spec: StudySpec) -> Run | None:

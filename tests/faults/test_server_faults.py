@@ -12,7 +12,9 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import Kind, Metric, Tag
-from tests.faults.proxy import FAULTS, Proxy
+from elbowroom.tracking.train import main
+from tests.conftest import signals_kept
+from tests.faults.proxy import FAULTS, Answer, Fault, Proxy
 from tests.studies.harness import Study
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
@@ -92,3 +94,12 @@ def test_a_request_that_is_repeated_after_a_lost_answer_counts_no_cell_twice(
     assert sorted(r.info.run_id for r in direct.runs()) == sorted(
         r.info.run_id for r in [*done, *(r for r in orphans if r.data.tags[Tag.KIND] == Kind.RUN)]
     )
+
+
+def test_a_server_whose_address_is_redirected_is_named(proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = Fault("moved", Answer(308, {"Location": "https://127.0.0.1:9/"}, b""))
+    proxy.watch(lambda number, request: moved)
+    with signals_kept():
+        assert main(["--model", "pca", "--dataset", "digits", "--tracking-uri", proxy.uri]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "failed with error code 308" in line

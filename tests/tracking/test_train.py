@@ -71,6 +71,7 @@ def refused(store: MlflowClient, capsys: pytest.CaptureFixture[str], *arguments:
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),
         (["--lr", "nan"], "lr must be auto or a number above 0"),
+        (["--dataset", __file__], f"{__file__}: can't read .py"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--test-data", "x.npy"], "test_data goes with a file or folder of your own"),
         (["--model", "no.such:Model"], "model 'no.such:Model': importing 'no.such' failed"),

@@ -354,6 +354,9 @@ def test_other_metrics_may_be_anything(value: float) -> None:
     for rule in ("gain:0.05", "unexplained:0.1"):
         found = find(Store("1", "e", made, [], [], [], [], []), rule)
         json.loads(found.to_json())
+        points = found.comparisons[0].models[1].points
+        assert [p.error for p in points] == [1 / k for k in range(2, 8)]
+        assert any(v is not None for v in points[0].metrics.values()) is (value in (-1.0, 0.0))
         for draw in FIGURES.values():
             draw(found.comparisons[0])
 

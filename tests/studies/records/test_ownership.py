@@ -1,6 +1,9 @@
 """A study is found again after the loss of either store, and what dead processes left is repaired."""
 
 import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from types import SimpleNamespace
 
 import optuna
@@ -199,3 +202,22 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
     assert scan(filed, "--dim3", "2:4") == 0
     (new,) = (r for r in filed.runs() if r.info.run_id not in before)
     assert (new.data.params["dim3"], json.loads(new.data.tags[Tag.CONFIG])["edition"]) == ("4", 1)
+
+
+def test_a_study_with_damaged_attributes_is_one_line(filed: Study, capsys: Capture) -> None:
+    assert scan(filed) == 0
+    capsys.readouterr()
+    with closing(sqlite3.connect(filed.storage.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE study_user_attributes SET value_json = 'no JSON'")
+        database.commit()
+    assert scan(filed) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: study 's' can't be opened: ")
+
+
+def test_a_trial_has_the_parameters_of_its_cell(filed: Study) -> None:
+    with claim(filed.client, connect(filed.storage), spec()) as held:
+        held.ask(replace(CELL, seed=1))
+        (trial,) = held.study.get_trials()
+        assert trial.params == {"model": "ae", "dim3": CELL.dim3, "seed": 1, "epochs": CELL.epochs}
+        held.repair("FAILED", "")

@@ -538,3 +538,8 @@ def test_unusable_folders_of_images_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, "all 2 rows are the same")
     (tmp_path / "c.png").symlink_to("nowhere")
     refused(tmp_path, "c.png: could not be read: No such file or directory")
+
+
+def test_an_index_that_pandas_saved_is_no_column(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"a": [1, 2], "b": [3, 4]}, index=["u", "v"])
+    assert load_table(write(tmp_path / "a.parquet", rows)).x.tolist() == [[1, 3], [2, 4]]

@@ -146,3 +146,9 @@ def test_wide_rows_are_measured_in_the_memory_of_some_copies_of_them(tmp_path: P
         assert tracemalloc.get_traced_memory()[1] < 5e8  # 1.8e9 where all lines are decoded at once
     finally:
         tracemalloc.stop()
+
+
+def test_precision_and_recall_are_of_the_first_50_principal_components() -> None:
+    x = np.random.default_rng(0).random((300, 60), dtype=np.float32)
+    references = References.of(x[:200], x[200:])
+    np.testing.assert_array_equal(references.held_out_features, PCA(dim3=50).fit(x[:200]).encode(x[200:250]))
