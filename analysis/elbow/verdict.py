@@ -366,14 +366,14 @@ def _why_not(fits: _Fits, corner: _Corner | None) -> str | None:
     best = f"the best corner, at {corner.dim3}"
     smooth = f"a smooth curve ({fits.smooth.shape.name})"
     if fits.delta < 0:
-        return f"{smooth} explains the curve better than {best}, by {-fits.delta:.0f} in AICc"
+        return f"{smooth} fits better than {best}, by {-fits.delta:.0f} in AICc"
     if fits.delta < LEAST_DELTA:
         ahead = f"by {fits.delta:.1f} in AICc, where {LEAST_DELTA:.0f} are needed"
-        return f"{best}, explains the curve hardly better than {smooth}: {ahead}"
+        return f"{best}, fits hardly better than {smooth}: {ahead}"
     if fits.delta_of_mean < _LEAST_DELTA_OF_MEAN:
         return f"{smooth} explains the mean over seeds as well as {best}"
     if fits.delta_flexible < _LEAST_DELTA_FLEXIBLE:
-        return f"a smooth curve ({fits.flexible.shape.name}) explains the curve better than {best}"
+        return f"a smooth curve ({fits.flexible.shape.name}) fits better than {best}"
     if corner.ratio < _LEAST_RATIO:
         return f"the bend at {corner.dim3} is slight: the error falls {corner.ratio:.2g} times as fast before as after"
     span = fits.curve.dim3[-1] - fits.curve.dim3[0]
