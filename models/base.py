@@ -170,7 +170,3 @@ class Reducer(ABC):
         for name, array in state.items():
             setattr(self, name, array if array.ndim else array.item())
         return self
-
-    def weight_shapes(self, dim1: int) -> Mapping[str, tuple[int, ...]]:
-        """Return the shapes of the entries `weights/...` in `state`, for rows (N, dim1); empty by default."""
-        return {}

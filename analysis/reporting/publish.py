@@ -91,7 +91,7 @@ class CellChoice(NamedTuple):
         if isinstance(given, tuple):
             return cls(*given)
         found = dict(part.strip().partition("=")[::2] for part in given.split(","))
-        if not found.get("dim3", "").isdigit() or not set(found) <= {"dim3", "model"}:
+        if not found.get("dim3", "").isdecimal() or not set(found) <= {"dim3", "model"}:
             raise BadInput(f"choose {given!r}: allowed is dim3=12 or model=vae,dim3=12")
         return cls(found.get("model") or None, int(found["dim3"]))
 

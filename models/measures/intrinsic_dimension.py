@@ -111,7 +111,7 @@ def _parallel_analysis(x: Rows) -> int | None:
     if len(x) < _FEWEST:
         return None
     columns = np.ascontiguousarray(x.T, dtype=np.float64)
-    columns -= columns.mean(axis=1, keepdims=True)  # (dim1, N); permutations keep the mean
+    columns = columns - columns.mean(axis=1, keepdims=True)  # (dim1, N); permutations keep the mean
     if not columns.any():
         return None
     rng = np.random.default_rng(_SEED)

@@ -166,21 +166,15 @@ class TorchReducer(Reducer):
         return {k: np.asarray(v) for k, v in plain.items()} | weights
 
     @final
-    def weight_shapes(self, dim1: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the weights in `state`, for rows (N, dim1), without allocating them."""
-        with torch.device("meta"):
-            pair = self.architecture(dim1)
-        return {
-            f"weights/{part}.{name}": tuple(tensor.shape)
-            for part, module in zip(("encoder", "decoder"), pair, strict=True)
-            for name, tensor in module.state_dict().items()
-        }
-
-    @final
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> Self:
-        """Restore as `Reducer.restore`, on this machine's device."""
+        """Restore as `Reducer.restore`, on this machine's device. Raises ValueError for weights of other shapes."""
         weights = {k.removeprefix("weights/"): v for k, v in state.items() if k.startswith("weights/")}
         super().restore({k: v for k, v in state.items() if not k.startswith("weights/")})
+        with torch.device("meta"):  # before the network is allocated, which may be of any size in a stranger's file
+            pair = zip(("encoder", "decoder"), self.architecture(self.dim1), strict=True)
+            shapes = {f"{part}.{k}": tuple(v.shape) for part, module in pair for k, v in module.state_dict().items()}
+        if shapes != {k: v.shape for k, v in weights.items()}:
+            raise ValueError("the weights do not have the shapes of the model")
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn only to be overwritten
             self._build()
         self.network.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})

@@ -54,10 +54,10 @@ def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
 def _load_study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study | None:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
-        _ = study.user_attrs  # raises ValueError where one is no JSON
+        dict(study.user_attrs.get(_SETTINGS, {}))  # raises where a value is no JSON, or this one no mapping
     except KeyError:
         return None
-    except (optuna.exceptions.OptunaError, ValueError) as error:
+    except (optuna.exceptions.OptunaError, TypeError, ValueError) as error:
         raise BadInput(f"study {name!r} can't be opened: {one_line(error)}") from error
     return study
 
@@ -242,8 +242,11 @@ def _find_by_name(client: MlflowClient, spec: StudySpec) -> Run | None:
 
 
 def _plain_settings(text: str) -> dict[str, object]:
-    """The settings of a study from JSON, those included that are newer than the study."""
-    return {**BEFORE, **json.loads(text)}
+    """The settings of a study from JSON, with those that are newer than the study; empty for another tag's text."""
+    try:
+        return {**BEFORE, **json.loads(text)}
+    except (TypeError, ValueError, RecursionError):
+        return {}
 
 
 def _refuse_running(parent: Run, name: str, take_over: bool) -> None:

@@ -255,6 +255,7 @@ def test_the_chosen_model_is_registered_once_with_its_reason(
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
+        (["--choose", "dim3=²"], "choose 'dim3=²': allowed is dim3=12 or model=vae,dim3=12"),
         (["--choose", "12"], "choose '12': allowed is dim3=12 or model=vae,dim3=12"),
         (["--choose", "dim3=99"], "choose dim3=99: ae has finished cells at 2, 3, 4"),
         (["--choose", "dim3=3,model=vae"], "choose model=vae: allowed: pca, ae"),

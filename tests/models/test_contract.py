@@ -31,14 +31,6 @@ def test_every_model_keeps_the_contract(model: str, dim3: int, signed: bool) -> 
     check_contract(lambda: build(model, settings | {"dim3": dim3}), 3 * x - 1 if signed else x, dim3)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_says_which_weights_its_state_has(model: str) -> None:
-    x, settings = example(model)
-    fitted = build(model, settings).fit(x)
-    weights = {name: array.shape for name, array in fitted.state().items() if name.startswith("weights/")}
-    assert fitted.weight_shapes(settings["dim1"]) == weights
-
-
 class Good(Reducer):
     """Keeps the first two columns."""
 
@@ -62,7 +54,7 @@ def test_a_good_model_of_ones_own_passes() -> None:
 
 def test_a_model_has_no_extras_by_default() -> None:
     model = Good().fit(UNIT)
-    assert model.extra_metrics(UNIT) == model.extra_artifacts(UNIT, UNIT) == model.weight_shapes(12) == {}
+    assert model.extra_metrics(UNIT) == model.extra_artifacts(UNIT, UNIT) == {}
     assert model.extra_diagnostics(UNIT, UNIT) == ({}, {}, {})
 
 

@@ -58,7 +58,7 @@ def own_files(model: str, *, imported: bool = False) -> dict[str, bytes]:
                 continue
             found[file] = _as_imported(name, path) if imported else path.read_bytes()
             if path.suffix == ".py":
-                with suppress(SyntaxError, ValueError, ImportError):  # of another Python version: never imported
+                with suppress(SyntaxError, ValueError):  # of another Python version; such a file is never imported
                     waiting += _imports(found[file], package)
     return found
 
@@ -92,7 +92,10 @@ def _imports(text: bytes, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            if node.level and not package:
+                continue  # raises ImportError outside a package
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 

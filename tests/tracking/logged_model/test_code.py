@@ -43,6 +43,16 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.usefixtures("model")
 def test_a_models_files_are_all_that_it_imports_and_no_others() -> None:
     assert own_files("pkg.net:net") == {name: FILES[name].encode() for name in IMPORTED}
+
+
+def test_a_relative_import_outside_a_package_hides_no_other_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "try:\n    from .beside import f\nexcept ImportError:\n    from beside import f\n"
+    (tmp_path / "alone.py").write_text(text)
+    (tmp_path / "beside.py").write_text("f = 1\n")
+    assert set(own_files("alone:Net")) == {"alone.py", "beside.py"}
     assert "folder.late" not in sys.modules
 
 

@@ -124,7 +124,11 @@ def raw(name: str, content: bytes) -> Callable[[Path], None]:
         (lambda f: weights(f, encode=np.zeros(1)), f"{WEIGHTS}: 'encode' is no part of such a model"),
         (
             lambda f: weights(f, **{"weights/decoder.main.0.bias": np.zeros(9)}),
-            f"{WEIGHTS}: RuntimeError: Error(s) in loading state_dict",
+            f"{WEIGHTS}: the weights do not have the shapes of the model",
+        ),
+        (  # refused before a network of that width is allocated: 10 TB
+            lambda f: about(f, "state", dim2=20_000_000_000),
+            f"{WEIGHTS}: the weights do not have the shapes of the model",
         ),
         (lambda f: (f / WEIGHTS).unlink(), f"{WEIGHTS}: FileNotFoundError"),
         (raw(BEFORE, pickle.dumps(Bomb())), f"{BEFORE}: BadZipFile"),
