@@ -227,7 +227,7 @@ def parse_range(text: str) -> tuple[int, ...]:
     allowed = "allowed: 2:20, 2:20:2 or 2,4,8, of whole numbers from 1"
     values: set[int] = set()
     for part in text.split(","):
-        typed = re.fullmatch(r"\s*(\d{1,9})\s*(?::\s*(\d{1,9})\s*(?::\s*(\d{1,9})\s*)?)?", part)
+        typed = re.fullmatch(r"\s*(\d{1,99})\s*(?::\s*(\d{1,99})\s*(?::\s*(\d{1,99})\s*)?)?", part)
         if typed is None:
             raise BadInput(f"dim3 {text!r} is no range; {allowed}")
         low, high, step = int(typed[1]), int(typed[2] or typed[1]), int(typed[3] or 1)

@@ -173,7 +173,7 @@ def test_the_reading_follows_the_numbers(raw: float, affine: float, said: str) -
     text = " ".join(page_text._about_repeats(repeats(raw=raw, affine=affine)))
     assert said in text
     assert "0.110 ± 0.014" in text
-    assert "share 20.0 % (chance: 0.1 %)" in text
+    assert "share 20.0 % of a row's 10 nearest neighbours (chance: 0.1 %)" in text
     assert "0.600 [0.590, 0.610]" in text
 
 
