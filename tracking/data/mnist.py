@@ -99,10 +99,10 @@ def _fill(folder: Path, name: str) -> None:
             if problem is None:
                 return
             failures = [f"cache {folder}: {problem}"]
-            if "corrupt" in problem:
-                _log.warning("%s: %s in the cache, removed", name, problem)
-            for file in _MD5[name]:
-                (folder / file).unlink(missing_ok=True)
+            if there := [file for file in _MD5[name] if (folder / file).exists()]:
+                _log.warning("%s: %s in the cache; all four files are downloaded again", name, problem)
+            for file in there:
+                (folder / file).unlink()
             for left in folder.glob(f"{_DOWNLOAD}*"):  # by a process that was killed; no other has the lock
                 shutil.rmtree(left, ignore_errors=True)
             for label, download in _MIRRORS[name]:
