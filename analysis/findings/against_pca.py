@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.tracking.store.names import Artifact
+from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
 from ..runs.arrays import fetch, interval, redrawn
@@ -168,17 +169,6 @@ def who_wins(label: str, points: list[Against]) -> str:
 
 def _dim3(points: list[Against]) -> str:
     return ranges([p.dim3 for p in points])
-
-
-def ranges(values: list[int]) -> str:
-    """Return ascending whole numbers as text, consecutive ones as a range: `2 to 10, 15`."""
-    parts: list[list[int]] = []
-    for value in values:
-        if parts and value == parts[-1][-1] + 1:
-            parts[-1].append(value)
-        else:
-            parts.append([value])
-    return ", ".join(f"{p[0]} to {p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
 
 
 def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:

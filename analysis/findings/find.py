@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
+from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
 from ..purposes.gain import DEFAULT_RULE, Rule
 from ..runs.arrays import SEEDS_TO_RESAMPLE, interval, redrawn, rows_of
 from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
-from .against_pca import Against, PcaCurve, against, pca_curve, ranges, spectrum_criteria, who_wins
+from .against_pca import Against, PcaCurve, against, pca_curve, spectrum_criteria, who_wins
 from .nested import NestedFinding, beside
 
 _INTRINSIC = {

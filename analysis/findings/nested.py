@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elbowroom.tracking.store.names import Metric, Param
+from elbowroom.tracking.store.text import ranges
 
 from ..runs.comparison import CODE, Cell, Comparison, Nested, Series, data_of, latest
-from .against_pca import ranges
 
 _DEDICATED = "ae"  # the model that is trained once for each dim3, to compare with
 

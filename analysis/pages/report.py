@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from elbowroom.tracking.store.names import METRICS, Column, Metric
-from elbowroom.tracking.store.text import clean
+from elbowroom.tracking.store.text import clean, ranges
 
 from ..figures.curves import (
     DPI,
@@ -29,7 +29,7 @@ from ..figures.curves import (
     plot_pictures,
     plot_ratio,
 )
-from ..findings.against_pca import Equivalent, ranges
+from ..findings.against_pca import Equivalent
 from ..findings.find import ComparisonFinding, Findings, ModelFinding, Point
 
 _TEMPLATES = Path(__file__).parent / "templates"

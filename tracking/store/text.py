@@ -115,3 +115,14 @@ _HEADER = re.compile(
 
 _BARE = re.compile(r"(?<![^\s'\"/])(?!mailto:)([\w.+-]+:)[^\s/@'\"]+(?=@)")
 """user:password@host without a scheme: mistyped, or in the errors of libraries."""
+
+
+def ranges(values: list[int]) -> str:
+    """Return ascending whole numbers as text, consecutive ones as a range: `2 to 10, 15`."""
+    parts: list[list[int]] = []
+    for value in values:
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{p[0]} to {p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

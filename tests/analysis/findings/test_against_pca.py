@@ -9,10 +9,10 @@ from elbowroom.analysis.findings.against_pca import (
     _equivalent,
     _explained,
     _profile_likelihood,
-    ranges,
     who_wins,
 )
 from elbowroom.analysis.runs.arrays import redraw
+from elbowroom.tracking.store.text import ranges
 
 HALVING = 0.5 ** np.arange(11)  # PCA's error at dim3 0 to 10
 
