@@ -1,4 +1,4 @@
-"""Which cells a scan has: the grid, its presets, and the key that makes two cells the same."""
+"""The cells of a scan: the grid, its presets, and the key of a cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Grid:
     seeds: int = 3
     """Per model and dim3; a model without a seed, like pca, has one run."""
     base: RunConfig = field(default_factory=RunConfig)
-    """What all cells share. Its model, dim3, seed, threads, artifacts and measure are not read."""
+    """The settings of all cells. Its model, dim3, seed, threads, artifacts and measure are not read."""
     label: str = ""
     """A warning that results of this grid are too cheap to quote."""
     measured: tuple[int, ...] = ()
@@ -116,7 +116,7 @@ class Grid:
         return [model for model in self.dim3 if "epochs" in model_settings(model)]
 
     def count(self) -> int:
-        """How many cells there are, without listing them.
+        """The number of cells, without a list of them.
 
         Raises BadInput for an unknown model, for several dim3 of a model whose one training gives the whole curve, and
         for too many cells.
@@ -193,7 +193,7 @@ def model_settings(model: str) -> frozenset[str]:
 
 
 def study_settings(base: RunConfig, digest: str) -> dict[str, object]:
-    """What must not change under a study's name: what its cells share, and the digest of the data."""
+    """The settings of a study, which must not change under its name: those of all cells, and the digest of the data."""
     left_out = {*INDIFFERENT, *COORDINATES, "measure"}
     shared = {name: value for name, value in asdict(base).items() if name not in left_out}
     return {"dataset": f"{Path(base.dataset).name} ({digest})", **shared}

@@ -1,4 +1,4 @@
-"""How a study is run: the options that every kind of study has, and their flags."""
+"""The options of every kind of study, and their flags."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .grid import check_whole, parse_whole
 RESUME = "what ran ended KILLED; the same command again goes on where this one stopped"
 """Printed by each command of a study that a signal ends."""
 SWITCH: Mapping[str, Any] = {"nargs": "?", "const": "yes", "default": "no", "choices": ("yes", "no")}
-"""Of a flag that is on where it is given without a value; MLproject always gives it yes or no."""
+"""Arguments of a switch, which is on where it has no value; MLproject always gives it yes or no."""
 _STORAGE = "sqlite:///optuna.db"
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a study is run. Raises BadInput for options that contradict each other."""
+    """The options of a study. Raises BadInput where they contradict each other."""
 
     study: str = ""
-    """Its name, under which it continues; empty: a name after its grid."""
+    """The study's name, under which it continues; empty: a name after its grid."""
     storage: str = _STORAGE
     """The database of Optuna's trials."""
     workers: int | None = None
@@ -57,7 +57,7 @@ class Options:
             check_whole("workers", self.workers)
 
     def named(self, default: str) -> Self:
-        """The same with `default` as the study's name where it has none."""
+        """These options, with `default` as the study's name where it has none."""
         return self if self.study else replace(self, study=default)
 
     def say(self, text: str) -> None:

@@ -33,7 +33,7 @@ _DIM3 = 8
 
 @dataclass(frozen=True)
 class Finding:
-    """What an oracle measured: whether theory holds, a sentence that says so, and its numbers."""
+    """The result of an oracle: whether theory holds, a sentence that says so, and its numbers."""
 
     holds: bool
     says: str

@@ -121,13 +121,13 @@ def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Grid]:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a study holds when a scan of it ends."""
+    """The content of a study at the end of a scan."""
 
     complete: bool
     """Whether every cell that was asked for has finished."""
     study: str
     run_id: str
-    """Of the study's run, which is the parent of its cells' runs."""
+    """The id of the study's run, which is the parent of its cells' runs."""
     experiment_id: str
     points: tuple[Point, ...]
     """The curve of each model: the errors of each dim3, by seed."""
@@ -135,14 +135,14 @@ class ScanResult:
     verdicts: Mapping[str, Verdict]
     """By model; a curve with too few points has none."""
     confirmed: tuple[Point, ...]
-    """The same at twice the epochs, of the cells that were run to confirm a corner."""
+    """The curve at twice the epochs, of the cells that were run to confirm a corner."""
     failures: tuple[Failure, ...]
     """The cells that failed in this start, and why. The same call again tries them."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a scan would cost: by model, its cells, how many of them are done, and what one takes."""
+    """The cost of a scan: the cells of each model, the number of those that are done, and the time of one."""
 
     costs: tuple[Cost, ...]
     workers: int
@@ -171,7 +171,7 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
 
 
 def estimate(grid: Grid | None = None, options: Options | None = None) -> Estimate:
-    """What `scan` with these arguments would cost, by the cells that are done. Raises BadInput."""
+    """Estimate the cost of `scan` with these arguments from the cells that are done. Raises BadInput."""
     grid, options = _defaults(grid, options)
     grid.count()  # raises for an unknown model before anything is opened
     with open_study(options, grid.base, 0) as study:
@@ -248,7 +248,7 @@ def _run_cells(study: Coordinator, cells: list[RunConfig]) -> Summary:
     records, options = study.records, study.options
 
     def cost() -> str:
-        """What is left to run; empty until a cell of each model has finished."""
+        """The time left, as text; empty until a cell of each model has finished."""
         costs = estimate_costs(records.spec.match(cells, records.done()))
         return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 

@@ -64,10 +64,10 @@ _MIN_DRAWN = 2  # complete trials that a figure needs
 
 @dataclass(frozen=True)
 class Search:
-    """What is tuned, and where. Raises BadInput for a search that can't be made."""
+    """The settings to tune, and their ranges. Raises BadInput for a search that can't be made."""
 
     base: RunConfig
-    """What all trials share: model, dataset, seed and the rest. Its epochs are a trial's most; dim3 is not read."""
+    """The settings of all trials: model, dataset, seed and the rest. Its epochs are a trial's most; dim3 is unused."""
     dim3: tuple[int, ...]
     """One, or several evenly spaced ones for the Pareto front of error and dim3."""
     trials: int
@@ -151,25 +151,25 @@ class Best:
     """A trial that no other one betters in all objectives."""
 
     trial: int
-    """Its number."""
+    """The trial's number."""
     run_id: str
     config: RunConfig
     values: tuple[float, ...]
-    """Of `TuneResult.objective`; with several dim3 also the dim3."""
+    """The value of `TuneResult.objective`; with several dim3 also the dim3."""
 
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a study holds when a tuning ends."""
+    """The content of a study at the end of a tuning."""
 
     complete: bool
     """Whether there are as many trials as were asked for."""
     study: str
     run_id: str
-    """Of the study's run, which is the parent of its trials' runs."""
+    """The id of the study's run, which is the parent of its trials' runs."""
     experiment_id: str
     objective: str
-    """What is minimised."""
+    """The quantity that is minimised."""
     best: tuple[Best, ...]
     """One; with several dim3 the Pareto front by dim3; none where no trial is complete."""
     trials: int

@@ -1,4 +1,4 @@
-"""What every command line of the project shares: quiet logs, one line for an error, signals, exit codes."""
+"""The common parts of all command lines: quiet logs, one line for an error, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(flag(name), default=default, metavar="X", help=text, **switch)
 
     def add_store(self, *, read: bool = False) -> None:
-        """Where to record, or where to read from and whether to write anything there."""
+        """Flags of the store: where to record, or where to read, and whether to write there."""
         if read:
             text = "write nothing into the store"
             self.add_argument("--no-log", nargs="?", const="yes", default="no", metavar="no", help=text)

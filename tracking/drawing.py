@@ -1,4 +1,4 @@
-"""What all figures share: colours, labels, pictures in a grid, the plane of the codes. Free of torch."""
+"""The common parts of all figures: colours, labels, pictures in a grid, the plane of the codes. Free of torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SMALL = 16  # pixels; smaller pictures are set apart by lines
 
 
 class Look(NamedTuple):
-    """How a row (dim1,) is drawn: as a picture, black at `low` and white at `high`, else as a line of its columns."""
+    """The drawing of a row (dim1,): as a picture, black at `low` and white at `high`, else as a line of its columns."""
 
     image_shape: tuple[int, ...] | None
     low: float = 0.0

@@ -188,7 +188,7 @@ def _checked(dim3: npt.ArrayLike, error: npt.ArrayLike) -> Curve:
 
 
 class _SeedVariation(NamedTuple):
-    """How the seeds differ from their mean.
+    """The differences of the seeds from their mean.
 
     weights (D,): one over the relative standard deviation of the noise, mean square 1. offsets (S, D): what each seed
     is off by at all dim3. residuals (S, D): the rest, weighted.

@@ -89,7 +89,7 @@ def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
 
 
 class _Page(NamedTuple):
-    """What the figures have in common; each method draws one, or returns None where its arrays are missing."""
+    """Draws the figures of the page; each method returns one, or None where its arrays are missing."""
 
     answers: Answers
     shelf: Shelf

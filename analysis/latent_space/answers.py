@@ -127,9 +127,9 @@ class Answers:
     four of the assignment's question.
     """
     controls: list[Bunch]
-    """The same measures of real rows, and of the mean row."""
+    """The measures of the generators, taken of real rows and of the mean row."""
     notes: list[str]
-    """What is missing or unusable."""
+    """Notes on missing and unusable runs and arrays."""
 
 
 @dataclass(frozen=True)

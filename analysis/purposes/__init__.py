@@ -1,1 +1,1 @@
-"""Which dim3 serves a purpose: the rules that choose. Pure numpy."""
+"""Rules that choose dim3 for a purpose. Pure numpy."""

@@ -1,4 +1,4 @@
-"""What `python -m analysis.report` does, as functions: read, find, draw, write, log, and register the chosen model."""
+"""The functions behind `python -m analysis.report`: read, find, draw, write, log, and register the chosen model."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def publish(
 
 
 class Logged(NamedTuple):
-    """What an analysis logs beside its findings and files; in `run_id`, or in a new run for None."""
+    """Name, description, params and metrics of an analysis' run; `run_id` is None for a new run."""
 
     name: str
     description: str

@@ -305,7 +305,7 @@ class Series(NamedTuple):
         return assemble((c.dim3, c.seed, np.nan if v is None else v) for c, v in zip(cells, values, strict=True))[1]
 
     def means(self, pick: str = "test") -> dict[int, float]:
-        """The same by dim3, means over seeds."""
+        """Return these values by dim3, as means over seeds."""
         return dict(zip(self.dim3, self.errors(pick).mean(axis=0), strict=True))
 
     @property

@@ -99,7 +99,7 @@ def _maximum_likelihood(distances: Float64s) -> float | None:
 
 
 def _parallel_analysis(x: Rows) -> int | None:
-    """How many leading eigenvalues of the covariance of x (N, dim1) exceed those of permuted columns: Horn 1965.
+    """The number of leading eigenvalues of the covariance of x (N, dim1) above those of permuted columns: Horn 1965.
 
     A permutation of each column keeps its values and variance and removes every dependence (Horn drew normal numbers
     and used correlations). The i-th eigenvalue has to exceed the 95th percentile of the i-th eigenvalues of 20

@@ -35,13 +35,13 @@ from ..records.trials import retry_storage, storage_at
 from .processes import process_tag
 
 _PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
-"""Of tuning: prunes after five complete trials, and after epoch 3, with which the shortest trial ends."""
+"""The pruner of tunings: prunes after five complete trials, and after epoch 3, with which the shortest trial ends."""
 _WATCH_SECONDS = 5.0  # between checks that the run was not closed by someone else
 _process_lock = threading.Lock()  # a process has one tracking URI and one number of torch's threads
 
 
 class Status(Enum):
-    """How a job ended; LOST where its worker died or its run was closed: the cell itself may be all right."""
+    """The end of a job; LOST where its worker died or its run was closed: the cell itself may be all right."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -51,12 +51,12 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Pruning:
-    """Where a trial reports its epochs, and is told whether to stop."""
+    """The Optuna study to which a trial reports its epochs, and which may stop it."""
 
     storage: str
     study: str
     metric: str
-    """Of each epoch."""
+    """The metric of an epoch that is reported."""
     sign: int
     """1 where a lower metric is better, -1 where a higher one is."""
 
@@ -67,7 +67,7 @@ class Job:
 
     config: RunConfig
     trial: int
-    """Its number in Optuna's study."""
+    """The trial's number in Optuna's study."""
     place: Place
     tracking_uri: str
     digest: str
@@ -81,7 +81,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its run."""
+        """The name of the job's run."""
         return self.place.name or self.config.run_name
 
 

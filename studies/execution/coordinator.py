@@ -49,13 +49,13 @@ class Failure:
 
 @dataclass
 class Summary:
-    """What one start of a study did."""
+    """The work of one start of a study."""
 
     fit_seconds: list[float] = field(default_factory=list)
     """The training time of each finished cell."""
     failures: list[Failure] = field(default_factory=list)
     lost: int = 0
-    """How many times a worker died with a cell."""
+    """The number of times that a worker died with a cell."""
     seconds: float = 0.0
 
 
@@ -92,7 +92,7 @@ class Coordinator:
 
     options: Options
     base: RunConfig
-    """What the runs share, in the edition in which the study was begun."""
+    """The settings of all runs, in the edition in which the study was begun."""
     pool: Pool
     client: MlflowClient
     storage: RDBStorage

@@ -47,7 +47,7 @@ class Pool(ABC):
 
     @abstractmethod
     def slots(self) -> int:
-        """How many jobs run at once."""
+        """The number of jobs that run at once."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:

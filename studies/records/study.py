@@ -47,13 +47,13 @@ class StudySpec:
 
     name: str
     what: str
-    """What kind of study, as `a scan of dim3`."""
+    """The kind of study, as `a scan of dim3`."""
     settings: Mapping[str, object]
-    """What its runs share, as plain data."""
+    """The settings of all its runs, as plain data."""
     kind: Kind
-    """Of its runs."""
+    """The kind of its runs."""
     digest: str
-    """Of its data."""
+    """The digest of its data."""
     label: str = ""
     """A warning that its results are too cheap to quote."""
     objectives: int = 1

@@ -327,7 +327,7 @@ def _shape(table: Table) -> str:
 
 
 class DataSource(NamedTuple):
-    """Where data come from: `load` returns a data set by its name, `read` the rows of one kind of file or folder.
+    """A source of data: `load` returns a data set by its name, `read` the rows of one kind of file or folder.
 
     `has_header`: the first line of such a file may be a header, as --header says.
     """

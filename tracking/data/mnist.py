@@ -77,7 +77,7 @@ def _array(content: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _problem(folder: Path, name: str) -> str | None:
-    """What is wrong with the files in a folder, or None where all four have their checksums."""
+    """The problem of the files in a folder, or None where all four have their checksums."""
     for file, md5 in _MD5[name].items():
         try:
             content = (folder / file).read_bytes()

@@ -57,7 +57,7 @@ class PreparedData:
         return cls(data, parts, digests)
 
     def in_float32(self) -> Self:
-        """The same rows in float32. Raises BadInput where that loses their digits."""
+        """These data with rows in float32. Raises BadInput where that loses their digits."""
         if self.data.x_train.dtype == np.float32:
             return self
         if (far := far_from_zero(self.data.x_train)).size:

@@ -1,4 +1,4 @@
-"""How good generated samples of the data can be: real rows are the upper limit, the mean row is the lower one."""
+"""The limits of the quality of generated samples: real rows are the upper one, the mean row is the lower one."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 FOLDER = "data"
-"""Of a model's files; in the artifact MLflow puts it into another one of that name."""
+"""The folder of a model's files; in the artifact MLflow puts it into another one of that name."""
 ABOUT, WEIGHTS = "model.json", "weights.safetensors"
 OPS = ("reconstruct", "encode", "decode", "sample")
 

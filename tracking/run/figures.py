@@ -55,7 +55,7 @@ class RunView:
 
 
 class _DecodedPlane(NamedTuple):
-    """What `decoded_plane` returns."""
+    """The result of `decoded_plane`."""
 
     plane: Plane
     ticks: Array

@@ -29,11 +29,11 @@ CURVE_INDIFFERENT: Final = (*INDIFFERENT, "device", "measure", "edition")
 `measure` only adds metrics, and what an edition changes shows in the output or in the data's digest."""
 
 DEFAULT_LOSSES: Final = {"ae": "mse", "linear-ae": "mse", "vae": "bce"}
-"""What `--loss auto` means for data in [0, 1]: a series with this loss is called by its model alone."""
+"""The loss of `--loss auto` for data in [0, 1]: a series with this loss is called by its model alone."""
 
 
 class Kind(StrEnum):
-    """What an MLflow run is, under `Tag.KIND`. Curves are made of `run` alone."""
+    """The kind of an MLflow run, under `Tag.KIND`. Curves are made of `run` alone."""
 
     RUN = "run"
     STUDY = "study"
@@ -142,7 +142,7 @@ class Metric(StrEnum):
 
 
 class Column(NamedTuple):
-    """How the report shows a metric: its mean over seeds for each model and dim3.
+    """The column of a metric in the report: its mean over seeds for each model and dim3.
 
     key is its name in `curves.csv` and `result.json`; label its heading, and digits the significant ones in the table
     of the section; digits 0 means a whole number. sign is -1 where the report shows the negative value.
@@ -161,7 +161,8 @@ METRICS: Final = {
     Metric.TEST_ACTIVE_UNITS: Column("active_units", "active units"),
     Metric.VAL_ELBO: Column("negative_elbo", "-ELBO, nats", 4, sign=-1),
 }
-"""What the report says of each point of a curve beside its errors. A table has a column where a run has the number."""
+"""The metrics that the report shows at each point of a curve, beside its errors. A table has the column of a metric
+where a run has the number."""
 
 
 class Source(StrEnum):
@@ -176,7 +177,7 @@ class Source(StrEnum):
 
 
 class Quality(StrEnum):
-    """What is measured of generated rows."""
+    """The measures of generated rows."""
 
     PRECISION = "precision"
     RECALL = "recall"

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO, cast
 from .text import clean, hidden
 
 LOG_LEVELS: Final = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
-"""Of loggers that report each step of a migration, or the SQL of an error that is raised as well."""
+"""Levels of loggers that would report each step of a migration, or the SQL of an error that is raised as well."""
 
 
 def printing(body: Callable[[], int]) -> int:

@@ -1,4 +1,4 @@
-"""What each reader returns: rows of finite numbers. Whatever is wrong with a file becomes one line of BadInput."""
+"""The result of each reader: rows of finite numbers. Whatever is wrong with a file becomes one line of BadInput."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Table(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to read of a file: the labels, which test rows may lack, whether line 1 is a header, and which rows."""
+    """The parts of a file to read: the labels, which test rows may lack, whether line 1 is a header, and which rows."""
 
     label_column: str | None = None
     header: str = "auto"
