@@ -6,7 +6,6 @@ each, for its history. `Columns`, from `--map`, say where the runs of another pr
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
 from mlflow.entities import Param, Run, RunData, RunInfo
 
+from elbowroom.tracking.store.client import every_run
 from elbowroom.tracking.store.errors import BadInput, deleted_experiment
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
@@ -46,7 +46,6 @@ _SHOWN_VALUES = 3  # of a param in a message
 _SHOWN_PARAMS = 5
 _SEED_NAME = r"(.*[_. /-])?(seed|random_state)"  # of a param or tag, after its source
 _Place = tuple[str, str]  # a source, and a name in it
-_PAGE = 1000  # runs a request
 _REASON_LENGTH = 500  # letters
 
 
@@ -98,11 +97,11 @@ def read(
     """
     place = _experiment_id(client, experiment)
     if columns is None:
-        runs = _search(client, place, f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
-        studies = _search(client, place, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'")
+        runs = every_run(client, place, f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
+        studies = every_run(client, place, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'")
     else:  # without the runs that analyses logged there
         ours, studies = (Kind.ANALYSIS, Kind.INVOCATION), []
-        runs = [r for r in _search(client, place, "") if r.data.tags.get(Tag.KIND) not in ours]
+        runs = [r for r in every_run(client, place, "") if r.data.tags.get(Tag.KIND) not in ours]
         runs = [r for r in runs if r.info.run_id != os.environ.get("MLFLOW_RUN_ID")]
     runs.sort(key=lambda r: (r.info.start_time or 0, r.info.run_id))
     unfinished = [_unfinished(r) for r in runs if r.info.status != "FINISHED"]
@@ -141,24 +140,6 @@ def _experiment_id(client: MlflowClient, experiment: str) -> str:
     if found.lifecycle_stage == "deleted":
         raise BadInput(deleted_experiment(experiment, found.experiment_id))
     return str(found.experiment_id)
-
-
-def _search(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
-    """Every active run that matches, page after page."""
-    runs: list[Run] = []
-    token: str | None = None
-    was_enabled = gc.isenabled()
-    gc.disable()  # among millions of new objects it takes twice the time of the query
-    try:
-        while True:
-            page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
-            runs.extend(page)
-            token = page.token
-            if not token:
-                return runs
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _unfinished(run: Run) -> LeftOut:

@@ -19,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from elbowroom.models import MODELS
 from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.store.client import every_run
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place, close
 
@@ -94,15 +95,8 @@ def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
     kind
         RUN for cells, TRIAL for trials of tuning, INVOCATION for later `mlflow run`s.
     """
-    found: list[Run] = []
-    token = None
     words = f"tags.`{Tag.PARENT}` = '{parent.info.run_id}' AND tags.`{Tag.KIND}` = '{kind}'"
-    while True:
-        page = client.search_runs([parent.info.experiment_id], words, max_results=100, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return every_run(client, parent.info.experiment_id, words)
 
 
 def done_cells(runs: list[Run], codes: Mapping[str, str]) -> dict[str, FinishedCell]:

@@ -290,7 +290,7 @@ def dies(*_: object, **__: object) -> None:
 
 
 def third_page_dies(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("elbowroom.analysis.runs.query._PAGE", 10)
+    patch.setattr("elbowroom.tracking.store.client._PAGE", 10)
     answers = iter([MlflowClient.search_runs] * 2)
     patch.setattr(MlflowClient, "search_runs", lambda *a, **k: next(answers, dies)(*a, **k))
 

@@ -66,7 +66,7 @@ def test_reading_asks_for_pages_and_nothing_run_by_run(
     read = query.read(MlflowClient(uri), EXPERIMENT)
     assert requests == {"get_experiment_by_name": 1, "search_runs": 2}  # the runs, the studies
     requests.clear()
-    monkeypatch.setattr(query, "_PAGE", 25)
+    monkeypatch.setattr("elbowroom.tracking.store.client._PAGE", 25)
     assert len(query.read(MlflowClient(uri), EXPERIMENT).cells) == len(read.cells) == RUNS
     assert requests == {"get_experiment_by_name": 1, "search_runs": 4}  # three pages of runs, one of studies
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import ssl
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
@@ -25,6 +27,7 @@ from .names import EXPERIMENT
 from .text import clean
 
 ANSWER_SECONDS = 15.0  # timeout of a store's first answer; with the imports, a command ends within 30
+_PAGE = 1000  # runs a request
 
 _Result = TypeVar("_Result")
 
@@ -168,3 +171,31 @@ def find_experiment(client: MlflowClient) -> str | None:
 
 def _experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def every_run(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
+    """Return the active runs of an experiment that match, page after page.
+
+    Parameters
+    ----------
+    client
+        Of the tracking store.
+    experiment_id
+        The experiment.
+    filter_string
+        As `MlflowClient.search_runs` reads it; empty for all runs.
+    """
+    runs: list[Run] = []
+    token: str | None = None
+    was_enabled = gc.isenabled()
+    gc.disable()  # among millions of new objects it takes twice the time of the query
+    try:
+        while True:
+            page = client.search_runs([experiment_id], filter_string, max_results=_PAGE, page_token=token)
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+    finally:
+        if was_enabled:
+            gc.enable()
