@@ -116,6 +116,7 @@ class Metric(StrEnum):
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
+    TEST_UNITS_IN_USE = "test/units_in_use"  # latents whose KL exceeds 0.05 nat, as a mean over rows
     # of a model whose latents are ordered
     CURVE_MSE = "curve/mse"
     """Test error of the first 1, 2, … latents; the step is their number. A run that has it is no point of a curve, but
@@ -218,14 +219,26 @@ class Artifact(StrEnum):
     LABELS = "codes/labels.npy"
     ERRORS_VAL = "errors/val.npy"
     ERRORS_TEST = "errors/test.npy"
+    MEAN_ROW_VAL = "errors/mean_row_val.npy"  # squared error of the mean training row, of each row, (N,)
+    MEAN_ROW_TEST = "errors/mean_row_test.npy"
+    COLUMNS_TEST = "errors/columns_test.npy"  # (2, dim1): mean squared error of the mean row, and of the model
+    CODES_VAL = "codes/val.npy"
+    LABELS_VAL = "codes/val_labels.npy"
+    ELBO_VAL = "elbo/val.npy"  # of each row in nats, (N,), as `Metric.TEST_ELBO`
+    ELBO_TEST = "elbo/test.npy"
+    PROBE_VAL = "probe/raw_correct_val.npy"  # int8 (N,): 1 where the nearest raw rows give a row's label, 0 where not
+    PROBE_TEST = "probe/raw_correct.npy"  # and -1 where the row is not in the sample that is probed
     ORIGINALS = "examples/originals.npy"
     RECONSTRUCTIONS = "examples/reconstructions.npy"
     SPECTRUM = "spectrum.npy"
+    PCA_CURVE_VAL = "pca_curve_val.npy"  # (K + 1, 2): validation error for every dim3 from 0, SE of its logarithm
     PCA_CURVE = "pca_curve.npy"  # test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan
     REPORT = "report.html"  # of an analysis; beside it `result.json` and `curves.csv`
     # of a run with `--measure`
     CODES_SAMPLED = "codes/sampled.npy"  # of a model with a posterior: one draw for each test row, (N_test, dim3)
     CODES_REFIT = "codes/refit.npy"  # of PCA: the codes of the test rows by another exact program, (N_test, dim3)
+    HIDDEN_ENTRIES = "measure/hidden_entries.npy"  # (groupings, N): squared error of hidden entries, of each row
+    HIDDEN_ENTRIES_MEAN = "measure/hidden_entries_mean.npy"  # the same of the mean row: dim3 = 0
     KL_BY_DIM = "measure/kl_by_dim.npy"  # KL of each latent in nats, mean over test rows, (dim3,)
     ROBUSTNESS = "measure/robustness.npy"  # (R, 3): push in SDs of the codes, error of decode(z + push), its SE
     INTERPOLATIONS = "measure/interpolations.npy"  # (pairs, steps, dim1): decoded along straight lines between codes

@@ -1,0 +1,58 @@
+"""What a purpose returns, `Choice`, and what it is given: one quantity of held-out rows for each dim3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .. import Floats
+
+
+class Held(NamedTuple):
+    """One quantity of held-out rows at one dim3.
+
+    rows (N,) are means over seeds, seeds (S,) means over rows, a number a training. Pairs of dim3 have the same rows.
+    """
+
+    rows: Floats
+    seeds: Floats
+
+
+ByDim3 = Mapping[int, Held]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The dim3 that serves a purpose.
+
+    Attributes
+    ----------
+    purpose, rule
+        The purpose, and its rule with its amount, as `keep` and `keep:0.90`.
+    choice
+        The smallest scanned dim3 that is enough; None where none is.
+    below
+        The largest scanned dim3 under the choice, which is not enough; None where there is none.
+    interval
+        95 % of the method, in scanned dim3; an end is None where it lies beyond the range. None: there is no interval.
+    reached
+        Whether the rule is met in the range.
+    value
+        The quantity at the choice on the test rows, in the rule's unit; at the best dim3 where it isn't reached.
+    seeds, rows
+        How many trainings a dim3 and how many rows made the choice.
+    sentence
+        The answer, with the model's label.
+    """
+
+    purpose: str
+    rule: str
+    choice: int | None
+    below: int | None
+    interval: tuple[int | None, int | None] | None
+    reached: bool
+    value: float | None
+    seeds: int
+    rows: int
+    sentence: str
