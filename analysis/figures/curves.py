@@ -64,6 +64,7 @@ STYLES = (
 KNOWN = dict(zip(("pca", "ae", "vae", "linear-ae"), STYLES, strict=False))
 _FREE = (*STYLES[len(KNOWN) :], *STYLES[: len(KNOWN)])  # for other models, in this order
 GREY = "0.35"
+_PALE = "0.8"  # of a marker's inside
 _DOTTED: Any = {"color": GREY, "lw": 1, "ls": (0, (1, 2))}
 
 
@@ -121,7 +122,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
 
 
 def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
-    """Draw one model's curve, band and SD bars, hollow markers where it is undertrained, and a star at its choice."""
+    """Draw one model's curve, band and SD bars, its markers, and a star at its choice."""
     (axes,) = chart.panels
     x, y, low, high, sd = _columns(model.points, "dim3", "error", "low", "high", "sd")
     known = np.isfinite(low) & np.isfinite(high)
@@ -132,7 +133,7 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     axes.plot(x, y, style.line, color=style.colour, lw=1.5)
     _draw_band(chart, x, low, high, style, "95 % interval")
     _draw_bars(chart, x, y, sd, style)
-    _draw_markers(chart, x, y, style, model.undertrained)
+    _draw_markers(chart, x, y, style, model)
     if model.verdict is not None and model.verdict.choice is not None:
         choice = model.verdict.choice
         _draw_star(chart, choice, float(np.interp(choice, x, y)), style, "star: dim3 to use")
@@ -239,8 +240,9 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
         x, y, low, high = _columns(compared, "dim3", "ratio", "low", "high")
         axes.plot(x, y, style.line, color=style.colour, lw=1.5)
         _draw_band(chart, x, low, high, style, "95 % interval, paired by row")
-        _draw_markers(chart, x, y, style, model.undertrained)
-        _add_key(chart, _key(style), model.label, "" if np.isfinite(low + high).all() else " (no interval)")
+        _draw_markers(chart, x, y, style, model)
+        said = "" if all(a.method for a in compared) else " (this network)"
+        _add_key(chart, _key(style), model.label, said if np.isfinite(low + high).all() else " (no interval)")
     chart.share("1: as much as PCA", Line2D([], [], **_DOTTED))
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
@@ -459,15 +461,17 @@ def _draw_bars(chart: _Chart, x: _Array, y: _Array, sd: _Array, style: Style) ->
         chart.share("bar: SD over seeds", Line2D([], [], color=GREY, marker="|", ms=9, ls=""))
 
 
-def _draw_markers(chart: _Chart, x: _Array, y: _Array, style: Style, undertrained: Mapping[int, str]) -> None:
-    """Draw a marker at each point, hollow where the model is undertrained."""
-    hollow = np.isin(x, list(undertrained))
+def _draw_markers(chart: _Chart, x: _Array, y: _Array, style: Style, model: ModelFinding) -> None:
+    """Draw a marker at each point, hollow where the model is undertrained and grey where it has unused latents."""
+    hollow, grey = np.isin(x, list(model.undertrained)), np.isin(x, list(model.unused))
     size = 4.5 if len(x) <= 40 else 2.5
-    for where, fill in ((~hollow, style.colour), (hollow, "white")):
+    for where, fill in ((~hollow & ~grey, style.colour), (hollow, "white"), (grey, _PALE)):
         if where.any():
             chart.panels[0].plot(x[where], y[where], style.marker, ms=size, mfc=fill, mec=style.colour, mew=1.1, ls="")
     if hollow.any():
         chart.share("hollow: undertrained", _key(Style(GREY, "o", ""), fill="white"))
+    if grey.any():
+        chart.share("grey: unused latents", _key(Style(GREY, "o", ""), fill=_PALE))
 
 
 def _draw_star(chart: _Chart, x: float, y: float, style: Style, text: str) -> None:

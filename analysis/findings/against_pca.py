@@ -1,13 +1,12 @@
 """PCA as the baseline: its error curve, error ratios at equal dim3, and PCA-equivalent dimensions of other models.
 
-All bootstraps are paired: they draw the same test rows for all models and dim3.
+`pca-mlp`, PCA's codes with a trained decoder, is the second baseline: it tells the decoder's part of a lead over PCA.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,10 @@ from elbowroom.tracking.store.names import Artifact
 from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
-from ..runs.arrays import fetch, interval, redrawn
+from ..purposes.choice import ByDim3
+from ..runs.arrays import fetch
 from ..runs.comparison import Cell, Series
+from .intervals import ends, log_ratio, margins
 
 _SAME = 0.02  # distance of an error ratio from 1 that counts as no difference
 _SHARES = (0.80, 0.90, 0.95)
@@ -39,10 +40,11 @@ class Equivalent:
 
 @dataclass(frozen=True)
 class Against:
-    """One model against PCA at the same dim3, on the test rows.
+    """One model against PCA, or another baseline, at the same dim3, on the test rows.
 
     ratio is the model's mean error over PCA's; its interval is None where the errors by row are missing. raw and
-    clipped are the PCA-equivalent dimensions, with PCA's reconstructions unchanged and clipped to [0, 1].
+    clipped are the PCA-equivalent dimensions, with PCA's reconstructions unchanged and clipped to [0, 1]. method says
+    whether the intervals are those of the method; else they are those of this one network.
     """
 
     dim3: int
@@ -53,6 +55,7 @@ class Against:
     high: float | None
     raw: Equivalent | None
     clipped: Equivalent | None
+    method: bool = True
 
     @property
     def errs(self) -> Literal["less", "more", "the same", "unknown"]:
@@ -66,6 +69,19 @@ class Against:
         return "less" if self.high < 1 else "more"
 
 
+class DecoderPart(NamedTuple):
+    """The part of a model's lead over PCA that pca-mlp has: its share by the dim3 where the lead is shown.
+
+    beyond has those where pca-mlp errs less than the model.
+    """
+
+    shares: dict[int, float]
+    beyond: list[int]
+
+
+_NO_PART = DecoderPart({}, [])
+
+
 @dataclass(frozen=True)
 class PcaCurve:
     """PCA's test error for dim3 = 0, 1, …: raw (K,), and clipped to [0, 1] (K,) or None."""
@@ -75,16 +91,16 @@ class PcaCurve:
 
 
 def against(
-    series: Series, baseline: Series, rows: Mapping[int, Floats], pca_rows: Mapping[int, Floats], curve: PcaCurve | None
+    series: Series, baseline: Series, rows: ByDim3, base_rows: ByDim3, curve: PcaCurve | None = None
 ) -> list[Against]:
-    """Compare each dim3 of a series with PCA.
+    """Compare each dim3 of a series with PCA, or with another baseline.
 
     Parameters
     ----------
     series, baseline
         The cells of the model and of PCA.
-    rows, pca_rows
-        Test errors (N,) by dim3, means over seeds; empty where they are missing.
+    rows, base_rows
+        Their test errors by dim3; empty where they are missing.
     curve
         PCA's error for every dim3, None where it is not known.
 
@@ -93,41 +109,44 @@ def against(
     list
         One for each dim3 with a test error.
     """
-    pca, mine = baseline.means(), redrawn(series, rows)
-    lengths = {len(r) for r in rows.values()}
-    theirs = redrawn(baseline, {k: r for k, r in pca_rows.items() if not lengths or len(r) in lengths})
+    errors = {k: float(error) for k, error in series.means().items() if np.isfinite(error)}
+    base = {k: float(error) for k, error in baseline.means().items() if np.isfinite(error)}
+    lengths = {len(held.rows) for held in rows.values()}
+    theirs = {k: held for k, held in base_rows.items() if k in base and len(held.rows) in lengths}
+    mine = {k: rows[k] for k in errors if k in rows} if theirs else {}
+    widths = margins({k: log_ratio(held, theirs[k]) for k, held in mine.items() if k in theirs})
+    # a dim3 is worth as much as PCA's where PCA errs as much: the rows pair best there
+    near = {k: min(theirs, key=lambda j: abs(base[j] - errors[k])) for k in mine}
+    error_widths = margins({k: log_ratio(held, theirs[near[k]]) for k, held in mine.items()})
+    method = _covers_training(series) and _covers_training(baseline)
     made = []
-    for dim3, error in series.means().items():
-        if not np.isfinite(error):
-            continue
-        base = pca.get(dim3)
-        ratio = error / base if base else None
-        low = high = None
-        if ratio is not None and dim3 in mine and dim3 in theirs:
-            with np.errstate(divide="ignore", invalid="ignore"):  # where all errors of PCA are 0
-                ratios = mine[dim3] / theirs[dim3]
-            low, high = interval(ratios) if np.isfinite(ratios).all() else (None, None)
-        near = min(theirs, key=lambda k: abs(k - dim3), default=None)
-        spread = None
-        if near is not None and dim3 in mine:  # the error in units of PCA's on the same rows
-            with np.errstate(divide="ignore", invalid="ignore"):
-                spread = mine[dim3] / theirs[near] * pca[near]
-        raw = None if curve is None else _equivalent(curve.raw, error, spread)
-        clipped = None if curve is None or curve.clipped is None else _equivalent(curve.clipped, error, spread)
-        base, ratio = (None if number is None else float(number) for number in (base, ratio))
-        made.append(Against(dim3, float(error), base, ratio, low, high, raw, clipped))
+    for dim3, error in errors.items():
+        ratio = error / base[dim3] if base.get(dim3) else None
+        low, high = (None, None) if ratio is None or dim3 not in widths else ends(ratio, widths[dim3])
+        raw, clipped = (
+            None if errors_of_pca is None else _equivalent(errors_of_pca, error, error_widths.get(dim3))
+            for errors_of_pca in ((None, None) if curve is None else (curve.raw, curve.clipped))
+        )
+        made.append(Against(dim3, error, base.get(dim3), ratio, low, high, raw, clipped, method))
     return made
 
 
-def _equivalent(curve: Floats, error: float, spread: Floats | None) -> Equivalent:
-    """Return the number of components at which PCA's curve has this error, with the interval of bootstrapped errors."""
-    at = _components(curve, np.array([error]))[0]
+def _covers_training(series: Series) -> bool:
+    """Whether intervals of a series cover another training: it has two seeds, or takes none."""
+    return not series.seeded or any(len(series.at(k)) > 1 for k in series.dim3)
+
+
+def _equivalent(curve: Floats, error: float, margin: float | None) -> Equivalent:
+    """Return the number of components at which PCA's curve has this error; margin is that of its logarithm."""
     low = high = None
-    if spread is not None:
-        found = _components(curve, spread)
-        ends = np.quantile(np.where(np.isnan(found), np.inf, found), [0.025, 0.975], method="nearest")
-        low, high = (None if np.isinf(e) else float(e) for e in ends)
-    return Equivalent(None if np.isnan(at) else float(at), low, high, len(curve) - 1)
+    if margin is not None:
+        least, most = ends(error, margin)
+        low, high = (_known(found) for found in _components(curve, np.array([most, least])))
+    return Equivalent(_known(_components(curve, np.array([error]))[0]), low, high, len(curve) - 1)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _components(curve: Floats, errors: Floats) -> Floats:
@@ -141,11 +160,23 @@ def _components(curve: Floats, errors: Floats) -> Floats:
     return np.where(errors < falling[-1], np.nan, found)
 
 
-def who_wins(label: str, points: list[Against]) -> str:
-    """Say in one sentence at which dim3 the model errs less than PCA, more, the same, or undecided."""
+def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) -> str:
+    """Say at which dim3 the model errs less than PCA, more, the same, or undecided, and what its decoder's part is.
+
+    Parameters
+    ----------
+    label
+        The model's.
+    points
+        The model against PCA.
+    part
+        pca-mlp's part of the lead.
+    """
     compared = [p for p in points if p.ratio is not None]
     if not compared:
         return f"{label} and PCA share no dim3"
+    method = all(p.method for p in compared)
+    name = label if method else f"this network of {label}"
     less, more, same, unknown = (
         [p for p in compared if p.errs == word] for word in ("less", "more", "the same", "unknown")
     )
@@ -153,18 +184,47 @@ def who_wins(label: str, points: list[Against]) -> str:
     if less:
         best = min(less, key=lambda p: p.ratio or np.inf)
         span = f"down to {best.ratio:.2f} times, at {best.dim3}"
-        parts.append(f"{label} errs less than PCA at dim3 {_dim3(less)} ({span})")
+        parts.append(f"{name} errs less than PCA at dim3 {_dim3(less)} ({span})")
     if more:
         worst = max(more, key=lambda p: p.ratio or 0)
-        parts.append(f"PCA errs less than {label} at dim3 {_dim3(more)} ({label} up to {worst.ratio:.2f} times)")
+        parts.append(f"PCA errs less than {name} at dim3 {_dim3(more)} (up to {worst.ratio:.2f} times)")
     if same:
-        parts.append(f"{label} and PCA err the same, within {_SAME:.0%}, at dim3 {_dim3(same)}")
+        parts.append(f"{name} and PCA err the same, within {_SAME:.0%}, at dim3 {_dim3(same)}")
     if unknown:
         ratios = [p.ratio for p in unknown if p.ratio is not None]
         why = "no intervals there" if all(p.low is None for p in unknown) else "the interval contains 1"
         span = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
         parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
-    return "; ".join(parts)
+    said = "; ".join(parts)
+    if all(p.low is None for p in compared):
+        return said
+    of = "rows and trainings" if method else "rows, of one training at each dim3"
+    said += f": mean squared error of held-out rows, 95 % intervals over {of}"
+    return f"{said}. {_whose_lead(label, part)}" if part.shares else said
+
+
+def decoder_part(mine: list[Against], decoder: list[Against], between: list[Against]) -> DecoderPart:
+    """Return pca-mlp's part of a model's lead over PCA.
+
+    Parameters
+    ----------
+    mine, decoder
+        The model and pca-mlp against PCA.
+    between
+        The model against pca-mlp.
+    """
+    leads = {p.dim3: p.pca - p.error for p in decoder if p.pca is not None}
+    shown = {p.dim3: p.pca - p.error for p in mine if p.pca is not None and p.errs == "less"}
+    shares = {k: leads[k] / lead for k, lead in shown.items() if k in leads}
+    return DecoderPart(shares, [p.dim3 for p in between if p.dim3 in shares and p.errs == "more" and p.method])
+
+
+def _whose_lead(label: str, part: DecoderPart) -> str:
+    """Say how much of a model's lead over PCA is its decoder's, and the dim3 where PCA's codes do better."""
+    shares, beyond = part
+    span = " to ".join(dict.fromkeys(f"{share(shares.values()):.0%}" for share in (min, max)))
+    said = f"A trained decoder on PCA's codes, pca-mlp, has {span} of this lead at dim3 {ranges(list(shares))}"
+    return said + (f", and errs less than {label} at {ranges(beyond)}" if beyond else "")
 
 
 def _dim3(points: list[Against]) -> str:

@@ -20,10 +20,21 @@ from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
+from ..purposes.choice import ByDim3
 from ..purposes.gain import DEFAULT_RULE, Rule
-from ..runs.arrays import SEEDS_TO_RESAMPLE, interval, redrawn, rows_of
+from ..runs.arrays import rows_of
 from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
-from .against_pca import Against, PcaCurve, against, pca_curve, spectrum_criteria, who_wins
+from .against_pca import (
+    Against,
+    DecoderPart,
+    PcaCurve,
+    against,
+    decoder_part,
+    pca_curve,
+    spectrum_criteria,
+    who_wins,
+)
+from .intervals import ends, logs, margins
 from .nested import NestedFinding, beside
 
 _INTRINSIC = {
@@ -40,7 +51,8 @@ _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at 
 class Point:
     """One model at one dim3: means over seeds, and SDs from two seeds on.
 
-    error is what is judged, with the 95 % interval of its rows or None; metrics are those of `METRICS`.
+    error is what is judged, with its 95 % interval or None: of the method, or of this network where the model has one
+    seed. metrics are those of `METRICS`.
     """
 
     dim3: int
@@ -55,9 +67,9 @@ class Point:
     metrics: Mapping[Metric, float | None]
 
     def columns(self) -> dict[str, float | None]:
-        """Return the metrics by the names of `curves.csv` and `result.json`, with their signs."""
-        found = {column.key: (self.metrics.get(metric), column.sign) for metric, column in METRICS.items()}
-        return {key: None if value is None else sign * value for key, (value, sign) in found.items()}
+        """Return the metrics by the names of `curves.csv` and `result.json`, times their factors."""
+        found = {column.key: (self.metrics.get(metric), column.factor) for metric, column in METRICS.items()}
+        return {key: None if value is None else factor * value for key, (value, factor) in found.items()}
 
     def shown(self) -> dict[str, Any]:
         """Return the point as `result.json` has it."""
@@ -66,7 +78,11 @@ class Point:
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """One series: its points, its verdict, and its comparison with PCA; no_verdict is why the verdict is None."""
+    """One series: its points, its verdict, and its comparison with PCA; no_verdict is why the verdict is None.
+
+    unused has the units in use by dim3, where a model leaves latents unused; undertrained, which has none of these, the
+    reason by dim3.
+    """
 
     label: str
     model: str
@@ -82,7 +98,9 @@ class ModelFinding:
     confirmation: str
     elbo_verdict: Verdict | None
     undertrained: dict[int, str]
+    unused: dict[int, float]
     against: list[Against]
+    decoder: DecoderPart
     versus: str
     spectrum_criteria: dict[str, int | None]
 
@@ -176,18 +194,28 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
 
 def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
     series = comparison.series
-    baseline = next((s for s in series if s.model == "pca"), None)
+    baseline, decoder = (next((s for s in series if s.model == model), None) for model in ("pca", "pca-mlp"))
     notes = list(store.notes)
     if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
         notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
     test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}
     curve = None if baseline is None else pca_curve(baseline, notes)
+    versus: dict[str, list[Against]] = {s.label: [] for s in series}
+    if baseline is not None:
+        for one in series:
+            if one is not baseline:
+                versus[one.label] = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
     models = []
     for one in series:
-        versus = []
-        if baseline is not None and one is not baseline:
-            versus = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
-        models.append(_model(one, versus, store, rule, notes))
+        part = DecoderPart({}, [])
+        if decoder is not None and one is not decoder:
+            between = against(one, decoder, test_rows[one.label], test_rows[decoder.label])
+            part = decoder_part(versus[one.label], versus[decoder.label], between)
+        models.append(_model(one, versus[one.label], part, store, rule, notes))
+    ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
+    if ahead and decoder is None:
+        how = "add pca-mlp runs: python -m studies.scan --models pca-mlp and the flags of the study"
+        notes.append(f"the lead of {', '.join(ahead)} over PCA may be the decoder's alone: {how}")
     if baseline is None:
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
     if len(series) == 1:
@@ -214,7 +242,9 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
     )
 
 
-def _model(series: Series, versus: list[Against], store: Store, rule: str, notes: list[str]) -> ModelFinding:
+def _model(
+    series: Series, versus: list[Against], part: DecoderPart, store: Store, rule: str, notes: list[str]
+) -> ModelFinding:
     dim3, errors = np.array(series.dim3), series.errors()
     verdict, why = None, ""
     if len(dim3) < LEAST_POINTS:
@@ -226,6 +256,7 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         except ValueError as error:
             why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
+    unused = _unused(series)
     return ModelFinding(
         label=series.label,
         model=series.model,
@@ -240,9 +271,11 @@ def _model(series: Series, versus: list[Against], store: Store, rule: str, notes
         confirmed=confirmed,
         confirmation=confirmation,
         elbo_verdict=_elbo_verdict(series),
-        undertrained=_undertrained(series, versus),
+        undertrained={k: why for k, why in _undertrained(series, versus).items() if k not in unused},
+        unused=unused,
         against=versus,
-        versus=who_wins(series.label, versus) if versus else "",
+        decoder=part,
+        versus=who_wins(series.label, versus, part) if versus else "",
         spectrum_criteria=spectrum_criteria(series) if series.model == "pca" else {},
     )
 
@@ -258,7 +291,7 @@ def _shares(series: Series, errors: Floats) -> Floats:
     return errors / float(baseline)
 
 
-def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
+def _rows(series: Series, artifact: str, notes: list[str]) -> ByDim3:
     found, lacking, why = rows_of(series, artifact)
     if lacking:
         notes.append(f"{series.label}: no interval at dim3 {ranges(lacking)}: {artifact} is {why}")
@@ -268,17 +301,19 @@ def _rows(series: Series, artifact: str, notes: list[str]) -> dict[int, Floats]:
 def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
     artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
     rows = _rows(series, artifact, notes) if series.first.digest else {}
-    spread = redrawn(series, rows, "error")
+    widths = margins({k: logs(held) for k, held in rows.items()})
     test = series.means()
-    metrics = {metric: series.means(metric) for metric in METRICS} | {Metric.FIT_SECONDS: _seconds(series)}
+    metrics = {metric: series.means(metric) for metric in METRICS}
+    metrics |= {Metric.FIT_SECONDS: _seconds(series), Metric.SAMPLED_MSE: _kept_by_samples(series)}
     made = []
     for i, dim3 in enumerate(series.dim3):
-        low, high = interval(spread[dim3]) if dim3 in spread else (None, None)
+        error = float(errors[:, i].mean())
+        low, high = ends(error, widths[dim3]) if dim3 in widths else (None, None)
         cells = series.at(dim3)
         made.append(
             Point(
                 dim3=dim3,
-                error=float(errors[:, i].mean()),
+                error=error,
                 low=low,
                 high=high,
                 sd=_sd([c.error for c in cells]),
@@ -298,6 +333,14 @@ def _seconds(series: Series) -> dict[int, float]:
     reused = {k for k in seconds if any(c.tag(f"{FACT_PREFIX}decomposition") == REUSED for c in series.at(k))}
     made = [s for k, s in seconds.items() if k not in reused and np.isfinite(s)]
     return seconds | dict.fromkeys(reused, max(made)) if made else seconds
+
+
+def _kept_by_samples(series: Series) -> dict[int, float]:
+    """Return the explained variance of decode(sample): that of decode(mean) gives the mean row's error."""
+    lost = 1 - series.errors(Metric.TEST_EXPLAINED_VARIANCE)
+    with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
+        kept = (1 - lost * series.errors(Metric.SAMPLED_MSE) / series.errors("test")).mean(axis=0)
+    return dict(zip(series.dim3, kept, strict=True))
 
 
 def _sd(values: Sequence[float | None]) -> float | None:
@@ -332,11 +375,14 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     for point in versus:
         if point.errs == "more":
             named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
-    active = series.means(Metric.TEST_ACTIVE_UNITS)
-    for dim3 in named:
-        if active[dim3] < dim3 - 0.5:  # a VAE with inactive units
-            named[dim3] += f", and uses {active[dim3]:.1f} of its {dim3} units"
     return dict(sorted(named.items()))
+
+
+def _unused(series: Series) -> dict[int, float]:
+    """Return the latents in use at each dim3 where a VAE leaves some unused; means over seeds."""
+    in_use, active = series.means(Metric.TEST_UNITS_IN_USE), series.means(Metric.TEST_ACTIVE_UNITS)
+    units = {k: active[k] if np.isnan(count) else count for k, count in in_use.items()}
+    return {k: float(count) for k, count in units.items() if count < k - 0.5}
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:
@@ -348,10 +394,7 @@ def _about_seeds(series: Sequence[Series]) -> list[str]:
                 f"{one.label}: no seed has all dim3; the mean of the seeds at each dim3 is judged, as one curve"
             )
         elif count == 1:
-            notes.append(f"{one.label}: one seed, so the difference between seeds is unknown: add --seeds 5")
-        elif count < SEEDS_TO_RESAMPLE:
-            needs = f"an interval over seeds needs {SEEDS_TO_RESAMPLE}"
-            notes.append(f"{one.label}: {count} seeds; intervals are of the rows alone, {needs}")
+            notes.append(f"{one.label}: one seed: intervals are of this network, not of the method: add --seeds 3")
         if one.dropped:
             left = ranges(sorted({c.seed for c in one.dropped}))
             notes.append(f"{one.label}: seed {left} is not judged, it lacks some dim3 ({len(one.dropped)} cells)")

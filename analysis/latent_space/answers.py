@@ -26,7 +26,10 @@ from elbowroom.tracking.store.names import (
     sample_metric,
 )
 
-from ..runs.arrays import LOST, MOST_ROWS, fetch, interval, redraw
+from ..findings.intervals import ends, log_ratio, margins
+from ..purposes.choice import Held
+from ..purposes.uncertainty import Variance, spread
+from ..runs.arrays import LOST, MOST_ROWS, fetch
 from ..runs.comparison import Cell, Comparison, Series, is_measured
 from .similarity import (
     FEWEST,
@@ -143,7 +146,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over test rows and its 95 % interval, the rows resampled."""
+    """A mean over test rows and its 95 % interval over rows."""
 
     value: float
     low: float
@@ -343,9 +346,10 @@ def _pair(codes: _Codes, first: str, second: str) -> Bunch:
 def _map(group: Group, codes: _Codes, errors: _Array | None, pca: _Array | None) -> Bunch:
     ratio = None
     if errors is not None and pca is not None and len(errors) == len(pca):
-        redrawn, baseline = redraw(errors), redraw(pca)
-        if baseline.all():
-            ratio = Estimate(float(errors.mean() / pca.mean()), *interval(redrawn / baseline))
+        mine, base = (Held(rows, rows.mean(keepdims=True)) for rows in (errors, pca))
+        if pca.any():
+            value = float(errors.mean() / pca.mean())
+            ratio = Estimate(value, *ends(value, margins({0: log_ratio(mine, base)})[0]))
     return Bunch(
         **group.place,
         error=None if errors is None else _estimate(errors),
@@ -519,8 +523,9 @@ def _spread(values: Iterable[float | None]) -> Spread | None:
 
 def _estimate(rows: _Array) -> Estimate:
     """Return the mean of a number of each test row."""
-    low, high = interval(redraw(rows))
-    return Estimate(float(rows.mean()), low, high)
+    value, margin = float(rows.mean()), spread(rows, 1, Variance(0.0, 0)).margin(0.975)
+    low, high = np.clip([value - margin, value + margin], rows.min(), rows.max())  # a share is at most 1
+    return Estimate(value, float(low), float(high))
 
 
 def _mean(arrays: Sequence[_Array]) -> _Array | None:

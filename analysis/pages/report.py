@@ -332,7 +332,7 @@ def _columns(section: str, points: Sequence[Point]) -> dict[Metric, Column]:
 
 def _metrics(point: Point, columns: Mapping[Metric, Column]) -> list[str]:
     found = [(point.metrics.get(metric), column) for metric, column in columns.items()]
-    return [number(None if value is None else c.sign * value, c.digits) for value, c in found]
+    return [number(None if value is None else c.factor * value, c.digits) for value, c in found]
 
 
 def _intrinsic(comparison: ComparisonFinding) -> list[_Listing]:
@@ -346,7 +346,8 @@ def _against(comparison: ComparisonFinding) -> list[_Table]:
     for model in comparison.models:
         rows = []
         for a in model.against:
-            ratio, errs = interval(a.ratio, (a.low, a.high)), "–" if a.ratio is None else a.errs
+            ratio, of = interval(a.ratio, (a.low, a.high)), "" if a.method or a.low is None else " (this network)"
+            errs = "–" if a.ratio is None else a.errs + of
             rows.append((a.dim3, number(a.error), number(a.pca), ratio, errs, worth(a.raw), worth(a.clipped)))
         tables.append(_Table(heads, rows, model.label))
     return tables
@@ -391,6 +392,10 @@ def _costs(comparison: ComparisonFinding) -> list[_Table]:
 def _incomplete(comparison: ComparisonFinding) -> list[_Listing]:
     listings = [
         _Listing([f"dim3 {dim3}: {why}" for dim3, why in m.undertrained.items()], f"{m.label} looks undertrained")
+        for m in comparison.models
+    ]
+    listings += [
+        _Listing([f"dim3 {k}: {count:.1f} in use" for k, count in m.unused.items()], f"{m.label} has unused latents")
         for m in comparison.models
     ]
     listings.append(_Listing(comparison.missing, f"Missing: {len(comparison.missing)}"))
@@ -499,8 +504,10 @@ SECTIONS = [
     Section(
         "numbers",
         "The numbers",
-        "Errors are mean squared errors per column, means over seeds; in brackets the 95 % interval, resampled over "
-        "rows (and over seeds from five on). SD: standard deviation over seeds.",
+        "Errors are mean squared errors per column, means over seeds; in brackets the 95 % interval, over rows and "
+        "trainings from two seeds on, else over rows alone. SD: standard deviation over seeds. Variance kept: the "
+        "share of the test rows' variance about the training mean; of a VAE by decode(mean), the reconstruction, and "
+        "by decode(sample), a code drawn from the posterior. Rate: KL / ln 2.",
         table=_numbers,
     ),
     Section(
@@ -515,7 +522,8 @@ SECTIONS = [
     Section(
         "ratio",
         "Against PCA",
-        "Ratio: the test error over PCA's at the same dim3, paired by row. Equivalent: the number of principal "
+        "Ratio: the test error over PCA's at the same dim3, paired by row; its interval is that of the method from two "
+        "seeds on, else of this network. Equivalent: the number of principal "
         "components with the same test error, with PCA's reconstructions unchanged (raw) and clipped to [0, 1] "
         "(clipped). Equivalent in mean squared error only. > 64 means that even 64 components have a larger error.",
         Plot(
@@ -563,7 +571,7 @@ SECTIONS = [
         table=_costs,
     ),
     Section("same_loss", "With the loss held fixed", listing=lambda comparison: [_Listing(comparison.same_loss)]),
-    Section("incomplete", "Undertrained, missing and doubled cells", listing=_incomplete),
+    Section("incomplete", "Undertrained, unused, missing and doubled", listing=_incomplete),
     Section("settings", "Settings and seeds", table=_settings),
 ]
 """The sections of a report, in the order of the page."""

@@ -19,6 +19,7 @@ from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import METRICS, Metric
 from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
+from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, render
@@ -259,7 +260,9 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
             lines.append(f"  {model.sentence}")
             lines += [f"    {text}" for text in (model.confirmation, model.versus) if text]
             if model.undertrained:
-                lines.append(f"    looks undertrained at dim3 {', '.join(map(str, model.undertrained))}")
+                lines.append(f"    looks undertrained at dim3 {ranges(list(model.undertrained))}")
+            if model.unused:
+                lines.append(f"    has unused latents at dim3 {ranges(list(model.unused))}")
         lines += [f"  {nested.sentence}" for nested in comparison.nested]
         if comparison.missing:
             lines.append(f"  cells missing: {len(comparison.missing)}")

@@ -1,4 +1,4 @@
-"""Fetch array artifacts of many runs in parallel, and resample their rows.
+"""Fetch array artifacts of many runs in parallel.
 
 A store is not trusted: arrays are read as numbers of a bounded size, and only from the store itself.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -23,13 +22,11 @@ from mlflow.exceptions import MlflowException
 from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.errors import one_line
 
-from .. import Floats
+from ..purposes.choice import Held
 from .comparison import LARGEST, Cell, Series
 
-SEEDS_TO_RESAMPLE = 5  # with fewer, rows alone are resampled, and the intervals do not cover other seeds
-MOST_ROWS = 1_000_000  # of an array that is resampled
+MOST_ROWS = 1_000_000  # of an array
 LOST = "not in the store"  # why an array is missing whose file is missing
-_DRAWS = 400  # bootstrap samples
 _MOST_BYTES = 1 << 29  # of one array
 _THREADS = 16
 _NOT_FOUND = (FileNotFoundError, NotADirectoryError, MlflowException)
@@ -95,74 +92,24 @@ def _read(path: str) -> _Array | str:
     return array
 
 
-def rows_of(series: Series, artifact: str) -> tuple[dict[int, Floats], list[int], str]:
-    """Return errors by row (N,), means over seeds, by dim3; the dim3 without them, or of another N; and why."""
+def rows_of(series: Series, artifact: str) -> tuple[dict[int, Held], list[int], str]:
+    """Return the errors of each dim3 by row and by seed; the dim3 without them, or of another N; and why."""
     arrays = fetch([c for k in series.dim3 for c in series.at(k)], artifact)
-    found: dict[int, Floats] = {}
+    found: dict[int, Held] = {}
     for dim3 in series.dim3:
         mine = [arrays[c.run_id] for c in series.at(dim3)]
         good = [a for a in mine if isinstance(a, np.ndarray) and _are_errors(a)]
         if len(good) == len(mine) and len({len(a) for a in good}) == 1:
-            found[dim3] = np.mean(good, axis=0, dtype=np.float64)
-    lengths = [len(r) for r in found.values()]
+            seeds = np.array([a.mean(dtype=np.float64) for a in good])
+            found[dim3] = Held(np.mean(good, axis=0, dtype=np.float64), seeds)
+    lengths = [len(held.rows) for held in found.values()]
     length = max(lengths, key=lengths.count, default=0)
-    found = {k: r for k, r in found.items() if len(r) == length}
+    found = {k: held for k, held in found.items() if len(held.rows) == length}
     why = next((a for a in arrays.values() if isinstance(a, str)), "unusable, no errors of as many rows")
     return found, [k for k in series.dim3 if k not in found], why
 
 
 def _are_errors(rows: _Array) -> bool:
     """Whether an array holds an error for each row (N,)."""
-    sized = rows.ndim == 1 and 0 < len(rows) <= MOST_ROWS
+    sized = rows.ndim == 1 and 1 < len(rows) <= MOST_ROWS  # one row has no interval
     return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
-
-
-@cache
-def _draws(rows: int) -> npt.NDArray[np.float32]:
-    """The share of each row in each bootstrap sample, (_DRAWS, rows): the same for all arrays, which pairs them."""
-    rng, each = np.random.default_rng(0), np.full(rows, 1 / rows)
-    shares = np.empty((_DRAWS, rows), dtype=np.float32)
-    for i in range(_DRAWS):  # row by row: all at once take three times the memory
-        shares[i] = rng.multinomial(rows, each) / rows
-    return shares
-
-
-def redraw(rows: Floats) -> Floats:
-    """Return the mean of rows (N,) in each bootstrap sample, (_DRAWS,)."""
-    unit = 2.0 ** np.frexp(np.abs(rows).max(initial=0.0))[1]  # float32 does not have the range of every error
-    means: Floats = (_draws(len(rows)) @ (rows / unit).astype(np.float32)).astype(float) * unit
-    return means
-
-
-def redrawn(series: Series, rows: Mapping[int, Floats], pick: str = "test") -> dict[int, Floats]:
-    """Bootstrap the mean error of each dim3 over rows, and over seeds from SEEDS_TO_RESAMPLE on.
-
-    Parameters
-    ----------
-    series
-        The model's cells.
-    rows
-        Errors (N,) by dim3, means over seeds.
-    pick
-        The error of a cell: `test`, or `error` for the judged one.
-
-    Returns
-    -------
-    dict
-        Mean errors (_DRAWS,) by dim3.
-    """
-    found = {k: redraw(r) for k, r in rows.items()}
-    seeds = series.seeds
-    if len(seeds) >= SEEDS_TO_RESAMPLE:
-        chosen = np.random.default_rng(0).integers(len(seeds), size=(_DRAWS, len(seeds)))
-        errors = series.errors(pick)
-        with np.errstate(divide="ignore", invalid="ignore"):  # where all errors are 0
-            factors = errors[chosen].mean(axis=1) / errors.mean(axis=0)
-        found = {k: found[k] * factors[:, series.dim3.index(k)] for k in found}
-    return found
-
-
-def interval(values: Iterable[float] | Floats) -> tuple[float, float]:
-    """Return the middle 95 % of a bootstrap's values."""
-    low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])
-    return float(low), float(high)

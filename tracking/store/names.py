@@ -7,6 +7,7 @@ reader needs neither torch nor the models.
 from __future__ import annotations
 
 from enum import StrEnum
+from math import log
 from typing import Final, Literal, NamedTuple
 
 from .text import key
@@ -146,24 +147,27 @@ class Column(NamedTuple):
     """The column of a metric in the report: its mean over seeds for each model and dim3.
 
     key is its name in `curves.csv` and `result.json`; label its heading, and digits the significant ones in the table
-    of the section; digits 0 means a whole number. sign is -1 where the report shows the negative value.
+    of the section; digits 0 means a whole number. The report shows factor times the value.
     """
 
     key: str
     label: str
     digits: int = 3
     section: str = "numbers"
-    sign: int = 1
+    factor: float = 1
 
 
 METRICS: Final = {
     Metric.FIT_SECONDS: Column("fit_seconds", "seconds to fit", section="cost"),
     Metric.PARAMETERS: Column("parameters", "parameters", 0, "cost"),
+    Metric.TEST_EXPLAINED_VARIANCE: Column("explained_variance", "variance kept"),
+    Metric.SAMPLED_MSE: Column("sampled_explained_variance", "variance kept by decode(sample)"),
+    Metric.TEST_KL: Column("rate_bits", "rate, bits a row", factor=1 / log(2)),
     Metric.TEST_ACTIVE_UNITS: Column("active_units", "active units"),
-    Metric.VAL_ELBO: Column("negative_elbo", "-ELBO, nats", 4, sign=-1),
+    Metric.VAL_ELBO: Column("negative_elbo", "-ELBO, nats", 4, factor=-1),
 }
 """The metrics that the report shows at each point of a curve, beside its errors. A table has the column of a metric
-where a run has the number."""
+where a run has the number. SAMPLED_MSE is shown as the variance that it keeps."""
 
 
 class Source(StrEnum):

@@ -151,10 +151,12 @@ def test_error_against_dim3() -> None:
     assert legend_of(figure) == [
         "pca (choice 6)", "ae (choice 6)", "vae (choice 6)", "ae: elbow 6 (5 to 7), unconfirmed",
         "95 % interval", "star: dim3 to use", "bar: SD over seeds", "hollow: undertrained",
+        "grey: unused latents",
     ]  # fmt: skip
     np.testing.assert_allclose(stars(figure), [(6, 0.16 / 6), (6, 0.08 / 6), (6, 0.1 / 6)])
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [list(line.get_xdata()) for line in hollow] == [[9]]
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_markerfacecolor() == "0.8"] == [[10, 11]]
 
 
 def test_the_elbow_stands_where_it_is() -> None:

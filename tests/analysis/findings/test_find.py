@@ -45,7 +45,7 @@ def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowCl
     for point in linear.against:
         assert point.raw is not None
         assert point.raw.components == pytest.approx(point.dim3, abs=0.15)
-    assert linear.versus == "linear-ae and PCA err the same, within 2%, at dim3 2, 6"
+    assert linear.versus.startswith("this network of linear-ae and PCA err the same, within 2%, at dim3 2, 6: mean")
     assert linear.undertrained == {}
 
 
@@ -74,13 +74,47 @@ def test_the_interval_of_independent_rows_is_that_of_their_mean(store: MlflowCli
     assert (point.low, point.high) == pytest.approx((1 - half, 1 + half), abs=0.01)
 
 
-def test_the_interval_of_five_seeds_is_wider_by_their_differences(store: MlflowClient, tmp_path: Path) -> None:
-    for seed in range(5):
-        log_curve(store, dict.fromkeys(FEW, 1 + 0.2 * seed), tmp_path, seed=seed)
-    point = model(found(store), "ae").points[0]
-    assert point.low is not None
-    assert point.high is not None
-    assert (point.low, point.high) == pytest.approx((1.4 - 0.24, 1.4 + 0.24), abs=0.04)  # 1.96 · 0.28 / √5
+def test_the_intervals_of_seeds_cover_another_training(store: MlflowClient, tmp_path: Path) -> None:
+    """The rows of both models are the same up to a factor, so the ratio has the seeds' part alone."""
+    log_curve(store, dict.fromkeys(FEW, 2.0), tmp_path, model="pca")
+    for seed, error in enumerate((0.9, 1.1)):
+        log_curve(store, dict.fromkeys(FEW, error), tmp_path, seed=seed)
+    ae = model(found(store), "ae")
+    half = 2.776 * 0.1  # Student's t with 4 degrees of freedom, one of each dim3; SD / √2
+    for point in ae.against:
+        assert point.method
+        assert (point.low, point.high) == pytest.approx((0.5 * np.exp(-half), 0.5 * np.exp(half)), rel=1e-3)
+    low, high = ae.points[0].low, ae.points[0].high
+    assert low is not None
+    assert high is not None
+    assert high > np.exp(1.96 * np.sqrt(0.1**2 + rows(1.0, 0).var() / 200))
+    assert low * high == pytest.approx(1)
+
+
+def test_one_seed_is_a_network_and_pca_is_a_method(store: MlflowClient, tmp_path: Path) -> None:
+    log_curve(store, falling(1), tmp_path, model="pca")
+    log_curve(store, falling(0.5), tmp_path)
+    log_curve(store, falling(0.8), tmp_path, model="columns:Kept", tags={Tag.SEEDED: "no"})
+    comparison = found(store)
+    assert not any(a.method for a in model(comparison, "ae").against)
+    assert all(a.method for a in model(comparison, "Kept").against)
+    assert any("ae: one seed: intervals are of this network, not of the method" in note for note in comparison.notes)
+
+
+def test_the_lead_over_pca_is_parted_by_its_codes_with_a_decoder(store: MlflowClient, tmp_path: Path) -> None:
+    """PCA errs 1/k, pca-mlp 0.7 of it and the autoencoder 0.5: the decoder's part is 3/5."""
+    log_curve(store, falling(1), tmp_path, model="pca")
+    log_curve(store, falling(0.5), tmp_path)
+    (alone,) = [note for note in found(store).notes if "pca-mlp" in note]
+    assert alone.startswith(
+        "the lead of ae over PCA may be the decoder's alone: add pca-mlp runs: python -m studies.scan"
+    )
+    log_curve(store, falling(0.7), tmp_path, model="pca-mlp")
+    comparison = found(store)
+    assert model(comparison, "ae").decoder.shares == pytest.approx(dict.fromkeys(FEW, 0.6))
+    assert "pca-mlp, has 60% of this lead at dim3 2 to 5" in model(comparison, "ae").versus
+    assert model(comparison, "pca-mlp").decoder.shares == {}
+    assert not any("pca-mlp runs" in note for note in comparison.notes)
 
 
 def test_verdict_choice_and_pick(store: MlflowClient) -> None:
@@ -124,16 +158,28 @@ def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_p
     assert ae.undertrained[5] == "it errs 2.50 times as much as PCA at the same dim3"
 
 
-def test_a_vae_with_unused_units_is_not_only_called_undertrained(store: MlflowClient, tmp_path: Path) -> None:
+def test_a_vae_with_unused_latents_is_not_called_undertrained(store: MlflowClient, tmp_path: Path) -> None:
+    """At 3 it errs more than PCA with all latents in use; at 6 the KL counts fewer in use than the variance does."""
     log_curve(store, falling(1, range(2, 7)), tmp_path, model="pca")
     for k in range(2, 7):
         units = {Metric.TEST_ACTIVE_UNITS: min(k, 3), Metric.VAL_ELBO: -100.0 - k}
+        units |= {Metric.TEST_UNITS_IN_USE: 2.0} if k == 6 else {}
         log_curve(store, {k: 0.4}, tmp_path, model="vae", metrics=units)
     vae = model(found(store), "vae")
-    assert vae.undertrained[6].endswith("and uses 3.0 of its 6 units")
+    assert list(vae.undertrained) == [3]
+    assert vae.unused == {4: 3, 5: 3, 6: 2}
     assert [p.metrics[Metric.TEST_ACTIVE_UNITS] for p in vae.points] == [2, 3, 3, 3, 3]
     assert [p.columns()["negative_elbo"] for p in vae.points] == [102, 103, 104, 105, 106]
     assert vae.elbo_verdict is not None
+
+
+def test_a_vae_keeps_less_by_its_samples(store: MlflowClient) -> None:
+    """The mean row errs 2, decode(mean) 0.5 and decode(sample) 1; ln 2 nats are a bit."""
+    kept = {Metric.TEST_EXPLAINED_VARIANCE: 0.75, Metric.SAMPLED_MSE: 1.0, Metric.TEST_KL: 3 * np.log(2)}
+    log(store, model="vae", dim3=2, error=0.5, test=0.5, metrics=kept)
+    shown = model(found(store), "vae").points[0].columns()
+    wanted = {"explained_variance": 0.75, "sampled_explained_variance": 0.5, "rate_bits": 3.0}
+    assert {name: shown[name] for name in wanted} == pytest.approx(wanted)
 
 
 def test_the_same_loss_sets_models_side_by_side(store: MlflowClient) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from elbowroom.analysis.elbow import Verdict
-from elbowroom.analysis.findings.against_pca import Against, Equivalent, who_wins
+from elbowroom.analysis.findings.against_pca import Against, DecoderPart, Equivalent, who_wins
 from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
 from elbowroom.analysis.pages.report import (
     _MOST_COMPARISONS,
@@ -59,6 +59,7 @@ def model(
     intervals: bool = True,
     pca: bool = True,
     undertrained: Sequence[int] = (),
+    unused: Sequence[int] = (),
 ) -> ModelFinding:
     """A series whose error is level / dim3, half as large as PCA's level is."""
     found = verdict() if at is None else at
@@ -95,14 +96,20 @@ def model(
         confirmation="unconfirmed: training too briefly can make a corner" if found.dim3 and trained else "",
         elbo_verdict=verdict(choice=7) if label == "vae" else None,
         undertrained=dict.fromkeys(undertrained, "its error is higher than before"),
+        unused=dict.fromkeys(unused, 1.5),
         against=against,
+        decoder=DecoderPart({}, []),
         versus=who_wins(label, against) if against else "",
         spectrum_criteria={} if trained else {"explained variance 90%": 87, "profile likelihood": None},
     )
 
 
 def three() -> list[ModelFinding]:
-    return [model("pca", level=0.08), model("ae", at=verdict(6)), model("vae", level=0.05, undertrained=[9])]
+    return [
+        model("pca", level=0.08),
+        model("ae", at=verdict(6)),
+        model("vae", level=0.05, undertrained=[9], unused=[10, 11]),
+    ]
 
 
 def comparison(models: list[ModelFinding] | None = None, **changes: object) -> ComparisonFinding:
@@ -114,7 +121,7 @@ def comparison(models: list[ModelFinding] | None = None, **changes: object) -> C
         "quick": False,
         "error_name": "validation error",
         "missing": ["ae dim3 4 seed 2"],
-        "notes": ["ae: 3 seeds; an interval over seeds needs 5"],
+        "notes": ["ae: seed 3 is not judged"],
         "models": three() if models is None else models,
         "intrinsic": {"TwoNN": 4.6, "maximum likelihood": 4.9, "participation ratio": 30.9, "parallel analysis": 104.0},
         "same_loss": ["with the same loss (bce), ae has 0.90 to 0.95 times the test error of vae"],
@@ -169,9 +176,11 @@ def test_everything_is_said() -> None:
         "To use: ae at dim3 = 6",
         "it has the least error",
         "Caution: unconfirmed: training too briefly can make a corner",
-        "ae: 3 seeds; an interval over seeds needs 5",
+        "ae: seed 3 is not judged",
         "vae looks undertrained at dim3 9",
         "dim3 9: its error is higher than before",
+        "vae has unused latents at dim3 10 to 11",
+        "dim3 11: 1.5 in use",
         "ae dim3 4 seed 2",
         "with the same loss (bce)",
         "twice: a later run of the same cell finished",
