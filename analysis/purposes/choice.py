@@ -42,8 +42,8 @@ class Choice:
         The quantity at the choice on the test rows, in the rule's unit; at the best dim3 where it isn't reached.
     seeds, rows
         How many trainings a dim3 and how many rows made the choice.
-    sentence
-        The answer, with the model's label.
+    sentence, note
+        The answer, with the model's label; and what to know beside it, or nothing.
     """
 
     purpose: str
@@ -56,3 +56,4 @@ class Choice:
     seeds: int
     rows: int
     sentence: str
+    note: str = ""

@@ -1,0 +1,107 @@
+"""The dim3 at which a falling curve crosses a level, and its 95 % interval, by a monotone fit.
+
+The first noisy mean below the level lies too low on flat curves, so the means are fitted by a falling step function
+(isotonic regression; Barlow et al. 1972) and the fit is read. For the interval the fit is drawn again with the noise of
+the trainings, pooled over dim3, and that of the rows, which all dim3 share. `tests/analysis/purposes/test_crossing.py`
+has the coverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from .. import Floats
+from .uncertainty import Variance, pooled
+
+_DRAWS = 400
+_SEED = 0
+_MOST_TIMES = 9.0  # the median square: a larger one is a corner of the curve, and no noise
+_MEDIAN_SQUARE = 0.4549  # of a standard normal number
+_ROUNDING = 1e-9
+
+
+class Curve(NamedTuple):
+    """A falling curve: dim3 (D,), values of each training (S,) at each dim3, and what is random in it.
+
+    rows (D,) are standard errors over the rows, which move the whole curve. seeded: whether trainings differ.
+    """
+
+    dim3: Sequence[int]
+    seeds: Sequence[Floats]
+    rows: Floats
+    seeded: bool
+
+
+class Crossing(NamedTuple):
+    """The first dim3 of the fit at or below the level, None where there is none, and its interval.
+
+    An end of the interval is None where it lies beyond the range; the interval is None where the noise is unknown.
+    """
+
+    at: int | None
+    interval: tuple[int | None, int | None] | None
+
+
+def cross(curve: Curve, level: float) -> Crossing:
+    """Return the crossing of a curve with a level."""
+    means = np.array([seeds.mean() for seeds in curve.seeds])
+    counts = np.array([len(seeds) for seeds in curve.seeds])
+    fitted = _falling(means, counts)
+    at = _first(fitted[None], level)[0]
+    noise = _noise(curve, means) if curve.seeded else Variance(0.0, 1)
+    if noise is None:
+        return Crossing(_dim3(curve, at), None)
+    rng = np.random.default_rng(_SEED)
+    shared = rng.standard_normal((_DRAWS, 1)) * curve.rows
+    scale = np.sqrt(noise.of_one * noise.freedom / rng.chisquare(noise.freedom, (_DRAWS, 1)))
+    # A column a dim3: a longer range adds columns, and leaves the draws of the others as they are.
+    own = np.stack([np.random.default_rng((_SEED, k)).standard_normal(_DRAWS) for k in curve.dim3], axis=1)
+    draws = fitted + shared + scale * own / np.sqrt(counts)
+    found = _first(np.array([_falling(draw, counts) for draw in draws]), level)
+    low, high = np.quantile(found, [0.025, 0.975], method="nearest")
+    return Crossing(_dim3(curve, at), (_dim3(curve, min(low, at)), _dim3(curve, max(high, at))))
+
+
+def _dim3(curve: Curve, index: int) -> int | None:
+    return curve.dim3[index] if index < len(curve.dim3) else None
+
+
+def _first(curves: Floats, level: float) -> Floats:
+    """The index of the first value of each curve (n, D) at or below the level, D where there is none: (n,)."""
+    met = curves <= level + _ROUNDING
+    first: Floats = np.where(met.any(axis=1), met.argmax(axis=1), curves.shape[1])
+    return first
+
+
+def _falling(means: Floats, counts: Floats) -> Floats:
+    fitted: Floats = isotonic_regression(means, weights=counts, increasing=False).x
+    return fitted
+
+
+def _noise(curve: Curve, means: Floats) -> Variance | None:
+    """The variance of one training; with one training a dim3 of its neighbours, None where there are fewer than 3 dim3.
+
+    Neighbours: the squared distance of each point to the line through the two beside it (Gasser, Sroka & Jennen-
+    Steinmetz 1986), in dim3 or in log dim3, in which the curve is straighter.
+    """
+    repeated = pooled(curve.seeds)
+    if repeated.freedom:
+        return repeated
+    if len(means) < 3:
+        return None
+    k = np.array(curve.dim3, dtype=float)
+    variance = min(_roughness(x, means) for x in (k, np.log(k)))
+    return Variance(variance, max(round((len(k) - 2) * 2 / 3), 1))
+
+
+def _roughness(x: Floats, y: Floats) -> float:
+    """The variance of y about a smooth curve over x."""
+    span = x[2:] - x[:-2]
+    left, right = (x[2:] - x[1:-1]) / span, (x[1:-1] - x[:-2]) / span
+    squares = (left * y[:-2] + right * y[2:] - y[1:-1]) ** 2 / (left**2 + right**2 + 1)
+    most = _MOST_TIMES * float(np.median(squares)) / _MEDIAN_SQUARE
+    return float(np.minimum(squares, most).mean())

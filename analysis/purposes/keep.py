@@ -1,0 +1,199 @@
+"""The purposes `keep`, a share of the variance, and `psnr`, a quality in dB: one quality for all models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, log10
+from typing import NamedTuple
+
+import numpy as np
+
+from elbowroom.tracking.store.text import ranges
+
+from .. import Floats
+from .choice import ByDim3, Choice
+from .crossing import Crossing, Curve, cross
+
+SHARES = (0.80, 0.90, 0.95)
+"""The shares of the variance that every report shows."""
+_FEW_ROWS = 1000  # validation rows; with fewer, the quality on the test rows stands beside the choice
+_FLAT = 0.02  # fall of the logarithm of the error over the last factor of two of dim3
+_FLAT_POINTS = 3
+_SMALLEST = 1e-12  # share that is left
+_NORMAL = 1.96
+
+
+class Errors(NamedTuple):
+    """Squared errors of one set of held-out rows, means over columns.
+
+    by_dim3 are those of the model, base (N,) those of the mean training row on the same rows. whole (K + 1, 2) is PCA's
+    error for every dim3 from 0 and the standard error of the logarithm of its share; None where only the scanned dim3
+    are known.
+    """
+
+    by_dim3: ByDim3
+    base: Floats
+    whole: Floats | None = None
+
+    def curve(self, *, seeded: bool) -> Curve:
+        """Return the logarithm of the share that is left of the base, for each training."""
+        if self.whole is not None:
+            left = np.maximum(self.whole[1:, 0] / self.whole[0, 0], _SMALLEST)
+            return Curve(range(1, len(left) + 1), np.log(left)[:, None], self.whole[1:, 1], seeded)
+        mean = float(self.base.mean())
+        seeds = [np.log(np.maximum(held.seeds / mean, _SMALLEST)) for held in self.by_dim3.values()]
+        rows = [self._rows(k) / max(float(held.seeds.mean()) / mean, _SMALLEST) for k, held in self.by_dim3.items()]
+        return Curve(list(self.by_dim3), seeds, np.array(rows), seeded)
+
+    def kept(self, dim3: int) -> tuple[float, float] | None:
+        """Return the share kept at one dim3 and its standard error over the rows, None where it is not known."""
+        if dim3 in self.by_dim3:
+            return 1 - float(self.by_dim3[dim3].seeds.mean() / self.base.mean()), self._rows(dim3)
+        if self.whole is not None and dim3 < len(self.whole):
+            left = float(self.whole[dim3, 0] / self.whole[0, 0])
+            return 1 - left, left * float(self.whole[dim3, 1])
+        return None
+
+    def _rows(self, dim3: int) -> float:
+        """The standard error over rows of the share: of a ratio, by the delta method."""
+        mean, held = float(self.base.mean()), self.by_dim3[dim3]
+        if len(self.base) < 2:
+            return 0.0
+        residuals = held.rows - held.seeds.mean() / mean * self.base
+        return float(residuals.std(ddof=1) / len(self.base) ** 0.5 / mean)
+
+
+class _Quality(NamedTuple):
+    """A purpose as a share kept: `verb` and `shown` are its words, `value` its unit."""
+
+    purpose: str
+    rule: str
+    share: float
+    verb: str
+    shown: Callable[[float], str]
+    value: Callable[[float], float]
+
+
+class Fitted(NamedTuple):
+    """A model's errors on the rows that choose and on those that report.
+
+    seeded: whether trainings differ. most: the largest dim3 that the data allow, min(N, dim1).
+    """
+
+    label: str
+    chosen: Errors
+    reported: Errors
+    seeded: bool
+    most: int
+
+
+def keep(model: Fitted, share: float) -> Choice:
+    """Choose the smallest dim3 that keeps a share, from 0 to 1, of the variance of held-out rows."""
+    return _choose(model, _Quality("keep", keep_rule(share), share, "keeps", _percent, float))
+
+
+def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
+    """Choose the smallest dim3 with a peak signal-to-noise ratio, in dB of the data's range, on held-out rows.
+
+    Parameters
+    ----------
+    model
+        Its errors; what they are a share of is not read.
+    decibels
+        10 log10(range^2 / mean squared error), at least.
+    value_range
+        The largest less the smallest value of the training rows.
+    """
+
+    def of_range(errors: Errors) -> Errors:
+        return Errors(errors.by_dim3, np.full(len(errors.base), value_range**2))
+
+    model = model._replace(chosen=of_range(model.chosen), reported=of_range(model.reported))
+    share = 1 - 10 ** (-decibels / 10)
+    return _choose(
+        model, _Quality("psnr", f"psnr:{decibels:g}", share, "reaches", lambda s: f"{_decibels(s):.3g} dB", _decibels)
+    )
+
+
+def keep_rule(share: float) -> str:
+    """Return the rule of a share, as `keep:0.90`."""
+    return f"keep:{share:.2f}" if round(share, 2) == share else f"keep:{share:g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} % of the variance"
+
+
+def _in_decibels(share: float) -> str:
+    return f"{_decibels(share):.3g} dB"
+
+
+def _decibels(share: float) -> float:
+    return -10 * log10(max(1 - share, _SMALLEST))
+
+
+def _choose(model: Fitted, quality: _Quality) -> Choice:
+    curve = model.chosen.curve(seeded=model.seeded)
+    found = cross(curve, log(1 - quality.share))
+    means = {k: 1 - float(np.exp(s.mean())) for k, s in zip(curve.dim3, curve.seeds, strict=True)}
+    at = found.at if found.at is not None else max(means, key=lambda k: means[k])
+    value = (model.reported.kept(at) or (means[at],))[0]
+    wanted = quality.shown(quality.share)
+    if found.at is None:
+        why = _why_not(means, model.most, quality.shown(means[at]).split(" of ")[0], quality.verb)
+        said = f"{model.label}: {wanted} {why}"
+    else:
+        said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, found, quality)})"
+    return Choice(
+        purpose=quality.purpose,
+        rule=quality.rule,
+        choice=found.at,
+        below=max((k for k in means if found.at is None or k < found.at), default=None),
+        interval=found.interval,
+        reached=found.at is not None,
+        value=quality.value(value),
+        seeds=min(len(s) for s in curve.seeds) if model.seeded else 0,
+        rows=len(model.chosen.base),
+        sentence=said,
+        note=_on_test_rows(model, quality, at) if found.at is not None else "",
+    )
+
+
+def _parts(means: dict[int, float], found: Crossing, quality: _Quality) -> str:
+    """What is not enough, which dim3 cross back, and the interval."""
+    assert found.at is not None
+    below = max((k for k in means if k < found.at), default=None)
+    parts = ["no smaller one was scanned" if below is None else f"{below} is not enough"]
+    for said, back in (
+        ("less", [k for k, mean in means.items() if k > found.at and mean < quality.share]),
+        ("enough by itself", [k for k, mean in means.items() if k < found.at and mean >= quality.share]),
+    ):
+        if back:
+            parts.append(f"{ranges(back)} {quality.verb} {said}")
+    if found.interval is None:
+        parts.append("no interval from one training at fewer than 3 dim3")
+    else:
+        low, high = found.interval
+        parts.append(f"95 % interval {low} to {'beyond the range' if high is None else high}")
+    return "; ".join(parts)
+
+
+def _why_not(means: dict[int, float], most: int, best: str, verb: str) -> str:
+    """Say why a quality is not reached: not by any dim3, by a curve that has gone flat, or not in this range."""
+    end = max(means)
+    if end >= most:
+        return f"not reached by any dim3, the best {verb} {best}"
+    half = [log(max(1 - mean, _SMALLEST)) for k, mean in means.items() if 2 * k >= end]
+    if len(half) >= _FLAT_POINTS and half[0] - half[-1] < _FLAT:
+        return f"not reached, it saturates at {best}"
+    return f"not reached by {end}, which {verb} {best}: extend the range"
+
+
+def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
+    """The quality on the test rows, where few validation rows chose the dim3."""
+    found, rows = model.reported.kept(at), len(model.chosen.base)
+    if rows >= _FEW_ROWS or model.reported is model.chosen or found is None:
+        return ""
+    kept, error = found
+    low, high = (quality.shown(min(kept + sign * _NORMAL * error, 1)).split(" ")[0] for sign in (-1, 1))
+    return f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)} ({low} to {high})"

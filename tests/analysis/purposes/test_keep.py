@@ -1,0 +1,126 @@
+"""One quality for all models: `keep` and `psnr`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+
+from elbowroom.analysis import Floats
+from elbowroom.analysis.purposes.choice import Choice, Held
+from elbowroom.analysis.purposes.keep import SHARES, Errors, Fitted, keep, psnr
+
+ROWS = 200
+
+
+def _errors(left: Mapping[int, Sequence[float]], rng: np.random.Generator | None = None) -> Errors:
+    """Errors whose shares left are these, by dim3 and seed, of rows that all lose the same share."""
+    base = np.ones(ROWS) if rng is None else rng.gamma(4.0, size=ROWS)
+    held = {k: Held(base * float(np.mean(v)), base.mean() * np.array(v, dtype=float)) for k, v in left.items()}
+    return Errors(held, base)
+
+
+def _keep(left: Mapping[int, Sequence[float]], share: float = 0.9, *, seeded: bool = True, most: int = 1000) -> Choice:
+    errors = _errors(left)
+    return keep(Fitted("ae", errors, errors, seeded, most), share)
+
+
+def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
+    found = _keep({k: [0.35 * 0.93**k] * 3 for k in (4, 8, 12, 16, 20, 24)})
+    assert found.sentence == ("ae keeps 90 % of the variance with dim3 20 (16 is not enough; 95 % interval 20 to 20)")
+    assert (found.rule, found.choice, found.below, found.reached, found.seeds, found.rows) == (
+        "keep:0.90", 20, 16, True, 3, ROWS,
+    )  # fmt: skip
+    assert found.value == pytest.approx(1 - 0.35 * 0.93**20)
+
+
+@pytest.mark.parametrize(
+    ("left", "most", "words"),
+    [
+        ({k: [0.5 - 0.019 * k] for k in range(2, 21)}, 1000, "not reached by 20, which keeps 88 %: extend the range"),
+        ({k: [max(0.9 - 0.1 * k, 0.37)] for k in range(2, 21)}, 1000, "not reached, it saturates at 63 %"),
+        ({k: [1 - k / 25] for k in range(2, 21)}, 20, "not reached by any dim3, the best keeps 80 %"),
+    ],
+)
+def test_a_share_that_is_not_reached_says_why(left: dict[int, list[float]], most: int, words: str) -> None:
+    found = _keep(left, most=most)
+    assert found.sentence == f"ae: 90 % of the variance {words}"
+    assert (found.choice, found.reached, found.below) == (None, False, 20)
+
+
+def test_dim3_that_cross_back_are_named() -> None:
+    found = _keep({2: [0.3], 4: [0.2], 6: [0.15], 8: [0.097], 10: [0.101], 12: [0.05], 14: [0.04]})
+    assert found.choice == 8
+    assert "10 keeps less" in found.sentence
+
+
+def test_the_choice_at_the_start_says_that_no_smaller_dim3_was_scanned() -> None:
+    found = _keep({k: [1 / k] for k in range(20, 40)})
+    assert (found.choice, found.below) == (20, None)
+    assert "no smaller one was scanned" in found.sentence
+
+
+def test_few_validation_rows_show_the_share_on_the_test_rows() -> None:
+    chosen, reported = _errors({k: [1 / k] for k in range(2, 30)}), _errors({k: [1.2 / k] for k in range(2, 30)})
+    found = keep(Fitted("ae", chosen, reported, True, 99), 0.9)
+    assert found.choice == 10
+    assert found.value == pytest.approx(0.88)
+    assert found.note == "chosen on 200 validation rows; on the test rows 88 % of the variance (88 to 88)"
+
+
+def test_psnr_reads_the_error_against_the_range() -> None:
+    errors = _errors({k: [0.1 / k] for k in range(1, 200)})
+    found = psnr(Fitted("ae", errors, errors, True, 1000), 30.0, 1.0)  # an error of .001
+    assert (found.rule, found.choice) == ("psnr:30", 100)
+    assert found.sentence.startswith("ae reaches 30 dB with dim3 100 (99 is not enough; ")
+    assert psnr(Fitted("ae", errors, errors, True, 1000), 30.0, 10.0).choice == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.floats(1e-6, 1e6))
+def test_a_factor_and_the_order_of_the_rows_change_nothing(seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    errors = _errors({k: rng.normal(1 / k, 0.02 / k, 2) for k in range(2, 25)}, rng)
+    order = rng.permutation(ROWS)
+    scaled = Errors(
+        {k: Held(h.rows[order] * factor, h.seeds * factor) for k, h in errors.by_dim3.items()},
+        errors.base[order] * factor,
+    )
+    first, second = (keep(Fitted("ae", e, e, True, 99), 0.9) for e in (errors, scaled))
+    assert (first.choice, first.interval, first.below) == (second.choice, second.interval, second.below)
+
+
+def _pca(x: Floats, held_out: Floats) -> Errors:
+    """PCA's errors on held-out rows for every dim3, with the standard error of the logarithm of their share."""
+    fitted = PCA().fit(x)
+    centred = held_out - fitted.mean_
+    base = (centred**2).mean(axis=1)
+    squares = np.cumsum((centred @ fitted.components_.T) ** 2, axis=1) / x.shape[1]
+    rows = np.maximum(base[:, None] - np.column_stack([np.zeros(len(base)), squares]), 0)  # (N, K + 1)
+    left = rows.mean(axis=0) / base.mean()
+    error = (rows - left * base[:, None]).std(axis=0, ddof=1) / len(base) ** 0.5 / base.mean()
+    return Errors({}, base, np.column_stack([rows.mean(axis=0), error / np.maximum(left, 1e-12)]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("spectrum", ["power", "exponential", "flat"])
+def test_the_interval_covers_the_answer_of_the_population(spectrum: str, share: float) -> None:
+    rng = np.random.default_rng(3)
+    k = np.arange(1, 61)
+    values = {"power": k**-1.2, "exponential": np.exp(-k / 10), "flat": 1.2 - k / 60}[spectrum]
+    x = rng.standard_normal((22_000, 60)) * np.sqrt(values) @ np.linalg.qr(rng.standard_normal((60, 60)))[0]
+    train, population = x[:2000], x[2000:]
+    truth = keep(Fitted("pca", *[_pca(train, population)] * 2, False, 60), share).choice
+    hits = 0
+    for _ in range(100):
+        drawn = _pca(train, population[rng.integers(len(population), size=200)])
+        found = keep(Fitted("pca", drawn, drawn, False, 60), share)
+        assert found.interval is not None
+        low, high = found.interval
+        hits += truth is not None and low is not None and low <= truth <= (high or 61)
+    assert hits >= 93
