@@ -1,1 +1,95 @@
-"""Rules that choose dim3 for a purpose. Pure numpy."""
+"""Rules that choose dim3 for a purpose. Pure numpy.
+
+To add a purpose: one function that returns a `Choice`, and one line in `PURPOSES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf, isfinite
+from typing import Final, NamedTuple, Protocol
+
+from elbowroom.tracking.store.errors import BadInput
+
+from .choice import Choice, Missing
+from .keep import Fitted, keep, keep_rule, psnr
+
+DEFAULT_RULE: Final = "keep:0.90"
+
+
+class Evidence(Protocol):
+    """What the runs of one model hold. A method raises Missing where the store lacks it."""
+
+    label: str
+
+    def errors(self) -> Fitted:
+        """Return the squared errors of held-out rows."""
+
+    def value_range(self) -> float:
+        """Return the largest less the smallest value of the training rows."""
+
+
+class Purpose(NamedTuple):
+    """A purpose: its function of the evidence and an amount; the amount by default, and the limits that it is between.
+
+    Without limits the rule takes no amount.
+    """
+
+    choose: Callable[[Evidence, float], Choice]
+    meaning: str
+    amount: float = 0.0
+    limits: tuple[float, float] | None = None
+
+
+PURPOSES: Final[Mapping[str, Purpose]] = {
+    "keep": Purpose(lambda e, q: keep(e.errors(), q), "share of the variance kept", 0.90, (0, 1)),
+    "psnr": Purpose(lambda e, t: psnr(e.errors(), t, e.value_range()), "signal-to-noise ratio, dB", 30, (0, 200)),
+}
+"""The purposes by name, in the order of the report."""
+
+
+class Rule(NamedTuple):
+    """A purpose and its amount."""
+
+    purpose: str
+    amount: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Return the rule that a text names; `unexplained:0.10` is `keep:0.90`. Raises BadInput."""
+        name, colon, number = text.partition(":")
+        share = name == "unexplained"
+        purpose = PURPOSES.get("keep" if share else name)
+        try:
+            amount = float(number) if colon else (0.10 if share else purpose.amount if purpose else inf)
+        except ValueError:
+            amount = inf
+        low, high = (-inf, inf) if purpose is None or purpose.limits is None else purpose.limits
+        if purpose is None or not low < amount < high or not isfinite(amount) or (colon and not purpose.limits):
+            raise BadInput(f"rule {text!r}: allowed: {allowed()}")
+        return cls("keep", round(1 - amount, 12)) if share else cls(name, amount)
+
+    @property
+    def text(self) -> str:
+        """The rule as `parse` reads it."""
+        if self.purpose == "keep":
+            return keep_rule(self.amount)
+        return self.purpose if PURPOSES[self.purpose].limits is None else f"{self.purpose}:{self.amount:g}"
+
+
+def allowed() -> str:
+    """Return the rules that there are, for a message."""
+    words = [
+        f"{name} ({p.meaning})" if p.limits is None else f"{name}:N ({p.meaning}, {p.limits[0]:g} to {p.limits[1]:g})"
+        for name, p in PURPOSES.items()
+    ]
+    return f"{', '.join(words)}, and unexplained:U for keep:(1-U)"
+
+
+def choose(rule: Rule, evidence: Evidence) -> Choice:
+    """Return the choice of a model by a rule; its sentence says what is missing where the store has no evidence."""
+    try:
+        return PURPOSES[rule.purpose].choose(evidence, rule.amount)
+    except Missing as reason:
+        said = f"{evidence.label}: {reason}"
+        return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, said)

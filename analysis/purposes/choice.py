@@ -1,4 +1,4 @@
-"""What a purpose returns, `Choice`, and what it is given: one quantity of held-out rows for each dim3."""
+"""What a purpose is given, `Evidence`, and what it returns, `Choice`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Held(NamedTuple):
 
 
 ByDim3 = Mapping[int, Held]
+
+
+class Missing(Exception):
+    """Why a purpose has no answer, in one line: what the store lacks, and which command makes it."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+import scipy
 
 from .. import Floats
 from .uncertainty import Variance, pooled
@@ -78,7 +78,7 @@ def _first(curves: Floats, level: float) -> Floats:
 
 
 def _falling(means: Floats, counts: Floats) -> Floats:
-    fitted: Floats = isotonic_regression(means, weights=counts, increasing=False).x
+    fitted: Floats = scipy.optimize.isotonic_regression(means, weights=counts, increasing=False).x
     return fitted
 
 

@@ -77,7 +77,8 @@ class _Quality(NamedTuple):
 class Fitted(NamedTuple):
     """A model's errors on the rows that choose and on those that report.
 
-    seeded: whether trainings differ. most: the largest dim3 that the data allow, min(N, dim1).
+    seeded: whether trainings differ. most: the largest dim3 that the data allow, min(N, dim1). note: what to know about
+    the rows, or nothing.
     """
 
     label: str
@@ -85,6 +86,7 @@ class Fitted(NamedTuple):
     reported: Errors
     seeded: bool
     most: int
+    note: str = ""
 
 
 def keep(model: Fitted, share: float) -> Choice:
@@ -155,7 +157,7 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         seeds=min(len(s) for s in curve.seeds) if model.seeded else 0,
         rows=len(model.chosen.base),
         sentence=said,
-        note=_on_test_rows(model, quality, at) if found.at is not None else "",
+        note=model.note or (_on_test_rows(model, quality, at) if found.at is not None else ""),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from .. import Floats
 
@@ -39,7 +39,7 @@ class Spread(NamedTuple):
 
     def margin(self, level: float) -> float:
         """Return Student's quantile of this level, as .975, times the standard error."""
-        return float(stdtrit(max(self.freedom, 1.0), level)) * self.error if self.error > 0 else 0.0
+        return float(scipy.special.stdtrit(max(self.freedom, 1.0), level)) * self.error if self.error > 0 else 0.0
 
 
 def spread(rows: Floats, seeds: int, between: Variance) -> Spread:

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -80,6 +80,11 @@ class Cell(NamedTuple):
         height, width, *colours = shape = tuple(int(p) for p in parts)
         drawable = max(height, width) <= _MOST_ASPECT * min(height, width) and colours in ([], [1], [3])
         return shape if drawable else None
+
+    def value(self, pick: str) -> float:
+        """`error`, `test` or a metric; nan where it is missing."""
+        found = getattr(self, pick) if pick in ("error", "test") else self.metric(pick)
+        return np.nan if found is None else float(found)
 
     def metric(self, name: str) -> float | None:
         """A metric, None where it is missing or not finite."""
@@ -244,21 +249,28 @@ def _error(metrics: Mapping[str, float], name: str) -> float:
 def assemble(points: Iterable[tuple[int, int, float]]) -> tuple[list[int], Floats]:
     """Return dim3 (D,), ascending, and errors (S, D) of (dim3, seed, error) triples, each place given once.
 
-    A row for each seed that every dim3 has, by seed; where there is none, one row of each dim3's mean.
+    A row for each seed of `_complete`; where there is none, one row of each dim3's mean.
     """
     by_place: dict[int, dict[int, float]] = {}
     for k, seed, error in points:
         by_place.setdefault(k, {})[seed] = error
-    dim3 = sorted(by_place)
-    seeds = _common_seeds(by_place.values())
+    dim3, seeds = _complete(by_place)
     if not seeds:
         return dim3, np.array([[float(np.mean([by_place[k][s] for s in sorted(by_place[k])])) for k in dim3]])
     return dim3, np.array([[by_place[k][s] for s in seeds] for k in dim3], dtype=float).T
 
 
-def _common_seeds(by_dim3: Iterable[Iterable[int]]) -> list[int]:
-    """Return the seeds that every dim3 has, ascending."""
-    return sorted(set.intersection(*map(set, by_dim3)))
+def _complete(by_dim3: Mapping[int, Collection[int]]) -> tuple[list[int], list[int]]:
+    """The dim3 and the seeds of the largest table without a gap, ascending; all dim3 and no seeds where there is none.
+
+    At most half of the dim3 are left out, from the end of the range: where larger dim3 have fewer seeds, they must not
+    cost the others theirs.
+    """
+    dim3 = sorted(by_dim3)
+    tables = [(dim3[:end], sorted(set.intersection(*(set(by_dim3[k]) for k in dim3[:end]))))
+              for end in range(len(dim3), (len(dim3) - 1) // 2, -1)]  # fmt: skip
+    best = max(tables, key=lambda table: len(table[0]) * len(table[1]))
+    return best if best[1] else tables[0]
 
 
 class Series(NamedTuple):
@@ -274,9 +286,21 @@ class Series(NamedTuple):
         return sorted(self.cells)
 
     @property
+    def complete(self) -> tuple[list[int], list[int]]:
+        """The dim3 and the seeds that the elbow is judged on; without seeds, the mean over each dim3's is."""
+        return _complete(self.cells)
+
+    @property
     def seeds(self) -> list[int]:
-        """The seeds that every dim3 has; where there are none, the mean over each dim3's seeds is judged."""
-        return _common_seeds(self.cells.values())
+        """The seeds of the complete table."""
+        return self.complete[1]
+
+    @property
+    def left_out(self) -> list[Cell]:
+        """Finished cells that are no part of the complete table."""
+        dim3, seeds = self.complete
+        cells = [c for by_seed in self.cells.values() for c in by_seed.values()]
+        return [c for c in cells if seeds and (c.seed not in seeds or c.dim3 not in dim3)]
 
     @property
     def trained(self) -> bool:
@@ -294,25 +318,17 @@ class Series(NamedTuple):
         return next(iter(next(iter(self.cells.values())).values()))
 
     def at(self, dim3: int) -> list[Cell]:
-        """The cells of one dim3 that are judged: of the common seeds, or all where there are none."""
-        by_seed = self.cells[dim3]
-        return [by_seed[seed] for seed in (self.seeds or sorted(by_seed))]
+        """The cells of one dim3, by seed."""
+        return [cell for _, cell in sorted(self.cells[dim3].items())]
 
     def errors(self, pick: str = "error") -> Floats:
-        """`error`, `test` or a metric, (S, D) as `assemble` orders it; nan where a cell has no such number."""
+        """`error`, `test` or a metric of the complete cells, (S, D) as `assemble` orders it; nan where one lacks it."""
         cells = [cell for by_seed in self.cells.values() for cell in by_seed.values()]
-        values = [getattr(c, pick) if pick in ("error", "test") else c.metric(pick) for c in cells]
-        return assemble((c.dim3, c.seed, np.nan if v is None else v) for c, v in zip(cells, values, strict=True))[1]
+        return assemble((c.dim3, c.seed, c.value(pick)) for c in cells)[1]
 
     def means(self, pick: str = "test") -> dict[int, float]:
-        """Return these values by dim3, as means over seeds."""
-        return dict(zip(self.dim3, self.errors(pick).mean(axis=0), strict=True))
-
-    @property
-    def dropped(self) -> list[Cell]:
-        """Finished cells of seeds that some dim3 lacks."""
-        used = set(self.seeds)
-        return [c for by_seed in self.cells.values() for seed, c in by_seed.items() if used and seed not in used]
+        """Return these values by dim3, as means over its seeds."""
+        return {k: float(np.mean([c.value(pick) for c in self.at(k)])) for k in self.dim3}
 
 
 class Comparison(NamedTuple):

@@ -1,0 +1,120 @@
+"""What the runs of one model hold for each purpose, read from the store where a purpose asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from elbowroom.tracking.store.names import Artifact, Metric, Param
+
+from .. import Floats
+from ..purposes.choice import ByDim3, Held, Missing
+from ..purposes.keep import Errors, Fitted
+from ..runs.arrays import fetch
+from ..runs.comparison import Cell, Series
+
+_UNKNOWN = 10**9  # min(N, dim1) of runs of another program
+
+
+class MeanRow(NamedTuple):
+    """The squared errors of the mean training row, (N,) of the validation rows and of the test rows; None: unknown."""
+
+    val: Floats | None
+    test: Floats | None
+
+
+def mean_row(series: Sequence[Series]) -> MeanRow:
+    """Return the mean row's errors, which every run of the data logs; of older runs, PCA's have those of the test rows.
+
+    By Pythagoras: the mean row's squared error is PCA's, plus the square of the code over dim1.
+    """
+    newest = [max((c for k in s.dim3 for c in s.at(k)), key=lambda c: c.run.info.start_time or 0) for s in series]
+    val, test = (_first(newest, artifact) for artifact in (Artifact.MEAN_ROW_VAL, Artifact.MEAN_ROW_TEST))
+    for cell in [c for s in series if s.model == "pca" for c in s.at(s.dim3[0])] if test is None else []:
+        errors, codes = (fetch([cell], artifact)[cell.run_id] for artifact in (Artifact.ERRORS_TEST, Artifact.CODES))
+        dim1 = cell.run.data.params.get(Param.DIM1, "")
+        if isinstance(errors, np.ndarray) and isinstance(codes, np.ndarray) and dim1.isdecimal() and codes.ndim == 2:
+            if errors.shape == codes.shape[:1]:
+                test = errors + (codes.astype(np.float64) ** 2).sum(axis=1) / int(dim1)
+    return MeanRow(val, test)
+
+
+def _first(cells: Sequence[Cell], artifact: str) -> Floats | None:
+    """The array (N,) of the first cell that has it."""
+    for cell in cells:
+        found = fetch([cell], artifact)[cell.run_id]
+        if isinstance(found, np.ndarray) and found.ndim == 1 and np.isfinite(found).all() and found.mean() > 0:
+            return found.astype(np.float64)
+    return None
+
+
+class ModelEvidence:
+    """The evidence of one series."""
+
+    def __init__(self, series: Series, base: MeanRow, val: ByDim3, test: ByDim3, table: float | None = None) -> None:
+        """Keep what was read: errors by row of both sets, and of a table the mean row's error."""
+        self.label, self.series, self.base, self.val, self.test, self.table = series.label, series, base, val, test, table
+
+    @property
+    def most(self) -> int:
+        """The largest dim3 that the data allow, min(N, dim1)."""
+        params = self.series.first.run.data.params
+        known = [int(params[name]) for name in (Param.DIM1, Param.ROWS_TRAIN) if params.get(name, "").isdecimal()]
+        return min(known, default=_UNKNOWN)
+
+    def errors(self) -> Fitted:
+        """Return the squared errors, of the validation rows where their baseline is known. Raises Missing."""
+        if self.table is not None:
+            return self._of_table(self.table)
+        test = _fitting(self.test, self.base.test)
+        if test is None:
+            raise Missing(
+                "no share of the variance: the runs lack the mean row's errors, which new runs log; "
+                "python -m studies.scan --models pca and the flags of the study adds them"
+            )
+        val = _fitting(self.val, self.base.val) if self.series.first.on_validation else None
+        if val is None:
+            note = "chosen on the test rows: older runs lack the mean row's errors of the validation rows"
+            if not self.series.first.on_validation:
+                note = "chosen on the test rows: there are no validation rows"
+            return Fitted(self.label, test, test, self.series.seeded, self.most, note)
+        return Fitted(
+            self.label,
+            val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL)),
+            test._replace(whole=self._curve(Artifact.PCA_CURVE)),
+            self.series.seeded,
+            self.most,
+        )
+
+    def value_range(self) -> float:
+        """Return the largest less the smallest value of the training rows. Raises Missing."""
+        found = self.series.first.metric(Metric.DATA_RANGE)
+        if not found:
+            raise Missing("the runs lack the range of the data, which new runs log: train one cell again")
+        return found
+
+    def _curve(self, artifact: str) -> Floats | None:
+        """PCA's error for every dim3 from 0, and the standard error of its logarithm: (K + 1, 2)."""
+        if self.series.seeded:
+            return None
+        found = fetch([self.series.first], artifact)[self.series.first.run_id]
+        usable = isinstance(found, np.ndarray) and found.ndim == 2 and found.shape[1] == 2 and len(found) > 1
+        return found.astype(np.float64) if usable and np.isfinite(found[:, 0]).all() else None  # type: ignore[union-attr]
+
+    def _of_table(self, base: float) -> Fitted:
+        """Errors without rows: one stands for all."""
+        by_dim3 = {}
+        for dim3 in self.series.dim3:
+            seeds = np.array([c.error for c in self.series.at(dim3)])
+            by_dim3[dim3] = Held(seeds.mean(keepdims=True), seeds)
+        errors = Errors(by_dim3, np.array([base]))
+        return Fitted(self.label, errors, errors, self.series.seeded, self.most)
+
+
+def _fitting(by_dim3: ByDim3, base: Floats | None) -> Errors | None:
+    """The errors of rows whose baseline is known; None where there are none."""
+    if base is None or not by_dim3 or any(len(held.rows) != len(base) for held in by_dim3.values()):
+        return None
+    return Errors(by_dim3, base)
