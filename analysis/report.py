@@ -12,14 +12,18 @@ import sys
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import numpy as np
+
 from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.terminal import say
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean
+from elbowroom.tracking.store.text import clean
 
-from .elbow import LEAST_POINTS, Verdict, judge
-from .purposes.gain import DEFAULT_RULE, Rule
+from .elbow import Verdict
+from .findings.curve_evidence import CurveEvidence
+from .purposes import DEFAULT_RULE, Rule, allowed, choose
+from .purposes.choice import Choice
 from .runs.comparison import assemble
-from .runs.csv_table import CurveIs, check_falls, read_rows
+from .runs.csv_table import CurveIs, check_falls, mean_row, read_rows
 
 
 def parser() -> Parser:
@@ -37,9 +41,9 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--rule",
-        default=DEFAULT_RULE,
+        default=UNSET,
         metavar="RULE",
-        help="the rule that chooses dim3: gain:SHARE or unexplained:SHARE",
+        help=f"the rule that chooses dim3; default: {DEFAULT_RULE}; allowed: {allowed()}".replace("%", "%%"),
     )
     made.add_argument(
         "--choose",
@@ -67,9 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(arguments: list[str] | None) -> int:
     given = parser().parse_args(arguments)
-    Rule.parse(given.rule)
+    rule = None if given.rule == UNSET else Rule.parse(given.rule).text
     if given.curve != UNSET and given.out == UNSET:
-        text = "\n".join(judged.text for judged in judge_table(given.curve, rule=given.rule, curve_is=given.curve_is))
+        text = "\n".join(judged.text for judged in judge_table(given.curve, rule=rule, curve_is=given.curve_is))
     else:
         # Not at the top: MLflow and matplotlib take seconds, and a table's verdict needs neither.
         text = str(importlib.import_module("elbowroom.analysis.reporting.experiment").run_command(given))
@@ -78,33 +82,41 @@ def _report(arguments: list[str] | None) -> int:
 
 
 class Judged(NamedTuple):
-    """The verdict on one model's curve in a table, None where it has too few points; note says how scores were read."""
+    """The choice and the verdict on one model's curve in a table; note says how its numbers were read.
+
+    The verdict is None where there are too few points; why says so.
+    """
 
     model: str
-    points: int
+    choice: Choice
     verdict: Verdict | None
+    why: str
     note: str = ""
 
     @property
     def text(self) -> str:
-        """The verdict, its reason, and the answers of other criteria, on three lines."""
-        name = clean(self.model, LABEL_LENGTH)
+        """The choice, the verdict, its reason, and the answers of other criteria, a line each."""
+        lines = [clean(self.choice.sentence, 500)]
         if self.verdict is None:
-            return f"{name}: {self.points} values of dim3 are no curve: it takes {LEAST_POINTS}"
-        criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())
-        why = f"  why: {self.verdict.reason}" + (f"; {self.note}" if self.note else "")
-        return f"{self.verdict.sentence(name)}\n{why}\n  others: {criteria}"
+            lines.append(f"  no verdict on an elbow: {self.why}")
+        else:
+            criteria = ", ".join(f"{name} {'-' if k is None else k}" for name, k in self.verdict.criteria.items())
+            if self.choice.purpose != "elbow":
+                lines.append(f"  {clean(self.verdict.sentence(self.model), 500)}")
+            lines += [f"  why: {self.verdict.reason}", f"  others: {criteria}"]
+        return "\n".join([*lines, *([f"  note: {self.note}"] if self.note else [])])
 
 
-def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error") -> list[Judged]:
+def judge_table(path: Path | str, *, rule: str | None = None, curve_is: CurveIs = "error") -> list[Judged]:
     """Judge the curve of each model in a CSV file.
 
     Parameters
     ----------
     path
-        A file with the columns dim3,error[,seed][,model].
+        A file with the columns dim3,error[,seed][,model]. A row with dim3 0 has the error of the mean row.
     rule
-        For the choice of dim3, as `judge` takes it.
+        For the choice of dim3; None for the default. With a rule of shares, errors of a table without a row with dim3
+        0 are read as shares of the mean row's error.
     curve_is
         Whether the column error has errors or scores.
 
@@ -118,14 +130,23 @@ def judge_table(path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs
     BadInput
         Where the file can't be read, an error curve rises, or a score curve falls.
     """
-    Rule.parse(rule)
+    asked = None if rule is None else Rule.parse(rule)
     rows, note = read_rows(Path(path), curve_is)
+    base, more = mean_row(rows, asked)
     found = []
-    for model in dict.fromkeys(row.model for row in rows):
-        dim3, errors = assemble((row.dim3, row.seed, row.error) for row in rows if row.model == model)
-        check_falls(model, dim3, errors, curve_is)
-        enough = len(dim3) >= LEAST_POINTS
-        found.append(Judged(model, len(dim3), judge(dim3, errors, rule=rule) if enough else None, note))
+    for model in dict.fromkeys(row.model for row in rows if row.dim3):
+        mine = [row for row in rows if row.model == model and row.dim3]
+        curve = assemble((row.dim3, row.seed, row.error) for row in mine)
+        check_falls(model, *curve, curve_is)
+        by_dim3 = {k: np.array([row.error for row in mine if row.dim3 == k]) for k in sorted({r.dim3 for r in mine})}
+        evidence = CurveEvidence(model, by_dim3, curve, base)
+        verdict, why = None, ""
+        try:
+            verdict = evidence.verdict
+        except ValueError as error:
+            why = str(error)
+        choice = choose(asked or Rule.parse(DEFAULT_RULE), evidence)
+        found.append(Judged(model, choice, verdict, why, "; ".join(text for text in (note, more) if text)))
     return found
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from elbowroom.tracking.store.names import Artifact, Metric, Param
 
 from .. import Floats
-from ..purposes.choice import ByDim3, Held, Missing
+from ..purposes.choice import ByDim3, Missing
 from ..purposes.keep import Errors, Fitted
 from ..runs.arrays import fetch
 from ..runs.comparison import Cell, Series
-
-_UNKNOWN = 10**9  # min(N, dim1) of runs of another program
+from .curve_evidence import UNKNOWN, CurveEvidence
 
 
 class MeanRow(NamedTuple):
@@ -35,9 +34,10 @@ def mean_row(series: Sequence[Series]) -> MeanRow:
     for cell in [c for s in series if s.model == "pca" for c in s.at(s.dim3[0])] if test is None else []:
         errors, codes = (fetch([cell], artifact)[cell.run_id] for artifact in (Artifact.ERRORS_TEST, Artifact.CODES))
         dim1 = cell.run.data.params.get(Param.DIM1, "")
-        if isinstance(errors, np.ndarray) and isinstance(codes, np.ndarray) and dim1.isdecimal() and codes.ndim == 2:
-            if errors.shape == codes.shape[:1]:
-                test = errors + (codes.astype(np.float64) ** 2).sum(axis=1) / int(dim1)
+        if isinstance(errors, str) or isinstance(codes, str) or not dim1.isdecimal():
+            continue
+        if codes.ndim == 2 and errors.shape == codes.shape[:1]:
+            test = errors + (codes.astype(np.float64) ** 2).sum(axis=1) / int(dim1)
     return MeanRow(val, test)
 
 
@@ -50,24 +50,38 @@ def _first(cells: Sequence[Cell], artifact: str) -> Floats | None:
     return None
 
 
-class ModelEvidence:
-    """The evidence of one series."""
+class ModelEvidence(CurveEvidence):
+    """The evidence of one series of runs."""
 
-    def __init__(self, series: Series, base: MeanRow, val: ByDim3, test: ByDim3, table: float | None = None) -> None:
-        """Keep what was read: errors by row of both sets, and of a table the mean row's error."""
-        self.label, self.series, self.base, self.val, self.test, self.table = series.label, series, base, val, test, table
+    def __init__(self, series: Series, base: MeanRow, val: ByDim3, test: ByDim3, mean_row: float | None) -> None:
+        """Take a series and what was read of it.
+
+        Parameters
+        ----------
+        series
+            The cells of the model.
+        base
+            The mean row's errors.
+        val, test
+            The errors of both sets of rows, by dim3.
+        mean_row
+            Of a table, the mean row's error.
+        """
+        errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
+        super().__init__(series.label, errors, (series.complete[0], series.errors()), mean_row)
+        self.series, self.base, self.val, self.test = series, base, val, test
 
     @property
     def most(self) -> int:
         """The largest dim3 that the data allow, min(N, dim1)."""
         params = self.series.first.run.data.params
         known = [int(params[name]) for name in (Param.DIM1, Param.ROWS_TRAIN) if params.get(name, "").isdecimal()]
-        return min(known, default=_UNKNOWN)
+        return min(known, default=UNKNOWN)
 
     def errors(self) -> Fitted:
         """Return the squared errors, of the validation rows where their baseline is known. Raises Missing."""
-        if self.table is not None:
-            return self._of_table(self.table)
+        if not self.series.first.digest:
+            return super().errors()
         test = _fitting(self.test, self.base.test)
         if test is None:
             raise Missing(
@@ -100,17 +114,12 @@ class ModelEvidence:
         if self.series.seeded:
             return None
         found = fetch([self.series.first], artifact)[self.series.first.run_id]
-        usable = isinstance(found, np.ndarray) and found.ndim == 2 and found.shape[1] == 2 and len(found) > 1
-        return found.astype(np.float64) if usable and np.isfinite(found[:, 0]).all() else None  # type: ignore[union-attr]
-
-    def _of_table(self, base: float) -> Fitted:
-        """Errors without rows: one stands for all."""
-        by_dim3 = {}
-        for dim3 in self.series.dim3:
-            seeds = np.array([c.error for c in self.series.at(dim3)])
-            by_dim3[dim3] = Held(seeds.mean(keepdims=True), seeds)
-        errors = Errors(by_dim3, np.array([base]))
-        return Fitted(self.label, errors, errors, self.series.seeded, self.most)
+        if isinstance(found, str) or found.ndim != 2 or found.shape[1] != 2 or len(found) < 2:
+            return None
+        curve = found.astype(np.float64)
+        if artifact == Artifact.PCA_CURVE:  # its second column has another meaning
+            curve[:, 1] = np.nan
+        return curve if np.isfinite(curve[:, 0]).all() and curve[0, 0] > 0 else None
 
 
 def _fitting(by_dim3: ByDim3, base: Floats | None) -> Errors | None:

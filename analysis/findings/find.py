@@ -18,10 +18,10 @@ import numpy as np
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
 from elbowroom.tracking.store.text import ranges
 
-from .. import Floats
-from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, calibrated, judge
-from ..purposes.choice import ByDim3
-from ..purposes.gain import DEFAULT_RULE, Rule
+from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
+from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, no_choice
+from ..purposes.choice import ByDim3, Choice
+from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
 from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
 from .against_pca import (
@@ -34,9 +34,12 @@ from .against_pca import (
     spectrum_criteria,
     who_wins,
 )
+from .evidence import MeanRow, ModelEvidence, mean_row
 from .intervals import ends, logs, margins
 from .nested import NestedFinding, beside
 
+_ERRORS = (Artifact.ERRORS_VAL, Artifact.ERRORS_TEST)
+_SHOWN = ("features", "generate", "rank")  # beside the shares that are kept
 _INTRINSIC = {
     Metric.INTRINSIC_TWONN: "TwoNN",
     Metric.INTRINSIC_MLE: "maximum likelihood",
@@ -78,7 +81,9 @@ class Point:
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """One series: its points, its verdict, and its comparison with PCA; no_verdict is why the verdict is None.
+    """One series: its points, its choices by purpose, its verdict, and its comparison with PCA.
+
+    choice is that of the rule in force, and purposes has it too; no_verdict is why the verdict is None.
 
     unused has the units in use by dim3, where a model leaves latents unused; undertrained, which has none of these, the
     reason by dim3.
@@ -90,9 +95,12 @@ class ModelFinding:
     trained: bool
     seeds: list[int]
     points: list[Point]
+    choice: Choice
+    purposes: list[Choice]
     verdict: Verdict | None
     no_verdict: str
     sentence: str
+    elbow: str
     uncalibrated: str | None
     confirmed: bool | None
     confirmation: str
@@ -162,7 +170,7 @@ class Findings:
         return to_json(self)
 
 
-def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Comparison] | None = None) -> Findings:
+def find(store: Store, rule: Rule | None = None, comparisons: Sequence[Comparison] | None = None) -> Findings:
     """Judge and compare all models of a store.
 
     Parameters
@@ -170,10 +178,11 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
     store
         The runs of an experiment.
     rule
-        For the choice of dim3, as `judge` takes it.
+        For the choice of dim3; None for the default.
     comparisons
         Those to judge; None for all that the store's cells make.
     """
+    in_force = rule or Rule.parse(DEFAULT_RULE)
     comparisons = compare(store.cells) if comparisons is None else comparisons
     nested = [n.cell for n in store.nested]
     compared = [cell for comparison in comparisons for cell in comparison.cells]
@@ -183,8 +192,8 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
         experiment=store.experiment,
         runs=used,
         digest=hashlib.sha256("\n".join(used).encode()).hexdigest()[:16],
-        rule=rule,
-        comparisons=[_comparison(comparison, store, rule) for comparison in comparisons],
+        rule=in_force.text,
+        comparisons=[_comparison(comparison, store, in_force) for comparison in comparisons],
         left_out=store.left_out,
         unfinished=store.unfinished,
         versions=_versions(read),
@@ -192,13 +201,14 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
     )
 
 
-def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFinding:
+def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonFinding:
     series = comparison.series
     baseline, decoder = (next((s for s in series if s.model == model), None) for model in ("pca", "pca-mlp"))
     notes = list(store.notes)
     if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
         notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
-    test_rows = {s.label: _rows(s, Artifact.ERRORS_TEST, notes) for s in series}
+    val_rows, test_rows = ({s.label: _rows(s, artifact, notes) for s in series} for artifact in _ERRORS)
+    base = mean_row(series) if series[0].first.digest else MeanRow(None, None)
     curve = None if baseline is None else pca_curve(baseline, notes)
     versus: dict[str, list[Against]] = {s.label: [] for s in series}
     if baseline is not None:
@@ -211,7 +221,8 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
         if decoder is not None and one is not decoder:
             between = against(one, decoder, test_rows[one.label], test_rows[decoder.label])
             part = decoder_part(versus[one.label], versus[decoder.label], between)
-        models.append(_model(one, versus[one.label], part, store, rule, notes))
+        evidence = ModelEvidence(one, base, val_rows[one.label], test_rows[one.label], store.mean_row)
+        models.append(_model(evidence, versus[one.label], part, store, rule))
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
         how = "add pca-mlp runs: python -m studies.scan --models pca-mlp and the flags of the study"
@@ -242,32 +253,30 @@ def _comparison(comparison: Comparison, store: Store, rule: str) -> ComparisonFi
     )
 
 
-def _model(
-    series: Series, versus: list[Against], part: DecoderPart, store: Store, rule: str, notes: list[str]
-) -> ModelFinding:
-    dim3, errors = np.array(series.dim3), series.errors()
-    verdict, why = None, ""
-    if len(dim3) < LEAST_POINTS:
-        why = f"{len(dim3)} values of dim3 are no curve: it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
-    else:
-        unexplained = Rule.parse(rule).name == "unexplained"
-        try:
-            verdict = judge(dim3, _shares(series, errors) if unexplained else errors, rule=rule)
-        except ValueError as error:
-            why = str(error)
+def _model(evidence: ModelEvidence, versus: list[Against], part: DecoderPart, store: Store, rule: Rule) -> ModelFinding:
+    series, verdict, why = evidence.series, None, ""
+    try:
+        verdict = evidence.verdict
+    except ValueError as error:
+        why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
     unused = _unused(series)
+    purposes = _purposes(evidence, rule)
+    choice = next(c for c in purposes if c.rule == rule.text)
     return ModelFinding(
         label=series.label,
         model=series.model,
         loss=dict(series.first.variant).get("loss", ""),
         trained=series.trained,
-        seeds=series.seeds if series.seeded else [],
-        points=_points(series, errors, notes),
+        seeds=series.complete[1] if series.seeded else [],
+        points=_points(evidence),
+        choice=choice,
+        purposes=purposes,
         verdict=verdict,
         no_verdict=why,
-        sentence=verdict.sentence(series.label, confirmed) if verdict else f"{series.label}: no verdict: {why}",
-        uncalibrated=None if verdict is None else calibrated(dim3, errors),
+        sentence=choice.sentence,
+        elbow=verdict.sentence(series.label, confirmed) if verdict else f"{series.label}: no verdict: {why}",
+        uncalibrated=None if verdict is None else calibrated(*evidence.curve),
         confirmed=confirmed,
         confirmation=confirmation,
         elbo_verdict=_elbo_verdict(series),
@@ -280,34 +289,43 @@ def _model(
     )
 
 
-def _shares(series: Series, errors: Floats) -> Floats:
-    """Return errors as shares of the mean predictor's error, which follows from the explained variance."""
-    explained = series.errors(Metric.TEST_EXPLAINED_VARIANCE)
-    with np.errstate(divide="ignore", invalid="ignore"):  # where the explained variance is 1
-        baselines = series.errors("test") / (1 - explained)
-    baseline = baselines[np.isfinite(baselines)].mean() if np.isfinite(baselines).any() else np.nan
-    if not baseline > 0:
-        raise ValueError("unexplained needs test/mse and test/explained_variance, and these runs have none")
-    return errors / float(baseline)
+def _purposes(evidence: ModelEvidence, rule: Rule) -> list[Choice]:
+    """The choices of a model by the rules that every report shows, and by the rule in force."""
+    rules = [
+        *(Rule("keep", share) for share in SHARES),
+        *(Rule(name, PURPOSES[name].amount) for name in _SHOWN if name in PURPOSES),
+        rule,
+    ]
+    order = list(PURPOSES)
+    found = []
+    for one in sorted(dict.fromkeys(rules), key=lambda r: (order.index(r.purpose), r.amount)):
+        try:
+            found.append(choose(one, evidence))
+        except NotOffered as reason:
+            if one == rule:
+                found.append(no_choice(one, evidence.label, str(reason)))
+    return found
 
 
 def _rows(series: Series, artifact: str, notes: list[str]) -> ByDim3:
+    """The errors by row; of a table, and of validation rows where there are none, nothing."""
+    if not series.first.digest or (artifact == Artifact.ERRORS_VAL and not series.first.on_validation):
+        return {}
     found, lacking, why = rows_of(series, artifact)
     if lacking:
         notes.append(f"{series.label}: no interval at dim3 {ranges(lacking)}: {artifact} is {why}")
     return found
 
 
-def _points(series: Series, errors: Floats, notes: list[str]) -> list[Point]:
-    artifact = Artifact.ERRORS_VAL if series.first.on_validation else Artifact.ERRORS_TEST
-    rows = _rows(series, artifact, notes) if series.first.digest else {}
+def _points(evidence: ModelEvidence) -> list[Point]:
+    series = evidence.series
+    rows = evidence.val if series.first.on_validation else evidence.test
     widths = margins({k: logs(held) for k, held in rows.items()})
-    test = series.means()
+    errors, test = series.means("error"), series.means()
     metrics = {metric: series.means(metric) for metric in METRICS}
     metrics |= {Metric.FIT_SECONDS: _seconds(series), Metric.SAMPLED_MSE: _kept_by_samples(series)}
     made = []
-    for i, dim3 in enumerate(series.dim3):
-        error = float(errors[:, i].mean())
+    for dim3, error in errors.items():
         low, high = ends(error, widths[dim3]) if dim3 in widths else (None, None)
         cells = series.at(dim3)
         made.append(
@@ -337,10 +355,8 @@ def _seconds(series: Series) -> dict[int, float]:
 
 def _kept_by_samples(series: Series) -> dict[int, float]:
     """Return the explained variance of decode(sample): that of decode(mean) gives the mean row's error."""
-    lost = 1 - series.errors(Metric.TEST_EXPLAINED_VARIANCE)
-    with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
-        kept = (1 - lost * series.errors(Metric.SAMPLED_MSE) / series.errors("test")).mean(axis=0)
-    return dict(zip(series.dim3, kept, strict=True))
+    kept, drawn, test = (series.means(m) for m in (Metric.TEST_EXPLAINED_VARIANCE, Metric.SAMPLED_MSE, "test"))
+    return {k: 1 - (1 - kept[k]) * drawn[k] / test[k] if test[k] else np.nan for k in kept}
 
 
 def _sd(values: Sequence[float | None]) -> float | None:
@@ -365,13 +381,13 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     """Return the dim3 where a trained model errs more than PCA, or more than at a smaller dim3, with the reason."""
     if not series.trained:
         return {}
-    errors = series.errors()
+    dim3, errors = series.complete[0], series.errors()
     mean, seeds = errors.mean(axis=0), len(errors)
     noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
     named: dict[int, str] = {}
-    for i, (before, dim3) in enumerate(pairwise(series.dim3)):
+    for i, (before, after) in enumerate(pairwise(dim3)):
         if mean[i + 1] > mean[i] + _NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
-            named[dim3] = f"its error is higher than at {before}, beyond the noise of the seeds"
+            named[after] = f"its error is higher than at {before}, beyond the noise of the seeds"
     for point in versus:
         if point.errs == "more":
             named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
@@ -388,16 +404,19 @@ def _unused(series: Series) -> dict[int, float]:
 def _about_seeds(series: Sequence[Series]) -> list[str]:
     notes = []
     for one in (s for s in series if s.trained):
-        count = len(one.seeds)
+        dim3, seeds = one.complete
+        count = len(seeds)
         if count == 0:
             notes.append(
                 f"{one.label}: no seed has all dim3; the mean of the seeds at each dim3 is judged, as one curve"
             )
         elif count == 1:
             notes.append(f"{one.label}: one seed: intervals are of this network, not of the method: add --seeds 3")
-        if one.dropped:
-            left = ranges(sorted({c.seed for c in one.dropped}))
-            notes.append(f"{one.label}: seed {left} is not judged, it lacks some dim3 ({len(one.dropped)} cells)")
+        if left := [c for c in one.every_cell if seeds and (c.seed not in seeds or c.dim3 not in dim3)]:
+            at = ranges(sorted({c.dim3 for c in left}))
+            notes.append(
+                f"{one.label}: no part of the elbow's curve: {len(left)} cells at dim3 {at}, where seeds differ"
+            )
     return notes
 
 
@@ -449,12 +468,20 @@ def _same_loss(series: Sequence[Series]) -> list[str]:
 
 
 def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
-    """Return the cell of the model with the least error, at its choice; None where it has no choice."""
-    model, one = min(zip(models, series, strict=True), key=lambda pair: min(p.error for p in pair[0].points))
-    if model.verdict is None or model.verdict.choice is None:
+    """Return the cell of the model that needs the fewest latents; of equals the simplest, then that with less error.
+
+    None where no model has a choice by the rule in force.
+    """
+
+    def need(pair: tuple[ModelFinding, Series]) -> tuple[float, bool, float]:
+        choice, points = pair[0].choice.choice, pair[0].points
+        return (np.inf if choice is None else choice, pair[0].trained, min(p.error for p in points))
+
+    model, one = min(zip(models, series, strict=True), key=need)
+    if not (dim3 := model.choice.choice):
         return None
-    why = f"{model.sentence}; of all models {model.label} has the least error"
-    return Pick(model.label, model.verdict.choice, *run_at(one, model.verdict.choice), why)
+    why = model.sentence + ("; no other model needs fewer" if len(models) > 1 else "")
+    return Pick(model.label, dim3, *run_at(one, dim3), why)
 
 
 def run_at(series: Series, dim3: int) -> tuple[str | None, int]:

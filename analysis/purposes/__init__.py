@@ -11,8 +11,10 @@ from typing import Final, NamedTuple, Protocol
 
 from elbowroom.tracking.store.errors import BadInput
 
-from .choice import Choice, Missing
+from .choice import Choice, Missing, NotOffered
 from .keep import Fitted, keep, keep_rule, psnr
+
+__all__ = ["DEFAULT_RULE", "PURPOSES", "NotOffered", "Rule", "choose", "no_choice"]
 
 DEFAULT_RULE: Final = "keep:0.90"
 
@@ -27,6 +29,12 @@ class Evidence(Protocol):
 
     def value_range(self) -> float:
         """Return the largest less the smallest value of the training rows."""
+
+    def elbow(self) -> Choice:
+        """Return the clear elbow of the curve."""
+
+    def returns(self, share: float) -> Choice:
+        """Return where one more dimension lowers the error by less than a share."""
 
 
 class Purpose(NamedTuple):
@@ -44,6 +52,8 @@ class Purpose(NamedTuple):
 PURPOSES: Final[Mapping[str, Purpose]] = {
     "keep": Purpose(lambda e, q: keep(e.errors(), q), "share of the variance kept", 0.90, (0, 1)),
     "psnr": Purpose(lambda e, t: psnr(e.errors(), t, e.value_range()), "signal-to-noise ratio, dB", 30, (0, 200)),
+    "gain": Purpose(lambda e, g: e.returns(g), "fall of the error by one more dimension", 0.05, (0, 1)),
+    "elbow": Purpose(lambda e, _: e.elbow(), "the clear elbow of the curve"),
 }
 """The purposes by name, in the order of the report."""
 
@@ -87,9 +97,18 @@ def allowed() -> str:
 
 
 def choose(rule: Rule, evidence: Evidence) -> Choice:
-    """Return the choice of a model by a rule; its sentence says what is missing where the store has no evidence."""
+    """Return the choice of a model by a rule; its sentence says what is missing where the store has no evidence.
+
+    Raises NotOffered where the purpose does not concern the model.
+    """
     try:
         return PURPOSES[rule.purpose].choose(evidence, rule.amount)
+    except NotOffered:
+        raise
     except Missing as reason:
-        said = f"{evidence.label}: {reason}"
-        return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, said)
+        return no_choice(rule, evidence.label, str(reason))
+
+
+def no_choice(rule: Rule, label: str, why: str) -> Choice:
+    """Return a choice without a dim3, and why."""
+    return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, f"{label}: {why}")

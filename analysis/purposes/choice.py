@@ -26,6 +26,10 @@ class Missing(Exception):
     """Why a purpose has no answer, in one line: what the store lacks, and which command makes it."""
 
 
+class NotOffered(Missing):
+    """Why a purpose does not concern a model."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """The dim3 that serves a purpose.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log, log10
+from math import isfinite, log, log10
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +27,8 @@ class Errors(NamedTuple):
     """Squared errors of one set of held-out rows, means over columns.
 
     by_dim3 are those of the model, base (N,) those of the mean training row on the same rows. whole (K + 1, 2) is PCA's
-    error for every dim3 from 0 and the standard error of the logarithm of its share; None where only the scanned dim3
-    are known.
+    error for every dim3 from 0 and the standard error of the logarithm of its share, nan where that is not known; None
+    where only the scanned dim3 are known.
     """
 
     by_dim3: ByDim3
@@ -197,5 +197,8 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
     if rows >= _FEW_ROWS or model.reported is model.chosen or found is None:
         return ""
     kept, error = found
+    said = f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)}"
+    if not isfinite(error):
+        return said
     low, high = (quality.shown(min(kept + sign * _NORMAL * error, 1)).split(" ")[0] for sign in (-1, 1))
-    return f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)} ({low} to {high})"
+    return f"{said} ({low} to {high})"

@@ -23,7 +23,7 @@ from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, render
-from ..purposes.gain import DEFAULT_RULE, Rule
+from ..purposes import DEFAULT_RULE, Rule
 from ..runs.comparison import Store
 from ..runs.csv_table import CurveIs
 from ..runs.query import columns_of, read, read_table
@@ -51,7 +51,7 @@ def report(
     *,
     experiment: str | None = None,
     tracking_uri: str | None = None,
-    rule: str = DEFAULT_RULE,
+    rule: str | None = None,
     choose: int | str | tuple[str | None, int] | None = None,
     columns: Mapping[str, str | Sequence[str]] | str | None = None,
     curve_is: CurveIs = "error",
@@ -65,7 +65,7 @@ def report(
     experiment, tracking_uri
         None for the experiment of the environment, else `elbowroom`, and for MLflow's store in use.
     rule
-        For the choice of dim3, as `judge` takes it.
+        For the choice of dim3, as `keep:0.90`; None for the default.
     choose
         A dim3, or a model and a dim3, to register in place of the one that is found; or the text of `--choose`.
     columns
@@ -91,7 +91,7 @@ def report(
         Where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
-    Rule.parse(rule)
+    asked = Rule.parse(rule or DEFAULT_RULE)
     chosen = None if choose is None else CellChoice.of(choose)
     mapped = None if columns is None else columns_of(columns)
     if mapped is None and curve_is != "error":
@@ -101,12 +101,12 @@ def report(
         store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
         if not store.cells:
             raise BadInput(_why_empty(store))
-        findings = ask(lambda: find(store, rule))
+        findings = ask(lambda: find(store, asked))
         links, note = links_of(client, store.experiment_id)
         registered = ask(lambda: register(client, store.experiment_id, findings, chosen)) if log else None
         said = "" if registered is None else registered.sentence
         words = ["" if chosen is None else chosen.text, "" if mapped is None else mapped.text]
-        command = _command(["--experiment", findings.experiment], rule, curve_is, *words)
+        command = _command(["--experiment", findings.experiment], rule or "", curve_is, *words)
         files = ask(lambda: _files(findings, store, command, links, note, said))
         write_files(out, files)
         run_id = None
@@ -118,7 +118,7 @@ def report(
 
 
 def report_table(
-    path: Path | str, *, rule: str = DEFAULT_RULE, curve_is: CurveIs = "error", out: Path | str = "reports"
+    path: Path | str, *, rule: str | None = None, curve_is: CurveIs = "error", out: Path | str = "reports"
 ) -> Report:
     """Judge the curves of a CSV file and write the report; needs no store.
 
@@ -141,11 +141,11 @@ def report_table(
     Failed
         Where the folder can't be written.
     """
-    Rule.parse(rule)
+    asked = None if rule is None else Rule.parse(rule)
     out, path = output_folder(Path(out)), Path(path)
-    store = read_table(path, curve_is)
-    findings = find(store, rule)
-    command = _command(["--curve", str(path)], rule, curve_is)
+    store = read_table(path, curve_is, asked)
+    findings = find(store, asked or Rule.parse(DEFAULT_RULE))
+    command = _command(["--curve", str(path)], rule or "", curve_is)
     write_files(out, _files(findings, store, command))
     return Report(findings, out / _PAGE, None, None, _said(findings, store.notes, out, ""))
 
@@ -153,12 +153,13 @@ def report_table(
 def run_command(given: argparse.Namespace) -> str:
     """Write the report that the options of the command line ask for, and return what to print."""
     out = "reports" if given.out == UNSET else given.out
+    rule = None if given.rule == UNSET else given.rule
     if given.curve != UNSET:
-        return report_table(given.curve, rule=given.rule, curve_is=given.curve_is, out=out).text
+        return report_table(given.curve, rule=rule, curve_is=given.curve_is, out=out).text
     return report(
         experiment=given.experiment,
         tracking_uri=store_uri(given.tracking_uri),
-        rule=given.rule,
+        rule=rule,
         choose=None if given.choose == UNSET else given.choose,
         columns=None if given.map == UNSET else given.map,
         curve_is=given.curve_is,
@@ -247,7 +248,7 @@ def _command(source: Sequence[str], rule: str, curve_is: CurveIs, chosen: str = 
     words = ["python", "-m", "analysis.report", *source]
     given = {"--rule": rule, "--choose": chosen, "--map": mapped, "--curve-is": curve_is}
     for flag, value in given.items():
-        words += [flag, value] if value not in ("", DEFAULT_RULE, "error") else []
+        words += [flag, value] if value not in ("", "error") else []
     return shlex.join(words)
 
 

@@ -114,7 +114,8 @@ class Nested(NamedTuple):
 class Store(NamedTuple):
     """The runs of an experiment; those that have a curve of their own are in `nested` alone.
 
-    confirmations are cells at twice the epochs, studies the parent runs, and notes say how scores were read.
+    confirmations are cells at twice the epochs, studies the parent runs, and notes say how scores were read. mean_row
+    is the mean row's error, where a table has it.
     """
 
     experiment_id: str
@@ -126,6 +127,7 @@ class Store(NamedTuple):
     studies: list[Run]
     nested: list[Nested]
     notes: Sequence[str] = ()
+    mean_row: float | None = None
 
 
 class Unusable(ValueError):
@@ -291,18 +293,6 @@ class Series(NamedTuple):
         return _complete(self.cells)
 
     @property
-    def seeds(self) -> list[int]:
-        """The seeds of the complete table."""
-        return self.complete[1]
-
-    @property
-    def left_out(self) -> list[Cell]:
-        """Finished cells that are no part of the complete table."""
-        dim3, seeds = self.complete
-        cells = [c for by_seed in self.cells.values() for c in by_seed.values()]
-        return [c for c in cells if seeds and (c.seed not in seeds or c.dim3 not in dim3)]
-
-    @property
     def trained(self) -> bool:
         """Whether the model was trained in epochs."""
         return self.first.trained
@@ -317,14 +307,18 @@ class Series(NamedTuple):
         """The first cell; what is no coordinate is the same in all."""
         return next(iter(next(iter(self.cells.values())).values()))
 
+    @property
+    def every_cell(self) -> list[Cell]:
+        """All its cells, by dim3 and seed."""
+        return [cell for dim3 in self.dim3 for cell in self.at(dim3)]
+
     def at(self, dim3: int) -> list[Cell]:
         """The cells of one dim3, by seed."""
         return [cell for _, cell in sorted(self.cells[dim3].items())]
 
     def errors(self, pick: str = "error") -> Floats:
         """`error`, `test` or a metric of the complete cells, (S, D) as `assemble` orders it; nan where one lacks it."""
-        cells = [cell for by_seed in self.cells.values() for cell in by_seed.values()]
-        return assemble((c.dim3, c.seed, c.value(pick)) for c in cells)[1]
+        return assemble((c.dim3, c.seed, c.value(pick)) for c in self.every_cell)[1]
 
     def means(self, pick: str = "test") -> dict[int, float]:
         """Return these values by dim3, as means over its seeds."""
@@ -344,7 +338,7 @@ class Comparison(NamedTuple):
     @property
     def cells(self) -> list[Cell]:
         """The cells of all its series."""
-        return [c for s in self.series for by_seed in s.cells.values() for c in by_seed.values()]
+        return [cell for series in self.series for cell in series.every_cell]
 
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:

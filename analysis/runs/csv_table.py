@@ -17,6 +17,7 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL
+from ..purposes import Rule
 
 CurveIs = Literal["error", "score"]
 _MOST_FALL = 0.2  # below the first value, as a share of the curve's range
@@ -26,10 +27,12 @@ _LEAST_SHARE = 0.05  # of the best value, that the highest score must reach
 _RISING, _RISING_FEW = 0.8, 0.95  # share of the variance that an isotonic fit must explain; where points are few
 _COLUMNS = ("dim3", "error", "seed", "model")
 _REQUIRED = ("dim3", "error")
+NO_MEAN_ROW = "a row with dim3 0 would give the error of the mean row"
+"""What a table lacks for a share of the variance."""
 
 
 class Row(NamedTuple):
-    """The error of one training; `model` is `error` where the table names none."""
+    """The error of one training; `model` is `error` where the table names none. dim3 = 0 is the mean row."""
 
     model: str
     dim3: int
@@ -74,8 +77,8 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: 
         model = (cells.get("model") or "").strip() or "error"
         dim3 = _number(name, line, "dim3", cells.get("dim3"))
         error = _number(name, line, "error", cells.get("error"))
-        if dim3 != round(dim3) or dim3 < 1:
-            raise BadInput(f"{name}, line {line}: dim3 must be a whole number from 1, got {dim3:g}")
+        if dim3 != round(dim3) or dim3 < 0:
+            raise BadInput(f"{name}, line {line}: dim3 must be a whole number from 0, got {dim3:g}")
         if error < 0 and not negative:
             why = f"error must not be negative, got {error:g}; --curve-is score reads what is better the higher it is"
             raise BadInput(f"{name}, line {line}: {why}")
@@ -90,9 +93,25 @@ def _rows(name: str, reader: csv.DictReader[str], *, with_seed: bool, negative: 
             raise BadInput(f"{name}, line {line}: {where} is there already, in line {seen[model, k, seed]}")
         seen[model, k, seed] = line
         rows.append(Row(model, k, seed, error))
-    if not rows:
-        raise BadInput(f"{name}: a header and no rows")
+    if not any(row.dim3 for row in rows):
+        raise BadInput(f"{name}: a header and no rows" + (" with a dim3 from 1" if rows else ""))
     return rows
+
+
+def mean_row(rows: Sequence[Row], rule: Rule | None) -> tuple[float | None, str]:
+    """Return the mean row's error, of the rows with dim3 = 0, and a note.
+
+    Where a rule of shares was asked for and there are no such rows, the errors are read as shares of it, and the note
+    says so. Raises BadInput where one exceeds 1.
+    """
+    known = [row.error for row in rows if row.dim3 == 0]
+    if known:
+        return float(np.mean(known)), ""
+    if rule is None or rule.purpose != "keep":
+        return None, ""
+    if (most := max(row.error for row in rows)) > 1:
+        raise BadInput(f"rule {rule.text}: an error of {most:g} is no share of the mean row's; {NO_MEAN_ROW}")
+    return 1.0, f"errors read as shares of the mean row's error; {NO_MEAN_ROW}"
 
 
 def _number(name: str, line: int, column: str, text: str | None) -> float:

@@ -23,6 +23,7 @@ from elbowroom.tracking.store.errors import BadInput, deleted_experiment
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
+from ..purposes import Rule
 from .comparison import (
     LARGEST,
     Cell,
@@ -37,7 +38,7 @@ from .comparison import (
     run_name,
     whole,
 )
-from .csv_table import CurveIs, best_score, check_falls, read_rows
+from .csv_table import CurveIs, best_score, check_falls, mean_row, read_rows
 
 _TARGETS = ("dim3", "error", "model", "seed", "dataset", "test")
 _REPEATABLE = ("settings", "ignore")  # targets that may be given more than once
@@ -113,14 +114,30 @@ def read(
     return _falling(_as_errors(store) if curve_is == "score" else store, curve_is)
 
 
-def read_table(path: Path, curve_is: CurveIs) -> Store:
-    """Return a CSV file as a store, a run for each row. Raises BadInput as `read` and `read_rows` do."""
+def read_table(path: Path, curve_is: CurveIs, rule: Rule | None = None) -> Store:
+    """Return a CSV file as a store, a run for each row.
+
+    Parameters
+    ----------
+    path, curve_is
+        The file, and whether its errors are errors or scores.
+    rule
+        The rule that was asked for, None for the default.
+
+    Raises
+    ------
+    BadInput
+        As `read` and `read_rows` do.
+    """
     columns = columns_of(
         "dim3=metrics.dim3,error=metrics.error,model=params.model,seed=params.seed,dataset=params.dataset"
     )
     rows, note = read_rows(path, curve_is)
+    base, more = mean_row(rows, rule)
     cells = []
     for number, row in enumerate(rows):
+        if not row.dim3:
+            continue
         run_id = f"row {number + 1}"
         info = RunInfo(run_id, "0", "", "FINISHED", number, number, "active", run_name=run_id)
         metrics = [LoggedMetric("dim3", row.dim3, 0, 0), LoggedMetric("error", row.error, 0, 0)]
@@ -129,7 +146,8 @@ def read_table(path: Path, curve_is: CurveIs) -> Store:
             cells.append(_mapped_cell(Run(info, RunData(metrics, params, [])), columns, "error"))
         except Unusable as reason:
             raise BadInput(f"{path.name}, {run_id}: {reason}") from None
-    return _falling(Store("", path.name, cells, [], [], [], [], [], [note] if note else []), curve_is)
+    notes = [text for text in (note, more) if text]
+    return _falling(Store("", path.name, cells, [], [], [], [], [], notes, base), curve_is)
 
 
 def _experiment_id(client: MlflowClient, experiment: str) -> str:

@@ -127,6 +127,7 @@ class Metric(StrEnum):
     INTRINSIC_MLE = "data/intrinsic/mle"  # by maximum likelihood over 20 neighbours, among the same rows
     INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"  # (sum of lambda)^2 / sum of lambda^2
     INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"  # components above the 95th percentile of permuted columns
+    DATA_RANGE = "data/range"  # the largest less the smallest value of the training rows
     # of a run with `--measure`; definitions in models/measures/latent_space.py and models/measures/generation.py
     MEASURE_SECONDS = "measure/seconds"
     TRUSTWORTHINESS = "measure/trustworthiness"  # whether neighbours among the codes are so among the rows: first 5,000

@@ -1,0 +1,83 @@
+"""What a bare curve of errors holds for each purpose; needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from .. import Floats
+from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, judge
+from ..purposes.choice import Choice, Held, Missing
+from ..purposes.keep import Errors, Fitted
+
+UNKNOWN = 10**9  # min(N, dim1) of a curve without its data
+_Interval = tuple[int | None, int | None] | None
+
+
+class CurveEvidence:
+    """The evidence of errors alone."""
+
+    def __init__(
+        self, label: str, by_dim3: Mapping[int, Floats], curve: tuple[list[int], Floats], mean_row: float | None
+    ) -> None:
+        """Take the errors of a model.
+
+        Parameters
+        ----------
+        label
+            The model's.
+        by_dim3
+            Errors (S,), one a seed, by dim3.
+        curve
+            dim3 (D,) and errors (S, D) to judge the elbow on.
+        mean_row
+            The error of the mean row, None where it is not known.
+        """
+        self.label, self.by_dim3, self.curve, self.mean_row = label, by_dim3, curve, mean_row
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict on the elbow. Raises ValueError for a curve that can't be judged."""
+        dim3, errors = self.curve
+        if len(dim3) < LEAST_POINTS:
+            enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
+            raise ValueError(f"{len(dim3)} values of dim3 are no curve: {enough}")
+        return judge(dim3, errors)
+
+    def elbow(self) -> Choice:
+        """Return the clear elbow as a choice. Raises Missing for a curve that can't be judged."""
+        try:
+            found = self.verdict
+        except ValueError as why:
+            raise Missing(str(why)) from None
+        return self._choice("elbow", "elbow", found.dim3, found.interval, found.sentence(self.label))
+
+    def returns(self, share: float) -> Choice:
+        """Return where one more dimension lowers the error by less than a share. Raises Missing as `elbow`."""
+        dim3, errors = self.curve
+        try:
+            found = judge(dim3, errors, rule=f"gain:{share:g}")
+        except ValueError as why:
+            raise Missing(str(why)) from None
+        said = f"{self.label}: {'' if found.choice is None else f'dim3 {found.choice}, '}{found.rule}"
+        return self._choice("gain", f"gain:{share:g}", found.choice, None, said)
+
+    def errors(self) -> Fitted:
+        """Return the errors, as of one row. Raises Missing where the mean row's error is not known."""
+        if self.mean_row is None:
+            raise Missing("no share of the variance without the mean row's error: give it as a row with dim3 0")
+        held = {k: Held(np.array([seeds.mean()]), seeds) for k, seeds in self.by_dim3.items()}
+        errors = Errors(held, np.array([self.mean_row]))
+        return Fitted(self.label, errors, errors, seeded=True, most=UNKNOWN)
+
+    def value_range(self) -> float:
+        """Raise Missing: a curve does not tell the range of the data."""
+        raise Missing("a table of errors does not tell the range of the data")
+
+    def _choice(self, purpose: str, rule: str, at: int | None, interval: _Interval, sentence: str) -> Choice:
+        """A choice by the judged curve."""
+        below = max((k for k in self.curve[0] if at is not None and k < at), default=None)
+        value = None if at is None else float(self.by_dim3[at].mean())
+        return Choice(purpose, rule, at, below, interval, at is not None, value, len(self.curve[1]), 0, sentence)
