@@ -40,6 +40,7 @@ _MOST_SERIES = 12
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # characters of a label
 _DIM3 = "dim3 (latent dimensions)"
+_KEPT_TICKS = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
 class Style(NamedTuple):
@@ -97,7 +98,10 @@ def _series(
 
 
 def plot_error(comparison: ComparisonFinding) -> Figure | None:
-    """Draw the judged error against dim3 with intervals, elbows and choices; above it the intrinsic dimensions."""
+    """Draw the judged error against dim3 with intervals, elbows and the choices of the rule in force.
+
+    At the right is the share of the variance kept, above the intrinsic dimensions.
+    """
     series = _series(comparison, lambda model: model.points)
     if not series:
         return None
@@ -117,16 +121,31 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     pad = max(0.5, 0.03 * (last - first))
     axes.set(xlabel=_DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=(first - pad, last + pad))
     _whole(axes.xaxis)
+    if comparison.mean_row:
+        _draw_kept(axes, comparison.mean_row)
     _draw_second_opinions(axes, comparison.intrinsic)
     return chart.finished()
 
 
+def _draw_kept(axes: Axes, mean_row: float) -> None:
+    """Draw the axis of the variance kept at the right: 1 - error / error of the mean row."""
+    kept = axes.secondary_yaxis(
+        "right",
+        functions=(lambda e: 1 - np.asarray(e) / mean_row, lambda share: mean_row * (1 - np.asarray(share))),
+    )
+    low, high = (1 - e / mean_row for e in reversed(axes.get_ylim()))
+    ticks = [t for t in _KEPT_TICKS if low <= t <= high]
+    kept.set_yticks(ticks, [f"{100 * t:g} %" for t in ticks])
+    kept.set_ylabel("variance kept")
+
+
 def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
-    """Draw one model's curve, band and SD bars, its markers, and a star at its choice."""
+    """Draw one model's curve, band and SD bars, its markers, and a star at its choice, where it is in the range."""
     (axes,) = chart.panels
     x, y, low, high, sd = _columns(model.points, "dim3", "error", "low", "high", "sd")
     known = np.isfinite(low) & np.isfinite(high)
-    said = [] if model.verdict is None else [f"choice {model.verdict.choice or 'none'}"]
+    choice = model.choice.choice
+    said = [f"choice {choice}" if choice is not None else "no choice"]
     if not known.all():
         said.append("in part no interval" if known.any() else "no interval")
     _add_key(chart, _key(style), model.label, f" ({', '.join(said)})" if said else "")
@@ -134,9 +153,8 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     _draw_band(chart, x, low, high, style, "95 % interval")
     _draw_bars(chart, x, y, sd, style)
     _draw_markers(chart, x, y, style, model)
-    if model.verdict is not None and model.verdict.choice is not None:
-        choice = model.verdict.choice
-        _draw_star(chart, choice, float(np.interp(choice, x, y)), style, "star: dim3 to use")
+    if choice is not None and x[0] <= choice <= x[-1]:
+        _draw_star(chart, choice, float(np.interp(choice, x, y)), style, f"star: choice by {model.choice.rule}")
 
 
 def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from elbowroom.tracking.store.names import Artifact, Metric, Param
 
 from .. import Floats
-from ..purposes.choice import ByDim3, Missing
+from ..purposes.choice import ByDim3, Held, Missing
 from ..purposes.keep import Errors, Fitted
 from ..runs.arrays import fetch
 from ..runs.comparison import Cell, Series
@@ -84,15 +84,13 @@ class ModelEvidence(CurveEvidence):
             return super().errors()
         test = _fitting(self.test, self.base.test)
         if test is None:
-            raise Missing(
-                "no share of the variance: the runs lack the mean row's errors, which new runs log; "
-                "python -m studies.scan --models pca and the flags of the study adds them"
-            )
+            return self._by_metrics()
         val = _fitting(self.val, self.base.val) if self.series.first.on_validation else None
         if val is None:
             note = "chosen on the test rows: older runs lack the mean row's errors of the validation rows"
             if not self.series.first.on_validation:
                 note = "chosen on the test rows: there are no validation rows"
+            test = test._replace(whole=self._curve(Artifact.PCA_CURVE))
             return Fitted(self.label, test, test, self.series.seeded, self.most, note)
         return Fitted(
             self.label,
@@ -108,6 +106,16 @@ class ModelEvidence(CurveEvidence):
         if not found:
             raise Missing("the runs lack the range of the data, which new runs log: train one cell again")
         return found
+
+    def _by_metrics(self) -> Fitted:
+        """The shares left of the test rows, of runs whose mean row's errors are not known by row. Raises Missing."""
+        left = {k: [1 - c.value(Metric.TEST_EXPLAINED_VARIANCE) for c in self.series.at(k)] for k in self.series.dim3}
+        if not np.isfinite([v for values in left.values() for v in values]).all():
+            raise Missing("no share of the variance: the runs log neither the mean row's errors nor explained variance")
+        held = {k: Held(np.array([np.mean(v)]), np.array(v)) for k, v in left.items()}
+        errors = Errors(held, np.ones(1))
+        note = "chosen on the test rows by their means alone: the interval is of the trainings, without the rows"
+        return Fitted(self.label, errors, errors, self.series.seeded, self.most, note)
 
     def _curve(self, artifact: str) -> Floats | None:
         """PCA's error for every dim3 from 0, and the standard error of its logarithm: (K + 1, 2)."""

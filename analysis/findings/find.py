@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -126,7 +126,11 @@ class Pick:
 
 @dataclass(frozen=True)
 class ComparisonFinding:
-    """All models of one data set and training budget; comparison holds their cells, and is no part of result.json."""
+    """All models of one data set and training budget.
+
+    mean_row is the mean row's error on the rows that are judged. comparison holds the cells, and is no part of
+    result.json.
+    """
 
     name: str
     dataset: str
@@ -134,6 +138,7 @@ class ComparisonFinding:
     settings: dict[str, str]
     quick: bool
     error_name: str
+    mean_row: float | None
     missing: list[str]
     notes: list[str]
     models: list[ModelFinding]
@@ -170,7 +175,7 @@ class Findings:
         return to_json(self)
 
 
-def find(store: Store, rule: Rule | None = None, comparisons: Sequence[Comparison] | None = None) -> Findings:
+def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Comparison] | None = None) -> Findings:
     """Judge and compare all models of a store.
 
     Parameters
@@ -178,11 +183,11 @@ def find(store: Store, rule: Rule | None = None, comparisons: Sequence[Compariso
     store
         The runs of an experiment.
     rule
-        For the choice of dim3; None for the default.
+        For the choice of dim3: a purpose and its amount.
     comparisons
         Those to judge; None for all that the store's cells make.
     """
-    in_force = rule or Rule.parse(DEFAULT_RULE)
+    in_force = Rule.parse(rule)
     comparisons = compare(store.cells) if comparisons is None else comparisons
     nested = [n.cell for n in store.nested]
     compared = [cell for comparison in comparisons for cell in comparison.cells]
@@ -233,6 +238,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         notes.append(f"only {series[0].label} has finished cells here")
     notes.extend(_about_seeds(series))
     first = series[0].first
+    judged = base.val if first.on_validation else base.test
     return ComparisonFinding(
         name=comparison.name,
         dataset=comparison.dataset,
@@ -240,6 +246,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         settings=comparison.settings,
         quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
         error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
+        mean_row=store.mean_row if judged is None else float(judged.mean()),
         missing=missing(comparison, store),
         notes=list(dict.fromkeys(notes)),
         models=models,
@@ -374,7 +381,7 @@ def _elbo_verdict(series: Series) -> Verdict | None:
     negative = -np.asarray(series.errors(Metric.VAL_ELBO))
     if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
         return None
-    return judge(series.dim3, negative)
+    return replace(judge(series.complete[0], negative), choice=None, rule="no rule: the -ELBO has no zero")
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:

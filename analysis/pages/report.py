@@ -31,6 +31,8 @@ from ..figures.curves import (
 )
 from ..findings.against_pca import Equivalent
 from ..findings.find import ComparisonFinding, Findings, ModelFinding, Point
+from ..purposes import PURPOSES, Rule
+from ..purposes.choice import Choice
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_RUNS = 500  # rows of the table; `result.json` has all
@@ -41,6 +43,7 @@ _LONGEST = 600  # letters of a text
 _LONGEST_NAME = 120
 _CSS_DPI = 96  # pixels an inch
 _LEAST_PLAIN = 1e-6  # numbers below are written with an exponent
+_CONTENT = ("features", "generate", "rank")  # purposes that may need other dim3 than a share of the variance
 _MOST_NAMED = 12  # models in the text of a figure
 
 
@@ -152,6 +155,8 @@ def render(findings: Findings, page: Page) -> str:
         more_comparisons=len(findings.comparisons) - len(shown),
         sections=_sections(shown, page),
         differing=_differing(findings.comparisons),
+        purposes=[purposes(comparison) for comparison in shown],
+        disagreements=[disagreements(comparison) for comparison in shown],
         runs=page.runs[:_MOST_RUNS],
         more_runs=max(len(page.runs) - _MOST_RUNS, 0),
         most=MOST_LINES,
@@ -229,6 +234,41 @@ def _elbo_sentence(model: ModelFinding) -> str:
     return f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
 
 
+def purposes(comparison: ComparisonFinding) -> _Table:
+    """Return the choice of each model for each purpose, with its 95 % interval."""
+    found = [{c.rule: c for c in m.purposes} for m in comparison.models]
+    order = list(PURPOSES)
+    rules = {Rule.parse(rule) for choices in found for rule in choices}
+    rows = [
+        (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
+        for rule in sorted(rules, key=lambda r: (order.index(r.purpose), r.amount))
+    ]
+    return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows)
+
+
+def _purpose(choice: Choice) -> str:
+    """Return a choice as `20 [16, 20]`, or why there is none."""
+    if choice.choice is not None:
+        low, high = choice.interval or (None, None)
+        ends = "" if choice.interval is None else f" [{'≤' if low is None else low}, {'…' if high is None else high}]"
+        return f"{choice.choice}{ends}"
+    return "–" if not choice.seeds + choice.rows else f"not by {choice.below}"
+
+
+def disagreements(comparison: ComparisonFinding) -> list[str]:
+    """Say for each model which dim3 its purposes need, where their intervals have no dim3 in common."""
+    said = []
+    for model in comparison.models:
+        mine = [c for c in model.purposes if c.purpose in _CONTENT or c is model.choice]
+        reached = [c for c in mine if c.choice is not None and c.interval is not None]
+        lows = [low for c in reached if c.interval is not None and (low := c.interval[0]) is not None]
+        highs = [high for c in reached if c.interval is not None and (high := c.interval[1]) is not None]
+        if lows and highs and max(lows) > min(highs):
+            parts = [f"{c.choice} to {Rule.parse(c.rule).words}" for c in reached]
+            said.append(f"{model.label}: {', '.join(parts)}: they ask for different content of the data")
+    return said
+
+
 def _criteria(comparison: ComparisonFinding) -> list[_Table]:
     """Return a table of the criteria: each one's answer for each model."""
     models = comparison.models
@@ -236,7 +276,7 @@ def _criteria(comparison: ComparisonFinding) -> list[_Table]:
     spectrum = dict.fromkeys(name for m in models for name in m.spectrum_criteria)
     rows = {
         "this report's elbow": [_elbow(m) for m in models],
-        "this report's choice": ["–" if m.verdict is None else _answer(m.verdict.choice, m) for m in models],
+        "where returns diminish (gain:0.05)": ["–" if m.verdict is None else _answer(m.verdict.choice) for m in models],
     }
     for name in names:
         found = [{} if m.verdict is None else m.verdict.criteria for m in models]
@@ -438,9 +478,7 @@ def _nested_alt(comparison: ComparisonFinding) -> str:
 
 def _say_error(model: ModelFinding) -> str:
     text = _from_to([(p.dim3, p.error) for p in model.points])
-    if model.verdict is not None:
-        text += f", elbow {_elbow(model)}, choice {model.verdict.choice or 'none'}"
-    return text
+    return f"{text}, elbow {_elbow(model)}, choice {model.choice.choice or 'none'}"
 
 
 def _say_worth(model: ModelFinding) -> str:
@@ -475,7 +513,8 @@ SECTIONS = [
         plot=Plot(
             plot_error,
             _error_alt,
-            "Lower is better. A dashed line is a corner that no smooth curve explains, a star the dim3 to use. "
+            "Lower is better. A star is the choice by the rule in force, a dashed line a corner that no smooth curve "
+            "explains. "
             "Above: how many dimensions the data have by other methods.",
         ),
         folded=False,

@@ -40,20 +40,39 @@ class Evidence(Protocol):
 class Purpose(NamedTuple):
     """A purpose: its function of the evidence and an amount; the amount by default, and the limits that it is between.
 
-    Without limits the rule takes no amount.
+    Without limits the rule takes no amount. meaning explains the amount, and words returns what the rule asks for.
     """
 
     choose: Callable[[Evidence, float], Choice]
     meaning: str
+    words: Callable[[float], str]
     amount: float = 0.0
     limits: tuple[float, float] | None = None
 
 
 PURPOSES: Final[Mapping[str, Purpose]] = {
-    "keep": Purpose(lambda e, q: keep(e.errors(), q), "share of the variance kept", 0.90, (0, 1)),
-    "psnr": Purpose(lambda e, t: psnr(e.errors(), t, e.value_range()), "signal-to-noise ratio, dB", 30, (0, 200)),
-    "gain": Purpose(lambda e, g: e.returns(g), "fall of the error by one more dimension", 0.05, (0, 1)),
-    "elbow": Purpose(lambda e, _: e.elbow(), "the clear elbow of the curve"),
+    "keep": Purpose(
+        lambda e, q: keep(e.errors(), q),
+        "share of the variance kept",
+        lambda q: f"keep {100 * q:g} % of the variance",
+        0.90,
+        (0, 1),
+    ),
+    "psnr": Purpose(
+        lambda e, t: psnr(e.errors(), t, e.value_range()),
+        "peak signal-to-noise ratio in dB",
+        lambda t: f"reach {t:g} dB",
+        30,
+        (0, 200),
+    ),
+    "gain": Purpose(
+        lambda e, g: e.returns(g),
+        "fall of the error by one more dimension",
+        lambda g: f"where one more lowers the error by less than {100 * g:g} %",
+        0.05,
+        (0, 1),
+    ),
+    "elbow": Purpose(lambda e, _: e.elbow(), "the clear elbow of the curve", lambda _: "the clear elbow"),
 }
 """The purposes by name, in the order of the report."""
 
@@ -85,6 +104,11 @@ class Rule(NamedTuple):
         if self.purpose == "keep":
             return keep_rule(self.amount)
         return self.purpose if PURPOSES[self.purpose].limits is None else f"{self.purpose}:{self.amount:g}"
+
+    @property
+    def words(self) -> str:
+        """What the rule asks for, as `keep 90 % of the variance`."""
+        return PURPOSES[self.purpose].words(self.amount)
 
 
 def allowed() -> str:

@@ -27,7 +27,8 @@ _ROUNDING = 1e-9
 class Curve(NamedTuple):
     """A falling curve: dim3 (D,), values of each training (S,) at each dim3, and what is random in it.
 
-    rows (D,) are standard errors over the rows, which move the whole curve. seeded: whether trainings differ.
+    rows (D,) are standard errors over the rows, which move the whole curve, nan where they are not known. seeded:
+    whether trainings differ.
     """
 
     dim3: Sequence[int]
@@ -53,7 +54,7 @@ def cross(curve: Curve, level: float) -> Crossing:
     fitted = _falling(means, counts)
     at = _first(fitted[None], level)[0]
     noise = _noise(curve, means) if curve.seeded else Variance(0.0, 1)
-    if noise is None:
+    if noise is None or not np.isfinite(curve.rows).all():
         return Crossing(_dim3(curve, at), None)
     rng = np.random.default_rng(_SEED)
     shared = rng.standard_normal((_DRAWS, 1)) * curve.rows

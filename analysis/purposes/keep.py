@@ -173,7 +173,7 @@ def _parts(means: dict[int, float], found: Crossing, quality: _Quality) -> str:
         if back:
             parts.append(f"{ranges(back)} {quality.verb} {said}")
     if found.interval is None:
-        parts.append("no interval from one training at fewer than 3 dim3")
+        parts.append("no interval")
     else:
         low, high = found.interval
         parts.append(f"95 % interval {low} to {'beyond the range' if high is None else high}")

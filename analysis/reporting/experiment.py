@@ -91,7 +91,7 @@ def report(
         Where the store stops answering.
     """
     uri = mlflow.get_tracking_uri() if tracking_uri is None else tracking_uri
-    asked = Rule.parse(rule or DEFAULT_RULE)
+    asked = Rule.parse(rule or DEFAULT_RULE).text
     chosen = None if choose is None else CellChoice.of(choose)
     mapped = None if columns is None else columns_of(columns)
     if mapped is None and curve_is != "error":
@@ -144,7 +144,7 @@ def report_table(
     asked = None if rule is None else Rule.parse(rule)
     out, path = output_folder(Path(out)), Path(path)
     store = read_table(path, curve_is, asked)
-    findings = find(store, asked or Rule.parse(DEFAULT_RULE))
+    findings = find(store, DEFAULT_RULE if asked is None else asked.text)
     command = _command(["--curve", str(path)], rule or "", curve_is)
     write_files(out, _files(findings, store, command))
     return Report(findings, out / _PAGE, None, None, _said(findings, store.notes, out, ""))
@@ -259,7 +259,9 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
         lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
         for model in comparison.models:
             lines.append(f"  {model.sentence}")
-            lines += [f"    {text}" for text in (model.confirmation, model.versus) if text]
+            lines += [
+                f"    {text}" for text in (model.choice.note, model.elbow, model.confirmation, model.versus) if text
+            ]
             if model.undertrained:
                 lines.append(f"    looks undertrained at dim3 {ranges(list(model.undertrained))}")
             if model.unused:

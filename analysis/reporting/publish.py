@@ -131,7 +131,7 @@ def register(client: MlflowClient, experiment_id: str, findings: Findings, choos
     finding = findings.comparisons[0]
     pick = finding.pick if choose is None else _chosen(finding, choose)
     if pick is None:
-        why = "the model that errs least has no choice in this range; --choose model=NAME,dim3=N registers one"
+        why = "no model has a choice in this range; --choose model=NAME,dim3=N registers one"
         return Registered(f"no model is registered: {why}", None)
     run_id = pick.run_id
     found = [] if run_id is None else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
@@ -340,8 +340,7 @@ def _numbers(findings: Findings) -> dict[str, float]:
     """Return the choices and elbows of the first comparison as metrics."""
     found: dict[str, float] = {}
     for model in findings.comparisons[0].models:
-        if model.verdict is not None:
-            found |= choice_metrics(model.label, model.verdict.choice, model.verdict.dim3)
+        found |= choice_metrics(model.label, model.choice.choice, model.verdict.dim3 if model.verdict else None)
     return found
 
 

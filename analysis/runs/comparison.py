@@ -24,6 +24,7 @@ from elbowroom.tracking.store.names import (
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .. import Floats
+from ..elbow import LEAST_POINTS
 
 if TYPE_CHECKING:  # the CSV report assembles its curves here and needs no MLflow
     from mlflow.entities import Run
@@ -265,12 +266,13 @@ def assemble(points: Iterable[tuple[int, int, float]]) -> tuple[list[int], Float
 def _complete(by_dim3: Mapping[int, Collection[int]]) -> tuple[list[int], list[int]]:
     """The dim3 and the seeds of the largest table without a gap, ascending; all dim3 and no seeds where there is none.
 
-    At most half of the dim3 are left out, from the end of the range: where larger dim3 have fewer seeds, they must not
-    cost the others theirs.
+    Less than half of the dim3 are left out, from the end of the range: where larger dim3 have fewer seeds, they must
+    not cost the others theirs.
     """
     dim3 = sorted(by_dim3)
-    tables = [(dim3[:end], sorted(set.intersection(*(set(by_dim3[k]) for k in dim3[:end]))))
-              for end in range(len(dim3), (len(dim3) - 1) // 2, -1)]  # fmt: skip
+    least = max(len(dim3) // 2 + 1, min(len(dim3), LEAST_POINTS))
+    shorter = [dim3[:end] for end in range(len(dim3), least - 1, -1)]
+    tables = [(part, sorted(set.intersection(*(set(by_dim3[k]) for k in part)))) for part in shorter]
     best = max(tables, key=lambda table: len(table[0]) * len(table[1]))
     return best if best[1] else tables[0]
 

@@ -150,7 +150,7 @@ def test_error_against_dim3() -> None:
     assert all(float(t) == int(t) for t in axes.get_xticks())
     assert legend_of(figure) == [
         "pca (choice 6)", "ae (choice 6)", "vae (choice 6)", "ae: elbow 6 (5 to 7), unconfirmed",
-        "95 % interval", "star: dim3 to use", "bar: SD over seeds", "hollow: undertrained",
+        "95 % interval", "star: choice by keep:0.90", "bar: SD over seeds", "hollow: undertrained",
         "grey: unused latents",
     ]  # fmt: skip
     np.testing.assert_allclose(stars(figure), [(6, 0.16 / 6), (6, 0.08 / 6), (6, 0.1 / 6)])
@@ -172,9 +172,9 @@ def test_the_elbow_stands_where_it_is() -> None:
 
 
 def test_what_is_unknown_is_not_drawn() -> None:
-    figure = plot("error", model("ae", intervals=False, seeds=1, at=verdict(choice=None)))
+    figure = plot("error", model("ae", intervals=False, seeds=1, chosen=None))
     assert stars(figure) == figure.axes[0].collections[:] == []
-    assert legend_of(figure)[0] == "ae (choice none, no interval)"
+    assert legend_of(figure)[0] == "ae (no choice, no interval)"
     one = model("ae", dim3=(2, 3, 4))
     first, second, third = one.points
     figure = plot("error", replace(one, points=[first, replace(second, low=None, high=None), third]))

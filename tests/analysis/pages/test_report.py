@@ -20,6 +20,7 @@ from elbowroom.analysis.pages.report import (
     render,
     worth,
 )
+from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.runs.comparison import Comparison, LeftOut, Series
 from elbowroom.tracking.store.names import Metric
 from tests.hostile import Reader, check_page
@@ -45,6 +46,15 @@ def verdict(dim3: int | None = None, choice: int | None = 6) -> Verdict:
     )
 
 
+def choice(label: str, at: int | None = 6, rule: str = "keep:0.90") -> Choice:
+    """A share kept from a dim3 on, or not by 11."""
+    interval, words = (None, None), f"{label}: 90 % of the variance not reached by 11, which keeps 88 %"
+    if at is not None:
+        interval, words = (at - 1, at), f"{label} keeps 90 % of the variance with dim3 {at} ({at - 1} is not enough)"
+    below = 11 if at is None else at - 1
+    return Choice("keep", rule, at, below, interval, at is not None, 0.9, 3, 5000, words, "of 5,000 rows")
+
+
 def of_vae(dim3: int) -> dict[Metric, float]:
     return {Metric.TEST_ACTIVE_UNITS: dim3 - 0.5, Metric.VAL_ELBO: -100 - 60 / dim3}
 
@@ -59,6 +69,7 @@ def model(
     intervals: bool = True,
     pca: bool = True,
     undertrained: Sequence[int] = (),
+    chosen: int | None = 6,
     unused: Sequence[int] = (),
 ) -> ModelFinding:
     """A series whose error is level / dim3, half as large as PCA's level is."""
@@ -88,9 +99,12 @@ def model(
         trained=trained,
         seeds=list(range(seeds)) if trained else [],
         points=points,
+        choice=choice(label, chosen),
+        purposes=[choice(label, 4, "keep:0.80"), choice(label, chosen), choice(label, None, "keep:0.95")],
         verdict=found,
         no_verdict="",
-        sentence=found.sentence(label),
+        sentence=choice(label, chosen).sentence,
+        elbow=found.sentence(label),
         uncalibrated=None,
         confirmed=None,
         confirmation="unconfirmed: training too briefly can make a corner" if found.dim3 and trained else "",
@@ -120,6 +134,7 @@ def comparison(models: list[ModelFinding] | None = None, **changes: object) -> C
         "settings": {"epochs": "20", "lr": "0.001"},
         "quick": False,
         "error_name": "validation error",
+        "mean_row": 0.09,
         "missing": ["ae dim3 4 seed 2"],
         "notes": ["ae: seed 3 is not judged"],
         "models": three() if models is None else models,
@@ -138,7 +153,7 @@ def findings(comparisons: list[ComparisonFinding] | None = None, **changes: obje
         "experiment": "elbowroom",
         "runs": ["a" * 32],
         "digest": "feed0123",
-        "rule": "gain:0.05",
+        "rule": "keep:0.90",
         "comparisons": [comparison()] if comparisons is None else comparisons,
         "left_out": [LeftOut("b" * 32, "broken", "its val/mse/final is nan")],
         "unfinished": [LeftOut("c" * 32, "slow", "RUNNING")],
@@ -240,7 +255,7 @@ def test_only_web_addresses_are_links(address: str | None) -> None:
     assert "ae-6" in read.text
 
 
-UNJUDGED = {"verdict": None, "no_verdict": "2 values of dim3 are no curve", "sentence": "ae: no verdict: 2 values"}
+UNJUDGED = {"verdict": None, "no_verdict": "2 values of dim3 are no curve", "elbow": "ae: no verdict: 2 values"}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +313,7 @@ def test_criteria() -> None:
     (table,) = criteria.table(comparison())
     rows = {name: list(found) for name, *found in table.rows}
     assert rows["this report's elbow"] == ["none", "6 [5, 7]", "none"]
-    assert rows["this report's choice"] == ["6", "6", "6"]
+    assert rows["where returns diminish (gain:0.05)"] == ["6", "6", "6"]
     assert rows["l method"] == ["no answer"] * 3
     assert rows["one standard error"] == ["11 (end of the range)"] * 3
     assert rows["explained variance 90%"] == ["87", "–", "–"]

@@ -52,7 +52,7 @@ def test_seeds_are_rows_and_models_are_apart(
         ("dim3,error\n2\n", "line 2: error must be a number, got ''"),
         ("dim3,error\n2,nan\n", "line 2: error must be a number, got 'nan'"),
         ("dim3,error\n2,-1\n", "error must not be negative, got -1; --curve-is score reads"),
-        ("dim3,error\n2.5,1\n", "line 2: dim3 must be a whole number from 1, got 2.5"),
+        ("dim3,error\n2.5,1\n", "line 2: dim3 must be a whole number from 0, got 2.5"),
         ("dim3,error\n2,0,5\n", "line 2: has more cells than the header"),  # a decimal comma
         ("dim3,error,error\n2,1,2\n", "has 2 columns error"),
         ("dim3,error,seed\n2,1,0.4\n", "line 2: seed must be a whole number, got 0.4"),
@@ -75,18 +75,36 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
             read_rows(tmp_path / name)
 
 
-def test_the_verdict_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_choice_and_the_verdict_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     k = np.arange(2, 21)
     corner = np.where(k < 8, 1 - 0.1 * (k - 2), 0.4 - 0.01 * (k - 8))
     lines = [f"{a},{b!r},corner" for a, b in zip(k.tolist(), corner.tolist(), strict=True)]
     lines += [f"{a},{1 / a!r},smooth" for a in range(2, 31)]
-    lines += ["2,1,short", "3,1,short"]
+    lines += ["0,1,corner", "2,1,short", "3,1,short"]
     assert main(["--curve", str(csv(tmp_path, "\n".join(["dim3,error,model", *lines])))]) == 0
     out = capsys.readouterr().out
-    assert "corner: use dim3 = 8: a clear elbow there (95 % interval 8 to 8)" in out
-    assert "smooth: use dim3 = 20, the smallest dim3 after which" in out
-    assert "short: 2 values of dim3 are no curve: it takes 4" in out
+    assert "a clear elbow" in out
+    assert "corner: 90 % of the variance not reached by 20, which keeps 72 %: extend the range" in out
+    assert "smooth keeps 90 % of the variance with dim3 10 (9 is not enough; 95 % interval 10 to 10)" in out
+    assert "no verdict on an elbow: 2 values of dim3 are no curve: it takes 4" in out
     assert list(tmp_path.iterdir()) == [tmp_path / "t.csv"]
+
+
+def test_the_mean_rows_error_is_given_or_asked_for_and_never_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(csv(tmp_path, "\n".join(["dim3,error", *(f"{k},{1 / k!r}" for k in range(2, 21))])))
+    assert main(["--curve", path]) == 0
+    assert "no share of the variance without the mean row's error: give it as a row with dim3 0" in (
+        capsys.readouterr().out
+    )
+    assert main(["--curve", path, "--rule", "unexplained:0.10"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("error keeps 90 % of the variance with dim3 10 ")
+    assert "errors read as shares of the mean row's error" in out
+    path = str(csv(tmp_path, "dim3,error\n2,3\n3,2\n4,1.5\n5,1\n"))
+    assert main(["--curve", path, "--rule", "keep:0.90"]) == 2
+    assert "an error of 3 is no share of the mean row's" in capsys.readouterr().err
 
 
 K = np.arange(1.0, 21)

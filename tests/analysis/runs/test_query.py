@@ -121,9 +121,18 @@ def test_the_seeds_that_all_dim3_have_are_judged(store: MlflowClient) -> None:
             log(store, dim3=k, seed=seed, error=10.0 * seed + k)
     log(store, dim3=2, seed=2, error=99.0)
     (series,) = compared(store).series
-    assert series.seeds == [0, 1]
+    assert series.complete == ([2, 3], [0, 1])
     assert series.errors().tolist() == [[2.0, 3.0], [12.0, 13.0]]
-    assert [c.error for c in series.dropped] == [99.0]
+    assert series.means("error") == {2: pytest.approx(113 / 3), 3: 8.0}
+
+
+def test_larger_dim3_with_fewer_seeds_cost_the_others_no_seed(store: MlflowClient) -> None:
+    for k in (2, 3, 4, 5, 8):
+        for seed in range(1 if k == 8 else 3):
+            log(store, dim3=k, seed=seed, error=1.0 / k)
+    (series,) = compared(store).series
+    assert series.complete == ([2, 3, 4, 5], [0, 1, 2])
+    assert list(series.means("error")) == [2, 3, 4, 5, 8]
 
 
 @pytest.mark.parametrize(("tags", "errors"), [({Tag.SEEDED: "yes"}, [[2.0, 3.0], [4.0, 5.0]]), ({}, [[4.0, 5.0]])])
