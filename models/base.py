@@ -121,6 +121,10 @@ class Reducer(ABC):
         """Return mean, as `encode`, and log-variance of each row's code, (N, dim3) each; None where there is none."""
         return None
 
+    def row_elbo(self, x: Rows) -> npt.NDArray[np.float64] | None:
+        """Return the ELBO of each row in nats, (N,), from one seeded draw of its code; None where there is none."""
+        return None
+
     def axis_ticks(self, scores: Array, n: int) -> Array:
         """Return positions (n,) on a latent axis to decode, by default over the central 95 % of its scores (N,)."""
         low, high = np.percentile(scores, [2.5, 97.5])
@@ -142,6 +146,13 @@ class Reducer(ABC):
         """Return the mean squared error on x (N, dim1) of the first 1, 2, …, dim3 latents, (dim3,), or None.
 
         Only a model that orders its latents in training overrides this: one run of it gives a whole curve.
+        """
+        return None
+
+    def validation_curve(self, x: Rows, x_val: Rows) -> npt.NDArray[np.float64] | None:
+        """Return errors on x_val of the fits to x with each dim3 from 0, with standard errors, (K + 1, 2), or None.
+
+        Only a model one of whose fits determines those of every dim3 overrides this: see `PCA.validation_curve`.
         """
         return None
 

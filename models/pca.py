@@ -7,6 +7,7 @@ solver: Halko, Martinsson & Tropp 2011.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, Self, final
 
 import numpy as np
@@ -14,7 +15,7 @@ import scipy
 
 from .base import Array, Diagnostics, Labels, OnEpoch, Reducer, Rows, in_unit_interval
 from .lazy_sklearn import sklearn
-from .measures.errors import Float64s, rescaled
+from .measures.errors import Float64s, blocks, rescaled
 
 _CLIPPED_EACH, _CLIPPED_MORE = 32, 30  # dim3 at which the error of clipped reconstructions is computed
 _TICKS_REACH = 2.5  # standard deviations in each direction on the latent plane
@@ -89,6 +90,15 @@ class PCA(Reducer):
         """Return `spectrum` (min(N, dim1),) and `pca_curve` (K + 1, 2), which is `errors_by_dim3`."""
         return {"spectrum": self.spectrum, "pca_curve": errors_by_dim3(x, x_test)}
 
+    def validation_curve(self, x: Rows, x_val: Rows) -> Float64s:
+        """Return the error on x_val (N_val, dim1) of PCA fitted to x, by dim3 from 0 to K = min(N, dim1): (K + 1, 2).
+
+        The second column is the standard error over rows of the logarithm of the share left, R = sum e / sum b with the
+        squared errors e of a row and b of the mean row. By the delta method it is that of the mean of e - R b, divided
+        by the mean of e. Not finite where nothing is left, and with one row.
+        """
+        return _cached(_validation_curve, x, x_val)
+
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
         """Return how much refits of x (N, dim1), by the same and by other programs, differ from this fit.
 
@@ -141,8 +151,21 @@ def _decompose(x: Rows) -> tuple[Any, bool]:
     return fitted, False
 
 
-# The latest curve of read-only rows: every PCA run of a study has the same.
-_cached_curve: list[tuple[weakref.ref[Rows], weakref.ref[Rows], Float64s]] = []
+_Curve = Callable[[Rows, Rows], Float64s]
+# The latest curve of each kind of read-only rows: every PCA run of a study has the same.
+_cached_curves: dict[_Curve, tuple[weakref.ref[Rows], weakref.ref[Rows], Float64s]] = {}
+
+
+def _cached(curve: _Curve, x: Rows, held_out: Rows) -> Float64s:
+    """curve(x, held_out), computed once for rows that are read-only."""
+    if curve in _cached_curves:
+        rows, rows_held_out, known = _cached_curves[curve]
+        if rows() is x and rows_held_out() is held_out:
+            return known
+    found = curve(x, held_out)
+    if not (x.flags.writeable or held_out.flags.writeable):
+        _cached_curves[curve] = (weakref.ref(x), weakref.ref(held_out), found)
+    return found
 
 
 def errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
@@ -152,13 +175,7 @@ def errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
     leading scores leave of the squared distance to the mean. The second is of reconstructions clipped to [0, 1],
     computed at every dim3 to 32 and at 30 more, log-linear between these, and NaN where x does not lie in [0, 1].
     """
-    for rows, rows_test, curve in _cached_curve:
-        if rows() is x and rows_test() is x_test:
-            return curve
-    curve = _errors_by_dim3(x, x_test)
-    if not (x.flags.writeable or x_test.flags.writeable):
-        _cached_curve[:] = [(weakref.ref(x), weakref.ref(x_test), curve)]
-    return curve
+    return _cached(_errors_by_dim3, x, x_test)
 
 
 def _errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
@@ -179,6 +196,24 @@ def _errors_by_dim3(x: Rows, x_test: Rows) -> Float64s:
         errors.append(((rebuilt.clip(0, 1) - x_test) ** 2).mean(dtype=np.float64))
     logs = np.log(np.maximum(errors, np.finfo(float).tiny))
     return np.column_stack([raw, np.exp(np.interp(np.arange(most + 1), places, logs))])
+
+
+def _validation_curve(x: Rows, x_val: Rows) -> Float64s:
+    fitted, _ = _decompose(x)
+    rows = len(x_val)
+    sums = np.zeros((3, len(fitted.components_) + 1))  # over rows, of e, e^2 and e b; at dim3 0 e is b
+    for block in blocks(x_val):
+        centred = x_val[block] - fitted.mean_  # (n, dim1)
+        b = np.square(centred).sum(axis=1, keepdims=True)  # (n, 1)
+        kept = np.square(centred @ fitted.components_.T).cumsum(axis=1)  # (n, K)
+        e = np.maximum(np.hstack([b, b - kept]), 0)  # (n, K + 1)
+        sums += np.stack([e.sum(axis=0), np.square(e).sum(axis=0), (e * b).sum(axis=0)])
+    e_sum, e_squares, e_b = sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = e_sum / e_sum[0]
+        squares = e_squares - 2 * left * e_b + left**2 * e_b[0]  # of e - R b, whose mean is 0
+        log_error = np.sqrt(np.maximum(squares, 0) / (rows - 1) * rows) / e_sum
+    return np.column_stack([e_sum / x_val.size, log_error])
 
 
 def _degrees(a: Rows, b: Rows) -> float:

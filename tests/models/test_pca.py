@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elbowroom.models import PCA
+from elbowroom.models.measures import errors
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.pca import _degrees, errors_by_dim3
 
@@ -108,8 +109,41 @@ def test_read_only_rows_have_their_curve_computed_once(read_only: bool) -> None:
     curves = [PCA(dim3=k).fit(x).extra_artifacts(x, x_test)["pca_curve"] for k in (2, 3)]
     assert (curves[0] is curves[1]) == read_only
     np.testing.assert_array_equal(*curves)
+    validation = [PCA(dim3=k).fit(x).validation_curve(x, x_test) for k in (2, 3)]
+    assert (validation[0] is validation[1]) == read_only
     other = PCA(dim3=2).fit(x).extra_artifacts(x, x_test[:50])["pca_curve"]
     assert other[0, 0] == pytest.approx(np.square(x_test[:50] - x.mean(axis=0)).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("x", [X[:200], X[:8]], ids=["tall", "wide"])
+def test_the_validation_curve_is_that_of_each_fit(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "_BLOCK", 12 * 7)  # blocks of seven rows
+    x_val, most = X[200:], min(x.shape)
+    curve = PCA(dim3=2).fit(x).validation_curve(x, x_val)
+    assert curve.shape == (most + 1, 2)
+    assert curve[:, 0] == pytest.approx(errors_by_dim3(x, x_val)[:, 0], abs=1e-12)
+    b = np.square(x_val - x.mean(axis=0, dtype=np.float64)).mean(axis=1)
+    for dim3 in (0, 1, most // 2):
+        e = b if dim3 == 0 else errors.row_mse(x_val, PCA(dim3=dim3).fit(x).reconstruct(x_val))
+        assert curve[dim3, 0] == pytest.approx(e.mean(), rel=1e-5)
+        left = e.sum() / b.sum()
+        wanted = np.sqrt((e - left * b).var(ddof=1) / len(b)) / (b.mean() * left)
+        assert curve[dim3, 1] == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+
+
+def test_the_standard_error_of_the_share_left_is_its_deviation_over_samples() -> None:
+    model, found = PCA(dim3=2).fit(CENTRED), []
+    for seed in range(400):
+        rows = np.random.default_rng(seed).standard_normal((150, 10)) * np.linspace(2, 0.5, 10)
+        found.append(model.validation_curve(CENTRED, rows))
+    logs = np.log([curve[1:9, 0] / curve[0, 0] for curve in found])
+    assert np.mean(found, axis=0)[1:9, 1] == pytest.approx(logs.std(axis=0), rel=0.1)  # known to 3.5 %
+
+
+def test_one_validation_row_has_an_error_without_a_standard_error() -> None:
+    curve = PCA(dim3=2).fit(X).validation_curve(X, X[:1])
+    assert np.isfinite(curve[:, 0]).all()
+    assert not np.isfinite(curve[:, 1]).any()
 
 
 def draw(seed: int, rows: int = 600, columns: int = 10) -> np.ndarray:

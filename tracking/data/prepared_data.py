@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.models.measures.errors import constant_mse
+from elbowroom.models.measures.errors import Float64s, column_mse, row_mse
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic, measure
+from elbowroom.models.measures.probe import neighbour_hits
 
 from ..config import RunConfig
 from ..store.errors import BadInput
@@ -27,6 +28,21 @@ from .reference_samples import References
 
 _FACTS = "facts.json"
 DATA_FIELDS = ("dataset", "test_data", "label_column", "header", "edition", "val_size")  # of RunConfig: which rows
+
+
+class MeanRow(NamedTuple):
+    """Squared errors of the mean training row: of each held-out row, and of each column over the test rows (dim1,)."""
+
+    val: Float64s | None
+    test: Float64s
+    columns: Float64s
+
+
+class Probes(NamedTuple):
+    """The `neighbour_hits` of the raw held-out rows; None where they aren't defined."""
+
+    val: npt.NDArray[np.int8] | None
+    test: npt.NDArray[np.int8] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +88,27 @@ class PreparedData:
 
     @cached_property
     def intrinsic(self) -> Intrinsic:
-        """The intrinsic dimension of the rows; the first process that computes it writes it to the folder."""
-        path = None if self.folder is None else self.folder / "intrinsic.json"
+        """The intrinsic dimension of the rows."""
+        return Intrinsic(*self._once("intrinsic.json", lambda: measure(self.split.x_train, self.data.x_test)))
+
+    @cached_property
+    def probes(self) -> Probes:
+        """Whether the labels of the held-out rows can be read from their neighbours."""
+        parts = ((self.split.x_val, self.split.y_val), (self.data.x_test, self.data.y_test))
+
+        def hits() -> list[list[int] | None]:
+            found = [None if x is None or y is None else neighbour_hits(x, y) for x, y in parts]
+            return [None if each is None else each.tolist() for each in found]
+
+        val, test = (None if each is None else np.array(each, np.int8) for each in self._once("probes.json", hits))
+        return Probes(val, test)
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The JSON value that `compute` returns; the first process that computes it writes it to the folder."""
+        path = None if self.folder is None else self.folder / name
         if path is not None and path.exists():
-            return Intrinsic(*json.loads(path.read_text()))
-        found = measure(self.split.x_train, self.data.x_test)
+            return json.loads(path.read_text())
+        found = compute()
         if path is not None:
             with suppress(OSError):  # where the disk is full each process computes it
                 mine = path.with_suffix(f".{os.getpid()}")
@@ -86,9 +118,12 @@ class PreparedData:
         return found
 
     @cached_property
-    def mean_row_mse(self) -> float:
-        """The test error of the mean training row as the reconstruction of each row."""
-        return constant_mse(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
+    def mean_row(self) -> MeanRow:
+        """The errors of the mean training row as the reconstruction of each row."""
+        mean, x_val, x_test = self.split.x_train.mean(axis=0, dtype=np.float64), self.split.x_val, self.data.x_test
+        val = None if x_val is None else row_mse(x_val, np.broadcast_to(mean, x_val.shape))
+        constant = np.broadcast_to(mean, x_test.shape)
+        return MeanRow(val, row_mse(x_test, constant), column_mse(x_test, constant))
 
     @cached_property
     def references(self) -> References:

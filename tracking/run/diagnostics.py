@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from elbowroom.models import Array, Reducer, Rows
-from elbowroom.models.measures.errors import kl_by_latent, reconstruction_mse
+from elbowroom.models import Array, Reducer
+from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import STEPS, interpolate, robustness, smoothness, trustworthiness
 
@@ -33,8 +33,12 @@ _STORED_AS: dict[str, str] = {
     "randomized_degrees": Metric.RANDOMIZED_DEGREES,
     "other_codes": Artifact.CODES_REFIT,
     "auto_solver": Tag.AUTO_SOLVER,
+    "weighted_bound": Metric.WEIGHTED_BOUND,
+    "weighted_bound_se": Metric.WEIGHTED_BOUND_SE,
+    "weighted_elbo": Metric.WEIGHTED_ELBO,
 }
-"""Names in the store of the diagnostics that PCA adds; those of other models are made from their own names."""
+"""Names in the store of the diagnostics that PCA and the VAE add; those of other models are made from their own names.
+"""
 
 
 def diagnose(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRecord:
@@ -73,7 +77,8 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
     new, same = (reconstruction_mse(draws[0], draws[i]) for i in (1, 2))
     yield RunRecord({Metric.NEW_DRAW: new, Metric.SAME_DRAW: same}, arrays={Artifact.DRAWS: draws})
     yield from _samples(model, prepared_data)
-    yield _posterior(model, x_test)
+    if (posterior := model.posterior(x_test)) is not None:
+        yield RunRecord(arrays={Artifact.CODES_SAMPLED: sampled_codes(*posterior)})
     extra = model.extra_diagnostics(x, x_test)
     yield RunRecord(
         {_STORED_AS.get(name, f"measure/{name}"): number for name, number in extra.numbers.items()},
@@ -128,15 +133,8 @@ def _sample(source: Source, sample: SampleQuality) -> RunRecord:
     )
 
 
-def _posterior(model: Reducer, x_test: Rows) -> RunRecord:
-    """The KL of each latent, and codes drawn from the posterior, where the model has one."""
-    posterior = model.posterior(x_test)
-    if posterior is None:
-        return RunRecord()
-    mean, log_var = posterior
+def sampled_codes(mean: Array, log_var: Array) -> Array:
+    """Return one code a row, (N, dim3), drawn from the posterior's mean and log-variance, (N, dim3) each."""
     noise = np.random.default_rng(_SEED).standard_normal(mean.shape)
-    drawn = (mean + np.exp(0.5 * log_var.astype(np.float64)) * noise).astype(np.float32)
-    return RunRecord(
-        {Metric.SAMPLED_MSE: reconstruction_mse(x_test, model.decode(drawn))},
-        arrays={Artifact.CODES_SAMPLED: drawn, Artifact.KL_BY_DIM: kl_by_latent(mean, log_var).mean(axis=0)},
-    )
+    drawn: Array = (mean + np.exp(0.5 * log_var.astype(np.float64)) * noise).astype(np.float32)
+    return drawn

@@ -19,7 +19,14 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
 from elbowroom.models import ContractError, Epoch, OnEpoch, Reducer, class_of, in_unit_interval, settings_of, suited
-from elbowroom.models.measures.errors import explained_variance, row_mse
+from elbowroom.models.measures.errors import (
+    column_mse,
+    explained_variance,
+    kl_by_latent,
+    reconstruction_mse,
+    row_mse,
+    units_in_use,
+)
 from elbowroom.models.measures.intrinsic_dimension import participation_ratio
 from elbowroom.models.threads import on_threads
 
@@ -34,7 +41,7 @@ from ..store.errors import BadInput
 from ..store.names import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
 from ..store.recorder import Place, Recorder, RunRecord, recording
 from .description import describe
-from .diagnostics import diagnose
+from .diagnostics import diagnose, sampled_codes
 from .figures import FIGURES, RunView, draw_reconstructions, pixels, png
 
 _PICTURES = 6  # epochs whose reconstructions are logged, closer together where the model learns faster
@@ -188,17 +195,33 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     codes = model.encode(data.x_test)
     examples = data.x_test[:EXAMPLES]
     extra = model.extra_artifacts(run.split.x_train, data.x_test)
-    arrays: dict[str, npt.NDArray[Any]] = {
+    mean_row = run.prepared_data.mean_row
+    rebuilt = model.decode(codes)
+    found: dict[str, npt.NDArray[Any] | None] = {
         Artifact.CODES: codes,
-        Artifact.ERRORS_TEST: row_mse(data.x_test, model.decode(codes)),
+        Artifact.LABELS: data.y_test,
+        Artifact.ERRORS_TEST: row_mse(data.x_test, rebuilt),
+        Artifact.MEAN_ROW_TEST: mean_row.test,  # in float64, as squares of float32 numbers may exceed its range
+        Artifact.COLUMNS_TEST: np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)]),
+        Artifact.ELBO_TEST: model.row_elbo(data.x_test),
+        Artifact.PROBE_TEST: run.prepared_data.probes.test,
         Artifact.ORIGINALS: examples,
         Artifact.RECONSTRUCTIONS: model.reconstruct(examples),
         **{f"{name}.npy": array for name, array in extra.items()},
     }
-    if run.split.x_val is not None:
-        arrays[Artifact.ERRORS_VAL] = row_mse(run.split.x_val, model.reconstruct(run.split.x_val))
-    if data.y_test is not None:
-        arrays[Artifact.LABELS] = data.y_test
+    del rebuilt  # as large as the test rows
+    if (x_val := run.split.x_val) is not None:
+        codes_val = model.encode(x_val)
+        found |= {
+            Artifact.CODES_VAL: codes_val,
+            Artifact.LABELS_VAL: run.split.y_val,
+            Artifact.ERRORS_VAL: row_mse(x_val, model.decode(codes_val)),
+            Artifact.MEAN_ROW_VAL: mean_row.val,
+            Artifact.ELBO_VAL: model.row_elbo(x_val),
+            Artifact.PROBE_VAL: run.prepared_data.probes.val,
+            Artifact.PCA_CURVE_VAL: model.validation_curve(run.split.x_train, x_val),
+        }
+    arrays = {path: array for path, array in found.items() if array is not None}
     view = RunView(
         title=run.config.run_name,
         model=model,
@@ -218,6 +241,7 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
         figures=_figures(view) if run.config.artifacts == "full" else {},
         curve=model.nested_errors(data.x_test),
     )
+    record |= _posterior(run)
     description = describe(run.config, run.prepared_data, record, fitted.epochs)
     return record | RunRecord(tags={Tag.DESCRIPTION: description})
 
@@ -227,7 +251,7 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
-        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.prepared_data.mean_row_mse),
+        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.prepared_data.mean_row.test.mean()),
         **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
         Metric.FIT_SECONDS: fitted.seconds,
@@ -238,6 +262,18 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
     if Artifact.ERRORS_VAL in arrays:
         metrics[Metric.VAL_MSE_FINAL] = float(arrays[Artifact.ERRORS_VAL].mean())
     return metrics
+
+
+def _posterior(run: _Prepared) -> RunRecord:
+    """What the codes' posterior holds, where the model has one: KL, units in use, and the error of drawn codes."""
+    posterior = run.model.posterior(run.data.x_test)
+    if posterior is None:
+        return RunRecord()
+    kl = kl_by_latent(*posterior).mean(axis=0)
+    error = reconstruction_mse(run.data.x_test, run.model.decode(sampled_codes(*posterior)))
+    return RunRecord(
+        {Metric.TEST_UNITS_IN_USE: units_in_use(kl), Metric.SAMPLED_MSE: error}, arrays={Artifact.KL_BY_DIM: kl}
+    )
 
 
 def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:
@@ -251,7 +287,10 @@ def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict
     rows = run.prepared_data.intrinsic
     estimates = {
         Metric.INTRINSIC_TWONN: rows.twonn,
+        Metric.INTRINSIC_TWONN_SE: rows.twonn_se,
         Metric.INTRINSIC_MLE: rows.mle,
+        Metric.INTRINSIC_MLE_SE: rows.mle_se,
+        Metric.INTRINSIC_ROWS: rows.rows,
         Metric.INTRINSIC_PARTICIPATION: participation_ratio(spectrum),
         Metric.INTRINSIC_PARALLEL: rows.parallel_analysis,
     }

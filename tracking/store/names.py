@@ -117,14 +117,19 @@ class Metric(StrEnum):
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
     TEST_ACTIVE_UNITS = "test/active_units"
+    # of a model with a posterior
     TEST_UNITS_IN_USE = "test/units_in_use"  # latents whose KL exceeds 0.05 nat, as a mean over rows
+    SAMPLED_MSE = "measure/sampled_codes_mse"  # test error of decode(z), z from the posterior; test/mse has its mean
     # of a model whose latents are ordered
     CURVE_MSE = "curve/mse"
     """Test error of the first 1, 2, … latents; the step is their number. A run that has it is no point of a curve, but
     has one of its own."""
     # of the data, on every PCA run they can be measured for; definitions in models/measures/intrinsic_dimension.py
     INTRINSIC_TWONN = "data/intrinsic/twonn"  # by the two nearest neighbours, among the first 10,000 test rows
+    INTRINSIC_TWONN_SE = "data/intrinsic/twonn_se"  # standard error by a jackknife, from 240 rows on
     INTRINSIC_MLE = "data/intrinsic/mle"  # by maximum likelihood over 20 neighbours, among the same rows
+    INTRINSIC_MLE_SE = "data/intrinsic/mle_se"
+    INTRINSIC_ROWS = "data/intrinsic/rows"  # of both: without repeated rows
     INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"  # (sum of lambda)^2 / sum of lambda^2
     INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"  # components above the 95th percentile of permuted columns
     DATA_RANGE = "data/range"  # the largest less the smallest value of the training rows
@@ -137,7 +142,9 @@ class Metric(StrEnum):
     MIDWAY = "measure/interpolation/midway_mse"  # of the middle picture to its nearest training row
     SAME_DRAW = "measure/draws/same_seed"  # mean squared difference between samples drawn twice with one seed
     NEW_DRAW = "measure/draws/new_seed"  # the same with two seeds
-    SAMPLED_MSE = "measure/sampled_codes_mse"  # test error of decode(z), z from the posterior; test/mse has its mean
+    WEIGHTED_BOUND = "measure/weighted_bound"  # importance-weighted, 64 draws, mean over at most 1,000 test rows
+    WEIGHTED_BOUND_SE = "measure/weighted_bound_se"  # its standard error over rows
+    WEIGHTED_ELBO = "measure/weighted_elbo"  # mean of elbo/test.npy over the same rows, where they are some of them
     REFIT_DEGREES = "measure/refit/again_degrees"  # of PCA: largest principal angle between two fits of the same rows
     OTHER_DEGREES = "measure/refit/other_degrees"  # to another exact program, from the rows in another order
     FLIPPED = "measure/refit/flipped"  # number of axes that have the opposite sign there
@@ -231,6 +238,7 @@ class Artifact(StrEnum):
     LABELS_VAL = "codes/val_labels.npy"
     ELBO_VAL = "elbo/val.npy"  # of each row in nats, (N,), as `Metric.TEST_ELBO`
     ELBO_TEST = "elbo/test.npy"
+    KL_BY_DIM = "measure/kl_by_dim.npy"  # of a model with a posterior: KL of each latent, mean over test rows, (dim3,)
     PROBE_VAL = "probe/raw_correct_val.npy"  # int8 (N,): 1 where the nearest raw rows give a row's label, 0 where not
     PROBE_TEST = "probe/raw_correct.npy"  # and -1 where the row is not in the sample that is probed
     ORIGINALS = "examples/originals.npy"
@@ -244,7 +252,6 @@ class Artifact(StrEnum):
     CODES_REFIT = "codes/refit.npy"  # of PCA: the codes of the test rows by another exact program, (N_test, dim3)
     HIDDEN_ENTRIES = "measure/hidden_entries.npy"  # (groupings, N): squared error of hidden entries, of each row
     HIDDEN_ENTRIES_MEAN = "measure/hidden_entries_mean.npy"  # the same of the mean row: dim3 = 0
-    KL_BY_DIM = "measure/kl_by_dim.npy"  # KL of each latent in nats, mean over test rows, (dim3,)
     ROBUSTNESS = "measure/robustness.npy"  # (R, 3): push in SDs of the codes, error of decode(z + push), its SE
     INTERPOLATIONS = "measure/interpolations.npy"  # (pairs, steps, dim1): decoded along straight lines between codes
     PLANE = "measure/plane.npy"  # (side or 1, side, dim1): decoded over the latent plane, top left first

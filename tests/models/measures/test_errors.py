@@ -10,11 +10,13 @@ from torch.nn import functional as F
 from elbowroom.models.measures.errors import (
     active_units,
     bernoulli_nats,
+    column_mse,
     constant_mse,
     explained_variance,
     kl_standard_normal,
     reconstruction_mse,
     row_mse,
+    units_in_use,
 )
 
 A = np.array([[0, 0], [1, 3]], dtype=np.float32)
@@ -25,6 +27,7 @@ def test_squared_error() -> None:
     assert row_mse(A, B).tolist() == [1.0, 2.0]
     assert reconstruction_mse(A, B) == 1.5
     assert row_mse(A, B).dtype == np.float64
+    assert column_mse(A, B).tolist() == [0.5, 2.5]
     with pytest.raises(ValueError, match=r"x has shape \(2, 2\), its reconstruction \(1, 2\)"):
         row_mse(A, B[:1])
 
@@ -32,7 +35,9 @@ def test_squared_error() -> None:
 @pytest.mark.parametrize("n", [1, 1047, 1048, 1049, 2100])
 def test_blocks_of_rows_are_the_plain_formula(n: int) -> None:
     x, x_hat = np.random.default_rng(0).standard_normal((2, n, 1000)).astype(np.float32)
-    assert np.array_equal(row_mse(x, x_hat), ((x.astype(np.float64) - x_hat) ** 2).mean(axis=1))
+    squares = (x.astype(np.float64) - x_hat) ** 2
+    assert np.array_equal(row_mse(x, x_hat), squares.mean(axis=1))
+    assert column_mse(x, x_hat) == pytest.approx(squares.mean(axis=0))
 
 
 def test_explained_variance_is_0_for_the_mean_and_1_for_perfection() -> None:
@@ -77,3 +82,7 @@ def test_nats_are_those_of_torch() -> None:
 def test_active_units() -> None:
     codes = np.array([[0.0, -0.09, -0.11], [0.0, 0.09, 0.11]], dtype=np.float32)  # variances 0, .0081, .0121
     assert active_units(codes) == 1
+
+
+def test_units_in_use() -> None:
+    assert units_in_use(np.array([0.0, 0.049, 0.051, 3.0])) == 2

@@ -7,7 +7,7 @@ from elbowroom.models.measures.intrinsic_dimension import (
     _FEWEST,
     _NEIGHBOURS,
     _maximum_likelihood,
-    _neighbour_distances,
+    _neighbours,
     _parallel_analysis,
     _two_nn,
     measure,
@@ -18,6 +18,10 @@ DRAWS = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "uniform": lambda rng, shape: rng.uniform(size=shape),
 }
+
+
+def distances_of(x: np.ndarray) -> np.ndarray:
+    return _neighbours(x).distances[:, :_NEIGHBOURS]
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -39,7 +43,7 @@ def spectrum(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", DRAWS)
 @pytest.mark.parametrize(("d", "twonn", "mle"), [(1, 0.05, 0.05), (2, 0.1, 0.1), (5, 0.3, 0.6)])
 def test_a_linear_embedding_has_the_dimension_of_what_is_embedded(d: int, kind: str, twonn: float, mle: float) -> None:
-    distances = _neighbour_distances(embedded(d, kind))
+    distances = distances_of(embedded(d, kind))
     assert _two_nn(distances) == pytest.approx(d, abs=twonn)
     assert _maximum_likelihood(distances) == pytest.approx(d, abs=mle)
 
@@ -47,7 +51,7 @@ def test_a_linear_embedding_has_the_dimension_of_what_is_embedded(d: int, kind: 
 def test_neighbours_see_through_a_curve_and_the_covariance_does_not() -> None:
     angle = rng().uniform(0, 2 * np.pi, 3000)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    distances = _neighbour_distances(circle)
+    distances = distances_of(circle)
     assert _two_nn(distances) == pytest.approx(1, abs=0.05)
     assert _maximum_likelihood(distances) == pytest.approx(1, abs=0.05)
     assert participation_ratio(spectrum(circle)) == pytest.approx(2, abs=0.01)
@@ -100,27 +104,27 @@ def test_scale_place_and_rotation_do_not_matter(move: np.ndarray) -> None:
 
 def test_of_equal_rows_one_counts_and_at_most_ten_thousand() -> None:
     x = embedded(2)
-    assert np.array_equal(_neighbour_distances(np.repeat(x, 3, axis=0)), _neighbour_distances(x))
+    assert np.array_equal(distances_of(np.repeat(x, 3, axis=0)), distances_of(x))
     x = rng().standard_normal((10_100, 2)).astype(np.float32)
-    assert np.array_equal(_neighbour_distances(x), _neighbour_distances(x[:10_000]))
+    assert np.array_equal(distances_of(x), distances_of(x[:10_000]))
 
 
 def test_distances_are_those_to_the_nearest_others() -> None:
     x = embedded(5, rows=100) + 1000
     ordered = np.unique(x, axis=0).astype(np.float64)
     wanted = np.sort(np.linalg.norm(ordered[:, None] - ordered, axis=2), axis=1)[:, 1 : _NEIGHBOURS + 1]
-    assert np.allclose(_neighbour_distances(x), wanted, atol=1e-3)
+    assert np.allclose(distances_of(x), wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     "x", [low_rank(3)[: _FEWEST - 1], low_rank(3)[:1], low_rank(3)[:0], np.full((500, 20), 0.1, dtype=np.float32)]
 )
 def test_what_can_not_be_measured_is_none(x: np.ndarray) -> None:
-    assert measure(x, x) == (None, None, None)
+    assert measure(x, x) == (None,) * 6
 
 
 def test_rows_that_are_all_equally_far_have_no_dimension_by_neighbours() -> None:
-    distances = _neighbour_distances(np.eye(50, dtype=np.float32))
+    distances = distances_of(np.eye(50, dtype=np.float32))
     assert (_two_nn(distances), _maximum_likelihood(distances)) == (None, None)
     assert participation_ratio(np.zeros(5)) is None
 
@@ -128,3 +132,22 @@ def test_rows_that_are_all_equally_far_have_no_dimension_by_neighbours() -> None
 def test_a_few_copies_of_few_rows_have_none_either() -> None:
     x = np.repeat(low_rank(3)[:5], 100, axis=0)
     assert measure(x, x)[:2] == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "dim"),
+    [(300, 5), pytest.param(1000, 2, marks=pytest.mark.soak), pytest.param(1000, 20, marks=pytest.mark.soak)],
+)
+def test_the_standard_error_is_the_deviation_over_samples(rows: int, dim: int) -> None:
+    found = [measure(x, x) for x in (rng(seed).standard_normal((rows, dim)).astype("f4") for seed in range(40))]
+    for estimate, error in (("twonn", "twonn_se"), ("mle", "mle_se")):
+        deviation = np.std([getattr(each, estimate) for each in found], ddof=1)  # to 11 %
+        assert 0.75 < np.mean([getattr(each, error) for each in found]) / deviation < 1.45
+    assert {each.rows for each in found} == {rows}
+
+
+def test_repeated_rows_are_not_counted_and_few_rows_have_no_standard_error() -> None:
+    few = measure(low_rank(3)[:200], np.repeat(low_rank(3)[:200], 2, axis=0))
+    assert (few.rows, few.twonn_se, few.mle_se) == (200, None, None)
+    equal = measure(np.eye(250, dtype=np.float32), np.eye(250, dtype=np.float32))
+    assert equal == (None, None, equal.parallel_analysis, 250, None, None)

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_expit, logsumexp
+from scipy.stats import multivariate_normal
 
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.reducer import EVAL_SEED
@@ -121,3 +123,78 @@ def test_a_vae_whose_kl_outweighs_everything_collapses() -> None:
     assert metrics["active_units"] == 0
     mean_image = reconstruction_mse(X_VAL, np.broadcast_to(X.mean(axis=0), X_VAL.shape))
     assert reconstruction_mse(X_VAL, model.reconstruct(X_VAL)) == pytest.approx(mean_image, rel=0.05)
+
+
+@pytest.mark.parametrize("rows", [X, SIGNED], ids=["bernoulli", "gaussian"])
+def test_the_elbo_is_the_mean_of_its_rows(rows: np.ndarray) -> None:
+    model, _ = train("vae", rows, None)
+    assert model.row_elbo(rows).shape == (len(rows),)
+    assert model.row_elbo(rows).mean() == pytest.approx(model.extra_metrics(rows)["elbo"], rel=1e-12)
+
+
+def linear_gaussian(widened: float) -> tuple[Any, np.ndarray, np.ndarray]:
+    """A VAE whose decoder is W z + b, rows drawn from it, and their log-likelihoods without the normal constant.
+
+    The columns of W are orthogonal, so the posterior is normal with independent latents. The encoder has its mean, and
+    its log-variance plus `widened`.
+    """
+    rng = np.random.default_rng(0)
+    w = np.linalg.qr(rng.standard_normal((4, 2)))[0] * [2.0, 0.5]  # (dim1, dim3)
+    b = rng.standard_normal(4)
+    variance = 1 / (1 + np.square(w).sum(axis=0))  # of the posterior
+    x = rng.standard_normal((800, 2)) @ w.T + b + rng.standard_normal((800, 4))
+    model, _ = train("vae", x.astype(np.float32), None, dim1=4, dim2=8, dim3=2, epochs=1)
+    model.mean, model.scale = np.zeros(4, np.float32), 1.0
+    a = variance[:, None] * w.T  # of the posterior's mean a (x - b); relu(t) - relu(-t) = t
+    layers = [
+        (model.encoder.main[0], np.vstack([np.eye(4), -np.eye(4)]), np.zeros(8)),
+        (
+            model.encoder.main[2],
+            np.vstack([np.hstack([a, -a]), np.zeros((2, 8))]),
+            np.append(-a @ b, np.log(variance) + widened),
+        ),
+        (model.decoder.main[0], np.vstack([np.eye(2), -np.eye(2), np.zeros((4, 2))]), np.zeros(8)),
+        (model.decoder.main[2], np.hstack([w, -w, np.zeros((4, 4))]), b),
+    ]
+    for layer, weight, bias in layers:
+        layer.weight.data = torch.from_numpy(weight.astype(np.float32))
+        layer.bias.data = torch.from_numpy(bias.astype(np.float32))
+    likelihood = multivariate_normal(b, w @ w.T + np.eye(4)).logpdf(x) + 2 * np.log(2 * np.pi)
+    return model, x.astype(np.float32), likelihood
+
+
+def test_with_the_exact_posterior_the_weighted_bound_is_the_likelihood_of_each_row() -> None:
+    model, x, likelihood = linear_gaussian(widened=0.0)
+    assert model._weighted_bound(x) == pytest.approx(likelihood, abs=1e-4)
+    assert model.row_elbo(x).mean() == pytest.approx(likelihood.mean(), abs=0.15)  # one draw
+
+
+def test_with_another_posterior_the_weighted_bound_lies_between_elbo_and_likelihood() -> None:
+    model, x, likelihood = linear_gaussian(widened=1.5)
+    numbers = model.extra_diagnostics(x, x).numbers
+    divergence = np.exp(1.5) - 1 - 1.5  # of two latents: 1.98 nats
+    elbo = model.row_elbo(x).mean()
+    assert elbo == pytest.approx(likelihood.mean() - divergence, abs=0.3)
+    assert elbo + 0.9 * divergence < numbers["weighted_bound"] < likelihood.mean()
+    assert numbers["weighted_bound_se"] == pytest.approx(likelihood.std() / 800**0.5, rel=0.05)
+    assert "weighted_elbo" not in numbers  # all rows are used, so it is the ELBO of the run
+
+
+def test_of_many_rows_a_thousand_are_weighted() -> None:
+    model, x, _ = linear_gaussian(widened=0.0)
+    many = np.concatenate([x, x])
+    numbers = model.extra_diagnostics(x, many).numbers
+    rows = np.random.default_rng(EVAL_SEED).permutation(1600)[:1000]
+    assert numbers["weighted_bound"] == pytest.approx(model._weighted_bound(many[rows]).mean())
+    assert numbers["weighted_elbo"] == pytest.approx(model.row_elbo(many)[rows].mean())
+
+
+def test_the_weighted_bound_of_pixels_lies_between_elbo_and_likelihood() -> None:
+    model, _ = train("vae", dim3=1, dim2=32, lr=1e-2, epochs=10)
+    z = np.linspace(-8, 8, 2001, dtype=np.float32)[:, None]
+    logits = model.logits(z).astype(np.float64)
+    joint = X_VAL @ log_expit(logits).T + (1 - X_VAL) @ log_expit(-logits).T - z.T**2 / 2 - np.log(2 * np.pi) / 2
+    likelihood = logsumexp(joint + np.log(16 / 2000), axis=1).mean()
+    elbo, bound = model.row_elbo(X_VAL).mean(), model.extra_diagnostics(X, X_VAL).numbers["weighted_bound"]
+    assert elbo < bound < likelihood
+    assert bound == pytest.approx(likelihood, abs=0.05)

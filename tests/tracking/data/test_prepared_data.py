@@ -23,8 +23,14 @@ def test_processes_share_what_one_has_computed(tmp_path: Path, monkeypatch: pyte
     alone.save(tmp_path / "shared")
     first = PreparedData.map(tmp_path / "shared")
     assert first.intrinsic == alone.intrinsic
+    for computed, again in zip(first.probes, alone.probes, strict=True):
+        assert np.array_equal(computed, again)
     monkeypatch.setattr(prepared_data, "measure", refuse)
-    assert PreparedData.map(tmp_path / "shared").intrinsic == alone.intrinsic
+    monkeypatch.setattr(prepared_data, "neighbour_hits", refuse)
+    mapped = PreparedData.map(tmp_path / "shared")
+    assert mapped.intrinsic == alone.intrinsic
+    assert mapped.probes.test.tolist() == alone.probes.test.tolist()
+    assert (mapped.probes.test.dtype, len(mapped.probes.val)) == (np.int8, 149)
 
 
 def test_a_result_is_returned_though_it_can_not_be_shared(tmp_path: Path) -> None:
@@ -58,11 +64,12 @@ def test_shared_files_are_readable_by_this_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         PreparedData.load(RunConfig(dataset="digits")).save(tmp_path / "shared")
-        assert PreparedData.map(tmp_path / "shared").intrinsic is not None
+        mapped = PreparedData.map(tmp_path / "shared")
+        assert mapped.intrinsic is not mapped.probes is not None
     finally:
         os.umask(before)
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "shared").iterdir()}
-    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "intrinsic.json"}
+    assert set(modes) == {"x.npy", "y.npy", "x_test.npy", "y_test.npy", "facts.json", "intrinsic.json", "probes.json"}
     assert set(modes.values()) == {0o600}
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o700
 

@@ -66,13 +66,11 @@ def test_every_model_is_measured(model: str) -> None:
 
 def test_a_vae_has_its_posterior() -> None:
     record = measured("vae")
-    kl = record.arrays[Artifact.KL_BY_DIM]
-    assert kl.shape == (3,)
-    assert kl.sum() == pytest.approx(record.metrics[Metric.TEST_KL], rel=1e-5)
     means, drawn = record.arrays[Artifact.CODES], record.arrays[Artifact.CODES_SAMPLED]
     assert means.shape == drawn.shape
     assert (drawn.var(axis=0) > means.var(axis=0)).all()  # the noise comes on top
-    assert record.metrics[Metric.SAMPLED_MSE] > record.metrics[Metric.TEST_MSE]
+    assert record.metrics[Metric.TEST_ELBO] < record.metrics[Metric.WEIGHTED_BOUND]
+    assert 0 < record.metrics[Metric.WEIGHTED_BOUND_SE] < 1
 
 
 def test_pca_is_fitted_again() -> None:
@@ -101,9 +99,11 @@ def test_the_flag_adds_measures_to_a_run_and_changes_nothing_else(store: MlflowC
     assert numbers[Metric.MEASURE_SECONDS] > 0
     for name in (Metric.FIT_SECONDS, Metric.SAMPLES_PER_SECOND):  # of the clock
         numbers[name] = bare.data.metrics[name]
-    assert {k: v for k, v in numbers.items() if not k.startswith("measure/")} == bare.data.metrics
+    assert {
+        k: v for k, v in numbers.items() if not k.startswith("measure/") or k in bare.data.metrics
+    } == bare.data.metrics
     added = artifacts(store, full.info.run_id) - artifacts(store, bare.info.run_id)
-    assert added >= {Artifact.PLANE, Artifact.DRAWS, Artifact.KL_BY_DIM, Artifact.CODES_SAMPLED}
+    assert added >= {Artifact.PLANE, Artifact.DRAWS, Artifact.CODES_SAMPLED}
     assert added - {Artifact.CODES_SAMPLED} == {path for path in added if path.startswith("measure/")}
 
 

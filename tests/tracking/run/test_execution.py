@@ -33,11 +33,25 @@ QUICK = {"dataset": "digits", "epochs": 3, "dim2": 32}
 DIGITS = load_dataset("digits")
 INTRINSIC = {
     Metric.INTRINSIC_TWONN: 7.24,
+    Metric.INTRINSIC_TWONN_SE: 0.47,
     Metric.INTRINSIC_MLE: 5.67,
+    Metric.INTRINSIC_MLE_SE: 0.16,
+    Metric.INTRINSIC_ROWS: 299,
     Metric.INTRINSIC_PARTICIPATION: 13.19,
     Metric.INTRINSIC_PARALLEL: 9,
 }
 """Of the digits."""
+BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE, Metric.INTRINSIC_MLE, Metric.INTRINSIC_MLE_SE, Metric.INTRINSIC_ROWS}
+EVERY_RUN = {
+    "codes/test",
+    "codes/labels",
+    "codes/val",
+    "codes/val_labels",
+    "probe/raw_correct",
+    "probe/raw_correct_val",
+}
+EVERY_RUN |= {"errors/test", "errors/val", "errors/mean_row_test", "errors/mean_row_val", "errors/columns_test"}
+EVERY_RUN |= {"examples/originals", "examples/reconstructions"}
 
 
 def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
@@ -106,6 +120,32 @@ def test_errors_and_codes_in_the_store_are_those_of_the_metrics(shared_store: Ml
     assert np.allclose(np.square(rebuilt - DIGITS.x_test[:16]).mean(axis=1), errors[:16], rtol=1e-4)
 
 
+def test_the_arrays_of_held_out_rows_are_those_of_the_metrics() -> None:
+    record = computed(model="vae", dim3=8)
+    arrays, metrics, parts = record.arrays, record.metrics, split(DIGITS, "auto")
+    mean_row, columns = arrays[Artifact.MEAN_ROW_TEST], arrays[Artifact.COLUMNS_TEST]
+    assert 1 - metrics[Metric.TEST_MSE] / mean_row.mean() == metrics[Metric.TEST_EXPLAINED_VARIANCE]
+    assert (mean_row.dtype, columns.shape) == (np.float64, (2, 64))
+    assert columns.mean(axis=1) == pytest.approx([mean_row.mean(), metrics[Metric.TEST_MSE]])
+    squares = np.square(parts.x_val - parts.x_train.mean(axis=0, dtype=np.float64))
+    assert arrays[Artifact.MEAN_ROW_VAL] == pytest.approx(squares.mean(axis=1))
+    assert arrays[Artifact.CODES_VAL].shape == (149, 8)
+    assert np.array_equal(arrays[Artifact.LABELS_VAL], parts.y_val)
+    assert arrays[Artifact.ELBO_TEST].mean() == pytest.approx(metrics[Metric.TEST_ELBO], rel=1e-12)
+    assert arrays[Artifact.ELBO_VAL].shape == (149,)
+    kl = arrays[Artifact.KL_BY_DIM]
+    assert kl.sum() == pytest.approx(metrics[Metric.TEST_KL], rel=1e-5)
+    assert metrics[Metric.TEST_UNITS_IN_USE] == (kl > 0.05).sum() > 0
+    assert metrics[Metric.SAMPLED_MSE] > metrics[Metric.TEST_MSE]
+
+
+def test_the_raw_rows_of_the_digits_have_their_labels() -> None:
+    arrays = computed(model="pca").arrays
+    assert arrays[Artifact.PROBE_TEST].mean() == pytest.approx(0.97, abs=0.02)
+    assert arrays[Artifact.PROBE_VAL].mean() == pytest.approx(0.92, abs=0.03)
+    assert len(arrays[Artifact.PROBE_VAL]) == 149
+
+
 def drawn(client: MlflowClient, run_id: str) -> dict[str, bytes]:
     """Figures by their name, and images by their step."""
     paths = [p for p in artifacts(client, run_id) if p.endswith(".png")]
@@ -127,25 +167,30 @@ def test_full_keeps_the_model_and_figures_that_are_the_same_whatever_the_callers
 
 def test_light_keeps_the_arrays_alone_and_pca_the_dimensions_of_the_data(shared_store: MlflowClient) -> None:
     run_id = execute(RunConfig(**QUICK, model="pca", artifacts="light")).run_id
-    kept = {"spectrum", "pca_curve", "codes/test", "codes/labels", "errors/test", "errors/val"}
-    kept |= {"examples/originals", "examples/reconstructions"}
+    kept = {"spectrum", "pca_curve", "pca_curve_val"} | EVERY_RUN
     assert artifacts(shared_store, run_id) == {f"{name}.npy" for name in kept}
     final = shared_store.get_run(run_id).data.metrics
     raw, clipped = array(shared_store, run_id, Artifact.PCA_CURVE)[2]
     assert raw == pytest.approx(final[Metric.TEST_MSE], rel=1e-5)
     assert 0 < clipped < raw
+    curve = array(shared_store, run_id, Artifact.PCA_CURVE_VAL)
+    assert curve.shape == (65, 2)
+    assert curve[2, 0] == pytest.approx(final[Metric.VAL_MSE_FINAL], rel=1e-5)
+    assert curve[0, 0] == pytest.approx(array(shared_store, run_id, Artifact.MEAN_ROW_VAL).mean())
     assert {name: final[name] for name in INTRINSIC} == pytest.approx(INTRINSIC, abs=0.01)
 
 
 def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(prepared_data, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3))
+    monkeypatch.setattr(
+        prepared_data, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3, *[None] * 3)
+    )
     loaded = PreparedData.load(RunConfig(**QUICK))
     run = prepare(RunConfig(**QUICK, model="pca"), loaded)
     fitted = fit(run)
     assert calls == []
     for record in (evaluate(run, fitted), computed(loaded, model="pca", dim3=3)):
-        assert record.metrics.keys() & INTRINSIC == INTRINSIC.keys() - {Metric.INTRINSIC_MLE}  # None is left out
+        assert record.metrics.keys() & INTRINSIC == INTRINSIC.keys() - BY_NEIGHBOURS  # None is left out
     assert calls == [2]
 
 
@@ -175,7 +220,7 @@ def test_the_data_are_inputs_of_the_run_with_a_digest_of_all_rows(shared_store: 
 def test_every_model_runs_without_validation_rows_and_has_the_numbers_of_its_kind(model: str) -> None:
     record = computed(model=model, val_size=0)
     assert Metric.VAL_MSE_FINAL not in record.metrics
-    assert Artifact.ERRORS_VAL not in record.arrays
+    assert [path for path in record.arrays if "val" in path] == []
     assert record.metrics.keys() & INTRINSIC == (INTRINSIC.keys() if model == "pca" else set())
     assert (record.curve is not None) == (model == "nested-ae")
     assert record.metrics[Metric.TEST_MSE] < 0.3
@@ -192,7 +237,7 @@ def test_a_model_of_ordered_latents_logs_its_whole_curve(store: MlflowClient) ->
 
 def test_without_labels_nothing_about_labels_is_kept() -> None:
     record = computed(model="ae", dataset="low-rank", artifacts="full")
-    assert Artifact.LABELS not in record.arrays
+    assert not {Artifact.LABELS, Artifact.LABELS_VAL, Artifact.PROBE_TEST, Artifact.PROBE_VAL} & record.arrays.keys()
     assert "latent_scatter" in record.figures
     assert record.tags["elbowroom.model.output"] == "linear"
     assert record.tags["elbowroom.model.scaling"].startswith("centred by the training mean, divided by 0.")
