@@ -46,6 +46,8 @@ _INTRINSIC = {
     Metric.INTRINSIC_PARTICIPATION: "participation ratio",
     Metric.INTRINSIC_PARALLEL: "parallel analysis",
 }
+BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE: "TwoNN", Metric.INTRINSIC_MLE_SE: "maximum likelihood"}
+"""The intrinsic dimensions by distances between rows: they have a standard error, and are biased low above 10."""
 _NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
 _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
@@ -149,6 +151,8 @@ class ComparisonFinding:
     pca_curve: PcaCurve | None
     comparison: Comparison
     nested: list[NestedFinding] = field(default_factory=list)
+    intrinsic_se: dict[str, float] = field(default_factory=dict)
+    intrinsic_rows: int | None = None
 
     def shown(self) -> dict[str, Any]:
         """Return the finding as `result.json` has it: without cells, and without `nested` where there is none."""
@@ -250,7 +254,9 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         missing=missing(comparison, store),
         notes=list(dict.fromkeys(notes)),
         models=models,
-        intrinsic={} if baseline is None else _intrinsic(baseline),
+        intrinsic=_intrinsic(baseline, _INTRINSIC),
+        intrinsic_se=_intrinsic(baseline, BY_NEIGHBOURS),
+        intrinsic_rows=next(map(int, _intrinsic(baseline, {Metric.INTRINSIC_ROWS: "rows"}).values()), None),
         same_loss=_same_loss(series),
         doubled=comparison.doubled,
         pick=_pick(models, series),
@@ -450,9 +456,10 @@ def _confirmed(series: Series, verdict: Verdict | None, store: Store) -> tuple[b
     return stands, said
 
 
-def _intrinsic(baseline: Series) -> dict[str, float]:
-    cells = [c for k in baseline.dim3 for c in baseline.at(k)]
-    found = {name: [v for c in cells if (v := c.metric(metric)) is not None] for metric, name in _INTRINSIC.items()}
+def _intrinsic(baseline: Series | None, names: Mapping[Metric, str]) -> dict[str, float]:
+    """Return the metrics of the data that PCA's runs have; runs of before lack the standard errors and the rows."""
+    cells = [] if baseline is None else [c for k in baseline.dim3 for c in baseline.at(k)]
+    found = {name: [v for c in cells if (v := c.metric(metric)) is not None] for metric, name in names.items()}
     return {name: values[-1] for name, values in found.items() if values}
 
 

@@ -40,7 +40,9 @@ def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowCl
     given = ["--models", "pca,linear-ae", "--dim3", "2,6", "--seeds", "1", "--dataset", "digits"]
     training = ["--epochs", "150", "--lr", "3e-3", "--batch-size", "64", "--workers", "1", "--experiment", "e"]
     assert scan([*given, *training, "--tracking-uri", store.tracking_uri]) == 0
-    linear = model(found(store), "linear-ae")
+    comparison = found(store)
+    assert (comparison.intrinsic_se.keys(), comparison.intrinsic_rows) == ({"TwoNN", "maximum likelihood"}, 299)
+    linear = model(comparison, "linear-ae")
     assert {a.dim3: a.errs for a in linear.against} == dict.fromkeys((2, 6), "the same")
     for point in linear.against:
         assert point.raw is not None

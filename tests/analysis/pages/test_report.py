@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -306,6 +307,24 @@ def test_a_large_store_stays_small() -> None:
     assert f"{10_000 - _MOST_RUNS} more are in result.json" in read.text
     assert f"{100 - _MOST_COMPARISONS} more comparisons" in read.text
     assert "Left out to keep this file small" in read.text
+
+
+@pytest.mark.parametrize(
+    ("logged", "said"),
+    [
+        ({}, "TwoNN 13.6 (biased low above 10), maximum likelihood 4.90, parallel analysis 104"),
+        (
+            {"intrinsic_se": {"TwoNN": 0.167}, "intrinsic_rows": 9998},
+            "TwoNN 13.6 ± 0.2 (SE; 9,998 rows; biased low above 10), maximum likelihood 4.90 (9,998 rows), "
+            "parallel analysis 104",
+        ),
+    ],
+    ids=["an old store", "with errors"],
+)
+def test_an_intrinsic_dimension_has_its_error_and_its_bias(logged: dict[str, Any], said: str) -> None:
+    found = {"TwoNN": 13.56, "maximum likelihood": 4.9, "parallel analysis": 104.0}
+    text = Reader(render(findings([comparison(intrinsic=found, **logged)]), page())).text
+    assert f"The data's own dimension: {said}." in text
 
 
 def test_criteria() -> None:

@@ -42,16 +42,9 @@ INTRINSIC = {
 }
 """Of the digits."""
 BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE, Metric.INTRINSIC_MLE, Metric.INTRINSIC_MLE_SE, Metric.INTRINSIC_ROWS}
-EVERY_RUN = {
-    "codes/test",
-    "codes/labels",
-    "codes/val",
-    "codes/val_labels",
-    "probe/raw_correct",
-    "probe/raw_correct_val",
-}
-EVERY_RUN |= {"errors/test", "errors/val", "errors/mean_row_test", "errors/mean_row_val", "errors/columns_test"}
-EVERY_RUN |= {"examples/originals", "examples/reconstructions"}
+EVERY_RUN = {"errors/test", "errors/val", "errors/mean_row_test", "errors/mean_row_val", "errors/columns_test"}
+EVERY_RUN |= {"codes/test", "codes/labels", "codes/val", "codes/val_labels", "probe/raw_correct"}
+EVERY_RUN |= {"probe/raw_correct_val", "examples/originals", "examples/reconstructions"}
 
 
 def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
@@ -136,7 +129,6 @@ def test_the_arrays_of_held_out_rows_are_those_of_the_metrics() -> None:
     kl = arrays[Artifact.KL_BY_DIM]
     assert kl.sum() == pytest.approx(metrics[Metric.TEST_KL], rel=1e-5)
     assert metrics[Metric.TEST_UNITS_IN_USE] == (kl > 0.05).sum() > 0
-    assert metrics[Metric.SAMPLED_MSE] > metrics[Metric.TEST_MSE]
 
 
 def test_the_raw_rows_of_the_digits_have_their_labels() -> None:
@@ -182,9 +174,8 @@ def test_light_keeps_the_arrays_alone_and_pca_the_dimensions_of_the_data(shared_
 
 def test_the_data_are_measured_once_for_all_runs_on_them_and_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(
-        prepared_data, "measure", lambda *rows: calls.append(len(rows)) or Intrinsic(7.0, None, 3, *[None] * 3)
-    )
+    found = Intrinsic(7.0, None, 3, None, None, None)
+    monkeypatch.setattr(prepared_data, "measure", lambda *rows: calls.append(len(rows)) or found)
     loaded = PreparedData.load(RunConfig(**QUICK))
     run = prepare(RunConfig(**QUICK, model="pca"), loaded)
     fitted = fit(run)
