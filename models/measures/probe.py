@@ -20,10 +20,11 @@ def neighbour_hits(x: Rows, labels: Labels) -> npt.NDArray[np.int8] | None:
     """Return 1 where the five nearest other rows of x (N, dim1) vote for a row's label, else 0: int8 (N,).
 
     Rows and their neighbours are a sample of at most 3,000 rows, drawn within each class in proportion to its size; the
-    others have -1. Of classes with equal votes the smallest label wins. None for one class, or fewer than six rows.
+    others have -1. Of classes with equal votes the smallest label wins. None for fewer than six rows, one class, and
+    classes of fewer than two rows on average, as numbers of rows are.
     """
     sample = _stratified(labels)
-    if len(sample) <= _NEIGHBOURS or len(np.unique(labels[sample])) < 2:
+    if len(sample) <= _NEIGHBOURS or not 2 <= len(np.unique(labels[sample])) <= len(sample) / 2:
         return None
     rows, own = x[sample], labels[sample]
     hits = np.full(len(labels), _NOT_PROBED, dtype=np.int8)

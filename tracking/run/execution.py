@@ -251,7 +251,7 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
     passes = len(fitted.epochs) or 1
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
-        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, run.prepared_data.mean_row.test.mean()),
+        Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, float(run.prepared_data.mean_row.test.mean())),
         **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
         Metric.FIT_SECONDS: fitted.seconds,

@@ -46,6 +46,6 @@ def test_equally_near_rows_are_chosen_alike_with_any_number_of_threads() -> None
     assert np.array_equal(*found)
 
 
-@pytest.mark.parametrize("labels", [np.zeros(100, int), np.array([0, 1, 0, 1, 0])])
-def test_one_class_or_five_rows_have_no_probe(labels: np.ndarray) -> None:
+@pytest.mark.parametrize("labels", [np.zeros(100, int), np.array([0, 1, 0, 1, 0]), np.arange(100)])
+def test_one_class_five_rows_and_numbers_of_rows_have_no_probe(labels: np.ndarray) -> None:
     assert neighbour_hits(APART[: len(labels)], labels) is None
