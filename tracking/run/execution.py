@@ -249,11 +249,13 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
 def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
     test = float(arrays[Artifact.ERRORS_TEST].mean())
     passes = len(fitted.epochs) or 1
+    low, high = value_range(run.data.x_train)
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
         Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, float(run.prepared_data.mean_row.test.mean())),
         **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
+        Metric.DATA_RANGE: high - low,
         Metric.FIT_SECONDS: fitted.seconds,
         Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
