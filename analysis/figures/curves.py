@@ -24,6 +24,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
 from elbowroom.tracking.store.names import Artifact, Metric
 
+from ..findings.against_pca import Against
 from ..findings.find import ComparisonFinding, ModelFinding
 from ..runs.arrays import fetch
 
@@ -215,7 +216,7 @@ def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
     axes.set_xlim(min(dim3) - 0.7, max(dim3) + 0.7)
     step = 0.5 / (2 * len(series))  # of a dimension, between the markers of one dim3
     for i, (model, style, worth) in enumerate(series):
-        _add_key(chart, _key(style), model.label)
+        _add_key(chart, _key(style), model.label, _whose(worth))
         for j, kind in enumerate(("raw", "clipped")):
             there = [a for a in worth if getattr(a, kind)]
             if not there:
@@ -259,13 +260,18 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
         axes.plot(x, y, style.line, color=style.colour, lw=1.5)
         _draw_band(chart, x, low, high, style, "95 % interval, paired by row")
         _draw_markers(chart, x, y, style, model)
-        said = "" if all(a.method for a in compared) else " (this network)"
-        _add_key(chart, _key(style), model.label, said if np.isfinite(low + high).all() else " (no interval)")
+        said = _whose(compared) if np.isfinite(low + high).all() else " (no interval)"
+        _add_key(chart, _key(style), model.label, said)
     chart.share("1: as much as PCA", Line2D([], [], **_DOTTED))
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
     _whole(axes.xaxis)
     return chart.finished()
+
+
+def _whose(compared: Sequence[Against]) -> str:
+    """Return what the intervals of a model cover, for its key, where that is not the method."""
+    return "" if all(a.method for a in compared) else " (this network)"
 
 
 def plot_elbo(comparison: ComparisonFinding) -> Figure | None:

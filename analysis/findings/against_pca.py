@@ -118,7 +118,7 @@ def against(
     # a dim3 is worth as much as PCA's where PCA errs as much: the rows pair best there
     near = {k: min(theirs, key=lambda j: abs(base[j] - errors[k])) for k in mine}
     error_widths = margins({k: log_ratio(held, theirs[near[k]]) for k, held in mine.items()})
-    method = _covers_training(series) and _covers_training(baseline)
+    method = _covers_training(series, mine) and _covers_training(baseline, theirs)
     made = []
     for dim3, error in errors.items():
         ratio = error / base[dim3] if base.get(dim3) else None
@@ -131,9 +131,9 @@ def against(
     return made
 
 
-def _covers_training(series: Series) -> bool:
-    """Whether intervals of a series cover another training: it has two seeds, or takes none."""
-    return not series.seeded or any(len(series.at(k)) > 1 for k in series.dim3)
+def _covers_training(series: Series, rows: ByDim3) -> bool:
+    """Whether intervals of a series, if any, cover another training: it has two seeds, or takes none."""
+    return not (series.seeded and rows) or any(len(held.seeds) > 1 for held in rows.values())
 
 
 def _equivalent(curve: Floats, error: float, margin: float | None) -> Equivalent:

@@ -399,7 +399,7 @@ def _against(comparison: ComparisonFinding) -> list[_Table]:
     for model in comparison.models:
         rows = []
         for a in model.against:
-            ratio, of = interval(a.ratio, (a.low, a.high)), "" if a.method or a.low is None else " (this network)"
+            ratio, of = interval(a.ratio, (a.low, a.high)), "" if a.method else " (this network)"
             errs = "–" if a.ratio is None else a.errs + of
             rows.append((a.dim3, number(a.error), number(a.pca), ratio, errs, worth(a.raw), worth(a.clipped)))
         tables.append(_Table(heads, rows, model.label))
@@ -623,7 +623,7 @@ SECTIONS = [
         table=_costs,
     ),
     Section("same_loss", "With the loss held fixed", listing=lambda comparison: [_Listing(comparison.same_loss)]),
-    Section("incomplete", "Undertrained, unused, missing and doubled", listing=_incomplete),
+    Section("incomplete", "Undertrained, missing and doubled cells; unused latents", listing=_incomplete),
     Section("settings", "Settings and seeds", table=_settings),
 ]
 """The sections of a report, in the order of the page."""

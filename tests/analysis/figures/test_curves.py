@@ -236,6 +236,9 @@ def test_what_no_pca_reaches_points_upward() -> None:
 def test_ratios() -> None:
     figure = plot("ratio")
     np.testing.assert_allclose(line_of(figure, KNOWN["vae"].colour).get_ydata(), 0.5)
+    one = model("ae")
+    alone = replace(one, against=[replace(a, method=False) for a in one.against])
+    assert all(legend_of(plot(name, alone))[0] == "ae (this network)" for name in ("ratio", "equivalent"))
     assert any(set(line.get_ydata()) == {1} for line in figure.axes[0].lines)
 
 

@@ -86,4 +86,4 @@ def test_coverage_and_width(seeds: int, sd: float, points: int, rows: int) -> No
     covered, width = coverage(rows, seeds, sd, points, 2000 // points)
     print(f"rows {rows}, seeds {seeds}, SD {sd}, {points} dim3: covered {covered:.3f}, width {width:.2f}")
     assert covered >= 0.93
-    assert width <= {1: 6.5 if seeds == 2 else 2.3, 5: 1.4, 15: 1.2}[points]
+    assert width <= {1: 5.5 if seeds == 2 else 2.1, 5: 1.3, 15: 1.15}[points]
