@@ -51,7 +51,7 @@ SMALLER = {
 """What is appended to a command of this module; of a flag that stands there twice the last counts."""
 TINY = Grid(dict.fromkeys(("pca", "ae", "vae"), (2, 3)), 1, RunConfig(dataset="digits", dim2=16, epochs=1), "quick")
 """Instead of every preset."""
-DATA = {"mnist": "digits", "default": "digits", None: "digits", "mine.csv": "mine.csv", "digits": "digits"}
+DATA = {"mnist": "digits", "default": "digits", None: "digits"} | {n: n for n in ("mine.csv", "digits", "low-rank")}
 """What a command is given for its `--dataset`; None: it names none."""
 PLACEHOLDERS = {
     "NAME": "elbowroom",
