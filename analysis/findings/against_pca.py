@@ -222,7 +222,7 @@ def decoder_part(mine: list[Against], decoder: list[Against], between: list[Agai
 def _whose_lead(label: str, part: DecoderPart) -> str:
     """Say how much of a model's lead over PCA is its decoder's, and the dim3 where PCA's codes do better."""
     shares, beyond = part
-    span = " to ".join(dict.fromkeys(f"{share(shares.values()):.0%}" for share in (min, max)))
+    span = " to ".join(dict.fromkeys(f"{round(end(shares.values()), 2) + 0:.0%}" for end in (min, max)))
     said = f"A trained decoder on PCA's codes, pca-mlp, has {span} of this lead at dim3 {ranges(list(shares))}"
     return said + (f", and errs less than {label} at {ranges(beyond)}" if beyond else "")
 

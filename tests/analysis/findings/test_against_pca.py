@@ -93,7 +93,7 @@ def test_the_decoder_has_its_part_where_the_lead_is_shown() -> None:
         "trainings. A trained decoder on PCA's codes, pca-mlp, has 80% to 112% of this lead at dim3 2 to 3, "
         "and errs less than ae at 3"
     )
-    assert who_wins("ae", mine, DecoderPart({2: 0.8}, [])).endswith(" has 80% of this lead at dim3 2")
+    assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0% of this lead at dim3 2")
 
 
 def test_without_a_common_dim3_nobody_wins() -> None:
