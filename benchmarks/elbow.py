@@ -1,9 +1,9 @@
 """Calibration of the elbow's verdict on curves whose answer is known: `python -m benchmarks.elbow`.
 
-The curves are smooth ones of more than thirty forms, of which the judge fits four, sharp and soft corners, plateaus,
-and corners after a curved start. For each range, noise and number of seeds the benchmark measures the false alarms on
-smooth curves, the share of corners found, their distance, and the coverage of the intervals; also for other methods. It
-prints a table and writes JSON lines.
+The curves are smooth ones of more than thirty forms, of which the judge fits five, smooth ones that fall faster than an
+exponential, sharp and soft corners, plateaus, and corners after a curved start. For each range, noise and number of
+seeds the benchmark measures the false alarms on smooth curves, the share of corners found, their distance, and the
+coverage of the intervals; also for other methods. It prints a table and writes JSON lines.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -89,6 +90,23 @@ def smooth(k: Floats) -> Iterator[Known]:
         yield Known(f"left eigenvalues {name}", _left(spectrum)[k.astype(int)])
 
 
+def fast(k: Floats) -> Iterator[Known]:
+    """Yield curves without a corner that fall to zero, most of them faster than an exponential."""
+    x = (k - k[0]) / (k[-1] - k[0])
+    for tau in (0.2, 0.4, 0.7):
+        for p in (1.2, 1.5, 1.8, 2, 2.5):
+            yield Known(f"exp(-(k/τ)^{p}), τ {tau}", np.exp(-((k / (tau * k[-1])) ** p)), kind="fast")
+        yield Known(f"1 - tanh(x/{tau})", 1 - np.tanh(x / tau), kind="fast")
+    for p in (1.5, 2, 2.5, 3, 4, 6):
+        yield Known(f"(1 - x)^{p}", (1 - x) ** p, kind="fast")
+    for columns, scales in ((1, (0.1, 0.2, 0.5, 1)), (2, (0.2, 0.5, 1)), (3, (0.2, 0.5, 1))):
+        for scale in scales:
+            for spread in ("normal", "uniform"):
+                error = _left(_kernel_spectrum(columns, scale, spread == "uniform"))[k.astype(int)]
+                name = f"RBF kernel of scale {scale}, {columns} {spread} columns"
+                yield Known(name, error / error[0], kind="fast")
+
+
 def corners(k: Floats, ratios: Sequence[float] = (2, 3, 5)) -> Iterator[Known]:
     """Yield pairs of lines that meet at 0.3, 0.5 or 0.7 of the range and end at 0.1 of the first error."""
     for place in (0.3, 0.5, 0.7):
@@ -123,6 +141,21 @@ def noisy(error: Floats, noise: float, seeds: int, rng: np.random.Generator, lev
     factors = 1 + levels * rng.standard_normal((seeds, 1)) if levels else 1.0
     errors: Floats = np.maximum(error * factors * (1 + noise * rng.standard_normal((seeds, len(error)))), 1e-12)
     return errors
+
+
+@cache
+def _kernel_spectrum(columns: int, scale: float, uniform: bool) -> Floats:
+    """The eigenvalues of the centred RBF kernel of 400 rows, descending.
+
+    Scales are of the columns' size and less: larger ones give spectra with real drops after 1 + columns eigenvalues.
+    """
+    rng = np.random.default_rng(columns)
+    rows = rng.uniform(-1, 1, (400, columns)) if uniform else rng.standard_normal((400, columns))
+    kernel = np.exp(-((rows[:, None] - rows) ** 2).sum(axis=2) / (2 * scale**2))
+    kernel -= kernel.mean(axis=0)
+    kernel -= kernel.mean(axis=1, keepdims=True)
+    spectrum: Floats = np.maximum(np.linalg.eigvalsh(kernel)[::-1], 0)
+    return spectrum
 
 
 def _left(spectrum: Floats) -> Floats:
@@ -202,12 +235,12 @@ class Count(NamedTuple):
 
 
 def measure(setting: Setting) -> dict[str, Count]:
-    """Return counts by sort of curve (`smooth`, `corner 2`, `plateau`, …) and by the name of the curve."""
+    """Return counts by sort of curve (`smooth`, `fast`, `corner 2`, `plateau`, …) and by the name of the curve."""
     low, high = RANGES[setting.range]
     k = np.arange(low, high + 1, dtype=float)
     rng = np.random.default_rng([int(setting.noise * 1000), setting.seeds, high])
     counts: dict[str, Count] = defaultdict(lambda: Count(0, 0, 0, 0))
-    for known in (*smooth(k), *corners(k), *others(k)):
+    for known in (*smooth(k), *corners(k), *others(k), *fast(k)):
         sort = f"corner {known.ratio:g}" if known.kind == "corner" else known.kind
         for _ in range(setting.repeats if setting.noise or setting.levels else 1):
             answer = JUDGES[setting.judge](k, noisy(known.error, setting.noise, setting.seeds, rng, setting.levels))
@@ -228,8 +261,18 @@ def run(settings: list[Setting], workers: int) -> Iterator[tuple[Setting, dict[s
 
 def row(counts: dict[str, Count]) -> dict[str, float]:
     """Return the shares for the table: false alarms, power by sort of corner, and accuracy of the found corners."""
-    shares = {"smooth": counts["smooth"].found / counts["smooth"].curves}
-    for sort in ("corner 2", "corner 3", "corner 5", "shallow corner", "soft corner", "plateau", "rank"):
+    shares = {}
+    for sort in (
+        "smooth",
+        "fast",
+        "corner 2",
+        "corner 3",
+        "corner 5",
+        "shallow corner",
+        "soft corner",
+        "plateau",
+        "rank",
+    ):
         shares[sort] = counts[sort].found / counts[sort].curves
     hits = counts["corner 2"] + counts["corner 3"] + counts["corner 5"]
     shares["within 1"] = hits.near / max(hits.found, 1)
@@ -267,7 +310,8 @@ def main(arguments: list[str] | None = None) -> int:
         first = [setting.judge, str(setting.seeds), setting.range, f"{setting.noise:.1%}"]
         print("| " + " | ".join([*first, *(f"{v:.3f}" for v in shares.values())]) + " |", flush=True)
         if given.verbose:
-            wrong = {n: c for n, c in counts.items() if c.found and n in {s.name for s in smooth(np.arange(2.0, 11))}}
+            k = np.arange(2.0, 11)
+            wrong = {n: c for n, c in counts.items() if c.found and n in {s.name for s in (*smooth(k), *fast(k))}}
             print("   ", {n: f"{c.found}/{c.curves}" for n, c in wrong.items()})
         lines.append({**setting._asdict(), **shares})
     if given.jsonl:

@@ -99,7 +99,7 @@ def aicc(found: Fit | None, seeds: int = 1, pure_error: float = 0.0) -> float:
 
 
 def smooth_fits(points: Points) -> list[Fit]:
-    """Fit a line, a parabola, and powers and exponentials with a constant or a line."""
+    """Fit a line, a parabola, powers and exponentials with a constant or a line, and a compressed exponential."""
     k = points.k
     x, one = _unit(k), np.ones_like(k)
     fits = _fits(points, [_stack("line", [[one, x]]), _stack("parabola", [[one, x, x**2]])])
@@ -108,7 +108,7 @@ def smooth_fits(points: Points) -> list[Fit]:
         for tail, columns in (("", [one]), (" and line", [one, x])):
             found = _fit_decay(name + tail, columns, curve, rates, points)
             fits += [] if found is None else [found]
-    return fits
+    return [*fits, *_fit_compressed(points)]
 
 
 def flexible_fits(points: Points) -> list[Fit]:
@@ -223,6 +223,27 @@ def _fit_decay(
     low, high = rates[max(found.design - 1, 0)], rates[min(found.design + 1, len(rates) - 1)]
     finer = fit(_stack(name, [[*columns, curve(points.k, r)] for r in np.geomspace(low, high, 41)], 1), points)
     return finer if finer is not None and finer.rss < found.rss else found
+
+
+def _fit_compressed(points: Points) -> list[Fit]:
+    """Fit c + A·exp(-(k/scale)^power), power 1 to 2, as kernel spectra fall: on a grid, and a finer one at its best."""
+    k = points.k
+    powers, scales = np.linspace(1.2, 2, 5), np.geomspace(_SHORTEST_HINGED_DECAY, 3 * k[-1], 40)
+    coarse = fit(_compressed(k, scales, powers), points)
+    if coarse is None:
+        return []
+    row, column = divmod(coarse.design, len(powers))
+    step = scales[1] / scales[0]
+    near = np.clip(powers[column] + np.linspace(-0.2, 0.2, 11), 1, 2)
+    finer = fit(_compressed(k, scales[row] * np.geomspace(1 / step, step, 15), near), points)
+    return [coarse, *([] if finer is None else [finer])]
+
+
+def _compressed(k: Floats, scales: Floats, powers: Floats) -> Shape:
+    """Each scale with each power; the falls are divided by their first value, which may be too small a number."""
+    one, exponents = np.ones_like(k), (k / scales[:, None, None]) ** powers[:, None]
+    falls = np.exp(exponents[..., :1] - exponents).reshape(-1, len(k))
+    return _stack("compressed exponential", [[one, fall] for fall in falls], 2)
 
 
 def _unit(k: Floats) -> Floats:
