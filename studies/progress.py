@@ -119,6 +119,11 @@ class Progress:
             self.say(line)
             self.cost = None
 
+    def extend(self, jobs: int, done: int) -> None:
+        """Count more jobs, of which so many are done."""
+        self.total, self.done, self.bar.total = self.total + jobs, self.done + done, self.total + jobs
+        self.bar.update(done)
+
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self.verbose:

@@ -51,13 +51,13 @@ def curve(cells: Iterable[FinishedCell]) -> list[Point]:
     ]
 
 
-def verdicts(points: list[Point]) -> dict[str, Verdict]:
-    """The verdict on each model's curve; none for a curve with too few points."""
+def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]:
+    """The verdict on each model's curve up to the dim3 `most`; none for a curve with too few points."""
     found = {}
     for model in dict.fromkeys(p.model for p in points):
         dim3, errors = assemble((p.dim3, s, e) for p in points if p.model == model for s, e in p.by_seed.items())
-        if len(dim3) >= LEAST_POINTS:
-            found[model] = judge(dim3, errors)
+        if sum(most is None or k <= most for k in dim3) >= LEAST_POINTS:
+            found[model] = judge(dim3, errors, most=most)
     return found
 
 

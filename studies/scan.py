@@ -16,11 +16,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from matplotlib import style
 from mlflow.entities import Run
 
 from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.runs.comparison import most_to_judge
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
@@ -162,20 +164,24 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
     """
     grid, options = _defaults(grid, options)
     with open_study(options, grid.base, grid.count()) as study:
-        grid, spec, cells, _ = _plan(study, grid)
-        with study.claimed(spec) as records:
+        plan = _plan(study, grid)
+        with study.claimed(plan.spec) as records:
+            grid = plan.grid
             asked = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
             if len(text := json.dumps(asked)) <= _TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: text})
-            return _finish(study, grid, cells, _run_cells(study, cells))
+            return _finish(study, plan, _run_cells(study, plan))
 
 
 def estimate(grid: Grid | None = None, options: Options | None = None) -> Estimate:
-    """Estimate the cost of `scan` with these arguments from the cells that are done. Raises BadInput."""
+    """Estimate the cost of `scan` with these arguments from the cells that are done. Raises BadInput.
+
+    Cells that confirm corners which only the missing cells will show are not part of it.
+    """
     grid, options = _defaults(grid, options)
     grid.count()  # raises for an unknown model before anything is opened
     with open_study(options, grid.base, 0) as study:
-        return Estimate(tuple(_plan(study, grid)[-1]), study.pool.slots())
+        return Estimate(tuple(_plan(study, grid).costs), study.pool.slots())
 
 
 def _defaults(grid: Grid | None, options: Options | None) -> tuple[Grid, Options]:
@@ -183,8 +189,21 @@ def _defaults(grid: Grid | None, options: Options | None) -> tuple[Grid, Options
     return grid, (options or Options()).named(grid.study)
 
 
-def _plan(study: Coordinator, grid: Grid) -> tuple[Grid, StudySpec, list[RunConfig], list[Cost]]:
-    """The grid in the edition of its study, the study's identity, all cells, and their costs, which are printed.
+class _Plan(NamedTuple):
+    """The grid in the edition of its study, the study's identity, and all cells, with their costs when it was made.
+
+    to_confirm: the corners are judged, and the cells that confirm them added, once these cells are done.
+    """
+
+    grid: Grid
+    spec: StudySpec
+    cells: list[RunConfig]
+    costs: list[Cost]
+    to_confirm: bool
+
+
+def _plan(study: Coordinator, grid: Grid) -> _Plan:
+    """Plan the cells of a grid, and print their costs.
 
     Raises BadInput where the grid does not fit to the data, or to what the study has.
     """
@@ -196,11 +215,15 @@ def _plan(study: Coordinator, grid: Grid) -> tuple[Grid, StudySpec, list[RunConf
     spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
     cells = grid.cells()
     done = _done(study.runs(spec), spec, cells, options)
-    cells += grid.confirmations(_corners(grid, done.values(), options.say))
+    to_confirm = grid.confirm == "auto" and None in spec.match(cells, done).values()
+    if not to_confirm:
+        cells += grid.confirmations(_corners(grid, done.values(), options.say))
     costs = estimate_costs(spec.match(cells, done))
     options.say(f"study {options.study}: {len(cells)} cells on {clean(grid.base.dataset)}")
     options.say(cost_table(costs, study.pool.slots()))
-    return grid, spec, cells, costs
+    if to_confirm:
+        options.say("confirmations are decided after these cells")
+    return _Plan(grid, spec, cells, costs, to_confirm)
 
 
 def _check_data(grid: Grid, prepared_data: PreparedData) -> None:
@@ -226,14 +249,18 @@ def _done(runs: list[Run], spec: StudySpec, cells: list[RunConfig], options: Opt
 
 
 def _corners(grid: Grid, done: Iterable[FinishedCell], say: Callable[[str], None]) -> Mapping[str, int]:
-    """The corners to confirm: as asked for; with `auto` those that the analysis finds in the done cells, printed."""
+    """The corners to confirm: as asked for; with `auto` those that the analysis finds in the done cells, printed.
+
+    One between two dim3 counts as the nearer, and the study's others may have one beyond the grid's range.
+    """
     if not isinstance(grid.confirm, str):
         return grid.confirm
-    found = {
-        model: verdict.dim3
-        for model, verdict in verdicts(curve(_without_confirmations(done, grid))).items()
-        if verdict.dim3 is not None and model in grid.with_epochs
-    }
+    scanned = _without_confirmations(done, grid)
+    found = {}
+    for model, verdict in verdicts(curve(scanned), _most_to_judge(scanned)).items():
+        at, values = verdict.dim3, grid.dim3.get(model, ())
+        if at is not None and model in grid.with_epochs and min(values) <= at <= max(values):
+            found[model] = min(values, key=lambda k: abs(k - at))
     listed = ", ".join(f"{model}={dim3}" for model, dim3 in found.items())
     say(f"to confirm: {listed}" if listed else "nothing to confirm: no trained model's curve has a clear elbow")
     return found
@@ -243,21 +270,34 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-def _run_cells(study: Coordinator, cells: list[RunConfig]) -> Summary:
-    """Train the missing ones of these cells."""
-    records, options = study.records, study.options
+def _most_to_judge(cells: list[FinishedCell]) -> int | None:
+    """The largest dim3 to judge, by the params of a study's finished cells, which have the same data."""
+    return most_to_judge(cells[0].run.data.params) if cells else None
+
+
+def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
+    """Train the missing cells, and those that confirm the corners that are seen then, which are added to the plan."""
+    records, options, grid, cells = study.records, study.options, plan.grid, plan.cells
 
     def cost() -> str:
         """The time left, as text; empty until a cell of each model has finished."""
         costs = estimate_costs(records.spec.match(cells, records.done()))
         return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 
+    def confirmations() -> list[RunConfig]:
+        done = records.done()
+        found = records.spec.match(grid.confirmations(_corners(grid, done.values(), progress.say)), done)
+        missing = [cell for cell, finished in found.items() if finished is None]
+        cells.extend(found)
+        progress.extend(len(found), len(found) - len(missing))
+        return missing
+
     found = records.spec.match(cells, records.done())
     missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
     known = all(c.seconds is not None for c in estimate_costs(found))
     done = len(cells) - len(missing)
     progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
-    return study.run(JobQueue(records.ask, missing), progress)
+    return study.run(JobQueue(records.ask, missing, confirmations if plan.to_confirm else None), progress)
 
 
 def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
@@ -270,11 +310,12 @@ def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
     return sorted(cells, key=lambda c: "epochs" not in model_settings(c.model) and c is not first[c.model])
 
 
-def _finish(study: Coordinator, grid: Grid, cells: list[RunConfig], summary: Summary) -> ScanResult:
+def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     """Record the curve on the study's parent run, print it where wanted, and end the run.
 
     The curve has every cell that the study holds, also where this start asked for fewer.
     """
+    grid, cells = plan.grid, plan.cells
     records, options, epochs = study.records, study.options, grid.base.epochs
     done = records.done()
     missing = sum(finished is None for finished in records.spec.match(cells, done).values())
@@ -283,13 +324,13 @@ def _finish(study: Coordinator, grid: Grid, cells: list[RunConfig], summary: Sum
     scanned = _without_confirmations(everything, grid)
     points, label = curve(scanned), error_name(scanned)
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
-    judged = verdicts(points)
+    judged = verdicts(points, _most_to_judge(scanned))
     title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
     title += f" [{records.label}: not to be quoted]" if records.label else ""
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
-    sentences = [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
+    sentences = [f"{v.sentence(model.rpartition(':')[2])}; {v.chosen}" for model, v in judged.items()]
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
     for point in points:

@@ -226,17 +226,19 @@ def _fit_decay(
 
 
 def _fit_compressed(points: Points) -> list[Fit]:
-    """Fit c + A·exp(-(k/scale)^power), power 1 to 2, as kernel spectra fall: on a grid, and a finer one at its best."""
-    k = points.k
-    powers, scales = np.linspace(1.2, 2, 5), np.geomspace(_SHORTEST_HINGED_DECAY, 3 * k[-1], 40)
-    coarse = fit(_compressed(k, scales, powers), points)
-    if coarse is None:
-        return []
-    row, column = divmod(coarse.design, len(powers))
-    step = scales[1] / scales[0]
-    near = np.clip(powers[column] + np.linspace(-0.2, 0.2, 11), 1, 2)
-    finer = fit(_compressed(k, scales[row] * np.geomspace(1 / step, step, 15), near), points)
-    return [coarse, *([] if finer is None else [finer])]
+    """Fit c + A·exp(-(k/scale)^power), power 1 to 2, as kernel spectra fall: on a grid, and on finer ones at the best."""
+    scales, powers = np.geomspace(_SHORTEST_HINGED_DECAY, 3 * points.k[-1], 40), np.linspace(1.2, 2, 3)
+    ratio, step, fits = scales[1] / scales[0], 0.4, []
+    for _ in range(4):
+        found = fit(_compressed(points.k, scales, powers), points)
+        if found is None:
+            break
+        fits.append(found)
+        scale, power = divmod(found.design, len(powers))
+        scales = scales[scale] * ratio ** np.linspace(-1, 1, 9)
+        powers = np.clip(powers[power] + step * np.linspace(-1, 1, 9), 1, 2)
+        ratio, step = ratio**0.25, step / 4
+    return fits
 
 
 def _compressed(k: Floats, scales: Floats, powers: Floats) -> Shape:

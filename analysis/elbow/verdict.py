@@ -1,8 +1,7 @@
-"""Whether a curve of error against dim3 has a corner, and which dim3 to use: `judge`.
+"""Whether a curve of error against dim3 has a corner, and what a rule chooses on it: `judge`.
 
-The verdict compares models by AICc: a corner has to explain the curve better than every smooth curve, at one place.
-The choice is the corner where there is one, else it comes from a rule that does not depend on the range.
-`docs/elbow.md` has the calibration.
+The verdict compares models by AICc: a corner has to explain the curve better than every smooth curve, at one place. It
+is a finding beside the rule's choice and does not change it. `docs/elbow.md` has the calibration.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ _STRAIGHT_SLACK = 4.0  # AICc by which a line may be worse than a smooth curve a
 _DRAWS = 400  # bootstrap samples
 _LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken as proportional to the error
 _TINY = 1e-30  # before a logarithm
+_WHY_NOT_BEYOND = "in the second half of the data's rank every error falls to zero"
 _MOST_DIM3, _MOST_ERROR = 10**9, 1e300  # beyond them sums and squares overflow
 _CALIBRATED_POINTS = (9, 100)
 _CALIBRATED_NOISE = 0.03  # standard deviation over seeds as a share of the error
@@ -56,11 +56,11 @@ class Verdict:
     ----------
     kind
         `clear`: a corner that no smooth curve explains. `none`: smooth. `straight`: a line explains the curve best.
-        `exhausted`: no corner, and the rule for `choice` is not met before the end of the range.
+        `exhausted`: no corner, and returns by the rule for `choice` go on to the end of the range.
     dim3, interval
         The corner, None where it is not clear, and its 95 % bootstrap interval.
     choice, rule
-        The dim3 to use, None where the rule is not met, and the sentence that says why.
+        The dim3 that the rule gives, None where it gives none, and the sentence that says why.
     criteria
         The answers of criteria of the literature, by name.
     delta_aicc
@@ -69,6 +69,8 @@ class Verdict:
         How far kneedle's answer moves with the end of the range, None where it can't be measured.
     reason
         The verdict in a sentence.
+    most
+        The largest dim3 that could be judged, where the curve goes beyond it; else None.
     """
 
     kind: _Kind
@@ -80,26 +82,36 @@ class Verdict:
     delta_aicc: float
     elasticity: float | None
     reason: str
+    most: int | None = None
+
+    @property
+    def chosen(self) -> str:
+        """The rule's choice in words."""
+        return f"choice {self.choice or 'none'}: {self.rule}"
 
     def sentence(self, label: str, confirmed: bool | None = None) -> str:
-        """Return verdict and choice of one model; confirmed is None where no longer training tells."""
+        """Return the finding on one model's elbow; confirmed is None where no longer training tells."""
+        beyond = "" if self.most is None else f"; dim3 over {self.most} are not judged"
         if self.kind == "clear" and self.interval is not None:
             low, high = self.interval
             sure = "" if confirmed is None else f", {'' if confirmed else 'not '}confirmed at twice the epochs"
-            return f"{label}: use dim3 = {self.choice}: a clear elbow there (95 % interval {low} to {high}){sure}"
+            return f"{label}: a clear elbow at dim3 {self.dim3} (95 % interval {low} to {high}){sure}{beyond}"
         kinds = {
             "none": "no elbow, the curve is smooth",
             "straight": "no elbow, a straight line explains the curve best",
-            "exhausted": "no elbow",
+            "exhausted": "no elbow, and the error still falls at the end of the range",
         }
-        use = f"use dim3 = {self.choice}, " if self.choice is not None else "no choice yet: "
-        return f"{label}: {use}{self.rule}; {kinds[self.kind]}"
+        return f"{label}: {kinds[self.kind]}{beyond}"
 
 
 def judge(
-    dim3: npt.ArrayLike, error: npt.ArrayLike, rng: np.random.Generator | None = None, rule: str = DEFAULT_RULE
+    dim3: npt.ArrayLike,
+    error: npt.ArrayLike,
+    rng: np.random.Generator | None = None,
+    rule: str = DEFAULT_RULE,
+    most: int | None = None,
 ) -> Verdict:
-    """Judge whether a curve has a corner, and choose a dim3.
+    """Judge whether a curve has a corner, and choose a dim3 by a rule.
 
     Parameters
     ----------
@@ -110,15 +122,20 @@ def judge(
     rng
         Draws the bootstrap samples; None: seed 0.
     rule
-        `gain:g`: the smallest dim3 after which one more dimension lowers the error by less than the share g.
+        `gain:g`: the smallest dim3 after which no dimension of the range lowers the error by more than the share g.
         `unexplained:u`: the smallest dim3 whose error is at most u; errors are shares of the mean predictor's then.
+    most
+        The largest dim3 to judge: half of the data's rows or columns, whichever are fewer. None: all.
 
     Raises
     ------
     ValueError
-        For arrays that are no curve, and for another rule, in one line.
+        For arrays that are no curve, for fewer than LEAST_POINTS up to `most`, and for another rule, in one line.
     """
     asked, curve = Rule.parse(rule), _checked(dim3, error)
+    beyond = most if most is not None and curve.dim3[-1] > most else None
+    if beyond is not None:
+        curve = _up_to(curve, beyond)
     rng = np.random.default_rng(0) if rng is None else rng
     fits = _compare_fits(curve)
     corner = None if fits.corner is None else _locate(fits, fits.corner, rng)
@@ -131,13 +148,23 @@ def judge(
         kind=kind,
         dim3=at,
         interval=corner.interval if corner is not None and kind == "clear" else None,
-        choice=choice.dim3 if at is None else at,
-        rule=choice.sentence if at is None else "the corner of the curve",
+        choice=choice.dim3,
+        rule=choice.sentence,
         criteria={name: criterion(scaled) for name, criterion in CRITERIA.items()},
         delta_aicc=fits.delta,
         elasticity=elasticity(scaled),
-        reason=reason,
+        reason=reason if beyond is None else f"{reason}; dim3 over {beyond} are not judged: {_WHY_NOT_BEYOND}",
+        most=beyond,
     )
+
+
+def _up_to(curve: Curve, most: int) -> Curve:
+    """The curve of the dim3 up to `most`. Raises ValueError for too few of them."""
+    judged = curve.dim3 <= most
+    if judged.sum() < LEAST_POINTS:
+        few = f"{judged.sum()} of the {len(judged)} values of dim3 are at most {most}: it takes {LEAST_POINTS}"
+        raise ValueError(f"{few}, as beyond that {_WHY_NOT_BEYOND}")
+    return Curve(curve.dim3[judged], curve.error[:, judged])
 
 
 def calibrated(dim3: npt.ArrayLike, error: npt.ArrayLike) -> str | None:
@@ -351,7 +378,7 @@ def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind,
         return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
-    if points >= POINTS_TO_TELL and choice.dim3 is None:
+    if points >= POINTS_TO_TELL and choice.continues:
         return "exhausted", f"{why_not}; and the rule for a choice is not met before the end of the range"
     return "none", why_not or ""
 

@@ -20,7 +20,12 @@ class CurveEvidence:
     """The evidence of errors alone."""
 
     def __init__(
-        self, label: str, by_dim3: Mapping[int, Floats], curve: tuple[list[int], Floats], mean_row: float | None
+        self,
+        label: str,
+        by_dim3: Mapping[int, Floats],
+        curve: tuple[list[int], Floats],
+        mean_row: float | None,
+        most_to_judge: int | None = None,
     ) -> None:
         """Take the errors of a model.
 
@@ -34,8 +39,11 @@ class CurveEvidence:
             dim3 (D,) and errors (S, D) to judge the elbow on.
         mean_row
             The error of the mean row, None where it is not known.
+        most_to_judge
+            The largest dim3 of the curve that the elbow is judged on.
         """
         self.label, self.by_dim3, self.curve, self.mean_row = label, by_dim3, curve, mean_row
+        self.most_to_judge = most_to_judge
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -44,7 +52,7 @@ class CurveEvidence:
         if len(dim3) < LEAST_POINTS:
             enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
             raise ValueError(f"{len(dim3)} values of dim3 are no curve: {enough}")
-        return judge(dim3, errors)
+        return judge(dim3, errors, most=self.most_to_judge)
 
     def elbow(self) -> Choice:
         """Return the clear elbow as a choice. Raises Missing for a curve that can't be judged."""

@@ -13,7 +13,7 @@ from .. import Floats
 from ..purposes.choice import ByDim3, Held, Missing
 from ..purposes.keep import Errors, Fitted
 from ..runs.arrays import fetch
-from ..runs.comparison import Cell, Series
+from ..runs.comparison import Cell, Series, most_to_judge
 from .curve_evidence import UNKNOWN, CurveEvidence
 
 
@@ -68,7 +68,8 @@ class ModelEvidence(CurveEvidence):
             Of a table, the mean row's error.
         """
         errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
-        super().__init__(series.label, errors, (series.complete[0], series.errors()), mean_row)
+        most = most_to_judge(series.first.run.data.params)
+        super().__init__(series.label, errors, (series.complete[0], series.errors()), mean_row, most)
         self.series, self.base, self.val, self.test = series, base, val, test
 
     @property

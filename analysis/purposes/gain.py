@@ -1,19 +1,23 @@
-"""Rules that choose a dim3 where a curve has no corner; their answers do not move with the scanned range."""
+"""Where returns diminish on a curve, `gain`, and where little of the error is left, `unexplained`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from elbowroom.tracking.store.errors import BadInput
 
 from .. import Floats
 
+_Bools = npt.NDArray[np.bool_]
+
 DEFAULT_RULE = "gain:0.05"
-_HALF_WINDOW = 3  # points on each side of a step over which its gain is smoothed; fewer near an end
+_HALF_WINDOW = 3  # points on each side of a step over which its gain is smoothed
 _SMALLEST_ERROR = 1e-6  # as a share of the largest: smaller errors are replaced by it before a logarithm
-_ROUNDING = 1e-9  # a gain that equals the share is not less than it
+_ROUNDING = 1e-9  # a gain that equals the share is neither less nor more
+_NOISE_SIGMAS = 3.0  # standard deviations that are noise, as up to a hundred gains are compared
 
 
 class Rule(NamedTuple):
@@ -34,26 +38,24 @@ class Rule(NamedTuple):
             raise BadInput(f"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1, got {text!r}")
         return cls(name, share)
 
-    def first(self, dim3: Floats, curves: Floats) -> Floats:
-        """Return the smallest dim3 that meets the rule in each of the curves (n, D): (n,), nan where none does."""
-        gain = self.name == "gain"
-        met = _gains(dim3, curves) < self.share * (1 - _ROUNDING) if gain else curves <= self.share * (1 + _ROUNDING)
-        return np.where(met.any(axis=1), dim3[met.argmax(axis=1)], np.nan)
-
     @property
     def words(self) -> str:
         """The definition of the dim3 that the rule chooses, for a page."""
         share = f"{100 * self.share:.3g} %"
         if self.name == "gain":
-            return f"the smallest dim3 after which one more dimension lowers the error by less than {share}"
+            return f"the smallest dim3 after which no dimension of the range lowers the error by more than {share}"
         return f"the smallest dim3 that leaves at most {share} of the mean predictor's error"
 
 
 class Choice(NamedTuple):
-    """A dim3, or None where the rule isn't met, its 95 % interval (an end is None where it lies beyond the range)."""
+    """A dim3, None where the rule gives none, and its 95 % interval, an end of which is None where it leaves the range.
+
+    continues: the error still falls too fast, or is too large, at the end of the range.
+    """
 
     dim3: int | None
     interval: tuple[int | None, int | None]
+    continues: bool
     sentence: str
 
 
@@ -69,34 +71,99 @@ def choose(rule: Rule, dim3: Floats, mean: Floats, draws: Floats) -> Choice:
     mean
         The mean curve (D,).
     draws
-        Bootstrap samples of it (n, D), for the interval.
+        Bootstrap samples of it (n, D), for the interval and the noise of the gains.
     """
-    first = rule.first(dim3, mean[None])[0]
-    low, high = _interval(rule.first(dim3, draws), first)
-    if np.isnan(first):
-        end = f"dim3 {dim3[-1]:.0f}, the end of the range"
-        return Choice(None, (low, high), f"{rule.words}: not reached by {end}: extend the range")
-    if low == high:
-        spread = ""
-    elif high is None:
-        spread = f" (95 % interval from {low} to beyond the range)"
+    curves = np.vstack([mean, draws])
+    share, reason = f"{100 * rule.share:.3g} %", f"not reached by dim3 {dim3[-1]:.0f}, the end of the range"
+    if rule.name == "gain":
+        gains = _gains(dim3, curves)
+        less, more = _compare(gains, _gains(dim3, curves, 1), rule.share)
+        answers = _diminishing(dim3, less, more)
+        rises = np.flatnonzero(more[0] & (less[0].cumsum() > 0))
+        if len(rises):
+            step = rises[gains[0, rises].argmax()]
+            reason = f"gains rise again later, to {100 * gains[0, step]:.2g} % after dim3 {dim3[step]:.0f}"
     else:
-        spread = f" (95 % interval {low} to {high})"
-    return Choice(round(float(first)), (low, high), rule.words + spread)
+        met = curves <= rule.share * (1 + _ROUNDING)
+        answers = np.where(met.any(axis=1), dim3[met.argmax(axis=1)], np.inf)
+    first, (low, high) = answers[0], _interval(answers[1:], answers[0])
+    if first == -np.inf:
+        nowhere = f"no dimension of the range lowers the error by more than {share}"
+        return Choice(None, (low, high), False, f"{nowhere}: where returns diminish is not seen")
+    if first == np.inf:
+        return Choice(None, (low, high), True, f"{rule.words}: {reason}: extend the range")
+    ends = f"{'before the range' if low is None else low} to {'beyond the range' if high is None else high}"
+    spread = "" if low == high else f" (95 % interval {ends})"
+    return Choice(round(float(first)), (low, high), False, rule.words + spread)
 
 
-def _gains(dim3: Floats, curves: Floats) -> Floats:
-    """The share by which one more dimension lowers the error, at each dim3 but the last: (n, D - 1) of curves (n, D).
+def _compare(smoothed: Floats, single: Floats, share: float) -> tuple[_Bools, _Bools]:
+    """Tell which gains are less and which are more than a share.
 
-    It is the slope of log(error) over a window of as many points on both sides of the step, so a longer range changes
-    no gain.
+    Parameters
+    ----------
+    smoothed, single : (n, D - 1)
+        Gains of a curve and of its bootstrap samples, over a window and over one step. After a sharp corner only the
+        latter is small at once.
+    share
+        Of the error.
+
+    Returns
+    -------
+    tuple of (n, D - 1)
+        A gain may be neither. More, and less by one step alone, are beyond the noise.
+    """
+    noise, of_single = (_NOISE_SIGMAS * gains[1:].std(axis=0) for gains in (smoothed, single))
+    below, above = share * (1 - _ROUNDING), share * (1 + _ROUNDING)
+    less = (smoothed < below) | (single + of_single < below)
+    return less, (smoothed - noise > above) & ~less
+
+
+def _diminishing(dim3: Floats, less: _Bools, more: _Bools) -> Floats:
+    """Return the smallest dim3 whose gain is less than the share and after which none is more.
+
+    Parameters
+    ----------
+    dim3 : (D,)
+        Ascending.
+    less, more : (n, D - 1)
+        Whether the gain after each dim3 but the last is so, in n curves.
+
+    Returns
+    -------
+    (n,)
+        Infinity where none is less after the last that is more; minus infinity where none is more, as gains may have
+        diminished before the range.
+    """
+    steps = np.arange(less.shape[1])
+    last = np.where(more, steps, -1).max(axis=1)
+    enough = less & (steps > last[:, None])
+    return np.where(last < 0, -np.inf, np.where(enough.any(axis=1), dim3[enough.argmax(axis=1)], np.inf))
+
+
+def _gains(dim3: Floats, curves: Floats, most: int = _HALF_WINDOW) -> Floats:
+    """Return the share by which one more dimension lowers the error, at each dim3 but the last.
+
+    Parameters
+    ----------
+    dim3 : (D,)
+        Ascending.
+    curves : (n, D)
+        Errors.
+    most
+        Points on each side of the step; fewer near an end.
+
+    Returns
+    -------
+    (n, D - 1)
+        From the slope of log(error) over as many points on both sides of the step.
     """
     largest = curves.max(axis=1, keepdims=True)
     logs = np.log(np.maximum(curves / np.where(largest > 0, largest, 1), _SMALLEST_ERROR))
     points = len(dim3)
     slopes = np.zeros((points - 1, points))
     for step in range(points - 1):
-        half = min(_HALF_WINDOW, step + 1, points - 1 - step)
+        half = min(most, step + 1, points - 1 - step)
         window = slice(step + 1 - half, step + 1 + half)
         offsets = dim3[window] - dim3[window].mean()
         slopes[step, window] = offsets / (offsets @ offsets)
@@ -105,7 +172,7 @@ def _gains(dim3: Floats, curves: Floats) -> Floats:
 
 
 def _interval(answers: Floats, first: float) -> tuple[int | None, int | None]:
-    """The middle 95 % of the answers, widened to the `first`; nan is beyond the range, and becomes None."""
-    low, high = np.quantile(np.where(np.isnan(answers), np.inf, answers), [0.025, 0.975], method="nearest")
-    low, high = min(low, np.inf if np.isnan(first) else first), max(high, np.inf if np.isnan(first) else first)
-    return (None if np.isinf(low) else round(float(low)), None if np.isinf(high) else round(float(high)))
+    """The middle 95 % of the answers, widened to the `first`; infinity is beyond the range, and becomes None."""
+    low, high = np.quantile(answers, [0.025, 0.975], method="nearest")
+    ends = min(low, first), max(high, first)
+    return tuple(None if np.isinf(end) else round(float(end)) for end in ends)  # type: ignore[return-value]

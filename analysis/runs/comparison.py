@@ -19,6 +19,7 @@ from elbowroom.tracking.store.names import (
     DEFAULT_LOSSES,
     FACT_PREFIX,
     Metric,
+    Param,
     Tag,
 )
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
@@ -170,6 +171,13 @@ def own_cell(run: Run, first_code: Mapping[str, str]) -> Cell:
         on_validation=name == Metric.VAL_MSE_FINAL,
         test=_error(data.metrics, Metric.TEST_MSE) if Metric.TEST_MSE in data.metrics else None,
     )
+
+
+def most_to_judge(params: Mapping[str, str]) -> int | None:
+    """Return the largest dim3 whose error tells an elbow, half of the data's rank; None where no params give it."""
+    sizes = [params.get(name, "") for name in (Param.ROWS_TRAIN, Param.DIM1)]
+    known = all(size.isascii() and size.isdigit() and len(size) < 16 for size in sizes)
+    return min(map(int, sizes)) // 2 if known else None
 
 
 def _code(cell: Cell) -> str:

@@ -60,10 +60,18 @@ class Summary:
 
 
 class JobQueue(Generic[_Item]):
-    """Makes the missing jobs of a study, one for each item, when a worker is free for it."""
+    """Makes the missing jobs of a study, one for each item, when a worker is free for it.
 
-    def __init__(self, make: Callable[[_Item], Job], items: Iterable[_Item]) -> None:
-        self.make, self.waiting = make, deque(items)
+    `then` is called once, when all of them have ended, and gives more items.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[_Item], Job],
+        items: Iterable[_Item],
+        then: Callable[[], Iterable[_Item]] | None = None,
+    ) -> None:
+        self.make, self.waiting, self.then = make, deque(items), then
         self.items: dict[int, _Item] = {}  # by the trial of their last job
         self.tries = Counter[_Item]()
 
@@ -75,6 +83,13 @@ class JobQueue(Generic[_Item]):
         job = self.make(item)
         self.items[job.trial] = item
         return job
+
+    def extend(self) -> bool:
+        """Queue the items that `then` gives; False where there are none."""
+        if self.then is not None:
+            self.waiting.extend(self.then())
+            self.then = None
+        return bool(self.waiting)
 
     def retry(self, job: Job) -> bool:
         """Queue the item of a job whose worker died once more; False where it was tried too often."""
@@ -156,6 +171,8 @@ class Coordinator:
             while self.pool.free() and (job := queue.next()) is not None:
                 self.pool.submit(replace(job, shared=self.pool.shared, once=self.pool.restarts_jobs))
             if not self.pool.running:
+                if queue.extend():
+                    continue
                 break
             for job, received in self.pool.take(_POLL_SECONDS):
                 outcome = self.records.tell(job, received)

@@ -66,7 +66,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 def test_everything_is_written_and_logged_back(store_copy: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(store_copy) == 0
     out = capsys.readouterr().out
-    assert "ae: use dim3 = 8: a clear elbow there" in out
+    assert "ae: a clear elbow at dim3 8" in out
     assert "ae errs less than PCA" in out
     written = {str(p.relative_to("out")) for p in Path("out").rglob("*") if p.is_file()}
     assert {"report.html", "result.json", "curves.csv"} | TAKEN <= written
@@ -82,7 +82,7 @@ def test_everything_is_written_and_logged_back(store_copy: MlflowClient, capsys:
     assert result()["runs"] == sorted(set(runs) - {run.info.run_id})
     experiment = store_copy.get_experiment_by_name("e")
     assert experiment is not None
-    assert "use dim3 = 8" in experiment.tags[Tag.DESCRIPTION]
+    assert "a clear elbow at dim3 8" in experiment.tags[Tag.DESCRIPTION]
     assert run.info.run_id in experiment.tags[Tag.DESCRIPTION]
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == Metric.TEST_MSE
 
@@ -119,7 +119,7 @@ def test_the_same_runs_give_the_same_bytes_and_the_last_description_counts(store
     text = store_copy.get_experiment(experiment.experiment_id).tags[Tag.DESCRIPTION]
     assert text.startswith("Mine.\n\ndigits, 20 epochs: <!--")  # what is ours begins with words in lists of experiments
     assert "last year" not in text
-    assert text.count("use dim3 = 8") == 1
+    assert text.count("a clear elbow at dim3 8") == 1
     newest = max(analyses(store_copy), key=lambda r: r.info.start_time)
     assert newest.info.run_id in text
 
@@ -331,7 +331,7 @@ def test_runs_of_others_are_reported_through_a_map_and_an_analysis_among_them_ch
         store.set_terminated(run.info.run_id)
     columns = ("--map", "dim3=params.latent_size,error=metrics.val_loss,model=params.arch")
     assert report(store, *columns) == 0
-    assert "mlp: use dim3 = 8: a clear elbow there" in capsys.readouterr().out
+    assert "mlp: a clear elbow at dim3 8" in capsys.readouterr().out
     first = Path("out/result.json").read_bytes()
     assert report(store, *columns) == 0
     assert Path("out/result.json").read_bytes() == first

@@ -117,7 +117,7 @@ def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: Patch) -> None:
     assert found.registered is found.run_id is None
     (comparison,) = found.findings.comparisons
     assert [m.label for m in comparison.models] == ["pca"]
-    assert "pca: no choice yet" in found.text
+    assert "pca: no elbow, the curve is smooth; choice none: " in found.text
     logged = report(**where, choose=3, columns={"dim3": "metrics.dim3", "error": "metrics.test/mse"})
     assert kinds(store) == [Kind.ANALYSIS] + [Kind.RUN] * 4 + [Kind.STUDY]
     assert logged.run_id in {r.info.run_id for r in store.search_runs([made.experiment_id])}

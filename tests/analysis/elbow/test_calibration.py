@@ -32,6 +32,14 @@ def test_at_most_1_of_100_smooth_curves_is_called_a_corner(table: Table, name: s
     assert smooth.found <= 0.01 * smooth.curves
 
 
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("name", RANGES)
+def test_few_curves_that_fall_to_zero_are_called_a_corner(table: Table, name: str, noise: float) -> None:
+    fast = table[name, noise]["fast"]
+    assert fast.curves == 44 * (REPEATS[name] if noise else 1)
+    assert fast.found <= 0.03 * fast.curves
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 @pytest.mark.parametrize("ratio", [2, 3, 5])
 @pytest.mark.parametrize("name", RANGES)

@@ -33,7 +33,8 @@ K = dims(2, 20)
 
 def test_every_field_of_a_clear_verdict() -> None:
     verdict = judge(K, repeated(broken(K, 9), 0.01))
-    assert (verdict.kind, verdict.dim3, verdict.choice, verdict.rule) == ("clear", 9, 9, "the corner of the curve")
+    assert (verdict.kind, verdict.dim3, verdict.choice, verdict.most) == ("clear", 9, None, None)
+    assert verdict.rule.endswith(": not reached by dim3 20, the end of the range: extend the range")
     assert verdict.interval in [(8, 9), (8, 10), (9, 9), (9, 10)]
     assert set(verdict.criteria) == set(CRITERIA)
     assert verdict.delta_aicc > LEAST_DELTA
@@ -45,7 +46,7 @@ def test_every_field_of_a_clear_verdict() -> None:
 def test_every_field_of_a_smooth_verdict() -> None:
     verdict = judge(dims(2, 40), repeated(1 / dims(2, 40), 0.01))
     assert (verdict.kind, verdict.dim3, verdict.interval) == ("none", None, None)
-    assert verdict.rule.startswith("the smallest dim3 after which one more dimension lowers the error by less than 5 %")
+    assert verdict.rule.startswith("the smallest dim3 after which no dimension of the range lowers the error by more")
     assert "(95 % interval " in verdict.rule
     assert verdict.reason.startswith("a smooth curve (")
 
@@ -54,7 +55,7 @@ def test_every_field_of_a_smooth_verdict() -> None:
 @pytest.mark.parametrize("ratio", [2, 3, 10])
 def test_a_sharp_corner_is_found_where_it_is(corner: int, ratio: float) -> None:
     verdict = judge(K, broken(K, corner, ratio))
-    assert (verdict.kind, verdict.dim3, verdict.choice, verdict.interval) == ("clear", corner, corner, (corner, corner))
+    assert (verdict.kind, verdict.dim3, verdict.interval) == ("clear", corner, (corner, corner))
     assert f"falls {ratio:.2g} times as fast before it" in verdict.reason
 
 
@@ -137,7 +138,7 @@ def test_a_straight_curve(noise: float, seed: int) -> None:
 @pytest.mark.parametrize("level", [0.0, 1.0, 1e-12])
 def test_an_error_that_dim3_does_not_change(level: float) -> None:
     verdict = judge(K, np.full((3, 19), level))
-    assert (verdict.kind, verdict.dim3, verdict.choice) == ("straight", None, 2)
+    assert (verdict.kind, verdict.dim3, verdict.choice) == ("straight", None, None)
     assert verdict.reason == "the error doesn't depend on dim3"
     assert verdict.elasticity is None
 
@@ -151,7 +152,7 @@ def test_a_range_that_ends_too_soon(noise: float) -> None:
 
 
 @pytest.mark.parametrize("last", [30, 50, 100])
-def test_the_choice_does_not_move_with_the_range_and_the_knee_does(last: int) -> None:
+def test_the_choice_stays_on_longer_ranges_and_the_knee_does_not(last: int) -> None:
     k = dims(2, last)
     verdict = judge(k, 1 / k)
     assert (verdict.kind, verdict.choice) == ("none", 20)  # 1/(20 + 1) < 0.05, 1/(19 + 1) is not
@@ -188,9 +189,46 @@ def test_data_of_a_known_rank(rank: int, last: int) -> None:
 def test_an_error_that_reaches_zero() -> None:
     """Rank 9 without any noise: the tail is exactly 0."""
     verdict = judge(K, np.maximum(9 - K, 0) / 9)
-    assert (verdict.kind, verdict.dim3, verdict.choice) == ("clear", 9, 9)
+    assert (verdict.kind, verdict.dim3, verdict.choice) == ("clear", 9, 9)  # after 9 no dimension gains anything
     curved = np.maximum(9 - K, 0) ** 2.0
     assert judge(K, curved).choice is not None
+
+
+@pytest.mark.parametrize("last", [20, 32, 40])
+def test_a_rank_is_found_where_the_range_comes_near_the_number_of_columns(last: int) -> None:
+    """Rank 5 of 40 columns with noise, on 2..40: the noise's error falls to 0 there, and hides the corner."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 5)) @ rng.standard_normal((5, 40)) + 0.5 * rng.standard_normal((500, 40))
+    spectrum = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
+    k = dims(2, last)
+    error = (spectrum.sum() - spectrum.cumsum()[k.astype(int) - 1]).clip(min=0)
+    verdict = judge(k, error, most=20)
+    assert (verdict.kind, verdict.dim3, verdict.most) == ("clear", 5, None if last == 20 else 20)
+    assert ("dim3 over 20 are not judged" in verdict.sentence("pca")) == (last > 20)
+    assert ("; dim3 over 20 are not judged: in the second half" in verdict.reason) == (last > 20)
+
+
+def test_too_few_dim3_in_the_first_half_of_the_rank() -> None:
+    with pytest.raises(ValueError, match=r"3 of the 19 values of dim3 are at most 4: it takes 4, as beyond that"):
+        judge(K, 1 / K, most=4)
+    assert judge(K, 1 / K, most=5).most == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "confirmed", "said"),
+    [
+        ("clear", None, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9)"),
+        ("clear", True, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9), confirmed at twice the epochs"),
+        ("clear", False, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9), not confirmed at twice the epochs"),
+        ("none", None, "ae: no elbow, the curve is smooth"),
+        ("straight", None, "ae: no elbow, a straight line explains the curve best"),
+        ("exhausted", None, "ae: no elbow, and the error still falls at the end of the range"),
+    ],
+)
+def test_the_sentence_is_of_the_elbow_alone(kind: str, confirmed: bool | None, said: str) -> None:
+    curve = {"clear": broken(K, 9), "none": 1 / dims(2, 40), "straight": 1 - 0.04 * (K - 2), "exhausted": 1 / K}[kind]
+    verdict = judge(dims(2, len(curve) + 1), curve)
+    assert (verdict.kind, verdict.sentence("ae", confirmed)) == (kind, said)
 
 
 SMOOTH: dict[str, Callable[[Floats], Floats]] = {
@@ -201,6 +239,7 @@ SMOOTH: dict[str, Callable[[Floats], Floats]] = {
     "two exponentials": lambda k: np.exp(-k / 2) + np.exp(-k / 20),
     "logistic": lambda k: 1 / (1 + np.exp((k - k.mean()) / (0.15 * (k[-1] - k[0])))),
     "parabola": lambda k: 0.1 + (k[-1] - k) ** 2 / (k[-1] - k[0]) ** 2,
+    "faster than an exponential": lambda k: np.exp(-((k / (0.2 * k[-1])) ** 1.8)),
     "high at first": lambda k: np.exp(k[0] - k) + 0.5 - 0.3 * k / k[-1],
 }
 

@@ -58,8 +58,7 @@ def promises(k: Floats, verdict: Verdict) -> None:
         assert answer is None or (type(answer) is int and k[0] <= answer <= k[-1])
     if verdict.dim3 is not None and verdict.interval is not None:
         assert k[0] <= verdict.interval[0] <= verdict.dim3 <= verdict.interval[1] <= k[-1]
-        assert verdict.choice == verdict.dim3
-    elif verdict.choice is not None:
+    if verdict.choice is not None:
         assert verdict.choice in k
     assert set(verdict.criteria) == set(CRITERIA)
     assert not math.isnan(verdict.delta_aicc)

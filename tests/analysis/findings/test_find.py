@@ -125,7 +125,7 @@ def test_verdict_choice_and_pick(store: MlflowClient) -> None:
     ae = model(comparison, "ae")
     assert ae.verdict is not None
     assert (ae.verdict.kind, ae.verdict.choice) == ("clear", 8)
-    assert ae.sentence.startswith("ae: use dim3 = 8: a clear elbow there")
+    assert ae.sentence.startswith("ae: a clear elbow at dim3 8 (95 % interval 8 to 8)")
     assert ae.confirmed is None
     assert "unconfirmed" in ae.confirmation
     assert "--confirm ae=8" in ae.confirmation
@@ -140,6 +140,19 @@ def test_twice_the_epochs_confirm_a_corner_or_not(store: MlflowClient, at_9: flo
     ae = model(found(store), "ae")
     assert ae.confirmed is stands
     assert ("not confirmed" in ae.sentence) is not stands
+
+
+def test_dim3_in_the_second_half_of_the_rank_are_not_judged(store: MlflowClient) -> None:
+    """An error that falls in a straight line to a corner at 8 and on to 0 at 40, the number of columns."""
+    values = {k: 1 - 0.11 * k if k < 8 else 0.12 * (1 - (k - 8) / 32) ** 4 for k in range(2, 40)}
+    for ids in (log_curve(store, values),):
+        for run_id in ids.values():
+            store.log_param(run_id, "dim1", 40)
+            store.log_param(run_id, "rows_train", 1000)
+    ae = model(found(store), "ae")
+    assert ae.verdict is not None
+    assert (ae.verdict.kind, ae.verdict.dim3, ae.verdict.most) == ("clear", 8, 20)
+    assert "; dim3 over 20 are not judged;" in ae.sentence
 
 
 def test_the_model_that_errs_least_has_to_have_a_choice(store: MlflowClient) -> None:

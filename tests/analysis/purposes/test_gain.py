@@ -1,10 +1,12 @@
 """The rules for the choice, on curves whose gains are known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from elbowroom.analysis import Floats
-from elbowroom.analysis.purposes.gain import Rule, _gains, _interval, choose
+from elbowroom.analysis.purposes.gain import Choice, Rule, _gains, _interval, choose
 
 K = np.arange(2.0, 31)
 
@@ -20,7 +22,7 @@ def test_no_error_has_no_gain() -> None:
     assert np.isfinite(_gains(K, np.maximum(9 - K, 0)[None])).all()
 
 
-def test_a_longer_range_changes_no_gain() -> None:
+def test_a_longer_range_changes_no_gain_that_is_three_points_from_its_end() -> None:
     curve = K**-0.7 * (1 + 0.02 * np.random.default_rng(0).standard_normal(len(K)))
     assert _gains(K[:20], curve[None, :20])[0, :16] == pytest.approx(_gains(K, curve[None])[0, :16])
 
@@ -32,48 +34,80 @@ def test_parse() -> None:
         Rule.parse("gain=0.05")
 
 
-def test_first() -> None:
+def chosen(k: Floats, curve: Floats, rule: str = "gain:0.05", draws: Any = None) -> Choice:
+    return choose(Rule.parse(rule), k, curve, np.stack([curve, curve] if draws is None else draws))
+
+
+def test_the_unexplained_share() -> None:
     k = np.arange(1.0, 6)
-    means = np.array([[0.5, 0.2, 0.1, 0.1, 0.0], [1, 1, 1, 1, 1]])
-    assert Rule("unexplained", 0.1).first(k, means).tolist()[0] == 3
-    assert np.isnan(Rule("unexplained", 0.1).first(k, means)[1])
-    assert Rule("gain", 0.05).first(k, means)[1] == 1
+    assert chosen(k, np.array([0.5, 0.2, 0.1, 0.1, 0.0]), "unexplained:0.1").dim3 == 3
+    none = chosen(k, np.ones(5), "unexplained:0.1")
+    assert (none.dim3, none.interval, none.continues) == (None, (None, None), True)
+    assert chosen(K, 0.3 / K, "unexplained:0.1").dim3 == 3  # 0.3 / 3 is above 0.1 by rounding, or is not
 
 
 def test_a_gain_of_exactly_the_share_is_not_less_than_it() -> None:
     k = np.arange(2.0, 21)  # at 19 one more dimension lowers 1/k by exactly 5 %
-    assert np.isnan(Rule("gain", 0.05).first(k, 1 / k[None])[0])
-    assert Rule("unexplained", 0.1).first(k, 0.3 / k[None])[0] == 3  # 0.3 / 3 is above 0.1 by rounding, or is not
+    assert chosen(k, 1 / k).dim3 is None
+    assert chosen(k, 1 / k).continues
+
+
+@pytest.mark.parametrize("last", [20, 29])
+def test_no_answer_where_gains_rise_again(last: int) -> None:
+    """Thirty equal factors: the gains are 3 % at first, and 5 % and more from the tenth on."""
+    k = np.arange(1.0, last + 1)
+    choice = chosen(k, 1 - k / 31)
+    assert (choice.dim3, choice.interval, choice.continues) == (None, (None, None), True)
+    assert f"gains rise again later, to {100 / (32 - last):.2g} % after dim3 {last - 1}" in choice.sentence
+
+
+@pytest.mark.parametrize("last", [32, 40, 60])
+def test_the_answer_is_after_the_last_rise(last: int) -> None:
+    k = np.arange(1.0, last + 1)
+    assert chosen(k, 1 - np.minimum(k, 30) / 31).dim3 == 30
+
+
+@pytest.mark.parametrize("tau", [20, 25, 100])
+@pytest.mark.parametrize("first", [1, 2, 10])
+def test_no_answer_where_no_gain_of_the_range_is_more_than_the_share(first: int, tau: float) -> None:
+    k = np.arange(first, 61.0)
+    choice = chosen(k, np.exp(-k / tau))
+    assert (choice.dim3, choice.interval, choice.continues) == (None, (None, None), False)
+    assert choice.sentence.startswith("no dimension of the range lowers the error by more than 5 %: where returns ")
+
+
+def test_a_rise_within_the_noise_is_none() -> None:
+    """The error 1/k falls by another 20 % from 30 on, which half of the draws don't have."""
+    k = np.arange(2.0, 41)
+    steps = np.where(k < 30, 1, 0.8) / k
+    assert chosen(k, steps).dim3 == 30
+    assert chosen(k, steps, draws=[steps, 1 / k]).dim3 == 20
 
 
 def test_interval() -> None:
     answers = np.arange(1.0, 102)
     assert _interval(answers, 50) == (3, 99) or _interval(answers, 50) == (4, 98)
     assert _interval(answers, 200)[1] == 200  # the answer itself is always inside
-    assert _interval(np.full(10, np.nan), np.nan) == (None, None)
-    assert _interval(np.append(np.full(50, 7.0), np.full(50, np.nan)), 7) == (7, None)
+    assert _interval(np.full(10, np.inf), np.inf) == (None, None)
+    assert _interval(np.append(np.full(50, 7.0), np.full(50, np.inf)), 7) == (7, None)
+    assert _interval(np.append(np.full(50, 7.0), np.full(50, -np.inf)), 7) == (None, 7)
 
 
 def test_the_sentence() -> None:
-    rule = Rule("gain", 0.05)
-    curve = 1 / K
-    exact = choose(rule, K, curve, np.stack([curve, curve]))
+    rule, curve = Rule("gain", 0.05), 1 / K
+    exact = chosen(K, curve)
     assert (exact.dim3, exact.interval, exact.sentence) == (20, (20, 20), rule.words)
-    wide = choose(rule, K, curve, np.stack([np.exp(-K / 100), np.exp(-K / 2)]))
-    assert wide.interval == (2, None)
-    assert wide.sentence.endswith("less than 5 % (95 % interval from 2 to beyond the range)")
-    both = choose(rule, K, curve, np.stack([np.exp(-K / 100), curve]))
-    assert both.sentence.endswith("less than 5 % (95 % interval 2 to 20)")
-    none = choose(rule, K, np.exp(-K / 2), np.exp(-K / 2)[None])
-    assert (none.dim3, none.interval) == (None, (None, None))
-    assert none.sentence.endswith("less than 5 %: not reached by dim3 30, the end of the range: extend the range")
+    both = choose(Rule("unexplained", 0.1), K, curve, np.stack([curve, curve * 1.5, curve * 4]))
+    assert both.interval == (10, None)
+    assert both.sentence.endswith("of the mean predictor's error (95 % interval 10 to beyond the range)")
+    none = chosen(K, np.exp(-K / 2))
+    assert none.sentence.endswith("more than 5 %: not reached by dim3 30, the end of the range: extend the range")
 
 
 def test_the_interval_of_noisy_curves_has_the_true_answer() -> None:
     k = np.arange(2.0, 61)
     seeds = (1 + 0.01 * np.random.default_rng(0).standard_normal((200, 5, len(k)))) / k
-    choice = choose(Rule("gain", 0.05), k, seeds[0].mean(axis=0), seeds[1:].mean(axis=1))
-    low, high = choice.interval
+    low, high = choose(Rule("gain", 0.05), k, seeds[0].mean(axis=0), seeds[1:].mean(axis=1)).interval
     assert low is not None
     assert high is not None
     assert low <= 20 <= high
