@@ -8,16 +8,20 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
 
+from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs.query import read
+from elbowroom.studies import scan as scan_command
 from elbowroom.studies.grid import Grid, parse_confirm
 from elbowroom.studies.records.study import FinishedCell
+from elbowroom.studies.results import Point
 from elbowroom.studies.scan import _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
@@ -179,8 +183,10 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     values = tuple(range(2, 21))
     grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
 
+    run = SimpleNamespace(data=SimpleNamespace(params={}))
+
     def cell(model: str, dim3: int, error: float, epochs: int = 20) -> FinishedCell:
-        return FinishedCell(None, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})
+        return FinishedCell(run, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})
 
     corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in values}
     done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]
@@ -189,10 +195,56 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     assert _corners(auto, done, printed.append) == {"ae": 8}
     assert _corners(auto, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
     assert printed == ["to confirm: ae=8", "nothing to confirm: no trained model's curve has a clear elbow"]
+    assert _corners(replace(auto, dim3={"ae": (2, 3, 7, 10)}), done, print) == {"ae": 7}  # the nearest
+    assert _corners(replace(auto, dim3={"ae": (2, 3, 7)}), done, print) == {}  # it lies beyond this grid
     assert _corners(replace(grid, confirm={"ae": 5}), done, print) == {"ae": 5}
     assert _corners(grid, done, print) == parse_confirm("no", grid) == {}
     assert parse_confirm("auto", grid) == "auto"
     assert parse_confirm("5", grid) == parse_confirm("ae=5", grid) == {"ae": 5}
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_corners_are_confirmed_by_the_command_that_finds_them(
+    filed: Study, monkeypatch: Patch, capsys: Capture
+) -> None:
+    """The verdict on three points and more is taken as a corner at 3; the second start is killed as it judges."""
+    judged: list[int] = []
+
+    def corner(points: list[Point], most: int | None) -> dict[str, Verdict]:
+        assert most == 32  # half of the digits' 64 pixels
+        judged.append(sum(p.model == "ae" for p in points))
+        if len(judged) == 3:
+            raise KeyboardInterrupt
+        return {"ae": Verdict("clear", 3, (3, 3), None, "none", {}, 20.0, None, "a corner")}
+
+    monkeypatch.setattr(scan_command, "verdicts", corner)
+    given = [*TINY, "--dim3", "2:4", "--confirm", "auto"]
+    assert scan(filed, *given, "--dry-run") == 0
+    said = capsys.readouterr()
+    assert "study s: 6 cells" in said.out
+    assert "confirmations are decided after these cells" in said.out
+    assert scan(filed, *given) == 0
+    said = capsys.readouterr()
+    assert "to confirm:" not in said.out
+    shown = re.findall(r"^(\d+/\d+|to confirm: .*)", said.err, re.MULTILINE)
+    assert shown == [*(f"{i}/6" for i in range(1, 7)), "to confirm: ae=3", "7/9", "8/9", "9/9"]
+    assert "the same after 4 epochs, to confirm an elbow" in said.out
+    assert "9 cells in" in said.out
+    assert judged == [3, 3]
+
+    given = [*TINY, "--dim3", "2:5", "--confirm", "auto"]
+    with pytest.raises(KeyboardInterrupt):
+        scan(filed, *given)
+    assert len(filed.runs()) == 11
+    assert filed.parent().info.status == "KILLED"
+    capsys.readouterr()
+    assert scan(filed, *given) == 0
+    said = capsys.readouterr()
+    assert "to confirm: ae=3\nstudy s: 12 cells" in said.out
+    assert "12/12  ae-d5-s0" in said.err
+    assert {r.data.params["epochs"] for r in filed.runs()} == {"2", "4"}
+    assert len(filed.runs()) == 12
+    assert filed.parent().info.status == "FINISHED"
 
 
 @pytest.mark.usefixtures("cells_here")
