@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(machine()), file=sys.stderr)
     lines: list[dict[str, object]] = []
     base = PRESETS[given.preset].base
-    epochs = base.epochs if given.epochs is None else given.epochs
+    epochs = int(base.for_rows(LEARNT).epochs) if given.epochs is None else given.epochs
     flags = ["--preset", given.preset, "--epochs", str(epochs)]
     some = [*flags, "--dim3", SOME, "--seeds", "1"]
     with scratch() as place:

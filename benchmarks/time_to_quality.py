@@ -36,7 +36,7 @@ from elbowroom.tracking.store.addresses import cache_folder
 from .common import machine, spread, table, write_lines
 from .plain import Net, error_on, link_mnist, load, plain_epoch_seconds, scratch, train
 
-PLAIN_EPOCHS = 20
+EPOCHS, PLAIN_EPOCHS = 12, 20
 MODELS, DIM3, SEEDS = ("ae", "vae"), (2, 10, 20), 3
 
 
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
     parser.add_argument("--dim3", nargs="+", type=int, default=[*DIM3])
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--epochs", type=int, default=RunConfig.epochs, help="our budget")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="our budget")
     parser.add_argument("--lr", default=RunConfig.lr, type=partial(parse_field, "lr"), help="ours, at its highest")
     parser.add_argument("--plain", choices=("epoch", "full"), default="epoch", help="one epoch, times 20; or all 20")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of both")

@@ -28,7 +28,7 @@ class Epoch:
     """Metrics of one pass over the training rows.
 
     `number` counts from 1 to `total`, the budget. `metrics` holds `train/loss` and, with validation rows, `val/loss`,
-    `val/mse` and the terms of the model's objective.
+    `val/mse` and the terms of the model's objective. Of a long training only about 200 epochs are measured.
     """
 
     number: int
@@ -86,7 +86,7 @@ class Reducer(ABC):
         y : (N,), optional
             Labels. Every model here ignores them.
         x_val : (N_val, dim1), optional
-            Validation rows, for metrics and early stopping only.
+            Validation rows, for metrics only.
         on_epoch : callable, optional
             Receives each `Epoch`, where the model has epochs.
 

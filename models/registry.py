@@ -17,12 +17,14 @@ from .contract import check_contract
 from .neural.autoencoder import Autoencoder, FactoryAutoencoder, LinearAutoencoder
 from .neural.conv_autoencoder import ConvAutoencoder
 from .neural.nested import NestedAutoencoder
+from .neural.pca_mlp import PCAWithDecoder
 from .neural.training import Training
 from .neural.vae import VAE
 from .pca import PCA
 
 MODELS: dict[str, type[Reducer]] = {
     "pca": PCA,
+    "pca-mlp": PCAWithDecoder,
     "ae": Autoencoder,
     "linear-ae": LinearAutoencoder,
     "nested-ae": NestedAutoencoder,

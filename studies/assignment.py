@@ -26,7 +26,7 @@ from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole, preset_g
 from .options import SWITCH, Options, add_options
 from .scan import ScanResult, grid_command, scan
 
-_MODELS = ("pca", "ae", "vae")
+_MODELS = ("pca", "pca-mlp", "ae", "vae")
 _QUICK = "quick"
 _REPEATS = 3
 
@@ -127,7 +127,7 @@ def answer(grid: Grid | None = None, options: Options | None = None, *, out: Pat
     with borrowed(options.tracking_uri, options.experiment):
         output_folder(Path(out))
         ran = scan(grid, options)
-        written = report(dataset=grid.base.dataset, epochs=grid.base.epochs, show=grid.measured, out=out)
+        written = report(dataset=grid.base.dataset, epochs=ran.epochs, show=grid.measured, out=out)
     options.say(f"\n{written.text}")
     return Answer(ran, written)
 

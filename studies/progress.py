@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 def estimate_costs(cells: Mapping[RunConfig, FinishedCell | None]) -> list[Cost]:
     """The cost of each model's cells; those with more epochs than the first cell are counted apart."""
-    by_kind: dict[tuple[str, int], list[FinishedCell | None]] = {}
+    by_kind: dict[tuple[str, object], list[FinishedCell | None]] = {}
     for config, finished in cells.items():
         by_kind.setdefault((config.model, config.epochs), []).append(finished)
     costs = []

@@ -86,7 +86,7 @@ def parser() -> Parser:
     made = Parser("studies.scan", "Scan the latent dimension of several models, recorded in MLflow.")
     grid = made.add_argument_group("the grid")
     grid.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
-    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,ae,vae, or other models of tracking.train")
+    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,pca-mlp,ae,vae, or others of tracking.train")
     grid.add_argument("--dim3", default=UNSET, metavar="2:20", help="latent dimensions: 2:20, 2:20:2 or 2,4,8")
     grid.add_argument("--seeds", default=UNSET, metavar="N", help="seeds 0 to N-1; pca has one run")
     grid.add_argument(
@@ -131,6 +131,8 @@ class ScanResult:
     run_id: str
     """The id of the study's run, which is the parent of its cells' runs."""
     experiment_id: str
+    epochs: int
+    """The budget of each cell, as a number."""
     points: tuple[Point, ...]
     """The curve of each model: the errors of each dim3, by seed."""
     error_name: str
@@ -316,7 +318,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     The curve has every cell that the study holds, also where this start asked for fewer.
     """
     grid, cells = plan.grid, plan.cells
-    records, options, epochs = study.records, study.options, grid.base.epochs
+    records, options, epochs = study.records, study.options, int(grid.base.epochs)
     done = records.done()
     missing = sum(finished is None for finished in records.spec.match(cells, done).values())
     reason = f"{missing} of {len(cells)} cells failed" if missing else ""
@@ -352,6 +354,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
         study=options.study,
         run_id=records.parent_id,
         experiment_id=records.experiment_id,
+        epochs=epochs,
         points=tuple(points),
         error_name=label,
         verdicts=judged,

@@ -140,7 +140,7 @@ class Search:
 
     def suggest(self, trial: Trial) -> RunConfig:
         """The configuration of a trial."""
-        found = {name: _KNOBS[name](trial, self.base.epochs) for name in self.knobs}
+        found = {name: _KNOBS[name](trial, int(self.base.epochs)) for name in self.knobs}
         low, high = self.dim3[0], self.dim3[-1]
         dim3 = low if self.one_dim3 else trial.suggest_int("dim3", low, high, step=self.dim3[1] - low)
         return replace(self.base, **found, dim3=dim3, threads=1, artifacts="light")  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def parser() -> Parser:
     """The flags of the model, of what stays fixed, and of how to run the trials."""
     made = Parser("studies.tune", "Tune lr, dim2, batch_size, epochs and beta of one model, recorded in MLflow.")
     made.add_argument(
-        "--model", default="vae", metavar="X", help="vae, ae, linear-ae, conv-ae, or your own as in tracking.train"
+        "--model", default="vae", metavar="X", help="vae, ae, pca-mlp, conv-ae, or your own as in tracking.train"
     )
     made.add_argument("--dim3", default=str(_DIM3), metavar="N", help="one dim3; or 2:20 for the Pareto front")
     made.add_argument(
@@ -211,7 +211,9 @@ def parser() -> Parser:
     made.add_argument(
         "--dataset", default=RunConfig.dataset, metavar="X", help="a name, a file or a folder, as in tracking.train"
     )
-    made.add_argument("--epochs", default=str(RunConfig.epochs), metavar="N", help="epochs of a trial, at most")
+    made.add_argument(
+        "--epochs", default=RunConfig.epochs, metavar="N", help="epochs of a trial, at most; auto as in tracking.train"
+    )
     # patience would be a second way to stop early, beside the pruning and the number of epochs
     rest = [n for n in shared_fields() if n not in ("dataset", "patience", *_KNOBS)]
     made.add_fields(rest)

@@ -11,7 +11,7 @@ import inspect
 import json
 import math
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args, get_type_hints
@@ -21,6 +21,7 @@ from .store.names import BEFORE
 
 _MOST = 2**31 - 1  # the largest count
 _FROM_ZERO = {"patience", "seed", "val_size"}  # all other counts begin at 1
+_EPOCHS, _STEPS = 12, 5_000  # the least of epochs auto; why: docs/performance.md
 _LONGEST = 1000  # letters of a text: one tag holds them all, and a store takes 5,000
 
 
@@ -33,8 +34,8 @@ class RunConfig:
     """
 
     model: str = "vae"
-    """pca, ae, linear-ae, nested-ae, conv-ae (images only), vae, or package.module:Name: a Reducer class, or a factory
-    (dim1, dim3) -> (encoder, decoder) of torch modules."""
+    """pca, pca-mlp (PCA's codes, a trained decoder), ae, linear-ae, nested-ae, conv-ae (images only), vae, or
+    package.module:Name: a Reducer class, or a factory (dim1, dim3) -> (encoder, decoder) of torch modules."""
     dataset: str = "mnist"
     """Where the data come from: {sources}."""
     test_data: str = "none"
@@ -50,8 +51,9 @@ class RunConfig:
     """Width of the hidden layer."""
     dim3: int = 2
     """Latent dimension: how many numbers a code has."""
-    epochs: int = 12
-    """Passes over the training rows, at most: --patience may stop earlier."""
+    epochs: int | Literal["auto"] = "auto"
+    """Passes over the training rows, at most: --patience may stop earlier; auto: 12 epochs or 5,000 steps of
+    batch_size rows, whichever is more; a study that was begun continues with its own number."""
     batch_size: int = 128
     """Rows per training step."""
     lr: float | Literal["auto"] = "auto"
@@ -67,7 +69,8 @@ class RunConfig:
     """Last layer of AE and VAE; auto: sigmoid if the data lie in [0, 1] and at least a quarter of the columns
     have 2 % of their rows near 0 and 2 % near 1, else linear on centred data divided by one scale."""
     patience: int = 0
-    """Stop after this number of epochs without a lower validation loss and keep the best weights; 0: never."""
+    """Stop after this number of epochs without a lower loss on a tenth of the training rows, which is held out for
+    this, and keep the best weights; 0: never."""
     seed: int = 0
     """Seed of the weights, the order of the rows and the noise."""
     val_size: int | Literal["auto"] = "auto"
@@ -99,13 +102,17 @@ class RunConfig:
             raise BadInput(f"beta must be a finite number of at least 0, got {self.beta}")
         for field in fields(self):
             _check_range(field.name, getattr(self, field.name))
-        if self.patience > 0 and self.val_size == 0:
-            raise BadInput("patience needs validation rows, and val_size is 0; allowed: patience 0, or a val_size")
 
     @property
     def run_name(self) -> str:
         """`vae-d2-s0`: what the run is called in the store."""
         return f"{self.model.rpartition(':')[2]}-d{self.dim3}-s{self.seed}"
+
+    def for_rows(self, rows: int) -> Self:
+        """This configuration with a number in the place of epochs auto, for a training on so many rows."""
+        if self.epochs != "auto":
+            return self
+        return replace(self, epochs=max(_EPOCHS, math.ceil(_STEPS / math.ceil(rows / self.batch_size))))
 
     def to_json(self) -> str:
         """All fields as JSON, in the order of their declaration; `from_json` reads it back."""

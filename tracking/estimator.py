@@ -19,7 +19,6 @@ from elbowroom.models.measures.errors import reconstruction_mse
 
 from .config import RunConfig
 from .data.datasets import Dataset, far_from_zero, split
-from .store.errors import BadInput
 
 _Rows = npt.NDArray[Any]
 _Seed = int | np.random.RandomState | None
@@ -39,7 +38,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     model, dim3, dim2, epochs, batch_size, lr, schedule, beta, loss, output, patience, device
         As the fields of `tracking.config.RunConfig`, with their defaults.
     val_size
-        As the field; 0 by default, because only `patience` needs validation rows.
+        As the field; 0 by default, because nothing here needs validation rows.
     random_state : int, RandomState or None
         The seed: an int gives equal numbers each time.
     image_shape : tuple of int or None
@@ -57,7 +56,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         dim3: int = RunConfig.dim3,
         *,
         dim2: int = RunConfig.dim2,
-        epochs: int = RunConfig.epochs,
+        epochs: int | Literal["auto"] = RunConfig.epochs,
         batch_size: int = RunConfig.batch_size,
         lr: float | Literal["auto"] = RunConfig.lr,
         schedule: Literal["one-cycle", "constant"] = RunConfig.schedule,
@@ -95,8 +94,7 @@ class LatentTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if x.dtype != rows.dtype and (far := far_from_zero(rows)).size:
             raise ValueError(f"Input X's column {far[0]} lies so far from 0 that it loses its digits in float32")
         parts = split(Dataset("X", "", x, x[:0], None, None, None, ""), config.val_size)
-        if config.patience > 0 and parts.x_val is None:
-            raise BadInput(f"patience needs validation rows, and {len(x)} rows are too few to have any; allowed: 0")
+        config = config.for_rows(len(parts.x_train))
         self._settings: dict[str, Any] = asdict(config) | {"dim1": x.shape[1], "image_shape": self.image_shape}
         reducer = suited(config.model, self._settings, parts.x_train)
         self.reducer_: Reducer = reducer.fit(parts.x_train, x_val=parts.x_val)

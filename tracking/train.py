@@ -27,7 +27,7 @@ from .store.text import clean
 
 
 class _Progress:
-    """A bar with the losses and the time left where stderr is a terminal, otherwise a line for each epoch."""
+    """A bar with the losses and the time left where stderr is a terminal, otherwise a line for each measured epoch."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class _Progress:
         if self.bar is None:
             self.bar = tqdm(total=epoch.total, desc=self.name, unit="epoch")
         self.bar.set_postfix(shown)
-        self.bar.update()
+        self.bar.update(epoch.number - self.bar.n)
 
     def close(self) -> None:
         """Stop updating the bar."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import Array, Labels, OnEpoch, Reducer, Rows, in_unit_interval
-from .training import Objective, Training, resolve_device, streams, train
+from .training import FEWEST_TO_STOP_BY, Objective, Training, resolve_device, streams, train
 
 EVAL_SEED = 0  # of the noise of every evaluation: so that curves of metrics show the model and not the draw
 _EVAL_ROWS = 4096  # per block where no gradient is needed
@@ -67,6 +67,9 @@ class TorchReducer(Reducer):
         """
         return "; try a smaller --lr"
 
+    def before_fit(self, x: Rows) -> None:
+        """Set the parts of the new modules that are not trained but computed from x (N, dim1); by default none."""
+
     def after_fit(self, codes: Array) -> None:
         """Fit the prior that `sample` draws from to the codes (N, dim3) of the training rows; by default nothing."""
 
@@ -76,14 +79,16 @@ class TorchReducer(Reducer):
     ) -> Self:
         """Train on x (N, dim1): see `Reducer.fit`.
 
-        With `patience` > 0 the training stops after so many epochs without a lower validation loss, and the weights of
-        the best epoch are kept. Raises ValueError as `check`, Diverged where the loss is not finite.
+        With `patience` > 0 a tenth of the rows is held out from the gradient steps: the training stops after so many
+        epochs without a lower loss on it, and the weights of the best epoch are kept. Raises ValueError as `check`,
+        Diverged where the loss is not finite.
         """
         self._resolve(x)
         # nn.Linear and a user's dropout draw from the global generator, which is restored afterwards.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(streams(self.training.seed)[0])
             self._build()
+            self.before_fit(x)
             rows = self._to_modules(x)
             rows_val = None if x_val is None else self._to_modules(x_val)
             self.epochs_trained = train(self, rows, rows_val, on_epoch)
@@ -91,7 +96,7 @@ class TorchReducer(Reducer):
         return self
 
     def check(self, x: Rows) -> None:
-        """Raise ValueError where a sigmoid cannot reach x (N, dim1), or binary cross-entropy is undefined on it."""
+        """Raise ValueError for x (N, dim1) that output, loss or patience do not suit."""
         unit = in_unit_interval(x)
         limits = f"[{x.min():.4g}, {x.max():.4g}]"
         if self.output == "sigmoid" and not unit:
@@ -99,6 +104,10 @@ class TorchReducer(Reducer):
         if self.loss == "bce" and (self.output == "linear" or not unit):
             here = f"here the output is {self.output} and the data lie in {limits}"
             raise ValueError(f"loss bce needs a sigmoid output and data in [0, 1]; {here}")
+        if self.training.patience > 0 and len(x) < FEWEST_TO_STOP_BY:
+            raise ValueError(
+                f"patience holds out a tenth of the training rows, and needs at least {FEWEST_TO_STOP_BY}, got {len(x)}"
+            )
 
     @final
     def encode(self, x: Rows) -> Array:

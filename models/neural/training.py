@@ -20,6 +20,9 @@ from ..base import Epoch, OnEpoch
 from .adam import Adam
 
 _RISE = 0.1  # share of the budget in which a cycle's learning rate rises
+_MEASURED = 200  # epochs of a longer training, about: an epoch of few steps is not worth a validation
+FEWEST_TO_STOP_BY = 10  # training rows; of so many one is held out
+_HELD_OUT_SEED = 0
 
 
 class Diverged(RuntimeError):
@@ -38,7 +41,7 @@ class Training:
     schedule: str
     """A name in SCHEDULES."""
     patience: int
-    """Stop after this many epochs without a lower validation loss; 0 never stops early."""
+    """Stop after this many epochs without a lower loss on a tenth of the training rows; 0 never stops early."""
     seed: int
     device: str
     """auto, cpu, cuda or mps."""
@@ -105,11 +108,11 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
     model : a `TorchReducer`
         Its network is trained in place. With early stopping it ends with the weights of the best epoch.
     x : (N, dim1)
-        Training rows, in the units of the network.
+        Training rows, in the units of the network. With early stopping a fixed tenth of them is only used to stop by.
     x_val : (N_val, dim1), optional
         Validation rows, in the same units.
     on_epoch : callable, optional
-        Receives each `Epoch`.
+        Receives the first `Epoch`, the last and about 200 in all.
 
     Returns
     -------
@@ -125,6 +128,9 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
     (_, order_seed, noise_seed), schedule = streams(training.seed), SCHEDULES[training.schedule]
     order = torch.Generator().manual_seed(order_seed)
     noise = torch.Generator(device=x.device).manual_seed(noise_seed)
+    held_out = None
+    if training.patience > 0:
+        x, held_out = _hold_out(x)
     steps = training.epochs * math.ceil(len(x) / training.batch_size)
     # By half a step later, because the schedule is 0 at both ends and a step at rate 0 is lost.
     optimizer = Adam(network.parameters(), lambda step: training.lr * schedule((step + 0.5) / steps))
@@ -135,23 +141,38 @@ def train(model: _Trainable, x: Tensor, x_val: Tensor | None, on_epoch: OnEpoch 
         if not (math.isfinite(loss) and optimizer.is_finite()):
             what = "squared gradients became infinite" if math.isfinite(loss) else f"training loss became {loss}"
             raise Diverged(f"the {what} in epoch {number}{model.advice(first, len(x))}")
-        metrics = {"train/loss": loss}
-        if x_val is not None:
-            metrics |= model.evaluate(x_val)
-        if on_epoch is not None:
-            on_epoch(Epoch(number, training.epochs, metrics))
-        if training.patience > 0 and x_val is not None:
-            if metrics["val/loss"] < best:
-                best, waited = metrics["val/loss"], 0
+        if held_out is not None:
+            waited += 1
+            if (loss_held_out := model.evaluate(held_out)["val/loss"]) < best:
+                best, waited = loss_held_out, 0
                 best_weights = copy.deepcopy(network.state_dict())
-            else:
-                waited += 1
-            if waited >= training.patience:
-                break
+        stopped = held_out is not None and waited >= training.patience
+        if on_epoch is not None and (stopped or _is_measured(number, training.epochs)):
+            validated = {} if x_val is None else model.evaluate(x_val)
+            on_epoch(Epoch(number, training.epochs, {"train/loss": loss, **validated}))
+        if stopped:
+            break
     if best_weights is not None:
         network.load_state_dict(best_weights)
     network.eval()
     return number
+
+
+def _is_measured(number: int, total: int) -> bool:
+    """Return whether epoch `number` of `total` is validated and passed on: the first, the last and about 200 in all.
+
+    Every second, fourth, eighth, … epoch of a long training: trainings of different lengths share most of them, so that
+    they can be compared at the same epoch.
+    """
+    every = 2 ** max(0, math.ceil(math.log2(total / _MEASURED)))
+    return number in (1, total) or number % every == 0
+
+
+def _hold_out(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows x (N, dim1) for the gradient steps, and a tenth to stop by, the same for each model and seed."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(_HELD_OUT_SEED)).to(x.device)
+    held_out, rest = order.tensor_split([len(x) // FEWEST_TO_STOP_BY])
+    return x[rest], x[held_out]
 
 
 def _one_epoch(

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -26,7 +26,7 @@ from elbowroom.tracking.store.text import clean, markdown
 
 from ..options import Options
 from ..progress import Progress
-from ..records.ownership import claim, find_parent, find_study, study_edition
+from ..records.ownership import begun_settings, claim, find_parent, find_study
 from ..records.study import StudyRecords, StudySpec, TakenOver, children
 from ..records.trials import connect, lock_study
 from .cell import Job, Status
@@ -107,7 +107,7 @@ class Coordinator:
 
     options: Options
     base: RunConfig
-    """The settings of all runs, in the edition in which the study was begun."""
+    """The settings of all runs, in the edition in which the study was begun, and with epochs as a number."""
     pool: Pool
     client: MlflowClient
     storage: RDBStorage
@@ -229,8 +229,21 @@ def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordin
         with open_pool(options, base.device) as pool:
             pool.begin(jobs)  # before a store is opened: see `fork_server`
             client, storage = reach_store(), connect(options.storage)
-            base = replace(base, edition=study_edition(storage, options.study) or base.edition)
-            yield Coordinator(options, base, pool, client, storage, PreparedData.load(base), invocation)
+            base = _as_begun(base, begun_settings(storage, options.study))
+            data = PreparedData.load(base)
+            base = base.for_rows(len(data.split.x_train))
+            yield Coordinator(options, base, pool, client, storage, data, invocation)
+
+
+def _as_begun(base: RunConfig, begun: Mapping[str, Any]) -> RunConfig:
+    """The settings of a study that was begun with `begun`, which may be empty.
+
+    It goes on in its edition, and for epochs auto with its number: its cells could not be compared otherwise.
+    """
+    if not begun:
+        return base
+    epochs = begun.get("epochs", begun.get("most epochs")) if base.epochs == "auto" else base.epochs
+    return replace(base, edition=begun["edition"], epochs=epochs)
 
 
 def description(sentences: Sequence[str], *tables: str) -> str:

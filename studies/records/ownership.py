@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import optuna
 from mlflow import MlflowClient
@@ -41,14 +42,11 @@ def find_study(storage: optuna.storages.RDBStorage, spec: StudySpec) -> optuna.S
     return study
 
 
-def study_edition(storage: optuna.storages.RDBStorage, name: str) -> int | None:
-    """The edition of a study, or None where there is none of that name. Raises BadInput where it can't be read.
-
-    A study goes on in the edition in which it was begun: its cells could not be compared otherwise.
-    """
+def begun_settings(storage: optuna.storages.RDBStorage, name: str) -> Mapping[str, Any]:
+    """The settings of a study, empty where there is none of that name. Raises BadInput where it can't be read."""
     study = _load_study(storage, name)
     settings = None if study is None else study.user_attrs.get(_SETTINGS)
-    return None if settings is None else int((BEFORE | settings)["edition"])
+    return {} if settings is None else {**BEFORE, **settings}
 
 
 def _load_study(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study | None:

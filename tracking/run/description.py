@@ -38,8 +38,9 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
     facts = {name.removeprefix(FACT_PREFIX): text for name, text in record.tags.items()}
     how = [f"{name} {quoted(facts[name])}" for name in ("loss", "output") if name in facts]
     if epochs:
-        early = f" of {config.epochs} (stopped early, patience {config.patience})" * (len(epochs) < config.epochs)
-        how += [f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}{early}", f"seed {config.seed}"]
+        trained, budget = epochs[-1].number, epochs[-1].total
+        early = f" of {budget} (stopped early, patience {config.patience})" * (trained < budget)
+        how += [f"{trained} epoch{'s' * (trained != 1)}{early}", f"seed {config.seed}"]
     parts = [
         f"{quoted(config.model)} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
         + (f" ({', '.join(how)})" if how else "")
@@ -74,15 +75,16 @@ def _unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:
 
     The error is `val/mse`, or the training loss where there are no validation rows.
     """
-    if not epochs or len(epochs) < config.epochs:
+    if not epochs or epochs[-1].number < epochs[-1].total:
         return None
     name = Metric.VAL_MSE if Metric.VAL_MSE in epochs[0].metrics else Metric.TRAIN_LOSS
     called = "validation error" if name == Metric.VAL_MSE else "training loss (there are no validation rows)"
     if len(epochs) == 1:
         return f"One epoch cannot show whether the {called} has settled: raise --epochs."
-    errors = [e.metrics[name] for e in epochs]
-    last = max(1, len(errors) // 5)
-    before, after = min(errors[:-last]), min(errors[-last:])
+    last = max(1, epochs[-1].number // 5)
+    start = epochs[-1].number - last
+    before = min(e.metrics[name] for e in epochs if e.number <= start)
+    after = min(e.metrics[name] for e in epochs if e.number > start)
     fall = (before - after) / abs(before) if before else 0.0
     if fall <= _FALLING[config.schedule]:
         return None

@@ -79,10 +79,15 @@ class _Prepared:
 
 
 class _Fitted(NamedTuple):
-    """The epochs of a training, and its seconds without those of the callback."""
+    """The measured epochs of a training, and its seconds without those of the callback."""
 
     epochs: tuple[Epoch, ...]
     seconds: float
+
+    @property
+    def trained(self) -> int:
+        """The number of epochs, 0 for a model without."""
+        return self.epochs[-1].number if self.epochs else 0
 
 
 def execute(
@@ -133,7 +138,7 @@ def execute(
             metrics = record.metrics
             if config.measure == "yes":
                 record |= diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
-            recorder.write(record, step=len(fitted.epochs))
+            recorder.write(record, step=fitted.trained)
             if config.artifacts == "full":
                 dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
                 log_model(client, recorder.run_id, config.model, run.settings, run.model, dtype)
@@ -149,8 +154,7 @@ def prepare(config: RunConfig, prepared_data: PreparedData | None = None) -> _Pr
         )
     prepared_data = prepared_data or PreparedData.load(config)
     data, parts = prepared_data.data, prepared_data.split
-    if config.patience > 0 and parts.x_val is None:
-        raise BadInput(f"patience needs validation rows, and {data.name} is too small to have any; allowed: 0")
+    config = config.for_rows(len(parts.x_train))
     most = min(parts.x_train.shape)
     if config.dim3 > most:
         raise BadInput(
@@ -248,7 +252,7 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
 
 def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
     test = float(arrays[Artifact.ERRORS_TEST].mean())
-    passes = len(fitted.epochs) or 1
+    passes = fitted.trained or 1
     low, high = value_range(run.data.x_train)
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
@@ -259,7 +263,7 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
         Metric.FIT_SECONDS: fitted.seconds,
         Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
-        Metric.EPOCHS_TRAINED: len(fitted.epochs),
+        Metric.EPOCHS_TRAINED: fitted.trained,
     }
     if Artifact.ERRORS_VAL in arrays:
         metrics[Metric.VAL_MSE_FINAL] = float(arrays[Artifact.ERRORS_VAL].mean())
@@ -307,11 +311,15 @@ def _figures(view: RunView) -> dict[str, bytes]:
 
 def _epoch_logger(run: _Prepared, recorder: Recorder, on_epoch: OnEpoch | None) -> OnEpoch:
     examples, look = run.data.x_test[:EXAMPLES], run.look
+    pictured = 0
 
     def log(epoch: Epoch) -> None:
+        nonlocal pictured
         recorder.metrics(epoch.metrics, epoch.number)
-        pictured = np.geomspace(1, epoch.total, _PICTURES).round()
-        if run.config.artifacts == "full" and epoch.number in pictured:
+        # Counted, because a long training does not pass on each of its epochs.
+        due = int((np.geomspace(1, epoch.total, _PICTURES).round() <= epoch.number).sum())
+        if run.config.artifacts == "full" and due > pictured:
+            pictured = due
             title = f"{run.config.run_name}, epoch {epoch.number}"
             with style.context("default"):
                 picture = pixels(draw_reconstructions(title, examples, run.model.reconstruct(examples), look))

@@ -29,7 +29,7 @@ CURVE_INDIFFERENT: Final = (*INDIFFERENT, "device", "measure", "edition")
 """Fields that split no curve. A study trains again for the last three, but another device only rounds differently,
 `measure` only adds metrics, and what an edition changes shows in the output or in the data's digest."""
 
-DEFAULT_LOSSES: Final = {"ae": "mse", "linear-ae": "mse", "vae": "bce"}
+DEFAULT_LOSSES: Final = {"ae": "mse", "pca-mlp": "mse", "linear-ae": "mse", "vae": "bce"}
 """The loss of `--loss auto` for data in [0, 1]: a series with this loss is called by its model alone."""
 
 

@@ -10,7 +10,8 @@ from torch.optim.adam import adam
 
 from elbowroom.models import Diverged, Epoch, Reducer, build
 from elbowroom.models.measures.errors import reconstruction_mse
-from elbowroom.models.neural.training import SCHEDULES, resolve_device, streams
+from elbowroom.models.neural.autoencoder import Autoencoder
+from elbowroom.models.neural.training import SCHEDULES, _is_measured, resolve_device, streams
 from tests.models.test_contract import SETTINGS
 
 DIGITS = (load_digits().data / 16).astype(np.float32)
@@ -35,7 +36,7 @@ def same_state(a: Reducer, b: Reducer) -> bool:
     return x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x if k != "epochs_trained")
 
 
-@pytest.mark.parametrize("model", ["ae", "linear-ae", "nested-ae", "vae"])
+@pytest.mark.parametrize("model", ["ae", "linear-ae", "nested-ae", "pca-mlp", "vae"])
 def test_the_seed_decides_every_bit_and_validation_rows_none(model: str) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -54,9 +55,13 @@ def rows_in_order(monkeypatch: pytest.MonkeyPatch, model: str, **settings: Any) 
     x = np.tile(np.arange(100, dtype=np.float32)[:, None] / 128, (1, 64))
     built: Any = build(model, SETTINGS | {"dim1": 64, "epochs": 2, "output": "sigmoid"} | settings)
     objective, seen = built.objective, []
-    monkeypatch.setattr(
-        built, "objective", lambda x, noise: (seen.extend((x[:, 0] * 128).tolist()), objective(x, noise))[1]
-    )
+
+    def noted(x: torch.Tensor, noise: torch.Generator) -> Any:
+        if built.network.training:  # not where the rows are those to stop by
+            seen.extend((x[:, 0] * 128).tolist())
+        return objective(x, noise)
+
+    monkeypatch.setattr(built, "objective", noted)
     built.fit(x)
     return [int(n) for n in seen]
 
@@ -146,19 +151,66 @@ def test_validation_error_is_that_of_the_deterministic_reconstruction_in_the_dat
         assert epochs[-1].metrics["val/loss"] == pytest.approx(wanted, rel=1e-5)
 
 
-def test_patience_stops_and_keeps_the_best_epoch() -> None:
-    model, epochs = train("ae", lr=0.3, epochs=200, patience=3)
-    losses = series(epochs, "val/loss")
+def validations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """The rows and the loss of each validation of an autoencoder, as they come."""
+    seen: list[tuple[int, float]] = []
+    evaluate = Autoencoder.evaluate
+
+    def noted(self: Autoencoder, x: torch.Tensor) -> dict[str, float]:
+        found = evaluate(self, x)
+        seen.append((len(x), found["val/loss"]))
+        return found
+
+    monkeypatch.setattr(Autoencoder, "evaluate", noted)
+    return seen
+
+
+def test_patience_stops_by_a_tenth_of_the_training_rows_and_keeps_its_best_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = validations(monkeypatch)
+    model, epochs = train("ae", x_val=None, lr=0.3, epochs=200, patience=3)
+    assert {rows for rows, _ in seen} == {100}
+    losses = [loss for _, loss in seen]
     best = int(np.argmin(losses))
-    assert len(losses) == best + 4 < 200
-    shorter, _ = train("ae", lr=0.3, epochs=best + 1)
+    assert epochs[-1].number == model.epochs_trained == len(losses) == best + 4 < 200
+    shorter, _ = train("ae", x_val=None, lr=0.3, epochs=best + 1, patience=best + 1)
     assert same_state(model, shorter)  # what a run has that ends with the best epoch
-    assert reconstruction_mse(X_VAL, model.reconstruct(X_VAL)) == pytest.approx(losses[best], rel=1e-4)
 
 
-@pytest.mark.parametrize(("x_val", "patience"), [(X_VAL, 0), (None, 1)])
-def test_without_patience_or_validation_rows_the_budget_is_spent(x_val: np.ndarray | None, patience: int) -> None:
-    assert len(train("ae", x_val=x_val, lr=0.3, epochs=30, patience=patience)[1]) == 30
+def test_the_rows_to_stop_by_take_no_gradient_step_and_depend_on_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [set(rows_in_order(monkeypatch, "ae", patience=5, seed=seed)) for seed in (0, 1)]
+    assert parts[0] == parts[1]
+    assert len(parts[0]) == 90
+
+
+def test_validation_rows_do_not_stop_a_training() -> None:
+    with_rows, without = (train("ae", x_val=v, lr=0.3, epochs=200, patience=3)[0] for v in (X_VAL, None))
+    assert same_state(with_rows, without)
+
+
+def test_without_patience_the_budget_is_spent() -> None:
+    assert len(train("ae", lr=0.3, epochs=30)[1]) == 30
+
+
+def test_patience_needs_a_row_to_hold_out() -> None:
+    train("ae", X[:10], patience=1)
+    with pytest.raises(ValueError, match="holds out a tenth of the training rows, and needs at least 10, got 9"):
+        build("ae", SETTINGS | {"patience": 1}).check(X[:9])
+
+
+@pytest.mark.parametrize(("total", "every"), [(12, 1), (200, 1), (201, 2), (450, 4), (1000, 8)])
+def test_a_long_training_is_measured_at_about_200_epochs(total: int, every: int) -> None:
+    numbers = [n for n in range(1, total + 1) if _is_measured(n, total)]
+    assert numbers == sorted({1, *range(every, total + 1, every), total})
+    assert len(numbers) <= 202
+
+
+def test_epochs_that_are_not_measured_are_neither_validated_nor_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = validations(monkeypatch)
+    _, epochs = train("ae", X[:20], X_VAL[:20], epochs=205, dim2=2)
+    assert [e.number for e in epochs] == [1, *range(2, 205, 2), 205]
+    assert len(seen) == len(epochs)
 
 
 @pytest.mark.parametrize(
