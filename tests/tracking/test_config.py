@@ -17,8 +17,8 @@ BAD = {
     ],
     "must be at least 0": [("patience", -1), ("seed", -1), ("val_size", -1)],
     "must be below 2**32": [("seed", 2**32)],
-    "must be a whole number, ": [("dim3", 2.0), ("dim3", True), ("epochs", None), ("seed", "auto")],
-    "must be a whole number or auto": [("val_size", "all"), ("threads", 1.5)],
+    "must be a whole number, ": [("dim3", 2.0), ("dim3", True), ("dim2", None), ("seed", "auto")],
+    "must be a whole number or auto": [("val_size", "all"), ("threads", 1.5), ("epochs", None)],
     "must be auto or a number above 0 and at most 10": [
         ("lr", 0.0), ("lr", -1.0), ("lr", 10.5), ("lr", float("nan")), ("lr", float("inf")),
     ],
@@ -50,6 +50,18 @@ def test_the_ends_of_the_ranges_are_allowed() -> None:
     ends = {"dim2": 1, "dim3": 1, "epochs": 1, "batch_size": 1, "patience": 0, "val_size": 0, "threads": 1}
     config = RunConfig(**ends, lr=10, beta=0, seed=2**32 - 1)
     assert (config.lr, config.beta, config.seed) == (10, 0, 4294967295)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"),
+    [(55_000, 128, 12), (1349, 128, 455), (1349, 64, 228), (128, 128, 5000), (129, 128, 2500), (55_000, 512, 47)],
+)
+def test_epochs_auto_is_12_epochs_or_5000_steps(rows: int, batch_size: int, epochs: int) -> None:
+    assert RunConfig(batch_size=batch_size).for_rows(rows) == RunConfig(batch_size=batch_size, epochs=epochs)
+
+
+def test_epochs_that_are_given_stay() -> None:
+    assert RunConfig(epochs=3).for_rows(10).epochs == 3
 
 
 def test_numbers_of_numpy_are_taken_as_pythons_own() -> None:

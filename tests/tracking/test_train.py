@@ -66,7 +66,7 @@ def refused(store: MlflowClient, capsys: pytest.CaptureFixture[str], *arguments:
     [
         (
             ["--model", "vea"],
-            "unknown model 'vea'; known: pca, ae, linear-ae, nested-ae, conv-ae, vae, or package.module",
+            "unknown model 'vea'; known: pca, pca-mlp, ae, linear-ae, nested-ae, conv-ae, vae, or package.module",
         ),
         (["--dataset", "mnits"], "unknown dataset 'mnits'"),
         (["--dim3", "65"], "dim3 must be from 1 to 64"),

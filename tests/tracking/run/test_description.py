@@ -1,5 +1,7 @@
 """The description of a finished run, and its warning where the error had not settled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,14 @@ def test_without_validation_rows_the_training_loss_is_judged_and_early_stops_are
     falling = epochs([3, 2, 1], "train/loss")
     said = "training loss (there are no validation rows) was still falling, by 50.0%"
     assert said in paragraph(RunConfig(epochs=3), falling)
-    assert paragraph(RunConfig(epochs=20), falling).endswith(END)
+    assert paragraph(RunConfig(epochs=20), [replace(e, total=20) for e in falling]).endswith(END)
+
+
+def test_the_last_fifth_is_counted_in_epochs_where_not_each_is_measured() -> None:
+    at = {1: 10.0, 4: 5.0, 8: 4.0, 9: 3.0, 10: 2.0}
+    said = paragraph(RunConfig(epochs=10, schedule="constant"), [Epoch(n, 10, {"val/mse": v}) for n, v in at.items()])
+    assert "10 epochs, seed 0" in said
+    assert "by 50.0% over the last 2 epochs" in said
 
 
 def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
@@ -71,7 +80,7 @@ def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
 
 def test_the_paragraph_of_a_run_that_stopped_early_and_of_one_without_epochs() -> None:
     config = RunConfig(model="ae", dim3=1, epochs=20, patience=2)
-    text = paragraph(config, epochs([3, 2, 1]))
+    text = paragraph(config, [replace(e, total=20) for e in epochs([3, 2, 1])])
     assert text.startswith("ae with 1 latent dimension (3 epochs of 20 (stopped early, patience 2), seed 0), trained")
     assert text.endswith(END)
     assert paragraph(config, []).startswith("ae with 1 latent dimension, trained")
