@@ -39,9 +39,11 @@ def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp
     assert len(runs(store)) == 6
     assert assign() == 0
     made = runs(store)
-    assert len(made) == 6 + 3 + 2  # dim3 2 measured, and a second seed of ae and vae; dim3 3 serves as it is
+    assert len(made) == 6 + 4 + 3 + 1  # dim3 2 measured, second seeds of all but pca; at dim3 3 pca-mlp is missing
     measured = [r for r in made if Metric.MEASURE_SECONDS in r.data.metrics]
-    assert sorted(r.info.run_name for r in measured) == ["ae-d2-s0", "ae-d2-s1", "pca-d2-s0", "vae-d2-s0", "vae-d2-s1"]
+    assert sorted(r.info.run_name for r in measured) == [
+        "ae-d2-s0", "ae-d2-s1", "pca-d2-s0", "pca-mlp-d2-s0", "pca-mlp-d2-s1", "vae-d2-s0", "vae-d2-s1",
+    ]  # fmt: skip
     vae = next(r for r in measured if r.info.run_name == "vae-d2-s1")
     arrays = {item.path for item in store.list_artifacts(vae.info.run_id, "measure")}
     assert {Artifact.KL_BY_DIM, Artifact.ROBUSTNESS, Artifact.DRAWS, Artifact.PLANE} <= arrays
@@ -95,14 +97,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
     grid = assignment._parse(["--full"])[1]
-    assert (grid.study, grid.seeds, grid.base.epochs, grid.measured) == ("assignment", 3, 12, (2, 10))
+    assert (grid.study, grid.seeds, grid.base.epochs, grid.measured) == ("assignment", 3, "auto", (2, 10))
     grid = assignment._parse([])[1]
     assert (grid.study, grid.label, grid.repeats) == ("quick", "quick", 3)
-    assert len(grid.cells()) == 57 + 8
+    assert len(grid.cells()) == 76 + 12
 
 
 def test_only_the_costs_are_said(store: MlflowClient, capsys: Capture, tmp_path: Path) -> None:
     assert assign("--dry-run") == 0
-    assert "8 cells on digits" in capsys.readouterr().out
+    assert "11 cells on digits" in capsys.readouterr().out
     assert runs(store) == []
     assert not (tmp_path / "reports" / "assignment.html").exists()

@@ -229,7 +229,7 @@ def test_what_nobody_has_set_is_unset_again(monkeypatch: Patch, tmp_path: Path) 
 
 def test_the_grid_is_the_presets_but_for_what_is_given() -> None:
     grid = Grid.of()
-    assert (list(grid.dim3), grid.dim3["ae"]) == (["pca", "ae", "vae"], tuple(range(2, 21)))
+    assert (list(grid.dim3), grid.dim3["ae"]) == (["pca", "pca-mlp", "ae", "vae"], tuple(range(2, 21)))
     assert (grid.seeds, grid.study) == (3, "scan-mnist")
     grid = Grid.of(["vae", "mine:Model"], preset="assignment", seeds=1, base=BASE)
     assert grid.dim3 == {"vae": PRESETS["assignment"].dim3["vae"], "mine:Model": PRESETS["assignment"].dim3["pca"]}

@@ -37,9 +37,9 @@ def test_pca_has_one_seed_and_one_seed_keeps_everything() -> None:
 
 def test_the_assignment_has_the_cells_it_asks_for() -> None:
     grid = PRESETS["assignment"]
-    assert len(grid.cells()) == grid.count() == 19 + 3 * 19 + 3 * (19 + 3)
+    assert len(grid.cells()) == grid.count() == 19 + 2 * 3 * 19 + 3 * (19 + 3)
     assert grid.dim3["vae"][-3:] == (24, 32, 48)
-    assert (grid.base.epochs, grid.base.dataset) == (12, "mnist")
+    assert (grid.base.epochs, grid.base.dataset) == ("auto", "mnist")
 
 
 def test_confirmations_are_at_the_corner_beside_it_and_at_the_end_at_twice_the_epochs() -> None:
@@ -99,6 +99,11 @@ def test_a_key_holds_what_changes_numbers_and_the_settings_what_the_cells_share(
     other = replace(ONE, **changes)
     assert (cell_key(ONE, "d") == cell_key(other, "d")) is same_key
     assert (study_settings(ONE, "d") == study_settings(other, "d")) is same_settings
+
+
+def test_a_study_with_patience_is_none_of_those_that_stopped_by_validation_rows() -> None:
+    assert study_settings(ONE, "d")["patience"] == 0
+    assert study_settings(replace(ONE, patience=3), "d")["patience"] == "3, by a tenth of the training rows"
 
 
 def test_a_key_has_the_data_by_their_digest_and_no_field_at_the_value_of_runs_before_it() -> None:

@@ -72,6 +72,23 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(filed: St
 
 
 @pytest.mark.usefixtures("cells_here")
+def test_epochs_auto_is_a_number_in_every_run_or_that_of_a_study_that_was_begun(filed: Study, capsys: Capture) -> None:
+    pca = ["--models", "pca", "--dim3", "2", "--dataset", "digits"]
+
+    def epochs() -> list[int]:
+        return [json.loads(r.data.tags[Tag.CONFIG])["epochs"] for r in filed.runs()]
+
+    assert scan(filed, *pca) == 0
+    assert epochs() == [455]  # 5,000 steps, 11 of them an epoch
+    assert scan(filed, *pca, "--epochs", "455") == 0
+    assert "complete: nothing to run" in capsys.readouterr().out
+    begun = [*pca, "--study", "begun before"]
+    assert scan(filed, *begun, "--epochs", "12") == 0
+    assert scan(filed, *begun, "--dim3", "2:3") == 0
+    assert sorted(epochs()) == [12, 12, 455]
+
+
+@pytest.mark.usefixtures("cells_here")
 def test_seeds_are_a_total_and_a_confirmation_is_no_part_of_the_curve(filed: Study, capsys: Capture) -> None:
     assert scan(filed, *TINY, "--dim3", "2:4") == 0
     assert scan(filed, *TINY, "--dim3", "2:4", "--seeds", "2", "--confirm", "ae=3") == 0

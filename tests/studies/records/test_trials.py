@@ -6,7 +6,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.studies.records.ownership import find_study, study_edition
+from elbowroom.studies.records.ownership import begun_settings, find_study
 from elbowroom.studies.records.study import StudySpec
 from elbowroom.studies.records.trials import connect, retry_storage, storage_at, study_key
 from elbowroom.tracking.store.errors import BadInput
@@ -37,7 +37,7 @@ def test_a_broken_file_is_not_waited_for(tmp_path: Path, broken: slice, said: st
     assert said in str(raised.value.__cause__)
     assert len(tries) == 1
     spec = StudySpec("s", "a scan of dim3", {}, Kind.RUN, "0")
-    for ask in (lambda: study_edition(storage_at(url), "s"), lambda: find_study(storage_at(url), spec)):
+    for ask in (lambda: begun_settings(storage_at(url), "s"), lambda: find_study(storage_at(url), spec)):
         with pytest.raises(BadInput, match=rf"^study 's' can't be opened: \w+: {said}$"):
             ask()
 
