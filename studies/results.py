@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from csv import writer as table_writer
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
-from elbowroom.analysis.runs.comparison import assemble
+from elbowroom.analysis.findings import find
+from elbowroom.analysis.purposes.choice import Choice
+from elbowroom.analysis.runs.comparison import Unusable, assemble, own_cell
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
 
@@ -59,6 +62,15 @@ def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]
         if sum(most is None or k <= most for k in dim3) >= LEAST_POINTS:
             found[model] = judge(dim3, errors, most=most)
     return found
+
+
+def choices(cells: Iterable[FinishedCell]) -> dict[str, Choice]:
+    """The choice of each model by the default rule, as the report makes it."""
+    read = []
+    for run in {cell.run.info.run_id: cell.run for cell in cells}.values():
+        with suppress(Unusable):  # the report says why
+            read.append(own_cell(run, {}))
+    return find.choices(read)
 
 
 def error_name(cells: Iterable[FinishedCell]) -> str:

@@ -22,6 +22,7 @@ from matplotlib import style
 from mlflow.entities import Run
 
 from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.runs.comparison import most_to_judge
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
@@ -49,7 +50,7 @@ from .grid import (
 from .options import RESUME, SWITCH, Options, add_options, parse_options
 from .progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
 from .records.study import FinishedCell, StudySpec, done_cells
-from .results import Point, csv, curve, draw, error_name, table, verdicts
+from .results import Point, choices, csv, curve, draw, error_name, table, verdicts
 
 _WHAT = "a scan of dim3"
 _TAG_LENGTH = 5000  # of the longest value that every store takes
@@ -136,6 +137,8 @@ class ScanResult:
     points: tuple[Point, ...]
     """The curve of each model: the errors of each dim3, by seed."""
     error_name: str
+    choices: Mapping[str, Choice]
+    """By model, by the default rule."""
     verdicts: Mapping[str, Verdict]
     """By model; a curve with too few points has none."""
     confirmed: tuple[Point, ...]
@@ -332,13 +335,15 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
-    sentences = [f"{v.sentence(model.rpartition(':')[2])}; {v.chosen}" for model, v in judged.items()]
+    chosen = choices(scanned)
+    sentences = [choice.sentence for choice in chosen.values()]
+    sentences += [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
     for point in points:
         recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
-    for model, verdict in judged.items():
-        recorder.metrics(choice_metrics(model, verdict.choice, verdict.dim3))
+    for model, choice in chosen.items():
+        recorder.metrics(choice_metrics(model, choice.choice, judged[model].dim3 if model in judged else None))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
     recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], *tables)} | kinds)
     with recorder.files() as folder:
@@ -357,6 +362,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
         epochs=epochs,
         points=tuple(points),
         error_name=label,
+        choices=chosen,
         verdicts=judged,
         confirmed=tuple(confirmed),
         failures=tuple(summary.failures),

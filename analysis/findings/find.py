@@ -210,6 +210,17 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
     )
 
 
+def choices(cells: Sequence[Cell], rule: str = DEFAULT_RULE) -> dict[str, Choice]:
+    """Return the choice of each model by a rule, of the cells of one study."""
+    asked, found = Rule.parse(rule), {}
+    for comparison in compare(cells):
+        base = mean_row(comparison.series)
+        for series in comparison.series:
+            val, test = (_rows(series, artifact, []) for artifact in _ERRORS)
+            found[series.model] = choose(asked, ModelEvidence(series, base, val, test, None))
+    return found
+
+
 def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonFinding:
     series = comparison.series
     baseline, decoder = (next((s for s in series if s.model == model), None) for model in ("pca", "pca-mlp"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import chdtrc
+import scipy
 
 from .. import Floats
 from ..purposes.choice import ByDim3, Held
@@ -68,4 +68,4 @@ def _differ(groups: Iterable[Floats]) -> bool:
         return False
     with np.errstate(divide="ignore", invalid="ignore"):  # seeds without a difference; nan where no seeds differ
         statistic = total * np.log(freedom @ variances / total) - freedom @ np.log(variances)
-    return bool(chdtrc(more, statistic / (1 + ((1 / freedom).sum() - 1 / total) / (3 * more))) < _DIFFER)
+    return bool(scipy.special.chdtrc(more, statistic / (1 + ((1 / freedom).sum() - 1 / total) / (3 * more))) < _DIFFER)
