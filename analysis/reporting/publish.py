@@ -322,7 +322,7 @@ def _description(findings: Findings) -> list[str]:
     lines = []
     for comparison in findings.comparisons:
         lines += [f"{_literal(comparison.name)}:", ""]
-        lines += [f"- {_literal(model.sentence)}" for model in comparison.models]
+        lines += [f"- {_literal(text)}" for model in comparison.models for text in (model.sentence, model.elbow)]
         lines.append("")
     kept: list[str] = []
     for line in lines[:_MOST_LINES]:

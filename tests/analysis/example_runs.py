@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric as LoggedMetric
+from mlflow.entities import Param as LoggedParam
 from mlflow.entities import RunTag
 
 from elbowroom.analysis.pages.report import SECTIONS
@@ -38,6 +39,7 @@ def log(
     facts: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
     arrays: Mapping[str, np.ndarray[Any, Any]] | None = None,
     folder: Path | None = None,
 ) -> str:
@@ -63,6 +65,7 @@ def log(
     client.log_batch(
         run_id,
         metrics=[LoggedMetric(k, v, 0, 0) for k, v in (numbers | dict(metrics or {})).items()],
+        params=[LoggedParam(k, v) for k, v in (params or {}).items()],
         tags=[RunTag(k, v) for k, v in (words | dict(tags or {})).items()],
     )
     if arrays and folder is not None:
@@ -82,17 +85,27 @@ def rows(mean: float, seed: int, count: int = 200) -> np.ndarray[Any, Any]:
     return scaled
 
 
-def errors(validation: float, test: float, row_seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
-    """The two arrays of errors of a run."""
-    return {Artifact.ERRORS_VAL: rows(validation, row_seed), Artifact.ERRORS_TEST: rows(test, row_seed)}
+def errors(
+    validation: float, test: float, row_seed: int = 0, mean_row: float | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The two arrays of errors of a run, and those of the mean row, where its error is given."""
+    found = {Artifact.ERRORS_VAL: rows(validation, row_seed), Artifact.ERRORS_TEST: rows(test, row_seed)}
+    if mean_row is not None:
+        found |= dict.fromkeys((Artifact.MEAN_ROW_VAL, Artifact.MEAN_ROW_TEST), rows(mean_row, row_seed))
+    return found
 
 
 def log_curve(
-    client: MlflowClient, curve: Mapping[int, float], folder: Path | None = None, rows_of: int = 0, **more: Any
+    client: MlflowClient,
+    curve: Mapping[int, float],
+    folder: Path | None = None,
+    rows_of: int = 0,
+    mean_row: float | None = None,
+    **more: Any,
 ) -> dict[int, str]:
     """Log a run for each dim3 of a curve, with it as validation and test error; their ids."""
     ids = {}
     for k, error in curve.items():
-        arrays = None if folder is None else errors(error, error, rows_of)
+        arrays = None if folder is None else errors(error, error, rows_of, mean_row)
         ids[k] = log(client, dim3=k, error=error, test=error, arrays=arrays, folder=folder, **more)
     return ids

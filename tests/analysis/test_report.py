@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,15 @@ from tests.hostile import Reader
 pytestmark = pytest.mark.integration
 
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 13)}
+MEAN_ROW = 4.02
 TAKEN = {f"figures/{name}.png" for name in ("error", "equivalent", "ratio")}
 
 
 def fill(store: MlflowClient, folder: Path) -> None:
-    """PCA, smooth, and an autoencoder with a corner at 8, with rows and without models."""
-    log_curve(store, {k: 6 / k for k in CORNER}, folder, model="pca")
+    """PCA, smooth, and an autoencoder with a corner at 8, where it keeps 90 %; with rows and without models."""
+    log_curve(store, {k: 6 / k for k in CORNER}, folder, model="pca", mean_row=MEAN_ROW)
     for seed in (0, 1):
-        log_curve(store, CORNER, folder, rows_of=seed, seed=seed)
+        log_curve(store, CORNER, folder, rows_of=seed, seed=seed, mean_row=MEAN_ROW)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -260,7 +261,7 @@ def test_the_chosen_model_is_registered_once_with_its_reason(
         (["--choose", "dim3=99"], "choose dim3=99: ae has finished cells at 2, 3, 4"),
         (["--choose", "dim3=3,model=vae"], "choose model=vae: allowed: pca, ae"),
         (["--map", "dim3=x"], "map 'dim3=x': allowed is TARGET=SOURCE.NAME"),
-        (["--rule", "gain:2"], "rule must be gain:SHARE"),
+        (["--rule", "gain:2"], "rule 'gain:2': allowed: keep:N (share of the variance kept, 0 to 1)"),
         (["--tracking-uri", "sqlite:///none.db"], "there is no such file"),
         (["--tracking-uri", "ftp://x"], "can't be used"),
         (["--out", "mlflow.db"], "out mlflow.db: can't be written"),
@@ -339,11 +340,13 @@ def test_runs_of_others_are_reported_through_a_map_and_an_analysis_among_them_ch
 
 def test_a_table_can_have_the_whole_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lines = [f"{k},{e!r},ae" for k, e in CORNER.items()] + [f"{k},{1 / k!r},pca" for k in CORNER]
+    lines = [f"{k},{e!r},ae" for k, e in CORNER.items()] + [f"{k},{6 / k!r},pca" for k in CORNER]
+    lines.append(f"0,{MEAN_ROW},pca")
     Path("t.csv").write_text("\n".join(["dim3,error,model", *lines]))
     assert main(["--curve", "t.csv", "--out", "out"]) == 0
     (comparison,) = result()["comparisons"]
-    choices: Mapping[str, int] = {m["label"]: m["verdict"]["choice"] for m in comparison["models"]}
-    assert choices["ae"] == 8
+    choices = {m["label"]: [(c["rule"], c["choice"]) for c in m["purposes"]] for m in comparison["models"]}
+    assert choices["ae"][:3] == [("keep:0.80", 4), ("keep:0.90", 8), ("keep:0.95", None)]
+    assert comparison["mean_row"] == MEAN_ROW
     assert Path("out/figures/error.png").exists()
     assert not Path("mlflow.db").exists()

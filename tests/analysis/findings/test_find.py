@@ -12,7 +12,7 @@ from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, fi
 from elbowroom.analysis.runs.query import read
 from elbowroom.models import PCA
 from elbowroom.studies.scan import main as scan
-from elbowroom.tracking.store.names import REUSED, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.store.names import REUSED, Artifact, Kind, Metric, Param, Tag
 from tests.analysis.example_runs import errors, log, log_curve, rows
 
 CORNER = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in range(2, 16)}
@@ -23,7 +23,7 @@ def falling(first: float, dims: Iterable[int] = FEW) -> dict[int, float]:
     return {k: first / k for k in dims}
 
 
-def found(store: MlflowClient, rule: str = "gain:0.05") -> ComparisonFinding:
+def found(store: MlflowClient, rule: str = "keep:0.90") -> ComparisonFinding:
     (comparison,) = find(read(store, "e"), rule).comparisons
     return comparison
 
@@ -119,18 +119,25 @@ def test_the_lead_over_pca_is_parted_by_its_codes_with_a_decoder(store: MlflowCl
     assert not any("pca-mlp runs" in note for note in comparison.notes)
 
 
-def test_verdict_choice_and_pick(store: MlflowClient) -> None:
-    ids = [log_curve(store, CORNER, seed=seed) for seed in (0, 1)]
+def test_verdict_choice_and_pick(store: MlflowClient, tmp_path: Path) -> None:
+    """The corner is at 8, and 90 % of the mean row's 3.9 are kept from 9 on: the corner does not take its place."""
+    ids = [log_curve(store, CORNER, tmp_path, seed=seed, mean_row=3.91) for seed in (0, 1)]
     comparison = found(store)
     ae = model(comparison, "ae")
     assert ae.verdict is not None
-    assert (ae.verdict.kind, ae.verdict.choice) == ("clear", 8)
-    assert ae.sentence.startswith("ae: a clear elbow at dim3 8 (95 % interval 8 to 8)")
+    assert (ae.verdict.kind, ae.verdict.dim3) == ("clear", 8)
+    assert ae.elbow.startswith("ae: a clear elbow at dim3 8 (95 % interval 8 to 8)")
+    assert ae.sentence == "ae keeps 90 % of the variance with dim3 9 (8 is not enough; 95 % interval 9 to 9)"
+    assert (ae.choice.choice, ae.choice.below, ae.choice.seeds, ae.choice.rows) == (9, 8, 2, 200)
+    assert [c.rule for c in ae.purposes][:3] == ["keep:0.80", "keep:0.90", "keep:0.95"]
     assert ae.confirmed is None
     assert "unconfirmed" in ae.confirmation
     assert "--confirm ae=8" in ae.confirmation
     assert comparison.pick is not None
-    assert (comparison.pick.model, comparison.pick.dim3, comparison.pick.run_id) == ("ae", 8, ids[0][8])
+    assert (comparison.pick.model, comparison.pick.dim3, comparison.pick.run_id) == ("ae", 9, ids[0][9])
+    assert comparison.mean_row == pytest.approx(3.91)
+    assert model(found(store, "elbow"), "ae").choice.choice == 8
+    assert model(found(store, "gain:0.05"), "ae").choice.rule == "gain:0.05"
 
 
 @pytest.mark.parametrize(("at_9", "stands"), [(0.39, True), (0.3, False)])
@@ -139,7 +146,7 @@ def test_twice_the_epochs_confirm_a_corner_or_not(store: MlflowClient, at_9: flo
     log_curve(store, {7: 0.5, 8: 0.4, 9: at_9, 15: 0.3}, epochs=40, tags={Tag.CONFIRMS: "true"})
     ae = model(found(store), "ae")
     assert ae.confirmed is stands
-    assert ("not confirmed" in ae.sentence) is not stands
+    assert ("not confirmed" in ae.elbow) is not stands
 
 
 def test_dim3_in_the_second_half_of_the_rank_are_not_judged(store: MlflowClient) -> None:
@@ -152,16 +159,30 @@ def test_dim3_in_the_second_half_of_the_rank_are_not_judged(store: MlflowClient)
     ae = model(found(store), "ae")
     assert ae.verdict is not None
     assert (ae.verdict.kind, ae.verdict.dim3, ae.verdict.most) == ("clear", 8, 20)
-    assert "; dim3 over 20 are not judged;" in ae.sentence
+    assert "; dim3 over 20 are not judged" in ae.elbow
 
 
-def test_the_model_that_errs_least_has_to_have_a_choice(store: MlflowClient) -> None:
-    log_curve(store, {k: 1 / k**0.3 for k in range(2, 12)}, model="pca")
-    log_curve(store, {k: 0.5 * 0.8**k for k in range(2, 12)})
+def test_the_pick_needs_the_fewest_latents_for_the_quality(store: MlflowClient, tmp_path: Path) -> None:
+    """PCA keeps 90 % from 10 on, the autoencoder from 5 on; nothing keeps 99 %."""
+    log_curve(store, falling(1, range(2, 12)), tmp_path, model="pca", mean_row=1.0)
+    log_curve(store, falling(0.5, range(2, 12)), tmp_path, mean_row=1.0)
     comparison = found(store)
-    assert model(comparison, "pca").verdict.choice is not None  # type: ignore[union-attr]
-    assert model(comparison, "ae").verdict.kind == "exhausted"  # type: ignore[union-attr]
-    assert comparison.pick is None
+    assert [m.choice.choice for m in comparison.models] == [10, 5]
+    assert comparison.pick is not None
+    assert (comparison.pick.model, comparison.pick.dim3) == ("ae", 5)
+    assert found(store, "keep:0.99").pick is None
+
+
+def test_an_older_store_chooses_on_the_test_rows_by_pythagoras(store: MlflowClient, tmp_path: Path) -> None:
+    """PCA's error and code give the mean row's error: e + |code|^2 / dim1 is 1 for every row."""
+    for k in range(2, 12):
+        codes = np.full((200, k), np.sqrt((1 - 1 / k) * 20 / k))
+        arrays = {Artifact.ERRORS_TEST: np.full(200, 1 / k), Artifact.CODES: codes}
+        params = {Param.DIM1: "20"}
+        log(store, model="pca", dim3=k, error=1 / k, test=1 / k, arrays=arrays, folder=tmp_path, params=params)
+    pca = model(found(store), "pca")
+    assert (pca.choice.choice, pca.choice.interval) == (10, (10, 10))
+    assert pca.choice.note.startswith("chosen on the test rows: older runs lack")
 
 
 def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_path: Path) -> None:
@@ -210,7 +231,10 @@ def test_few_points_few_seeds_and_no_pca_are_said(store: MlflowClient) -> None:
     comparison = found(store)
     ae = model(comparison, "ae")
     assert (ae.verdict, ae.against, [p.low for p in ae.points]) == (None, [], [None] * 3)
-    assert ae.sentence == "ae: no verdict: 3 values of dim3 are no curve: it takes 4, and 8 to see a corner"
+    assert ae.sentence == (
+        "ae: no share of the variance: the runs log neither the mean row's errors nor explained variance"
+    )
+    assert ae.elbow == "ae: no verdict: 3 values of dim3 are no curve: it takes 4, and 8 to see a corner"
     notes = "\n".join(comparison.notes)
     for said in (
         "each test row is one of the training rows, so the test errors say nothing of new rows",
@@ -275,11 +299,13 @@ def test_pcas_curve_is_its_runs_own_or_the_spectrum_scaled(store: MlflowClient, 
     assert curve.clipped is not None
 
 
-def test_the_unexplained_share_is_of_the_mean_predictor(store: MlflowClient) -> None:
+def test_without_rows_the_share_is_that_of_the_metrics(store: MlflowClient) -> None:
     """The mean predictor errs 2; a tenth of that is first met at dim3 5."""
     for k in range(2, 10):
         log(store, dim3=k, error=1 / k, test=1 / k, metrics={Metric.TEST_EXPLAINED_VARIANCE: 1 - 1 / k / 2})
-    assert model(found(store, "unexplained:0.10"), "ae").verdict.choice == 5  # type: ignore[union-attr]
+    choice = model(found(store, "unexplained:0.10"), "ae").choice
+    assert (choice.rule, choice.choice, choice.value) == ("keep:0.90", 5, pytest.approx(0.9))
+    assert choice.note.startswith("chosen on the test rows by their means alone")
 
 
 def test_the_same_runs_give_the_same_bytes(store: MlflowClient, tmp_path: Path) -> None:
