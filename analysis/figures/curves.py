@@ -41,6 +41,7 @@ _MOST_SERIES = 12
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # characters of a label
 _DIM3 = "dim3 (latent dimensions)"
+_LEAST_GAP = 0.05  # of the axes' height, between its ticks
 _KEPT_TICKS = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
@@ -134,8 +135,13 @@ def _draw_kept(axes: Axes, mean_row: float) -> None:
         "right",
         functions=(lambda e: 1 - np.asarray(e) / mean_row, lambda share: mean_row * (1 - np.asarray(share))),
     )
-    low, high = (1 - e / mean_row for e in reversed(axes.get_ylim()))
-    ticks = [t for t in _KEPT_TICKS if low <= t <= high]
+    heights = axes.transData.transform([(0, mean_row * (1 - share)) for share in _KEPT_TICKS])[:, 1]
+    bottom, top = axes.bbox.y0, axes.bbox.y1
+    ticks, last = [], np.inf
+    for share, height in zip(_KEPT_TICKS, heights, strict=True):  # from the top down, without overlaps
+        if bottom <= height <= min(top, last - _LEAST_GAP * (top - bottom)):
+            ticks.append(share)
+            last = height
     kept.set_yticks(ticks, [f"{100 * t:g} %" for t in ticks])
     kept.set_ylabel("variance kept")
 
