@@ -60,7 +60,7 @@ def test_the_command_times_a_scan_without_a_plain_loop_where_the_data_are_not_mn
     assert main(["--preset", "digits", "--epochs", "1", "--parts", "scan", "--jsonl", str(lines)]) == 0
     found = [json.loads(line) for line in lines.read_text().splitlines()][1]
     assert (found["part"], found["epochs"], found["plain_epoch_s"]) == ("scan", 1, {})
-    assert set(found["beside_s"]) == {"pca", "ae"}
+    assert set(found["beside_s"]) == {"pca", "pca-mlp", "ae"}
     assert 0 < sum(found["edges_s"]) < found["wall_s"]
     said = capsys.readouterr().out
     assert "| ae | 18 |" in said

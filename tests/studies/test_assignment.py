@@ -57,6 +57,7 @@ def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp
         ["scikit-learn", "another exact program"],
         ["seed 0", "seed 1"],
         ["seed 0", "seed 1"],
+        ["seed 0", "seed 1"],
     ]
     assert found["notes"] == []
     (logged,) = runs(store, Kind.ANALYSIS)

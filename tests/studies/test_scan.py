@@ -76,7 +76,8 @@ def test_epochs_auto_is_a_number_in_every_run_or_that_of_a_study_that_was_begun(
     pca = ["--models", "pca", "--dim3", "2", "--dataset", "digits"]
 
     def epochs() -> list[int]:
-        return [json.loads(r.data.tags[Tag.CONFIG])["epochs"] for r in filed.runs()]
+        runs = filed.client.search_runs([filed.parent().info.experiment_id], f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
+        return [json.loads(r.data.tags[Tag.CONFIG])["epochs"] for r in runs]
 
     assert scan(filed, *pca) == 0
     assert epochs() == [455]  # 5,000 steps, 11 of them an epoch

@@ -155,7 +155,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_one_without_the_study() -
 
 
 def test_a_study_goes_on_when_the_project_has_learnt_another_model(filed: Study, monkeypatch: Patch) -> None:
-    assert scan(filed) == 0
+    assert scan(filed, "--epochs", "12") == 0
     monkeypatch.setattr("elbowroom.studies.records.ownership.MODEL_CHOICES", ("brand-new", *MODEL_CHOICES))
     assert scan(filed, "--models", "pca,linear-ae", "--epochs", "12") == 0
     assert len(filed.trials(TrialState.COMPLETE)) == len(filed.finished()) == 4
