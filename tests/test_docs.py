@@ -421,7 +421,7 @@ def test_your_own_data(mine: Path) -> None:
     (mine / "browser").chmod(0o755)
     script = f"{scan} --dim3 1:7 --epochs 1 --dim2 16\n{report}\n{show}"
     said = shell(script, mine, BROWSER=str(mine / "browser"))
-    assert said.count(block("docs/guide.md", "pca: use dim3 = 6").text) == 1
+    assert said.count(block("docs/guide.md", "pca: no elbow").text) == 1
     opened = Path(unquote((mine / "opened").read_text().removeprefix("file://")))
     assert opened == mine / "reports" / "report.html"
     assert "mine" in opened.read_text()

@@ -226,8 +226,11 @@ def _fit_decay(
 
 
 def _fit_compressed(points: Points) -> list[Fit]:
-    """Fit c + A·exp(-(k/scale)^power), power 1 to 2, as kernel spectra fall: on a grid and on finer ones."""
-    scales, powers = np.geomspace(_SHORTEST_HINGED_DECAY, 3 * points.k[-1], 40), np.linspace(1.2, 2, 3)
+    """Fit c + A·exp(-(k/scale)^power), power 1 to 2, as kernel spectra fall: on a grid, and on finer ones at its best.
+
+    Its fall ends within the range: one of a longer scale would follow shallow corners.
+    """
+    scales, powers = np.geomspace(_SHORTEST_HINGED_DECAY, points.k[-1] / 3, 40), np.linspace(1.2, 2, 3)
     ratio, step, fits = scales[1] / scales[0], 0.4, []
     for _ in range(4):
         found = fit(_compressed(points.k, scales, powers), points)

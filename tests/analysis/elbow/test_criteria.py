@@ -115,7 +115,7 @@ def test_aicc_by_hand() -> None:
         ("power and line", 0.9 - 0.01 * K + (K / 2) ** -1.7),
         ("exponential", 0.2 + np.exp(-(K - 2) / 4)),
         ("exponential and line", 0.9 - 0.01 * K + np.exp(-(K - 2) / 3)),
-        ("compressed exponential", 0.1 + np.exp(-((K / 7) ** 1.7))),
+        ("compressed exponential", 0.1 + np.exp(-((K / 5) ** 1.7))),
     ],
 )
 def test_each_smooth_family_fits_its_own_curve(name: str, error: Floats) -> None:
