@@ -196,12 +196,13 @@ def test_an_error_that_reaches_zero() -> None:
 
 @pytest.mark.parametrize("last", [20, 32, 40])
 def test_a_rank_is_found_where_the_range_comes_near_the_number_of_columns(last: int) -> None:
-    """Rank 5 of 40 columns with noise, on 2..40: the noise's error falls to 0 there, and hides the corner."""
+    """Rank 5 of 40 columns with noise, whose own error falls to 0 at 40 and hides the corner."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((500, 5)) @ rng.standard_normal((5, 40)) + 0.5 * rng.standard_normal((500, 40))
+    x = rng.standard_normal((500, 5)) @ rng.standard_normal((5, 40)) + rng.standard_normal((500, 40))
     spectrum = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
     k = dims(2, last)
     error = (spectrum.sum() - spectrum.cumsum()[k.astype(int) - 1]).clip(min=0)
+    assert (judge(k, error).dim3 is None) == (last > 20)
     verdict = judge(k, error, most=20)
     assert (verdict.kind, verdict.dim3, verdict.most) == ("clear", 5, None if last == 20 else 20)
     assert ("dim3 over 20 are not judged" in verdict.sentence("pca")) == (last > 20)
