@@ -14,6 +14,7 @@ import numpy as np
 from elbowroom.models import Array, Reducer
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
+from elbowroom.models.measures.hidden_entries import hidden_entries
 from elbowroom.models.measures.latent_space import STEPS, interpolate, robustness, smoothness, trustworthiness
 
 from ..data.prepared_data import PreparedData
@@ -79,6 +80,7 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
     yield from _samples(model, prepared_data)
     if (posterior := model.posterior(x_test)) is not None:
         yield RunRecord(arrays={Artifact.CODES_SAMPLED: sampled_codes(*posterior)})
+    yield _hidden_entries(model, prepared_data)
     extra = model.extra_diagnostics(x, x_test)
     yield RunRecord(
         {_STORED_AS.get(name, f"measure/{name}"): number for name, number in extra.numbers.items()},
@@ -138,3 +140,16 @@ def sampled_codes(mean: Array, log_var: Array) -> Array:
     noise = np.random.default_rng(_SEED).standard_normal(mean.shape)
     drawn: Array = (mean + np.exp(0.5 * log_var.astype(np.float64)) * noise).astype(np.float32)
     return drawn
+
+
+def _hidden_entries(model: Reducer, prepared_data: PreparedData) -> RunRecord:
+    """On validation rows, as every purpose chooses on them; on test rows where there are none."""
+    parts = prepared_data.split
+    held = prepared_data.data.x_test if parts.x_val is None else parts.x_val
+    found = hidden_entries(model, parts.x_train, held)
+    if found is None:
+        return RunRecord()
+    return RunRecord(
+        {Metric.COPIED_COLUMNS: found.copies},
+        arrays={Artifact.HIDDEN_ENTRIES: found.model, Artifact.HIDDEN_ENTRIES_MEAN: found.mean_row},
+    )

@@ -62,6 +62,12 @@ def test_every_model_is_measured(model: str) -> None:
     assert arrays[Artifact.PLANE].shape == (15, 15, 64)
     assert arrays[Artifact.PLANE_TICKS].shape == (2, 15)
     assert arrays[Artifact.INTERPOLATIONS].shape == (5, 11, 64)
+    assert (Artifact.HIDDEN_ENTRIES in arrays) == (Metric.COPIED_COLUMNS in metrics) == (model != "vae")
+    if model != "vae":
+        errors, of_mean_row = arrays[Artifact.HIDDEN_ENTRIES], arrays[Artifact.HIDDEN_ENTRIES_MEAN]
+        assert errors.shape == of_mean_row.shape == (4, 149)  # of the validation rows
+        assert of_mean_row.mean() == pytest.approx(0.8897, abs=1e-3)
+        assert np.isfinite(errors).all()
 
 
 def test_a_vae_has_its_posterior() -> None:
@@ -81,6 +87,7 @@ def test_pca_is_fitted_again() -> None:
     codes, other = record.arrays[Artifact.CODES], record.arrays[Artifact.CODES_REFIT]
     assert np.abs(other) == pytest.approx(np.abs(codes), abs=1e-3)
     assert record.tags[Tag.AUTO_SOLVER] == "covariance_eigh"
+    assert record.arrays[Artifact.HIDDEN_ENTRIES].mean() < 0.75
 
 
 def test_diagnostics_of_a_model_of_ones_own_are_named_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
