@@ -1,0 +1,170 @@
+"""The purpose `rank`, on rows of known rank and on errors written by hand."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from elbowroom.analysis.purposes.choice import Choice
+from elbowroom.analysis.purposes.rank import Beside, gavish_donoho, rank
+from elbowroom.models import PCA
+from elbowroom.models.measures.hidden_entries import hidden_entries
+from elbowroom.models.registry import build
+from elbowroom.tracking.config import RunConfig
+
+Draw = Callable[[np.random.Generator], np.ndarray]
+
+
+def factors(rng: np.random.Generator, rows: int, columns: int, count: int, noise: object) -> np.ndarray:
+    """Rows of common factors with normal loadings, and noise of this SD, one for all columns or one for each."""
+    loadings = rng.standard_normal((count, columns))
+    common = rng.standard_normal((rows, count)) @ loadings
+    return common + noise * rng.standard_normal((rows, columns))
+
+
+def loud(rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([factors(rng, 2000, 40, 5, 1.0), 20 * rng.standard_normal((2000, 3))])
+
+
+def lognormal(rng: np.random.Generator) -> np.ndarray:
+    return factors(rng, 2000, 40, 3, np.exp(rng.standard_normal(40)))
+
+
+def pca_rank(x: np.ndarray, last: int) -> Choice:
+    """The rank of rows by PCA at dim3 1 to `last`: the last sixth is not used, of the others a tenth is held out."""
+    x = x.astype(np.float32)[: len(x) - len(x) // 6]
+    train, held = np.split(x, [len(x) - len(x) // 10])
+    train.flags.writeable = False
+    measured = {dim3: hidden_entries(PCA(dim3=dim3).fit(train), train, held) for dim3 in range(1, last + 1)}
+    copies = measured[1].copies
+    return rank("pca", {k: m.model[None] for k, m in measured.items()}, measured[1].mean_row, Beside(copies=copies))
+
+
+KNOWN: dict[str, tuple[int, Draw]] = {
+    "5 of 40, weak noise": (5, lambda rng: factors(rng, 2000, 40, 5, 0.3)),
+    "5 of 40, strong noise": (5, lambda rng: factors(rng, 2000, 40, 5, 2.0)),
+    "5 of 15": (5, lambda rng: factors(rng, 2000, 15, 5, 0.5)),
+    "5 of 100, 200 rows": (5, lambda rng: factors(rng, 200, 100, 5, 1.0)),
+    "0 of 30": (0, lambda rng: rng.standard_normal((2000, 30))),
+    "3 of 40, unequal noise": (3, lognormal),
+    "5 beside loud columns": (5, loud),
+}
+
+
+@pytest.mark.parametrize("name", ["5 of 100, 200 rows", "0 of 30", "5 beside loud columns"])
+def test_the_rank_of_linear_data(name: str) -> None:
+    true, draw = KNOWN[name]
+    assert pca_rank(draw(np.random.default_rng(0)), 8).choice == true
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_rank_is_exact_in_95_percent_of_draws(name: str) -> None:
+    true, draw = KNOWN[name]
+    found = [pca_rank(draw(np.random.default_rng(seed)), 10).choice for seed in range(40)]
+    assert np.mean(np.array(found) == true) >= 0.95
+
+
+@pytest.mark.soak
+def test_a_trained_autoencoder_has_the_rank_of_its_rows() -> None:
+    x = factors(np.random.default_rng(9), 1500, 40, 5, 1.0).astype(np.float32)
+    measured = {}
+    for dim3 in range(1, 9):
+        settings = asdict(RunConfig(model="ae", dim3=dim3, epochs=80)) | {"dim1": 40}
+        found = hidden_entries(build("ae", settings).fit(x[:1200]), x[:1200], x[1200:])
+        assert found is not None
+        measured[dim3] = found
+    chosen = rank("ae", {k: m.model[None] for k, m in measured.items()}, measured[1].mean_row, Beside())
+    assert (chosen.choice, chosen.interval) == (5, (5, 5))
+
+
+def test_columns_that_are_copies_have_no_rank() -> None:
+    white = np.random.default_rng(0).standard_normal((1000, 20))
+    found = pca_rank(np.hstack([white, white]), 24)
+    assert (found.choice, found.interval, found.reached) == (None, None, False)
+    assert found.sentence == (
+        "pca: rank is not identified: groupings of the columns say 0 to 20; 40 columns nearly copy another"
+    )
+
+
+def written(*means: float, seeds: tuple[float, ...] = (0.0,), twin: tuple[float, ...] = ()) -> Choice:
+    """The rank of errors with these means at dim3 0, 1, ...; `twin` in two groupings, seeds apart by a share."""
+    rows = 1 + 0.1 * np.random.default_rng(0).standard_normal((4, 400))
+    rows /= rows.mean(axis=1, keepdims=True)
+    every = [np.stack([mean * rows[0], other * rows[1]] * 2) for mean, other in zip(means, twin or means, strict=True)]
+    by_dim3 = {
+        dim3: np.stack([errors * (1 + share * (-1) ** dim3) for share in seeds])
+        for dim3, errors in enumerate(every)
+        if dim3
+    }
+    return rank("ae", by_dim3, every[0], Beside())
+
+
+def test_the_least_is_the_rank_and_must_not_be_the_last() -> None:
+    found = written(1, 0.8, 0.5, 0.6, 0.7)
+    assert (found.choice, found.below, found.interval, found.reached) == (2, 1, (2, 2), True)
+    assert found.value == pytest.approx(0.5)
+    assert (found.seeds, found.rows) == (1, 400)
+    assert found.sentence == "ae: rank 2, by predicting hidden entries"
+    assert written(1, 1.1, 1.2).choice == 0
+    falling = written(1, 0.8, 0.5)
+    assert (falling.choice, falling.interval, falling.reached) == (None, (2, None), False)
+    assert falling.sentence == "ae: rank is not reached by 2, which predicts hidden entries best: extend the range"
+
+
+def test_of_equal_errors_the_first_counts_and_the_range_has_both() -> None:
+    found = written(1, 0.8, 0.5, 0.5 - 1e-9, 0.9)
+    assert (found.choice, found.interval) == (2, (2, 3))
+    assert found.sentence == "ae: rank 2 (2 to 3 within noise), by predicting hidden entries"
+
+
+def test_trainings_that_differ_widen_the_range() -> None:
+    means = (1, 0.8, 0.5, 0.505, 0.6)
+    assert written(*means, seeds=(0.0, 0.0)).interval == (2, 2)
+    assert written(*means, seeds=(-0.01, 0.01)).interval == (2, 3)
+
+
+def test_groupings_that_differ_by_three_quarters_of_the_rank_do_not_identify_it() -> None:
+    found = written(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.55, twin=(1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06))
+    assert found.sentence == "ae: rank is not identified: groupings of the columns say 0 to 5"
+    assert (found.choice, found.interval, found.reached) == (None, None, False)
+    near = written(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.55, twin=(1, 0.9, 0.8, 0.7, 0.65, 0.66, 0.67))
+    assert (near.choice, near.interval) == (5, (4, 5))
+
+
+def test_the_shortest_rows_and_the_scanned_dim3_are_compared() -> None:
+    errors = np.ones((1, 4, 300)) + 0.01 * np.random.default_rng(0).standard_normal((1, 4, 300))
+    found = rank("pca", {4: 0.5 * errors[:, :, :200], 2: 0.8 * errors, 8: 0.9 * errors}, errors[0], Beside())
+    assert (found.choice, found.below, found.rows) == (4, 2, 200)
+    assert found.sentence == "pca: rank 4, by predicting hidden entries, among the scanned dim3"
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        (Beside(parallel_analysis=2), "; parallel analysis 2"),
+        (Beside(2, 2, 30), "; parallel analysis 2, Gavish-Donoho 2"),  # the groupings agree in spite of copies
+        (Beside(2, 9), "; parallel analysis 2, Gavish-Donoho 9: they disagree"),
+    ],
+)
+def test_other_counts_stand_beside_it(beside: Beside, words: str) -> None:
+    errors = 1 + 0.01 * np.random.default_rng(0).standard_normal((4, 100))
+    found = rank("pca", {1: 0.8 * errors[None], 2: 0.5 * errors[None], 3: 0.9 * errors[None]}, errors, beside)
+    assert found.sentence == f"pca: rank 2, by predicting hidden entries{words}"
+
+
+def test_without_measured_runs_the_sentence_says_what_to_do() -> None:
+    found = rank("vae", {}, np.empty((4, 0)), Beside())
+    assert (found.choice, found.reached) == (None, False)
+    assert "--measure" in found.sentence
+
+
+@pytest.mark.parametrize(("count", "noise"), [(0, 1.0), (5, 1.0), (5, 0.0), (12, 0.5)])
+@pytest.mark.parametrize(("rows", "columns"), [(2000, 40), (60, 200)])
+def test_gavish_and_donoho_count_strong_factors_in_white_noise(
+    count: int, noise: float, rows: int, columns: int
+) -> None:
+    x = factors(np.random.default_rng(0), rows, columns, count, noise)
+    spectrum = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2 / (rows - 1)
+    assert gavish_donoho(spectrum, rows, columns) == count
