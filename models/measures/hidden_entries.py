@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..base import Array, Reducer, Rows
 from ..pca import PCA
-from .column_groups import CORRELATED_ROWS, GROUPS, group_columns
+from .column_groups import CORRELATED_ROWS, group_columns
 from .errors import Float64s
 from .inferred_codes import inferred_codes
 
@@ -83,7 +83,7 @@ def hidden_entries(model: Reducer, x: Rows, x_held: Rows) -> HiddenEntries | Non
     dim3 = model.encode(x_held[:1]).shape[1]
     exact = isinstance(model, PCA)
     rows = _ROWS if exact else min(_ITERATED_ROWS, _ITERATED_VALUES // (x.shape[1] * dim3))
-    visible = min(int((groups != group).sum()) for groups in groupings for group in range(GROUPS))
+    visible = len(varying) - max(int(np.bincount(groups).max()) for groups in groupings)
     if dim3 > visible or rows < _FEWEST_ITERATED:
         return None
     x_held = x_held[:rows]
@@ -91,7 +91,7 @@ def hidden_entries(model: Reducer, x: Rows, x_held: Rows) -> HiddenEntries | Non
     predict = _linear(_components(x, standard)[:dim3].T, held) if exact else _decoded(model, x, x_held, standard)
     errors = np.zeros((2, len(groupings), len(held)))
     for i, groups in enumerate(groupings):
-        for group in range(GROUPS):
+        for group in range(groups.max() + 1):
             hidden = groups == group
             for kind, predicted in enumerate((predict(hidden), np.zeros_like(held))):
                 errors[kind, i] += np.square(held - predicted)[:, hidden].sum(axis=1) / len(varying)
