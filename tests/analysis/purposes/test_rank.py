@@ -44,7 +44,7 @@ def pca_rank(x: np.ndarray, last: int) -> Choice:
 KNOWN: dict[str, tuple[int, Draw]] = {
     "5 of 40, weak noise": (5, lambda rng: factors(rng, 2000, 40, 5, 0.3)),
     "5 of 40, strong noise": (5, lambda rng: factors(rng, 2000, 40, 5, 2.0)),
-    "5 of 15": (5, lambda rng: factors(rng, 2000, 15, 5, 0.5)),
+    "5 of 15, noisy": (5, lambda rng: factors(rng, 2000, 15, 5, 0.7)),
     "5 of 100, 200 rows": (5, lambda rng: factors(rng, 200, 100, 5, 1.0)),
     "0 of 30": (0, lambda rng: rng.standard_normal((2000, 30))),
     "3 of 40, unequal noise": (3, lognormal),
