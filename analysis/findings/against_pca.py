@@ -238,7 +238,7 @@ def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:
     if isinstance(measured, np.ndarray) and _is_pca_curve(measured):
         clipped = measured[:, 1]
         return PcaCurve(measured[:, 0].astype(float), clipped.astype(float) if np.isfinite(clipped).all() else None)
-    spectrum = _spectrum(cell)
+    spectrum = spectrum_of(cell)
     known = {k: v for k, v in baseline.means().items() if np.isfinite(v) and k <= _MOST_COMPONENTS}
     if not known:
         return None
@@ -276,7 +276,7 @@ def _profile_likelihood(spectrum: Floats) -> int | None:
 
 def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
     """Return the number of components by each criterion of the eigenvalues; empty where their array is missing."""
-    spectrum = _spectrum(baseline.at(baseline.dim3[0])[0])
+    spectrum = spectrum_of(baseline.at(baseline.dim3[0])[0])
     if spectrum is None:
         return {}
     shares: dict[str, int | None] = {f"explained variance {s:.0%}": _explained(spectrum, s) for s in _SHARES}
@@ -290,8 +290,8 @@ def _is_pca_curve(measured: npt.NDArray[Any]) -> bool:
     return bool(np.isfinite(measured[:, 0]).all() and (measured[:, 0] >= 0).all())
 
 
-def _spectrum(cell: Cell) -> Floats | None:
-    """The eigenvalues (K,) of a run of PCA, with a positive sum; None where their array is missing or unusable."""
+def spectrum_of(cell: Cell) -> Floats | None:
+    """Return the eigenvalues (K,) of a run of PCA, of a positive sum; None where their array is missing or unusable."""
     found = fetch([cell], Artifact.SPECTRUM)[cell.run_id]
     if not isinstance(found, np.ndarray) or found.ndim != 1 or len(found) > _MOST_COMPONENTS:
         return None

@@ -9,8 +9,10 @@ import numpy as np
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, judge
-from ..purposes.choice import Choice, Held, Missing
+from ..latent_space.probe import Coded
+from ..purposes.choice import ByDim3, Choice, Held, Missing
 from ..purposes.keep import Errors, Fitted
+from ..purposes.rank import Beside
 
 UNKNOWN = 10**9  # min(N, dim1) of a curve without its data
 _Interval = tuple[int | None, int | None] | None
@@ -43,7 +45,7 @@ class CurveEvidence:
             The largest dim3 of the curve that the elbow is judged on.
         """
         self.label, self.by_dim3, self.curve, self.mean_row = label, by_dim3, curve, mean_row
-        self.most_to_judge = most_to_judge
+        self.most_to_judge, self.seeded = most_to_judge, True
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -83,6 +85,18 @@ class CurveEvidence:
     def value_range(self) -> float:
         """Raise Missing: a curve does not tell the range of the data."""
         raise Missing("a table of errors does not tell the range of the data")
+
+    def probe(self) -> tuple[Coded, Coded | None]:
+        """Raise Missing: a curve has no codes."""
+        raise Missing("a table of errors has no codes")
+
+    def elbo(self) -> tuple[ByDim3, list[float], ByDim3 | None]:
+        """Raise Missing: a curve has no ELBO."""
+        raise Missing("a table of errors has no ELBO")
+
+    def hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
+        """Raise Missing: a curve has no entries."""
+        raise Missing("a table of errors has no hidden entries")
 
     def _choice(self, purpose: str, rule: str, at: int | None, interval: _Interval, sentence: str) -> Choice:
         """A choice by the judged curve."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +10,13 @@ import numpy as np
 from elbowroom.tracking.store.names import Artifact, Metric, Param
 
 from .. import Floats
-from ..purposes.choice import ByDim3, Held, Missing
+from ..latent_space.probe import Coded
+from ..purposes.choice import ByDim3, Held, Missing, NotOffered
 from ..purposes.keep import Errors, Fitted
-from ..runs.arrays import fetch
-from ..runs.comparison import Cell, Series, most_to_judge
+from ..purposes.rank import Beside, gavish_donoho
+from ..runs.arrays import fetch, rows_of
+from ..runs.comparison import Cell, Series, is_measured, most_to_judge
+from .against_pca import spectrum_of
 from .curve_evidence import UNKNOWN, CurveEvidence
 
 
@@ -50,16 +53,47 @@ def _first(cells: Sequence[Cell], artifact: str) -> Floats | None:
     return None
 
 
+class _CodesByDim3(Mapping[int, Sequence[Floats]]):
+    """The codes (N, dim3) of each training by dim3, read when they are asked for; the last ones are kept."""
+
+    def __init__(self, series: Series, artifact: str, rows: int) -> None:
+        self.series, self.artifact, self.rows = series, artifact, rows
+        self.last: tuple[int, list[Floats]] | None = None
+
+    def __getitem__(self, dim3: int) -> list[Floats]:
+        if self.last is None or self.last[0] != dim3:
+            found = fetch(self.series.at(dim3), self.artifact).values()
+            codes = [a for a in found if not isinstance(a, str) and a.shape[:1] == (self.rows,) and a.ndim == 2]
+            if not codes or not all(np.isfinite(a).all() for a in codes):
+                raise Missing(f"features: the codes at dim3 {dim3} are not in the store or unusable")
+            self.last = dim3, codes
+        return self.last[1]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.series.dim3)
+
+    def __len__(self) -> int:
+        return len(self.series.dim3)
+
+
 class ModelEvidence(CurveEvidence):
     """The evidence of one series of runs."""
 
-    def __init__(self, series: Series, base: MeanRow, val: ByDim3, test: ByDim3, mean_row: float | None) -> None:
+    def __init__(
+        self,
+        series: Series,
+        baseline: Series | None,
+        base: MeanRow,
+        val: ByDim3,
+        test: ByDim3,
+        mean_row: float | None = None,
+    ) -> None:
         """Take a series and what was read of it.
 
         Parameters
         ----------
-        series
-            The cells of the model.
+        series, baseline
+            The cells of the model, and of PCA.
         base
             The mean row's errors.
         val, test
@@ -70,7 +104,8 @@ class ModelEvidence(CurveEvidence):
         errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
         most = most_to_judge(series.first.run.data.params)
         super().__init__(series.label, errors, (series.complete[0], series.errors()), mean_row, most)
-        self.series, self.base, self.val, self.test = series, base, val, test
+        self.series, self.baseline, self.base, self.val, self.test = series, baseline, base, val, test
+        self.seeded = series.seeded
 
     @property
     def most(self) -> int:
@@ -92,7 +127,7 @@ class ModelEvidence(CurveEvidence):
             if not self.series.first.on_validation:
                 note = "chosen on the test rows: there are no validation rows"
             test = test._replace(whole=self._curve(Artifact.PCA_CURVE))
-            return Fitted(self.label, test, test, self.series.seeded, self.most, note)
+            return Fitted(self.label, test, test, self.seeded, self.most, note)
         return Fitted(
             self.label,
             val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL)),
@@ -108,6 +143,76 @@ class ModelEvidence(CurveEvidence):
             raise Missing("the runs lack the range of the data, which new runs log: train one cell again")
         return found
 
+    def probe(self) -> tuple[Coded, Coded | None]:
+        """Return the codes of the rows that choose, and of those that report. Raises Missing."""
+        test = self._coded(Artifact.CODES, Artifact.LABELS, Artifact.PROBE_TEST)
+        val = self._coded(Artifact.CODES_VAL, Artifact.LABELS_VAL, Artifact.PROBE_VAL)
+        if test is None and val is None:
+            raise Missing("no features without labels: --label-column or a column of classes gives them")
+        return (val, test) if val is not None else (test, None)  # type: ignore[return-value]
+
+    def _coded(self, codes: str, labels: str, raw: str) -> Coded | None:
+        """One set of rows; None where it has no labels or no codes."""
+        first = self.series.first
+        found = {artifact: fetch([first], artifact)[first.run_id] for artifact in (labels, raw, codes)}
+        if any(isinstance(found[artifact], str) for artifact in (labels, codes)):
+            return None
+        own, hits = found[labels], found[raw]
+        if isinstance(own, str) or own.ndim != 1 or own.dtype.kind not in "iu":
+            return None
+        usable = not isinstance(hits, str) and hits.shape == own.shape and hits.dtype.kind == "i"
+        return Coded(_CodesByDim3(self.series, codes, len(own)), own, hits if usable else None)  # type: ignore[arg-type]
+
+    def elbo(self) -> tuple[ByDim3, list[float], ByDim3 | None]:
+        """Return -ELBO of the rows that choose, units in use at the largest dim3, and -ELBO of the test rows.
+
+        Raises NotOffered for a model without an ELBO, and Missing.
+        """
+        if self.series.first.metric(Metric.TEST_ELBO) is None:
+            raise NotOffered("generate is for models with a posterior")
+        val, test = (self._negative(artifact) for artifact in (Artifact.ELBO_VAL, Artifact.ELBO_TEST))
+        if not (test or val):
+            raise Missing("generate needs the ELBO of each row, which new runs log: train its cells again")
+        units = [c.metric(Metric.TEST_UNITS_IN_USE) for c in self.series.at(max(val or test))]
+        return val or test, [u for u in units if u is not None], test if val else None
+
+    def _negative(self, artifact: str) -> ByDim3:
+        found = rows_of(self.series, artifact, signed=True)[0]
+        return {k: Held(-held.rows, -held.seeds) for k, held in found.items()}
+
+    def hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
+        """Return the squared errors of hidden entries, those of the mean row, and other counts. Raises Missing."""
+        if self.series.first.metric(Metric.TEST_KL) is not None:
+            raise NotOffered("rank is not measured for a model with a prior, which the fit of a code would leave out")
+        cells = [c for c in self.series.every_cell if is_measured(c)]
+        arrays = fetch(cells, Artifact.HIDDEN_ENTRIES)
+        by_dim3: dict[int, list[Floats]] = {}
+        for cell in cells:
+            found = arrays[cell.run_id]
+            if not isinstance(found, str) and found.ndim == 2 and np.isfinite(found).all():
+                by_dim3.setdefault(cell.dim3, []).append(found.astype(np.float64))
+        if not by_dim3:
+            raise Missing("rank is not measured: studies.scan or tracking.train with --measure yes, from 10 columns on")
+        base = fetch(cells, Artifact.HIDDEN_ENTRIES_MEAN)
+        known = [a.astype(np.float64) for a in base.values() if not isinstance(a, str) and a.ndim == 2]
+        stacked = {k: np.stack(arrays) for k, arrays in by_dim3.items() if len({a.shape for a in arrays}) == 1}
+        if not known or not stacked:
+            raise Missing("rank: the errors of hidden entries are unusable")
+        return stacked, max(known, key=lambda a: a.shape[1]), self._beside(cells[0])
+
+    def _beside(self, measured: Cell) -> Beside:
+        """Other counts of the data's components."""
+        copies = measured.metric(Metric.COPIED_COLUMNS)
+        if self.baseline is None:
+            return Beside(copies=None if copies is None else int(copies))
+        first = self.baseline.first
+        parallel, spectrum = first.metric(Metric.INTRINSIC_PARALLEL), spectrum_of(first)
+        sizes = [first.run.data.params.get(name, "") for name in (Param.ROWS_TRAIN, Param.DIM1)]
+        rank = None
+        if spectrum is not None and all(size.isdecimal() for size in sizes):
+            rank = gavish_donoho(spectrum, *map(int, sizes))
+        return Beside(None if parallel is None else int(parallel), rank, None if copies is None else int(copies))
+
     def _by_metrics(self) -> Fitted:
         """The shares left of the test rows, of runs whose mean row's errors are not known by row. Raises Missing."""
         left = {k: [1 - c.value(Metric.TEST_EXPLAINED_VARIANCE) for c in self.series.at(k)] for k in self.series.dim3}
@@ -116,16 +221,17 @@ class ModelEvidence(CurveEvidence):
         held = {k: Held(np.array([np.mean(v)]), np.array(v)) for k, v in left.items()}
         errors = Errors(held, np.ones(1))
         note = "chosen on the test rows by their means alone: the interval is of the trainings, without the rows"
-        return Fitted(self.label, errors, errors, self.series.seeded, self.most, note)
+        return Fitted(self.label, errors, errors, self.seeded, self.most, note)
 
     def _curve(self, artifact: str) -> Floats | None:
         """PCA's error for every dim3 from 0, and the standard error of its logarithm: (K + 1, 2)."""
-        if self.series.seeded:
+        if self.seeded:
             return None
         found = fetch([self.series.first], artifact)[self.series.first.run_id]
         if isinstance(found, str) or found.ndim != 2 or found.shape[1] != 2 or len(found) < 2:
             return None
         curve = found.astype(np.float64)
+        curve[~np.isfinite(curve[:, 1]), 1] = 0.0  # where nothing is left
         if artifact == Artifact.PCA_CURVE:  # its second column has another meaning
             curve[:, 1] = np.nan
         return curve if np.isfinite(curve[:, 0]).all() and curve[0, 0] > 0 else None

@@ -217,7 +217,7 @@ def choices(cells: Sequence[Cell], rule: str = DEFAULT_RULE) -> dict[str, Choice
         base = mean_row(comparison.series)
         for series in comparison.series:
             val, test = (_rows(series, artifact, []) for artifact in _ERRORS)
-            found[series.model] = choose(asked, ModelEvidence(series, base, val, test, None))
+            found[series.model] = choose(asked, ModelEvidence(series, None, base, val, test))
     return found
 
 
@@ -241,7 +241,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         if decoder is not None and one is not decoder:
             between = against(one, decoder, test_rows[one.label], test_rows[decoder.label])
             part = decoder_part(versus[one.label], versus[decoder.label], between)
-        evidence = ModelEvidence(one, base, val_rows[one.label], test_rows[one.label], store.mean_row)
+        evidence = ModelEvidence(one, baseline, base, val_rows[one.label], test_rows[one.label], store.mean_row)
         models.append(_model(evidence, versus[one.label], part, store, rule))
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
@@ -317,7 +317,7 @@ def _purposes(evidence: ModelEvidence, rule: Rule) -> list[Choice]:
     """The choices of a model by the rules that every report shows, and by the rule in force."""
     rules = [
         *(Rule("keep", share) for share in SHARES),
-        *(Rule(name, PURPOSES[name].amount) for name in _SHOWN if name in PURPOSES),
+        *(Rule(name, PURPOSES[name].amount) for name in _SHOWN),
         rule,
     ]
     order = list(PURPOSES)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from .. import Floats
@@ -63,7 +63,8 @@ class Sample(NamedTuple):
 
     def misses(self, codes: Sequence[Codes]) -> Floats:
         """Return 1 where the five nearest other codes outvote a row's label, else 0, for each training: (S, n)."""
-        nearest = KNeighborsClassifier(_NEIGHBOURS, algorithm="brute")
+        # Here, because it takes a second to import, which a table of errors does not need.
+        nearest = importlib.import_module("sklearn.neighbors").KNeighborsClassifier(_NEIGHBOURS, algorithm="brute")
         with threadpool_limits(1):  # the number of threads decides which of equally near rows is found
             votes = [
                 nearest.fit(of_one[self.rows], self.classes).predict(None) for of_one in codes

@@ -5,14 +5,19 @@ To add a purpose: one function that returns a `Choice`, and one line in `PURPOSE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Final, NamedTuple, Protocol
 
 from elbowroom.tracking.store.errors import BadInput
 
-from .choice import Choice, Missing, NotOffered
+from .. import Floats
+from ..latent_space.probe import Coded
+from .choice import ByDim3, Choice, Missing, NotOffered
+from .features import features
+from .generate import generate
 from .keep import Fitted, keep, keep_rule, psnr
+from .rank import Beside, rank
 
 __all__ = ["DEFAULT_RULE", "PURPOSES", "NotOffered", "Rule", "choose", "no_choice"]
 
@@ -23,12 +28,22 @@ class Evidence(Protocol):
     """What the runs of one model hold. A method raises Missing where the store lacks it."""
 
     label: str
+    seeded: bool
 
     def errors(self) -> Fitted:
         """Return the squared errors of held-out rows."""
 
     def value_range(self) -> float:
         """Return the largest less the smallest value of the training rows."""
+
+    def probe(self) -> tuple[Coded, Coded | None]:
+        """Return the codes of the rows that choose, and of those that report, None where they are the same."""
+
+    def elbo(self) -> tuple[ByDim3, Sequence[float], ByDim3 | None]:
+        """Return -ELBO of the rows that choose, units in use at the largest dim3, and -ELBO of the test rows."""
+
+    def hidden_entries(self) -> tuple[Mapping[int, Floats], Floats, Beside]:
+        """Return the squared errors of hidden entries, those of the mean row, and other counts."""
 
     def elbow(self) -> Choice:
         """Return the clear elbow of the curve."""
@@ -64,6 +79,25 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
         lambda t: f"reach {t:g} dB",
         30,
         (0, 200),
+    ),
+    "features": Purpose(
+        lambda e, m: features(e.label, *e.probe(), m, seeded=e.seeded),
+        "loss of balanced accuracy of nearest neighbours among the codes",
+        lambda m: f"classify within {100 * m:g} points, as features",
+        0.02,
+        (0, 1),
+    ),
+    "generate": Purpose(
+        lambda e, d: generate(e.label, *e.elbo(), d),
+        "excess of -ELBO over its plateau, nats",
+        lambda d: f"reach the best ELBO within {d:g} nats",
+        0.5,
+        (0, 1000),
+    ),
+    "rank": Purpose(
+        lambda e, _: rank(e.label, *e.hidden_entries()),
+        "hidden entries predicted best; --measure",
+        lambda _: "predict hidden entries: the rank",
     ),
     "gain": Purpose(
         lambda e, g: e.returns(g),

@@ -92,13 +92,21 @@ def _read(path: str) -> _Array | str:
     return array
 
 
-def rows_of(series: Series, artifact: str) -> tuple[dict[int, Held], list[int], str]:
-    """Return the errors of each dim3 by row and by seed; the dim3 without them, or of another N; and why."""
+def rows_of(series: Series, artifact: str, *, signed: bool = False) -> tuple[dict[int, Held], list[int], str]:
+    """Return the errors of each dim3 by row and by seed; the dim3 without them, or of another N; and why.
+
+    Parameters
+    ----------
+    series, artifact
+        The cells, and the array (N,) of each.
+    signed
+        Whether values may be negative, as errors are not.
+    """
     arrays = fetch([c for k in series.dim3 for c in series.at(k)], artifact)
     found: dict[int, Held] = {}
     for dim3 in series.dim3:
         mine = [arrays[c.run_id] for c in series.at(dim3)]
-        good = [a for a in mine if isinstance(a, np.ndarray) and _are_errors(a)]
+        good = [a for a in mine if isinstance(a, np.ndarray) and _are_of_rows(a, signed=signed)]
         if len(good) == len(mine) and len({len(a) for a in good}) == 1:
             seeds = np.array([a.mean(dtype=np.float64) for a in good])
             found[dim3] = Held(np.mean(good, axis=0, dtype=np.float64), seeds)
@@ -109,7 +117,7 @@ def rows_of(series: Series, artifact: str) -> tuple[dict[int, Held], list[int], 
     return found, [k for k in series.dim3 if k not in found], why
 
 
-def _are_errors(rows: _Array) -> bool:
-    """Whether an array holds an error for each row (N,)."""
+def _are_of_rows(rows: _Array, *, signed: bool) -> bool:
+    """Whether an array holds a number, or an error, for each row (N,)."""
     sized = rows.ndim == 1 and 1 < len(rows) <= MOST_ROWS  # one row has no interval
-    return sized and bool(np.isfinite(rows).all() and (rows >= 0).all())
+    return sized and bool(np.isfinite(rows).all() and (signed or (rows >= 0).all()))
