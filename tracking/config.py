@@ -21,7 +21,7 @@ from .store.names import BEFORE
 
 _MOST = 2**31 - 1  # the largest count
 _FROM_ZERO = {"patience", "seed", "val_size"}  # all other counts begin at 1
-_EPOCHS, _STEPS = 12, 5_000  # the least of epochs auto; why: docs/performance.md
+_EPOCHS, _STEPS = 12, 2_500  # the least of epochs auto; why: docs/performance.md
 _LONGEST = 1000  # letters of a text: one tag holds them all, and a store takes 5,000
 
 
@@ -52,7 +52,7 @@ class RunConfig:
     dim3: int = 2
     """Latent dimension: how many numbers a code has."""
     epochs: int | Literal["auto"] = "auto"
-    """Passes over the training rows, at most: --patience may stop earlier; auto: 12 epochs or 5,000 steps of
+    """Passes over the training rows, at most: --patience may stop earlier; auto: 12 epochs or 2,500 steps of
     batch_size rows, whichever is more; a study that was begun continues with its own number."""
     batch_size: int = 128
     """Rows per training step."""

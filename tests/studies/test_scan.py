@@ -80,13 +80,13 @@ def test_epochs_auto_is_a_number_in_every_run_or_that_of_a_study_that_was_begun(
         return [json.loads(r.data.tags[Tag.CONFIG])["epochs"] for r in runs]
 
     assert scan(filed, *pca) == 0
-    assert epochs() == [455]  # 5,000 steps, 11 of them an epoch
-    assert scan(filed, *pca, "--epochs", "455") == 0
+    assert epochs() == [228]  # 2,500 steps, 11 of them an epoch
+    assert scan(filed, *pca, "--epochs", "228") == 0
     assert "complete: nothing to run" in capsys.readouterr().out
     begun = [*pca, "--study", "begun before"]
     assert scan(filed, *begun, "--epochs", "12") == 0
     assert scan(filed, *begun, "--dim3", "2:3") == 0
-    assert sorted(epochs()) == [12, 12, 455]
+    assert sorted(epochs()) == [12, 12, 228]
 
 
 @pytest.mark.usefixtures("cells_here")

@@ -54,9 +54,9 @@ def test_the_ends_of_the_ranges_are_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "epochs"),
-    [(55_000, 128, 12), (1349, 128, 455), (1349, 64, 228), (128, 128, 5000), (129, 128, 2500), (55_000, 512, 47)],
+    [(55_000, 128, 12), (1349, 128, 228), (1349, 64, 114), (128, 128, 2500), (129, 128, 1250), (55_000, 512, 24)],
 )
-def test_epochs_auto_is_12_epochs_or_5000_steps(rows: int, batch_size: int, epochs: int) -> None:
+def test_epochs_auto_is_12_epochs_or_2500_steps(rows: int, batch_size: int, epochs: int) -> None:
     assert RunConfig(batch_size=batch_size).for_rows(rows) == RunConfig(batch_size=batch_size, epochs=epochs)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from elbowroom.tracking.data import load_dataset, prepared_data
 from elbowroom.tracking.data.datasets import digest, split
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.run import execute
-from elbowroom.tracking.run.execution import evaluate, fit, prepare
+from elbowroom.tracking.run.execution import _epoch_logger, evaluate, fit, prepare
 from elbowroom.tracking.run.figures import FIGURES
 from elbowroom.tracking.store.errors import BadInput, RunFailed
 from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Metric, Param, Tag
@@ -349,3 +350,17 @@ def test_records_are_merged_by_name() -> None:
     assert (merged.metrics, merged.tags) == ({"a": 1.0, "b": 2.0}, {"t": "1"})
     assert merged.arrays == {"x": x}
     assert merged.curve.tolist() == [1, 1]
+
+
+def test_the_pictures_of_a_long_training_are_those_of_its_next_measured_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elbowroom.tracking.run.execution.draw_reconstructions", lambda *_: None)
+    monkeypatch.setattr("elbowroom.tracking.run.execution.pixels", lambda _: None)
+    pictured: list[int] = []
+    client: Any = SimpleNamespace(log_image=lambda *_, step, **__: pictured.append(step))
+    recorder: Any = SimpleNamespace(client=client, run_id="", metrics=lambda *_: None)
+    run = prepare(RunConfig(**QUICK, model="pca"))
+    fit(run)
+    log = _epoch_logger(run, recorder, None)
+    for number in [1, *range(4, 455, 4), 455]:
+        log(Epoch(number, 455, {}))
+    assert pictured == [1, 4, 12, 40, 136, 455]  # from 1, 3, 12, 39, 134, 455
