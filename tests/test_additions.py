@@ -41,6 +41,13 @@ def _plot_first(view):
 
 
 """
+PURPOSE = """
+from .choice import Choice
+
+
+def first(label):
+    return Choice("first", "first", 1, None, (1, 1), True, 1.0, 1, 60, f"{label} is first with dim3 1")
+"""
 ADDED = {
     "a model": (
         Edit("models/neural/first.py", MODEL),
@@ -55,6 +62,15 @@ ADDED = {
     "a criterion": (
         Edit("analysis/elbow/criteria.py", "def first(curve):\n    return int(curve.dim3[0])\n\n\n", "CRITERIA"),
         Edit("analysis/elbow/criteria.py", '    "first_of_all": first,\n', '    "kneedle": kneedle'),
+    ),
+    "a purpose": (
+        Edit("analysis/purposes/first.py", PURPOSE),
+        Edit("analysis/purposes/__init__.py", "from .first import first\n", "from .generate"),
+        Edit(
+            "analysis/purposes/__init__.py",
+            '    "first": Purpose(lambda e, _: first(e.label), "the first dim3", lambda _: "be first"),\n',
+            '    "gain": Purpose(',
+        ),
     ),
     "a figure of a run": (
         Edit("tracking/run/figures.py", FIGURE, "FIGURES"),
@@ -93,7 +109,7 @@ from elbowroom.tracking.train import parser
 
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 rng = __import__("numpy").random.default_rng(0)
-__import__("numpy").savetxt("mine.words", rng.random((60, 6)))
+__import__("numpy").savetxt("mine.words", rng.random((60, 12)))
 for dim3 in (1, 2, 3, 4):
     full = "full" if dim3 == 1 else "light"
     run = execute(RunConfig(model="first", dataset="mine.words", dim3=dim3, artifacts=full))
@@ -105,8 +121,9 @@ assert parser().parse_args(["--answer", "7"]).answer == "7"
 assert LatentTransformer(answer=7)._config().answer == 7
 main = yaml.safe_load((pathlib.Path(ROOT) / "MLproject").read_text())["entry_points"]["main"]
 assert set(main["parameters"]) == set(RunConfig.__dataclass_fields__)
-done = report(out="reports", log=False)
+done = report(out="reports", log=False, rule="first")
 (comparison,) = done.findings.comparisons
+assert comparison.models[0].sentence.endswith("is first with dim3 1")
 assert comparison.models[0].verdict.criteria["first_of_all"] == 1
 page = done.page.read_text()
 assert "A section of mine" in page and "forty-two" in page and "rows a second" in page

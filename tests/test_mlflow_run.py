@@ -75,7 +75,9 @@ def test_a_report_is_the_run_that_mlflow_opened(
 ) -> None:
     for k in range(2, 11):
         log(store, dim3=k, error=1.0 / k, test=1.0 / k, experiment="headline")
-    assert "choice none: " in mlflow_run(store, tmp_path, f"out={tmp_path / 'out'}", entry_point="report")
+    assert "ae: no share of the variance: " in mlflow_run(
+        store, tmp_path, f"out={tmp_path / 'out'}", entry_point="report"
+    )
     assert (tmp_path / "out" / "report.html").exists()
     runs = runs_of(store)
     (analysis,) = [r for r in runs if r.data.tags[Tag.KIND] == Kind.ANALYSIS]

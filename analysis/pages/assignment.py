@@ -235,8 +235,8 @@ def _about_curves(finding: ComparisonFinding) -> list[str]:
         texts.append(
             f"Is there a simple way to choose dim3? {simple} "
             f"The least error is at dim3 {least}; the range ends at {last}. A minimum at the end of the range moves "
-            "with the range, so it is no choice. A rule that is fixed beforehand chooses: above, the smallest dim3 that "
-            "keeps 90 % of the variance of held-out rows, the same quality for all models."
+            "with the range, so it is no choice. A rule that is fixed beforehand chooses: above, the smallest dim3 "
+            "that keeps 90 % of the variance of held-out rows, the same quality for all models."
         )
     for model, verdict in judged:
         said = {name.replace("_", " "): k for name, k in verdict.criteria.items() if k is not None}

@@ -117,7 +117,7 @@ def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: Patch) -> None:
     assert found.registered is found.run_id is None
     (comparison,) = found.findings.comparisons
     assert [m.label for m in comparison.models] == ["pca"]
-    assert "pca: no elbow, the curve is smooth; choice none: " in found.text
+    assert "pca keeps 90 % of the variance with dim3 21 (20 is not enough; " in found.text
     logged = report(**where, choose=3, columns={"dim3": "metrics.dim3", "error": "metrics.test/mse"})
     assert kinds(store) == [Kind.ANALYSIS] + [Kind.RUN] * 4 + [Kind.STUDY]
     assert logged.run_id in {r.info.run_id for r in store.search_runs([made.experiment_id])}
@@ -181,7 +181,8 @@ def test_a_table(tmp_path: Path) -> None:
     rows = [f"{k},{1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8)},mine" for k in range(2, 21)]
     path.write_text("\n".join(["dim3,error,model", *rows, "1,1,few"]))
     mine, few = judge_table(path)
-    assert (mine.model, mine.points, mine.verdict.dim3, few.verdict) == ("mine", 19, 8, None)
+    assert (mine.model, mine.verdict.dim3, few.verdict) == ("mine", 8, None)
+    assert mine.choice.sentence.startswith("mine: no share of the variance without the mean row's error")
     assert report_table(path, out=tmp_path / "out").page.exists()
 
 

@@ -204,7 +204,7 @@ def test_right_answers_over_many_draws(draw: Any, answer: int, raw: bool) -> Non
 @pytest.mark.soak
 @pytest.mark.parametrize("rows", [150, 300, 1000])
 def test_of_eight_dim3_that_lose_too_much_none_passes_by_luck(rows: int) -> None:
-    """Three classes of networks that lose 2.5 points, and eleven that lose none."""
+    """Eight dim3 lose 2.5 points, eleven larger ones none."""
     small = 0
     for draw in range(100):
         rng = np.random.default_rng(draw)
