@@ -290,7 +290,7 @@ PRESETS: dict[str, Grid] = {
     "assignment": Grid(dict.fromkeys(_MODELS, _SCAN) | {"vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")),
     # seconds: for tests and demonstrations
     "digits": Grid(
-        dict.fromkeys(("pca", "pca-mlp", "ae"), tuple(range(2, 11))),
+        dict.fromkeys(("pca", "pca-mlp", "ae"), (*range(2, 11), 12, 16, 20, 24, 28, 32)),
         2,
         RunConfig(dataset="digits", dim2=64, epochs=60, batch_size=64),
         "quick",

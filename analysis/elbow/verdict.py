@@ -379,7 +379,7 @@ def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind,
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
     if points >= POINTS_TO_TELL and choice.continues:
-        return "exhausted", f"{why_not}; and the rule for a choice is not met before the end of the range"
+        return "exhausted", f"{why_not}; and returns do not diminish before the end of the range"
     return "none", why_not or ""
 
 

@@ -157,6 +157,7 @@ def render(findings: Findings, page: Page) -> str:
         sections=_sections(shown, page),
         differing=_differing(findings.comparisons),
         purposes=[purposes(comparison) for comparison in shown],
+        unknown=[unknown(comparison) for comparison in shown],
         disagreements=[disagreements(comparison) for comparison in shown],
         runs=page.runs[:_MOST_RUNS],
         more_runs=max(len(page.runs) - _MOST_RUNS, 0),
@@ -254,6 +255,18 @@ def _purpose(choice: Choice) -> str:
         ends = "" if choice.interval is None else f" [{'≤' if low is None else low}, {'…' if high is None else high}]"
         return f"{choice.choice}{ends}"
     return "–" if not choice.seeds + choice.rows else f"not by {choice.below}"
+
+
+def unknown(comparison: ComparisonFinding) -> list[str]:
+    """Return why there is no evidence for a purpose, each reason once."""
+    return list(
+        dict.fromkeys(
+            choice.sentence.removeprefix(f"{model.label}: ")
+            for model in comparison.models
+            for choice in model.purposes
+            if not choice.seeds + choice.rows and choice is not model.choice
+        )
+    )
 
 
 def disagreements(comparison: ComparisonFinding) -> list[str]:

@@ -148,7 +148,7 @@ def test_a_range_that_ends_too_soon(noise: float) -> None:
     verdict = judge(dims(2, 12), repeated(np.exp(-dims(2, 12) / 8), noise))
     assert (verdict.kind, verdict.dim3, verdict.choice) == ("exhausted", None, None)
     assert verdict.rule.endswith("not reached by dim3 12, the end of the range: extend the range")
-    assert verdict.reason.endswith("the rule for a choice is not met before the end of the range")
+    assert verdict.reason.endswith("returns do not diminish before the end of the range")
 
 
 @pytest.mark.parametrize("last", [30, 50, 100])
