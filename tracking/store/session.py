@@ -93,8 +93,6 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     # Fail after a minute without a server; MLflow would retry for ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    # Through the server: MLflow would first try the bucket behind it for minutes, which may be out of reach.
-    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = store_uri(tracking_uri)
     if problem := unclear_password(uri):
         raise BadInput(f"tracking URI {problem}")
