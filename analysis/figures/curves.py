@@ -64,7 +64,7 @@ STYLES = (
     Style("#56b4e9", "<", "-."),
     Style("#7f7f7f", ">", ":"),
 )
-KNOWN = dict(zip(("pca", "ae", "vae", "linear-ae"), STYLES, strict=False))
+KNOWN = dict(zip(("pca", "ae", "vae", "pca-mlp", "linear-ae"), STYLES, strict=False))
 _FREE = (*STYLES[len(KNOWN) :], *STYLES[: len(KNOWN)])  # for other models, in this order
 GREY = "0.35"
 _PALE = "0.8"  # of a marker's inside

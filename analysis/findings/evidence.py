@@ -143,6 +143,17 @@ class ModelEvidence(CurveEvidence):
             raise Missing("the runs lack the range of the data, which new runs log: train one cell again")
         return found
 
+    def columns(self, dim3: int) -> tuple[float, float] | None:
+        """Return the largest column's share of the variance, and the share of its own that the median column keeps."""
+        if dim3 not in self.series.cells:
+            return None
+        cell = self.series.at(dim3)[0]
+        found = fetch([cell], Artifact.COLUMNS_TEST)[cell.run_id]
+        if isinstance(found, str) or found.ndim != 2 or len(found) != 2 or not found[0].sum() > 0:
+            return None
+        base, left = found[:, found[0] > 0].astype(np.float64)
+        return float(base.max() / base.sum()), float(np.median(1 - left / base))
+
     def probe(self) -> tuple[Coded, Coded | None]:
         """Return the codes of the rows that choose, and of those that report. Raises Missing."""
         test = self._coded(Artifact.CODES, Artifact.LABELS, Artifact.PROBE_TEST)

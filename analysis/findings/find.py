@@ -20,7 +20,7 @@ from elbowroom.tracking.store.text import ranges
 
 from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
 from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, no_choice
-from ..purposes.choice import ByDim3, Choice
+from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
 from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
@@ -85,7 +85,9 @@ class Point:
 class ModelFinding:
     """One series: its points, its choices by purpose, its verdict, and its comparison with PCA.
 
-    choice is that of the rule in force, and purposes has it too; no_verdict is why the verdict is None.
+    choice is that of the rule in force, and purposes has it too; columns are the largest column's share of the variance
+    and the share of its own that the median column keeps at the choice, None where they are not known. no_verdict is
+    why the verdict is None.
 
     unused has the units in use by dim3, where a model leaves latents unused; undertrained, which has none of these, the
     reason by dim3.
@@ -99,6 +101,7 @@ class ModelFinding:
     points: list[Point]
     choice: Choice
     purposes: list[Choice]
+    columns: tuple[float, float] | None
     verdict: Verdict | None
     no_verdict: str
     sentence: str
@@ -235,14 +238,17 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         for one in series:
             if one is not baseline:
                 versus[one.label] = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
+    evidence = {
+        s.label: ModelEvidence(s, baseline, base, val_rows[s.label], test_rows[s.label], store.mean_row) for s in series
+    }
+    common = _common(list(evidence.values()), rule)
     models = []
     for one in series:
         part = DecoderPart({}, [])
         if decoder is not None and one is not decoder:
             between = against(one, decoder, test_rows[one.label], test_rows[decoder.label])
             part = decoder_part(versus[one.label], versus[decoder.label], between)
-        evidence = ModelEvidence(one, baseline, base, val_rows[one.label], test_rows[one.label], store.mean_row)
-        models.append(_model(evidence, versus[one.label], part, store, rule))
+        models.append(_model(evidence[one.label], versus[one.label], part, store, rule, common))
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
         how = "add pca-mlp runs: python -m studies.scan --models pca-mlp and the flags of the study"
@@ -277,7 +283,28 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
     )
 
 
-def _model(evidence: ModelEvidence, versus: list[Against], part: DecoderPart, store: Store, rule: Rule) -> ModelFinding:
+def _common(evidence: Sequence[ModelEvidence], rule: Rule) -> Rule | None:
+    """The largest whole percentage of the variance that all models keep, where one misses the share in force."""
+    try:
+        most = min(e.errors().chosen.most_kept(seeded=e.seeded) for e in evidence)
+    except Missing:
+        return None
+    share = np.floor(100 * most) / 100
+    return (
+        Rule("keep", float(share))
+        if rule.purpose == "keep" and 0 < share < rule.amount and most < rule.amount
+        else None
+    )
+
+
+def _model(
+    evidence: ModelEvidence,
+    versus: list[Against],
+    part: DecoderPart,
+    store: Store,
+    rule: Rule,
+    common: Rule | None,
+) -> ModelFinding:
     series, verdict, why = evidence.series, None, ""
     try:
         verdict = evidence.verdict
@@ -285,7 +312,7 @@ def _model(evidence: ModelEvidence, versus: list[Against], part: DecoderPart, st
         why = str(error)
     confirmed, confirmation = _confirmed(series, verdict, store)
     unused = _unused(series)
-    purposes = _purposes(evidence, rule)
+    purposes = _purposes(evidence, rule, common)
     choice = next(c for c in purposes if c.rule == rule.text)
     return ModelFinding(
         label=series.label,
@@ -296,6 +323,7 @@ def _model(evidence: ModelEvidence, versus: list[Against], part: DecoderPart, st
         points=_points(evidence),
         choice=choice,
         purposes=purposes,
+        columns=None if choice.choice is None else evidence.columns(choice.choice),
         verdict=verdict,
         no_verdict=why,
         sentence=choice.sentence,
@@ -313,11 +341,12 @@ def _model(evidence: ModelEvidence, versus: list[Against], part: DecoderPart, st
     )
 
 
-def _purposes(evidence: ModelEvidence, rule: Rule) -> list[Choice]:
-    """The choices of a model by the rules that every report shows, and by the rule in force."""
+def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None) -> list[Choice]:
+    """The choices of a model by the rules that every report shows, by the rule in force, and by a common share."""
     rules = [
         *(Rule("keep", share) for share in SHARES),
         *(Rule(name, PURPOSES[name].amount) for name in _SHOWN),
+        *([common] if common else []),
         rule,
     ]
     order = list(PURPOSES)

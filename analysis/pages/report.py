@@ -180,6 +180,7 @@ def environment() -> Environment:
     made.filters |= {
         "number": number,
         "name": lambda text: clean(text, _LONGEST_NAME),
+        "columns_sentence": _columns_sentence,
         "elbo_sentence": _elbo_sentence,
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "ranges": ranges,
@@ -217,6 +218,14 @@ def worth(found: Equivalent | None) -> str:
     if found.low is None:
         return value if found.components is None else f"{value}, no interval"
     return f"{value} [{number(found.low)}, {beyond if found.high is None else number(found.high)}]"
+
+
+def _columns_sentence(model: ModelFinding) -> str:
+    """Say whether one column is most of the variance, and what the median column keeps; empty where not known."""
+    if model.columns is None:
+        return ""
+    largest, median = (f"{100 * share:.3g} %" for share in model.columns)
+    return f"The largest column has {largest} of the variance; the median column keeps {median} of its own"
 
 
 def _elbo_sentence(model: ModelFinding) -> str:

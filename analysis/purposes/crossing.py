@@ -36,6 +36,16 @@ class Curve(NamedTuple):
     rows: Floats
     seeded: bool
 
+    @property
+    def means(self) -> Floats:
+        """The means over trainings, (D,)."""
+        return np.array([seeds.mean() for seeds in self.seeds])
+
+    @property
+    def fitted(self) -> Floats:
+        """The falling curve that fits the means best, (D,)."""
+        return _falling(self.means, np.array([len(seeds) for seeds in self.seeds]))
+
 
 class Crossing(NamedTuple):
     """The first dim3 of the fit at or below the level, None where there is none, and its interval.
@@ -49,9 +59,8 @@ class Crossing(NamedTuple):
 
 def cross(curve: Curve, level: float) -> Crossing:
     """Return the crossing of a curve with a level."""
-    means = np.array([seeds.mean() for seeds in curve.seeds])
-    counts = np.array([len(seeds) for seeds in curve.seeds])
-    fitted = _falling(means, counts)
+    means, counts = curve.means, np.array([len(seeds) for seeds in curve.seeds])
+    fitted = curve.fitted
     at = _first(fitted[None], level)[0]
     noise = _noise(curve, means) if curve.seeded else Variance(0.0, 1)
     if noise is None or not np.isfinite(curve.rows).all():

@@ -45,6 +45,10 @@ class Errors(NamedTuple):
         rows = [self._rows(k) / max(float(held.seeds.mean()) / mean, _SMALLEST) for k, held in self.by_dim3.items()]
         return Curve(list(self.by_dim3), seeds, np.array(rows), seeded)
 
+    def most_kept(self, *, seeded: bool) -> float:
+        """Return the share that the last known dim3 keeps, by the monotone fit."""
+        return 1 - float(np.exp(self.curve(seeded=seeded).fitted[-1]))
+
     def kept(self, dim3: int) -> tuple[float, float] | None:
         """Return the share kept at one dim3 and its standard error over the rows, None where it is not known."""
         if dim3 in self.by_dim3:
@@ -185,6 +189,8 @@ def _why_not(means: dict[int, float], most: int, best: str, verb: str) -> str:
     end = max(means)
     if end >= most:
         return f"not reached by any dim3, the best {verb} {best}"
+    if max(means.values()) <= 0:
+        return f"not reached by {end}, where it errs more than the mean row"
     half = [log(max(1 - mean, _SMALLEST)) for k, mean in means.items() if 2 * k >= end]
     if len(half) >= _FLAT_POINTS and half[0] - half[-1] < _FLAT:
         return f"not reached, it saturates at {best}"

@@ -261,10 +261,10 @@ def test_costs() -> None:
 
 
 def test_styles_are_the_models_own_or_the_next_free_ones() -> None:
-    assert styles_of(["vae", "pca", "mine"]) == [KNOWN["vae"], KNOWN["pca"], STYLES[4]]
-    assert styles_of(["ae", "ae"]) == [KNOWN["ae"], STYLES[4]]
+    assert styles_of(["vae", "pca", "mine"]) == [KNOWN["vae"], KNOWN["pca"], STYLES[5]]
+    assert styles_of(["ae", "ae"]) == [KNOWN["ae"], STYLES[5]]
     assert set(styles_of(map(str, range(8)))) == set(STYLES)
-    assert styles_of(map(str, range(10)))[8:] == list(STYLES[4:6])
+    assert styles_of(map(str, range(10)))[8:] == list(STYLES[5:7])
 
 
 def test_only_the_first_series_are_drawn() -> None:

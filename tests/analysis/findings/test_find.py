@@ -173,6 +173,29 @@ def test_the_pick_needs_the_fewest_latents_for_the_quality(store: MlflowClient, 
     assert found(store, "keep:0.99").pick is None
 
 
+def test_models_are_compared_at_the_share_that_all_keep_where_one_misses(store: MlflowClient, tmp_path: Path) -> None:
+    """At 7 PCA keeps 6/7, 85.7 %, and the autoencoder 13/14."""
+    log_curve(store, falling(1, range(2, 8)), tmp_path, model="pca", mean_row=1.0)
+    log_curve(store, falling(0.5, range(2, 8)), tmp_path, mean_row=1.0)
+    assert {m.label: [(c.rule, c.choice) for c in m.purposes[:4]] for m in found(store).models} == {
+        "pca": [("keep:0.80", 5), ("keep:0.85", 7), ("keep:0.90", None), ("keep:0.95", None)],
+        "ae": [("keep:0.80", 3), ("keep:0.85", 4), ("keep:0.90", 5), ("keep:0.95", None)],
+    }
+    assert [c.rule for c in model(found(store, "keep:0.80"), "ae").purposes[:3]] == [
+        "keep:0.80", "keep:0.90", "keep:0.95",
+    ]  # fmt: skip
+
+
+def test_the_largest_and_the_median_column_are_those_of_the_run_at_the_choice(
+    store: MlflowClient, tmp_path: Path
+) -> None:
+    for k in range(2, 12):
+        arrays = errors(1 / k, 1 / k, mean_row=1.0)
+        arrays[Artifact.COLUMNS_TEST] = np.array([[6.0, 1.0, 3.0, 0.0], [0.3, 0.5, 1.2, 0.1]])
+        log(store, dim3=k, error=1 / k, test=1 / k, arrays=arrays, folder=tmp_path)
+    assert model(found(store), "ae").columns == pytest.approx((0.6, 0.6))
+
+
 def test_an_older_store_chooses_on_the_test_rows_by_pythagoras(store: MlflowClient, tmp_path: Path) -> None:
     """PCA's error and code give the mean row's error: e + |code|^2 / dim1 is 1 for every row."""
     for k in range(2, 12):

@@ -102,6 +102,7 @@ def model(
         points=points,
         choice=choice(label, chosen),
         purposes=[choice(label, 4, "keep:0.80"), choice(label, chosen), choice(label, None, "keep:0.95")],
+        columns=(0.02, 0.85),
         verdict=found,
         no_verdict="",
         sentence=choice(label, chosen).sentence,

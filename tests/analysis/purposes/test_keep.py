@@ -43,6 +43,7 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
     [
         ({k: [0.5 - 0.019 * k] for k in range(2, 21)}, 1000, "not reached by 20, which keeps 88 %: extend the range"),
         ({k: [max(0.9 - 0.1 * k, 0.37)] for k in range(2, 21)}, 1000, "not reached, it saturates at 63 %"),
+        ({k: [1.2] for k in range(2, 21)}, 1000, "not reached by 20, where it errs more than the mean row"),
         ({k: [1 - k / 25] for k in range(2, 21)}, 20, "not reached by any dim3, the best keeps 80 %"),
     ],
 )
