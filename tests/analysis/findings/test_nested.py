@@ -159,7 +159,7 @@ def test_the_figure_has_both_curves_and_the_gap(store_copy: MlflowClient) -> Non
     for seed, factor in enumerate((1.1, 1.3)):
         nested(store_copy, factor=factor, seed=seed)
     figure = drawn(FIGURES["nested"](found(store_copy)))
-    nested_colour, ae_colour = STYLES[4].colour, STYLES[1].colour
+    nested_colour, ae_colour = STYLES[5].colour, STYLES[1].colour
     np.testing.assert_allclose(line_of(figure, nested_colour).get_ydata(), [1.2 / k for k in range(1, 17)])
     np.testing.assert_allclose(line_of(figure, ae_colour).get_ydata(), [1 / k for k in DIM3])
     gap = np.asarray(line_of(figure, nested_colour, 1).get_ydata(), dtype=float)
