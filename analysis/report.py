@@ -140,13 +140,8 @@ def judge_table(path: Path | str, *, rule: str | None = None, curve_is: CurveIs 
         check_falls(model, *curve, curve_is)
         by_dim3 = {k: np.array([row.error for row in mine if row.dim3 == k]) for k in sorted({r.dim3 for r in mine})}
         evidence = CurveEvidence(model, by_dim3, curve, base)
-        verdict, why = None, ""
-        try:
-            verdict = evidence.verdict
-        except ValueError as error:
-            why = str(error)
         choice = choose(asked or Rule.parse(DEFAULT_RULE), evidence)
-        found.append(Judged(model, choice, verdict, why, "; ".join(text for text in (note, more) if text)))
+        found.append(Judged(model, choice, *evidence.judged, "; ".join(text for text in (note, more) if text)))
     return found
 
 

@@ -1,16 +1,14 @@
-"""What a bare curve of errors holds for each purpose; needs no store."""
+"""The evidence of a bare curve of errors for each purpose; needs no store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
 
-import numpy as np
-
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, judge
 from ..latent_space.probe import Coded
-from ..purposes.choice import ByDim3, Choice, Held, Missing
+from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import Errors, Fitted
 from ..purposes.rank import Beside
 
@@ -48,20 +46,22 @@ class CurveEvidence:
         self.most_to_judge, self.seeded = most_to_judge, True
 
     @cached_property
-    def verdict(self) -> Verdict:
-        """The verdict on the elbow. Raises ValueError for a curve that can't be judged."""
+    def judged(self) -> tuple[Verdict | None, str]:
+        """The verdict on the elbow; None where the curve can't be judged, and why."""
         dim3, errors = self.curve
         if len(dim3) < LEAST_POINTS:
             enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
-            raise ValueError(f"{len(dim3)} values of dim3 are no curve: {enough}")
-        return judge(dim3, errors, most=self.most_to_judge)
+            return None, f"{len(dim3)} values of dim3 are no curve: {enough}"
+        try:
+            return judge(dim3, errors, most=self.most_to_judge), ""
+        except ValueError as why:
+            return None, str(why)
 
     def elbow(self) -> Choice:
         """Return the clear elbow as a choice. Raises Missing for a curve that can't be judged."""
-        try:
-            found = self.verdict
-        except ValueError as why:
-            raise Missing(str(why)) from None
+        found, why = self.judged
+        if found is None:
+            raise Missing(why)
         return self._choice("elbow", "elbow", found.dim3, found.interval, found.sentence(self.label))
 
     def returns(self, share: float) -> Choice:
@@ -74,12 +74,16 @@ class CurveEvidence:
         said = f"{self.label}: {'' if found.choice is None else f'dim3 {found.choice}, '}{found.rule}"
         return self._choice("gain", f"gain:{share:g}", found.choice, None, said)
 
-    def errors(self) -> Fitted:
-        """Return the errors, as of one row. Raises Missing where the mean row's error is not known."""
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The errors. Raises Missing where the mean row's error is not known."""
+        return self.by_means()
+
+    def by_means(self) -> Fitted:
+        """Return the errors as means over rows. Raises Missing where the mean row's error is not known."""
         if self.mean_row is None:
             raise Missing("no share of the variance without the mean row's error: give it as a row with dim3 0")
-        held = {k: Held(np.array([seeds.mean()]), seeds) for k, seeds in self.by_dim3.items()}
-        errors = Errors(held, np.array([self.mean_row]))
+        errors = Errors.of_means(self.by_dim3, self.mean_row)
         return Fitted(self.label, errors, errors, seeded=True, most=UNKNOWN)
 
     def value_range(self) -> float:

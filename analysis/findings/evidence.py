@@ -1,8 +1,9 @@
-"""What the runs of one model hold for each purpose, read from the store where a purpose asks for it."""
+"""The evidence of one model's runs for each purpose, read from the store when a purpose asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..purposes.choice import ByDim3, Held, Missing, NotOffered
 from ..purposes.keep import Errors, Fitted
 from ..purposes.rank import Beside, gavish_donoho
 from ..runs.arrays import fetch, rows_of
-from ..runs.comparison import Cell, Series, is_measured, most_to_judge
+from ..runs.comparison import Cell, Series, is_measured, most_to_judge, sizes_of
 from .against_pca import spectrum_of
 from .curve_evidence import UNKNOWN, CurveEvidence
 
@@ -32,7 +33,7 @@ def mean_row(series: Sequence[Series]) -> MeanRow:
 
     By Pythagoras: the mean row's squared error is PCA's, plus the square of the code over dim1.
     """
-    newest = [max((c for k in s.dim3 for c in s.at(k)), key=lambda c: c.run.info.start_time or 0) for s in series]
+    newest = [max(s.every_cell, key=lambda c: c.run.info.start_time or 0) for s in series]
     val, test = (_first(newest, artifact) for artifact in (Artifact.MEAN_ROW_VAL, Artifact.MEAN_ROW_TEST))
     for cell in [c for s in series if s.model == "pca" for c in s.at(s.dim3[0])] if test is None else []:
         errors, codes = (fetch([cell], artifact)[cell.run_id] for artifact in (Artifact.ERRORS_TEST, Artifact.CODES))
@@ -107,17 +108,14 @@ class ModelEvidence(CurveEvidence):
         self.series, self.baseline, self.base, self.val, self.test = series, baseline, base, val, test
         self.seeded = series.seeded
 
-    @property
-    def most(self) -> int:
-        """The largest dim3 that the data allow, min(N, dim1)."""
-        params = self.series.first.run.data.params
-        known = [int(params[name]) for name in (Param.DIM1, Param.ROWS_TRAIN) if params.get(name, "").isdecimal()]
-        return min(known, default=UNKNOWN)
+        sizes = sizes_of(series.first.run.data.params)
+        self.most = UNKNOWN if sizes is None else min(sizes)
 
-    def errors(self) -> Fitted:
-        """Return the squared errors, of the validation rows where their baseline is known. Raises Missing."""
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The squared errors, of the validation rows where their baseline is known. Raises Missing."""
         if not self.series.first.digest:
-            return super().errors()
+            return self.by_means()
         test = _fitting(self.test, self.base.test)
         if test is None:
             return self._by_metrics()
@@ -132,7 +130,7 @@ class ModelEvidence(CurveEvidence):
             self.label,
             val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL)),
             test._replace(whole=self._curve(Artifact.PCA_CURVE)),
-            self.series.seeded,
+            self.seeded,
             self.most,
         )
 
@@ -158,21 +156,21 @@ class ModelEvidence(CurveEvidence):
         """Return the codes of the rows that choose, and of those that report. Raises Missing."""
         test = self._coded(Artifact.CODES, Artifact.LABELS, Artifact.PROBE_TEST)
         val = self._coded(Artifact.CODES_VAL, Artifact.LABELS_VAL, Artifact.PROBE_VAL)
-        if test is None and val is None:
-            raise Missing("no features without labels: --label-column or a column of classes gives them")
-        return (val, test) if val is not None else (test, None)  # type: ignore[return-value]
+        if val is not None:
+            return val, test
+        if test is not None:
+            return test, None
+        raise Missing("no features without labels: --label-column or a column of classes gives them")
 
     def _coded(self, codes: str, labels: str, raw: str) -> Coded | None:
-        """One set of rows; None where it has no labels or no codes."""
+        """One set of rows; None where it has no labels."""
         first = self.series.first
-        found = {artifact: fetch([first], artifact)[first.run_id] for artifact in (labels, raw, codes)}
-        if any(isinstance(found[artifact], str) for artifact in (labels, codes)):
-            return None
-        own, hits = found[labels], found[raw]
+        own, hits = (fetch([first], artifact)[first.run_id] for artifact in (labels, raw))
         if isinstance(own, str) or own.ndim != 1 or own.dtype.kind not in "iu":
             return None
-        usable = not isinstance(hits, str) and hits.shape == own.shape and hits.dtype.kind == "i"
-        return Coded(_CodesByDim3(self.series, codes, len(own)), own, hits if usable else None)  # type: ignore[arg-type]
+        if isinstance(hits, str) or hits.shape != own.shape or hits.dtype.kind != "i":
+            return Coded(_CodesByDim3(self.series, codes, len(own)), own, None)
+        return Coded(_CodesByDim3(self.series, codes, len(own)), own, hits)
 
     def elbo(self) -> tuple[ByDim3, list[float], ByDim3 | None]:
         """Return -ELBO of the rows that choose, units in use at the largest dim3, and -ELBO of the test rows.
@@ -218,19 +216,17 @@ class ModelEvidence(CurveEvidence):
             return Beside(copies=None if copies is None else int(copies))
         first = self.baseline.first
         parallel, spectrum = first.metric(Metric.INTRINSIC_PARALLEL), spectrum_of(first)
-        sizes = [first.run.data.params.get(name, "") for name in (Param.ROWS_TRAIN, Param.DIM1)]
-        rank = None
-        if spectrum is not None and all(size.isdecimal() for size in sizes):
-            rank = gavish_donoho(spectrum, *map(int, sizes))
+        sizes = sizes_of(first.run.data.params)
+        rank = None if spectrum is None or sizes is None else gavish_donoho(spectrum, *sizes)
         return Beside(None if parallel is None else int(parallel), rank, None if copies is None else int(copies))
 
     def _by_metrics(self) -> Fitted:
         """The shares left of the test rows, of runs whose mean row's errors are not known by row. Raises Missing."""
-        left = {k: [1 - c.value(Metric.TEST_EXPLAINED_VARIANCE) for c in self.series.at(k)] for k in self.series.dim3}
-        if not np.isfinite([v for values in left.values() for v in values]).all():
+        kept = {k: [c.value(Metric.TEST_EXPLAINED_VARIANCE) for c in self.series.at(k)] for k in self.series.dim3}
+        left = {k: 1 - np.array(values) for k, values in kept.items()}
+        if not all(np.isfinite(values).all() for values in left.values()):
             raise Missing("no share of the variance: the runs log neither the mean row's errors nor explained variance")
-        held = {k: Held(np.array([np.mean(v)]), np.array(v)) for k, v in left.items()}
-        errors = Errors(held, np.ones(1))
+        errors = Errors.of_means(left, 1.0)
         note = "chosen on the test rows by their means alone: the interval is of the trainings, without the rows"
         return Fitted(self.label, errors, errors, self.seeded, self.most, note)
 

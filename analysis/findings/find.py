@@ -19,7 +19,7 @@ from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX,
 from elbowroom.tracking.store.text import ranges
 
 from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
-from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, no_choice
+from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_order, no_choice
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
@@ -215,13 +215,20 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
 
 def choices(cells: Sequence[Cell], rule: str = DEFAULT_RULE) -> dict[str, Choice]:
     """Return the choice of each model by a rule, of the cells of one study."""
-    asked, found = Rule.parse(rule), {}
-    for comparison in compare(cells):
-        base = mean_row(comparison.series)
-        for series in comparison.series:
-            val, test = (_rows(series, artifact, []) for artifact in _ERRORS)
-            found[series.model] = choose(asked, ModelEvidence(series, None, base, val, test))
-    return found
+    asked = Rule.parse(rule)
+    evidence = [e for comparison in compare(cells) for e in _evidence(comparison, []).values()]
+    return {e.series.model: choose(asked, e) for e in evidence}
+
+
+def _evidence(
+    comparison: Comparison, notes: list[str], table_mean_row: float | None = None
+) -> dict[str, ModelEvidence]:
+    """The evidence of each series by its label; notes takes the arrays that are missing."""
+    series = comparison.series
+    baseline = next((s for s in series if s.model == "pca"), None)
+    val, test = ({s.label: _rows(s, artifact, notes) for s in series} for artifact in _ERRORS)
+    base = mean_row(series) if series[0].first.digest else MeanRow(None, None)
+    return {s.label: ModelEvidence(s, baseline, base, val[s.label], test[s.label], table_mean_row) for s in series}
 
 
 def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonFinding:
@@ -230,17 +237,14 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
     notes = list(store.notes)
     if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
         notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
-    val_rows, test_rows = ({s.label: _rows(s, artifact, notes) for s in series} for artifact in _ERRORS)
-    base = mean_row(series) if series[0].first.digest else MeanRow(None, None)
+    evidence = _evidence(comparison, notes, store.mean_row)
+    test_rows, base = {label: e.test for label, e in evidence.items()}, evidence[series[0].label].base
     curve = None if baseline is None else pca_curve(baseline, notes)
     versus: dict[str, list[Against]] = {s.label: [] for s in series}
     if baseline is not None:
         for one in series:
             if one is not baseline:
                 versus[one.label] = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
-    evidence = {
-        s.label: ModelEvidence(s, baseline, base, val_rows[s.label], test_rows[s.label], store.mean_row) for s in series
-    }
     common = _common(list(evidence.values()), rule)
     models = []
     for one in series:
@@ -286,7 +290,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
 def _common(evidence: Sequence[ModelEvidence], rule: Rule) -> Rule | None:
     """The largest whole percentage of the variance that all models keep, where one misses the share in force."""
     try:
-        most = min(e.errors().chosen.most_kept(seeded=e.seeded) for e in evidence)
+        most = min(e.fitted.chosen.most_kept(seeded=e.seeded) for e in evidence)
     except Missing:
         return None
     share = np.floor(100 * most) / 100
@@ -305,11 +309,7 @@ def _model(
     rule: Rule,
     common: Rule | None,
 ) -> ModelFinding:
-    series, verdict, why = evidence.series, None, ""
-    try:
-        verdict = evidence.verdict
-    except ValueError as error:
-        why = str(error)
+    series, (verdict, why) = evidence.series, evidence.judged
     confirmed, confirmation = _confirmed(series, verdict, store)
     unused = _unused(series)
     purposes = _purposes(evidence, rule, common)
@@ -349,9 +349,8 @@ def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None) -> list[
         *([common] if common else []),
         rule,
     ]
-    order = list(PURPOSES)
     found = []
-    for one in sorted(dict.fromkeys(rules), key=lambda r: (order.index(r.purpose), r.amount)):
+    for one in in_order(rules):
         try:
             found.append(choose(one, evidence))
         except NotOffered as reason:

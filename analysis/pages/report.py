@@ -31,7 +31,7 @@ from ..figures.curves import (
 )
 from ..findings.against_pca import Equivalent
 from ..findings.find import BY_NEIGHBOURS, ComparisonFinding, Findings, ModelFinding, Point
-from ..purposes import PURPOSES, Rule
+from ..purposes import Rule, in_order
 from ..purposes.choice import Choice
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -248,11 +248,10 @@ def _elbo_sentence(model: ModelFinding) -> str:
 def purposes(comparison: ComparisonFinding) -> _Table:
     """Return the choice of each model for each purpose, with its 95 % interval."""
     found = [{c.rule: c for c in m.purposes} for m in comparison.models]
-    order = list(PURPOSES)
-    rules = {Rule.parse(rule) for choices in found for rule in choices}
+    rules = in_order(Rule.parse(rule) for choices in found for rule in choices)
     rows = [
         (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
-        for rule in sorted(rules, key=lambda r: (order.index(r.purpose), r.amount))
+        for rule in rules
     ]
     return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows)
 
@@ -263,19 +262,13 @@ def _purpose(choice: Choice) -> str:
         low, high = choice.interval or (None, None)
         ends = "" if choice.interval is None else f" [{'≤' if low is None else low}, {'…' if high is None else high}]"
         return f"{choice.choice}{ends}"
-    return "–" if not choice.seeds + choice.rows else f"not by {choice.below}"
+    return "–" if choice.missing else f"not by {choice.below}"
 
 
 def unknown(comparison: ComparisonFinding) -> list[str]:
     """Return why there is no evidence for a purpose, each reason once."""
-    return list(
-        dict.fromkeys(
-            choice.sentence.removeprefix(f"{model.label}: ")
-            for model in comparison.models
-            for choice in model.purposes
-            if not choice.seeds + choice.rows and choice is not model.choice
-        )
-    )
+    others = [c for model in comparison.models for c in model.purposes if c is not model.choice]
+    return list(dict.fromkeys(choice.missing for choice in others if choice.missing))
 
 
 def disagreements(comparison: ComparisonFinding) -> list[str]:

@@ -5,7 +5,7 @@ To add a purpose: one function that returns a `Choice`, and one line in `PURPOSE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Final, NamedTuple, Protocol
 
@@ -19,19 +19,20 @@ from .generate import generate
 from .keep import Fitted, keep, keep_rule, psnr
 from .rank import Beside, rank
 
-__all__ = ["DEFAULT_RULE", "PURPOSES", "NotOffered", "Rule", "choose", "no_choice"]
+__all__ = ["DEFAULT_RULE", "PURPOSES", "NotOffered", "Rule", "choose", "in_order", "no_choice"]
 
 DEFAULT_RULE: Final = "keep:0.90"
 
 
 class Evidence(Protocol):
-    """What the runs of one model hold. A method raises Missing where the store lacks it."""
+    """The contents of the runs of one model. A member raises Missing where the store lacks it."""
 
     label: str
     seeded: bool
 
-    def errors(self) -> Fitted:
-        """Return the squared errors of held-out rows."""
+    @property
+    def fitted(self) -> Fitted:
+        """The squared errors of held-out rows."""
 
     def value_range(self) -> float:
         """Return the largest less the smallest value of the training rows."""
@@ -67,14 +68,14 @@ class Purpose(NamedTuple):
 
 PURPOSES: Final[Mapping[str, Purpose]] = {
     "keep": Purpose(
-        lambda e, q: keep(e.errors(), q),
+        lambda e, q: keep(e.fitted, q),
         "share of the variance kept",
         lambda q: f"keep {100 * q:g} % of the variance",
         0.90,
         (0, 1),
     ),
     "psnr": Purpose(
-        lambda e, t: psnr(e.errors(), t, e.value_range()),
+        lambda e, t: psnr(e.fitted, t, e.value_range()),
         "peak signal-to-noise ratio in dB",
         lambda t: f"reach {t:g} dB",
         30,
@@ -141,7 +142,7 @@ class Rule(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the rule asks for, as `keep 90 % of the variance`."""
+        """The demand of the rule, as `keep 90 % of the variance`."""
         return PURPOSES[self.purpose].words(self.amount)
 
 
@@ -169,4 +170,10 @@ def choose(rule: Rule, evidence: Evidence) -> Choice:
 
 def no_choice(rule: Rule, label: str, why: str) -> Choice:
     """Return a choice without a dim3, and why."""
-    return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, f"{label}: {why}")
+    return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, f"{label}: {why}", missing=why)
+
+
+def in_order(rules: Iterable[Rule]) -> list[Rule]:
+    """Return rules in the order of the report, each once."""
+    order = list(PURPOSES)
+    return sorted(set(rules), key=lambda rule: (order.index(rule.purpose), rule.amount))

@@ -1,4 +1,4 @@
-"""What a purpose is given, `Evidence`, and what it returns, `Choice`."""
+"""The input of a purpose, one quantity of held-out rows at each dim3, and its result, `Choice`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class Choice:
         How many trainings a dim3 and how many rows made the choice.
     sentence, note
         The answer, with the model's label; and what to know beside it, or nothing.
+    missing
+        Why the purpose has no evidence; empty where it has.
     """
 
     purpose: str
@@ -65,3 +67,4 @@ class Choice:
     rows: int
     sentence: str
     note: str = ""
+    missing: str = ""

@@ -42,9 +42,14 @@ class Curve(NamedTuple):
         return np.array([seeds.mean() for seeds in self.seeds])
 
     @property
+    def counts(self) -> Floats:
+        """The numbers of trainings, (D,)."""
+        return np.array([float(len(seeds)) for seeds in self.seeds])
+
+    @property
     def fitted(self) -> Floats:
         """The falling curve that fits the means best, (D,)."""
-        return _falling(self.means, np.array([len(seeds) for seeds in self.seeds]))
+        return _falling(self.means, self.counts)
 
 
 class Crossing(NamedTuple):
@@ -59,10 +64,9 @@ class Crossing(NamedTuple):
 
 def cross(curve: Curve, level: float) -> Crossing:
     """Return the crossing of a curve with a level."""
-    means, counts = curve.means, np.array([len(seeds) for seeds in curve.seeds])
-    fitted = curve.fitted
+    counts, fitted = curve.counts, curve.fitted
     at = _first(fitted[None], level)[0]
-    noise = _noise(curve, means) if curve.seeded else Variance(0.0, 1)
+    noise = _noise(curve) if curve.seeded else Variance(0.0, 1)
     if noise is None or not np.isfinite(curve.rows).all():
         return Crossing(_dim3(curve, at), None)
     rng = np.random.default_rng(_SEED)
@@ -92,7 +96,7 @@ def _falling(means: Floats, counts: Floats) -> Floats:
     return fitted
 
 
-def _noise(curve: Curve, means: Floats) -> Variance | None:
+def _noise(curve: Curve) -> Variance | None:
     """The variance of one training; with one training a dim3 of its neighbours, None where there are fewer than 3 dim3.
 
     Neighbours: the squared distance of each point to the line through the two beside it (Gasser, Sroka & Jennen-
@@ -101,10 +105,10 @@ def _noise(curve: Curve, means: Floats) -> Variance | None:
     repeated = pooled(curve.seeds)
     if repeated.freedom:
         return repeated
-    if len(means) < 3:
+    if len(curve.dim3) < 3:
         return None
     k = np.array(curve.dim3, dtype=float)
-    variance = min(_roughness(x, means) for x in (k, np.log(k)))
+    variance = min(_roughness(x, curve.means) for x in (k, np.log(k)))
     return Variance(variance, max(round((len(k) - 2) * 2 / 3), 1))
 
 

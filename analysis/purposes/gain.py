@@ -1,4 +1,4 @@
-"""Where returns diminish on a curve, `gain`, and where little of the error is left, `unexplained`."""
+"""Rules on a curve alone: `gain`, the dim3 after which returns diminish, and `unexplained`, a share of the error."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite, log, log10
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
-from .choice import ByDim3, Choice
+from .choice import ByDim3, Choice, Held
 from .crossing import Crossing, Curve, cross
 
 SHARES = (0.80, 0.90, 0.95)
@@ -34,6 +34,11 @@ class Errors(NamedTuple):
     by_dim3: ByDim3
     base: Floats
     whole: Floats | None = None
+
+    @classmethod
+    def of_means(cls, by_dim3: Mapping[int, Floats], base: float) -> Errors:
+        """Return errors that are known as means over rows alone: those of each training (S,), and the mean row's."""
+        return cls({k: Held(np.array([v.mean()]), v) for k, v in by_dim3.items()}, np.array([base]))
 
     def curve(self, *, seeded: bool) -> Curve:
         """Return the logarithm of the share that is left of the base, for each training."""
@@ -68,14 +73,23 @@ class Errors(NamedTuple):
 
 
 class _Quality(NamedTuple):
-    """A purpose as a share kept: `verb` and `shown` are its words, `value` its unit."""
+    """A purpose as a share kept: its words, the unit, and the function that gives a share in this unit."""
 
     purpose: str
     rule: str
     share: float
     verb: str
-    shown: Callable[[float], str]
+    unit: str
+    noun: str
     value: Callable[[float], float]
+
+    def number(self, share: float) -> str:
+        """Return a share in the unit, without the unit."""
+        return f"{self.value(share) * (100 if self.unit == '%' else 1):.3g}"
+
+    def shown(self, share: float) -> str:
+        """Return a share with the unit."""
+        return f"{self.number(share)} {self.unit}"
 
 
 class Fitted(NamedTuple):
@@ -95,7 +109,7 @@ class Fitted(NamedTuple):
 
 def keep(model: Fitted, share: float) -> Choice:
     """Choose the smallest dim3 that keeps a share, from 0 to 1, of the variance of held-out rows."""
-    return _choose(model, _Quality("keep", keep_rule(share), share, "keeps", _percent, float))
+    return _choose(model, _Quality("keep", keep_rule(share), share, "keeps", "%", " of the variance", float))
 
 
 def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
@@ -116,22 +130,12 @@ def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
 
     model = model._replace(chosen=of_range(model.chosen), reported=of_range(model.reported))
     share = 1 - 10 ** (-decibels / 10)
-    return _choose(
-        model, _Quality("psnr", f"psnr:{decibels:g}", share, "reaches", lambda s: f"{_decibels(s):.3g} dB", _decibels)
-    )
+    return _choose(model, _Quality("psnr", f"psnr:{decibels:g}", share, "reaches", "dB", "", _decibels))
 
 
 def keep_rule(share: float) -> str:
     """Return the rule of a share, as `keep:0.90`."""
     return f"keep:{share:.2f}" if round(share, 2) == share else f"keep:{share:g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} % of the variance"
-
-
-def _in_decibels(share: float) -> str:
-    return f"{_decibels(share):.3g} dB"
 
 
 def _decibels(share: float) -> float:
@@ -144,17 +148,18 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     means = {k: 1 - float(np.exp(s.mean())) for k, s in zip(curve.dim3, curve.seeds, strict=True)}
     at = found.at if found.at is not None else max(means, key=lambda k: means[k])
     value = (model.reported.kept(at) or (means[at],))[0]
-    wanted = quality.shown(quality.share)
+    wanted = quality.shown(quality.share) + quality.noun
+    below = max((k for k in means if found.at is None or k < found.at), default=None)
     if found.at is None:
-        why = _why_not(means, model.most, quality.shown(means[at]).split(" of ")[0], quality.verb)
+        why = _why_not(means, model.most, quality.shown(means[at]), quality.verb)
         said = f"{model.label}: {wanted} {why}"
     else:
-        said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, found, quality)})"
+        said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, below, found, quality)})"
     return Choice(
         purpose=quality.purpose,
         rule=quality.rule,
         choice=found.at,
-        below=max((k for k in means if found.at is None or k < found.at), default=None),
+        below=below,
         interval=found.interval,
         reached=found.at is not None,
         value=quality.value(value),
@@ -165,10 +170,9 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     )
 
 
-def _parts(means: dict[int, float], found: Crossing, quality: _Quality) -> str:
-    """What is not enough, which dim3 cross back, and the interval."""
+def _parts(means: dict[int, float], below: int | None, found: Crossing, quality: _Quality) -> str:
+    """Name the dim3 that is not enough, those that cross back, and the interval."""
     assert found.at is not None
-    below = max((k for k in means if k < found.at), default=None)
     parts = ["no smaller one was scanned" if below is None else f"{below} is not enough"]
     for said, back in (
         ("less", [k for k, mean in means.items() if k > found.at and mean < quality.share]),
@@ -203,8 +207,8 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
     if rows >= _FEW_ROWS or model.reported is model.chosen or found is None:
         return ""
     kept, error = found
-    said = f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)}"
+    said = f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)}{quality.noun}"
     if not isfinite(error):
         return said
-    low, high = (quality.shown(min(kept + sign * _NORMAL * error, 1)).split(" ")[0] for sign in (-1, 1))
+    low, high = (quality.number(min(kept + sign * _NORMAL * error, 1)) for sign in (-1, 1))
     return f"{said} ({low} to {high})"

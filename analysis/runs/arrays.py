@@ -104,7 +104,7 @@ def rows_of(series: Series, artifact: str, *, signed: bool = False) -> tuple[dic
     signed
         Whether values may be negative, as errors are not.
     """
-    arrays = fetch([c for k in series.dim3 for c in series.at(k)], artifact)
+    arrays = fetch(series.every_cell, artifact)
     found: dict[int, Held] = {}
     for dim3 in series.dim3:
         mine = [arrays[c.run_id] for c in series.at(dim3)]

@@ -173,11 +173,17 @@ def own_cell(run: Run, first_code: Mapping[str, str]) -> Cell:
     )
 
 
-def most_to_judge(params: Mapping[str, str]) -> int | None:
-    """Return the largest dim3 whose error tells an elbow, half of the data's rank; None where no params give it."""
+def sizes_of(params: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the training rows N and dim1 of a run's data; None where no params give them."""
     sizes = [params.get(name, "") for name in (Param.ROWS_TRAIN, Param.DIM1)]
     known = all(size.isascii() and size.isdigit() and len(size) < 16 for size in sizes)
-    return min(map(int, sizes)) // 2 if known else None
+    return (int(sizes[0]), int(sizes[1])) if known else None
+
+
+def most_to_judge(params: Mapping[str, str]) -> int | None:
+    """Return the largest dim3 whose error tells an elbow, half of the data's rank; None where it is not known."""
+    sizes = sizes_of(params)
+    return None if sizes is None else min(sizes) // 2
 
 
 def _code(cell: Cell) -> str:

@@ -23,7 +23,7 @@ from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.locks import private_file
 from . import load_dataset
-from .datasets import Dataset, Split, digest, far_from_zero, split
+from .datasets import Dataset, Split, digest, far_from_zero, split, value_range
 from .reference_samples import References
 
 _FACTS = "facts.json"
@@ -124,6 +124,11 @@ class PreparedData:
         val = None if x_val is None else row_mse(x_val, np.broadcast_to(mean, x_val.shape))
         constant = np.broadcast_to(mean, x_test.shape)
         return MeanRow(val, row_mse(x_test, constant), column_mse(x_test, constant))
+
+    @cached_property
+    def value_range(self) -> tuple[float, float]:
+        """The lowest and the highest training value, or 0 and 1 where all lie between them."""
+        return value_range(self.data.x_train)
 
     @cached_property
     def references(self) -> References:

@@ -31,7 +31,7 @@ from elbowroom.models.measures.intrinsic_dimension import participation_ratio
 from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig
-from ..data.datasets import Dataset, Split, far_from_zero, value_range
+from ..data.datasets import Dataset, Split, far_from_zero
 from ..data.prepared_data import PreparedData
 from ..drawing import Look
 from ..logged_model.code import code_of
@@ -75,7 +75,7 @@ class _Prepared:
     @property
     def look(self) -> Look:
         """Pictures are black at the lowest training value and white at the highest."""
-        return Look(self.data.image_shape, *value_range(self.data.x_train))
+        return Look(self.data.image_shape, *self.prepared_data.value_range)
 
 
 class _Fitted(NamedTuple):
@@ -253,7 +253,7 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
 def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
     test = float(arrays[Artifact.ERRORS_TEST].mean())
     passes = fitted.trained or 1
-    low, high = value_range(run.data.x_train)
+    low, high = run.prepared_data.value_range
     metrics: dict[str, float] = {
         Metric.TEST_MSE: test,
         Metric.TEST_EXPLAINED_VARIANCE: explained_variance(test, float(run.prepared_data.mean_row.test.mean())),
@@ -271,7 +271,7 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
 
 
 def _posterior(run: _Prepared) -> RunRecord:
-    """What the codes' posterior holds, where the model has one: KL, units in use, and the error of drawn codes."""
+    """The KL of each latent, the units in use and the error of drawn codes, where the model has a posterior."""
     posterior = run.model.posterior(run.data.x_test)
     if posterior is None:
         return RunRecord()

@@ -51,7 +51,7 @@ def curves(draw: st.DrawFn, errors: st.SearchStrategy[float] = ERRORS, most: int
 
 
 def promises(k: Floats, verdict: Verdict) -> None:
-    """What every verdict keeps, whatever the curve."""
+    """Check the invariants of a verdict, whatever the curve."""
     assert verdict.kind in ("clear", "none", "straight", "exhausted")
     assert (verdict.kind == "clear") == (type(verdict.dim3) is int) == (verdict.interval is not None)
     for answer in (verdict.dim3, verdict.choice, *verdict.criteria.values()):

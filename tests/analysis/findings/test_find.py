@@ -1,4 +1,4 @@
-"""What is found in an experiment whose answers are known."""
+"""The findings of experiments whose answers are known."""
 
 import json
 from collections.abc import Iterable
