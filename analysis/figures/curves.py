@@ -281,18 +281,18 @@ def _whose(compared: Sequence[Against]) -> str:
 
 
 def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
-    """Draw the validation -ELBO of VAEs, and below it their active units."""
+    """Draw the validation -ELBO of VAEs, and below it their units in use."""
     has_elbo = {m.label for m in comparison.models if np.isfinite(_metric(m.points, Metric.VAL_ELBO)).any()}
     series = _series(comparison, lambda model: model.points if model.label in has_elbo else [])
     if not series:
         return None
-    active = any(np.isfinite(_metric(points, Metric.TEST_ACTIVE_UNITS)).any() for _, _, points in series)
-    chart = _Chart(comparison, extra=len(series) + 8 * active, rows=1 + active)
+    in_use = any(np.isfinite(_metric(points, Metric.TEST_UNITS_IN_USE)).any() for _, _, points in series)
+    chart = _Chart(comparison, extra=len(series) + 8 * in_use, rows=1 + in_use)
     upper = chart.panels[0]
     for i, (model, style, points) in enumerate(series):
         x, sd = _columns(points, "dim3", "elbo_sd")
         elbo = -_metric(points, Metric.VAL_ELBO)
-        for axes, y in zip(chart.panels, (elbo, _metric(points, Metric.TEST_ACTIVE_UNITS)), strict=False):
+        for axes, y in zip(chart.panels, (elbo, _metric(points, Metric.TEST_UNITS_IN_USE)), strict=False):
             _draw_line(axes, x, y, style)
         _draw_bars(chart, x, elbo, sd, style)
         _add_key(chart, _key(style), model.label, "" if np.isfinite(sd).any() else " (no interval)")
@@ -301,13 +301,13 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
             _draw_elbow(chart, model.label, style, i, found.dim3, found.interval)
         least = int(np.nanargmin(elbo))
         _draw_star(chart, x[least], elbo[least], style, "star: least")
-    if active:
+    if in_use:
         dim3 = [p.dim3 for _, _, points in series for p in points]
         lower = chart.panels[1]
         lower.plot([min(dim3), max(dim3)], [min(dim3), max(dim3)], **_DOTTED)
-        lower.set(ylabel="active units", ylim=(0, None))
+        lower.set(ylabel="units in use", ylim=(0, None))
         _whole(lower.yaxis, 5)
-        chart.share("all units active", Line2D([], [], **_DOTTED))
+        chart.share("all units in use", Line2D([], [], **_DOTTED))
     upper.set_ylabel("validation -ELBO\nnats per row")
     chart.panels[-1].set_xlabel(_DIM3)
     _whole(chart.panels[-1].xaxis)

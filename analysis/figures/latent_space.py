@@ -34,6 +34,7 @@ from elbowroom.tracking.drawing import (
 )
 from elbowroom.tracking.store.text import clean, drawn_plainly
 
+from ..latent_space.answers import IN_USE
 from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style, styles_of
 
 _Array = npt.NDArray[Any]
@@ -46,7 +47,6 @@ _COLUMNS = 10  # pictures in a row
 _ABREAST = 3  # panels in a row
 _PAIRS = 2  # interpolations of each model
 _MOST_CROSSES = 30  # in a panel
-_ACTIVE = 0.01  # nats, above which a latent dimension is active
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
 _COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
@@ -261,7 +261,7 @@ def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
 def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
     """Draw the KL divergence (dim3,) of each latent dimension in nats, in descending order, a panel for each model.
 
-    A cross marks an inactive dimension; of more than 30 in a panel, every n-th.
+    A cross marks a dimension that is not in use; of more than 30 in a panel, every n-th.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
     top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
@@ -271,13 +271,13 @@ def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
         ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
         ranks = np.arange(1, len(ordered) + 1)
         axes.bar(ranks, ordered, width=0.8, color=KNOWN["vae"].colour, lw=0)
-        below = ranks[ordered <= _ACTIVE]
+        below = ranks[ordered <= IN_USE]
         if len(below):
             silent = True
             below = below[:: math.ceil(len(ordered) / _MOST_CROSSES)]
             size = min(5.0, max(2.5, 80 / len(ordered)))
             axes.plot(below, np.full(len(below), 0.04), "x", ms=size, color=GREY, transform=axes.get_xaxis_transform())
-        more = f"total {ordered.sum():.3g} nats\n{(ordered > _ACTIVE).sum()} of {len(ordered)} above {_ACTIVE:g}"
+        more = f"total {ordered.sum():.3g} nats\n{(ordered > IN_USE).sum()} of {len(ordered)} above {IN_USE:g}"
         axes.set_title(f"{_wrapped(label, side - 0.6, _NORMAL)}\n{more}", fontsize=_NORMAL)
         axes.set(xlim=(0.3, len(ordered) + 0.7), ylim=(0, 1.05 * top))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=STEPS, min_n_ticks=1))
@@ -285,7 +285,7 @@ def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
         _outer(grid, i, "latent dimension,\nlargest KL first", "KL to the prior, nats")
     if silent:
         cross = Line2D([], [], ls="", marker="x", ms=5, color=GREY)
-        _legend(figure, [cross], [f"inactive: at most {_ACTIVE:g} nats"])
+        _legend(figure, [cross], [f"not in use: at most {IN_USE:g} nats"])
     return figure
 
 

@@ -21,6 +21,7 @@ from ..runs.comparison import Cell, Series
 from .intervals import ends, log_ratio, margins
 
 _SAME = 0.02  # distance of an error ratio from 1 that counts as no difference
+_ROUNDING = 1e-10  # of the largest error: a smaller one of PCA is rounding, and no baseline
 _SHARES = (0.80, 0.90, 0.95)
 _MOST_COMPONENTS = 100_000
 
@@ -42,7 +43,8 @@ class Equivalent:
 class Against:
     """One model against PCA, or another baseline, at the same dim3, on the test rows.
 
-    ratio is the model's mean error over PCA's; its interval is None where the errors by row are missing. raw and
+    ratio is the model's mean error over PCA's, None where PCA's is rounding; its interval is None where the errors by
+    row are missing. raw and
     clipped are the PCA-equivalent dimensions, with PCA's reconstructions unchanged and clipped to [0, 1]. method says
     whether the intervals are those of the method; else they are those of this one network.
     """
@@ -119,9 +121,10 @@ def against(
     near = {k: min(theirs, key=lambda j: abs(base[j] - errors[k])) for k in mine}
     error_widths = margins({k: log_ratio(held, theirs[near[k]]) for k, held in mine.items()})
     method = _covers_training(series, mine) and _covers_training(baseline, theirs)
+    least = _ROUNDING * max([*errors.values(), *base.values(), *([] if curve is None else [float(curve.raw[0])])])
     made = []
     for dim3, error in errors.items():
-        ratio = error / base[dim3] if base.get(dim3) else None
+        ratio = error / base[dim3] if base.get(dim3, 0.0) > least else None
         low, high = (None, None) if ratio is None or dim3 not in widths else ends(ratio, widths[dim3])
         raw, clipped = (
             None if errors_of_pca is None else _equivalent(errors_of_pca, error, error_widths.get(dim3))
@@ -173,8 +176,10 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
         pca-mlp's part of the lead.
     """
     compared = [p for p in points if p.ratio is not None]
+    exact = [p for p in points if p.pca is not None and p.ratio is None]
+    rounding = f"PCA's error at dim3 {_dim3(exact)} is rounding, and gives no ratio" if exact else ""
     if not compared:
-        return f"{label} and PCA share no dim3"
+        return rounding or f"{label} and PCA share no dim3"
     method = all(p.method for p in compared)
     name = label if method else f"this network of {label}"
     less, more, same, unknown = (
@@ -195,7 +200,7 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
         why = "no intervals there" if all(p.low is None for p in unknown) else "the interval contains 1"
         span = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
         parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
-    said = "; ".join(parts)
+    said = "; ".join([*parts, rounding] if rounding else parts)
     if all(p.low is None for p in compared):
         return said
     of = "rows and trainings" if method else "rows, of one training at each dim3"

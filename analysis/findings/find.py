@@ -23,7 +23,7 @@ from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_orde
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
-from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing, most_to_judge
 from .against_pca import (
     Against,
     DecoderPart,
@@ -375,7 +375,12 @@ def _points(evidence: ModelEvidence) -> list[Point]:
     widths = margins({k: logs(held) for k, held in rows.items()})
     errors, test = series.means("error"), series.means()
     metrics = {metric: series.means(metric) for metric in METRICS}
-    metrics |= {Metric.FIT_SECONDS: _seconds(series), Metric.SAMPLED_MSE: _kept_by_samples(series)}
+    metrics |= {
+        Metric.FIT_SECONDS: _seconds(series),
+        Metric.SAMPLED_MSE: _kept_by_samples(series),
+        Metric.TEST_UNITS_IN_USE: _in_use(series),
+        Metric.WEIGHTED_BOUND: _tighter(series),
+    }
     made = []
     for dim3, error in errors.items():
         low, high = ends(error, widths[dim3]) if dim3 in widths else (None, None)
@@ -426,7 +431,8 @@ def _elbo_verdict(series: Series) -> Verdict | None:
     negative = -np.asarray(series.errors(Metric.VAL_ELBO))
     if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
         return None
-    return replace(judge(series.complete[0], negative), choice=None, rule="no rule: the -ELBO has no zero")
+    found = judge(series.complete[0], negative, most=most_to_judge(series.first.run.data.params))
+    return replace(found, choice=None, rule="no rule: the -ELBO has no zero")
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
@@ -448,9 +454,19 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
 
 def _unused(series: Series) -> dict[int, float]:
     """Return the latents in use at each dim3 where a VAE leaves some unused; means over seeds."""
+    return {k: count for k, count in _in_use(series).items() if count < k - 0.5}
+
+
+def _in_use(series: Series) -> dict[int, float]:
+    """Return the latents in use: by their KL; of older runs, which lack that, by the variance of their mean."""
     in_use, active = series.means(Metric.TEST_UNITS_IN_USE), series.means(Metric.TEST_ACTIVE_UNITS)
-    units = {k: active[k] if np.isnan(count) else count for k, count in in_use.items()}
-    return {k: float(count) for k, count in units.items() if count < k - 0.5}
+    return {k: active[k] if np.isnan(count) else count for k, count in in_use.items()}
+
+
+def _tighter(series: Series) -> dict[int, float]:
+    """Return the importance-weighted bound less the ELBO, on the same test rows."""
+    bound, same, all_rows = map(series.means, (Metric.WEIGHTED_BOUND, Metric.WEIGHTED_ELBO, Metric.TEST_ELBO))
+    return {k: bound[k] - (all_rows[k] if np.isnan(same[k]) else same[k]) for k in bound}
 
 
 def _about_seeds(series: Sequence[Series]) -> list[str]:

@@ -26,7 +26,7 @@ from elbowroom.tracking.store.names import (
     sample_metric,
 )
 
-from ..findings.intervals import ends, log_ratio, margins
+from ..findings.intervals import ends, log_ratio, logs, margins
 from ..purposes.choice import Held
 from ..purposes.uncertainty import Variance, spread
 from ..runs.arrays import LOST, MOST_ROWS, fetch
@@ -46,6 +46,8 @@ from .similarity import (
 
 NEIGHBOURS = 10
 """Nearest neighbours of a code that are compared, and that vote for its class."""
+IN_USE = 0.05
+"""KL in nats above which a latent is in use, as in the metric `test/units_in_use`."""
 _SECOND_FIT = "another exact program"  # the name of PCA's second fit among the runs
 _CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)  # (N, dim3)
 _ONE_AXIS = {
@@ -120,7 +122,7 @@ class Answers:
     health: list[Bunch]
     """Task 4: which latents does a VAE use?
 
-    active units, kl in nats and kl_by_dim of each run in descending order; error, and sampled_error, that of decode(z)
+    units in use, kl in nats and kl_by_dim of each run in descending order; error, and sampled_error, that of decode(z)
     for z drawn from the posterior; whether it collapsed, and the reason.
     """
     generators: list[Bunch]
@@ -146,7 +148,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over test rows and its 95 % interval over rows."""
+    """A mean over test rows and its 95 % interval: over rows, and for an error over trainings where there are two."""
 
     value: float
     low: float
@@ -281,7 +283,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     groups = measured(comparison, shown)
     labels = shelf.labels([c for g in groups for c in g.cells])
     codes = [_Codes(g, shelf, labels) for g in groups]
-    errors = [_mean(_known(shelf.take(g.cells, Artifact.ERRORS_TEST))) for g in groups]
+    errors = [_held(_known(shelf.take(g.cells, Artifact.ERRORS_TEST))) for g in groups]
     pca = {g.dim3: rows for g, rows in zip(groups, errors, strict=True) if g.is_pca}
     with_codes = list(zip(groups, codes, strict=True))
     missing = [
@@ -343,16 +345,13 @@ def _pair(codes: _Codes, first: str, second: str) -> Bunch:
 # Task 2: how does a model compare with PCA, and does PCA change when it is run twice?
 
 
-def _map(group: Group, codes: _Codes, errors: _Array | None, pca: _Array | None) -> Bunch:
+def _map(group: Group, codes: _Codes, errors: Held | None, pca: Held | None) -> Bunch:
     ratio = None
-    if errors is not None and pca is not None and len(errors) == len(pca):
-        mine, base = (Held(rows, rows.mean(keepdims=True)) for rows in (errors, pca))
-        if pca.any():
-            value = float(errors.mean() / pca.mean())
-            ratio = Estimate(value, *ends(value, margins({0: log_ratio(mine, base)})[0]))
+    if errors is not None and pca is not None and len(errors.rows) == len(pca.rows) and pca.rows.any():
+        ratio = _of_log(float(errors.rows.mean() / pca.rows.mean()), log_ratio(errors, pca))
     return Bunch(
         **group.place,
-        error=None if errors is None else _estimate(errors),
+        error=None if errors is None else _of_log(float(errors.rows.mean()), logs(errors)),
         ratio=ratio,
         accuracy=_estimate(np.mean(codes.correct, axis=0)) if codes.correct else None,
         commonest=None if codes.labels is None else float(np.bincount(codes.labels).max() / len(codes.labels)),
@@ -442,12 +441,12 @@ def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:
     arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM)) if len(a) == group.dim3]
     if not arrays:
         return None
-    active = group.spread(Metric.TEST_ACTIVE_UNITS)
-    collapsed = bool(codes.collapsed) or (active is not None and min(active.values) == 0)
+    in_use = _spread(int((a > IN_USE).sum()) for a in arrays)
+    collapsed = bool(codes.collapsed) or min(in_use.values) == 0
     return Bunch(
         label=group.label,
         dim3=group.dim3,
-        active=active,
+        in_use=in_use,
         kl=_spread(a.sum() for a in arrays),
         kl_by_dim=[sorted(a.astype(float).tolist(), reverse=True) for a in arrays],
         error=_spread(c.test for c in group.cells),
@@ -526,6 +525,17 @@ def _estimate(rows: _Array) -> Estimate:
     value, margin = float(rows.mean()), spread(rows, 1, Variance(0.0, 0)).margin(0.975)
     low, high = np.clip([value - margin, value + margin], rows.min(), rows.max())  # a share is at most 1
     return Estimate(value, float(low), float(high))
+
+
+def _of_log(value: float, deviations: Held) -> Estimate:
+    """Return a mean, or a ratio of means, whose logarithm has these deviations."""
+    return Estimate(value, *ends(value, margins({0: deviations})[0]))
+
+
+def _held(arrays: Sequence[_Array]) -> Held | None:
+    """Return the errors of runs by row and by run, None where their arrays differ in length or there is none."""
+    rows = _mean(arrays)
+    return None if rows is None else Held(rows, np.array([a.mean(dtype=np.float64) for a in arrays]))
 
 
 def _mean(arrays: Sequence[_Array]) -> _Array | None:

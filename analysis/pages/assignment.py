@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 from elbowroom.tracking.store.names import Source
 
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
-from ..latent_space.answers import NEIGHBOURS, Answers, Estimate, Spread
+from ..latent_space.answers import IN_USE, NEIGHBOURS, Answers, Estimate, Spread
 from .report import MOST_LINES, environment, image, interval, link_to, number, worth
 
 _ALIKE = 0.05  # disparity up to which two sets of codes are the same
@@ -332,9 +332,9 @@ def _about_priors(priors: Sequence[Bunch]) -> list[str]:
 
 
 def _about_health(found: Bunch) -> str:
-    """Task 4: say how many latents of a VAE are active, and whether it has collapsed."""
-    active = "" if found.active is None else f"{_count(found.active)} of {found.dim3} units are active, "
-    text = f"{found.label} at dim3 {found.dim3}: {active}KL {_plus_minus(found.kl)} nats in all. "
+    """Task 4: say how many latents of a VAE are in use, and whether it has collapsed."""
+    units = f"{_count(found.in_use)} of {found.dim3} units are in use (KL above {IN_USE:g} nat)"
+    text = f"{found.label} at dim3 {found.dim3}: {units}, KL {_plus_minus(found.kl)} nats in all. "
     if found.error is not None and found.sampled_error is not None:
         text += (
             f"Decoded from the means its test error is {_plus_minus(found.error)}, from draws "

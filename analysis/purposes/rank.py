@@ -55,9 +55,6 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
     Choice
         Its value is the mean error of the best dim3, on the rows that chose.
     """
-    if not by_dim3:
-        missing = "rank is not measured: train with --measure (10 columns and more, no posterior)"
-        return Choice("rank", "rank", None, None, None, False, None, 0, 0, f"{label}: {missing}")
     rows = min(given.shape[2] for given in by_dim3.values())
     seeds = min(len(given) for given in by_dim3.values())
     trained = [by_dim3[dim3][:, :, :rows] for dim3 in sorted(by_dim3)]

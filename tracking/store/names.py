@@ -172,11 +172,12 @@ METRICS: Final = {
     Metric.TEST_EXPLAINED_VARIANCE: Column("explained_variance", "variance kept"),
     Metric.SAMPLED_MSE: Column("sampled_explained_variance", "variance kept by decode(sample)"),
     Metric.TEST_KL: Column("rate_bits", "rate, bits a row", factor=1 / log(2)),
-    Metric.TEST_ACTIVE_UNITS: Column("active_units", "active units"),
+    Metric.TEST_UNITS_IN_USE: Column("units_in_use", "units in use"),
     Metric.VAL_ELBO: Column("negative_elbo", "-ELBO, nats", 4, factor=-1),
+    Metric.WEIGHTED_BOUND: Column("bound_gap", "ELBO below the weighted bound, nats"),
 }
 """The metrics that the report shows at each point of a curve, beside its errors. A table has the column of a metric
-where a run has the number. SAMPLED_MSE is shown as the variance that it keeps."""
+where a run has the number. SAMPLED_MSE is shown as the variance that it keeps, WEIGHTED_BOUND less the ELBO."""
 
 
 class Source(StrEnum):

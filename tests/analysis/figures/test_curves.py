@@ -242,7 +242,7 @@ def test_ratios() -> None:
     assert any(set(line.get_ydata()) == {1} for line in figure.axes[0].lines)
 
 
-def test_elbo_and_active_units() -> None:
+def test_elbo_and_units_in_use() -> None:
     figure = plot("elbo")
     colour = KNOWN["vae"].colour
     np.testing.assert_allclose(line_of(figure, colour).get_ydata(), 100 + 60 / np.array(DIM3))

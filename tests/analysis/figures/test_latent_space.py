@@ -238,13 +238,13 @@ def test_interpolations() -> None:
 def test_kl() -> None:
     figure = drawn(draw_kl([("VAE, dim3 = 2", np.array([1.0, 2.0])), ("VAE, dim3 = 3", np.array([0.001, 3, 0.0]))]))
     assert [p.get_height() for p in figure.axes[0].patches] == [2, 1]
-    assert titles_of(figure)[0] == "VAE, dim3 = 2\ntotal 3 nats\n2 of 2 above 0.01"
-    assert titles_of(figure)[1].endswith("1 of 3 above 0.01")
+    assert titles_of(figure)[0] == "VAE, dim3 = 2\ntotal 3 nats\n2 of 2 above 0.05"
+    assert titles_of(figure)[1].endswith("1 of 3 above 0.05")
     assert [list(line.get_xdata()) for line in figure.axes[1].lines] == [[2, 3]]
-    assert legend_of(figure) == ["inactive: at most 0.01 nats"]
+    assert legend_of(figure) == ["not in use: at most 0.05 nats"]
     assert legend_of(drawn(draw_kl([("VAE", np.ones(3))]))) == []
     figure = drawn(draw_kl([("VAE", np.zeros(200))]))  # all collapsed
-    assert titles_of(figure) == ["VAE\ntotal 0 nats\n0 of 200 above 0.01"]
+    assert titles_of(figure) == ["VAE\ntotal 0 nats\n0 of 200 above 0.05"]
     assert 0 < len(figure.axes[0].lines[0].get_xdata()) <= 30
 
 

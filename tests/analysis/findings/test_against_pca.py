@@ -96,6 +96,13 @@ def test_the_decoder_has_its_part_where_the_lead_is_shown() -> None:
     assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0% of this lead at dim3 2")
 
 
+def test_an_error_of_rounding_gives_no_ratio() -> None:
+    """Linear data of rank 3: PCA errs by rounding from there on, and a network does not."""
+    points = [point(2, 0.8, 0.7, 0.9), replace(point(3, 1, 1, 1), error=1e-4, pca=1e-15, ratio=None)]
+    assert "; PCA's error at dim3 3 is rounding, and gives no ratio: mean squared" in who_wins("ae", points)
+    assert who_wins("ae", points[1:]) == "PCA's error at dim3 3 is rounding, and gives no ratio"
+
+
 def test_without_a_common_dim3_nobody_wins() -> None:
     assert who_wins("ae", [Against(2, 1.0, None, None, None, None, None, None)]) == "ae and PCA share no dim3"
 

@@ -227,7 +227,7 @@ def test_a_vae_with_unused_latents_is_not_called_undertrained(store: MlflowClien
     vae = model(found(store), "vae")
     assert list(vae.undertrained) == [3]
     assert vae.unused == {4: 3, 5: 3, 6: 2}
-    assert [p.metrics[Metric.TEST_ACTIVE_UNITS] for p in vae.points] == [2, 3, 3, 3, 3]
+    assert [p.metrics[Metric.TEST_UNITS_IN_USE] for p in vae.points] == [2, 3, 3, 3, 2]
     assert [p.columns()["negative_elbo"] for p in vae.points] == [102, 103, 104, 105, 106]
     assert vae.elbo_verdict is not None
 

@@ -129,11 +129,21 @@ def test_maps_are_against_pca_row_by_row(store: MlflowClient, tmp_path: Path) ->
     assert pca.accuracy == ae.accuracy
 
 
+def test_the_ratio_of_several_trainings_covers_another(store: MlflowClient, tmp_path: Path) -> None:
+    """Trainings that err .1 and .2 on the same rows: their SD is a third of a million rows' worth."""
+    log_measured(store, tmp_path, model="pca", test=0.2)
+    for seed in range(2):
+        log_measured(store, tmp_path, model="ae", test=0.1 + 0.1 * seed, seed=seed)
+    ratio = answers(store).maps[1].ratio
+    margin = 12.706 * (2 / 3 / 2**0.5) / 2**0.5  # t at one degree of freedom; deviations of log(mean) of +- 1/3
+    assert (ratio.value, np.log(ratio.high / ratio.value)) == pytest.approx((0.75, margin), rel=1e-3)
+
+
 def test_draws_from_the_prior_are_within_chance_and_means_are_not(store: MlflowClient, tmp_path: Path) -> None:
     normal = np.random.default_rng(5).standard_normal((2000, 2)).astype(np.float32)
     kl = np.array([0.5, 2.0], dtype=np.float32)
     arrays = {Artifact.CODES_SAMPLED: normal, Artifact.KL_BY_DIM: kl, Artifact.ERRORS_TEST: rows(0.1, 0, 2000)}
-    metrics = {Metric.SAMPLED_MSE: 0.2, Metric.TEST_ACTIVE_UNITS: 2}
+    metrics = {Metric.SAMPLED_MSE: 0.2}
     vae = {"model": "vae", "codes": 0.5 * normal, "labels": None, "arrays": arrays, "metrics": metrics}
     for seed in range(2):
         log_measured(store, tmp_path, seed=seed, **vae)
@@ -153,7 +163,7 @@ def test_draws_from_the_prior_are_within_chance_and_means_are_not(store: MlflowC
 
 def test_a_collapsed_vae_is_said_to_be_and_why(store: MlflowClient, tmp_path: Path) -> None:
     arrays = {Artifact.CODES_SAMPLED: CODES.astype(np.float32), Artifact.KL_BY_DIM: np.zeros(2, dtype=np.float32)}
-    metrics = {Metric.SAMPLED_MSE: 0.1, Metric.TEST_ACTIVE_UNITS: 0}
+    metrics = {Metric.SAMPLED_MSE: 0.1}
     vae = {"model": "vae", "codes": np.full((N, 2), 1e-9), "arrays": arrays, "metrics": metrics}
     for seed in range(2):
         run_id = log_measured(store, tmp_path, seed=seed, tags={"elbowroom.model.beta": "784.0"}, **vae)

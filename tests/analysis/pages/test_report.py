@@ -57,7 +57,7 @@ def choice(label: str, at: int | None = 6, rule: str = "keep:0.90") -> Choice:
 
 
 def of_vae(dim3: int) -> dict[Metric, float]:
-    return {Metric.TEST_ACTIVE_UNITS: dim3 - 0.5, Metric.VAL_ELBO: -100 - 60 / dim3}
+    return {Metric.TEST_UNITS_IN_USE: dim3 - 0.5, Metric.VAL_ELBO: -100 - 60 / dim3}
 
 
 def model(
@@ -218,6 +218,20 @@ def test_everything_is_said() -> None:
         assert said in read.text, said
     assert "too few epochs to quote" not in read.text
     assert "too few epochs to quote" in render(findings([comparison(quick=True)]), page())
+
+
+def test_what_stands_beside_a_choice() -> None:
+    """The weighted bound beside the ELBO; and the rank, where it is smaller than the choice of a share."""
+    vae = model("vae")
+    points = [replace(p, metrics=p.metrics | {Metric.WEIGHTED_BOUND: p.dim3 / 2}) for p in vae.points]
+    said = (
+        f"of 64 draws is higher by {min(DIM3) / 2:.3g} at dim3 {min(DIM3)} to {max(DIM3) / 2:.3g} at dim3 {max(DIM3)}"
+    )
+    assert said in render(findings([comparison([replace(vae, points=points)])]), page())
+    for most, shown in ((5, True), (6, False)):
+        rank = replace(choice("ae", 4, "rank"), purpose="rank", interval=(4, most))
+        text = render(findings([comparison([replace(model("ae"), purposes=[choice("ae", 6), rank])])]), page())
+        assert ("Hidden entries are predicted best with dim3 4" in text) == shown
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:

@@ -154,12 +154,6 @@ def test_other_counts_stand_beside_it(beside: Beside, words: str) -> None:
     assert found.sentence == f"pca: rank 2, by predicting hidden entries{words}"
 
 
-def test_without_measured_runs_the_sentence_says_what_to_do() -> None:
-    found = rank("vae", {}, np.empty((4, 0)), Beside())
-    assert (found.choice, found.reached) == (None, False)
-    assert "--measure" in found.sentence
-
-
 @pytest.mark.parametrize(("count", "noise"), [(0, 1.0), (5, 1.0), (5, 0.0), (12, 0.5)])
 @pytest.mark.parametrize(("rows", "columns"), [(2000, 40), (60, 200)])
 def test_gavish_and_donoho_count_strong_factors_in_white_noise(
