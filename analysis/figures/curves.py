@@ -189,7 +189,7 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
             text = f"{name} {value:.3g}, beyond the range →" if right else f"← {name} {value:.3g}, below the range"
             _above(axes, text, float(right), axes.transAxes, level, right, arrow=False)
             level += 1
-    _above(axes, "the data's own dimension, by other methods:", 0.0, axes.transAxes, level, False, arrow=False)
+    _above(axes, "the data's dimension, by other methods:", 0.0, axes.transAxes, level, False, arrow=False)
 
 
 def _above(axes: Axes, text: str, x: float, transform: Any, level: int, right: bool, *, arrow: bool) -> None:

@@ -203,8 +203,8 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     said = "; ".join([*parts, rounding] if rounding else parts)
     if all(p.low is None for p in compared):
         return said
-    of = "rows and trainings" if method else "rows, of one training at each dim3"
-    said += f": mean squared error of held-out rows, 95 % intervals over {of}"
+    of = "rows and trainings" if method else "rows, of one training"
+    said += f": mean squared error of held-out rows, 95 % intervals over {of}, each dim3 by itself"
     return f"{said}. {_whose_lead(label, part)}" if part.shares else said
 
 
@@ -227,9 +227,13 @@ def decoder_part(mine: list[Against], decoder: list[Against], between: list[Agai
 def _whose_lead(label: str, part: DecoderPart) -> str:
     """Say how much of a model's lead over PCA is its decoder's, and the dim3 where PCA's codes do better."""
     shares, beyond = part
-    span = " to ".join(dict.fromkeys(f"{round(end(shares.values()), 2) + 0:.0%}" for end in (min, max)))
+    span = " to ".join(dict.fromkeys(_part(end(shares.values())) for end in (min, max)))
     said = f"A trained decoder on PCA's codes, pca-mlp, has {span} of this lead at dim3 {ranges(list(shares))}"
     return said + (f", and errs less than {label} at {ranges(beyond)}" if beyond else "")
+
+
+def _part(share: float) -> str:
+    return "all" if share >= 1 else f"{round(share, 2) + 0:.0%}"
 
 
 def _dim3(points: list[Against]) -> str:

@@ -537,20 +537,46 @@ def _same_loss(series: Sequence[Series]) -> list[str]:
 
 
 def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
-    """Return the cell of the model that needs the fewest latents; of equals the simplest, then that with less error.
+    """Return the cell of the model that needs the fewest latents; of equals an untrained one, then the least error.
 
     None where no model has a choice by the rule in force.
     """
 
     def need(pair: tuple[ModelFinding, Series]) -> tuple[float, bool, float]:
         choice, points = pair[0].choice.choice, pair[0].points
-        return (np.inf if choice is None else choice, pair[0].trained, min(p.error for p in points))
+        error = next((p.error for p in points if p.dim3 == choice), np.inf)
+        return (np.inf if choice is None else choice, pair[0].trained, error)
 
     model, one = min(zip(models, series, strict=True), key=need)
     if not (dim3 := model.choice.choice):
         return None
-    why = model.sentence + ("; no other model needs fewer" if len(models) > 1 else "")
-    return Pick(model.label, dim3, *run_at(one, dim3), why)
+    return Pick(model.label, dim3, *run_at(one, dim3), _why(model, models))
+
+
+def _why(picked: ModelFinding, models: Sequence[ModelFinding]) -> str:
+    """Say which dim3 each model needs, and what the picked one and PCA keep and cost at the same dim3."""
+    if len(models) == 1:
+        return picked.sentence
+    needs = sorted((m for m in models if m.choice.choice), key=lambda m: m.choice.choice or 0)
+    missed = [m.label for m in models if not m.choice.choice]
+    words = Rule.parse(needs[0].choice.rule).words
+    said = f"latents to {words}: {', '.join(f'{m.label} {m.choice.choice}' for m in needs)}"
+    said += f"; no choice for {', '.join(missed)}" if missed else ""
+    equal = [m for m in needs if m.choice.choice == picked.choice.choice]
+    said += "; of equals the untrained, else the one with less error" if len(equal) > 1 else ""
+    compared = [_kept(m, picked.choice.choice) for m in models if m in equal or m.model == "pca"]
+    return said + (f". At this dim3 {', '.join(compared)}" if len(compared) > 1 and all(compared) else "")
+
+
+def _kept(model: ModelFinding, dim3: int | None) -> str:
+    """Say what a model keeps of the test rows at a dim3 and what it costs; empty where one of these is not known."""
+    found = next((p.metrics for p in model.points if p.dim3 == dim3), {})
+    wanted = (Metric.TEST_EXPLAINED_VARIANCE, Metric.PARAMETERS, Metric.FIT_SECONDS)
+    kept, parameters, seconds = (found.get(metric) for metric in wanted)
+    if kept is None or parameters is None or seconds is None:
+        return ""
+    cost = f"{parameters:,.0f} parameters, {seconds:.2g} s"
+    return f"{model.label} keeps {100 * kept:.1f} % of the test variance ({cost})"
 
 
 def run_at(series: Series, dim3: int) -> tuple[str | None, int]:

@@ -441,12 +441,12 @@ def _health(group: Group, codes: _Codes, shelf: Shelf) -> Bunch | None:
     arrays = [a for a in _known(shelf.take(group.cells, Artifact.KL_BY_DIM)) if len(a) == group.dim3]
     if not arrays:
         return None
-    in_use = _spread(int((a > IN_USE).sum()) for a in arrays)
-    collapsed = bool(codes.collapsed) or min(in_use.values) == 0
+    counts = [int((a > IN_USE).sum()) for a in arrays]
+    collapsed = bool(codes.collapsed) or min(counts) == 0
     return Bunch(
         label=group.label,
         dim3=group.dim3,
-        in_use=in_use,
+        in_use=_spread(counts),
         kl=_spread(a.sum() for a in arrays),
         kl_by_dim=[sorted(a.astype(float).tolist(), reverse=True) for a in arrays],
         error=_spread(c.test for c in group.cells),

@@ -226,7 +226,7 @@ def _columns_sentence(model: ModelFinding) -> str:
     if model.columns is None:
         return ""
     largest, median = (f"{100 * share:.3g} %" for share in model.columns)
-    return f"The largest column has {largest} of the variance; the median column keeps {median} of its own"
+    return f"The largest column has {largest} of the variance; half of the columns keep {median} of theirs, or more"
 
 
 def _elbo_sentence(model: ModelFinding) -> str:
@@ -269,7 +269,8 @@ def purposes(comparison: ComparisonFinding) -> _Table:
         (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
         for rule in rules
     ]
-    return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows)
+    caption = "The choices by purpose [95 % interval; of the rank, within two standard errors]; …: beyond the range"
+    return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows, caption)
 
 
 def _purpose(choice: Choice) -> str:
@@ -282,7 +283,7 @@ def _purpose(choice: Choice) -> str:
 
 
 def unknown(comparison: ComparisonFinding) -> list[str]:
-    """Return why there is no evidence for a purpose, each reason once."""
+    """Return why there is no answer for a purpose, each reason once."""
     others = [c for model in comparison.models for c in model.purposes if c is not model.choice]
     return list(dict.fromkeys(choice.missing for choice in others if choice.missing))
 
@@ -409,7 +410,7 @@ def _metrics(point: Point, columns: Mapping[Metric, Column]) -> list[str]:
 
 def _intrinsic(comparison: ComparisonFinding) -> list[_Listing]:
     said = ", ".join(f"{name} {_with_error(name, comparison)}" for name in comparison.intrinsic)
-    return [_Listing([f"The data's own dimension: {said}."] if said else [])]
+    return [_Listing([f"The data's dimension by other methods: {said}."] if said else [])]
 
 
 def _with_error(name: str, comparison: ComparisonFinding) -> str:
@@ -508,7 +509,7 @@ def _alt(heading: str, say: Callable[[ModelFinding], str]) -> Callable[[Comparis
 def _error_alt(comparison: ComparisonFinding) -> str:
     opinions = ", ".join(f"{name} {number(value)}" for name, value in comparison.intrinsic.items())
     said = _alt("Error against dim3", _say_error)(comparison)
-    return f"{said} The data's own dimension: {opinions}." if opinions else said
+    return f"{said} The data's dimension by other methods: {opinions}." if opinions else said
 
 
 def _pictures_alt(comparison: ComparisonFinding) -> str:
@@ -557,9 +558,8 @@ SECTIONS = [
         plot=Plot(
             plot_error,
             _error_alt,
-            "Lower is better. A star is the choice by the rule in force, a dashed line a corner that no smooth curve "
-            "explains. "
-            "Above: how many dimensions the data have by other methods.",
+            "Lower is better. A star is the choice by the rule in force, a dashed line a corner that none of the "
+            "fitted smooth curves explains. Above: how many dimensions the data have by other methods.",
         ),
         folded=False,
     ),
@@ -569,8 +569,8 @@ SECTIONS = [
         plot=Plot(
             plot_equivalent,
             _alt("Principal components with the same test error", _say_worth),
-            "How many principal components PCA needs for the same test error: above the dotted line, a model is "
-            "worth more than PCA of the same dim3.",
+            "How many principal components PCA needs for the same test error: above the dotted line, a model errs "
+            "less than PCA of the same dim3.",
         ),
         folded=False,
     ),
@@ -588,9 +588,9 @@ SECTIONS = [
         "numbers",
         "The numbers",
         "Errors are mean squared errors per column, means over seeds; in brackets the 95 % interval, over rows and "
-        "trainings from two seeds on, else over rows alone. SD: standard deviation over seeds. Variance kept: the "
-        "share of the test rows' variance about the training mean; of a VAE by decode(mean), the reconstruction, and "
-        "by decode(sample), a code drawn from the posterior. Rate: KL / ln 2.",
+        "trainings from two seeds on, else over rows alone; other training rows are not covered. SD: that over "
+        "seeds. Variance kept: the share of the test rows' variance about the training mean; of a VAE by "
+        "decode(mean), the reconstruction, and by decode(sample), a code drawn from the posterior. Rate: KL / ln 2.",
         table=_numbers,
     ),
     Section(

@@ -91,13 +91,13 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
     "generate": Purpose(
         lambda e, d: generate(e.label, *e.elbo(), d),
         "excess of -ELBO over its plateau, nats",
-        lambda d: f"reach the best ELBO within {d:g} nats",
+        lambda d: f"come within {d:g} nats of the best scanned ELBO",
         0.5,
         (0, 1000),
     ),
     "rank": Purpose(
         lambda e, _: rank(e.label, *e.hidden_entries()),
-        "hidden entries predicted best; --measure",
+        "hidden entries predicted best, of runs with --measure",
         lambda _: "predict hidden entries: the rank",
     ),
     "gain": Purpose(

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from elbowroom.tracking.store.text import ranges
+
 from .. import Floats
 
 
 class Held(NamedTuple):
     """One quantity of held-out rows at one dim3.
 
-    rows (N,) are means over seeds, seeds (S,) means over rows, a number a training. Pairs of dim3 have the same rows.
+    rows (N,) are means over seeds, seeds (S,) means over rows, one for each training. Pairs of dim3 have the same rows.
     """
 
     rows: Floats
@@ -47,13 +49,14 @@ class Choice:
     reached
         Whether the rule is met in the range.
     value
-        The quantity at the choice on the test rows, in the rule's unit; at the best dim3 where it isn't reached.
+        The quantity at the choice in the rule's unit, on the test rows (`rank`: those that chose); at the best dim3
+        where it isn't reached.
     seeds, rows
         How many trainings a dim3 and how many rows made the choice.
     sentence, note
         The answer, with the model's label; and what to know beside it, or nothing.
     missing
-        Why the purpose has no evidence; empty where it has.
+        Why the purpose has no answer: the store has no evidence, or too little; empty where it has one.
     """
 
     purpose: str
@@ -68,3 +71,18 @@ class Choice:
     sentence: str
     note: str = ""
     missing: str = ""
+
+
+def step(choice: int, below: int | None, *, may_do: bool) -> str:
+    """Say what is known of the dim3 below a choice; `may_do` where `below` is not shown to fail."""
+    if below is None:
+        return "no smaller one was scanned"
+    between = list(range(below + 1, choice))
+    skipped = f", {ranges(between)} not scanned" if between else ""
+    return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"
+
+
+def spanned(interval: tuple[int | None, int | None]) -> str:
+    """Return a 95 % interval in words."""
+    low, high = interval
+    return f"95 % interval {low}" + ("" if low == high else f" to {'beyond the range' if high is None else high}")

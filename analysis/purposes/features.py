@@ -24,7 +24,7 @@ def features(
     The probe is the vote of the five nearest other rows. The reference is the same probe on the raw rows; where codes
     beat them by more than noise, or where their hits are not known, it is the plateau of the model's best codes, which
     is known only where two larger dim3 follow. Dim3 are tested downward from the best, or from the largest where the
-    best are not shown to be enough, to the first that isn't: of many that lose a little too much, one passes by luck.
+    best are not shown to be enough, to the first that isn't: of many that lose a little too much, one passes by chance.
 
     Parameters
     ----------
@@ -46,18 +46,21 @@ def features(
     """
     sample, rule = Sample.of(rows), f"features:{amount:g}"
     if unfit := _unfit(sample, rows):
-        return Choice("features", rule, None, None, None, False, None, 0, len(sample.rows), f"{label}: {unfit}")
+        said = f"{label}: {unfit}"
+        return Choice("features", rule, None, None, None, False, None, 0, len(sample.rows), said, missing=said)
     found = _compare(sample, rows, amount)
     choice, best = found.choice, found.losses.least
     at = best if choice is None else choice
     below = max((k for k in rows.codes if choice is None or k < choice), default=None)
     value = _loss(test or rows, at, best if found.own else None)
     interval = None if choice is None or (seeded and not found.losses.between.freedom) else found.interval(choice)
+    missing = ""
     if choice is None:
-        said = f": {_failure(found, sample, value)}"
+        why, decided = _failure(found, sample, value)
+        said, missing = f": {why}", "" if decided else f"{label}: {why}"
     else:
         reference = "its best codes" if found.own else "the raw rows"
-        about = beside(below, found.lost.get(below or 0), amount, interval)
+        about = beside(choice, below, found.lost.get(below or 0), amount, interval)
         said = f" keeps balanced accuracy within {_points(amount)} of {reference} with dim3 {choice} ({about})"
     return Choice(
         purpose="features",
@@ -70,6 +73,7 @@ def features(
         seeds=len(found.losses.held[at].seeds) if seeded else 0,
         rows=len(sample.rows),
         sentence=label + said,
+        missing=missing,
     )
 
 
@@ -170,20 +174,21 @@ def _loss(rows: Coded, dim3: int, best: int | None) -> float:
     return float(sample.weights @ (sample.misses(rows.codes[dim3]).mean(axis=0) - missed))
 
 
-def _failure(found: _Comparison, sample: Sample, value: float) -> str:
+def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, bool]:
+    """Say why there is no choice, and whether the rows decide that."""
     largest = max(found.lost)
     if found.chance:
-        return "neighbours tell its classes apart by chance alone, so there is nothing to keep"
+        return "neighbours tell its classes apart by chance alone, so there is nothing to keep", False
     if found.smallest(_LEVEL) is not None:
-        return f"not reached by dim3 {largest}: its codes may still gain, extend the range"
+        return f"not reached by dim3 {largest}: its codes may still gain, extend the range", True
     lost = found.lost[found.losses.least]
     if not found.own and lost.lower() > found.amount:
-        return f"not reached by dim3 {largest}: its codes lose {100 * value:.1f} points of balanced accuracy"
+        return f"not reached by dim3 {largest}: its codes lose {100 * value:.1f} points of balanced accuracy", True
     wide = max((*found.rivals, lost), key=lambda excess: excess.spread.error).spread.error
     needed = f"{len(sample.rows) * _POWER * (wide / found.amount) ** 2:.2g}"
     more = "more rows or trainings" if found.losses.between.freedom else f"about {float(needed):.0f} rows"
     points = _points(found.amount)
-    return f"{len(sample.rows)} rows can't show a loss of balanced accuracy of at most {points}, {more} could"
+    return f"{len(sample.rows)} rows can't show a loss of balanced accuracy of at most {points}, {more} could", False
 
 
 def _points(share: float) -> str:

@@ -56,14 +56,15 @@ def generate(
             min(k for k in excess if excess[k].lower(_INTERVAL) <= amount),
             min((k for k in excess if excess[k].upper(_INTERVAL) <= amount), default=None),
         )
+    missing = ""
     largest, within = max(elbo), f"{amount:g} nat{'s' if amount > 1 else ''}"
     if choice is not None:
-        about = beside(below, excess.get(below or 0), amount, interval)
+        about = beside(choice, below, excess.get(below or 0), amount, interval)
         said = f" reaches its best ELBO within {within} with dim3 {choice} ({about}{_units(in_use, largest)})"
     elif enough:
         said = f": not reached by dim3 {largest}: its ELBO may still gain, extend the range"
     else:
-        said = f": too few rows or trainings to tell its ELBO within {within}"
+        said = missing = f": too few rows or trainings to tell its ELBO within {within}"
     return Choice(
         purpose="generate",
         rule=f"generate:{amount:g}",
@@ -75,6 +76,7 @@ def generate(
         seeds=len(elbo[at].seeds),
         rows=len(elbo[at].rows),
         sentence=f"{label}{said}; about the ELBO, not about pictures",
+        missing=missing and label + missing,
     )
 
 

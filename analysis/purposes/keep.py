@@ -11,7 +11,7 @@ import numpy as np
 from elbowroom.tracking.store.text import ranges
 
 from .. import Floats
-from .choice import ByDim3, Choice, Held
+from .choice import ByDim3, Choice, Held, spanned, step
 from .crossing import Crossing, Curve, cross
 
 SHARES = (0.80, 0.90, 0.95)
@@ -154,7 +154,9 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         why = _why_not(means, model.most, quality.shown(means[at]), quality.verb)
         said = f"{model.label}: {wanted} {why}"
     else:
-        said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, below, found, quality)})"
+        single = model.seeded and all(len(seeds) == 1 for seeds in curve.seeds)
+        noise = ", with the noise of neighbouring dim3" if single else ""
+        said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, below, found, quality, noise)})"
     return Choice(
         purpose=quality.purpose,
         rule=quality.rule,
@@ -170,21 +172,18 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     )
 
 
-def _parts(means: dict[int, float], below: int | None, found: Crossing, quality: _Quality) -> str:
-    """Name the dim3 that is not enough, those that cross back, and the interval."""
+def _parts(means: dict[int, float], below: int | None, found: Crossing, quality: _Quality, noise: str) -> str:
+    """Name the dim3 that is not enough, those that cross back, and the interval; `noise` is about its noise."""
     assert found.at is not None
-    parts = ["no smaller one was scanned" if below is None else f"{below} is not enough"]
+    low = found.at if found.interval is None else found.interval[0]
+    parts = [step(found.at, below, may_do=low is not None and below is not None and low <= below)]
     for said, back in (
         ("less", [k for k, mean in means.items() if k > found.at and mean < quality.share]),
         ("enough by itself", [k for k, mean in means.items() if k < found.at and mean >= quality.share]),
     ):
         if back:
             parts.append(f"{ranges(back)} {quality.verb} {said}")
-    if found.interval is None:
-        parts.append("no interval")
-    else:
-        low, high = found.interval
-        parts.append(f"95 % interval {low} to {'beyond the range' if high is None else high}")
+    parts.append("no interval" if found.interval is None else spanned(found.interval) + noise)
     return "; ".join(parts)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import Floats
-from .choice import ByDim3
+from .choice import ByDim3, spanned, step
 from .uncertainty import Spread, Variance, pooled, spread
 
 _LAST = 2  # scanned dim3 that have to follow a choice
@@ -101,11 +101,15 @@ class Losses:
         return float(np.mean([self.mean(k) for k in dim3]))
 
 
-def beside(below: int | None, excess: Excess | None, amount: float, interval: tuple[int, int | None] | None) -> str:
+def beside(
+    choice: int, below: int | None, excess: Excess | None, amount: float, interval: tuple[int, int | None] | None
+) -> str:
     """Say what is known of a choice.
 
     Parameters
     ----------
+    choice
+        The dim3.
     below
         The largest scanned dim3 under it.
     excess
@@ -115,13 +119,5 @@ def beside(below: int | None, excess: Excess | None, amount: float, interval: tu
     interval
         Of the method; None where there is one training a dim3.
     """
-    if below is None:
-        first = "no smaller one was scanned"
-    elif excess is not None and excess.lower() <= amount:
-        first = f"{below} is not shown to be enough"
-    else:
-        first = f"{below} is not enough"
-    if interval is None:
-        return f"{first}; this network"
-    low, high = interval
-    return f"{first}; 95 % interval {low}" + ("" if high == low else f" to {high or 'beyond the range'}")
+    first = step(choice, below, may_do=excess is not None and excess.lower() <= amount)
+    return f"{first}; {'this network' if interval is None else spanned(interval)}"

@@ -91,6 +91,7 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
         seeds=seeds,
         rows=rows,
         sentence=f"{label}: {sentence}",
+        missing="" if identified else f"{label}: {sentence}",
     )
 
 

@@ -266,6 +266,8 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
                 lines.append(f"    looks undertrained at dim3 {ranges(list(model.undertrained))}")
             if model.unused:
                 lines.append(f"    has unused latents at dim3 {ranges(list(model.unused))}")
+        if comparison.pick and len(comparison.models) > 1:
+            lines.append(f"  to use: {comparison.pick.model} at dim3 = {comparison.pick.dim3}: {comparison.pick.why}")
         lines += [f"  {nested.sentence}" for nested in comparison.nested]
         if comparison.missing:
             lines.append(f"  cells missing: {len(comparison.missing)}")

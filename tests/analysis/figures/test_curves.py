@@ -200,7 +200,7 @@ def test_second_opinions_stand_above_their_place() -> None:
     said = {t.get_text().strip(): t for t in axes.texts}
     assert set(said) == {
         "TwoNN 4.6", "maximum likelihood 4.9", "participation ratio 30.9, beyond the range →",
-        "parallel analysis 104, beyond the range →", "the data's own dimension, by other methods:",
+        "parallel analysis 104, beyond the range →", "the data's dimension, by other methods:",
     }  # fmt: skip
     assert said["TwoNN 4.6"].xy == (4.6, 1)
     assert axes.get_xlim() == pytest.approx((1.5, 11.5))  # not stretched

@@ -70,14 +70,14 @@ def test_who_wins_where_in_a_sentence() -> None:
         "PCA errs less than ae at dim3 5 (up to 1.50 times); "
         "ae and PCA err the same, within 2%, at dim3 4; "
         "undecided at 7 (ratio 1.05; the interval contains 1): "
-        "mean squared error of held-out rows, 95 % intervals over rows and trainings"
+        "mean squared error of held-out rows, 95 % intervals over rows and trainings, each dim3 by itself"
     )
 
 
 def test_one_training_is_not_the_method() -> None:
     assert who_wins("ae", [replace(point(2, 0.8, 0.7, 0.9), method=False)]) == (
         "this network of ae errs less than PCA at dim3 2 (down to 0.80 times, at 2): "
-        "mean squared error of held-out rows, 95 % intervals over rows, of one training at each dim3"
+        "mean squared error of held-out rows, 95 % intervals over rows, of one training, each dim3 by itself"
     )
 
 
@@ -90,7 +90,7 @@ def test_the_decoder_has_its_part_where_the_lead_is_shown() -> None:
     assert part.shares == pytest.approx({2: 0.8, 3: 1.125})
     assert part.beyond == [3]
     assert who_wins("ae", mine, part).endswith(
-        "trainings. A trained decoder on PCA's codes, pca-mlp, has 80% to 112% of this lead at dim3 2 to 3, "
+        "by itself. A trained decoder on PCA's codes, pca-mlp, has 80% to all of this lead at dim3 2 to 3, "
         "and errs less than ae at 3"
     )
     assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0% of this lead at dim3 2")

@@ -127,7 +127,7 @@ def test_verdict_choice_and_pick(store: MlflowClient, tmp_path: Path) -> None:
     assert ae.verdict is not None
     assert (ae.verdict.kind, ae.verdict.dim3) == ("clear", 8)
     assert ae.elbow.startswith("ae: a clear elbow at dim3 8 (95 % interval 8 to 8)")
-    assert ae.sentence == "ae keeps 90 % of the variance with dim3 9 (8 is not enough; 95 % interval 9 to 9)"
+    assert ae.sentence == "ae keeps 90 % of the variance with dim3 9 (8 is not enough; 95 % interval 9)"
     assert (ae.choice.choice, ae.choice.below, ae.choice.seeds, ae.choice.rows) == (9, 8, 2, 200)
     assert [c.rule for c in ae.purposes][:3] == ["keep:0.80", "keep:0.90", "keep:0.95"]
     assert ae.confirmed is None

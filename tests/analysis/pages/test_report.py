@@ -339,7 +339,7 @@ def test_a_large_store_stays_small() -> None:
 def test_an_intrinsic_dimension_has_its_error_and_its_bias(logged: dict[str, Any], said: str) -> None:
     found = {"TwoNN": 13.56, "maximum likelihood": 4.9, "parallel analysis": 104.0}
     text = Reader(render(findings([comparison(intrinsic=found, **logged)]), page())).text
-    assert f"The data's own dimension: {said}." in text
+    assert f"The data's dimension by other methods: {said}." in text
 
 
 def test_criteria() -> None:

@@ -110,7 +110,8 @@ def test_against_raw_rows_downward_to_the_first_that_loses_more() -> None:
     found = features("pca", rows, seeded=False)
     assert (found.choice, found.below, found.interval, found.value) == (8, 4, (8, 8), pytest.approx(0.01))
     assert found.sentence == (
-        "pca keeps balanced accuracy within 2 points of the raw rows with dim3 8 (4 is not enough; 95 % interval 8)"
+        "pca keeps balanced accuracy within 2 points of the raw rows with dim3 8 "
+        "(4 is not enough, 5 to 7 not scanned; 95 % interval 8)"
     )
     assert isinstance(rows.codes, Loaded)
     assert rows.codes.asked == {4, 8, 16}
@@ -124,7 +125,7 @@ def test_trainings_and_test_rows() -> None:
     assert (found.choice, found.seeds, found.value, found.interval) == (8, 3, pytest.approx(0.02), (8, 8))
     one = features("ae", probed({k: hits[:1] for k, hits in three.items()}, full))
     assert (one.choice, one.seeds, one.interval) == (8, 1, None)
-    assert one.sentence.endswith("with dim3 8 (4 is not enough; this network)")
+    assert one.sentence.endswith("with dim3 8 (4 is not enough, 5 to 7 not scanned; this network)")
 
 
 def test_two_kinds_of_not_reached() -> None:

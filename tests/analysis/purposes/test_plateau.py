@@ -45,7 +45,7 @@ def test_two_larger_dim3_that_are_no_better(losses: list[float], seen: bool) -> 
 
 def test_what_stands_beside_a_choice() -> None:
     sure, unsure = Excess(2.0, Spread(0.1, 99)), Excess(2.0, Spread(2.0, 99))
-    assert beside(None, None, 1, (2, 4)) == "no smaller one was scanned; 95 % interval 2 to 4"
-    assert beside(2, sure, 1, (4, None)) == "2 is not enough; 95 % interval 4 to beyond the range"
-    assert beside(2, unsure, 1, (4, 4)) == "2 is not shown to be enough; 95 % interval 4"
-    assert beside(2, None, 1, None) == "2 is not enough; this network"
+    assert beside(3, None, None, 1, (2, 4)) == "no smaller one was scanned; 95 % interval 2 to 4"
+    assert beside(3, 2, sure, 1, (4, None)) == "2 is not enough; 95 % interval 4 to beyond the range"
+    assert beside(3, 2, unsure, 1, (4, 4)) == "2 is not shown to be enough; 95 % interval 4"
+    assert beside(3, 2, None, 1, None) == "2 is not enough; this network"
