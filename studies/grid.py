@@ -32,11 +32,11 @@ class Grid:
     seeds: int = 3
     """Per model and dim3; a model without a seed, like pca, has one run."""
     base: RunConfig = field(default_factory=RunConfig)
-    """The settings of all cells. Its model, dim3, seed, threads, artifacts and measure are not read."""
+    """The settings of all cells. Its model, dim3, seed, threads and artifacts are not read."""
     label: str = ""
     """A warning that results of this grid are too cheap to quote."""
     measured: tuple[int, ...] = ()
-    """The dim3 whose cells are run with `--measure`, and with at least `repeats` seeds."""
+    """The dim3 whose cells are run with `--measure`, whatever the base says, and with at least `repeats` seeds."""
     repeats: int = 1
     confirm: Corners = field(default_factory=dict)
     """Corners whose cells are run again at twice the epochs: see `confirmations`."""
@@ -148,7 +148,7 @@ class Grid:
                 seed=seed,
                 threads=1,
                 artifacts="full" if seed == 0 else "light",
-                measure="yes" if k in self.measured else "no",
+                measure="yes" if k in self.measured else self.base.measure,
             )
             for seed in range(max(self.seeds, self.repeats))
             for k in sorted({k for values in self.dim3.values() for k in values})
@@ -164,8 +164,9 @@ class Grid:
     def confirmations(self, corners: Mapping[str, int]) -> list[RunConfig]:
         """The cells that confirm corners: there, at the dim3 beside them and at the last dim3, at twice the epochs.
 
-        `corners` gives the dim3 by model. The epochs of the base are a number: `RunConfig.for_rows`. Raises BadInput
-        for a model without epochs, or a dim3 that it has not.
+        They are not measured, because corners are judged on errors. `corners` gives the dim3 by model. The epochs of
+        the base are a number: `RunConfig.for_rows`. Raises BadInput for a model without epochs, or a dim3 that it has
+        not.
         """
         chosen = {}
         for model, corner in corners.items():
@@ -176,7 +177,7 @@ class Grid:
                 raise BadInput(f"confirm {corner}: not among the dim3 of {model}; allowed: {values}")
             at = values.index(corner)
             chosen[model] = tuple(dict.fromkeys([*values[max(at - 1, 0) : at + 2], values[-1]]))
-        longer = replace(self.base, epochs=2 * int(self.base.epochs))
+        longer = replace(self.base, epochs=2 * int(self.base.epochs), measure="no")
         return Grid(chosen, self.seeds, longer).cells() if chosen else []
 
 
@@ -222,7 +223,7 @@ def cell_key(config: RunConfig, digest: str, code: str = "") -> str:
 
 def shared_fields() -> list[str]:
     """The fields of RunConfig that a study's cells share, and a command line may set."""
-    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads", "measure")]
+    return [f.name for f in fields(RunConfig) if f.name not in (*COORDINATES, "artifacts", "threads")]
 
 
 def parse_range(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from tqdm import tqdm
 
 from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.cell import Job, Outcome, Status
@@ -22,29 +23,35 @@ _WEIGHED = 3  # finished cells whose files are measured
 
 
 class Cost(NamedTuple):
-    """The cells of one model with one number of epochs, and the mean cost of a finished one; None: none finished."""
+    """The cells of one model with the same epochs and measures, and the mean cost of a finished one; None: none is."""
 
     name: str
     cells: int
     done: int
     seconds: float | None
     megabytes: float | None
+    measures: float = 0.0
+    """The part of the seconds that `--measure` takes."""
 
 
 def estimate_costs(cells: Mapping[RunConfig, FinishedCell | None]) -> list[Cost]:
-    """The cost of each model's cells; those with more epochs than the first cell are counted apart."""
-    by_kind: dict[tuple[str, object], list[FinishedCell | None]] = {}
+    """The cost of each model's cells; measured ones, and those with more epochs than the first, are counted apart."""
+    by_kind: dict[tuple[str, object, str], list[FinishedCell | None]] = {}
     for config, finished in cells.items():
-        by_kind.setdefault((config.model, config.epochs), []).append(finished)
+        by_kind.setdefault((config.model, config.epochs, config.measure), []).append(finished)
     costs = []
-    for (model, epochs), mine in by_kind.items():
-        done = [f for f in mine if f is not None]
-        seconds = [((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in done]
-        megabytes = [_bytes(f) / 1e6 for f in done[:_WEIGHED]]
-        name = clean(model.rpartition(":")[2], LABEL_LENGTH)
+    for (model, epochs, measure), mine in by_kind.items():
+        name = clean(model.rpartition(":")[2], LABEL_LENGTH) + (" measured" if measure == "yes" else "")
         name += "" if epochs == next(iter(cells)).epochs else f" {epochs} ep."
-        means = (statistics.mean(seconds), statistics.mean(megabytes)) if done else (None, None)
-        costs.append(Cost(name, len(mine), len(done), *means))
+        cost = Cost(name, len(mine), 0, None, None)
+        if done := [f for f in mine if f is not None]:
+            seconds = statistics.mean(((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in done)
+            measures = statistics.mean(f.metrics.get(Metric.MEASURE_SECONDS, 0.0) for f in done)
+            if measure == "no":  # a measured cell counts as one without, whose cost is less
+                seconds, measures = seconds - measures, 0.0
+            megabytes = statistics.mean(_bytes(f) / 1e6 for f in done[:_WEIGHED])
+            cost = Cost(name, len(mine), len(done), seconds, megabytes, measures)
+        costs.append(cost)
     return costs
 
 
@@ -63,10 +70,12 @@ def cost_left(costs: list[Cost], workers: int) -> str:
         return "complete: nothing to run"
     open_ones = [c for c in costs if c.cells > c.done]
     if any(c.seconds is None for c in open_ones):
-        return f"left: {left} cells; time and disk are estimated once a cell of each model has finished"
+        return f"left: {left} cells; time and disk are estimated once a cell of each row has finished"
     seconds = sum((c.cells - c.done) * (c.seconds or 0) for c in open_ones) / workers
+    measures = sum((c.cells - c.done) * c.measures for c in open_ones) / workers
     megabytes = sum((c.cells - c.done) * (c.megabytes or 0) for c in open_ones)
-    return f"left: {left} cells, about {duration(seconds)} on {workers} workers, {megabytes:.0f} MB"
+    part = f" ({duration(measures)} of it for the measures)" if measures else ""
+    return f"left: {left} cells, about {duration(seconds)}{part} on {workers} workers, {megabytes:.0f} MB"
 
 
 def cost_table(costs: list[Cost], workers: int) -> str:

@@ -250,6 +250,9 @@ def _done(runs: list[Run], spec: StudySpec, cells: list[RunConfig], options: Opt
     again = Counter(c.model for c in cells if spec.key(c) not in current and coordinates(c) in outdated)
     for model, count in again.items():
         options.say(f"{clean(model)}: {count} finished cells were made with other code and are trained anew")
+    bare = sum(spec.key(c) not in current and spec.key(replace(c, measure="no")) in current for c in cells)
+    if bare:
+        options.say(f"{bare} finished cells lack the measures and are trained anew with them")
     return current
 
 

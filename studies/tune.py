@@ -214,8 +214,8 @@ def parser() -> Parser:
     made.add_argument(
         "--epochs", default=RunConfig.epochs, metavar="N", help="epochs of a trial, at most; auto as in tracking.train"
     )
-    # patience would be a second way to stop early, beside the pruning and the number of epochs
-    rest = [n for n in shared_fields() if n not in ("dataset", "patience", *_KNOBS)]
+    # patience would be a second way to stop early, beside the pruning and the number of epochs; no report reads trials
+    rest = [n for n in shared_fields() if n not in ("dataset", "patience", "measure", *_KNOBS)]
     made.add_fields(rest)
     add_options(made)
     made.add_store()

@@ -37,7 +37,9 @@ def assign(*more: str) -> int:
 def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp_path: Path, capsys: Capture) -> None:
     assert scan.main(["--preset", "digits", "--models", "pca,ae,vae", "--workers", "2"]) == 0
     assert len(runs(store)) == 6
+    capsys.readouterr()
     assert assign() == 0
+    assert "3 finished cells lack the measures and are trained anew with them\n" in capsys.readouterr().out
     made = runs(store)
     assert len(made) == 6 + 4 + 3 + 1  # dim3 2 measured, second seeds of all but pca; at dim3 3 pca-mlp is missing
     measured = [r for r in made if Metric.MEASURE_SECONDS in r.data.metrics]

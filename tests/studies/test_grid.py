@@ -59,6 +59,12 @@ def test_cells_that_are_measured_are_repeated_and_the_others_are_not() -> None:
     assert cells == [*first, ("ae", 2, 1, "yes"), ("ae", 2, 2, "yes")]
 
 
+def test_the_whole_grid_is_measured_but_for_its_confirmations() -> None:
+    grid = Grid({"pca": (2, 3), "ae": (2, 3)}, 2, RunConfig(epochs=5, measure="yes"))
+    assert [c.measure for c in grid.cells()] == ["yes"] * 6
+    assert [c.measure for c in grid.confirmations({"ae": 2})] == ["no"] * 4
+
+
 def test_a_model_whose_one_training_gives_the_curve_is_not_scanned_over_dim3() -> None:
     assert [c.dim3 for c in Grid({"nested-ae": (32,)}, 2, RunConfig()).cells()] == [32, 32]
     with pytest.raises(BadInput, match=r"allowed: one dim3, like --models nested-ae --dim3 20$"):

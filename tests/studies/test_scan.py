@@ -72,6 +72,28 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(filed: St
 
 
 @pytest.mark.usefixtures("cells_here")
+def test_missing_measures_come_to_be_once_and_stay(filed: Study, capsys: Capture) -> None:
+    given = [*TINY, "--models", "pca"]
+
+    def rank() -> str:
+        ((model,),) = (c.models for c in find(read(filed.client, filed.experiment)).comparisons)
+        return next(choice.sentence for choice in model.purposes if choice.purpose == "rank")
+
+    assert scan(filed, *given, "--dim3", "2") == 0
+    assert rank() == "pca: rank is not measured: studies.scan --measure yes does, from 10 columns on"
+    capsys.readouterr()
+    assert scan(filed, *given, "--measure") == 0
+    out = capsys.readouterr().out
+    assert "1 finished cells lack the measures and are trained anew with them\nstudy s: 2 cells" in out
+    assert "left: 2 cells; time and disk are estimated" in out
+    assert rank() == "pca: rank is not reached by 3, which predicts hidden entries best: extend the range"
+    for again in ([*given, "--measure"], given):
+        assert scan(filed, *again) == 0
+        assert "complete: nothing to run" in capsys.readouterr().out
+    assert len(filed.trials(TrialState.COMPLETE)) == len(filed.runs()) == 1 + 2
+
+
+@pytest.mark.usefixtures("cells_here")
 def test_epochs_auto_is_a_number_in_every_run_or_that_of_a_study_that_was_begun(filed: Study, capsys: Capture) -> None:
     pca = ["--models", "pca", "--dim3", "2", "--dataset", "digits"]
 
