@@ -22,7 +22,7 @@ from elbowroom.tracking.cli import UNSET, Parser
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import borrowed, use_store
 
-from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole, preset_grid
+from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole
 from .options import SWITCH, Options, add_options
 from .scan import ScanResult, grid_command, scan
 
@@ -87,13 +87,12 @@ def assignment_grid(preset: str = _QUICK, *, show: Iterable[int] = SHOWN, repeat
     BadInput
         An unknown preset, a dim3 that the preset has not, or a number below 1.
     """
-    start, shown = preset_grid(preset), tuple(check_whole("show", k) for k in show)
-    dim3 = {model: start.dim3.get(model, start.dim3["pca"]) for model in _MODELS}
-    for model, values in dim3.items():
+    grid, shown = Grid.of(_MODELS, preset=preset), tuple(check_whole("show", k) for k in show)
+    for model, values in grid.dim3.items():
         for k in shown:
             if k not in values:
                 raise BadInput(f"show {k}: not among the dim3 of {model}; allowed: {', '.join(map(str, values))}")
-    return replace(start, dim3=dim3, measured=shown, repeats=check_whole("repeats", repeats), preset=preset)
+    return replace(grid, measured=shown, repeats=check_whole("repeats", repeats))
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]
 def choices(cells: Iterable[FinishedCell]) -> dict[str, Choice]:
     """The choice of each model by the default rule, as the report makes it."""
     read = []
-    for run in {cell.run.info.run_id: cell.run for cell in cells}.values():
+    for cell in cells:
         with suppress(Unusable):  # the report says why
-            read.append(own_cell(run, {}))
+            read.append(own_cell(cell.run, {}))
     return find.choices(read)
 
 

@@ -86,10 +86,10 @@ def parser() -> Parser:
     """The flags of the grid, of what its cells share, and of how to run it."""
     made = Parser("studies.scan", "Scan the latent dimension of several models, recorded in MLflow.")
     grid = made.add_argument_group("the grid")
-    grid.add_argument("--preset", default=UNSET, metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
-    grid.add_argument("--models", default=UNSET, metavar="A,B", help="pca,pca-mlp,ae,vae, or others of tracking.train")
-    grid.add_argument("--dim3", default=UNSET, metavar="2:20", help="latent dimensions: 2:20, 2:20:2 or 2,4,8")
-    grid.add_argument("--seeds", default=UNSET, metavar="N", help="seeds 0 to N-1; pca has one run")
+    grid.add_argument("--preset", metavar="NAME", help=f"a grid by name: {', '.join(PRESETS)}")
+    grid.add_argument("--models", metavar="A,B", help="pca,pca-mlp,ae,vae, or others of tracking.train")
+    grid.add_argument("--dim3", metavar="2:20", help="latent dimensions: 2:20, 2:20:2 or 2,4,8")
+    grid.add_argument("--seeds", metavar="N", help="seeds 0 to N-1; pca has one run")
     grid.add_argument(
         "--confirm",
         default="no",
@@ -108,16 +108,15 @@ def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Grid]:
     """The flags and the grid as typed. Raises BadInput."""
     given = parser().parse_args(arguments)
     use_store(given)
-    preset = None if given.preset == UNSET else given.preset
-    for name in shared_fields():
+    for name in ("preset", "models", "dim3", "seeds", *shared_fields()):
         if getattr(given, name) == UNSET:
             setattr(given, name, None)
     grid = Grid.of(
-        None if given.models == UNSET else [m.strip() for m in given.models.split(",") if m.strip()],
-        None if given.dim3 == UNSET else parse_range(given.dim3),
-        seeds=None if given.seeds == UNSET else parse_whole("seeds", given.seeds),
-        base=replace(preset_grid(preset).base, **config_fields(given, shared_fields())),
-        preset=preset,
+        None if given.models is None else [m.strip() for m in given.models.split(",") if m.strip()],
+        None if given.dim3 is None else parse_range(given.dim3),
+        seeds=None if given.seeds is None else parse_whole("seeds", given.seeds),
+        base=replace(preset_grid(given.preset).base, **config_fields(given, shared_fields())),
+        preset=given.preset,
     )
     return given, replace(grid, confirm=parse_confirm(given.confirm, grid))
 
