@@ -24,7 +24,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## train a VAE on MNIST under MLflow, and print what came out
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -P model=vae --env-manager local
 
-scan: $(VENV)/run.stamp ## scan dim3 from 2 to 20 on MNIST with PCA, AE and VAE, a few epochs each
+scan: $(VENV)/run.stamp ## scan dim3 from 2 to 40 on MNIST with PCA, AE and VAE, a few epochs each
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -e scan -P preset=quick --env-manager local
 
 report: $(VENV)/run.stamp ## answer from the runs of the default store: reports/report.html

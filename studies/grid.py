@@ -282,16 +282,20 @@ def preset_grid(name: str | None) -> Grid:
 
 _MODELS = ("pca", "pca-mlp", "ae", "vae")
 _SCAN = tuple(range(2, 21))
+_SPARSE = (*range(2, 11), 12, 16, 20, 24, 28, 32)
 _DEFAULT = Grid(dict.fromkeys(_MODELS, _SCAN))
 
+# Each range has the dim3 at which trained models, a VAE aside, keep 90 % of the variance, the default rule.
 PRESETS: dict[str, Grid] = {
     # minutes on two cores, real MNIST: enough to see the shape, too few epochs to quote
-    "quick": Grid(dict.fromkeys(_MODELS, _SCAN), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
+    "quick": Grid(dict.fromkeys(_MODELS, (*_SPARSE, 40)), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
     # the course assignment's question (3), with the larger dimensions at which a VAE stops using more
-    "assignment": Grid(dict.fromkeys(_MODELS, _SCAN) | {"vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")),
+    "assignment": Grid(
+        dict.fromkeys(_MODELS, (*_SCAN, 24, 32)) | {"vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")
+    ),
     # seconds: for tests and demonstrations
     "digits": Grid(
-        dict.fromkeys(("pca", "pca-mlp", "ae"), (*range(2, 11), 12, 16, 20, 24, 28, 32)),
+        dict.fromkeys(("pca", "pca-mlp", "ae"), _SPARSE),
         2,
         RunConfig(dataset="digits", dim2=64, epochs=60, batch_size=64),
         "quick",

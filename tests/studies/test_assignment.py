@@ -103,7 +103,7 @@ def test_full_is_the_preset_assignment_with_a_vae_everywhere() -> None:
     assert (grid.study, grid.seeds, grid.base.epochs, grid.measured) == ("assignment", 3, "auto", (2, 10))
     grid = assignment._parse([])[1]
     assert (grid.study, grid.label, grid.repeats) == ("quick", "quick", 3)
-    assert len(grid.cells()) == 76 + 12
+    assert len(grid.cells()) == 64 + 12
 
 
 def test_only_the_costs_are_said(store: MlflowClient, capsys: Capture, tmp_path: Path) -> None:

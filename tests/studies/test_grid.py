@@ -37,8 +37,9 @@ def test_pca_has_one_seed_and_one_seed_keeps_everything() -> None:
 
 def test_the_assignment_has_the_cells_it_asks_for() -> None:
     grid = PRESETS["assignment"]
-    assert len(grid.cells()) == grid.count() == 19 + 2 * 3 * 19 + 3 * (19 + 3)
-    assert grid.dim3["vae"][-3:] == (24, 32, 48)
+    assert len(grid.cells()) == grid.count() == 21 + 2 * 3 * 21 + 3 * 22
+    assert (grid.dim3["ae"][-3:], grid.dim3["vae"][-4:]) == ((20, 24, 32), (20, 24, 32, 48))
+    assert {*range(2, 21)} <= {*grid.dim3["pca"]}
     assert (grid.base.epochs, grid.base.dataset) == ("auto", "mnist")
 
 
