@@ -39,6 +39,19 @@ class Epoch:
 OnEpoch = Callable[[Epoch], None]
 
 
+class ElboTerms(NamedTuple):
+    """The terms of -ELBO of each row in nats: the reconstruction's (N,), and the KL of each latent (N, dim3)."""
+
+    recon: npt.NDArray[np.float64]
+    kl: npt.NDArray[np.float64]
+
+    @property
+    def elbo(self) -> npt.NDArray[np.float64]:
+        """The ELBO of each row, (N,)."""
+        elbo: npt.NDArray[np.float64] = -(self.recon + self.kl.sum(axis=1))
+        return elbo
+
+
 class Diagnostics(NamedTuple):
     """Measures of one kind of model, by name: see `Reducer.extra_diagnostics`."""
 
@@ -121,8 +134,8 @@ class Reducer(ABC):
         """Return mean, as `encode`, and log-variance of each row's code, (N, dim3) each; None where there is none."""
         return None
 
-    def row_elbo(self, x: Rows) -> npt.NDArray[np.float64] | None:
-        """Return the ELBO of each row in nats, (N,), from one seeded draw of its code; None where there is none."""
+    def elbo_terms(self, x: Rows) -> ElboTerms | None:
+        """Return the terms of each row's ELBO, from one seeded draw of its code; None where there is no posterior."""
         return None
 
     def axis_ticks(self, scores: Array, n: int) -> Array:

@@ -17,7 +17,13 @@ from scipy.linalg import subspace_angles
 
 from elbowroom.models import Reducer, Rows, build
 from elbowroom.models.base import Array
-from elbowroom.models.measures.errors import constant_mse, explained_variance, kl_standard_normal, reconstruction_mse
+from elbowroom.models.measures.errors import (
+    active_units,
+    constant_mse,
+    explained_variance,
+    kl_by_latent,
+    reconstruction_mse,
+)
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.config import RunConfig
@@ -88,7 +94,7 @@ def _kl_is_its_integral(x: Array) -> Finding:
     """The VAE's KL term in closed form against 400,000 draws of log q(z) - log p(z): within 4 standard errors."""
     rng = np.random.default_rng(0)
     mean, log_var = rng.standard_normal((2, _DIM3), dtype=np.float32)
-    closed = float(kl_standard_normal(mean[None], log_var[None])[0])
+    closed = float(kl_by_latent(mean, log_var).sum())
     noise = rng.standard_normal((400_000, _DIM3))
     z = mean + np.exp(0.5 * log_var) * noise
     draws = 0.5 * (z**2 - noise**2 - log_var).sum(axis=1)
@@ -105,7 +111,7 @@ def _collapse_is_seen(x: Array) -> Finding:
     crushed = _fitted(x, model="vae", dim2=64, beta=100.0, epochs=40, batch_size=64, lr=3e-3)
     used = _fitted(x, model="vae", dim2=64, epochs=40, batch_size=64, lr=3e-3)
     mean = x.mean(axis=0)
-    units, healthy = (m.extra_metrics(x)["active_units"] for m in (crushed, used))
+    units, healthy = (active_units(m.encode(x)) for m in (crushed, used))
     explained = explained_variance(reconstruction_mse(x, crushed.reconstruct(x)), constant_mse(x, mean))
     return Finding(
         units == 0 and abs(explained) < 0.01 and healthy > 0,

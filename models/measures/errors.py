@@ -14,7 +14,7 @@ from ..base import Array, Rows
 Float64s = npt.NDArray[np.float64]
 
 _ACTIVE_UNIT_VARIANCE = 0.01  # Burda, Grosse & Salakhutdinov 2016, section 5.2
-_IN_USE_NATS = 0.05  # KL: 11 and 4 latents of two seeds have a variance above 0.01, and 4 and 4 this KL
+IN_USE_NATS = 0.05  # KL: 11 and 4 latents of two seeds have a variance above 0.01, and 4 and 4 this KL
 _BLOCK = 2**20  # values that are copied to float64 at a time
 
 
@@ -68,13 +68,8 @@ def explained_variance(error: float, total: float) -> float:
     return 1.0 - error / total if total > 0 else float("nan")
 
 
-def kl_standard_normal(mean: Array, log_var: Array) -> Float64s:
-    """Return KL(N(mean, exp(log_var)) || N(0, I)) of each row in nats, (N,), for mean and log_var (N, dim3)."""
-    return np.asarray(kl_by_latent(mean, log_var).sum(axis=1), dtype=np.float64)
-
-
 def kl_by_latent(mean: Array, log_var: Array) -> Float64s:
-    """Return the terms of `kl_standard_normal` before the sum over latents: (N, dim3).
+    """Return KL(N(mean, exp(log_var)) || N(0, 1)) of each row and latent in nats, for mean and log_var (N, dim3).
 
     Kingma & Welling 2014, appendix B: 1/2 (mean_j^2 + exp(log_var_j) - 1 - log_var_j).
     """
@@ -105,8 +100,8 @@ def active_units(mean: Array) -> int:
 
 
 def units_in_use(kl: Float64s) -> int:
-    """Return how many latents have a KL, (dim3,), mean over rows, above 0.05 nat."""
-    return int((kl > _IN_USE_NATS).sum())
+    """Return how many latents have a KL, (dim3,), mean over rows, above IN_USE_NATS."""
+    return int((kl > IN_USE_NATS).sum())
 
 
 def blocks(x: Rows) -> list[slice]:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from ..base import Array, ContractError, Rows
-from ..measures.errors import bernoulli_nats
 from .layers import FF
 from .reducer import TorchReducer
 from .training import Objective, Training
@@ -49,12 +48,6 @@ class DeterministicAutoencoder(TorchReducer):
         """Return decode(z) for z from the Gaussian fitted to the codes of the training rows: (n, dim1)."""
         z = rng.multivariate_normal(self.code_mean, self.code_cov, size=n, method="eigh")
         return self.decode(z.astype(np.float32))
-
-    def extra_metrics(self, x: Rows) -> dict[str, float]:
-        """Return `bce`, nats per row of the deterministic reconstruction, where the output is a sigmoid."""
-        if self.output != "sigmoid":
-            return {}
-        return {"bce": float(bernoulli_nats(x, self.logits(self.encode(x))).mean())}
 
 
 @final

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base import Array, Labels, OnEpoch, Reducer, Rows, in_unit_interval
+from ..measures.errors import bernoulli_nats
 from .training import FEWEST_TO_STOP_BY, Objective, Training, resolve_device, streams, train
 
 EVAL_SEED = 0  # of the noise of every evaluation: so that curves of metrics show the model and not the draw
@@ -123,6 +124,13 @@ class TorchReducer(Reducer):
     def logits(self, z: Array) -> Array:
         """Return the decoder's output before the sigmoid, (N, dim1), of codes z (N, dim3)."""
         return self._in_blocks(lambda b: self.decoder(self._tensor(b)), z)
+
+    @final
+    def extra_metrics(self, x: Rows) -> dict[str, float]:
+        """Return `bce`, nats per row of the deterministic reconstruction, where the output is a sigmoid."""
+        if self.output != "sigmoid":
+            return {}
+        return {"bce": float(bernoulli_nats(x, self.logits(self.encode(x))).mean())}
 
     @final
     @torch.inference_mode()

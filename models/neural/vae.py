@@ -13,8 +13,8 @@ import scipy
 import torch
 from torch import Tensor, nn
 
-from ..base import Array, Diagnostics, Rows
-from ..measures.errors import Float64s, active_units, bernoulli_nats, kl_standard_normal, row_mse
+from ..base import Array, Diagnostics, ElboTerms, Rows
+from ..measures.errors import Float64s, bernoulli_nats, kl_by_latent, row_mse
 from .layers import FF
 from .reducer import EVAL_SEED, TorchReducer
 from .training import Objective, Training
@@ -90,29 +90,21 @@ class VAE(TorchReducer):
         quantiles: Array = scipy.special.ndtri(np.linspace(0.5 / n, 1 - 0.5 / n, n)).astype(np.float32)
         return quantiles
 
-    def extra_metrics(self, x: Rows) -> dict[str, float]:
-        """Return `elbo` (beta 1, one seeded draw) and `kl`, nats per row; `active_units`; and `bce` of decode(mean).
+    def elbo_terms(self, x: Rows) -> ElboTerms:
+        """Return the terms of the ELBO (beta 1) of each row of x (N, dim1); the same draw for the same number of rows.
 
-        The ELBO's likelihood is Bernoulli where the output is a sigmoid, for either trained loss; else Gaussian of unit
+        The likelihood is Bernoulli where the output is a sigmoid, for either trained loss; else Gaussian of unit
         variance in the units of the modules, without its constant.
         """
         mean, log_var = self.posterior(x)
-        kl = float(kl_standard_normal(mean, log_var).mean())
-        recon = float(self._nats(self._misfit(x, _seeded_draw(mean, log_var)).mean()))
-        metrics = {"elbo": -(recon + kl), "kl": kl, "active_units": float(active_units(mean))}
-        return metrics | ({"bce": float(self._misfit(x, mean).mean())} if self.output == "sigmoid" else {})
-
-    def row_elbo(self, x: Rows) -> Float64s:
-        """Return the ELBO of each row, (N,), whose mean is the `elbo` of `extra_metrics`: the same draw."""
-        mean, log_var = self.posterior(x)
-        recon = self._nats(self._misfit(x, _seeded_draw(mean, log_var)))
-        return -(recon + kl_standard_normal(mean, log_var))
+        noise = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)
+        return ElboTerms(self._nats(x, mean + np.exp(0.5 * log_var) * noise), kl_by_latent(mean, log_var))
 
     def extra_diagnostics(self, x: Rows, x_test: Rows) -> Diagnostics:
         """Return the importance-weighted bound with 64 draws, mean over at most 1,000 rows of x_test (N_test, dim1).
 
-        `weighted_bound` has the likelihood of `elbo`, `weighted_bound_se` is its standard error over rows. Where only
-        some rows are used, `weighted_elbo` is the mean of their `row_elbo`. Burda, Grosse & Salakhutdinov 2016.
+        `weighted_bound` has the likelihood of `elbo_terms`, `weighted_bound_se` is its standard error over rows. Where
+        only some rows are used, `weighted_elbo` is the mean of their ELBO. Burda, Grosse & Salakhutdinov 2016.
         """
         rows = np.random.default_rng(EVAL_SEED).permutation(len(x_test))[:_WEIGHTED_ROWS]
         bound = self._weighted_bound(x_test[rows])
@@ -120,7 +112,7 @@ class VAE(TorchReducer):
         if len(rows) > 1:
             numbers["weighted_bound_se"] = float(bound.std(ddof=1)) / len(rows) ** 0.5
         if len(rows) < len(x_test):
-            numbers["weighted_elbo"] = float(self.row_elbo(x_test)[rows].mean())
+            numbers["weighted_elbo"] = float(self.elbo_terms(x_test).elbo[rows].mean())
         return Diagnostics(numbers, {}, {})
 
     def _weighted_bound(self, x: Rows) -> Float64s:
@@ -132,20 +124,11 @@ class VAE(TorchReducer):
             noise = rng.standard_normal(mean.shape, dtype=np.float32)
             z = mean + np.exp(0.5 * log_var) * noise
             prior_over_posterior = 0.5 * (np.square(noise) + log_var - np.square(z)).sum(axis=1, dtype=np.float64)
-            logs.append(prior_over_posterior - self._nats(self._misfit(x, z)))
+            logs.append(prior_over_posterior - self._nats(x, z))
         return np.asarray(scipy.special.logsumexp(logs, axis=0) - np.log(_WEIGHTED_DRAWS), dtype=np.float64)
 
-    def _misfit(self, x: Rows, z: Array) -> Float64s:
-        """The reconstruction error (N,) of x (N, dim1) decoded from z (N, dim3): see `_nats`."""
-        return bernoulli_nats(x, self.logits(z)) if self.output == "sigmoid" else row_mse(x, self.decode(z))
-
-    def _nats(self, misfit: Float64s) -> Float64s:
-        """The reconstruction term in nats of `_misfit`, or of its mean."""
-        return misfit if self.output == "sigmoid" else misfit * self.dim1 / (2 * self.scale**2)
-
-
-def _seeded_draw(mean: Array, log_var: Array) -> Array:
-    """One draw from the posterior of each row, (N, dim3); the same for the same number of rows."""
-    noise = np.random.default_rng(EVAL_SEED).standard_normal(mean.shape, dtype=np.float32)
-    drawn: Array = mean + np.exp(0.5 * log_var) * noise
-    return drawn
+    def _nats(self, x: Rows, z: Array) -> Float64s:
+        """The reconstruction term (N,) of x (N, dim1) decoded from z (N, dim3)."""
+        if self.output == "sigmoid":
+            return bernoulli_nats(x, self.logits(z))
+        return np.asarray(row_mse(x, self.decode(z)) * self.dim1 / (2 * self.scale**2))

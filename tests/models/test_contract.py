@@ -56,7 +56,7 @@ def test_a_model_has_no_extras_by_default() -> None:
     model = Good().fit(UNIT)
     assert model.extra_metrics(UNIT) == model.extra_artifacts(UNIT, UNIT) == {}
     assert model.extra_diagnostics(UNIT, UNIT) == ({}, {}, {})
-    assert model.row_elbo(UNIT) is model.validation_curve(UNIT, UNIT) is model.nested_errors(UNIT) is None
+    assert model.elbo_terms(UNIT) is model.validation_curve(UNIT, UNIT) is model.nested_errors(UNIT) is None
 
 
 def spoil(x: np.ndarray) -> None:

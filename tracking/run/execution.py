@@ -20,9 +20,9 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 
 from elbowroom.models import ContractError, Epoch, OnEpoch, Reducer, class_of, in_unit_interval, settings_of, suited
 from elbowroom.models.measures.errors import (
+    active_units,
     column_mse,
     explained_variance,
-    kl_by_latent,
     reconstruction_mse,
     row_mse,
     units_in_use,
@@ -207,7 +207,6 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
         Artifact.ERRORS_TEST: row_mse(data.x_test, rebuilt),
         Artifact.MEAN_ROW_TEST: mean_row.test,  # in float64, as squares of float32 numbers may exceed its range
         Artifact.COLUMNS_TEST: np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)]),
-        Artifact.ELBO_TEST: model.row_elbo(data.x_test),
         Artifact.PROBE_TEST: run.prepared_data.probes.test,
         Artifact.ORIGINALS: examples,
         Artifact.RECONSTRUCTIONS: model.reconstruct(examples),
@@ -221,7 +220,7 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
             Artifact.LABELS_VAL: run.split.y_val,
             Artifact.ERRORS_VAL: row_mse(x_val, model.decode(codes_val)),
             Artifact.MEAN_ROW_VAL: mean_row.val,
-            Artifact.ELBO_VAL: model.row_elbo(x_val),
+            Artifact.ELBO_VAL: None if (terms := model.elbo_terms(x_val)) is None else terms.elbo,
             Artifact.PROBE_VAL: run.prepared_data.probes.val,
             Artifact.PCA_CURVE_VAL: model.validation_curve(run.split.x_train, x_val),
         }
@@ -271,15 +270,20 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
 
 
 def _posterior(run: _Prepared) -> RunRecord:
-    """The KL of each latent, the units in use and the error of drawn codes, where the model has a posterior."""
-    posterior = run.model.posterior(run.data.x_test)
-    if posterior is None:
+    """The ELBO of the test rows, its KL by latent, the latents in use and the error of drawn codes; of a VAE."""
+    model, x = run.model, run.data.x_test
+    terms, posterior = model.elbo_terms(x), model.posterior(x)
+    if terms is None or posterior is None:
         return RunRecord()
-    kl = kl_by_latent(*posterior).mean(axis=0)
-    error = reconstruction_mse(run.data.x_test, run.model.decode(sampled_codes(*posterior)))
-    return RunRecord(
-        {Metric.TEST_UNITS_IN_USE: units_in_use(kl), Metric.SAMPLED_MSE: error}, arrays={Artifact.KL_BY_DIM: kl}
-    )
+    by_latent, rate = terms.kl.mean(axis=0), float(terms.kl.sum(axis=1).mean())
+    metrics: dict[str, float] = {
+        Metric.TEST_ELBO: -(float(terms.recon.mean()) + rate),
+        Metric.TEST_KL: rate,
+        Metric.TEST_ACTIVE_UNITS: active_units(posterior[0]),
+        Metric.TEST_UNITS_IN_USE: units_in_use(by_latent),
+        Metric.SAMPLED_MSE: reconstruction_mse(x, model.decode(sampled_codes(*posterior))),
+    }
+    return RunRecord(metrics, arrays={Artifact.ELBO_TEST: terms.elbo, Artifact.KL_BY_DIM: by_latent})
 
 
 def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:

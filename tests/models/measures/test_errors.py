@@ -13,7 +13,7 @@ from elbowroom.models.measures.errors import (
     column_mse,
     constant_mse,
     explained_variance,
-    kl_standard_normal,
+    kl_by_latent,
     reconstruction_mse,
     row_mse,
     units_in_use,
@@ -52,13 +52,12 @@ def test_explained_variance_is_0_for_the_mean_and_1_for_perfection() -> None:
 
 def test_kl_to_the_standard_normal() -> None:
     zero = np.zeros((1, 3), dtype=np.float32)
-    assert kl_standard_normal(zero, zero).tolist() == [0.0]
+    assert kl_by_latent(zero, zero).tolist() == [[0, 0, 0]]
     one = np.ones((1, 1), dtype=np.float32)
-    assert kl_standard_normal(one, one)[0] == pytest.approx(0.5 * (1 + math.e - 1 - 1), rel=1e-6)
+    assert kl_by_latent(one, one)[0, 0] == pytest.approx(0.5 * (1 + math.e - 1 - 1), rel=1e-6)
     mean = np.array([[3, 0], [0, -1]], dtype=np.float32)
     log_var = np.log(np.array([[1, 4], [1, 1]], dtype=np.float32))
-    wanted = [0.5 * (9 + 3 - math.log(4)), 0.5]
-    assert kl_standard_normal(mean, log_var) == pytest.approx(wanted, rel=1e-6)
+    assert kl_by_latent(mean, log_var) == pytest.approx(np.array([[4.5, 1.5 - math.log(2)], [0, 0.5]]), rel=1e-6)
 
 
 def test_bernoulli_nats() -> None:
