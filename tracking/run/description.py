@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elbowroom.models import Epoch
+from elbowroom.models.measures.errors import IN_USE_NATS
 
 from ..config import RunConfig
 from ..data.prepared_data import PreparedData
@@ -58,7 +59,7 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
     if Metric.TEST_ELBO in metrics:
         parts.append(
             f"ELBO {metrics[Metric.TEST_ELBO]:.4g} nats per row, of which KL {metrics[Metric.TEST_KL]:.3g}; "
-            f"{metrics[Metric.TEST_ACTIVE_UNITS]:.0f} of {config.dim3} latents active."
+            f"{metrics[Metric.TEST_UNITS_IN_USE]:.0f} of {config.dim3} latents in use (KL above {IN_USE_NATS} nat)."
         )
     if curve is not None:
         ends = dict.fromkeys((1, max(config.dim3 // 2, 1), config.dim3))

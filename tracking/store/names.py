@@ -116,9 +116,9 @@ class Metric(StrEnum):
     TEST_BCE = "test/bce"  # binary cross-entropy of the deterministic reconstruction; above 0 on grey pixels
     TEST_ELBO = "test/elbo"
     TEST_KL = "test/kl"
-    TEST_ACTIVE_UNITS = "test/active_units"
+    TEST_ACTIVE_UNITS = "test/active_units"  # by the variance of their means, which the seed moves; for old reports
     # of a model with a posterior
-    TEST_UNITS_IN_USE = "test/units_in_use"  # latents whose KL exceeds 0.05 nat, as a mean over rows
+    TEST_UNITS_IN_USE = "test/units_in_use"  # by their KL: models/measures/errors.py
     SAMPLED_MSE = "measure/sampled_codes_mse"  # test error of decode(z), z from the posterior; test/mse has its mean
     # of a model whose latents are ordered
     CURVE_MSE = "curve/mse"

@@ -65,7 +65,7 @@ def test_the_last_fifth_is_counted_in_epochs_where_not_each_is_measured() -> Non
 def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
     config = RunConfig(dataset="digits", dim3=3, epochs=2, seed=5)
     metrics = {
-        Metric.VAL_MSE_FINAL: 0.05, Metric.TEST_ELBO: -105.81, Metric.TEST_KL: 25.44, Metric.TEST_ACTIVE_UNITS: 2.0,
+        Metric.VAL_MSE_FINAL: 0.05, Metric.TEST_ELBO: -105.81, Metric.TEST_KL: 25.44, Metric.TEST_UNITS_IN_USE: 2.0,
     }  # fmt: skip
     facts = {"loss": "bce", "output": "sigmoid", "output_reason": "of the data", "device": "cpu"}
     record = RunRecord(metrics, {f"{FACT_PREFIX}{name}": text for name, text in facts.items()})
@@ -73,7 +73,7 @@ def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
         "vae with 3 latent dimensions (loss bce, output sigmoid, 2 epochs, seed 5), trained on 1,349 rows of 64 "
         "numbers of digits in 12.3 s. On the 299 test rows: mean squared error 0.041235, 61.2% of the variance "
         "explained; validation error 0.05. Its output is sigmoid because of the data. ELBO -105.8 nats per row, of "
-        "which KL 25.4; 2 of 3 latents active. "
+        "which KL 25.4; 2 of 3 latents in use (KL above 0.05 nat). "
         "The validation error was still falling, by 50.0% over the last epoch: more --epochs would lower it."
     )
 
