@@ -1,5 +1,6 @@
 """The data sets, their splits and digests."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,8 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from elbowroom.models import PCA
-from elbowroom.models.measures.errors import reconstruction_mse
+from elbowroom.analysis.purposes.choice import Held
+from elbowroom.analysis.purposes.keep import Errors, Fitted, keep
+from elbowroom.models import PCA, build
+from elbowroom.models.measures.errors import reconstruction_mse, row_mse
+from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.data.datasets import SOURCES, Dataset, DataSource, digest, source_names, split
 from elbowroom.tracking.data.files.base import Request, Table, checked_table
@@ -38,6 +42,22 @@ def test_low_rank_has_one_true_corner(dim3: int, mse: float, rel: float) -> None
     data = load_dataset("low-rank")
     pca = PCA(dim3=dim3).fit(data.x_train)
     assert reconstruction_mse(data.x_test, pca.reconstruct(data.x_test)) == pytest.approx(mse, rel=rel)
+
+
+@pytest.mark.parametrize(("model", "trained"), [("pca", {}), ("ae", {"dim2": 64, "epochs": 12})])
+def test_low_rank_needs_its_rank_for_every_share(model: str, trained: dict[str, int]) -> None:
+    """A wide autoencoder that is trained longer folds the 8 dimensions into 7: 400 units, 30 epochs, 0.92 kept."""
+    parts = split(load_dataset("low-rank"), "auto")
+    x, x_val = parts.x_train, parts.x_val
+    base, held = row_mse(x_val, np.broadcast_to(x.mean(axis=0), x_val.shape)), {}
+    for dim3 in range(6, 11):
+        settings = asdict(RunConfig(model=model, dim3=dim3, **trained)) | {"dim1": 64}
+        rows = row_mse(x_val, build(model, settings).fit(x).reconstruct(x_val))
+        held[dim3] = Held(rows, rows.mean(keepdims=True))
+    errors = Errors(held, base)
+    fitted = Fitted(model, errors, errors, model == "ae", 64)
+    assert [keep(fitted, share).choice for share in (0.9, 0.95, 0.99)] == [8, 8, 8]
+    assert errors.kept(8)[0] > 0.995
 
 
 def numbered(rows: int) -> Dataset:
