@@ -1,7 +1,7 @@
-"""Whether a curve of error against dim3 has a corner, and what a rule chooses on it: `judge`.
+"""Whether a curve of error against dim3 has a corner, and where its returns diminish: `judge`.
 
 The verdict compares models by AICc: a corner has to explain the curve better than every smooth curve, at one place. It
-is a finding beside the rule's choice and does not change it. `docs/elbow.md` has the calibration.
+is a finding beside where returns diminish and does not change it. `docs/elbow.md` has the calibration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import Floats
-from ..purposes.gain import DEFAULT_RULE, Choice, Rule, choose
+from ..purposes.gain import Returns, returns
 from .criteria import CRITERIA, Curve, elasticity
 from .shapes import (
     Fit,
@@ -56,11 +56,11 @@ class Verdict:
     ----------
     kind
         `clear`: a corner that no smooth curve explains. `none`: smooth. `straight`: a line explains the curve best.
-        `exhausted`: no corner, and returns by the rule for `choice` go on to the end of the range.
+        `exhausted`: no corner, and returns do not diminish before the end of the range.
     dim3, interval
         The corner, None where it is not clear, and its 95 % bootstrap interval.
     choice, rule
-        The dim3 that the rule gives, None where it gives none, and the sentence that says why.
+        The dim3 where returns diminish, None where they do nowhere, and the sentence that says why.
     criteria
         The answers of criteria of the literature, by name.
     delta_aicc
@@ -84,11 +84,6 @@ class Verdict:
     reason: str
     most: int | None = None
 
-    @property
-    def chosen(self) -> str:
-        """The rule's choice in words."""
-        return f"choice {self.choice or 'none'}: {self.rule}"
-
     def sentence(self, label: str, confirmed: bool | None = None) -> str:
         """Return the finding on one model's elbow; confirmed is None where no longer training tells."""
         beyond = "" if self.most is None else f"; dim3 over {self.most} are not judged"
@@ -108,10 +103,10 @@ def judge(
     dim3: npt.ArrayLike,
     error: npt.ArrayLike,
     rng: np.random.Generator | None = None,
-    rule: str = DEFAULT_RULE,
+    gain: float = 0.05,
     most: int | None = None,
 ) -> Verdict:
-    """Judge whether a curve has a corner, and choose a dim3 by a rule.
+    """Judge whether a curve has a corner, and where its returns diminish.
 
     Parameters
     ----------
@@ -121,26 +116,28 @@ def judge(
         Errors (S, D), a row a seed, or (D,); on any scale. They may rise.
     rng
         Draws the bootstrap samples; None: seed 0.
-    rule
-        `gain:g`: the smallest dim3 after which no dimension of the range lowers the error by more than the share g.
-        `unexplained:u`: the smallest dim3 whose error is at most u; errors are shares of the mean predictor's then.
+    gain
+        Returns diminish at the smallest dim3 after which no dimension of the range lowers the error by more than this
+        share.
     most
         The largest dim3 to judge: half of the data's rows or columns, whichever are fewer. None: all.
 
     Raises
     ------
     ValueError
-        For arrays that are no curve, for fewer than LEAST_POINTS up to `most`, and for another rule, in one line.
+        For arrays that are no curve, for fewer than LEAST_POINTS up to `most`, and for a gain that is no share.
     """
-    asked, curve = Rule.parse(rule), _checked(dim3, error)
+    if not 0 < gain < 1:
+        raise ValueError(f"gain must be a share between 0 and 1, got {gain!r}")
+    curve = _checked(dim3, error)
     beyond = most if most is not None and curve.dim3[-1] > most else None
     if beyond is not None:
         curve = _up_to(curve, beyond)
     rng = np.random.default_rng(0) if rng is None else rng
     fits = _compare_fits(curve)
     corner = None if fits.corner is None else _locate(fits, fits.corner, rng)
-    choice = choose(asked, curve.dim3, curve.mean, fits.bootstrap(fits.best, rng) * fits.scale)
-    kind, reason = _decide(fits, corner, choice)
+    found = returns(gain, curve.dim3, curve.mean, fits.bootstrap(fits.best, rng) * fits.scale)
+    kind, reason = _decide(fits, corner, found)
     at = corner.dim3 if corner is not None and kind == "clear" else None
     # Divided by a power of 2 near the largest error: squares don't overflow, and no digit changes.
     scaled = Curve(curve.dim3, np.ldexp(curve.error, -np.frexp(curve.error.max())[1]))
@@ -148,8 +145,8 @@ def judge(
         kind=kind,
         dim3=at,
         interval=corner.interval if corner is not None and kind == "clear" else None,
-        choice=choice.dim3,
-        rule=choice.sentence,
+        choice=found.dim3,
+        rule=found.sentence,
         criteria={name: criterion(scaled) for name, criterion in CRITERIA.items()},
         delta_aicc=fits.delta,
         elasticity=elasticity(scaled),
@@ -360,7 +357,7 @@ def _seed_variation(curve: Curve) -> _SeedVariation:
     return min(found, key=lambda f: f[0])[1] if deviations.any() else found[0][1]
 
 
-def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind, str]:
+def _decide(fits: _Fits, corner: _Corner | None, found: Returns) -> tuple[_Kind, str]:
     """The verdict's kind and its reason."""
     why_not = _why_not(fits, corner)
     if why_not is None and corner is not None:
@@ -378,7 +375,7 @@ def _decide(fits: _Fits, corner: _Corner | None, choice: Choice) -> tuple[_Kind,
         return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
-    if points >= POINTS_TO_TELL and choice.continues:
+    if points >= POINTS_TO_TELL and found.continues:
         return "exhausted", f"{why_not}; and returns do not diminish before the end of the range"
     return "none", why_not or ""
 

@@ -68,7 +68,7 @@ class CurveEvidence:
         """Return where one more dimension lowers the error by less than a share. Raises Missing as `elbow`."""
         dim3, errors = self.curve
         try:
-            found = judge(dim3, errors, rule=f"gain:{share:g}")
+            found = judge(dim3, errors, gain=share)
         except ValueError as why:
             raise Missing(str(why)) from None
         said = f"{self.label}: {'' if found.choice is None else f'dim3 {found.choice}, '}{found.rule}"

@@ -1,4 +1,4 @@
-"""Rules on a curve alone: `gain`, the dim3 after which returns diminish, and `unexplained`, a share of the error."""
+"""Where returns diminish: the dim3 after which no dimension of the range lowers the error by more than a share."""
 
 from __future__ import annotations
 
@@ -7,50 +7,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.tracking.store.errors import BadInput
-
 from .. import Floats
 
 _Bools = npt.NDArray[np.bool_]
 
-DEFAULT_RULE = "gain:0.05"
 _HALF_WINDOW = 3  # points on each side of a step over which its gain is smoothed
 _SMALLEST_ERROR = 1e-6  # as a share of the largest: smaller errors are replaced by it before a logarithm
 _ROUNDING = 1e-9  # a gain that equals the share is neither less nor more
 _NOISE_SIGMAS = 3.0  # standard deviations that are noise, as up to a hundred gains are compared
 
 
-class Rule(NamedTuple):
-    """`gain` or `unexplained`, and its share."""
+class Returns(NamedTuple):
+    """A dim3, None where there is none, and its 95 % interval, an end of which is None where it leaves the range.
 
-    name: str
-    share: float
-
-    @classmethod
-    def parse(cls, text: str) -> Rule:
-        """Return the rule that `gain:0.05` or `unexplained:0.10` names. Raises BadInput."""
-        name, _, number = text.partition(":")
-        try:
-            share = float(number)
-        except ValueError:
-            share = np.nan
-        if name not in ("gain", "unexplained") or not 0 < share < 1:
-            raise BadInput(f"rule must be gain:SHARE or unexplained:SHARE with a share between 0 and 1, got {text!r}")
-        return cls(name, share)
-
-    @property
-    def words(self) -> str:
-        """The definition of the dim3 that the rule chooses, for a page."""
-        share = f"{100 * self.share:.3g} %"
-        if self.name == "gain":
-            return f"the smallest dim3 after which no dimension of the range lowers the error by more than {share}"
-        return f"the smallest dim3 that leaves at most {share} of the mean predictor's error"
-
-
-class Choice(NamedTuple):
-    """A dim3, None where the rule gives none, and its 95 % interval, an end of which is None where it leaves the range.
-
-    continues: the error still falls too fast, or is too large, at the end of the range.
+    continues: a dimension lowers the error by more than the share at the end of the range.
     """
 
     dim3: int | None
@@ -59,13 +29,13 @@ class Choice(NamedTuple):
     sentence: str
 
 
-def choose(rule: Rule, dim3: Floats, mean: Floats, draws: Floats) -> Choice:
-    """Choose a dim3 by a rule.
+def returns(share: float, dim3: Floats, mean: Floats, draws: Floats) -> Returns:
+    """Find the dim3 after which no dimension of the range lowers the error by more than a share, beyond noise.
 
     Parameters
     ----------
-    rule
-        To meet.
+    share
+        Of the error, from 0 to 1.
     dim3
         (D,), ascending.
     mean
@@ -73,50 +43,55 @@ def choose(rule: Rule, dim3: Floats, mean: Floats, draws: Floats) -> Choice:
     draws
         Bootstrap samples of it (n, D), for the interval and the noise of the gains.
     """
-    curves = np.vstack([mean, draws])
-    share, reason = f"{100 * rule.share:.3g} %", f"not reached by dim3 {dim3[-1]:.0f}, the end of the range"
-    if rule.name == "gain":
-        gains = _gains(dim3, curves)
-        less, more = _compare(gains, _gains(dim3, curves, 1), rule.share)
-        answers = _diminishing(dim3, less, more)
+    gains, less, more = _compare(dim3, np.vstack([mean, draws]), share)
+    answers = _diminishing(dim3, less, more)
+    first, interval = answers[0], _interval(answers[1:], answers[0])
+    percent = f"{100 * share:.3g} %"
+    if first == -np.inf:
+        nowhere = f"no dimension of the range lowers the error by more than {percent}"
+        return Returns(None, interval, False, f"{nowhere}: where returns diminish is not seen")
+    words = f"the smallest dim3 after which no dimension of the range lowers the error by more than {percent}"
+    if first == np.inf:
+        why = f"not reached by dim3 {dim3[-1]:.0f}, the end of the range"
         rises = np.flatnonzero(more[0] & (less[0].cumsum() > 0))
         if len(rises):
-            step = rises[gains[0, rises].argmax()]
-            reason = f"gains rise again later, to {100 * gains[0, step]:.2g} % after dim3 {dim3[step]:.0f}"
-    else:
-        met = curves <= rule.share * (1 + _ROUNDING)
-        answers = np.where(met.any(axis=1), dim3[met.argmax(axis=1)], np.inf)
-    first, (low, high) = answers[0], _interval(answers[1:], answers[0])
-    if first == -np.inf:
-        nowhere = f"no dimension of the range lowers the error by more than {share}"
-        return Choice(None, (low, high), False, f"{nowhere}: where returns diminish is not seen")
-    if first == np.inf:
-        return Choice(None, (low, high), True, f"{rule.words}: {reason}: extend the range")
+            step = rises[gains[rises].argmax()]
+            why = f"gains rise again later, to {100 * gains[step]:.2g} % after dim3 {dim3[step]:.0f}"
+        return Returns(None, interval, True, f"{words}: {why}: extend the range")
+    low, high = interval
     ends = f"{'before the range' if low is None else low} to {'beyond the range' if high is None else high}"
-    spread = "" if low == high else f" (95 % interval {ends})"
-    return Choice(round(float(first)), (low, high), False, rule.words + spread)
+    spread = "" if low == high == first else f" (95 % interval {ends})"
+    return Returns(round(float(first)), interval, False, words + spread)
 
 
-def _compare(smoothed: Floats, single: Floats, share: float) -> tuple[_Bools, _Bools]:
-    """Tell which gains are less and which are more than a share.
+def _compare(dim3: Floats, curves: Floats, share: float) -> tuple[Floats, _Bools, _Bools]:
+    """Compare the gains of a curve, the first, and of its bootstrap samples with a share.
+
+    Where the gain of one step differs from the share beyond its noise it counts, else the smoothed one: after a sharp
+    corner only the former is small at once, and a single large gain is large in it alone.
 
     Parameters
     ----------
-    smoothed, single : (n, D - 1)
-        Gains of a curve and of its bootstrap samples, over a window and over one step. After a sharp corner only the
-        latter is small at once.
+    dim3 : (D,)
+        Ascending.
+    curves : (n, D)
+        Errors.
     share
         Of the error.
 
     Returns
     -------
-    tuple of (n, D - 1)
-        A gain may be neither. More, and less by one step alone, are beyond the noise.
+    gains : (D - 1,)
+        Those of the first curve.
+    less, more : (n, D - 1)
+        Whether a gain is so; it may be neither. More are those beyond the noise.
     """
-    noise, of_single = (_NOISE_SIGMAS * gains[1:].std(axis=0) for gains in (smoothed, single))
-    below, above = share * (1 - _ROUNDING), share * (1 + _ROUNDING)
-    less = (smoothed < below) | (single + of_single < below)
-    return less, (smoothed - noise > above) & ~less
+    single, smoothed = _gains(dim3, curves, 1), _gains(dim3, curves)
+    of_single, noise = (_NOISE_SIGMAS * gains[1:].std(axis=0) for gains in (single, smoothed))
+    rounding = share * _ROUNDING
+    sure = np.abs(single - share) > of_single + rounding
+    gains = np.where(sure, single, smoothed)
+    return gains[0], gains < share - rounding, np.where(sure, gains, gains - noise) > share + rounding
 
 
 def _diminishing(dim3: Floats, less: _Bools, more: _Bools) -> Floats:

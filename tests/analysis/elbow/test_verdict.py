@@ -166,12 +166,10 @@ def test_a_corner_has_no_elasticity() -> None:
     assert judge(k, curve).elasticity == pytest.approx(0, abs=0.02)
 
 
-def test_the_share_that_is_left_unexplained() -> None:
+@pytest.mark.parametrize(("gain", "choice"), [(0.1, 10), (0.04, 25), (0.02, None)])
+def test_the_share_of_the_gain(gain: float, choice: int | None) -> None:
     k = dims(2, 40)
-    assert judge(k, 1 / k, rule="unexplained:0.10").choice == 10
-    none = judge(k, 1 / k, rule="unexplained:0.01")
-    assert (none.kind, none.choice) == ("exhausted", None)
-    assert "leaves at most 1 % of the mean predictor's error: not reached" in none.rule
+    assert judge(k, 1 / k, gain=gain).choice == choice  # 1/(k + 1) < gain
 
 
 @pytest.mark.parametrize(("rank", "last"), [(8, 20), (12, 30), (20, 60), (30, 60), (30, 90)])
