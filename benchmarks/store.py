@@ -35,7 +35,7 @@ from .plain import scratch
 from .store_fill import fill
 
 SIZES, BACKENDS = (100, 1_000, 10_000), ("sqlite", "postgresql")
-ROWS = 1_000  # of errors/val.npy and errors/test.npy
+ROWS = 1_000  # of the validation and of the test rows whose arrays the store has
 WRITTEN = 20  # runs written into each store
 ROUNDS = 5
 MIB = 1 << 20
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
     parser.add_argument("--sizes", nargs="+", type=int, default=[*SIZES])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=[*BACKENDS])
-    parser.add_argument("--rows", type=int, default=ROWS, help="of errors/val.npy and errors/test.npy")
+    parser.add_argument("--rows", type=int, default=ROWS, help="held-out rows of each set in the arrays")
     parser.add_argument("--report", action="store_true", help="time the report, too")
     parser.add_argument("--jsonl", type=Path, help="write JSON lines there")
     given = parser.parse_args(arguments)

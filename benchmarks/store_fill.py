@@ -1,13 +1,14 @@
 """A tracking store with thousands of finished runs, written straight into its database, for `benchmarks.store`.
 
-The runs are like those of a scan: params, metrics, tags, inputs, and the arrays that a report reads.
+The runs are like those of a scan: params, metrics, tags, inputs, and the arrays that a report reads, of as many rows as
+are asked for. None is measured (`--measure`), so the purpose `rank` has no evidence.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.store.db.base_sql_model import Base
 
+from elbowroom.models.measures.probe import neighbour_hits
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import (
     EXAMPLES,
@@ -45,6 +47,8 @@ LEAST_SEEDS = 3  # with fewer runs than these take, the range is shorter
 BEGAN = 1_750_000_000_000  # ms since 1970; a run a second
 AT_ONCE = 500  # runs written to the database together
 BASELINE = 0.0675  # the error of the mean image
+CLASSES = 10
+IN_USE = 20  # latents, at most, of a VAE
 KINDS = ("train", "validation", "test")
 
 
@@ -72,6 +76,45 @@ class Errors(NamedTuple):
 
     val: npt.NDArray[np.float32]
     test: npt.NDArray[np.float32]
+
+    @classmethod
+    def drawn(cls, mean: float, cell: Cell, held: Held, rng: np.random.Generator) -> Errors:
+        """Return errors with this mean; that of a trained model varies by 1 % over seeds."""
+        luck = 1.0 if cell.model == "pca" else float(np.exp(0.01 * rng.standard_normal()))
+        noise = np.exp(0.1 * rng.standard_normal((len(held), len(held[0].hardness))) - 0.005)
+        return cls(*((mean * luck * h.hardness * n).astype(np.float32) for h, n in zip(held, noise, strict=True)))
+
+
+class HeldOut(NamedTuple):
+    """One set of held-out rows: how hard each is (N,), its class, its latents (N, LAST), its neighbours' vote."""
+
+    hardness: Floats
+    labels: npt.NDArray[np.int64]
+    latents: npt.NDArray[np.float32]
+    hits: npt.NDArray[np.int8] | None
+
+    @classmethod
+    def drawn(cls, rows: int, centres: Floats, rng: np.random.Generator) -> HeldOut:
+        """Return rows about the centres (CLASSES, LAST) of their classes; the first latents are the largest."""
+        labels = rng.integers(CLASSES, size=rows)
+        spread = np.exp(-np.arange(LAST) / 8)
+        latents = ((centres[labels] + 0.8 * rng.standard_normal((rows, LAST))) * spread).astype(np.float32)
+        return cls(rng.gamma(4, 0.25, rows), labels, latents, neighbour_hits(latents, labels))
+
+    @property
+    def mean_row(self) -> Floats:
+        """The errors of the mean row, (N,)."""
+        return BASELINE * self.hardness
+
+    def codes(self, cell: Cell, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """Return a model's codes (N, dim3): those of two trainings differ by a tenth of the latents' spread."""
+        exact = self.latents[:, : cell.dim3]
+        noise = 0.0 if cell.model == "pca" else 0.1 * exact.std(axis=0)
+        codes: npt.NDArray[np.float32] = exact + np.float32(noise) * rng.standard_normal(exact.shape, dtype=np.float32)
+        return codes
+
+
+Held = tuple[HeldOut, HeldOut]  # validation and test rows
 
 
 def grid(runs: int) -> tuple[list[int], list[Cell]]:
@@ -101,13 +144,24 @@ def mean_error(cell: Cell, curve: Floats) -> float:
     """Return a model's mean error over seeds; a VAE uses at most twenty dimensions."""
     if cell.model == "pca":
         return float(curve[cell.dim3, 0])
-    k = cell.dim3 if cell.model == "ae" else min(cell.dim3, 20)
+    k = cell.dim3 if cell.model == "ae" else min(cell.dim3, IN_USE)
     ratio = 0.35 + 0.6 * np.exp(-k / 6)
     return float(curve[k, 0] * ratio * (1.0 if cell.model == "ae" else 1.1)) + 0.001
 
 
+def kl(cell: Cell) -> float:
+    """Return a VAE's KL in nats a row."""
+    return float(25 * (1 - np.exp(-cell.dim3 / 10)))
+
+
+def elbo(errors: npt.NDArray[np.float32], cell: Cell) -> Floats:
+    """Return a VAE's ELBO of each row in nats, (N,)."""
+    nats: Floats = -(60 + 1000 * errors.astype(np.float64) + kl(cell))
+    return nats
+
+
 def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
-    """Write a store with this number of finished runs, each with errors of `rows` rows, and return its URI.
+    """Write a store with this number of finished runs, each with arrays of `rows` rows, and return its URI.
 
     The artifacts go to an empty folder, and so does the database unless `uri` names another.
     """
@@ -117,10 +171,11 @@ def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
     experiment_id = MlflowClient(uri).create_experiment(EXPERIMENT, artifact_location=place.as_uri())
     rng = np.random.default_rng(0)
     curve = pca_curve()
-    easy = rng.gamma(4, 0.25, (2, rows))  # some rows are easier than others, for every model
+    centres = rng.standard_normal((CLASSES, LAST))
+    held = HeldOut.drawn(rows, centres, rng), HeldOut.drawn(rows, centres, rng)
     dim3, cells = grid(runs)
     code = code_tags()
-    writer = Writer(place, rng)
+    writer = Writer(place, held, rng)
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.begin() as database:
@@ -131,7 +186,7 @@ def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
                 records: Records = {}
                 for number, cell in enumerate(cells[begin : begin + AT_ONCE], begin):
                     run_id = rng.bytes(16).hex()
-                    errors = _errors(mean_error(cell, curve), cell, easy, rng)
+                    errors = Errors.drawn(mean_error(cell, curve), cell, held, rng)
                     writer.write(run_id, cell, errors)
                     run = Written(int(experiment_id), run_id, number, place)
                     for table, lines in records_of(run, cell, errors, study, code).items():
@@ -142,43 +197,68 @@ def fill(folder: Path, runs: int, rows: int, uri: str = "") -> str:
     return uri
 
 
-def _errors(mean: float, cell: Cell, easy: Floats, rng: np.random.Generator) -> Errors:
-    """Errors of the rows with this mean; that of a trained model varies by 1 % over seeds."""
-    luck = 1.0 if cell.model == "pca" else float(np.exp(0.01 * rng.standard_normal()))
-    drawn = mean * luck * easy * np.exp(0.1 * rng.standard_normal(easy.shape) - 0.005)
-    return Errors(drawn[0].astype(np.float32), drawn[1].astype(np.float32))
-
-
 class Writer:
     """Writes the `light` artifacts. Equal arrays of several runs are hard links to one file."""
 
-    def __init__(self, place: Path, rng: np.random.Generator) -> None:
-        self.place = place
-        self.originals = rng.random((EXAMPLES, DIM1), dtype=np.float32)
+    def __init__(self, place: Path, held: Held, rng: np.random.Generator) -> None:
+        self.place, self.held, self.rng = place, held, rng
         self.blur = rng.random((EXAMPLES, DIM1), dtype=np.float32)
-        self.first: dict[object, Path] = {}
+        self.columns = rng.gamma(2, BASELINE / 2, DIM1)
+        self.first: dict[tuple[object, ...], Path] = {}
+        val, test = held
+        of_all = {
+            Artifact.ORIGINALS: rng.random((EXAMPLES, DIM1), dtype=np.float32),
+            Artifact.MEAN_ROW_VAL: val.mean_row,
+            Artifact.MEAN_ROW_TEST: test.mean_row,
+            Artifact.LABELS_VAL: val.labels,
+            Artifact.LABELS: test.labels,
+            Artifact.PROBE_VAL: val.hits,
+            Artifact.PROBE_TEST: test.hits,
+        }
+        self.of_all = {path: array for path, array in of_all.items() if array is not None}
+        curve = pca_curve()
+        of_error = np.stack([curve[:, 0], np.full(len(curve), 0.01)], axis=1)
+        self.of_pca = {
+            Artifact.SPECTRUM: spectrum(),
+            Artifact.PCA_CURVE: curve,
+            Artifact.PCA_CURVE_VAL: of_error,
+        }
 
     def write(self, run_id: str, cell: Cell, errors: Errors) -> None:
         """Write all files of one run."""
         folder = self.place / run_id / "artifacts"
-        for part in ("errors", "examples"):
-            (folder / part).mkdir(parents=True)
-        np.save(folder / Artifact.ERRORS_VAL, errors.val)
-        np.save(folder / Artifact.ERRORS_TEST, errors.test)
-        self._shared(folder / Artifact.ORIGINALS, "originals", lambda: self.originals)
+        codes = [held.codes(cell, self.rng) for held in self.held]
+        own: dict[Artifact, npt.NDArray[Any]] = {
+            Artifact.ERRORS_VAL: errors.val,
+            Artifact.ERRORS_TEST: errors.test,
+            Artifact.CODES_VAL: codes[0],
+            Artifact.CODES: codes[1],
+        }
+        if cell.model == "vae":
+            own |= {Artifact.ELBO_VAL: elbo(errors.val, cell), Artifact.ELBO_TEST: elbo(errors.test, cell)}
+            own[Artifact.KL_BY_DIM] = np.full(cell.dim3, kl(cell) / cell.dim3)
+        for path, array in own.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            np.save(folder / path, array)
         share = np.float32(1 / cell.dim3)
-        made = (cell.model, cell.dim3)
-        self._shared(folder / Artifact.RECONSTRUCTIONS, made, lambda: (1 - share) * self.originals + share * self.blur)
+        of_dim3 = {
+            Artifact.RECONSTRUCTIONS: (1 - share) * self.of_all[Artifact.ORIGINALS] + share * self.blur,
+            Artifact.COLUMNS_TEST: np.outer((1, errors.test.mean() / BASELINE), self.columns),
+        }
+        self._link(folder, self.of_all)
+        self._link(folder, of_dim3, cell.model, cell.dim3)
         if cell.model == "pca":
-            self._shared(folder / Artifact.SPECTRUM, "spectrum", spectrum)
-            self._shared(folder / Artifact.PCA_CURVE, "curve", pca_curve)
+            self._link(folder, self.of_pca)
 
-    def _shared(self, path: Path, key: object, make: Callable[[], npt.NDArray[Any]]) -> None:
-        if key in self.first:
-            os.link(self.first[key], path)
-        else:
-            np.save(path, make())
-            self.first[key] = path
+    def _link(self, folder: Path, arrays: Mapping[Artifact, npt.NDArray[Any]], *of: object) -> None:
+        """Write arrays that all runs `of` something have."""
+        for path, array in arrays.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            if (path, *of) in self.first:
+                os.link(self.first[path, *of], folder / path)
+            else:
+                np.save(folder / path, array)
+                self.first[path, *of] = folder / path
 
 
 class Written(NamedTuple):
@@ -297,6 +377,7 @@ def tags_of(
         Tag.KIND: Kind.RUN,
         Tag.SCHEMA: VERSION,
         Tag.CONFIG: cell.config.to_json(),
+        Tag.SEEDED: "no" if cell.model == "pca" else "yes",
         Tag.DATASET: "mnist",
         Tag.DIGEST: DIGEST,
         Tag.DATA_SCALING: "divided by 255",
@@ -323,6 +404,7 @@ def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
         Metric.VAL_MSE_FINAL: float(errors.val.mean(dtype=np.float64)),
         Metric.TEST_MSE: test,
         Metric.TEST_EXPLAINED_VARIANCE: 1 - test / BASELINE,
+        Metric.DATA_RANGE: 1.0,
         Metric.DIM3: cell.dim3,
         Metric.FIT_SECONDS: seconds,
         Metric.SAMPLES_PER_SECOND: ROWS_TRAIN * max(1, cell.epochs) / seconds,
@@ -330,9 +412,9 @@ def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
         Metric.EPOCHS_TRAINED: cell.epochs,
     }
     if cell.model == "vae":
-        kl = 25 * (1 - np.exp(-cell.dim3 / 10))
-        found |= {Metric.TEST_ELBO: -(60 + 1000 * test + kl), Metric.TEST_KL: kl, Metric.TEST_BCE: 60 + 900 * test}
-        found[Metric.TEST_ACTIVE_UNITS] = min(cell.dim3, 20)
+        found |= {Metric.TEST_ELBO: float(elbo(errors.test, cell).mean()), Metric.TEST_KL: kl(cell)}
+        found |= {Metric.TEST_BCE: 60 + 900 * test, Metric.SAMPLED_MSE: 1.3 * test}
+        found |= dict.fromkeys((Metric.TEST_ACTIVE_UNITS, Metric.TEST_UNITS_IN_USE), min(cell.dim3, IN_USE))
     if cell.model == "pca":
         values = spectrum()
         found |= {Metric.INTRINSIC_TWONN: 13.6, Metric.INTRINSIC_MLE: 12.4, Metric.INTRINSIC_PARALLEL: 60}
@@ -348,16 +430,16 @@ def epochs(cell: Cell, final: Mapping[str, float]) -> Iterator[tuple[int, dict[s
         if cell.model == "ae":
             yield epoch, {Metric.TRAIN_LOSS: mse, Metric.VAL_LOSS: mse, Metric.VAL_MSE: mse}
             continue
-        kl, recon = final[Metric.TEST_KL], 60 + 1000 * mse
+        nats, recon = final[Metric.TEST_KL], 60 + 1000 * mse
         yield (
             epoch,
             {
-                Metric.TRAIN_LOSS: recon + kl,
-                Metric.VAL_LOSS: recon + kl,
+                Metric.TRAIN_LOSS: recon + nats,
+                Metric.VAL_LOSS: recon + nats,
                 Metric.VAL_MSE: mse,
                 Metric.VAL_RECON: recon,
-                Metric.VAL_KL: kl,
-                Metric.VAL_ELBO: -(recon + kl),
+                Metric.VAL_KL: nats,
+                Metric.VAL_ELBO: -(recon + nats),
             },
         )
 
