@@ -206,7 +206,7 @@ class Writer:
         self.columns = rng.gamma(2, BASELINE / 2, DIM1)
         self.first: dict[tuple[object, ...], Path] = {}
         val, test = held
-        of_all = {
+        of_all: dict[Artifact, npt.NDArray[Any] | None] = {
             Artifact.ORIGINALS: rng.random((EXAMPLES, DIM1), dtype=np.float32),
             Artifact.MEAN_ROW_VAL: val.mean_row,
             Artifact.MEAN_ROW_TEST: test.mean_row,
@@ -241,7 +241,7 @@ class Writer:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             np.save(folder / path, array)
         share = np.float32(1 / cell.dim3)
-        of_dim3 = {
+        of_dim3: dict[Artifact, npt.NDArray[Any]] = {
             Artifact.RECONSTRUCTIONS: (1 - share) * self.of_all[Artifact.ORIGINALS] + share * self.blur,
             Artifact.COLUMNS_TEST: np.outer((1, errors.test.mean() / BASELINE), self.columns),
         }

@@ -20,6 +20,8 @@ from ..runs.comparison import Cell, Series, is_measured, most_to_judge, sizes_of
 from .against_pca import spectrum_of
 from .curve_evidence import UNKNOWN, CurveEvidence
 
+_PROBED = 5  # trainings a dim3 whose codes are probed: a probe is slow, and rows differ more than trainings do
+
 
 class MeanRow(NamedTuple):
     """The squared errors of the mean training row, (N,) of the validation rows and of the test rows; None: unknown."""
@@ -55,7 +57,7 @@ def _first(cells: Sequence[Cell], artifact: str) -> Floats | None:
 
 
 class _CodesByDim3(Mapping[int, Sequence[Floats]]):
-    """The codes (N, dim3) of each training by dim3, read when they are asked for; the last ones are kept."""
+    """The codes (N, dim3) of the first trainings by dim3, read when they are asked for; the last ones are kept."""
 
     def __init__(self, series: Series, artifact: str, rows: int) -> None:
         self.series, self.artifact, self.rows = series, artifact, rows
@@ -63,7 +65,7 @@ class _CodesByDim3(Mapping[int, Sequence[Floats]]):
 
     def __getitem__(self, dim3: int) -> list[Floats]:
         if self.last is None or self.last[0] != dim3:
-            found = fetch(self.series.at(dim3), self.artifact).values()
+            found = fetch(self.series.at(dim3)[:_PROBED], self.artifact).values()
             codes = [a for a in found if not isinstance(a, str) and a.shape[:1] == (self.rows,) and a.ndim == 2]
             if not codes or not all(np.isfinite(a).all() for a in codes):
                 raise Missing(f"features: the codes at dim3 {dim3} are not in the store or unusable")

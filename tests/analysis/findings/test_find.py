@@ -339,3 +339,15 @@ def test_the_same_runs_give_the_same_bytes(store: MlflowClient, tmp_path: Path) 
     assert json.loads(first)["runs"] == sorted(json.loads(first)["runs"])
     log(store, dim3=20, error=0.1)
     assert find(read(store, "e")).digest != json.loads(first)["digest"]
+
+
+def test_the_codes_of_five_trainings_a_dim3_are_probed(store: MlflowClient, tmp_path: Path) -> None:
+    """The codes of the first five are the class; those of a sixth are noise, which a probe would see."""
+    labels = np.arange(60) % 2
+    for seed in range(6):
+        codes = labels[:, None] if seed < 5 else np.random.default_rng(0).standard_normal((60, 1))
+        arrays = {Artifact.CODES: codes.astype(np.float32), Artifact.LABELS: labels}
+        arrays[Artifact.PROBE_TEST] = np.ones(60, np.int8)
+        log(store, dim3=2, seed=seed, error=1.0, arrays=arrays, folder=tmp_path)
+    (features,) = [c for c in model(found(store), "ae").purposes if c.purpose == "features"]
+    assert (features.value, features.seeds) == (0, 5)
