@@ -287,7 +287,7 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
     records, options, grid, cells = study.records, study.options, plan.grid, plan.cells
 
     def cost() -> str:
-        """The time left, as text; empty until a cell of each model has finished."""
+        """The time left, as text; empty until a cell of each row of the table has finished."""
         costs = estimate_costs(records.spec.match(cells, records.done()))
         return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 
