@@ -38,8 +38,6 @@ def fetch(cells: Sequence[Cell], artifact: str) -> dict[str, _Array | str]:
 
     Raises what MLflow raises where the server does not answer.
     """
-    # Through the server: MLflow would first try the bucket behind it for minutes, which may be out of reach.
-    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_THREADS) as pool:
         arrays = list(pool.map(lambda c: _array(c, artifact, folder), cells))
     if any(isinstance(a, str) for a in arrays) and mlflow.get_tracking_uri().startswith("http"):  # is it up?

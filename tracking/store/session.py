@@ -45,6 +45,9 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
     try:
         quiet_libraries()
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one per small file
+        # Arrays come through the server: MLflow would first try the bucket behind it for minutes, which may be out of
+        # reach.
+        os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
         _use_experiment(experiment)
