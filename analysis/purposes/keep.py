@@ -165,7 +165,7 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         interval=found.interval,
         reached=found.at is not None,
         value=quality.value(value),
-        seeds=min(len(s) for s in curve.seeds) if model.seeded else 0,
+        seeds=len(curve.seeds[list(curve.dim3).index(at)]) if model.seeded else 0,
         rows=len(model.chosen.base),
         sentence=said,
         note=model.note or (_on_test_rows(model, quality, at) if found.at is not None else ""),
