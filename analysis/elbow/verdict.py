@@ -165,9 +165,10 @@ def _up_to(curve: Curve, most: int) -> Curve:
 
 
 def calibrated(dim3: npt.ArrayLike, error: npt.ArrayLike) -> str | None:
-    """Return why the calibration of `judge` does not cover such a curve, None where it does.
+    """Return why the calibration of `judge` does not cover such a curve, None where its points and noise are covered.
 
-    The noise of one seed is measured with two seeds and more. Raises ValueError for arrays that are no curve.
+    Its shape can't be checked. The noise of one seed is measured with two seeds and more. Raises ValueError for arrays
+    that are no curve.
     """
     curve = _checked(dim3, error)
     points, seeds = len(curve.dim3), len(curve.error)

@@ -1,7 +1,7 @@
 """How often the verdict is right: the targets of `docs/elbow.md`, measured again with three seeds.
 
 The curves and their noise come from fixed seeds, so the counts are the same on every run. They are fewer than in the
-page's table, whose 20 draws of each curve take `python -m benchmarks.elbow` a quarter of an hour.
+benchmark's 20 draws of each curve, which take `python -m benchmarks.elbow` some 35 minutes of processor time.
 """
 
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.elbow import RANGES, Count, Setting, run
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]  # minutes on two free cores, more on busy ones
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]  # two minutes of processor time
 
 NOISES = (0.0, 0.01, 0.03)
 REPEATS = {"2..10": 8, "2..20": 5, "2..50": 3, "1..100": 3}  # a long curve takes longer to judge
