@@ -7,9 +7,9 @@ from functools import cached_property
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, judge
-from ..latent_space.probe import Coded
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import Errors, Fitted
+from ..purposes.probe import Coded
 from ..purposes.rank import Beside
 
 UNKNOWN = 10**9  # min(N, dim1) of a curve without its data

@@ -11,9 +11,9 @@ import numpy as np
 from elbowroom.tracking.store.names import Artifact, Metric, Param
 
 from .. import Floats
-from ..latent_space.probe import Coded
 from ..purposes.choice import ByDim3, Held, Missing, NotOffered
 from ..purposes.keep import Errors, Fitted
+from ..purposes.probe import Coded
 from ..purposes.rank import Beside, gavish_donoho
 from ..runs.arrays import fetch, rows_of
 from ..runs.comparison import Cell, Series, is_measured, most_to_judge, sizes_of

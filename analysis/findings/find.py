@@ -23,7 +23,7 @@ from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_orde
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
-from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing, most_to_judge
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
 from .against_pca import (
     Against,
     DecoderPart,
@@ -431,8 +431,7 @@ def _elbo_verdict(series: Series) -> Verdict | None:
     negative = -np.asarray(series.errors(Metric.VAL_ELBO))
     if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
         return None
-    found = judge(series.complete[0], negative, most=most_to_judge(series.first.run.data.params))
-    return replace(found, choice=None, rule="no rule: the -ELBO has no zero")
+    return replace(judge(series.complete[0], negative), choice=None, rule="no rule: the -ELBO has no zero")
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:

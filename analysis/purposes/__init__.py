@@ -12,11 +12,11 @@ from typing import Final, NamedTuple, Protocol
 from elbowroom.tracking.store.errors import BadInput
 
 from .. import Floats
-from ..latent_space.probe import Coded
 from .choice import ByDim3, Choice, Missing, NotOffered
 from .features import features
 from .generate import generate
 from .keep import Fitted, keep, keep_rule, psnr
+from .probe import Coded
 from .rank import Beside, rank
 
 __all__ = ["DEFAULT_RULE", "PURPOSES", "NotOffered", "Rule", "choose", "in_order", "no_choice"]

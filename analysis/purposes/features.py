@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..latent_space.probe import Coded, Sample
 from .choice import Choice, Held
 from .plateau import Excess, Losses, Reference, beside, mean_of
+from .probe import Coded, Sample
 
 _FEWEST = 50  # rows
 _LEVEL, _INTERVAL = 0.95, 0.975  # one-sided

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elbowroom.analysis.latent_space.probe import Coded, Sample
 from elbowroom.analysis.purposes.features import features
+from elbowroom.analysis.purposes.probe import Coded, Sample
 from tests.conftest import examples
 
 Array = npt.NDArray[Any]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from .. import Floats
-from ..purposes.plateau import Excess
-from ..purposes.uncertainty import Spread, Variance, spread
+from .plateau import Excess
+from .uncertainty import Spread, Variance, spread
 
 _NEIGHBOURS = 5
 _MOST = 3000  # rows of a sample: the time grows with their square

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elbowroom.analysis.latent_space.probe import Coded, Sample
+from elbowroom.analysis.purposes.probe import Coded, Sample
 from elbowroom.analysis.purposes.uncertainty import Variance
 
 NONE = Variance(0.0, 0)
