@@ -121,7 +121,8 @@ def against(
     near = {k: min(theirs, key=lambda j: abs(base[j] - errors[k])) for k in mine}
     error_widths = margins({k: log_ratio(held, theirs[near[k]]) for k, held in mine.items()})
     method = _covers_training(series, mine) and _covers_training(baseline, theirs)
-    least = _ROUNDING * max([*errors.values(), *base.values(), *([] if curve is None else [float(curve.raw[0])])])
+    known = [*errors.values(), *base.values(), *([] if curve is None else [float(curve.raw[0])])]
+    least = _ROUNDING * max(known, default=0.0)
     made = []
     for dim3, error in errors.items():
         ratio = error / base[dim3] if base.get(dim3, 0.0) > least else None

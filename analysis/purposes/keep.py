@@ -182,7 +182,7 @@ def _parts(means: dict[int, float], below: int | None, found: Crossing, quality:
         ("enough by itself", [k for k, mean in means.items() if k < found.at and mean >= quality.share]),
     ):
         if back:
-            parts.append(f"{ranges(back)} {quality.verb} {said}")
+            parts.append(f"at {ranges(back)} it {quality.verb} {said}")
     parts.append("no interval" if found.interval is None else spanned(found.interval) + noise)
     return "; ".join(parts)
 

@@ -58,7 +58,7 @@ def test_a_share_that_is_not_reached_says_why(left: dict[int, list[float]], most
 def test_dim3_that_cross_back_are_named() -> None:
     found = _keep({2: [0.3], 4: [0.2], 6: [0.15], 8: [0.097], 10: [0.101], 12: [0.05], 14: [0.04]})
     assert found.choice == 8
-    assert "10 keeps less" in found.sentence
+    assert "at 10 it keeps less" in found.sentence
 
 
 def test_the_choice_at_the_start_says_that_no_smaller_dim3_was_scanned() -> None:
