@@ -2,7 +2,7 @@
 
 The picture of a report in that folder, report-digits.png, is a browser's: of reports/report.html after
 `python -m studies.scan --preset digits` and `python -m analysis.report`, by
-`chromium --headless --hide-scrollbars --window-size=1000,1640 --screenshot=report-digits.png reports/report.html`.
+`chromium --headless --hide-scrollbars --window-size=1000,1900 --screenshot=report-digits.png reports/report.html`.
 """
 
 from __future__ import annotations

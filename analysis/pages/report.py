@@ -269,8 +269,7 @@ def purposes(comparison: ComparisonFinding) -> _Table:
         (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
         for rule in rules
     ]
-    caption = "The choices by purpose [95 % interval; of the rank, within two standard errors]; …: beyond the range"
-    return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows, caption)
+    return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows)
 
 
 def _purpose(choice: Choice) -> str:
