@@ -1,6 +1,6 @@
 """One browser, and one study with its pages and the servers that show it, for all tests here.
 
-ELBOWROOM_SCREENSHOTS=docs/images makes the README's pictures on the way.
+ELBOWROOM_SCREENSHOTS=docs/images makes the README's picture of a study on the way.
 """
 
 import os

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 
 from elbowroom.analysis.reporting import report
 from tests.analysis.example_runs import log
-from tests.browser.conftest import PATIENCE, Browsed, Keep
+from tests.browser.conftest import PATIENCE, Browsed
 
 pytestmark = pytest.mark.integration
 
@@ -61,12 +61,12 @@ def test_a_report_is_whole_without_a_network_and_legible(chromium: Browser, stor
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_a_study_s_page_is_whole_without_a_network_and_legible(
-    chromium: Browser, browsed: Browsed, name: str, scheme: Scheme, width: int, keep: Keep
+    chromium: Browser, browsed: Browsed, name: str, scheme: Scheme, width: int
 ) -> None:
-    check(chromium, browsed.folder / "reports" / name, width, scheme, 6, keep if name == "report.html" else None)
+    check(chromium, browsed.folder / "reports" / name, width, scheme, 6)
 
 
-def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int, keep: Keep | None = None) -> None:
+def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int) -> None:
     """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
     address = path.resolve().as_uri()
     asked: list[str] = []
@@ -77,8 +77,6 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         page.on("console", lambda m: said.append(m.text))
         page.on("pageerror", lambda e: said.append(str(e)))
         page.goto(address, timeout=PATIENCE)
-        if keep is not None and (scheme, width) == ("light", DESK):
-            keep(page, "report.png", 1100, 1030)
         assert (np.median(grey(page.screenshot())) < 50) == (scheme == "dark")
         assert np.median(grey(page.locator("img").first.screenshot())) == 255  # figures are drawn for white
 
