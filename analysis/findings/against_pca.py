@@ -199,7 +199,7 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     if unknown:
         ratios = [p.ratio for p in unknown if p.ratio is not None]
         why = "no intervals there" if all(p.low is None for p in unknown) else "the interval contains 1"
-        span = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
+        span = " to ".join(dict.fromkeys(f"{end(ratios):.2f}" for end in (min, max)))
         parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
     said = "; ".join([*parts, rounding] if rounding else parts)
     if all(p.low is None for p in compared):

@@ -559,12 +559,18 @@ def _why(picked: ModelFinding, models: Sequence[ModelFinding]) -> str:
     needs = sorted((m for m in models if m.choice.choice), key=lambda m: m.choice.choice or 0)
     missed = [m.label for m in models if not m.choice.choice]
     words = Rule.parse(needs[0].choice.rule).words
-    said = f"latents to {words}: {', '.join(f'{m.label} {m.choice.choice}' for m in needs)}"
+    said = f"latents to {words}: {', '.join(map(_need, needs))}"
     said += f"; no choice for {', '.join(missed)}" if missed else ""
     equal = [m for m in needs if m.choice.choice == picked.choice.choice]
     said += "; of equals the untrained, else the one with less error" if len(equal) > 1 else ""
     compared = [_kept(m, picked.choice.choice) for m in models if m in equal or m.model == "pca"]
     return said + (f". At this dim3 {', '.join(compared)}" if len(compared) > 1 and all(compared) else "")
+
+
+def _need(model: ModelFinding) -> str:
+    """Name a model's choice, which is a bound where no smaller dim3 was scanned."""
+    bound = "at most " if model.choice.below is None and (model.choice.choice or 0) > 1 else ""
+    return f"{model.label} {bound}{model.choice.choice}"
 
 
 def _kept(model: ModelFinding, dim3: int | None) -> str:

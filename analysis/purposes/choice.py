@@ -85,4 +85,5 @@ def step(choice: int, below: int | None, *, may_do: bool) -> str:
 def spanned(interval: tuple[int | None, int | None]) -> str:
     """Return a 95 % interval in words."""
     low, high = interval
-    return f"95 % interval {low}" + ("" if low == high else f" to {'beyond the range' if high is None else high}")
+    ends = dict.fromkeys(("before the range" if low is None else low, "beyond the range" if high is None else high))
+    return f"95 % interval {' to '.join(map(str, ends))}"

@@ -150,6 +150,8 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     value = (model.reported.kept(at) or (means[at],))[0]
     wanted = quality.shown(quality.share) + quality.noun
     below = max((k for k in means if found.at is None or k < found.at), default=None)
+    if found.interval is not None and found.at is not None and below is None and found.at > 1:
+        found = found._replace(interval=(None, found.interval[1]))  # where the range begins is no end
     if found.at is None:
         why = _why_not(means, model.most, quality.shown(means[at]), quality.verb)
         said = f"{model.label}: {wanted} {why}"
