@@ -136,7 +136,7 @@ def against(
 
 
 def _covers_training(series: Series, rows: ByDim3) -> bool:
-    """Whether intervals of a series, if any, cover another training: it has two seeds, or takes none."""
+    """Whether intervals of a series, if any, include the spread of trainings: it has two seeds, or takes none."""
     return not (series.seeded and rows) or any(len(held.seeds) > 1 for held in rows.values())
 
 
