@@ -73,7 +73,8 @@ def inferred_codes(residuals: Residuals, start: Array, scale: Array) -> tuple[Ar
 def _derivatives(residuals: Residuals, z: Array, rows: npt.NDArray[np.intp], r: Array, reach: Array) -> Array:
     """The derivatives (n, dim3, D) of the residuals r (n, D) at codes z (n, dim3)."""
     count, dim3 = z.shape
-    ahead = z[:, None] + np.diag(reach)  # (n, dim3, dim3): one latent moved
+    step = np.maximum(reach, 4 * np.spacing(np.abs(z)))  # (n, dim3): a code far away rounds a smaller one to nothing
+    ahead = z[:, None] + step[:, :, None] * np.eye(dim3, dtype=step.dtype)  # (n, dim3, dim3): one latent moved
     taken = np.einsum("njj->nj", ahead) - z  # as rounded
     moved = residuals(ahead.reshape(-1, dim3), np.repeat(rows, dim3)).reshape(count, dim3, -1)
     derivatives: Array = (moved - r[:, None]) / taken[:, :, None]
