@@ -82,6 +82,11 @@ def step(choice: int, below: int | None, *, may_do: bool) -> str:
     return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"
 
 
+def opened(low: int, first: int) -> int | None:
+    """Return the low end of an interval, None where the range begins there: smaller dim3 were not excluded."""
+    return None if low == first > 1 else low
+
+
 def spanned(interval: tuple[int | None, int | None]) -> str:
     """Return a 95 % interval in words."""
     low, high = interval

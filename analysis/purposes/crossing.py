@@ -1,9 +1,10 @@
 """The dim3 at which a falling curve crosses a level, and its 95 % interval, by a monotone fit.
 
 The first noisy mean below the level lies too low on flat curves, so the means are fitted by a falling step function
-(isotonic regression; Barlow et al. 1972) and the fit is read. For the interval the fit is drawn again with the noise of
-the trainings, pooled over dim3, and that of the rows, which all dim3 share. `tests/analysis/purposes/test_crossing.py`
-has the coverage.
+(isotonic regression; Barlow et al. 1972) and the fit is read. It ends where the means are shown to rise again, as those
+of a model that is undertrained at large dim3 do. For the interval the fit is drawn again with the noise of the
+trainings, pooled over dim3, and that of the rows, which all dim3 share. `tests/analysis/purposes/test_crossing.py` has
+the coverage.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 import scipy
 
 from .. import Floats
+from .choice import opened
 from .uncertainty import Variance, pooled
 
 _DRAWS = 400
 _SEED = 0
+_SHOWN = 0.99  # one-sided level at which a mean exceeds the least of all
 _MOST_TIMES = 9.0  # the median square: a larger one is a corner of the curve, and no noise
 _MEDIAN_SQUARE = 0.4549  # of a standard normal number
 _ROUNDING = 1e-9
@@ -27,7 +30,7 @@ _ROUNDING = 1e-9
 class Curve(NamedTuple):
     """A falling curve: dim3 (D,), values of each training (S,) at each dim3, and what is random in it.
 
-    rows (D,) are standard errors over the rows, which move the whole curve, nan where they are not known. seeded:
+    rows (D,) are standard errors over `count` rows, which move the whole curve, nan where they are not known. seeded:
     whether trainings differ.
     """
 
@@ -35,6 +38,7 @@ class Curve(NamedTuple):
     seeds: Sequence[Floats]
     rows: Floats
     seeded: bool
+    count: int
 
     @property
     def means(self) -> Floats:
@@ -47,15 +51,32 @@ class Curve(NamedTuple):
         return np.array([float(len(seeds)) for seeds in self.seeds])
 
     @property
+    def noise(self) -> Variance | None:
+        """The variance of one training; None where it is unknown."""
+        return _noise(self) if self.seeded else Variance(0.0, 1)
+
+    @property
+    def falling(self) -> int:
+        """How many dim3 come before the means are shown to rise above the least, to the end of the range."""
+        means, noise = self.means, self.noise
+        if noise is None:
+            return len(means)
+        least = int(means.argmin())
+        error = np.sqrt(noise.of_one * (1 / self.counts + 1 / self.counts[least]))
+        above = means - means[least] > scipy.special.stdtrit(noise.freedom, _SHOWN) * error + _ROUNDING
+        return int(np.flatnonzero(~above)[-1]) + 1
+
+    @property
     def fitted(self) -> Floats:
-        """The falling curve that fits the means best, (D,)."""
-        return _falling(self.means, self.counts)
+        """The falling curve that fits the means best, (falling,)."""
+        end = self.falling
+        return _falling(self.means[:end], self.counts[:end])
 
 
 class Crossing(NamedTuple):
     """The first dim3 of the fit at or below the level, None where there is none, and its interval.
 
-    An end of the interval is None where it lies beyond the range; the interval is None where the noise is unknown.
+    An end of the interval is None where it lies outside the range; the interval is None where the noise is unknown.
     """
 
     at: int | None
@@ -64,24 +85,33 @@ class Crossing(NamedTuple):
 
 def cross(curve: Curve, level: float) -> Crossing:
     """Return the crossing of a curve with a level."""
-    counts, fitted = curve.counts, curve.fitted
+    fitted, noise = curve.fitted, curve.noise
+    end = len(fitted)
+    dim3, counts, rows = curve.dim3[:end], curve.counts[:end], curve.rows[:end]
     at = _first(fitted[None], level)[0]
-    noise = _noise(curve) if curve.seeded else Variance(0.0, 1)
-    if noise is None or not np.isfinite(curve.rows).all():
-        return Crossing(_dim3(curve, at), None)
+    if noise is None or not np.isfinite(rows).all():
+        return Crossing(_known(dim3, at), None)
     rng = np.random.default_rng(_SEED)
-    shared = rng.standard_normal((_DRAWS, 1)) * curve.rows
-    scale = np.sqrt(noise.of_one * noise.freedom / rng.chisquare(noise.freedom, (_DRAWS, 1)))
+    shared = rng.standard_normal((_DRAWS, 1)) * rows
+    scale = np.sqrt(noise.of_one) * _student(noise.freedom, rng)
+    shared *= _student(max(curve.count - 1, 1), rng)
     # A column a dim3: a longer range adds columns, and leaves the draws of the others as they are.
-    own = np.stack([np.random.default_rng((_SEED, k)).standard_normal(_DRAWS) for k in curve.dim3], axis=1)
+    own = np.stack([np.random.default_rng((_SEED, k)).standard_normal(_DRAWS) for k in dim3], axis=1)
     draws = fitted + shared + scale * own / np.sqrt(counts)
     found = _first(np.array([_falling(draw, counts) for draw in draws]), level)
-    low, high = np.quantile(found, [0.025, 0.975], method="nearest")
-    return Crossing(_dim3(curve, at), (_dim3(curve, min(low, at)), _dim3(curve, max(high, at))))
+    first, last = np.quantile(found, [0.025, 0.975], method="nearest")
+    low, high = _known(dim3, min(first, at)), _known(dim3, max(last, at))
+    return Crossing(_known(dim3, at), (low and opened(low, dim3[0]), high))
 
 
-def _dim3(curve: Curve, index: int) -> int | None:
-    return curve.dim3[index] if index < len(curve.dim3) else None
+def _student(freedom: int, rng: np.random.Generator) -> Floats:
+    """The factors (n, 1) that make Student's t of normal draws."""
+    factors: Floats = np.sqrt(freedom / rng.chisquare(freedom, (_DRAWS, 1)))
+    return factors
+
+
+def _known(dim3: Sequence[int], index: int) -> int | None:
+    return dim3[index] if index < len(dim3) else None
 
 
 def _first(curves: Floats, level: float) -> Floats:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .choice import Choice, Held
+from .choice import Choice, Held, opened
 from .plateau import Excess, Losses, Reference, beside, mean_of
 from .probe import Coded, Sample
 
@@ -44,7 +44,7 @@ def features(
     Choice
         `value` is the loss of balanced accuracy at the choice, else at the best dim3, on the rows that report.
     """
-    sample, rule = Sample.of(rows), f"features:{amount:g}"
+    sample, rule = Sample.of(rows), f"features:{amount:.12g}"
     if unfit := _unfit(sample, rows):
         said = f"{label}: {unfit}"
         return Choice("features", rule, None, None, None, False, None, 0, len(sample.rows), said, missing=said)
@@ -81,26 +81,32 @@ class _Comparison(NamedTuple):
     """The codes of each dim3 that was probed against a reference.
 
     own: the reference is the plateau of their own best. lost: against it. rivals: the differences that have to be at
-    most the amount for the best dim3 to be enough. chance: neither codes nor raw rows tell the classes apart.
+    most the amount for the best dim3 to be enough. gained: balanced accuracy of the best codes or the raw rows, less
+    that of a guess.
     """
 
     losses: Losses
     own: bool
     lost: Mapping[int, Excess]
     rivals: Sequence[Excess]
-    chance: bool
+    gained: float
     amount: float
+
+    @property
+    def nothing(self) -> bool:
+        """Whether a guess is nearly as good, so that there is nothing to keep."""
+        return self.gained <= 2 * self.amount
 
     @property
     def choice(self) -> int | None:
         """The dim3 that the rule chooses."""
-        found = None if self.chance else self.smallest(_LEVEL)
+        found = None if self.nothing else self.smallest(_LEVEL)
         return found if found is None or not self.own or self.losses.seen_to_end(found, self.amount) else None
 
-    def interval(self, choice: int) -> tuple[int, int | None]:
+    def interval(self, choice: int) -> tuple[int | None, int | None]:
         """From the first dim3 above all that are shown to lose more, to the choice at the higher level."""
         worse = max((k for k in self.lost if k < choice and self.lost[k].lower(_INTERVAL) > self.amount), default=0)
-        return min(k for k in self.lost if k > worse), self.smallest(_INTERVAL)
+        return opened(min(k for k in self.lost if k > worse), min(self.lost)), self.smallest(_INTERVAL)
 
     def smallest(self, level: float) -> int | None:
         """The last dim3 that is enough, downward from the best or from the largest; None where neither is enough."""
@@ -147,7 +153,7 @@ def _compare(sample: Sample, rows: Coded, amount: float) -> _Comparison:
         own=own,
         lost={k: losses.excess(k, plateau if own else raw) for k in held},
         rivals=[losses.excess(best, mean_of([k])) for k in held if k > best] if own else [losses.excess(best, raw)],
-        chance=min(missed, missed - over_raw.mean) >= 1 - 1 / sample.kinds - 2 * amount,
+        gained=1 - 1 / sample.kinds - min(missed, missed - over_raw.mean),
         amount=amount,
     )
 
@@ -177,8 +183,9 @@ def _loss(rows: Coded, dim3: int, best: int | None) -> float:
 def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, bool]:
     """Say why there is no choice, and whether the rows decide that."""
     largest = max(found.lost)
-    if found.chance:
-        return "neighbours tell its classes apart by chance alone, so there is nothing to keep", False
+    if found.nothing:
+        gained, lost = _points(max(found.gained, 0)), _points(found.amount)
+        return f"neighbours classify {gained} better than a guess, at most twice the {lost}: nothing to keep", False
     if found.smallest(_LEVEL) is not None:
         return f"not reached by dim3 {largest}: its codes may still gain, extend the range", True
     lost = found.lost[found.losses.least]

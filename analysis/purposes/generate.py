@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .choice import ByDim3, Choice
+from .choice import ByDim3, Choice, opened
 from .plateau import Losses, beside, mean_of
 
 _LEVEL, _INTERVAL = 0.95, 0.975  # one-sided
@@ -53,21 +53,22 @@ def generate(
     interval = None
     if choice is not None and losses.between.freedom:
         interval = (
-            min(k for k in excess if excess[k].lower(_INTERVAL) <= amount),
+            opened(min(k for k in excess if excess[k].lower(_INTERVAL) <= amount), min(excess)),
             min((k for k in excess if excess[k].upper(_INTERVAL) <= amount), default=None),
         )
     missing = ""
     largest, within = max(elbo), f"{amount:g} nat{'s' if amount > 1 else ''}"
     if choice is not None:
         about = beside(choice, below, excess.get(below or 0), amount, interval)
-        said = f" reaches its best ELBO within {within} with dim3 {choice} ({about}{_units(in_use, largest)})"
+        about += _units(in_use, largest)
+        said = f" comes within {within} of the plateau of its ELBO with dim3 {choice} ({about})"
     elif enough:
         said = f": not reached by dim3 {largest}: its ELBO may still gain, extend the range"
     else:
         said = missing = f": too few rows or trainings to tell its ELBO within {within}"
     return Choice(
         purpose="generate",
-        rule=f"generate:{amount:g}",
+        rule=f"generate:{amount:.12g}",
         choice=choice,
         below=below,
         interval=interval,
@@ -85,5 +86,5 @@ def _units(in_use: Sequence[float] | None, largest: int) -> str:
         return ""
     used = float(np.mean(in_use))
     if used >= largest:
-        return f"; all {largest} units in use: extend the range"
+        return f"; all {largest} units in use: extend the range to count them"
     return f"; {used:.3g} of {largest} units in use"

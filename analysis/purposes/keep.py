@@ -20,6 +20,7 @@ _FEW_ROWS = 1000  # validation rows; with fewer, the quality on the test rows st
 _FLAT = 0.02  # fall of the logarithm of the error over the last factor of two of dim3
 _FLAT_POINTS = 3
 _SMALLEST = 1e-12  # share that is left
+_DIGITS = 10  # of the quality that was asked for
 _NORMAL = 1.96
 
 
@@ -41,17 +42,22 @@ class Errors(NamedTuple):
         return cls({k: Held(np.array([v.mean()]), v) for k, v in by_dim3.items()}, np.array([base]))
 
     def curve(self, *, seeded: bool) -> Curve:
-        """Return the logarithm of the share that is left of the base, for each training."""
+        """Return the logarithm of the share that is left of the base; trainings deviate by their share of the mean.
+
+        So the mean over trainings is the logarithm of the mean share, which the sentence states. Trainings that are
+        apart by a factor have a smaller mean of logarithms.
+        """
         if self.whole is not None:
             left = np.maximum(self.whole[1:, 0] / self.whole[0, 0], _SMALLEST)
-            return Curve(range(1, len(left) + 1), np.log(left)[:, None], self.whole[1:, 1], seeded)
+            return Curve(range(1, len(left) + 1), np.log(left)[:, None], self.whole[1:, 1], seeded, len(self.base))
         mean = float(self.base.mean())
-        seeds = [np.log(np.maximum(held.seeds / mean, _SMALLEST)) for held in self.by_dim3.values()]
-        rows = [self._rows(k) / max(float(held.seeds.mean()) / mean, _SMALLEST) for k, held in self.by_dim3.items()]
-        return Curve(list(self.by_dim3), seeds, np.array(rows), seeded)
+        left = {k: np.maximum(held.seeds / mean, _SMALLEST) for k, held in self.by_dim3.items()}
+        seeds = [np.log(of_one.mean()) + of_one / of_one.mean() - 1 for of_one in left.values()]
+        rows = [self._rows(k) / float(of_one.mean()) for k, of_one in left.items()]
+        return Curve(list(left), seeds, np.array(rows), seeded, len(self.base))
 
     def most_kept(self, *, seeded: bool) -> float:
-        """Return the share that the last known dim3 keeps, by the monotone fit."""
+        """Return the largest share that is kept, by the monotone fit."""
         return 1 - float(np.exp(self.curve(seeded=seeded).fitted[-1]))
 
     def kept(self, dim3: int) -> tuple[float, float] | None:
@@ -83,13 +89,13 @@ class _Quality(NamedTuple):
     noun: str
     value: Callable[[float], float]
 
-    def number(self, share: float) -> str:
+    def number(self, share: float, digits: int = 3) -> str:
         """Return a share in the unit, without the unit."""
-        return f"{self.value(share) * (100 if self.unit == '%' else 1):.3g}"
+        return f"{self.value(share) * (100 if self.unit == '%' else 1):.{digits}g}"
 
-    def shown(self, share: float) -> str:
+    def shown(self, share: float, digits: int = 3) -> str:
         """Return a share with the unit."""
-        return f"{self.number(share)} {self.unit}"
+        return f"{self.number(share, digits)} {self.unit}"
 
 
 class Fitted(NamedTuple):
@@ -128,14 +134,16 @@ def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
     def of_range(errors: Errors) -> Errors:
         return Errors(errors.by_dim3, np.full(len(errors.base), value_range**2))
 
-    model = model._replace(chosen=of_range(model.chosen), reported=of_range(model.reported))
     share = 1 - 10 ** (-decibels / 10)
-    return _choose(model, _Quality("psnr", f"psnr:{decibels:g}", share, "reaches", "dB", "", _decibels))
+    if float(model.chosen.base.mean()) <= (1 - share) * value_range**2:
+        model = model._replace(note=f"the mean row reaches {decibels:.10g} dB without any latent")
+    model = model._replace(chosen=of_range(model.chosen), reported=of_range(model.reported))
+    return _choose(model, _Quality("psnr", f"psnr:{decibels:.12g}", share, "reaches", "dB", "", _decibels))
 
 
 def keep_rule(share: float) -> str:
     """Return the rule of a share, as `keep:0.90`."""
-    return f"keep:{share:.2f}" if round(share, 2) == share else f"keep:{share:g}"
+    return f"keep:{share:.2f}" if round(share, 2) == share else f"keep:{share:.12g}"
 
 
 def _decibels(share: float) -> float:
@@ -148,12 +156,10 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     means = {k: 1 - float(np.exp(s.mean())) for k, s in zip(curve.dim3, curve.seeds, strict=True)}
     at = found.at if found.at is not None else max(means, key=lambda k: means[k])
     value = (model.reported.kept(at) or (means[at],))[0]
-    wanted = quality.shown(quality.share) + quality.noun
+    wanted = quality.shown(quality.share, _DIGITS) + quality.noun
     below = max((k for k in means if found.at is None or k < found.at), default=None)
-    if found.interval is not None and found.at is not None and below is None and found.at > 1:
-        found = found._replace(interval=(None, found.interval[1]))  # where the range begins is no end
     if found.at is None:
-        why = _why_not(means, model.most, quality.shown(means[at]), quality.verb)
+        why = _why_not(means, curve.falling, model.most, quality.shown(means[at]), quality.verb)
         said = f"{model.label}: {wanted} {why}"
     else:
         single = model.seeded and all(len(seeds) == 1 for seeds in curve.seeds)
@@ -189,13 +195,30 @@ def _parts(means: dict[int, float], below: int | None, found: Crossing, quality:
     return "; ".join(parts)
 
 
-def _why_not(means: dict[int, float], most: int, best: str, verb: str) -> str:
-    """Say why a quality is not reached: not by any dim3, by a curve that has gone flat, or not in this range."""
+def _why_not(means: dict[int, float], falling: int, most: int, best: str, verb: str) -> str:
+    """Say why a quality is not reached: not by any dim3, by a curve that rises or has gone flat, or not in this range.
+
+    Parameters
+    ----------
+    means
+        The shares kept by dim3.
+    falling
+        How many dim3 come before the error is shown to rise.
+    most
+        The largest dim3 that the data allow.
+    best
+        The largest share, in words.
+    verb
+        As `keeps`.
+    """
     end = max(means)
     if end >= most:
         return f"not reached by any dim3, the best {verb} {best}"
     if max(means.values()) <= 0:
         return f"not reached by {end}, where it errs more than the mean row"
+    if falling < len(means):
+        at = max(means, key=lambda k: means[k])
+        return f"not reached, the best, {at}, {verb} {best}, and from {list(means)[falling]} on the error rises"
     half = [log(max(1 - mean, _SMALLEST)) for k, mean in means.items() if 2 * k >= end]
     if len(half) >= _FLAT_POINTS and half[0] - half[-1] < _FLAT:
         return f"not reached, it saturates at {best}"

@@ -102,7 +102,7 @@ class Losses:
 
 
 def beside(
-    choice: int, below: int | None, excess: Excess | None, amount: float, interval: tuple[int, int | None] | None
+    choice: int, below: int | None, excess: Excess | None, amount: float, interval: tuple[int | None, int | None] | None
 ) -> str:
     """Say what is known of a choice.
 

@@ -102,11 +102,13 @@ def mean_row(rows: Sequence[Row], rule: Rule | None) -> tuple[float | None, str]
     """Return the mean row's error, of the rows with dim3 = 0, and a note.
 
     Where a rule of shares was asked for and there are no such rows, the errors are read as shares of it, and the note
-    says so. Raises BadInput where one exceeds 1.
+    says so. Raises BadInput where one exceeds 1, and for a mean row without an error.
     """
     known = [row.error for row in rows if row.dim3 == 0]
     if known:
-        return float(np.mean(known)), ""
+        if not (mean := float(np.mean(known))):
+            raise BadInput("the mean row's error, of dim3 0, must be positive: no share of 0 can be kept")
+        return mean, ""
     if rule is None or rule.purpose != "keep":
         return None, ""
     if (most := max(row.error for row in rows)) > 1:

@@ -14,18 +14,26 @@ from elbowroom.analysis.purposes.crossing import Curve, cross
 
 LEVEL = float(np.log(0.1))
 ROWS = 0.003  # standard error over the rows, which moves a whole curve
+
+
+def _valley(k: Floats) -> Floats:
+    """A share left that is .1 at dim3 6.91 and at 18.09, and least between them, .0947."""
+    return 0.05 + 0.25 / k + 0.002 * k
+
+
 FALLS: dict[str, Callable[[Floats, float], Floats]] = {
     "flat power": lambda k, at: LEVEL - 0.5 * np.log(k / at),
     "power": lambda k, at: LEVEL - np.log(k / at),
     "exponential": lambda k, at: LEVEL * k / at,
     "plateau": lambda k, at: np.log(0.07 + 0.93 * np.exp(-k / at * np.log(0.93 / 0.03))),
+    "rising again": lambda k, at: np.log(_valley(6.91 * k / at)),
     "rank": lambda k, at: np.log(np.maximum(1 - 0.9 * np.minimum(k, 1.3 * at) / at, 0.02)),
 }
 """Logarithms of the share left, that cross LEVEL at a dim3."""
 
 
 def _curve(dim3: Sequence[int], logs: Sequence[float] | Floats, *, seeded: bool = True) -> Curve:
-    return Curve(dim3, [np.array([v]) for v in logs], np.zeros(len(dim3)), seeded)
+    return Curve(dim3, [np.array([v]) for v in logs], np.zeros(len(dim3)), seeded, 1000)
 
 
 @pytest.mark.parametrize("last", [9, 20, 50, 100])
@@ -51,11 +59,12 @@ def test_two_dim3_with_one_training_each_have_no_interval() -> None:
     assert cross(_curve([2, 4], [-1.0, -3.0]), LEVEL).interval is None
 
 
-def test_rows_alone_give_the_interval_of_a_curve_without_seeds() -> None:
-    # 1.96 standard errors of .1 on a slope of -.1 a dimension: about 2 dim3 on each side of the crossing.
-    curve = Curve(range(1, 51), (-0.1 * np.arange(1, 51.0) + 2.0 + LEVEL - 0.05)[:, None], np.full(50, 0.1), False)
-    found = cross(curve, LEVEL)
-    assert (found.at, found.interval) == (20, (18, 22))
+@pytest.mark.parametrize(("rows", "interval"), [(1000, (18, 22)), (5, (17, 23))])
+def test_rows_alone_give_the_interval_of_a_curve_without_seeds(rows: int, interval: tuple[int, int]) -> None:
+    # 1.96 standard errors of .1, 2.78 with five rows, on a slope of -.1 a dimension: about 2 or 3 dim3 on each side.
+    logs = -0.1 * np.arange(1, 51.0) + 2.0 + LEVEL - 0.05
+    found = cross(Curve(range(1, 51), logs[:, None], np.full(50, 0.1), False, rows), LEVEL)
+    assert (found.at, found.interval) == (20, interval)
 
 
 @settings(max_examples=30, deadline=None)
@@ -66,23 +75,22 @@ def test_appended_dim3_below_the_level_change_no_choice(seed: int, seeds: int, m
     values = [v + 0.05 * rng.standard_normal(seeds) for v in FALLS["power"](dim3, 12.5)]
     added = [LEVEL - rng.uniform(0, 1) + np.zeros(seeds) for _ in range(more)]
     longer = range(2, 20 + more)
-    first = cross(Curve(range(2, 20), values, np.zeros(18), True), LEVEL)
-    second = cross(Curve(longer, values + added, np.zeros(18 + more), True), LEVEL)
+    first = cross(Curve(range(2, 20), values, np.zeros(18), True, 1000), LEVEL)
+    second = cross(Curve(longer, values + added, np.zeros(18 + more), True, 1000), LEVEL)
     assert first.at is None or second.at == first.at
 
 
 def _coverage(fall: str, at: int, dense: bool, sd: float, seeds: int, draws: int) -> float:
     """The share of draws whose interval has the true crossing."""
     rng = np.random.default_rng([at, dense, int(1000 * sd), seeds, len(fall)])
-    grid = (
-        np.arange(2, int(1.7 * at) + 3) if dense else np.unique(np.geomspace(2, 2.5 * at + 6, 14).round().astype(int))
-    )
+    end, sparse_end = (6 * at, 6 * at) if fall == "rising again" else (int(1.7 * at) + 2, 2.5 * at + 6)
+    grid = np.arange(2, end + 1) if dense else np.unique(np.geomspace(2, sparse_end, 14).round().astype(int))
     hits = 0
     for _ in range(draws):
         true = FALLS[fall](grid.astype(float), at - rng.uniform(0.1, 0.9))
         expected = int(grid[np.argmax(true <= LEVEL)])
         values = true[:, None] + sd * rng.standard_normal((len(grid), seeds)) + ROWS * rng.standard_normal()
-        found = cross(Curve(grid.tolist(), list(values), np.full(len(grid), ROWS), True), LEVEL)
+        found = cross(Curve(grid.tolist(), list(values), np.full(len(grid), ROWS), True, 1000), LEVEL)
         assert found.interval is not None
         low, high = found.interval
         hits += (np.inf if low is None else low) <= expected <= (np.inf if high is None else high)

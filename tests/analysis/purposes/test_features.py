@@ -128,6 +128,16 @@ def test_trainings_and_test_rows() -> None:
     assert one.sentence.endswith("with dim3 8 (4 is not enough, 5 to 7 not scanned; this network)")
 
 
+def test_a_loss_as_large_as_the_gain_over_a_guess_keeps_nothing() -> None:
+    hits = missing(1000, slice(350))  # balanced accuracy .65
+    found = features("ae", probed(dict.fromkeys((2, 4, 8), hits), hits[0]), amount=0.5)
+    assert (
+        found.sentence
+        == "ae: neighbours classify 15 points better than a guess, at most twice the 50 points: nothing to keep"
+    )
+    assert found.missing == found.sentence
+
+
 def test_two_kinds_of_not_reached() -> None:
     full = missing(1000, slice(0, 0))
     lost = features("ae", probed({8: missing(1000, slice(200)), 32: missing(1000, slice(60))}, full[0]))
@@ -154,7 +164,10 @@ def test_best_codes_at_the_end_are_not_reached() -> None:
         (Coded({2: [np.ones((49, 2))]}, np.arange(49) % 2, None), "49 held-out rows with labels are too few"),
         (Coded({2: [np.ones((99, 2))]}, np.zeros(99, dtype=int), None), "labels of one class"),
         (Coded({2: [np.ones((99, 2))]}, np.arange(99) % 2, None), "its codes are constant at dim3 2"),
-        (components(*signs(0, 1, 0.0, rows=400), range(1, 4)), "by chance alone, so there is nothing to keep"),
+        (
+            components(*signs(0, 1, 0.0, rows=400), range(1, 4)),
+            " better than a guess, at most twice the 2 points",
+        ),
     ],
     ids=["few rows", "one class", "constant", "chance"],
 )

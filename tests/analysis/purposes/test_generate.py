@@ -49,7 +49,7 @@ def test_a_curve_that_is_flat_from_17_on(seeds: int, sd: float) -> None:
     assert found.interval == (None if seeds == 1 else (17, 17))
     rest = "this network" if seeds == 1 else "95 % interval 17"
     assert found.sentence == (
-        f"vae reaches its best ELBO within 0.5 nat with dim3 17 (16 is not enough; {rest})"
+        f"vae comes within 0.5 nat of the plateau of its ELBO with dim3 17 (16 is not enough; {rest})"
         "; about the ELBO, not about pictures"
     )
 
@@ -85,7 +85,7 @@ def test_the_value_is_of_the_test_rows_and_units_stand_beside() -> None:
     assert found.value == 217
     assert "; 19.2 of 24 units in use)" in found.sentence
     extend = generate("vae", flat_from_17(24, 1, 0.05), [24]).sentence
-    assert "(16 is not enough; this network; all 24 units in use: extend the range)" in extend
+    assert "(16 is not enough; this network; all 24 units in use: extend the range to count them)" in extend
 
 
 CURVE = {k: Held(held.rows[:50], held.seeds) for k, held in flat_from_17(24, 3, 0.05).items()}

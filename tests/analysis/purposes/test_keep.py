@@ -67,6 +67,30 @@ def test_the_choice_at_the_start_says_that_no_smaller_dim3_was_scanned() -> None
     assert "no smaller one was scanned" in found.sentence
 
 
+def test_an_error_that_rises_again_hides_no_choice() -> None:
+    left = {k: [0.05 + 0.25 / k + 0.002 * k] for k in range(2, 51)}  # at most .1 from 6.91 to 18.09, least at 11
+    found = _keep(left)
+    assert (found.choice, found.below, found.interval) == (7, 6, (7, 7))
+    assert "at 19 to 50 it keeps less" in found.sentence
+    assert _keep(left, 0.92).sentence == (
+        "ae: 92 % of the variance not reached, the best, 11, keeps 90.5 %, and from 12 on the error rises"
+    )
+
+
+def test_the_mean_share_decides_where_trainings_are_apart_by_a_factor() -> None:
+    left = {k: [1.6 / k, 0.4 / k] for k in range(2, 30)}  # their geometric mean is .8 / k
+    assert _keep(left).choice == 10
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_where_the_range_begins_is_no_end_of_the_interval(first: int) -> None:
+    rng = np.random.default_rng(0)
+    left = {k: (0.1 - 0.0005 * k) * (1 + 0.1 * rng.standard_normal(3)) for k in range(first, 12)}
+    found = _keep({k: v.tolist() for k, v in left.items()})
+    assert found.interval is not None
+    assert found.interval[0] == (1 if first == 1 else None)
+
+
 def test_few_validation_rows_show_the_share_on_the_test_rows() -> None:
     chosen, reported = _errors({k: [1 / k] for k in range(2, 30)}), _errors({k: [1.2 / k] for k in range(2, 30)})
     found = keep(Fitted("ae", chosen, reported, True, 99), 0.9)
@@ -80,7 +104,8 @@ def test_psnr_reads_the_error_against_the_range() -> None:
     found = psnr(Fitted("ae", errors, errors, True, 1000), 30.0, 1.0)  # an error of .001
     assert (found.rule, found.choice) == ("psnr:30", 100)
     assert found.sentence.startswith("ae reaches 30 dB with dim3 100 (99 is not enough; ")
-    assert psnr(Fitted("ae", errors, errors, True, 1000), 30.0, 10.0).choice == 1
+    easy = psnr(Fitted("ae", errors, errors, True, 1000), 20.0, 100.0)
+    assert (easy.choice, easy.note) == (1, "the mean row reaches 20 dB without any latent")
 
 
 @settings(max_examples=20, deadline=None)

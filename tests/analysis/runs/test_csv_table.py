@@ -107,6 +107,9 @@ def test_the_mean_rows_error_is_given_or_asked_for_and_never_guessed(
     path = str(csv(tmp_path, "dim3,error\n2,3\n3,2\n4,1.5\n5,1\n"))
     assert main(["--curve", path, "--rule", "keep:0.90"]) == 2
     assert "an error of 3 is no share of the mean row's" in capsys.readouterr().err
+    path = str(csv(tmp_path, "dim3,error\n0,0\n3,2\n4,1.5\n5,1\n"))
+    assert main(["--curve", path]) == 2
+    assert "the mean row's error, of dim3 0, must be positive" in capsys.readouterr().err
 
 
 K = np.arange(1.0, 21)
