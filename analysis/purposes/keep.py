@@ -17,7 +17,7 @@ from .crossing import Crossing, Curve, cross
 SHARES = (0.80, 0.90, 0.95)
 """The shares of the variance that every report shows."""
 _FEW_ROWS = 1000  # validation rows; with fewer, the quality on the test rows stands beside the choice
-_FLAT = 0.02  # fall of the logarithm of the error over the last factor of two of dim3
+_DOUBLINGS = 3  # of the range; a curve is flat where this many falls like its last don't reach the quality
 _FLAT_POINTS = 3
 _SMALLEST = 1e-12  # share that is left
 _DIGITS = 10  # of the quality that was asked for
@@ -159,8 +159,10 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
     wanted = quality.shown(quality.share, _DIGITS) + quality.noun
     below = max((k for k in means if found.at is None or k < found.at), default=None)
     if found.at is None:
-        why = _why_not(means, curve.falling, model.most, quality.shown(means[at]), quality.verb)
-        said = f"{model.label}: {wanted} {why}"
+        why = _why_not(curve, model.most, quality)
+        lucky = [k for k, mean in means.items() if mean >= quality.share]
+        alone = f"; at {ranges(lucky)} it {quality.verb} enough by itself" if lucky else ""
+        said = f"{model.label}: {wanted} {why}{alone}"
     else:
         single = model.seeded and all(len(seeds) == 1 for seeds in curve.seeds)
         noise = ", with the noise of neighbouring dim3" if single else ""
@@ -195,34 +197,33 @@ def _parts(means: dict[int, float], below: int | None, found: Crossing, quality:
     return "; ".join(parts)
 
 
-def _why_not(means: dict[int, float], falling: int, most: int, best: str, verb: str) -> str:
+def _why_not(curve: Curve, most: int, quality: _Quality) -> str:
     """Say why a quality is not reached: not by any dim3, by a curve that rises or has gone flat, or not in this range.
 
     Parameters
     ----------
-    means
-        The shares kept by dim3.
-    falling
-        How many dim3 come before the error is shown to rise.
+    curve
+        The logarithms of the shares that are left.
     most
         The largest dim3 that the data allow.
-    best
-        The largest share, in words.
-    verb
-        As `keeps`.
+    quality
+        The one that was asked for.
     """
-    end = max(means)
+    fitted, dim3 = curve.fitted, list(curve.dim3)
+    end, best = dim3[-1], 1 - float(np.exp(fitted[-1]))
+    keeps = f"{quality.verb} {quality.shown(best)}"
     if end >= most:
-        return f"not reached by any dim3, the best {verb} {best}"
-    if max(means.values()) <= 0:
+        return f"not reached by any dim3, the best {keeps}"
+    if best <= 0:
         return f"not reached by {end}, where it errs more than the mean row"
-    if falling < len(means):
-        at = max(means, key=lambda k: means[k])
-        return f"not reached, the best, {at}, {verb} {best}, and from {list(means)[falling]} on the error rises"
-    half = [log(max(1 - mean, _SMALLEST)) for k, mean in means.items() if 2 * k >= end]
-    if len(half) >= _FLAT_POINTS and half[0] - half[-1] < _FLAT:
-        return f"not reached, it saturates at {best}"
-    return f"not reached by {end}, which {verb} {best}: extend the range"
+    if len(fitted) < len(dim3):
+        least = dim3[int(curve.means.argmin())]
+        return f"not reached, the best, {least}, {keeps}, and from {dim3[len(fitted)]} on the error rises"
+    half = [left for k, left in zip(dim3, fitted, strict=True) if 2 * k >= end]
+    missing = half[-1] - log(1 - quality.share)
+    if len(half) >= _FLAT_POINTS and _DOUBLINGS * (half[0] - half[-1]) < missing:
+        return f"not reached, it saturates at {quality.shown(best)}"
+    return f"not reached by {end}, which {keeps}: extend the range"
 
 
 def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:

@@ -45,6 +45,12 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
     [
         ({k: [0.5 - 0.019 * k] for k in range(2, 21)}, 1000, "not reached by 20, which keeps 88 %: extend the range"),
         ({k: [max(0.9 - 0.1 * k, 0.37)] for k in range(2, 21)}, 1000, "not reached, it saturates at 63 %"),
+        ({k: [0.37 + 0.53 * 0.6**k] for k in range(2, 21)}, 1000, "not reached, it saturates at 63 %"),
+        (
+            {2: [0.3], 3: [0.098], 4: [0.104], 5: [0.101]},
+            1000,
+            "not reached, it saturates at 89.9 %; at 3 it keeps enough by itself",
+        ),
         ({k: [1.2] for k in range(2, 21)}, 1000, "not reached by 20, where it errs more than the mean row"),
         ({k: [1 - k / 25] for k in range(2, 21)}, 20, "not reached by any dim3, the best keeps 80 %"),
     ],
@@ -52,7 +58,7 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
 def test_a_share_that_is_not_reached_says_why(left: dict[int, list[float]], most: int, words: str) -> None:
     found = _keep(left, most=most)
     assert found.sentence == f"ae: 90 % of the variance {words}"
-    assert (found.choice, found.reached, found.below) == (None, False, 20)
+    assert (found.choice, found.reached, found.below) == (None, False, max(left))
 
 
 def test_dim3_that_cross_back_are_named() -> None:
