@@ -13,6 +13,7 @@ from elbowroom.tracking.store.text import ranges
 from .. import Floats
 from .choice import ByDim3, Choice, Held, spanned, step
 from .crossing import Crossing, Curve, cross
+from .uncertainty import Spread
 
 SHARES = (0.80, 0.90, 0.95)
 """The shares of the variance that every report shows."""
@@ -21,7 +22,6 @@ _DOUBLINGS = 3  # of the range; a curve is flat where this many falls like its l
 _FLAT_POINTS = 3
 _SMALLEST = 1e-12  # share that is left
 _DIGITS = 10  # of the quality that was asked for
-_NORMAL = 1.96
 
 
 class Errors(NamedTuple):
@@ -185,8 +185,8 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
 def _parts(means: dict[int, float], below: int | None, found: Crossing, quality: _Quality, noise: str) -> str:
     """Name the dim3 that is not enough, those that cross back, and the interval; `noise` is about its noise."""
     assert found.at is not None
-    low = found.at if found.interval is None else found.interval[0]
-    parts = [step(found.at, below, may_do=low is not None and below is not None and low <= below)]
+    low = found.at if found.interval is None else found.interval[0] or 0
+    parts = [step(found.at, below, may_do=below is not None and low <= below)]
     for said, back in (
         ("less", [k for k, mean in means.items() if k > found.at and mean < quality.share]),
         ("enough by itself", [k for k, mean in means.items() if k < found.at and mean >= quality.share]),
@@ -235,5 +235,6 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
     said = f"chosen on {rows} validation rows; on the test rows {quality.shown(kept)}{quality.noun}"
     if not isfinite(error):
         return said
-    low, high = (quality.number(min(kept + sign * _NORMAL * error, 1)) for sign in (-1, 1))
+    margin = Spread(error, len(model.reported.base) - 1).margin(0.975)
+    low, high = (quality.number(min(kept + sign * margin, 1)) for sign in (-1, 1))
     return f"{said} ({low} to {high})"
