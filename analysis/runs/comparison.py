@@ -395,18 +395,20 @@ def missing(comparison: Comparison, store: Store) -> list[str]:
 
 
 def _asked(series: Series, store: Store) -> dict[int, list[int]]:
-    """Return the grid of the studies of this series' cells, seeds by dim3; empty where no study logged a usable one."""
+    """Return the grids of the studies of these cells, seeds by dim3; empty where no study logged a usable one."""
     studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
     wanted: dict[int, set[int]] = {}
     for tags in (study.data.tags for study in store.studies if study.data.tags.get(Tag.STUDY) in studies):
         try:
-            grid = json.loads(tags[Tag.GRID])
-            dims, seeds = [int(k) for k in grid["dim3"].get(series.model, [])], int(grid["seeds"])
+            last = json.loads(tags[Tag.GRID])
+            grids = [last, *last.get("before", [])]
+            asked = [([int(k) for k in g["dim3"].get(series.model, [])], int(g["seeds"])) for g in grids]
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
-        if len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= _MOST_DIM3 for k in dims):
-            for dim3 in dims:
-                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
+        for dims, seeds in asked:
+            if len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= _MOST_DIM3 for k in dims):
+                for dim3 in dims:
+                    wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
     return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
 
 

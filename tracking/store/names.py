@@ -66,7 +66,7 @@ class Tag(StrEnum):
     COORDINATOR = "elbowroom.study.coordinator"  # on the parent: machine, process id, start, token; empty at rest
     TRIAL = "elbowroom.study.trial"  # on a cell or a trial: the number of its Optuna trial
     WORKER = "elbowroom.study.worker"  # on a cell or a trial: machine, process id and start of the process
-    GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n}` as JSON
+    GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n, "before": [grids]}`
     OPENING = "elbowroom.opening"  # the id of the request that opened a run; a second run of that request stays empty
     LABEL = "elbowroom.study.label"  # on a study and its cells; `quick`: the results are too rough to quote
     AUTO_SOLVER = "elbowroom.measure.auto_solver"  # on a measured PCA run: the solver that scikit-learn would choose

@@ -293,8 +293,8 @@ def test_pca_that_reused_a_decomposition_has_the_seconds_of_the_fit_that_made_it
     assert [p.metrics[Metric.FIT_SECONDS] for p in model(found(store), "pca").points] == [1.5, 1.5, 1.5]
 
 
-def test_missing_cells_are_those_of_the_grid(store: MlflowClient) -> None:
-    grid = {"dim3": {"ae": [2, 3, 4, 5]}, "seeds": 2}
+def test_missing_cells_are_those_of_the_grids_that_were_asked_for(store: MlflowClient) -> None:
+    grid = {"dim3": {"ae": [2, 3, 4, 5]}, "seeds": 2, "before": [{"dim3": {"ae": [4, 6], "vae": [7]}, "seeds": 1}]}
     log(store, dim3=2, error=None, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: "s", Tag.GRID: json.dumps(grid)})
     for k in (2, 3, 4):
         log(store, dim3=k, error=1.0, tags={Tag.STUDY: "s"})
@@ -302,7 +302,7 @@ def test_missing_cells_are_those_of_the_grid(store: MlflowClient) -> None:
     log(store, dim3=3, seed=1, error=1.0, tags={Tag.STUDY: "s"}, status="RUNNING")
     comparison = found(store)
     assert comparison.missing == [
-        "ae dim3 3 seed 1", "ae dim3 4 seed 1", "ae dim3 5 seed 0", "ae dim3 5 seed 1",
+        "ae dim3 3 seed 1", "ae dim3 4 seed 1", "ae dim3 5 seed 0", "ae dim3 5 seed 1", "ae dim3 6 seed 0",
     ]  # fmt: skip
 
 
