@@ -308,13 +308,13 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
 
 
 def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
-    """Sort the cells of models without epochs to the end, except the first cell of each model.
+    """Sort the cells of models without epochs to the end, except the first of each row of the table of costs.
 
     They take a second each, and fill the time in which one worker waits for the last long cell of another. The first
-    cell of a model is needed early, to estimate the cost of the others.
+    cell of a row, with or without measures, is needed early, to estimate the cost of the others.
     """
-    first = {cell.model: cell for cell in reversed(cells)}
-    return sorted(cells, key=lambda c: "epochs" not in model_settings(c.model) and c is not first[c.model])
+    first = {(cell.model, cell.measure): cell for cell in reversed(cells)}
+    return sorted(cells, key=lambda c: "epochs" not in model_settings(c.model) and c not in first.values())
 
 
 def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:

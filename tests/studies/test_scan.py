@@ -287,14 +287,17 @@ def test_corners_are_confirmed_by_the_command_that_finds_them(
     assert filed.parent().info.status == "FINISHED"
 
 
-@pytest.mark.usefixtures("cells_here")
-def test_short_cells_go_last_but_for_the_first() -> None:
-    cells = Grid({"pca": (2, 3, 4), "ae": (2, 3)}, 2, RunConfig()).cells()
+def test_short_cells_go_last_but_for_the_first_with_and_without_measures() -> None:
+    cells = Grid({"pca": (2, 3, 4, 5), "ae": (2, 3)}, 2, RunConfig(), measured=(4, 5)).cells()
     assert [(c.model, c.dim3, c.seed) for c in _long_cells_first(cells)] == [
         ("pca", 2, 0),
-        *[("ae", dim3, seed) for seed in (0, 1) for dim3 in (2, 3)],
-        ("pca", 3, 0),
+        ("ae", 2, 0),
+        ("ae", 3, 0),
         ("pca", 4, 0),
+        ("ae", 2, 1),
+        ("ae", 3, 1),
+        ("pca", 3, 0),
+        ("pca", 5, 0),
     ]
 
 
