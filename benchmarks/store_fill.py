@@ -154,6 +154,12 @@ def kl(cell: Cell) -> float:
     return float(25 * (1 - np.exp(-cell.dim3 / 10)))
 
 
+def kl_by_latent(cell: Cell) -> Floats:
+    """Return a VAE's KL of each latent in nats, (dim3,), which is 0 for those that it leaves unused."""
+    used = min(cell.dim3, IN_USE)
+    return np.pad(np.full(used, kl(cell) / used), (0, cell.dim3 - used))
+
+
 def elbo(errors: npt.NDArray[np.float32], cell: Cell) -> Floats:
     """Return a VAE's ELBO of each row in nats, (N,)."""
     nats: Floats = -(60 + 1000 * errors.astype(np.float64) + kl(cell))
@@ -236,7 +242,7 @@ class Writer:
         }
         if cell.model == "vae":
             own |= {Artifact.ELBO_VAL: elbo(errors.val, cell), Artifact.ELBO_TEST: elbo(errors.test, cell)}
-            own[Artifact.KL_BY_DIM] = np.full(cell.dim3, kl(cell) / cell.dim3)
+            own[Artifact.KL_BY_DIM] = kl_by_latent(cell)
         for path, array in own.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             np.save(folder / path, array)
@@ -414,7 +420,8 @@ def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
     if cell.model == "vae":
         found |= {Metric.TEST_ELBO: float(elbo(errors.test, cell).mean()), Metric.TEST_KL: kl(cell)}
         found |= {Metric.TEST_BCE: 60 + 900 * test, Metric.SAMPLED_MSE: 1.3 * test}
-        found |= dict.fromkeys((Metric.TEST_ACTIVE_UNITS, Metric.TEST_UNITS_IN_USE), min(cell.dim3, IN_USE))
+        in_use = np.count_nonzero(kl_by_latent(cell))
+        found |= dict.fromkeys((Metric.TEST_ACTIVE_UNITS, Metric.TEST_UNITS_IN_USE), in_use)
     if cell.model == "pca":
         values = spectrum()
         found |= {Metric.INTRINSIC_TWONN: 13.6, Metric.INTRINSIC_MLE: 12.4, Metric.INTRINSIC_PARALLEL: 60}

@@ -16,10 +16,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from benchmarks.common import spread
 from benchmarks.plain import scratch
 from benchmarks.store import Cost, database, growth, measure
-from benchmarks.store_fill import EPOCHS, fill, grid
+from benchmarks.store_fill import EPOCHS, Cell, Errors, fill, grid, kl_by_latent, metrics
 from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs import query
 from elbowroom.analysis.runs.comparison import compare
+from elbowroom.models.measures.errors import units_in_use
 from elbowroom.tracking.store.names import EXPERIMENT, Artifact, Metric, Tag
 
 pytestmark = pytest.mark.integration
@@ -95,6 +96,13 @@ def test_every_purpose_but_rank_has_its_evidence(uri: str) -> None:
     assert {m.label for m in found.models if any(c.purpose == "generate" for c in m.purposes)} == {"vae"}
     assert all(m.choice.rows == ROWS and not m.choice.note.startswith("chosen on the test") for m in found.models)
     assert all(m.columns for m in found.models if m.trained)
+
+
+def test_a_vae_has_as_many_latents_with_a_kl_as_units_in_use() -> None:
+    cell, rows = Cell("vae", 50, 0), np.full(ROWS, 0.01, dtype=np.float32)
+    kl = kl_by_latent(cell)
+    assert kl.sum() == pytest.approx(25 * (1 - np.exp(-5)))
+    assert units_in_use(kl) == metrics(cell, Errors(rows, rows))[Metric.TEST_UNITS_IN_USE] == 20
 
 
 def test_a_run_has_what_a_real_one_has(uri: str) -> None:
