@@ -171,8 +171,9 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
         plan = _plan(study, grid)
         with study.claimed(plan.spec) as records:
             grid = plan.grid
-            asked = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
-            if len(text := json.dumps(asked)) <= _TAG_LENGTH:  # readers know by it which cells are missing
+            parent = records.client.get_run(records.parent_id)
+            text = _all_asked(grid, parent.data.tags.get(Tag.GRID))
+            if len(text) <= _TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: text})
             return _finish(study, plan, _run_cells(study, plan))
 
@@ -228,6 +229,14 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     if to_confirm:
         options.say("confirmations are decided after these cells")
     return _Plan(grid, spec, cells, costs, to_confirm)
+
+
+def _all_asked(grid: Grid, before: str | None) -> str:
+    """The grid of this start as JSON, under `before` the other grids of the study, which its tag has so far."""
+    asked = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
+    last = {} if before is None else json.loads(before)
+    others = [g for g in [*last.pop("before", []), last] if g and g != asked]
+    return json.dumps(asked | ({"before": others} if others else {}))
 
 
 def _check_data(grid: Grid, prepared_data: PreparedData) -> None:

@@ -22,7 +22,7 @@ from elbowroom.studies import scan as scan_command
 from elbowroom.studies.grid import Grid, parse_confirm
 from elbowroom.studies.records.study import FinishedCell
 from elbowroom.studies.results import Point
-from elbowroom.studies.scan import _corners, _long_cells_first
+from elbowroom.studies.scan import _all_asked, _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
@@ -216,6 +216,18 @@ def test_choice_and_verdict_stand_on_the_study_with_the_grid_that_was_asked_for(
     description = parent.data.tags[Tag.DESCRIPTION]  # the sentences can be wrapped, the table can't
     assert re.match(r"- pca keeps .*\n- pca: no elbow, .* range\n\n```\n.*\n\ndim3  pca\n", description)
     assert json.loads(parent.data.tags[Tag.GRID]) == {"dim3": {"pca": list(range(2, 10))}, "seeds": 3}
+
+
+def test_a_study_keeps_every_grid_that_was_asked_for_once() -> None:
+    wide, deep = Grid({"pca": (2, 3), "ae": (2, 3)}, 3), Grid({"ae": (48,)}, 1)
+    tag = None
+    for grid in (wide, deep, deep, wide, deep):
+        tag = _all_asked(grid, tag)
+    assert json.loads(tag or "") == {
+        "dim3": {"ae": [48]},
+        "seeds": 1,
+        "before": [{"dim3": {"pca": [2, 3], "ae": [2, 3]}, "seeds": 3}],
+    }
 
 
 def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
