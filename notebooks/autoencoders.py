@@ -39,10 +39,8 @@ warnings.filterwarnings("ignore", message="IProgress not found")  # a progress b
 # %%
 import inspect
 import io
-import json
 from dataclasses import replace
 
-import mlflow
 import numpy as np
 from IPython.display import Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -60,7 +58,7 @@ from elbowroom.analysis.latent_space.similarity import (
     neighbours,
     rigid_onto,
 )
-from elbowroom.models import PCA, Reducer, build
+from elbowroom.models import PCA, Reducer
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.neural.autoencoder import Autoencoder
 from elbowroom.models.neural.layers import FF
@@ -69,6 +67,7 @@ from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.drawing import Look
+from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane
 
@@ -120,12 +119,9 @@ print(inspect.getsource(FF), inspect.getsource(Autoencoder.architecture), sep="\
 
 # %%
 def train(config: RunConfig) -> tuple[Reducer, dict[str, float]]:
-    """The model of a recorded run, restored from the weights it logged, and the run's metrics."""
+    """The model of a recorded run, loaded from the store, and the run's metrics."""
     result = execute(config, prepared_data=prepared_data)
-    logged = Path(mlflow.artifacts.download_artifacts(f"runs:/{result.run_id}/model")) / "data" / "data"
-    about = json.loads((logged / "model.json").read_text())
-    with np.load(logged / "weights.npz") as weights:
-        return build(about["model"], about["settings"]).restore(dict(weights)), dict(result.metrics)
+    return load_reducer(result.run_id), dict(result.metrics)
 
 
 SEEDS = (0, 1, 2)

@@ -39,10 +39,8 @@ warnings.filterwarnings("ignore", message="IProgress not found")  # a progress b
 # %%
 import inspect
 import io
-import json
 from dataclasses import replace
 
-import mlflow
 import numpy as np
 from IPython.display import Image, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -60,7 +58,7 @@ from elbowroom.analysis.figures.latent_space import (
     draw_samples,
 )
 from elbowroom.analysis.latent_space.similarity import mmd_to_normal
-from elbowroom.models import VAE, Reducer, build
+from elbowroom.models import VAE, Reducer
 from elbowroom.models.measures.errors import reconstruction_mse
 from elbowroom.models.measures.generation import GENERATORS, nearest_training
 from elbowroom.models.measures.latent_space import robustness
@@ -68,6 +66,7 @@ from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.drawing import PALETTE, Look
+from elbowroom.tracking.logged_model import load_reducer
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.figures import decoded_plane, plot_generated_samples
 
@@ -115,12 +114,9 @@ mean_mse = reconstruction_mse(x_test, np.broadcast_to(mean_image, x_test.shape))
 
 
 def train(config: RunConfig) -> tuple[Reducer, dict[str, float]]:
-    """The model of a recorded run, restored from the weights it logged, and the run's metrics."""
+    """The model of a recorded run, loaded from the store, and the run's metrics."""
     result = execute(config, prepared_data=prepared_data)
-    logged = Path(mlflow.artifacts.download_artifacts(f"runs:/{result.run_id}/model")) / "data" / "data"
-    about = json.loads((logged / "model.json").read_text())
-    with np.load(logged / "weights.npz") as weights:
-        return build(about["model"], about["settings"]).restore(dict(weights)), dict(result.metrics)
+    return load_reducer(result.run_id), dict(result.metrics)
 
 
 vae, vae_metrics = train(replace(BASE, model="vae"))
@@ -337,7 +333,7 @@ for name, numbers in quality.items():
 collapsed, collapsed_metrics = train(replace(BASE, model="vae", epochs=2, beta=float(data.dim1)))
 for name, metrics in (("beta 1", vae_metrics), (f"beta {data.dim1}", collapsed_metrics)):
     print(
-        f"{name:<9} active units {metrics['test/active_units']:.0f} of 2, KL {metrics['test/kl']:.5f} nats, "
+        f"{name:<9} units in use {metrics['test/units_in_use']:.0f} of 2, KL {metrics['test/kl']:.5f} nats, "
         f"test error {metrics['test/mse']:.4f}"
     )
 print(f"the mean image: test error {mean_mse:.4f}")
@@ -348,10 +344,10 @@ shown = [("VAE", vae.reconstruct(x_test[:10])), ("collapsed", collapsed.reconstr
 show(draw_pictures(Pictures(2, data.image_shape, x_test[:10], shown)))
 
 # %% [markdown]
-# A unit is active where the variance of its mean over the test images is above 0.01; here none is. Whatever goes in,
-# the encoder answers N(0, I), so the KL is 0; the code says nothing, and the best that the decoder can do is the mean
-# image for everything. No error is raised, and the loss is a fine small number; active units and KL tell. Sum both
-# terms, or divide both by the same.
+# A unit (latent) is in use where its KL, averaged over the test images, is above 0.05 nat; here none is. Whatever goes
+# in, the encoder answers N(0, I), so the KL is 0; the code says nothing, and the best that the decoder can do is the
+# mean image for everything. No error is raised, and the loss is a fine small number; the KL and the units in use show
+# the collapse. Sum both terms, or divide both by the same number.
 #
 # ## In short
 #
@@ -367,8 +363,8 @@ for name, value in {
     "mean_mse": mean_mse,
     "ae_mse": ae_metrics["test/mse"],
     "vae_mse": vae_metrics["test/mse"],
-    "vae_active_units": vae_metrics["test/active_units"],
-    "collapsed_active_units": collapsed_metrics["test/active_units"],
+    "vae_units_in_use": vae_metrics["test/units_in_use"],
+    "collapsed_units_in_use": collapsed_metrics["test/units_in_use"],
     "collapsed_mse": collapsed_metrics["test/mse"],
     "mmd_vae_draws": mmd["VAE, draws"].squared,
     "mmd_ae_codes": mmd["autoencoder, codes"].squared,

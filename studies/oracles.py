@@ -18,11 +18,11 @@ from scipy.linalg import subspace_angles
 from elbowroom.models import Reducer, Rows, build
 from elbowroom.models.base import Array
 from elbowroom.models.measures.errors import (
-    active_units,
     constant_mse,
     explained_variance,
     kl_by_latent,
     reconstruction_mse,
+    units_in_use,
 )
 from elbowroom.models.threads import on_threads
 from elbowroom.tracking.cli import Parser, command
@@ -107,17 +107,17 @@ def _kl_is_its_integral(x: Array) -> Finding:
 
 
 def _collapse_is_seen(x: Array) -> Finding:
-    """A VAE under a crushing beta keeps no latent: no active units, and the error of the mean row."""
+    """A VAE under a crushing beta keeps no latent: no units in use, and the error of the mean row."""
     crushed = _fitted(x, model="vae", dim2=64, beta=100.0, epochs=40, batch_size=64, lr=3e-3)
     used = _fitted(x, model="vae", dim2=64, epochs=40, batch_size=64, lr=3e-3)
     mean = x.mean(axis=0)
-    units, healthy = (active_units(m.encode(x)) for m in (crushed, used))
+    posteriors = [vae.posterior(x) for vae in (crushed, used)]
+    units, healthy = (units_in_use(kl_by_latent(*p).mean(axis=0)) for p in posteriors if p is not None)
     explained = explained_variance(reconstruction_mse(x, crushed.reconstruct(x)), constant_mse(x, mean))
     return Finding(
         units == 0 and abs(explained) < 0.01 and healthy > 0,
-        f"{units:.0f} of {_DIM3} units active and {explained:.2%} explained at beta 100; "
-        f"{healthy:.0f} active at beta 1",
-        {"active_units": units, "explained_variance": explained, "active_units_beta_1": healthy},
+        f"{units} of {_DIM3} units in use and {explained:.2%} explained at beta 100; {healthy} in use at beta 1",
+        {"units_in_use": units, "explained_variance": explained, "units_in_use_beta_1": healthy},
     )
 
 

@@ -73,8 +73,8 @@ def hold_vae(n: dict[str, float]) -> None:
     """Relations that every machine's numbers have."""
     assert n["ae_mse"] < n["mean_mse"]
     assert n["vae_mse"] < n["mean_mse"]
-    assert n["vae_active_units"] == 2
-    assert n["collapsed_active_units"] == 0
+    assert n["vae_units_in_use"] == 2
+    assert n["collapsed_units_in_use"] == 0
     assert n["collapsed_mse"] == pytest.approx(n["mean_mse"], rel=0.05)
     assert n["mmd_null"] < n["mmd_vae_draws"] < n["mmd_ae_codes"] / 3
     assert n["vae_pushed_by_3_mse"] < n["ae_pushed_by_3_mse"]

@@ -22,6 +22,8 @@ def test_all_hold_and_are_runs_of_their_own_kind(store: MlflowClient, capsys: Ca
     assert set(children) == set(ORACLES)
     assert {m["holds"] for m in children.values()} == {1.0}
     assert children["linear-ae-reaches-pca"]["error_ratio"] <= 1.01
+    collapse = children["collapse-is-seen"]
+    assert collapse["units_in_use"] == 0 < collapse["units_in_use_beta_1"]
 
 
 def _raises(x: np.ndarray) -> Finding:
