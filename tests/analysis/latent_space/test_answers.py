@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.latent_space.answers import Answers, Shelf, answer, measured
+from elbowroom.analysis.latent_space.answers import IN_USE, Answers, Shelf, answer, measured
 from elbowroom.analysis.runs.comparison import compare
 from elbowroom.analysis.runs.query import read
+from elbowroom.models.measures.errors import IN_USE_NATS
 from elbowroom.tracking.store.names import Artifact, Metric, Quality, Source, Tag, sample_metric
 from tests.analysis.example_runs import log, rows
 
@@ -216,3 +217,8 @@ def test_a_bare_run_of_a_measured_cell_does_not_hide_it(store: MlflowClient, tmp
     assert [c.run_id for c in measured(comparison, (2,))[0].cells] == [run_id]
     (doubled,) = comparison.doubled
     assert (doubled.run_id, doubled.why) == (bare, f"a measured run of the same cell finished: {run_id}")
+
+
+def test_a_latent_is_in_use_by_the_threshold_of_the_metric() -> None:
+    """Two constants, as analysis does not import models."""
+    assert IN_USE == IN_USE_NATS == 0.05

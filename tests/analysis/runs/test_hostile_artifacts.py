@@ -338,8 +338,8 @@ def test_both_pages_are_written_whatever_the_files_hold(
 
 
 OTHERS = (
-    Metric.FIT_SECONDS, Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.VAL_ELBO, Metric.TEST_EXPLAINED_VARIANCE,
-    Metric.INTRINSIC_TWONN, Metric.EPOCHS_TRAINED,
+    Metric.FIT_SECONDS, Metric.PARAMETERS, Metric.TEST_ACTIVE_UNITS, Metric.TEST_UNITS_IN_USE, Metric.VAL_ELBO,
+    Metric.TEST_EXPLAINED_VARIANCE, Metric.INTRINSIC_TWONN, Metric.EPOCHS_TRAINED,
 )  # fmt: skip
 
 
