@@ -420,7 +420,7 @@ def metrics(cell: Cell, errors: Errors) -> dict[str, float]:
     if cell.model == "vae":
         found |= {Metric.TEST_ELBO: float(elbo(errors.test, cell).mean()), Metric.TEST_KL: kl(cell)}
         found |= {Metric.TEST_BCE: 60 + 900 * test, Metric.SAMPLED_MSE: 1.3 * test}
-        in_use = np.count_nonzero(kl_by_latent(cell))
+        in_use = float(np.count_nonzero(kl_by_latent(cell)))
         found |= dict.fromkeys((Metric.TEST_ACTIVE_UNITS, Metric.TEST_UNITS_IN_USE), in_use)
     if cell.model == "pca":
         values = spectrum()
