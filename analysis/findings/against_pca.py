@@ -21,7 +21,7 @@ from ..runs.comparison import Cell, Series
 from .intervals import ends, log_ratio, margins
 
 _SAME = 0.02  # distance of an error ratio from 1 that counts as no difference
-_ROUNDING = 1e-10  # of the largest error: a smaller one of PCA is rounding, and no baseline
+_ROUNDING = 1e-10  # of the mean row's error: a smaller one of PCA is rounding, and no baseline
 _SHARES = (0.80, 0.90, 0.95)
 _MOST_COMPONENTS = 100_000
 
@@ -30,7 +30,9 @@ _MOST_COMPONENTS = 100_000
 class Equivalent:
     """The number of principal components with the same test error; None where `most` components have a larger error.
 
-    low and high are its 95 % interval, high None where it exceeds `most`, the largest number with a known error.
+    low and high are its 95 % interval, high None where it exceeds `most`, the largest number whose error is known and
+    is no rounding. On data of rank r PCA's is from r on: a model that errs less than r - 1 components is worth more
+    than r - 1, and how much more can't be read off the fall to 0.
     """
 
     components: float | None
@@ -43,10 +45,10 @@ class Equivalent:
 class Against:
     """One model against PCA, or another baseline, at the same dim3, on the test rows.
 
-    ratio is the model's mean error over PCA's, None where PCA's is rounding; its interval is None where the errors by
-    row are missing. raw and
-    clipped are the PCA-equivalent dimensions, with PCA's reconstructions unchanged and clipped to [0, 1]. method says
-    whether the intervals are those of the method; else they are those of this one network.
+    ratio is the model's mean error over PCA's, None where PCA's is rounding; its interval, low to high, is None where
+    the errors by row are missing or seeds differ too much to give one. raw and clipped are the PCA-equivalent
+    dimensions, with PCA's reconstructions unchanged and clipped to [0, 1]. method says whether the intervals are those
+    of the method; else they are those of this one network.
     """
 
     dim3: int
@@ -121,8 +123,7 @@ def against(
     near = {k: min(theirs, key=lambda j: abs(base[j] - errors[k])) for k in mine}
     error_widths = margins({k: log_ratio(held, theirs[near[k]]) for k, held in mine.items()})
     method = _covers_training(series, mine) and _covers_training(baseline, theirs)
-    known = [*errors.values(), *base.values(), *([] if curve is None else [float(curve.raw[0])])]
-    least = _ROUNDING * max(known, default=0.0)
+    least = _ROUNDING * (max(base.values(), default=0.0) if curve is None else float(curve.raw[0]))
     made = []
     for dim3, error in errors.items():
         ratio = error / base[dim3] if base.get(dim3, 0.0) > least else None
@@ -141,27 +142,24 @@ def _covers_training(series: Series, rows: ByDim3) -> bool:
 
 
 def _equivalent(curve: Floats, error: float, margin: float | None) -> Equivalent:
-    """Return the number of components at which PCA's curve has this error; margin is that of its logarithm."""
-    low = high = None
-    if margin is not None:
-        least, most = ends(error, margin)
-        low, high = (_known(found) for found in _components(curve, np.array([most, least])))
-    return Equivalent(_known(_components(curve, np.array([error]))[0]), low, high, len(curve) - 1)
+    """Return the number of components at which PCA's curve (K,) has this error; margin is that of its logarithm."""
+    rounding = np.flatnonzero(curve[1:] <= _ROUNDING * curve[0])
+    curve = curve[: rounding[0] + 1] if rounding.size else curve
+    least, most = (None, None) if margin is None else ends(error, margin)
+    found, low, high = (_components(curve, end) for end in (error, most, least))
+    return Equivalent(found, low, high, len(curve) - 1)
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _components(curve: Floats, error: float | None) -> float | None:
+    """Return where a curve (K,) over dim3 = 0, 1, … has an error, interpolated log-linearly.
 
-
-def _components(curve: Floats, errors: Floats) -> Floats:
-    """Return where a curve (K,) over dim3 = 0, 1, … has each error (n,), interpolated log-linearly.
-
-    0 for errors above the curve's start, nan for errors below its end.
+    0 for an error above the curve's start; None for one below its end, and for none.
     """
-    falling = np.minimum.accumulate(np.maximum(curve, np.finfo(float).tiny))
-    logs = np.log(falling)
-    found = np.interp(-np.log(np.maximum(errors, np.finfo(float).tiny)), -logs, np.arange(len(curve), dtype=float))
-    return np.where(errors < falling[-1], np.nan, found)
+    falling = np.minimum.accumulate(curve)
+    if error is None or error < falling[-1]:
+        return None
+    logs = np.log(np.maximum([error, *falling], np.finfo(float).tiny))
+    return float(np.interp(-logs[0], -logs[1:], np.arange(len(curve))))
 
 
 def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) -> str:
@@ -176,33 +174,30 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     part
         pca-mlp's part of the lead.
     """
-    compared = [p for p in points if p.ratio is not None]
-    exact = [p for p in points if p.pca is not None and p.ratio is None]
-    rounding = f"PCA's error at dim3 {_dim3(exact)} is rounding, and gives no ratio" if exact else ""
-    if not compared:
-        return rounding or f"{label} and PCA share no dim3"
-    method = all(p.method for p in compared)
+    ratios = {p.dim3: p.ratio for p in points if p.ratio is not None}
+    method = all(p.method for p in points if p.ratio is not None)
     name = label if method else f"this network of {label}"
-    less, more, same, unknown = (
-        [p for p in compared if p.errs == word] for word in ("less", "more", "the same", "unknown")
-    )
+    at: dict[str, list[int]] = {}
+    for point in points:
+        if point.ratio is not None:
+            at.setdefault("no interval" if point.low is None else point.errs, []).append(point.dim3)
     parts = []
-    if less:
-        best = min(less, key=lambda p: p.ratio or np.inf)
-        span = f"down to {best.ratio:.2f} times, at {best.dim3}"
-        parts.append(f"{name} errs less than PCA at dim3 {_dim3(less)} ({span})")
-    if more:
-        worst = max(more, key=lambda p: p.ratio or 0)
-        parts.append(f"PCA errs less than {name} at dim3 {_dim3(more)} (up to {worst.ratio:.2f} times)")
-    if same:
-        parts.append(f"{name} and PCA err the same, within {_SAME:.0%}, at dim3 {_dim3(same)}")
-    if unknown:
-        ratios = [p.ratio for p in unknown if p.ratio is not None]
-        why = "no intervals there" if all(p.low is None for p in unknown) else "the interval contains 1"
-        span = " to ".join(dict.fromkeys(f"{end(ratios):.2f}" for end in (min, max)))
-        parts.append(f"undecided at {_dim3(unknown)} (ratio {span}; {why})")
-    said = "; ".join([*parts, rounding] if rounding else parts)
-    if all(p.low is None for p in compared):
+    if less := at.get("less"):
+        best = min(less, key=lambda k: ratios[k])
+        parts.append(f"{name} errs less than PCA at dim3 {ranges(less)} (down to {ratios[best]:.2f} times, at {best})")
+    if more := at.get("more"):
+        most = max(ratios[k] for k in more)
+        parts.append(f"PCA errs less than {name} at dim3 {ranges(more)} (up to {most:.2f} times)")
+    if same := at.get("the same"):
+        parts.append(f"{name} and PCA err the same, within {_SAME:.0%}, at dim3 {ranges(same)}")
+    for word, why in {"unknown": "the interval contains 1", "no interval": "no intervals there"}.items():
+        if undecided := at.get(word):
+            span = " to ".join(dict.fromkeys(f"{end(ratios[k] for k in undecided):.2f}" for end in (min, max)))
+            parts.append(f"undecided at {ranges(undecided)} (ratio {span}; {why})")
+    if exact := [p.dim3 for p in points if p.pca is not None and p.ratio is None]:
+        parts.append(f"PCA's error at dim3 {ranges(exact)} is rounding, and gives no ratio")
+    said = "; ".join(parts) or f"{label} and PCA share no dim3"
+    if at.keys() <= {"no interval"}:
         return said
     of = "rows and trainings" if method else "rows, of one training"
     said += f": mean squared error of held-out rows, 95 % intervals over {of}, each dim3 by itself"
@@ -235,10 +230,6 @@ def _whose_lead(label: str, part: DecoderPart) -> str:
 
 def _part(share: float) -> str:
     return "all" if share >= 1 else f"{round(share, 2) + 0:.0%}"
-
-
-def _dim3(points: list[Against]) -> str:
-    return ranges([p.dim3 for p in points])
 
 
 def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:

@@ -250,7 +250,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
     for one in series:
         part = DecoderPart({}, [])
         if decoder is not None and one is not decoder:
-            between = against(one, decoder, test_rows[one.label], test_rows[decoder.label])
+            between = against(one, decoder, test_rows[one.label], test_rows[decoder.label], curve)
             part = decoder_part(versus[one.label], versus[decoder.label], between)
         models.append(_model(evidence[one.label], versus[one.label], part, store, rule, common))
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]

@@ -1,7 +1,8 @@
 """95 % intervals of a mean error and of a ratio of mean errors, of the method: over rows and trainings.
 
 They are symmetric about the logarithm of the mean, whose deviations are those of the mean divided by it (delta method).
-A ratio is paired by row.
+A ratio is paired by row. Two seeds that differ much leave no interval: their variance has one degree of freedom, and it
+is not the pooled one, from which it differs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..purposes.choice import ByDim3, Held
 from ..purposes.uncertainty import Spread, Variance, pooled, spread
 
 _LEVEL = 0.975  # of each end
+_WIDEST = np.log(10)  # margin of a logarithm; the delta method is far from linear there, and the interval says nothing
 _DIFFER = 0.01  # p of Bartlett's test, below which the variances of dim3 are not pooled
 
 
@@ -33,8 +35,10 @@ def log_ratio(held: Held, base: Held) -> Held:
     return Held(rows - base_rows, seeds[:common] - base_seeds[:common])
 
 
-def ends(value: float, margin: float) -> tuple[float, float]:
-    """Return the interval of a mean or a ratio, whose logarithm has this margin."""
+def ends(value: float, margin: float) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of a mean or a ratio, whose logarithm has this margin; None where it spans 100 times."""
+    if margin >= _WIDEST:
+        return None, None
     return value * float(np.exp(-margin)), value * float(np.exp(margin))
 
 

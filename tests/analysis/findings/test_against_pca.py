@@ -25,14 +25,17 @@ def point(dim3: int, ratio: float, low: float | None, high: float | None) -> Aga
 
 
 def test_components_are_log_linear_between_and_end_with_the_curve() -> None:
-    errors = np.array([1.0, 0.5, 0.5**2.5, 0.5**10, 0.5**10.1, 2.0])
-    assert _components(HALVING, errors) == pytest.approx([0, 1, 2.5, 10, np.nan, 0], nan_ok=True)
+    errors = (1.0, 0.5, 0.5**2.5, 0.5**10, 2.0)
+    assert [_components(HALVING, error) for error in errors] == pytest.approx([0, 1, 2.5, 10, 0])
+    assert _components(HALVING, 0.5**10.1) is None
 
 
-def test_a_curve_that_ends_at_nothing_has_its_last_number_there() -> None:
-    curve = np.array([1.0, 0.5, 0.0])
-    assert _components(curve, np.array([0.5]))[0] == 1
-    assert 1 < _components(curve, np.array([0.1]))[0] < 2
+def test_the_curve_ends_where_rounding_begins() -> None:
+    """Rank 3: a network that errs between PCA's last error and its rounding, or less, is worth more than 2."""
+    curve = np.array([1.0, 0.5, 0.1, 1e-30, 2e-31])
+    found = [_equivalent(curve, error, 0.1) for error in (0.1, 0.05, 1e-12, 0.0)]
+    assert [(e.components, e.high, e.most) for e in found] == [(2, None, 2), *[(None, None, 2)] * 3]
+    assert found[0].low == pytest.approx(2 - 0.1 / np.log(5))
 
 
 def test_the_interval_of_an_equivalent_is_where_pca_has_the_ends_of_the_errors() -> None:
@@ -41,6 +44,7 @@ def test_the_interval_of_an_equivalent_is_where_pca_has_the_ends_of_the_errors()
     assert found.most == 10
     alone = _equivalent(HALVING, 0.25, None)
     assert (alone.components, alone.low, alone.high) == (pytest.approx(2), None, None)
+    assert _equivalent(HALVING, 0.25, 2.5) == alone  # 12 times as large at either end
 
 
 def test_beyond_the_most_components_there_is_none() -> None:
@@ -101,6 +105,15 @@ def test_an_error_of_rounding_gives_no_ratio() -> None:
     points = [point(2, 0.8, 0.7, 0.9), replace(point(3, 1, 1, 1), error=1e-4, pca=1e-15, ratio=None)]
     assert "; PCA's error at dim3 3 is rounding, and gives no ratio: mean squared" in who_wins("ae", points)
     assert who_wins("ae", points[1:]) == "PCA's error at dim3 3 is rounding, and gives no ratio"
+
+
+def test_what_has_no_interval_is_apart_from_what_is_not_shown() -> None:
+    points = [point(2, 0.9, 0.8, 1.1), point(3, 0.7, None, None), point(4, 0.8, None, None)]
+    assert who_wins("ae", points).startswith(
+        "undecided at 2 (ratio 0.90; the interval contains 1); undecided at 3 to 4 (ratio 0.70 to 0.80; no intervals "
+        "there): mean"
+    )
+    assert who_wins("ae", points[1:]).endswith("no intervals there)")
 
 
 def test_without_a_common_dim3_nobody_wins() -> None:

@@ -119,6 +119,12 @@ def test_the_lead_over_pca_is_parted_by_its_codes_with_a_decoder(store: MlflowCl
     assert not any("pca-mlp runs" in note for note in comparison.notes)
 
 
+def test_a_diverged_network_makes_no_error_of_pca_rounding(store: MlflowClient, tmp_path: Path) -> None:
+    log_curve(store, falling(1), tmp_path, model="pca")
+    log_curve(store, falling(0.5) | {2: 1e12}, tmp_path)
+    assert [a.ratio for a in model(found(store), "ae").against] == pytest.approx([2e12, 0.5, 0.5, 0.5])
+
+
 def test_verdict_choice_and_pick(store: MlflowClient, tmp_path: Path) -> None:
     """The corner is at 8, and 90 % of the mean row's 3.9 are kept from 9 on: the corner does not take its place."""
     ids = [log_curve(store, CORNER, tmp_path, seed=seed, mean_row=3.91) for seed in (0, 1)]

@@ -34,6 +34,14 @@ def test_one_dim3_and_unequal_seeds_stand_apart() -> None:
     assert several == pytest.approx({1: alone, 2: 0.0997, 3: 0.0997}, abs=1e-3)
 
 
+def test_an_interval_of_a_factor_of_100_is_none() -> None:
+    """Two seeds that err 1 and 3: t at one degree of freedom times a half is 6.35, a factor of 570."""
+    margin = margins({2: logs(held(1.0, 3.0))})[2]
+    assert margin == pytest.approx(6.35, abs=0.01)
+    assert ends(2.0, margin) == (None, None)
+    assert ends(2.0, np.log(8)) == pytest.approx((0.25, 16))
+
+
 def test_two_trained_models_are_paired_by_seed() -> None:
     """The ratios of the seeds are equal, so they tell nothing; a seed that one of them lacks is not paired."""
     found = log_ratio(held(0.9, 1.1), held(1.8, 2.2))
