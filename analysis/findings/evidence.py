@@ -174,18 +174,41 @@ class ModelEvidence(CurveEvidence):
             return Coded(_CodesByDim3(self.series, codes, len(own)), own, None)
         return Coded(_CodesByDim3(self.series, codes, len(own)), own, hits)
 
+    @cached_property
+    def val_elbo(self) -> dict[int, Floats]:
+        """The validation ELBO of each training, (S,) by dim3, in nats a row; nan where it is not known.
+
+        It is the mean of the rows that `generate` reads. Where a run lacks them, all have that of their last epoch,
+        which has another draw and may have another likelihood.
+        """
+        rows = self._elbo_rows[0]
+        if rows.keys() == self.series.cells.keys():
+            return {k: -held.seeds for k, held in rows.items()}
+        return {k: np.array([c.value(Metric.VAL_ELBO) for c in self.series.at(k)]) for k in self.series.dim3}
+
     def elbo(self) -> tuple[ByDim3, list[float], ByDim3 | None]:
         """Return -ELBO of the rows that choose, units in use at the largest dim3, and -ELBO of the test rows.
 
         Raises NotOffered for a model without an ELBO, and Missing.
         """
-        if self.series.first.metric(Metric.TEST_ELBO) is None:
-            raise NotOffered("generate is for models with a posterior")
-        val, test = (self._negative(artifact) for artifact in (Artifact.ELBO_VAL, Artifact.ELBO_TEST))
+        if not self._has_elbo:
+            raise NotOffered("generate is for models with an ELBO")
+        val, test = self._elbo_rows
         if not (test or val):
             raise Missing("generate needs the ELBO of each row, which new runs log: train its cells again")
         units = [c.metric(Metric.TEST_UNITS_IN_USE) for c in self.series.at(max(val or test))]
         return val or test, [u for u in units if u is not None], test if val else None
+
+    @property
+    def _has_elbo(self) -> bool:
+        return self.series.first.metric(Metric.TEST_ELBO) is not None
+
+    @cached_property
+    def _elbo_rows(self) -> tuple[ByDim3, ByDim3]:
+        """-ELBO of the validation rows and of the test rows."""
+        if not self._has_elbo:
+            return {}, {}
+        return self._negative(Artifact.ELBO_VAL), self._negative(Artifact.ELBO_TEST)
 
     def _negative(self, artifact: str) -> ByDim3:
         found = rows_of(self.series, artifact, signed=True)[0]

@@ -18,12 +18,13 @@ import numpy as np
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
 from elbowroom.tracking.store.text import ranges
 
+from .. import Floats
 from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
 from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_order, no_choice
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
-from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, compare, missing
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, assemble, compare, missing
 from .against_pca import (
     Against,
     DecoderPart,
@@ -331,7 +332,7 @@ def _model(
         uncalibrated=None if verdict is None else calibrated(*evidence.curve),
         confirmed=confirmed,
         confirmation=confirmation,
-        elbo_verdict=_elbo_verdict(series),
+        elbo_verdict=_elbo_verdict(evidence),
         undertrained={k: why for k, why in _undertrained(series, versus).items() if k not in unused},
         unused=unused,
         against=versus,
@@ -376,6 +377,7 @@ def _points(evidence: ModelEvidence) -> list[Point]:
     errors, test = series.means("error"), series.means()
     metrics = {metric: series.means(metric) for metric in METRICS}
     metrics |= {
+        Metric.VAL_ELBO: {k: float(elbo.mean()) for k, elbo in evidence.val_elbo.items()},
         Metric.FIT_SECONDS: _seconds(series),
         Metric.SAMPLED_MSE: _kept_by_samples(series),
         Metric.TEST_UNITS_IN_USE: _in_use(series),
@@ -395,7 +397,7 @@ def _points(evidence: ModelEvidence) -> list[Point]:
                 test=_known(test[dim3]),
                 seeds=len(cells),
                 bytes_per_code=4 * dim3,
-                elbo_sd=_sd([c.metric(Metric.VAL_ELBO) for c in cells]),
+                elbo_sd=_sd(evidence.val_elbo[dim3]),
                 metrics={metric: _known(means[dim3]) for metric, means in metrics.items()},
             )
         )
@@ -416,22 +418,24 @@ def _kept_by_samples(series: Series) -> dict[int, float]:
     return {k: 1 - (1 - kept[k]) * drawn[k] / test[k] if test[k] else np.nan for k in kept}
 
 
-def _sd(values: Sequence[float | None]) -> float | None:
+def _sd(values: Sequence[float] | Floats) -> float | None:
     """Return the SD over seeds, None for fewer than two or where one has no value."""
-    known = [v for v in values if v is not None]
-    return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
+    return _known(float(np.std(values, ddof=1))) if len(values) > 1 else None
 
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _elbo_verdict(series: Series) -> Verdict | None:
+def _elbo_verdict(evidence: ModelEvidence) -> Verdict | None:
     """Return the verdict on the validation -ELBO, None where a cell has none or there are too few dim3."""
-    negative = -np.asarray(series.errors(Metric.VAL_ELBO))
-    if len(series.dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
+    series, elbo = evidence.series, evidence.val_elbo
+    dim3, negative = assemble(
+        (k, cell.seed, -value) for k in series.dim3 for cell, value in zip(series.at(k), elbo[k], strict=True)
+    )
+    if len(dim3) < LEAST_POINTS or not np.isfinite(negative).all() or (negative < 0).any():
         return None
-    return replace(judge(series.complete[0], negative), choice=None, rule="no rule: the -ELBO has no zero")
+    return replace(judge(dim3, negative), choice=None, rule="no rule of shares: the zero of the -ELBO is arbitrary")
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:

@@ -144,7 +144,7 @@ class Metric(StrEnum):
     NEW_DRAW = "measure/draws/new_seed"  # the same with two seeds
     WEIGHTED_BOUND = "measure/weighted_bound"  # importance-weighted, 64 draws, mean over at most 1,000 test rows
     WEIGHTED_BOUND_SE = "measure/weighted_bound_se"  # its standard error over rows
-    WEIGHTED_ELBO = "measure/weighted_elbo"  # mean of elbo/test.npy over the same rows, where they are some of them
+    WEIGHTED_ELBO = "measure/weighted_elbo"  # of the same rows by the same draws; in older runs one draw, and some rows
     COPIED_COLUMNS = "measure/copied_columns"  # that correlate above 0.95 with another
     REFIT_DEGREES = "measure/refit/again_degrees"  # of PCA: largest principal angle between two fits of the same rows
     OTHER_DEGREES = "measure/refit/other_degrees"  # to another exact program, from the rows in another order

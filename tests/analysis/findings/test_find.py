@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, find
+from elbowroom.analysis.pages.report import _elbo_sentence
 from elbowroom.analysis.runs.query import read
 from elbowroom.models import PCA
 from elbowroom.studies.scan import main as scan
@@ -236,6 +237,33 @@ def test_a_vae_with_unused_latents_is_not_called_undertrained(store: MlflowClien
     assert [p.metrics[Metric.TEST_UNITS_IN_USE] for p in vae.points] == [2, 3, 3, 3, 2]
     assert [p.columns()["negative_elbo"] for p in vae.points] == [102, 103, 104, 105, 106]
     assert vae.elbo_verdict is not None
+
+
+def test_the_elbo_is_that_of_the_rows_where_all_runs_have_them(store: MlflowClient, tmp_path: Path) -> None:
+    """The rows have 100 + 10 k + seed nats, and the last epoch one more."""
+    for k, seed in [(k, seed) for k in FEW for seed in (0, 1)]:
+        nats = 100.0 + 10 * k + seed
+        arrays = {Artifact.ELBO_VAL: np.full(50, -nats), Artifact.ELBO_TEST: np.full(50, -nats)}
+        metrics = {Metric.TEST_ELBO: -nats, Metric.VAL_ELBO: -nats - 1}
+        log(store, model="vae", dim3=k, seed=seed, error=1.0, metrics=metrics, arrays=arrays, folder=tmp_path)
+    vae = model(found(store), "vae")
+    assert [p.columns()["negative_elbo"] for p in vae.points] == [120.5, 130.5, 140.5, 150.5]
+    assert [p.elbo_sd for p in vae.points] == pytest.approx([0.5**0.5] * 4)
+    assert _elbo_sentence(vae) == "vae by its validation -ELBO: least at dim3 = 2 (120.5 nats per row), no elbow"
+    assert vae.elbo_verdict is not None
+    log(store, model="vae", dim3=6, error=1.0, metrics={Metric.TEST_ELBO: -160, Metric.VAL_ELBO: -161})
+    points = model(found(store), "vae").points
+    assert [p.columns()["negative_elbo"] for p in points] == [121.5, 131.5, 141.5, 151.5, 161]
+
+
+def test_a_weighted_bound_below_the_elbo_of_one_draw_is_not_called_higher(store: MlflowClient) -> None:
+    for k, gap in ((2, 0.75), (3, 0.25), (4, -0.008)):
+        metrics = {Metric.TEST_ELBO: -99.0, Metric.VAL_ELBO: -100.0, Metric.WEIGHTED_ELBO: -99.5}
+        log(store, model="vae", dim3=k, error=1.0, metrics=metrics | {Metric.WEIGHTED_BOUND: gap - 99.5})
+    assert _elbo_sentence(model(found(store), "vae")).endswith(
+        "; the importance-weighted bound of 64 draws is higher by 0.25 at dim3 3 to 0.75 at dim3 2 (nats per test row) "
+        "and equal up to noise at dim3 4"
+    )
 
 
 def test_a_vae_keeps_less_by_its_samples(store: MlflowClient) -> None:
