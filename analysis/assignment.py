@@ -16,6 +16,7 @@ from pathlib import Path
 
 import mlflow
 from matplotlib import style
+from sklearn.utils import Bunch
 
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.store.addresses import store_uri
@@ -25,7 +26,7 @@ from elbowroom.tracking.store.terminal import say
 
 from .figures.assignment import figures_of
 from .figures.curves import plot_equivalent, plot_error
-from .findings.find import Findings, find, to_json
+from .findings.find import ComparisonFinding, Findings, find, to_json
 from .latent_space.answers import Answers, Shelf, answer, measured
 from .pages.assignment import AssignmentPage, render
 from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
@@ -134,11 +135,19 @@ def _measured(comparisons: list[Comparison], shown: tuple[int, ...], experiment:
 def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, bytes]]:
     """The answers, and the figures as PNG files by name."""
     shelf, finding = Shelf(), found.comparisons[0]
-    answers = answer(comparison, shown, shelf)
+    answers = _compared(answer(comparison, shown, shelf), finding)
     drawn = {"error": plot_error(finding), "equivalent": plot_equivalent(finding)}
     drawn |= figures_of(measured(comparison, shown), answers, shelf)
     figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     return replace(answers, notes=[*answers.notes, *shelf.notes]), figures
+
+
+def _compared(answers: Answers, finding: ComparisonFinding) -> Answers:
+    """The answers with the ratio of errors to PCA's of the report, whose interval pools the trainings of all dim3."""
+    found = {(m.label, a.dim3): a for m in finding.models for a in m.against if a.ratio is not None}
+    ratios = {at: Bunch(value=a.ratio, low=a.low, high=a.high) for at, a in found.items()}
+    maps = [Bunch(**{**row, "ratio": ratios.get((row.label, row.dim3))}) for row in answers.maps]
+    return replace(answers, maps=maps)
 
 
 def _files(answers: Answers, found: Findings, page: AssignmentPage) -> dict[str, bytes]:

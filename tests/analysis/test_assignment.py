@@ -152,6 +152,19 @@ def test_the_wanted_comparison_is_taken_and_the_others_are_named(
         assert f"{name} was measured too, and is not on this page" in page
 
 
+def test_the_ratio_to_pca_is_the_reports(store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings that differ by 0.1 each way at 3 dim3: t at 3 degrees of freedom, 3.182, times 0.1; and no rounding."""
+    monkeypatch.setattr(assignment, "figures_of", lambda *_: {})
+    for dim3 in (2, 3, 4, 5):
+        log_measured(store, tmp_path / "arrays", model="pca", dim3=dim3, test=0.4 if dim3 < 5 else 1e-15)
+        for seed, test in enumerate((0.36, 0.44) if dim3 < 5 else (1e-4,)):
+            log_measured(store, tmp_path / "arrays", model="ae", dim3=dim3, test=test, seed=seed)
+    write_page(store, tmp_path, show=(2, 5))
+    page = (tmp_path / "assignment.html").read_text()
+    assert "At dim3 2 ae has 1.00 [0.727, 1.37] of PCA&#39;s test error" in page
+    assert "At dim3 5 ae has" not in page
+
+
 def repeats(*, raw: float, affine: float, **more: object) -> Bunch:
     pair = Bunch(first="seed 0", second="seed 1", raw=raw, affine=affine, cka=0.5, overlap=0.2)
     values = {"label": "ae", "model": "ae", "dim3": 2, "names": ["seed 0", "seed 1"], "error": _spread([0.1, 0.12])}
