@@ -131,7 +131,10 @@ class Reducer(ABC):
         return self.decode(self.encode(x))
 
     def posterior(self, x: Rows) -> tuple[Array, Array] | None:
-        """Return mean, as `encode`, and log-variance of each row's code, (N, dim3) each; None where there is none."""
+        """Return mean, as `encode`, and log-variance of each row's normal code, (N, dim3) each; None without one.
+
+        From it a run logs the KL of each latent to N(0, 1), the latents in use, and the error of drawn codes.
+        """
         return None
 
     def elbo_terms(self, x: Rows) -> ElboTerms | None:

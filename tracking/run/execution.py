@@ -23,6 +23,7 @@ from elbowroom.models.measures.errors import (
     active_units,
     column_mse,
     explained_variance,
+    kl_by_latent,
     reconstruction_mse,
     row_mse,
     units_in_use,
@@ -270,20 +271,26 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
 
 
 def _posterior(run: _Prepared) -> RunRecord:
-    """The ELBO of the test rows, its KL by latent, the latents in use and the error of drawn codes; of a VAE."""
+    """The KL by latent, the latents in use and the error of drawn codes; and the ELBO, where the model has terms."""
     model, x = run.model, run.data.x_test
     terms, posterior = model.elbo_terms(x), model.posterior(x)
-    if terms is None or posterior is None:
+    if posterior is None:
         return RunRecord()
-    by_latent, rate = terms.kl.mean(axis=0), float(terms.kl.sum(axis=1).mean())
-    metrics: dict[str, float] = {
-        Metric.TEST_ELBO: -(float(terms.recon.mean()) + rate),
-        Metric.TEST_KL: rate,
-        Metric.TEST_ACTIVE_UNITS: active_units(posterior[0]),
-        Metric.TEST_UNITS_IN_USE: units_in_use(by_latent),
-        Metric.SAMPLED_MSE: reconstruction_mse(x, model.decode(sampled_codes(*posterior))),
-    }
-    return RunRecord(metrics, arrays={Artifact.ELBO_TEST: terms.elbo, Artifact.KL_BY_DIM: by_latent})
+    kl = kl_by_latent(*posterior) if terms is None else terms.kl
+    by_latent, rate = kl.mean(axis=0), float(kl.sum(axis=1).mean())
+    record = RunRecord(
+        {
+            Metric.TEST_KL: rate,
+            Metric.TEST_ACTIVE_UNITS: active_units(posterior[0]),
+            Metric.TEST_UNITS_IN_USE: units_in_use(by_latent),
+            Metric.SAMPLED_MSE: reconstruction_mse(x, model.decode(sampled_codes(*posterior))),
+        },
+        arrays={Artifact.KL_BY_DIM: by_latent},
+    )
+    if terms is None:
+        return record
+    elbo: dict[str, float] = {Metric.TEST_ELBO: -(float(terms.recon.mean()) + rate)}
+    return record | RunRecord(elbo, arrays={Artifact.ELBO_TEST: terms.elbo})
 
 
 def _intrinsic(run: _Prepared, spectrum: npt.NDArray[np.float64] | None) -> dict[str, float]:

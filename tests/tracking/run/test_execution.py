@@ -14,7 +14,7 @@ from matplotlib import style
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from elbowroom.models import MODELS, Epoch
+from elbowroom.models import MODELS, PCA, Epoch
 from elbowroom.models.measures.intrinsic_dimension import Intrinsic
 from elbowroom.models.neural import training
 from elbowroom.tracking.config import RunConfig
@@ -130,6 +130,18 @@ def test_the_arrays_of_held_out_rows_are_those_of_the_metrics() -> None:
     kl = arrays[Artifact.KL_BY_DIM]
     assert kl.sum() == pytest.approx(metrics[Metric.TEST_KL], rel=1e-5)
     assert metrics[Metric.TEST_UNITS_IN_USE] == (kl > 0.05).sum() > 0
+
+
+def test_a_posterior_alone_gives_what_needs_no_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of PCA with a log-variance of 0 have the KL mean^2 / 2, and those drawn from it err 2 / 64 more."""
+    monkeypatch.setattr(PCA, "posterior", lambda self, x: (self.encode(x), np.zeros((len(x), 2), np.float32)))
+    record = computed(model="pca")
+    kl, metrics = record.arrays[Artifact.KL_BY_DIM], record.metrics
+    assert kl == pytest.approx(np.square(record.arrays[Artifact.CODES].astype(float)).mean(axis=0) / 2)
+    assert (metrics[Metric.TEST_KL], metrics[Metric.TEST_UNITS_IN_USE]) == (pytest.approx(kl.sum()), 2)
+    assert metrics[Metric.SAMPLED_MSE] - metrics[Metric.TEST_MSE] == pytest.approx(2 / 64, rel=0.1)
+    assert Metric.TEST_ELBO not in metrics
+    assert Artifact.ELBO_TEST not in record.arrays
 
 
 def test_the_raw_rows_of_the_digits_have_their_labels() -> None:
