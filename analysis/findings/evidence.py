@@ -226,7 +226,12 @@ class ModelEvidence(CurveEvidence):
             if not isinstance(found, str) and found.ndim == 2 and np.isfinite(found).all():
                 by_dim3.setdefault(cell.dim3, []).append(found.astype(np.float64))
         if not by_dim3:
-            raise Missing("rank is not measured: studies.scan --measure yes does, from 10 columns on")
+            needs = "10 to 10,000 columns that vary (of a network also dim1 · dim3 up to 60,000)"
+            raise Missing(
+                f"rank needs {needs}: the measured runs have no hidden entries"
+                if cells
+                else "rank is not measured: studies.scan --measure yes does, from 10 columns on"
+            )
         base = fetch(cells, Artifact.HIDDEN_ENTRIES_MEAN)
         known = [a.astype(np.float64) for a in base.values() if not isinstance(a, str) and a.ndim == 2]
         stacked = {k: np.stack(arrays) for k, arrays in by_dim3.items() if len({a.shape for a in arrays}) == 1}

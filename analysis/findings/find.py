@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import combinations, pairwise
@@ -560,15 +561,24 @@ def _why(picked: ModelFinding, models: Sequence[ModelFinding]) -> str:
     """Say which dim3 each model needs, and what the picked one and PCA keep and cost at the same dim3."""
     if len(models) == 1:
         return picked.sentence
+    at, lacking = picked.choice.choice, defaultdict(list)
+    for model in models:
+        if not model.choice.choice:
+            lacking[_lacks(model.choice)].append(model.label)
     needs = sorted((m for m in models if m.choice.choice), key=lambda m: m.choice.choice or 0)
-    missed = [m.label for m in models if not m.choice.choice]
-    words = Rule.parse(needs[0].choice.rule).words
-    said = f"latents to {words}: {', '.join(map(_need, needs))}"
-    said += f"; no choice for {', '.join(missed)}" if missed else ""
-    equal = [m for m in needs if m.choice.choice == picked.choice.choice]
-    said += "; of equals the untrained, else the one with less error" if len(equal) > 1 else ""
-    compared = [_kept(m, picked.choice.choice) for m in models if m in equal or m.model == "pca"]
-    return said + (f". At this dim3 {', '.join(compared)}" if len(compared) > 1 and all(compared) else "")
+    equal = [m for m in needs if m.choice.choice == at]
+    parts = [f"dim3 to {Rule.parse(picked.choice.rule).words}: {', '.join(map(_need, needs))}"]
+    parts += [f"{how} {', '.join(labels)}" for how, labels in lacking.items()]
+    parts += ["of equals the untrained, else the one with less error"] if len(equal) > 1 else []
+    said, kept = "; ".join(parts), [_kept(m, at) for m in models if m in equal or m.model == "pca"]
+    return f"{said}. At this dim3 {', '.join(kept)}" if len(kept) > 1 and all(kept) else said
+
+
+def _lacks(choice: Choice) -> str:
+    """Return why there is no dim3: none is enough, too few rows or trainings tell, or there is no evidence at all."""
+    if not choice.missing:
+        return "not reached by"
+    return "undecided for" if choice.rows else "no answer for"
 
 
 def _need(model: ModelFinding) -> str:

@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, find
+from elbowroom.analysis.findings.find import ComparisonFinding, ModelFinding, _why, find
 from elbowroom.analysis.pages.report import _elbo_sentence
+from elbowroom.analysis.purposes import Rule, no_choice
+from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.runs.query import read
 from elbowroom.models import PCA
+from elbowroom.models.measures import hidden_entries
 from elbowroom.studies.scan import main as scan
 from elbowroom.tracking.store.names import REUSED, Artifact, Kind, Metric, Param, Tag
 from tests.analysis.example_runs import errors, log, log_curve, rows
@@ -178,6 +184,18 @@ def test_the_pick_needs_the_fewest_latents_for_the_quality(store: MlflowClient, 
     assert comparison.pick is not None
     assert (comparison.pick.model, comparison.pick.dim3) == ("ae", 5)
     assert found(store, "keep:0.99").pick is None
+
+
+def test_the_pick_says_apart_what_is_missed_undecided_and_without_evidence() -> None:
+    missed = Choice("keep", "keep:0.90", None, 8, None, False, 0.5, 1, 100, "")
+    choices = {"ae": replace(missed, choice=4, below=3), "pca": replace(missed, choice=6, below=5), "vae": missed}
+    choices["nested"] = replace(missed, missing="too few rows")
+    choices["mine"] = no_choice(Rule.parse("keep:0.90"), "mine", "no codes")
+    models: list[Any] = [SimpleNamespace(label=k, model=k, choice=c, points=[]) for k, c in choices.items()]
+    assert _why(models[0], models) == (
+        f"dim3 to {Rule.parse('keep:0.90').words}: ae 4, pca 6; "
+        "not reached by vae; undecided for nested; no answer for mine"
+    )
 
 
 def test_models_are_compared_at_the_share_that_all_keep_where_one_misses(store: MlflowClient, tmp_path: Path) -> None:
@@ -373,6 +391,18 @@ def test_the_same_runs_give_the_same_bytes(store: MlflowClient, tmp_path: Path) 
     assert json.loads(first)["runs"] == sorted(json.loads(first)["runs"])
     log(store, dim3=20, error=0.1)
     assert find(read(store, "e")).digest != json.loads(first)["digest"]
+
+
+def test_rank_says_what_measured_runs_without_hidden_entries_need(store: MlflowClient) -> None:
+    """The numbers are those of the measure, which this package can't import."""
+    log(store, model="pca", dim3=2, error=1.0, metrics={Metric.MEASURE_SECONDS: 1.0})
+    assert (hidden_entries._FEWEST, hidden_entries._MOST) == (10, 10_000)
+    assert hidden_entries._ITERATED_VALUES == 60_000 * hidden_entries._FEWEST_ITERATED
+    (rank,) = [c for c in model(found(store), "pca").purposes if c.purpose == "rank"]
+    assert rank.missing == (
+        "rank needs 10 to 10,000 columns that vary (of a network also dim1 · dim3 up to 60,000): "
+        "the measured runs have no hidden entries"
+    )
 
 
 def test_the_codes_of_five_trainings_a_dim3_are_probed(store: MlflowClient, tmp_path: Path) -> None:
