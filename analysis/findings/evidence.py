@@ -121,20 +121,15 @@ class ModelEvidence(CurveEvidence):
         test = _fitting(self.test, self.base.test)
         if test is None:
             return self._by_metrics()
-        val = _fitting(self.val, self.base.val) if self.series.first.on_validation else None
-        if val is None:
+        test = test._replace(whole=self._curve(Artifact.PCA_CURVE))
+        if not self.series.first.on_validation:
+            note = "chosen on the test rows: there are no validation rows"
+        elif (val := _fitting(self.val, self.base.val)) is None:
             note = "chosen on the test rows: older runs lack the mean row's errors of the validation rows"
-            if not self.series.first.on_validation:
-                note = "chosen on the test rows: there are no validation rows"
-            test = test._replace(whole=self._curve(Artifact.PCA_CURVE))
-            return Fitted(self.label, test, test, self.seeded, self.most, note)
-        return Fitted(
-            self.label,
-            val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL)),
-            test._replace(whole=self._curve(Artifact.PCA_CURVE)),
-            self.seeded,
-            self.most,
-        )
+        else:
+            val = val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL))
+            return Fitted(self.label, val, test, self.seeded, self.most)
+        return Fitted(self.label, test, test, self.seeded, self.most, note)
 
     def value_range(self) -> float:
         """Return the largest less the smallest value of the training rows. Raises Missing."""

@@ -295,12 +295,8 @@ def _common(evidence: Sequence[ModelEvidence], rule: Rule) -> Rule | None:
         most = min(e.fitted.chosen.most_kept(seeded=e.seeded) for e in evidence)
     except Missing:
         return None
-    share = np.floor(100 * most) / 100
-    return (
-        Rule("keep", float(share))
-        if rule.purpose == "keep" and 0 < share < rule.amount and most < rule.amount
-        else None
-    )
+    share = float(np.floor(100 * most) / 100)
+    return Rule("keep", share) if rule.purpose == "keep" and share > 0 and most < rule.amount else None
 
 
 def _model(
@@ -448,7 +444,7 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
     noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
     named: dict[int, str] = {}
     for i, (before, after) in enumerate(pairwise(dim3)):
-        if mean[i + 1] > mean[i] + _NOISE_SIGMAS * noise and mean[i + 1] > mean[i]:
+        if mean[i + 1] > mean[i] + _NOISE_SIGMAS * noise:
             named[after] = f"its error is higher than at {before}, beyond the noise of the seeds"
     for point in versus:
         if point.errs == "more":
