@@ -27,7 +27,7 @@ from elbowroom.tracking.store.terminal import say
 from .figures.assignment import figures_of
 from .figures.curves import plot_equivalent, plot_error
 from .findings.find import ComparisonFinding, Findings, find, to_json
-from .latent_space.answers import Answers, Shelf, answer, measured
+from .latent_space.answers import Answers, Estimate, Shelf, answer, measured
 from .pages.assignment import AssignmentPage, render
 from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
 from .runs.comparison import Comparison, compare
@@ -144,10 +144,13 @@ def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -
 
 def _compared(answers: Answers, finding: ComparisonFinding) -> Answers:
     """The answers with the ratio of errors to PCA's of the report, whose interval pools the trainings of all dim3."""
-    found = {(m.label, a.dim3): a for m in finding.models for a in m.against if a.ratio is not None}
-    ratios = {at: Bunch(value=a.ratio, low=a.low, high=a.high) for at, a in found.items()}
-    maps = [Bunch(**{**row, "ratio": ratios.get((row.label, row.dim3))}) for row in answers.maps]
-    return replace(answers, maps=maps)
+    ratios = {
+        (m.label, a.dim3): Estimate(a.ratio, a.low, a.high)
+        for m in finding.models
+        for a in m.against
+        if a.ratio is not None
+    }
+    return replace(answers, maps=[Bunch(**row, ratio=ratios.get((row.label, row.dim3))) for row in answers.maps])
 
 
 def _files(answers: Answers, found: Findings, page: AssignmentPage) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ from elbowroom.tracking.store.names import (
     sample_metric,
 )
 
-from ..findings.intervals import ends, log_ratio, logs, margins
+from ..findings.intervals import ends, logs, margins
 from ..purposes.choice import Held
 from ..purposes.uncertainty import Variance, spread
 from ..runs.arrays import LOST, MOST_ROWS, fetch
@@ -97,8 +97,9 @@ class Answers:
     maps: list[Bunch]
     """Task 2: how does a model compare with PCA?
 
-    error, and its ratio to PCA's; accuracy of the neighbours' vote, and commonest, the share of the commonest class,
-    which guessing gets; trustworthiness, continuity; outside, the share of generated values outside the data's range.
+    error; its ratio to PCA's, added from the findings by `analysis.assignment`; accuracy of the neighbours' vote, and
+    commonest, the share of the commonest class, which guessing gets; trustworthiness, continuity; outside, the share of
+    generated values outside the data's range.
     """
     refits: list[Bunch]
     """Task 2: does PCA change when it is run twice?
@@ -148,11 +149,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over test rows and its 95 % interval: over rows, and for an error over trainings where there are two."""
+    """A mean over test rows and its 95 % interval: over rows, and for an error over trainings where there are two.
+
+    low and high are None where the trainings differ too much to give an interval.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class Group(NamedTuple):
@@ -284,7 +288,6 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     labels = shelf.labels([c for g in groups for c in g.cells])
     codes = [_Codes(g, shelf, labels) for g in groups]
     errors = [_held(_known(shelf.take(g.cells, Artifact.ERRORS_TEST))) for g in groups]
-    pca = {g.dim3: rows for g, rows in zip(groups, errors, strict=True) if g.is_pca}
     with_codes = list(zip(groups, codes, strict=True))
     missing = [
         f"{s.label} at dim3 {k} was not measured: its part of the page is missing"
@@ -295,7 +298,7 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     return Answers(
         shown=list(shown),
         repeats=[_repeats(g, c) for g, c in with_codes],
-        maps=[_map(g, c, rows, pca.get(g.dim3)) for (g, c), rows in zip(with_codes, errors, strict=True)],
+        maps=[_map(g, c, rows) for (g, c), rows in zip(with_codes, errors, strict=True)],
         refits=_known(_refit(g, shelf) for g in groups if g.is_pca),
         priors=[p for g, c in with_codes if not g.is_pca for p in _priors(g, c, shelf)],
         health=_known(_health(g, c, shelf) for g, c in with_codes if g.has_posterior),
@@ -345,14 +348,10 @@ def _pair(codes: _Codes, first: str, second: str) -> Bunch:
 # Task 2: how does a model compare with PCA, and does PCA change when it is run twice?
 
 
-def _map(group: Group, codes: _Codes, errors: Held | None, pca: Held | None) -> Bunch:
-    ratio = None
-    if errors is not None and pca is not None and len(errors.rows) == len(pca.rows) and pca.rows.any():
-        ratio = _of_log(float(errors.rows.mean() / pca.rows.mean()), log_ratio(errors, pca))
+def _map(group: Group, codes: _Codes, errors: Held | None) -> Bunch:
     return Bunch(
         **group.place,
-        error=None if errors is None else _of_log(float(errors.rows.mean()), logs(errors)),
-        ratio=ratio,
+        error=None if errors is None else _mean_error(errors),
         accuracy=_estimate(np.mean(codes.correct, axis=0)) if codes.correct else None,
         commonest=None if codes.labels is None else float(np.bincount(codes.labels).max() / len(codes.labels)),
         trustworthiness=group.spread(Metric.TRUSTWORTHINESS),
@@ -527,9 +526,10 @@ def _estimate(rows: _Array) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def _of_log(value: float, deviations: Held) -> Estimate:
-    """Return a mean, or a ratio of means, whose logarithm has these deviations."""
-    return Estimate(value, *ends(value, margins({0: deviations})[0]))
+def _mean_error(errors: Held) -> Estimate:
+    """Return the mean of an error of each test row and run."""
+    value = float(errors.rows.mean())
+    return Estimate(value, *ends(value, margins({0: logs(errors)})[0]))
 
 
 def _held(arrays: Sequence[_Array]) -> Held | None:

@@ -118,11 +118,10 @@ def test_pca_is_compared_with_its_second_fit(store: MlflowClient, tmp_path: Path
     assert again.clash == pytest.approx(0.1 + (4 * squares[0] + squares[1]) / 10)
 
 
-def test_maps_are_against_pca_row_by_row(store: MlflowClient, tmp_path: Path) -> None:
+def test_maps_have_the_errors_and_the_measures(store: MlflowClient, tmp_path: Path) -> None:
     log_measured(store, tmp_path, model="pca", test=0.2)
     log_measured(store, tmp_path, model="ae", test=0.1)
     pca, ae = answers(store).maps
-    assert (ae.ratio.value, ae.ratio.low, ae.ratio.high) == pytest.approx((0.5, 0.5, 0.5), rel=1e-4)  # the same rows
     assert ae.error.value == pytest.approx(0.1, rel=1e-5)
     assert ae.error.low < 0.1 < ae.error.high
     assert ae.commonest == pytest.approx(np.bincount(LABELS).max() / N)
@@ -130,14 +129,15 @@ def test_maps_are_against_pca_row_by_row(store: MlflowClient, tmp_path: Path) ->
     assert pca.accuracy == ae.accuracy
 
 
-def test_the_ratio_of_several_trainings_covers_another(store: MlflowClient, tmp_path: Path) -> None:
-    """Trainings that err .1 and .2 on the same rows: their SD is a third of a million rows' worth."""
-    log_measured(store, tmp_path, model="pca", test=0.2)
+def test_the_error_of_two_trainings_covers_another_or_has_no_interval(store: MlflowClient, tmp_path: Path) -> None:
+    """Trainings that err .9 and 1.1 have 12.706 · 0.1 of their own, those that err 1 and 2 a factor of 69 each way."""
     for seed in range(2):
-        log_measured(store, tmp_path, model="ae", test=0.1 + 0.1 * seed, seed=seed)
-    ratio = answers(store).maps[1].ratio
-    margin = 12.706 * (2 / 3 / 2**0.5) / 2**0.5  # t at one degree of freedom; deviations of log(mean) of +- 1/3
-    assert (ratio.value, np.log(ratio.high / ratio.value)) == pytest.approx((0.75, margin), rel=1e-3)
+        log_measured(store, tmp_path, model="ae", test=0.9 + 0.2 * seed, seed=seed)
+        log_measured(store, tmp_path, model="vae", test=1.0 + seed, seed=seed)
+    near, far = (row.error for row in answers(store).maps)
+    of_rows = 1.96 * rows(1.0, 0, N).std() / N**0.5
+    assert np.log(near.high / near.value) == pytest.approx(np.hypot(12.706 * 0.1, of_rows), rel=1e-3)
+    assert (far.value, far.low, far.high) == (pytest.approx(1.5), None, None)
 
 
 def test_draws_from_the_prior_are_within_chance_and_means_are_not(store: MlflowClient, tmp_path: Path) -> None:
