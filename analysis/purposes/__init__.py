@@ -6,6 +6,7 @@ To add a purpose: one function that returns a `Choice`, and one line in `PURPOSE
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import inf, isfinite
 from typing import Final, NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from .. import Floats
 from .choice import ByDim3, Choice, Missing, NotOffered
 from .features import features
 from .generate import generate
-from .keep import Fitted, keep, keep_rule, psnr
+from .keep import Fitted, keep, psnr
 from .probe import Coded
 from .rank import Beside, rank
 
@@ -56,7 +57,9 @@ class Evidence(Protocol):
 class Purpose(NamedTuple):
     """A purpose: its function of the evidence and an amount; the amount by default, and the limits that it is between.
 
-    Without limits the rule takes no amount. meaning explains the amount, and words returns what the rule asks for.
+    Without limits the rule takes no amount. meaning explains the amount, and words returns what the rule asks for, as
+    an infinitive. only says which models it is for, where not all; serves is false for a place of the curve, which is
+    nothing to use.
     """
 
     choose: Callable[[Evidence, float], Choice]
@@ -64,50 +67,62 @@ class Purpose(NamedTuple):
     words: Callable[[float], str]
     amount: float = 0.0
     limits: tuple[float, float] | None = None
+    only: str = ""
+    serves: bool = True
+
+
+def _counted(amount: float, noun: str) -> str:
+    """Return an amount with its noun, as `0.5 nat` and `2 points`."""
+    return f"{amount:.10g} {noun}{'s' if amount > 1 else ''}"  # 10 digits: 100 * 0.07 is no 7 in all 17
 
 
 PURPOSES: Final[Mapping[str, Purpose]] = {
     "keep": Purpose(
         lambda e, q: keep(e.fitted, q),
         "share of the variance kept",
-        lambda q: f"keep {100 * q:g} % of the variance",
+        lambda q: f"keep {100 * q:.10g} % of the variance",
         0.90,
         (0, 1),
     ),
     "psnr": Purpose(
         lambda e, t: psnr(e.fitted, t, e.value_range()),
         "peak signal-to-noise ratio in dB",
-        lambda t: f"reach {t:g} dB",
+        lambda t: f"reach {t:.10g} dB",
         30,
         (0, 200),
     ),
     "features": Purpose(
         lambda e, m: features(e.label, *e.probe(), m, seeded=e.seeded),
         "loss of balanced accuracy of nearest neighbours among the codes",
-        lambda m: f"classify within {100 * m:g} points, as features",
+        lambda m: f"classify by neighbours within {_counted(100 * m, 'point')}",
         0.02,
         (0, 1),
     ),
     "generate": Purpose(
         lambda e, d: generate(e.label, *e.elbo(), d),
         "excess of -ELBO over its plateau, nats",
-        lambda d: f"come within {d:g} nats of the best scanned ELBO",
+        lambda d: f"come within {_counted(d, 'nat')} of the best scanned ELBO",
         0.5,
         (0, 1000),
+        "generate is for models with a posterior",
     ),
     "rank": Purpose(
-        lambda e, _: rank(e.label, *e.hidden_entries()),
+        lambda e, _: rank(e.label, *e.hidden_entries(), seeded=e.seeded),
         "hidden entries predicted best, of runs with --measure",
-        lambda _: "predict hidden entries: the rank",
+        lambda _: "predict hidden entries best",
+        only="rank is not measured for a model with a prior, which the fit of a code would leave out",
     ),
     "gain": Purpose(
         lambda e, g: e.returns(g),
         "fall of the error by one more dimension",
-        lambda g: f"where one more lowers the error by less than {100 * g:g} %",
+        lambda g: f"come to where one more lowers the error by less than {100 * g:.10g} %",
         0.05,
         (0, 1),
+        serves=False,
     ),
-    "elbow": Purpose(lambda e, _: e.elbow(), "the clear elbow of the curve", lambda _: "the clear elbow"),
+    "elbow": Purpose(
+        lambda e, _: e.elbow(), "the clear elbow of the curve", lambda _: "reach the clear elbow", serves=False
+    ),
 }
 """The purposes by name, in the order of the report."""
 
@@ -128,22 +143,30 @@ class Rule(NamedTuple):
             amount = float(number) if colon else (0.10 if share else purpose.amount if purpose else inf)
         except ValueError:
             amount = inf
+        amount = round(1 - amount, 12) if share else amount
         low, high = (-inf, inf) if purpose is None or purpose.limits is None else purpose.limits
         if purpose is None or not low < amount < high or not isfinite(amount) or (colon and not purpose.limits):
             raise BadInput(f"rule {text!r}: allowed: {allowed()}")
-        return cls("keep", round(1 - amount, 12)) if share else cls(name, amount)
+        return cls("keep" if share else name, amount)
 
     @property
     def text(self) -> str:
         """The rule as `parse` reads it."""
-        if self.purpose == "keep":
-            return keep_rule(self.amount)
-        return self.purpose if PURPOSES[self.purpose].limits is None else f"{self.purpose}:{self.amount:g}"
+        if PURPOSES[self.purpose].limits is None:
+            return self.purpose
+        shown = (f"{self.amount:.2f}",) if self.purpose == "keep" else ()
+        shortest = next((s for s in (*shown, f"{self.amount:g}") if float(s) == self.amount), repr(self.amount))
+        return f"{self.purpose}:{shortest}"
 
     @property
     def words(self) -> str:
         """The demand of the rule, as `keep 90 % of the variance`."""
         return PURPOSES[self.purpose].words(self.amount)
+
+    @property
+    def head(self) -> str:
+        """The words before the cell that the rule picks; those of a place of the curve recommend nothing."""
+        return "to use" if PURPOSES[self.purpose].serves else f"by {self.text}"
 
 
 def allowed() -> str:
@@ -161,7 +184,7 @@ def choose(rule: Rule, evidence: Evidence) -> Choice:
     Raises NotOffered where the purpose does not concern the model.
     """
     try:
-        return PURPOSES[rule.purpose].choose(evidence, rule.amount)
+        return replace(PURPOSES[rule.purpose].choose(evidence, rule.amount), rule=rule.text)
     except NotOffered:
         raise
     except Missing as reason:

@@ -43,9 +43,11 @@ class Choice:
     choice
         The smallest scanned dim3 that is enough; None where none is.
     below
-        The largest scanned dim3 under the choice, which is not enough; None where there is none.
+        The largest scanned dim3 that is not enough: the last one where none is. None where there is none, and where a
+        place of the curve (`elbow`, `gain`) is not found, as no dim3 falls short of a place that there is not.
     interval
-        95 % of the method, in scanned dim3; an end is None where it lies beyond the range. None: there is no interval.
+        95 % of the method, in scanned dim3 (`rank`: from above one worse dim3 to below the next); an end is None where
+        it lies outside the range. None: there is no interval.
     reached
         Whether the rule is met in the range.
     value
@@ -56,7 +58,8 @@ class Choice:
     sentence, note
         The answer, with the model's label; and what to know beside it, or nothing.
     missing
-        Why the purpose has no answer: the store has no evidence, or too little; empty where it has one.
+        Why the purpose has no answer, without the label: the store has no evidence, or too little; empty where it has
+        one.
     """
 
     purpose: str
@@ -74,9 +77,9 @@ class Choice:
 
 
 def step(choice: int, below: int | None, *, may_do: bool) -> str:
-    """Say what is known of the dim3 below a choice; `may_do` where `below` is not shown to fail."""
+    """Say what is known of the dim3 below a choice, nothing of 1; `may_do` where `below` is not shown to fail."""
     if below is None:
-        return "no smaller one was scanned"
+        return "no smaller one was scanned" if choice > 1 else ""
     between = list(range(below + 1, choice))
     skipped = f", {ranges(between)} not scanned" if between else ""
     return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from elbowroom.tracking.store.text import ranges
+
 from .. import Floats
 from .choice import Choice
 from .uncertainty import Variance, pooled, spread
@@ -20,6 +22,7 @@ from .uncertainty import Variance, pooled, spread
 _MARGIN = 2.0  # standard errors
 _WIDE, _WIDE_DIM3 = 0.75, 2  # groupings disagree where their answers differ by more than both; a share of the choice
 _EQUAL = 1e-6  # difference of equal errors, as a share of the mean row's: rounding
+_RESIDUE = 0.01  # of the mean row's error: what training leaves where there is hardly any noise
 _ROUNDING = 1e-6  # of the largest singular value: a smaller one is rounding
 
 
@@ -31,12 +34,16 @@ class Beside(NamedTuple):
     copies: int | None = None
 
 
-def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Beside) -> Choice:
+def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Beside, *, seeded: bool = True) -> Choice:
     """Choose the dim3 with the least squared error of hidden entries; 0 is the mean row.
 
-    Of equal errors the first counts. The interval reaches, without a gap, as far as errors lie within two standard
-    errors of the least, paired over rows, groupings of the columns and trainings; it includes the answers of single
-    groupings. Where these differ widely the rank is not identified; it is not reached where the last dim3 is the best.
+    Of equal errors the first counts. Errors of a trained model below a hundredth of the mean row's are equal: data
+    without noise leave the residue of each training, which has its least at any dim3 from the rank on.
+
+    The interval reaches, without a gap, as far as errors lie within two standard errors of the best, paired over rows,
+    groupings of the columns and trainings, and on to the dim3 next to a worse one, scanned or not; it includes the
+    answers of single groupings. Where these differ widely the rank is not identified; it is not reached where the last
+    dim3 is the best.
 
     Parameters
     ----------
@@ -49,6 +56,8 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
         Errors of the mean row, with as many rows as the longest.
     beside
         To compare with.
+    seeded
+        Whether trainings differ.
 
     Returns
     -------
@@ -60,38 +69,40 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
     trained = [by_dim3[dim3][:, :, :rows] for dim3 in sorted(by_dim3)]
     dim3 = [0, *sorted(by_dim3)]
     errors = np.stack([mean_row[:, :rows], *(given.mean(axis=0) for given in trained)])  # (D, G, N)
-    best = _first_least(errors.mean(axis=(1, 2)))
+    equal = _RESIDUE if seeded else 0.0
+    best = _first_least(errors.mean(axis=(1, 2)), equal)
     value = float(errors[best].mean())
     of_one = pooled(given.mean(axis=(1, 2)) / given.mean() for given in trained)
     between = Variance(2 * of_one.of_one * value**2, of_one.freedom)  # of a difference between two dim3
     near = [d.mean() <= _MARGIN * _error(d, seeds, between) for d in errors - errors[best]]
-    own = [_first_least(errors[:, g].mean(axis=1)) for g in range(errors.shape[1])]
+    own = [_first_least(errors[:, g].mean(axis=1), equal) for g in range(errors.shape[1])]
     low = min([best - sum(1 for _ in takewhile(bool, reversed(near[:best]))), *own])
     high = max([best + sum(1 for _ in takewhile(bool, near[best + 1 :])), *own])
-    interval = dim3[low], dim3[high] if high < len(near) - 1 else None
+    # What was not scanned was not excluded.
+    interval = dim3[low - 1] + 1 if low else 0, dim3[high + 1] - 1 if high < len(near) - 1 else None
     apart = dim3[max(own)] - dim3[min(own)]
     identified = apart <= max(_WIDE_DIM3, _WIDE * dim3[best])
     reached = identified and best < len(near) - 1
     copies = f"; {beside.copies} columns nearly copy another" if beside.copies and apart else ""
     if reached:
-        dense = np.diff(dim3)[max(best - 1, 0) : best + 1].max() == 1
-        sentence = _reached(dim3[best], interval, dense, beside) + copies
+        sentence = _reached(dim3, best, interval, beside) + copies
     elif identified:
         sentence = f"rank is not reached by {dim3[best]}, which predicts hidden entries best: extend the range"
     else:
         sentence = f"rank is not identified: groupings of the columns say {dim3[min(own)]} to {dim3[max(own)]}{copies}"
+    smaller = dim3[:best] if reached else dim3
     return Choice(
         purpose="rank",
         rule="rank",
         choice=dim3[best] if reached else None,
-        below=dim3[best - 1] if reached and best > 0 else None,
+        below=smaller[-1] if smaller else None,
         interval=interval if identified else None,
         reached=reached,
         value=value,
         seeds=seeds,
         rows=rows,
         sentence=f"{label}: {sentence}",
-        missing="" if identified else f"{label}: {sentence}",
+        missing="" if identified else sentence,
     )
 
 
@@ -118,9 +129,12 @@ def gavish_donoho(spectrum: Floats, rows: int, dim1: int) -> int:
     return int((values > max(ratio * float(np.median(values)), _ROUNDING * float(values[0]))).sum())
 
 
-def _first_least(errors: Floats) -> int:
-    """The place of the least of errors (D,), of which the first is the mean row's; of equal ones, the first."""
-    return int(np.argmax(errors <= errors.min() + _EQUAL * errors[0]))
+def _first_least(errors: Floats, equal: float) -> int:
+    """The place of the least of errors (D,), of which the first is the mean row's; of equal ones, the first.
+
+    Errors below `equal`, a share of the mean row's, are equal.
+    """
+    return int(np.argmax(errors <= max(errors.min() + _EQUAL * errors[0], equal * errors[0])))
 
 
 def _error(difference: Floats, seeds: int, between: Variance) -> float:
@@ -130,13 +144,13 @@ def _error(difference: Floats, seeds: int, between: Variance) -> float:
     return float(np.hypot(spread(difference.mean(axis=0), seeds, between).error, of_groupings))
 
 
-def _reached(choice: int, interval: tuple[int, int | None], dense: bool, beside: Beside) -> str:
-    """The answer; `dense` where the neighbours of the choice were scanned."""
-    low, high = interval
+def _reached(dim3: list[int], best: int, interval: tuple[int, int | None], beside: Beside) -> str:
+    """The answer, and which dim3 beside it were not scanned."""
+    choice, (low, high) = dim3[best], interval
     upto = f"{low} or more" if high is None else f"{low} to {high}"
-    noise = f" ({upto} within noise)" if high != low else ""
-    grid = "" if dense else ", among the scanned dim3"
-    answer = f"rank {choice}{noise}, by predicting hidden entries{grid}"
+    open_ = f" ({upto} not excluded)" if high != low else ""
+    gaps = sorted({*range(low, (dim3[-1] if high is None else high) + 1)} - {*dim3})
+    answer = f"rank {choice}{open_}, by predicting hidden entries{f'; {ranges(gaps)} not scanned' if gaps else ''}"
     if choice == 0:
         answer += ": no common factor is predicted"
     counts = {"parallel analysis": beside.parallel_analysis, "Gavish-Donoho": beside.gavish_donoho}
