@@ -39,6 +39,8 @@ _LEAST_DELTA_FLEXIBLE = -2.0  # against splines, on the mean curve: AICc within 
 _LEAST_RATIO = 1.5  # of the slopes before and after the corner
 _WIDEST_INTERVAL = 0.25  # of the range, or four dimensions if that is more
 _STRAIGHT_SLACK = 4.0  # AICc by which a line may be worse than a smooth curve and still be preferred
+_MOST_MISSED = 0.15  # of the largest error: a line that misses a mean by more, five times the noise tried, is no fit
+_MOST_TIMES = 100  # a corner with a ratio of the slopes above has a flat line after it
 _DRAWS = 400  # bootstrap samples
 _LEAST_LEVEL = 0.01  # of the largest error, below which noise is not taken as proportional to the error
 _TINY = 1e-30  # before a logarithm
@@ -55,7 +57,7 @@ class Verdict:
     Attributes
     ----------
     kind
-        `clear`: a corner that no smooth curve explains. `none`: smooth. `straight`: a line explains the curve best.
+        `clear`: a corner that no smooth curve explains. `none`: none such. `straight`: a line explains the curve best.
         `exhausted`: no corner, and returns do not diminish before the end of the range.
     dim3, interval
         The corner, None where it is not clear, and its 95 % bootstrap interval.
@@ -92,7 +94,7 @@ class Verdict:
             sure = "" if confirmed is None else f", {'' if confirmed else 'not '}confirmed at twice the epochs"
             return f"{label}: a clear elbow at dim3 {self.dim3} (95 % interval {low} to {high}){sure}{beyond}"
         kinds = {
-            "none": "no elbow, the curve is smooth",
+            "none": "no clear elbow",
             "straight": "no elbow, a straight line explains the curve best",
             "exhausted": "no elbow, and the error still falls at the end of the range",
         }
@@ -363,20 +365,26 @@ def _decide(fits: _Fits, corner: _Corner | None, found: Returns) -> tuple[_Kind,
     why_not = _why_not(fits, corner)
     if why_not is None and corner is not None:
         steeper = f"falls {corner.ratio:.2g} times as fast before it as after"
-        falls = "falls before it and not after" if np.isinf(corner.ratio) else steeper
+        falls = "falls before it and not after" if corner.ratio > _MOST_TIMES else steeper
         return "clear", (
             f"a corner at dim3 {corner.dim3} explains the curve better than every smooth one, "
             f"by {fits.delta:.0f} in AICc; the error {falls}"
         )
-    points = len(fits.curve.dim3)
-    least = min(aicc(fits.smooth), aicc(fits.flexible))
-    if points >= POINTS_TO_TELL and aicc(fits.line) <= least + _STRAIGHT_SLACK:
+    if len(fits.curve.dim3) < POINTS_TO_TELL:
+        return "none", why_not or ""
+    behind = aicc(fits.line) - min(aicc(fits.smooth), aicc(fits.flexible))
+    missed = np.abs(fits.line.curve - fits.curve.mean)
+    described = missed.max() <= _MOST_MISSED
+    if described and behind <= _STRAIGHT_SLACK:
         fall = fits.line.curve[0] - fits.line.curve[-1]
         lowers = "lowers" if fall > 0 else "raises"
         return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
-    if points >= POINTS_TO_TELL and found.continues:
+    if not described and behind <= 0:
+        off = f"{100 * missed.max():.0f} % of the largest error at dim3 {fits.curve.dim3[missed.argmax()]:.0f}"
+        return "none", f"no fitted curve describes the error: the best, a line, is off by {off}"
+    if found.continues:
         return "exhausted", f"{why_not}; and returns do not diminish before the end of the range"
     return "none", why_not or ""
 

@@ -63,6 +63,8 @@ def test_a_plateau() -> None:
     plateau = np.maximum(1 - 0.1 * (K - 2), 0.3)
     assert {judge(K, repeated(plateau, 0.01, seed=seed)).dim3 for seed in range(5)} == {9}
     assert "the error falls before it and not after" in judge(K, plateau).reason
+    assert "the error falls before it and not after" in judge(K, broken(K, 9, ratio=101)).reason
+    assert "falls 99 times as fast before it as after" in judge(K, broken(K, 9, ratio=99)).reason
 
 
 @pytest.mark.parametrize("last", [9, 20, 50, 100, 200])
@@ -143,6 +145,15 @@ def test_an_error_that_dim3_does_not_change(level: float) -> None:
     assert verdict.elasticity is None
 
 
+@pytest.mark.parametrize("noise", [0, 0.01, 0.03])
+@pytest.mark.parametrize("k", [dims(2, 9), np.array([1.0, 2, 3, 4, 6, 8, 12, 16])], ids=["each dim3", "with gaps"])
+def test_an_error_that_falls_400_times_in_one_step_is_no_line(k: Floats, noise: float) -> None:
+    verdict = judge(k, repeated(np.where(k < 4, 1, 1 / 400), noise))
+    assert (verdict.kind, verdict.dim3) == ("none", None)
+    assert verdict.reason.startswith("no fitted curve describes the error: the best, a line, is off by ")
+    assert judge(k, repeated(np.ones(len(k)), noise)).reason == "the error doesn't depend on dim3"
+
+
 @pytest.mark.parametrize("noise", [0, 0.003])
 def test_a_range_that_ends_too_soon(noise: float) -> None:
     verdict = judge(dims(2, 12), repeated(np.exp(-dims(2, 12) / 8), noise))
@@ -219,7 +230,7 @@ def test_too_few_dim3_in_the_first_half_of_the_rank() -> None:
         ("clear", None, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9)"),
         ("clear", True, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9), confirmed at twice the epochs"),
         ("clear", False, "ae: a clear elbow at dim3 9 (95 % interval 9 to 9), not confirmed at twice the epochs"),
-        ("none", None, "ae: no elbow, the curve is smooth"),
+        ("none", None, "ae: no clear elbow"),
         ("straight", None, "ae: no elbow, a straight line explains the curve best"),
         ("exhausted", None, "ae: no elbow, and the error still falls at the end of the range"),
     ],
