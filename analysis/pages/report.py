@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from math import floor, isfinite, log10
+from math import floor, inf, isfinite, log10
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from ..figures.curves import (
 )
 from ..findings.against_pca import Equivalent
 from ..findings.find import BY_NEIGHBOURS, ComparisonFinding, Findings, ModelFinding, Point
-from ..purposes import Rule, in_order
+from ..purposes import PURPOSES, Rule, in_order
 from ..purposes.choice import Choice
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -152,6 +152,7 @@ def render(findings: Findings, page: Page) -> str:
     return environment().get_template("report.html.j2").render(
         findings=findings,
         page=page,
+        head=Rule.parse(findings.rule).head.capitalize(),
         comparisons=shown,
         more_comparisons=len(findings.comparisons) - len(shown),
         sections=_sections(shown, page),
@@ -180,8 +181,9 @@ def environment() -> Environment:
     made.filters |= {
         "number": number,
         "name": lambda text: clean(text, _LONGEST_NAME),
-        "columns_sentence": _columns_sentence,
+        "columns_sentence": columns_sentence,
         "elbo_sentence": _elbo_sentence,
+        "elbow_sentence": elbow_sentence,
         "noise_sentence": _noise_sentence,
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "ranges": ranges,
@@ -221,12 +223,13 @@ def worth(found: Equivalent | None) -> str:
     return f"{value} [{number(found.low)}, {beyond if found.high is None else number(found.high)}]"
 
 
-def _columns_sentence(model: ModelFinding) -> str:
-    """Say whether one column is most of the variance, and what the median column keeps; empty where not known."""
-    if model.columns is None:
+def columns_sentence(model: ModelFinding, least: float = 0.0) -> str:
+    """Say how much of the variance one column has, from `least` on, and what half of the columns keep; or nothing."""
+    if model.columns is None or model.columns[0] <= least:
         return ""
-    largest, median = (f"{100 * share:.3g} %" for share in model.columns)
-    return f"The largest column has {largest} of the variance; half of the columns keep {median} of theirs, or more"
+    largest, median = model.columns
+    half = f"{100 * median:.3g} % of theirs, or more" if median > 0 else "nothing"
+    return f"The largest column has {100 * largest:.3g} % of the variance; half of the columns keep {half}"
 
 
 def _elbo_sentence(model: ModelFinding) -> str:
@@ -256,19 +259,28 @@ def _elbo_sentence(model: ModelFinding) -> str:
 
 
 def _noise_sentence(model: ModelFinding) -> str:
-    """Say that the share counts noise where the rank is smaller than the choice by a share; empty where it is not."""
-    ranks = [c for c in model.purposes if c.purpose == "rank" and c.interval is not None and c.choice is not None]
-    most = ranks[0].interval[1] if ranks and ranks[0].interval else None
-    if most is None or model.choice.purpose != "keep" or (model.choice.choice or 0) <= most:
+    """Say that a share counts noise, where a dim3 that is no less than the rank does not keep it; else nothing."""
+    most = min((_ends(c, model)[1] for c in model.purposes if c.purpose == "rank" and c.reached), default=inf)
+    if model.choice.purpose != "keep" or (model.choice.below or 0) < most:
         return ""
-    found = f"Hidden entries are predicted best with dim3 {ranks[0].choice}"
-    return f"{found}: what larger dim3 keep is noise, or lies in one column alone"
+    better = f"Hidden entries are predicted no better with dim3 over {most:.0f}"
+    return f"{better}: what larger dim3 add is noise, or lies in one column alone"
+
+
+def elbow_sentence(model: ModelFinding) -> str:
+    """Return the sentence on a model's elbow; empty where the sentence on its choice is the same."""
+    return "" if model.choice.purpose == "elbow" else model.elbow
+
+
+def _by_rule(comparison: ComparisonFinding) -> tuple[list[Rule], list[dict[str, Choice]]]:
+    """Return the rules of the table, and the choices of each model by the rule's text."""
+    found = [{c.rule: c for c in m.purposes} for m in comparison.models]
+    return in_order(Rule.parse(rule) for choices in found for rule in choices), found
 
 
 def purposes(comparison: ComparisonFinding) -> _Table:
     """Return the choice of each model for each purpose, with its 95 % interval."""
-    found = [{c.rule: c for c in m.purposes} for m in comparison.models]
-    rules = in_order(Rule.parse(rule) for choices in found for rule in choices)
+    rules, found = _by_rule(comparison)
     rows = [
         (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
         for rule in rules
@@ -278,17 +290,23 @@ def purposes(comparison: ComparisonFinding) -> _Table:
 
 def _purpose(choice: Choice) -> str:
     """Return a choice as `20 [16, 20]`, or why there is none."""
-    if choice.choice is not None:
-        low, high = choice.interval or (None, None)
-        ends = "" if choice.interval is None else f" [{'≤' if low is None else low}, {'…' if high is None else high}]"
-        return f"{choice.choice}{ends}"
-    return "–" if choice.missing else f"not by {choice.below}"
+    if choice.choice is None:
+        return "–" if choice.missing else "none" if choice.below is None else f"not by {choice.below}"
+    if choice.interval is None:
+        return str(choice.choice)
+    return "{} [{}, {}]".format(choice.choice, *("…" if end is None else end for end in choice.interval))
 
 
 def unknown(comparison: ComparisonFinding) -> list[str]:
-    """Return why there is no answer for a purpose, each reason once."""
-    others = [c for model in comparison.models for c in model.purposes if c is not model.choice]
-    return list(dict.fromkeys(choice.missing for choice in others if choice.missing))
+    """Return why there is no answer for a purpose: each reason once with its models, and none that a sentence says."""
+    rules, found = _by_rule(comparison)
+    labels: dict[str, dict[str, None]] = {}
+    for rule in rules:
+        for model, choices in zip(comparison.models, found, strict=True):
+            why = choices[rule.text].missing if rule.text in choices else PURPOSES[rule.purpose].only
+            if why not in ("", model.choice.missing):
+                labels.setdefault(why, {})[model.label] = None
+    return [f"{', '.join(models)}: {why}" for why, models in labels.items()]
 
 
 def disagreements(comparison: ComparisonFinding) -> list[str]:
@@ -296,13 +314,19 @@ def disagreements(comparison: ComparisonFinding) -> list[str]:
     said = []
     for model in comparison.models:
         mine = [c for c in model.purposes if c.purpose in _CONTENT or c is model.choice]
-        reached = [c for c in mine if c.choice is not None and c.interval is not None]
-        lows = [low for c in reached if c.interval is not None and (low := c.interval[0]) is not None]
-        highs = [high for c in reached if c.interval is not None and (high := c.interval[1]) is not None]
-        if lows and highs and max(lows) > min(highs):
+        reached = [c for c in mine if c.reached and c.interval]
+        ends = [_ends(c, model) for c in reached]
+        if max((low for low, _ in ends), default=0) > min((high for _, high in ends), default=0):
             parts = [f"{c.choice} to {Rule.parse(c.rule).words}" for c in reached]
             said.append(f"{model.label}: {', '.join(parts)}: they ask for different content of the data")
     return said
+
+
+def _ends(choice: Choice, model: ModelFinding) -> tuple[float, float]:
+    """Return the least and the largest dim3 that a choice leaves possible, scanned or not."""
+    low, high = choice.interval or (None, None)
+    fails = max((p.dim3 for p in model.points if p.dim3 < (low or 0)), default=-1)
+    return fails + 1, inf if high is None else high
 
 
 def _criteria(comparison: ComparisonFinding) -> list[_Table]:

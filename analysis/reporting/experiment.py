@@ -22,7 +22,7 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import Findings, find
-from ..pages.report import SECTIONS, Page, RunLine, render
+from ..pages.report import SECTIONS, Page, RunLine, columns_sentence, elbow_sentence, render
 from ..purposes import DEFAULT_RULE, Rule
 from ..runs.comparison import Store
 from ..runs.csv_table import CurveIs
@@ -30,6 +30,7 @@ from ..runs.query import columns_of, read, read_table
 from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
 
 _PAGE = "report.html"
+_LOUD = 0.5  # of the variance: a column with more decides alone what is kept
 
 
 @dataclass(frozen=True)
@@ -259,15 +260,15 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
         lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
         for model in comparison.models:
             lines.append(f"  {model.sentence}")
-            lines += [
-                f"    {text}" for text in (model.choice.note, model.elbow, model.confirmation, model.versus) if text
-            ]
+            beside = (model.choice.note, columns_sentence(model, _LOUD), elbow_sentence(model))
+            lines += [f"    {text}" for text in (*beside, model.confirmation, model.versus) if text]
             if model.undertrained:
                 lines.append(f"    looks undertrained at dim3 {ranges(list(model.undertrained))}")
             if model.unused:
                 lines.append(f"    has unused latents at dim3 {ranges(list(model.unused))}")
         if comparison.pick and len(comparison.models) > 1:
-            lines.append(f"  to use: {comparison.pick.model} at dim3 = {comparison.pick.dim3}: {comparison.pick.why}")
+            picked = f"{comparison.pick.model} at dim3 = {comparison.pick.dim3}: {comparison.pick.why}"
+            lines.append(f"  {Rule.parse(findings.rule).head}: {picked}")
         lines += [f"  {nested.sentence}" for nested in comparison.nested]
         if comparison.missing:
             lines.append(f"  cells missing: {len(comparison.missing)}")

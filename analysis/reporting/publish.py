@@ -27,6 +27,7 @@ from elbowroom.tracking.store.names import Metric as Name
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..findings.find import ComparisonFinding, Findings, Pick, run_at
+from ..pages.report import elbow_sentence
 
 _ALIAS = "chosen"
 _MOST_LINES = 40  # of a description
@@ -322,7 +323,8 @@ def _description(findings: Findings) -> list[str]:
     lines = []
     for comparison in findings.comparisons:
         lines += [f"{_literal(comparison.name)}:", ""]
-        lines += [f"- {_literal(text)}" for model in comparison.models for text in (model.sentence, model.elbow)]
+        said = [text for model in comparison.models for text in (model.sentence, elbow_sentence(model)) if text]
+        lines += [f"- {_literal(text)}" for text in said]
         lines.append("")
     kept: list[str] = []
     for line in lines[:_MOST_LINES]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +17,19 @@ from elbowroom.analysis.pages.report import (
     SECTIONS,
     Page,
     RunLine,
+    columns_sentence,
+    disagreements,
     interval,
     number,
+    purposes,
     render,
+    unknown,
     worth,
 )
+from elbowroom.analysis.purposes import Rule, no_choice
 from elbowroom.analysis.purposes.choice import Choice
+from elbowroom.analysis.reporting.experiment import _said
+from elbowroom.analysis.reporting.publish import _description
 from elbowroom.analysis.runs.comparison import Comparison, LeftOut, Series
 from elbowroom.tracking.store.names import Metric
 from tests.hostile import Reader, check_page
@@ -231,7 +239,110 @@ def test_what_stands_beside_a_choice() -> None:
     for most, shown in ((5, True), (6, False)):
         rank = replace(choice("ae", 4, "rank"), purpose="rank", interval=(4, most))
         text = render(findings([comparison([replace(model("ae"), purposes=[choice("ae", 6), rank])])]), page())
-        assert ("Hidden entries are predicted best with dim3 4" in text) == shown
+        noise = "Hidden entries are predicted no better with dim3 over 5: what larger dim3 add is noise"
+        assert (noise in text) == shown
+
+
+def ranked(low: int, at: int, high: int) -> Choice:
+    return replace(choice("ae", at, "rank"), purpose="rank", interval=(low, high))
+
+
+def test_what_a_sparse_grid_does_not_show_is_not_said() -> None:
+    """Rank 6, scanned at 2, 4, 8 and 16: hidden entries say 3 to 7, and 90 % may be kept from 5 on."""
+    rank = ranked(3, 4, 7)
+    sparse = model("ae", dim3=(2, 4, 8, 16))
+    for at, below, noise in ((8, 4, False), (16, 8, True)):
+        kept = replace(choice("ae", at), below=below, interval=(at, at))
+        one = replace(sparse, choice=kept, purposes=[kept, rank])
+        assert ("over 7: what larger dim3 add is noise" in render(findings([comparison([one])]), page())) == noise
+        said = f"ae: {at} to keep 90 % of the variance, 4 to predict hidden entries best"
+        apart = [f"{said}: they ask for different content of the data"] if noise else []
+        assert disagreements(comparison([one])) == apart
+
+
+def test_an_end_outside_the_range_and_a_choice_that_there_is_not() -> None:
+    low = replace(choice("ae", 6), interval=(None, 11))
+    high = replace(choice("ae", 6, "keep:0.95"), interval=(5, None))
+    bare = replace(choice("ae", 6, "keep:0.80"), interval=None)
+    elbow = Choice("elbow", "elbow", None, None, None, False, None, 3, 0, "ae: no clear elbow")
+    lasts = [replace(choice("ae", None, rule), purpose=rule) for rule in ("rank", "generate:0.5")]
+    one = replace(model("ae"), choice=low, purposes=[bare, low, high, *lasts, elbow])
+    assert purposes(comparison([one])).rows == [
+        ("keep 80 % of the variance", "6"),
+        ("keep 90 % of the variance", "6 […, 11]"),
+        ("keep 95 % of the variance", "6 [5, …]"),
+        ("come within 0.5 nat of the best scanned ELBO", "not by 11"),
+        ("predict hidden entries best", "not by 11"),
+        ("reach the clear elbow", "none"),
+    ]
+
+
+def test_each_dash_has_its_reason_once() -> None:
+    rank, classify, sample = (Rule.parse(text) for text in ("rank", "features", "generate"))
+    measured = "rank is not measured: studies.scan --measure yes does, from 10 columns on"
+    labels = "no features without labels"
+    models = [model("pca"), model("ae"), model("vae")]
+    found = [
+        [no_choice(classify, "pca", labels), no_choice(rank, "pca", measured)],
+        [no_choice(classify, "ae", labels), no_choice(rank, "ae", measured)],
+        [no_choice(classify, "vae", labels), replace(choice("vae", 6, sample.text), purpose="generate")],
+    ]
+    shown = comparison([replace(m, purposes=[m.choice, *mine]) for m, mine in zip(models, found, strict=True)])
+    assert unknown(shown) == [
+        "pca, ae, vae: no features without labels",
+        "pca, ae: generate is for models with a posterior",
+        f"pca, ae: {measured}",
+        "vae: rank is not measured for a model with a prior, which the fit of a code would leave out",
+    ]
+    inforce = [replace(m, choice=mine[0]) for m, mine in zip(models, found, strict=True)]
+    assert labels not in " ".join(unknown(comparison(inforce)))  # the sentence on the choice says it
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (None, ""),
+        ((0.4, 0.85), "The largest column has 40 % of the variance; half of the columns keep 85 % of theirs, or more"),
+        ((0.975, -0.0141), "The largest column has 97.5 % of the variance; half of the columns keep nothing"),
+    ],
+)
+def test_a_loud_column(columns: tuple[float, float] | None, said: str) -> None:
+    one = replace(model("ae"), columns=columns)
+    assert columns_sentence(one) == said
+    assert columns_sentence(one, 0.5) == (said if columns and columns[0] > 0.5 else "")
+    text = _said(findings([comparison([one])]), [], Path("out"), "")
+    assert ("The largest column has 97.5 %" in text) == (columns == (0.975, -0.0141))
+
+
+@pytest.mark.parametrize(
+    ("rule", "head"), [("keep:0.90", "To use"), ("gain:0.05", "By gain:0.05"), ("elbow", "By elbow")]
+)
+def test_a_place_of_the_curve_is_not_recommended(rule: str, head: str) -> None:
+    found = findings([comparison(pick=Pick("ae", 6, None, 0, "why"))], rule=rule)
+    text = Reader(render(found, page())).text
+    assert f"{head}: ae at dim3 = 6 (no run of this dim3 is in the store): why." in text
+    assert ("to use" in text.lower()) == (rule == "keep:0.90")
+    assert f"  {head[0].lower()}{head[1:]}: ae at dim3 = 6: why" in _said(found, [], Path("out"), "")
+
+
+def test_the_elbow_as_the_rule_is_said_once() -> None:
+    found = verdict(6)
+    chosen = Choice("elbow", "elbow", 6, 5, (5, 7), True, 0.02, 3, 0, found.sentence("ae"))
+    one = replace(model("ae", at=found), choice=chosen, purposes=[chosen], sentence=chosen.sentence)
+    shown = findings([comparison([one])], rule="elbow")
+    read = Reader(render(shown, page(figures={}))).text
+    for text in (read, _said(shown, [], Path("out"), ""), "\n".join(_description(shown))):
+        assert text.count("ae: a clear elbow at dim3 6 (95 % interval 5 to 7)") == 1
+    assert "Why: a smooth curve (power) explains it as well." in read
+
+
+def test_the_page_names_its_places() -> None:
+    text = Reader(render(findings([comparison(quick=True)]), page())).text
+    under = "see under “Undertrained, missing and doubled cells”"
+    assert f"vae has unused latents at dim3 10 to 11: {under}" in text
+    assert f"1 cell is missing: {under}" in text
+    assert "Longer training usually gives the trained models smaller errors" in text
+    assert "In brackets the 95 % interval; for “hidden entries” the dim3 within two standard errors" in text
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:
