@@ -161,8 +161,9 @@ def test_the_residue_of_training_is_no_factor() -> None:
     trained = written(*means, twin=twin)
     assert (trained.choice, trained.below) == (4, 3)
     assert written(*means, twin=twin, seeded=False).choice == 7
-    noisy = written(*(mean + 0.01 for mean in means))
-    assert noisy.choice == 7
+    assert written(*(mean + 0.01 for mean in means)).choice == 7
+    weak = written(1, 0.6, 0.38, 0.17, 0.008, 0.005, 0.002, 0.009)  # factors of less than a hundredth
+    assert (weak.choice, weak.interval) == (4, (4, 6))
 
 
 @pytest.mark.parametrize(
