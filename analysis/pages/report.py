@@ -152,7 +152,7 @@ def render(findings: Findings, page: Page) -> str:
     return environment().get_template("report.html.j2").render(
         findings=findings,
         page=page,
-        head=Rule.parse(findings.rule).head.capitalize(),
+        rule=Rule.parse(findings.rule),
         comparisons=shown,
         more_comparisons=len(findings.comparisons) - len(shown),
         sections=_sections(shown, page),
@@ -261,7 +261,7 @@ def _elbo_sentence(model: ModelFinding) -> str:
 def _noise_sentence(model: ModelFinding) -> str:
     """Say that a share counts noise, where a dim3 that is no less than the rank does not keep it; else nothing."""
     most = min((_ends(c, model)[1] for c in model.purposes if c.purpose == "rank" and c.reached), default=inf)
-    if model.choice.purpose != "keep" or (model.choice.below or 0) < most:
+    if model.choice.purpose != "keep" or not model.choice.reached or (model.choice.below or 0) < most:
         return ""
     better = f"Hidden entries are predicted no better with dim3 over {most:.0f}"
     return f"{better}: what larger dim3 add is noise, or lies in one column alone"
@@ -325,8 +325,8 @@ def disagreements(comparison: ComparisonFinding) -> list[str]:
 def _ends(choice: Choice, model: ModelFinding) -> tuple[float, float]:
     """Return the least and the largest dim3 that a choice leaves possible, scanned or not."""
     low, high = choice.interval or (None, None)
-    fails = max((p.dim3 for p in model.points if p.dim3 < (low or 0)), default=-1)
-    return fails + 1, inf if high is None else high
+    known = [*(p.dim3 for p in model.points), choice.below or 0]
+    return 1 + max((k for k in known if k < (low or 0)), default=-1), inf if high is None else high
 
 
 def _criteria(comparison: ComparisonFinding) -> list[_Table]:

@@ -164,9 +164,14 @@ class Rule(NamedTuple):
         return PURPOSES[self.purpose].words(self.amount)
 
     @property
+    def serves(self) -> bool:
+        """Whether the rule asks for a quality, which is the same for all models, and not for a place of the curve."""
+        return PURPOSES[self.purpose].serves
+
+    @property
     def head(self) -> str:
         """The words before the cell that the rule picks; those of a place of the curve recommend nothing."""
-        return "to use" if PURPOSES[self.purpose].serves else f"by {self.text}"
+        return "to use" if self.serves else f"by {self.text}"
 
 
 def allowed() -> str:
