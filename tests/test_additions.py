@@ -46,7 +46,7 @@ from .choice import Choice
 
 
 def first(label):
-    return Choice("first", "first", 1, None, (1, 1), True, 1.0, 1, 60, f"{label} is first with dim3 1")
+    return Choice(1, None, (1, 1), True, 1.0, 1, 60, f"{label} is first with dim3 1")
 """
 ADDED = {
     "a model": (

@@ -187,9 +187,9 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
         parts.append(f"{name} errs less than PCA at dim3 {ranges(less)} (down to {ratios[best]:.2f} times, at {best})")
     if more := at.get("more"):
         most = max(ratios[k] for k in more)
-        parts.append(f"PCA errs less than {name} at dim3 {ranges(more)} (up to {most:.2f} times)")
+        parts.append(f"PCA errs less than {name} at dim3 {ranges(more)} (up to {most:.3g} times)")
     if same := at.get("the same"):
-        parts.append(f"{name} and PCA err the same, within {_SAME:.0%}, at dim3 {ranges(same)}")
+        parts.append(f"{name} and PCA err the same, within {100 * _SAME:.0f} %, at dim3 {ranges(same)}")
     for word, why in {"unknown": "the interval contains 1", "no interval": "no intervals there"}.items():
         if undecided := at.get(word):
             span = " to ".join(dict.fromkeys(f"{end(ratios[k] for k in undecided):.2f}" for end in (min, max)))
@@ -229,7 +229,7 @@ def _whose_lead(label: str, part: DecoderPart) -> str:
 
 
 def _part(share: float) -> str:
-    return "all" if share >= 1 else f"{round(share, 2) + 0:.0%}"
+    return "all" if share >= 1 else f"{round(100 * share) + 0} %"
 
 
 def pca_curve(baseline: Series, notes: list[str]) -> PcaCurve | None:

@@ -51,7 +51,7 @@ class CurveEvidence:
         dim3, errors = self.curve
         if len(dim3) < LEAST_POINTS:
             enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
-            return None, f"{len(dim3)} values of dim3 are no curve: {enough}"
+            return None, f"a curve of {len(dim3)} dim3 can't be judged: {enough}"
         try:
             return judge(dim3, errors, most=self.most_to_judge), ""
         except ValueError as why:
@@ -62,7 +62,7 @@ class CurveEvidence:
         found, why = self.judged
         if found is None:
             raise Missing(why)
-        return self._choice("elbow", "elbow", found.dim3, found.interval, found.sentence(self.label))
+        return self._choice(found.dim3, found.interval, found.sentence(self.label))
 
     def returns(self, share: float) -> Choice:
         """Return where one more dimension lowers the error by less than a share. Raises Missing as `elbow`."""
@@ -72,7 +72,7 @@ class CurveEvidence:
         except ValueError as why:
             raise Missing(str(why)) from None
         said = f"{self.label}: {'' if found.choice is None else f'dim3 {found.choice}, '}{found.rule}"
-        return self._choice("gain", f"gain:{share:g}", found.choice, None, said)
+        return self._choice(found.choice, None, said)
 
     @cached_property
     def fitted(self) -> Fitted:
@@ -102,8 +102,8 @@ class CurveEvidence:
         """Raise Missing: a curve has no entries."""
         raise Missing("a table of errors has no hidden entries")
 
-    def _choice(self, purpose: str, rule: str, at: int | None, interval: _Interval, sentence: str) -> Choice:
+    def _choice(self, at: int | None, interval: _Interval, sentence: str) -> Choice:
         """A choice by the judged curve."""
         below = max((k for k in self.curve[0] if at is not None and k < at), default=None)
         value = None if at is None else float(self.by_dim3[at].mean())
-        return Choice(purpose, rule, at, below, interval, at is not None, value, len(self.curve[1]), 0, sentence)
+        return Choice(at, below, interval, at is not None, value, len(self.curve[1]), 0, sentence)

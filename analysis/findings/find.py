@@ -50,6 +50,8 @@ _INTRINSIC = {
 }
 BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE: "TwoNN", Metric.INTRINSIC_MLE_SE: "maximum likelihood"}
 """The intrinsic dimensions by distances between rows: they have a standard error, and are biased low above 10."""
+LOUD = 0.5
+"""Of the variance: a column with more decides nearly alone what is kept."""
 _NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
 _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
@@ -255,6 +257,10 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
             between = against(one, decoder, test_rows[one.label], test_rows[decoder.label], curve)
             part = decoder_part(versus[one.label], versus[decoder.label], between)
         models.append(_model(evidence[one.label], versus[one.label], part, store, rule, common))
+    loud = max((m.columns[0] for m in models if m.columns), default=0.0)
+    if loud > LOUD:
+        why = f"one column has {100 * loud:.3g} % of the variance, so the shares are mostly about it"
+        notes.append(f"{why}: divide columns in different units by their standard deviation first")
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
         how = "add pca-mlp runs: python -m studies.scan --models pca-mlp and the flags of the study"
@@ -448,7 +454,7 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
             named[after] = f"its error is higher than at {before}, beyond the noise of the seeds"
     for point in versus:
         if point.errs == "more":
-            named[point.dim3] = f"it errs {point.ratio:.2f} times as much as PCA at the same dim3"
+            named[point.dim3] = f"it errs {point.ratio:.3g} times as much as PCA at the same dim3"
     return dict(sorted(named.items()))
 
 

@@ -189,16 +189,18 @@ def choose(rule: Rule, evidence: Evidence) -> Choice:
     Raises NotOffered where the purpose does not concern the model.
     """
     try:
-        return replace(PURPOSES[rule.purpose].choose(evidence, rule.amount), rule=rule.text)
+        found = PURPOSES[rule.purpose].choose(evidence, rule.amount)
     except NotOffered:
         raise
     except Missing as reason:
         return no_choice(rule, evidence.label, str(reason))
+    return replace(found, purpose=rule.purpose, rule=rule.text)
 
 
 def no_choice(rule: Rule, label: str, why: str) -> Choice:
     """Return a choice without a dim3, and why."""
-    return Choice(rule.purpose, rule.text, None, None, None, False, None, 0, 0, f"{label}: {why}", missing=why)
+    said = f"{label}: {why}"
+    return Choice(None, None, None, False, None, 0, 0, said, missing=why, purpose=rule.purpose, rule=rule.text)
 
 
 def in_order(rules: Iterable[Rule]) -> list[Rule]:

@@ -38,8 +38,6 @@ class Choice:
 
     Attributes
     ----------
-    purpose, rule
-        The purpose, and its rule with its amount, as `keep` and `keep:0.90`.
     choice
         The smallest scanned dim3 that is enough; None where none is.
     below
@@ -60,10 +58,10 @@ class Choice:
     missing
         Why the purpose has no answer, without the label: the store has no evidence, or too little; empty where it has
         one.
+    purpose, rule
+        The purpose, and its rule with its amount, as `keep` and `keep:0.90`; `choose` sets them.
     """
 
-    purpose: str
-    rule: str
     choice: int | None
     below: int | None
     interval: tuple[int | None, int | None] | None
@@ -74,6 +72,8 @@ class Choice:
     sentence: str
     note: str = ""
     missing: str = ""
+    purpose: str = ""
+    rule: str = ""
 
 
 def step(choice: int, below: int | None, *, may_do: bool) -> str:

@@ -30,15 +30,15 @@ _ROUNDING = 1e-9
 class Curve(NamedTuple):
     """A falling curve: dim3 (D,), values of each training (S,) at each dim3, and what is random in it.
 
-    rows (D,) are standard errors over `count` rows, which move the whole curve, nan where they are not known. seeded:
-    whether trainings differ.
+    rows (D,) are standard errors over `row_count` rows, which move the whole curve; nan where they are not known.
+    seeded: whether trainings differ.
     """
 
     dim3: Sequence[int]
     seeds: Sequence[Floats]
     rows: Floats
     seeded: bool
-    count: int
+    row_count: int
 
     @property
     def means(self) -> Floats:
@@ -94,7 +94,7 @@ def cross(curve: Curve, level: float) -> Crossing:
     rng = np.random.default_rng(_SEED)
     shared = rng.standard_normal((_DRAWS, 1)) * rows
     scale = np.sqrt(noise.of_one) * _student(noise.freedom, rng)
-    shared *= _student(max(curve.count - 1, 1), rng)
+    shared *= _student(max(curve.row_count - 1, 1), rng)
     # A column a dim3: a longer range adds columns, and leaves the draws of the others as they are.
     own = np.stack([np.random.default_rng((_SEED, k)).standard_normal(_DRAWS) for k in dim3], axis=1)
     draws = fitted + shared + scale * own / np.sqrt(counts)

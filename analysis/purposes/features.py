@@ -44,10 +44,9 @@ def features(
     Choice
         `value` is the loss of balanced accuracy at the choice, else at the best dim3, on the rows that report.
     """
-    sample, rule = Sample.of(rows), f"features:{amount:.12g}"
+    sample = Sample.of(rows)
     if unfit := _unfit(sample, rows):
-        said = f"{label}: {unfit}"
-        return Choice("features", rule, None, None, None, False, None, 0, len(sample.rows), said, missing=said)
+        return Choice(None, None, None, False, None, 0, len(sample.rows), f"{label}: {unfit}", missing=unfit)
     found = _compare(sample, rows, amount)
     choice, best = found.choice, found.losses.least
     at = best if choice is None else choice
@@ -57,14 +56,12 @@ def features(
     missing = ""
     if choice is None:
         why, decided = _failure(found, sample, value)
-        said, missing = f": {why}", "" if decided else f"{label}: {why}"
+        said, missing = f": {why}", "" if decided else why
     else:
         reference = "its best codes" if found.own else "the raw rows"
         about = beside(choice, below, found.lost.get(below or 0), amount, interval)
         said = f" keeps balanced accuracy within {_points(amount)} of {reference} with dim3 {choice} ({about})"
     return Choice(
-        purpose="features",
-        rule=rule,
         choice=choice,
         below=below,
         interval=interval,
@@ -184,8 +181,8 @@ def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, boo
     """Say why there is no choice, and whether the rows decide that."""
     largest = max(found.lost)
     if found.nothing:
-        gained, lost = _points(max(found.gained, 0)), _points(found.amount)
-        return f"neighbours classify {gained} better than a guess, at most twice the {lost}: nothing to keep", False
+        gained, amount = _points(max(found.gained, 0)), _points(found.amount)
+        return f"neighbours classify {gained} better than a guess, at most twice the {amount}: nothing to keep", False
     if found.smallest(_LEVEL) is not None:
         return f"not reached by dim3 {largest}: its codes may still gain, extend the range", True
     lost = found.lost[found.losses.least]

@@ -65,10 +65,9 @@ def generate(
     elif enough:
         said = f": not reached by dim3 {largest}: its ELBO may still gain, extend the range"
     else:
-        said = missing = f": too few rows or trainings to tell its ELBO within {within}"
+        missing = f"too few rows or trainings to tell its ELBO within {within}"
+        said = f": {missing}"
     return Choice(
-        purpose="generate",
-        rule=f"generate:{amount:.12g}",
         choice=choice,
         below=below,
         interval=interval,
@@ -77,7 +76,7 @@ def generate(
         seeds=len(elbo[at].seeds),
         rows=len(elbo[at].rows),
         sentence=f"{label}{said}; about the ELBO, not about pictures",
-        missing=missing and label + missing,
+        missing=missing,
     )
 
 

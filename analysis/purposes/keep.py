@@ -18,7 +18,7 @@ from .uncertainty import Spread
 SHARES = (0.80, 0.90, 0.95)
 """The shares of the variance that every report shows."""
 _FEW_ROWS = 1000  # validation rows; with fewer, the quality on the test rows stands beside the choice
-_DOUBLINGS = 3  # of the range; a curve is flat where this many falls like its last don't reach the quality
+_HALVES = 4  # of the range; a curve is flat where its pace in the last half doesn't reach the quality in this many more
 _FLAT_POINTS = 3
 _SMALLEST = 1e-12  # share that is left
 _DIGITS = 10  # of the quality that was asked for
@@ -79,10 +79,8 @@ class Errors(NamedTuple):
 
 
 class _Quality(NamedTuple):
-    """A purpose as a share kept: its words, the unit, and the function that gives a share in this unit."""
+    """A share kept: its words, the unit, and the function that gives a share in this unit."""
 
-    purpose: str
-    rule: str
     share: float
     verb: str
     unit: str
@@ -115,7 +113,7 @@ class Fitted(NamedTuple):
 
 def keep(model: Fitted, share: float) -> Choice:
     """Choose the smallest dim3 that keeps a share, from 0 to 1, of the variance of held-out rows."""
-    return _choose(model, _Quality("keep", keep_rule(share), share, "keeps", "%", " of the variance", float))
+    return _choose(model, _Quality(share, "keeps", "%", " of the variance", float))
 
 
 def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
@@ -138,12 +136,7 @@ def psnr(model: Fitted, decibels: float, value_range: float) -> Choice:
     if float(model.chosen.base.mean()) <= (1 - share) * value_range**2:
         model = model._replace(note=f"the mean row reaches {decibels:.10g} dB without any latent")
     model = model._replace(chosen=of_range(model.chosen), reported=of_range(model.reported))
-    return _choose(model, _Quality("psnr", f"psnr:{decibels:.12g}", share, "reaches", "dB", "", _decibels))
-
-
-def keep_rule(share: float) -> str:
-    """Return the rule of a share, as `keep:0.90`."""
-    return f"keep:{share:.2f}" if round(share, 2) == share else f"keep:{share:.12g}"
+    return _choose(model, _Quality(share, "reaches", "dB", "", _decibels))
 
 
 def _decibels(share: float) -> float:
@@ -168,8 +161,6 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         noise = ", with the noise of neighbouring dim3" if single else ""
         said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, below, found, quality, noise)})"
     return Choice(
-        purpose=quality.purpose,
-        rule=quality.rule,
         choice=found.at,
         below=below,
         interval=found.interval,
@@ -194,7 +185,7 @@ def _parts(means: dict[int, float], below: int | None, found: Crossing, quality:
         if back:
             parts.append(f"at {ranges(back)} it {quality.verb} {said}")
     parts.append("no interval" if found.interval is None else spanned(found.interval) + noise)
-    return "; ".join(parts)
+    return "; ".join(filter(None, parts))
 
 
 def _why_not(curve: Curve, most: int, quality: _Quality) -> str:
@@ -219,9 +210,8 @@ def _why_not(curve: Curve, most: int, quality: _Quality) -> str:
     if len(fitted) < len(dim3):
         least = dim3[int(curve.means.argmin())]
         return f"not reached, the best, {least}, {keeps}, and from {dim3[len(fitted)]} on the error rises"
-    half = [left for k, left in zip(dim3, fitted, strict=True) if 2 * k >= end]
-    missing = half[-1] - log(1 - quality.share)
-    if len(half) >= _FLAT_POINTS and _DOUBLINGS * (half[0] - half[-1]) < missing:
+    half = [float(np.exp(left)) for k, left in zip(dim3, fitted, strict=True) if 2 * k >= end]
+    if len(half) >= _FLAT_POINTS and _HALVES * (half[0] - half[-1]) < half[-1] - (1 - quality.share):
         return f"not reached, it saturates at {quality.shown(best)}"
     return f"not reached by {end}, which {keeps}: extend the range"
 

@@ -120,4 +120,4 @@ def beside(
         Of the method; None where there is one training a dim3.
     """
     first = step(choice, below, may_do=excess is not None and excess.lower() <= amount)
-    return f"{first}; {'this network' if interval is None else spanned(interval)}"
+    return "; ".join(filter(None, (first, "this network" if interval is None else spanned(interval))))

@@ -92,8 +92,6 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
         sentence = f"rank is not identified: groupings of the columns say {dim3[min(own)]} to {dim3[max(own)]}{copies}"
     smaller = dim3[:best] if reached else dim3
     return Choice(
-        purpose="rank",
-        rule="rank",
         choice=dim3[best] if reached else None,
         below=smaller[-1] if smaller else None,
         interval=interval if identified else None,

@@ -21,7 +21,7 @@ from elbowroom.tracking.store.names import METRICS, Metric
 from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from elbowroom.tracking.store.text import ranges
 
-from ..findings.find import Findings, find
+from ..findings.find import LOUD, Findings, find
 from ..pages.report import SECTIONS, Page, RunLine, columns_sentence, elbow_sentence, render
 from ..purposes import DEFAULT_RULE, Rule
 from ..runs.comparison import Store
@@ -30,7 +30,6 @@ from ..runs.query import columns_of, read, read_table
 from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
 
 _PAGE = "report.html"
-_LOUD = 0.5  # of the variance: a column with more decides alone what is kept
 
 
 @dataclass(frozen=True)
@@ -260,7 +259,7 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
         lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
         for model in comparison.models:
             lines.append(f"  {model.sentence}")
-            beside = (model.choice.note, columns_sentence(model, _LOUD), elbow_sentence(model))
+            beside = (model.choice.note, columns_sentence(model, LOUD), elbow_sentence(model))
             lines += [f"    {text}" for text in (*beside, model.confirmation, model.versus) if text]
             if model.undertrained:
                 lines.append(f"    looks undertrained at dim3 {ranges(list(model.undertrained))}")

@@ -71,8 +71,8 @@ def test_who_wins_where_in_a_sentence() -> None:
     ]
     assert who_wins("ae", points) == (
         "ae errs less than PCA at dim3 2 to 3 (down to 0.60 times, at 3); "
-        "PCA errs less than ae at dim3 5 (up to 1.50 times); "
-        "ae and PCA err the same, within 2%, at dim3 4; "
+        "PCA errs less than ae at dim3 5 (up to 1.5 times); "
+        "ae and PCA err the same, within 2 %, at dim3 4; "
         "undecided at 7 (ratio 1.05; the interval contains 1): "
         "mean squared error of held-out rows, 95 % intervals over rows and trainings, each dim3 by itself"
     )
@@ -94,10 +94,10 @@ def test_the_decoder_has_its_part_where_the_lead_is_shown() -> None:
     assert part.shares == pytest.approx({2: 0.8, 3: 1.125})
     assert part.beyond == [3]
     assert who_wins("ae", mine, part).endswith(
-        "by itself. A trained decoder on PCA's codes, pca-mlp, has 80% to all of this lead at dim3 2 to 3, "
+        "by itself. A trained decoder on PCA's codes, pca-mlp, has 80 % to all of this lead at dim3 2 to 3, "
         "and errs less than ae at 3"
     )
-    assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0% of this lead at dim3 2")
+    assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0 % of this lead at dim3 2")
 
 
 def test_an_error_of_rounding_gives_no_ratio() -> None:

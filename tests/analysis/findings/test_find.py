@@ -54,7 +54,7 @@ def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowCl
     for point in linear.against:
         assert point.raw is not None
         assert point.raw.components == pytest.approx(point.dim3, abs=0.15)
-    assert linear.versus.startswith("this network of linear-ae and PCA err the same, within 2%, at dim3 2, 6: mean")
+    assert linear.versus.startswith("this network of linear-ae and PCA err the same, within 2 %, at dim3 2, 6: mean")
     assert linear.undertrained == {}
 
 
@@ -121,7 +121,7 @@ def test_the_lead_over_pca_is_parted_by_its_codes_with_a_decoder(store: MlflowCl
     log_curve(store, falling(0.7), tmp_path, model="pca-mlp")
     comparison = found(store)
     assert model(comparison, "ae").decoder.shares == pytest.approx(dict.fromkeys(FEW, 0.6))
-    assert "pca-mlp, has 60% of this lead at dim3 2 to 5" in model(comparison, "ae").versus
+    assert "pca-mlp, has 60 % of this lead at dim3 2 to 5" in model(comparison, "ae").versus
     assert model(comparison, "pca-mlp").decoder.shares == {}
     assert not any("pca-mlp runs" in note for note in comparison.notes)
 
@@ -187,7 +187,7 @@ def test_the_pick_needs_the_fewest_latents_for_the_quality(store: MlflowClient, 
 
 
 def test_the_pick_says_apart_what_is_missed_undecided_and_without_evidence() -> None:
-    missed = Choice("keep", "keep:0.90", None, 8, None, False, 0.5, 1, 100, "")
+    missed = Choice(None, 8, None, False, 0.5, 1, 100, "", purpose="keep", rule="keep:0.90")
     choices = {"ae": replace(missed, choice=4, below=3), "pca": replace(missed, choice=6, below=5), "vae": missed}
     choices["nested"] = replace(missed, missing="too few rows")
     choices["mine"] = no_choice(Rule.parse("keep:0.90"), "mine", "no codes")
@@ -218,7 +218,10 @@ def test_the_largest_and_the_median_column_are_those_of_the_run_at_the_choice(
         arrays = errors(1 / k, 1 / k, mean_row=1.0)
         arrays[Artifact.COLUMNS_TEST] = np.array([[6.0, 1.0, 3.0, 0.0], [0.3, 0.5, 1.2, 0.1]])
         log(store, dim3=k, error=1 / k, test=1 / k, arrays=arrays, folder=tmp_path)
-    assert model(found(store), "ae").columns == pytest.approx((0.6, 0.6))
+    comparison = found(store)
+    assert model(comparison, "ae").columns == pytest.approx((0.6, 0.6))
+    loud = [note for note in comparison.notes if note.startswith("one column has 60 % of the variance")]
+    assert len(loud) == 1
 
 
 def test_an_older_store_chooses_on_the_test_rows_by_pythagoras(store: MlflowClient, tmp_path: Path) -> None:
@@ -239,7 +242,7 @@ def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_p
     log_curve(store, falling(0.6, range(2, 10)) | {5: 0.5, 8: 0.13, 9: 0.132}, tmp_path)
     ae = model(found(store), "ae")
     assert list(ae.undertrained) == [5, 8, 9]
-    assert ae.undertrained[5] == "it errs 2.50 times as much as PCA at the same dim3"
+    assert ae.undertrained[5] == "it errs 2.5 times as much as PCA at the same dim3"
 
 
 def test_a_vae_with_unused_latents_is_not_called_undertrained(store: MlflowClient, tmp_path: Path) -> None:
@@ -309,7 +312,7 @@ def test_few_points_few_seeds_and_no_pca_are_said(store: MlflowClient) -> None:
     assert ae.sentence == (
         "ae: no share of the variance: the runs log neither the mean row's errors nor explained variance"
     )
-    assert ae.elbow == "ae: no verdict: 3 values of dim3 are no curve: it takes 4, and 8 to see a corner"
+    assert ae.elbow == "ae: no verdict: a curve of 3 dim3 can't be judged: it takes 4, and 8 to see a corner"
     notes = "\n".join(comparison.notes)
     for said in (
         "each test row is one of the training rows, so the test errors say nothing of new rows",

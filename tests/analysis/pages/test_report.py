@@ -61,7 +61,8 @@ def choice(label: str, at: int | None = 6, rule: str = "keep:0.90") -> Choice:
     if at is not None:
         interval, words = (at - 1, at), f"{label} keeps 90 % of the variance with dim3 {at} ({at - 1} is not enough)"
     below = 11 if at is None else at - 1
-    return Choice("keep", rule, at, below, interval, at is not None, 0.9, 3, 5000, words, "of 5,000 rows")
+    found = Choice(at, below, interval, at is not None, 0.9, 3, 5000, words, "of 5,000 rows")
+    return replace(found, purpose="keep", rule=rule)
 
 
 def of_vae(dim3: int) -> dict[Metric, float]:
@@ -266,7 +267,7 @@ def test_an_end_outside_the_range_and_a_choice_that_there_is_not() -> None:
     low = replace(choice("ae", 6), interval=(None, 11))
     high = replace(choice("ae", 6, "keep:0.95"), interval=(5, None))
     bare = replace(choice("ae", 6, "keep:0.80"), interval=None)
-    elbow = Choice("elbow", "elbow", None, None, None, False, None, 3, 0, "ae: no clear elbow")
+    elbow = Choice(None, None, None, False, None, 3, 0, "ae: no clear elbow", purpose="elbow", rule="elbow")
     lasts = [replace(choice("ae", None, rule), purpose=rule) for rule in ("rank", "generate:0.5")]
     one = replace(model("ae"), choice=low, purposes=[bare, low, high, *lasts, elbow])
     assert purposes(comparison([one])).rows == [
@@ -330,7 +331,7 @@ def test_a_place_of_the_curve_is_not_recommended(rule: str, head: str) -> None:
 
 def test_the_elbow_as_the_rule_is_said_once() -> None:
     found = verdict(6)
-    chosen = Choice("elbow", "elbow", 6, 5, (5, 7), True, 0.02, 3, 0, found.sentence("ae"))
+    chosen = Choice(6, 5, (5, 7), True, 0.02, 3, 0, found.sentence("ae"), purpose="elbow", rule="elbow")
     one = replace(model("ae", at=found), choice=chosen, purposes=[chosen], sentence=chosen.sentence)
     shown = findings([comparison([one])], rule="elbow")
     read = Reader(render(shown, page(figures={}))).text

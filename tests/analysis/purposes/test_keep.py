@@ -34,8 +34,8 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
     assert found.sentence == (
         "ae keeps 90 % of the variance with dim3 20 (16 is not enough, 17 to 19 not scanned; 95 % interval 20)"
     )
-    assert (found.rule, found.choice, found.below, found.reached, found.seeds, found.rows) == (
-        "keep:0.90", 20, 16, True, 3, ROWS,
+    assert (found.choice, found.below, found.reached, found.seeds, found.rows) == (
+        20, 16, True, 3, ROWS,
     )  # fmt: skip
     assert found.value == pytest.approx(1 - 0.35 * 0.93**20)
 
@@ -65,6 +65,12 @@ def test_dim3_that_cross_back_are_named() -> None:
     found = _keep({2: [0.3], 4: [0.2], 6: [0.15], 8: [0.097], 10: [0.101], 12: [0.05], 14: [0.04]})
     assert found.choice == 8
     assert "at 10 it keeps less" in found.sentence
+
+
+def test_a_choice_of_one_latent_says_nothing_of_smaller_ones() -> None:
+    assert _keep({k: [0.05 / k] for k in range(1, 9)}).sentence == (
+        "ae keeps 90 % of the variance with dim3 1 (95 % interval 1, with the noise of neighbouring dim3)"
+    )
 
 
 def test_the_choice_at_the_start_says_that_no_smaller_dim3_was_scanned() -> None:
@@ -108,7 +114,7 @@ def test_few_validation_rows_show_the_share_on_the_test_rows() -> None:
 def test_psnr_reads_the_error_against_the_range() -> None:
     errors = _errors({k: [0.1 / k] for k in range(1, 200)})
     found = psnr(Fitted("ae", errors, errors, True, 1000), 30.0, 1.0)  # an error of .001
-    assert (found.rule, found.choice) == ("psnr:30", 100)
+    assert found.choice == 100
     assert found.sentence.startswith("ae reaches 30 dB with dim3 100 (99 is not enough; ")
     easy = psnr(Fitted("ae", errors, errors, True, 1000), 20.0, 100.0)
     assert (easy.choice, easy.note) == (1, "the mean row reaches 20 dB without any latent")

@@ -88,7 +88,7 @@ def test_the_choice_and_the_verdict_of_a_table(tmp_path: Path, capsys: pytest.Ca
     assert (
         "smooth keeps 90 % of the variance with dim3 10 (9 is not enough; 95 % interval 10, with the noise of " in out
     )
-    assert "no verdict on an elbow: 2 values of dim3 are no curve: it takes 4" in out
+    assert "no verdict on an elbow: a curve of 2 dim3 can't be judged: it takes 4" in out
     assert list(tmp_path.iterdir()) == [tmp_path / "t.csv"]
 
 
