@@ -137,7 +137,8 @@ def judge_table(path: Path | str, *, rule: str | None = None, curve_is: CurveIs 
     for model in dict.fromkeys(row.model for row in rows if row.dim3):
         mine = [row for row in rows if row.model == model and row.dim3]
         curve = assemble((row.dim3, row.seed, row.error) for row in mine)
-        check_falls(model, *curve, curve_is)
+        if base is None or max(row.error for row in mine) >= base:  # a score is better than that of the mean row
+            check_falls(model, *curve, curve_is)
         by_dim3 = {k: np.array([row.error for row in mine if row.dim3 == k]) for k in sorted({r.dim3 for r in mine})}
         evidence = CurveEvidence(model, by_dim3, curve, base)
         choice = choose(asked or Rule.parse(DEFAULT_RULE), evidence)

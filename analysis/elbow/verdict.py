@@ -378,7 +378,7 @@ def _decide(fits: _Fits, corner: _Corner | None, found: Returns) -> tuple[_Kind,
     if described and behind <= _STRAIGHT_SLACK:
         fall = fits.line.curve[0] - fits.line.curve[-1]
         lowers = "lowers" if fall > 0 else "raises"
-        return "straight", "the error doesn't depend on dim3" if abs(fall) < 0.02 else (
+        return "straight", "the error changes by less than 2 % of it over the range" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
     if not described and behind <= 0:

@@ -184,13 +184,16 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     parts = []
     if less := at.get("less"):
         best = min(less, key=lambda k: ratios[k])
-        parts.append(f"{name} errs less than PCA at dim3 {ranges(less)} (down to {ratios[best]:.2f} times, at {best})")
+        parts.append(f"{name} errs less than PCA at dim3 {ranges(less)} (down to {ratios[best]:.2g} times, at {best})")
     if more := at.get("more"):
         most = max(ratios[k] for k in more)
         parts.append(f"PCA errs less than {name} at dim3 {ranges(more)} (up to {most:.3g} times)")
     if same := at.get("the same"):
         parts.append(f"{name} and PCA err the same, within {100 * _SAME:.0f} %, at dim3 {ranges(same)}")
-    for word, why in {"unknown": "the interval contains 1", "no interval": "no intervals there"}.items():
+    for word, why in {
+        "unknown": "the interval contains 1",
+        "no interval": "no interval: errors by row are missing, or the seeds differ too much",
+    }.items():
         if undecided := at.get(word):
             span = " to ".join(dict.fromkeys(f"{end(ratios[k] for k in undecided):.2f}" for end in (min, max)))
             parts.append(f"undecided at {ranges(undecided)} (ratio {span}; {why})")

@@ -147,7 +147,7 @@ class ModelEvidence(CurveEvidence):
         if isinstance(found, str) or found.ndim != 2 or len(found) != 2 or not found[0].sum() > 0:
             return None
         base, left = found[:, found[0] > 0].astype(np.float64)
-        return float(base.max() / base.sum()), float(np.median(1 - left / base))
+        return float(base.max() / base.sum()), float(np.quantile(1 - left / base, 0.5, method="higher"))
 
     def probe(self) -> tuple[Coded, Coded | None]:
         """Return the codes of the rows that choose, and of those that report. Raises Missing."""

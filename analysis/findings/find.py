@@ -52,6 +52,7 @@ BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE: "TwoNN", Metric.INTRINSIC_MLE_SE: "m
 """The intrinsic dimensions by distances between rows: they have a standard error, and are biased low above 10."""
 LOUD = 0.5
 """Of the variance: a column with more decides nearly alone what is kept."""
+_SMALL_RISE = 0.05  # of the error: the noise of one seed, which is not known
 _NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
 _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
@@ -442,18 +443,23 @@ def _elbo_verdict(evidence: ModelEvidence) -> Verdict | None:
 
 
 def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
-    """Return the dim3 where a trained model errs more than PCA, or more than at a smaller dim3, with the reason."""
+    """Return the dim3 where a trained model errs more than PCA, or more than at a smaller dim3, with the reason.
+
+    A VAE is not compared with PCA: the KL makes it err more, however long it is trained.
+    """
     if not series.trained:
         return {}
     dim3, errors = series.complete[0], series.errors()
     mean, seeds = errors.mean(axis=0), len(errors)
-    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else 0.0
+    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else _SMALL_RISE * mean
+    of = "the noise of the seeds" if seeds > 1 else f"{100 * _NOISE_SIGMAS * _SMALL_RISE:.0f} %"
+    rises = np.diff(mean) > _NOISE_SIGMAS * np.broadcast_to(noise, mean.shape)[:-1]
     named: dict[int, str] = {}
-    for i, (before, after) in enumerate(pairwise(dim3)):
-        if mean[i + 1] > mean[i] + _NOISE_SIGMAS * noise:
-            named[after] = f"its error is higher than at {before}, beyond the noise of the seeds"
+    for (before, after), rise in zip(pairwise(dim3), rises, strict=True):
+        if rise:
+            named[after] = f"its error is higher than at {before}, beyond {of}"
     for point in versus:
-        if point.errs == "more":
+        if point.errs == "more" and series.first.metric(Metric.TEST_KL) is None:
             named[point.dim3] = f"it errs {point.ratio:.3g} times as much as PCA at the same dim3"
     return dict(sorted(named.items()))
 

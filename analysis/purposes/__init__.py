@@ -177,7 +177,9 @@ class Rule(NamedTuple):
 def allowed() -> str:
     """Return the rules that there are, for a message."""
     words = [
-        f"{name} ({p.meaning})" if p.limits is None else f"{name}:N ({p.meaning}, {p.limits[0]:g} to {p.limits[1]:g})"
+        f"{name} ({p.meaning})"
+        if p.limits is None
+        else f"{name}:N ({p.meaning}, between {p.limits[0]:g} and {p.limits[1]:g})"
         for name, p in PURPOSES.items()
     ]
     return f"{', '.join(words)}, and unexplained:U for keep:(1-U)"

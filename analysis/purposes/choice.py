@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from elbowroom.tracking.store.text import ranges
-
 from .. import Floats
 
 
@@ -80,8 +78,9 @@ def step(choice: int, below: int | None, *, may_do: bool) -> str:
     """Say what is known of the dim3 below a choice, nothing of 1; `may_do` where `below` is not shown to fail."""
     if below is None:
         return "no smaller one was scanned" if choice > 1 else ""
-    between = list(range(below + 1, choice))
-    skipped = f", {ranges(between)} not scanned" if between else ""
+    skipped = ""
+    if choice - below > 1:
+        skipped = f", {' to '.join(map(str, dict.fromkeys((below + 1, choice - 1))))} not scanned"
     return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"
 
 

@@ -13,6 +13,7 @@ from .probe import Coded, Sample
 
 _FEWEST = 50  # rows
 _LEVEL, _INTERVAL = 0.95, 0.975  # one-sided
+_MOST_NEEDED = 100  # times the rows: a count beyond is a guess
 _POWER = (1.645 + 0.842) ** 2  # codes exactly as good are shown to be so in 80 %
 
 
@@ -160,10 +161,10 @@ def _unfit(sample: Sample, rows: Coded) -> str:
     if len(sample.rows) < _FEWEST:
         return f"{len(sample.rows)} held-out rows with labels are too few for a probe of neighbours, at least {_FEWEST}"
     if sample.kinds < 2:
-        return "its held-out rows have labels of one class, so there is nothing to tell apart"
-    largest = max(rows.codes)
-    if not any(np.ptp(codes, axis=0).any() for codes in rows.codes[largest]):
-        return f"its codes are constant at dim3 {largest}, so they tell no classes apart"
+        few = f"{sample.kinds} of the classes of the {len(sample.rows)} rows that choose"
+        return f"{few} have two rows or more, so there is nothing to tell apart"
+    if not any(np.ptp(codes, axis=0).any() for dim3 in sorted(rows.codes, reverse=True) for codes in rows.codes[dim3]):
+        return "its codes are constant, so they tell no classes apart"
     return ""
 
 
@@ -188,9 +189,11 @@ def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, boo
     lost = found.lost[found.losses.least]
     if not found.own and lost.lower() > found.amount:
         return f"not reached by dim3 {largest}: its codes lose {100 * value:.1f} points of balanced accuracy", True
-    wide = max((*found.rivals, lost), key=lambda excess: excess.spread.error).spread.error
-    needed = f"{len(sample.rows) * _POWER * (wide / found.amount) ** 2:.2g}"
-    more = "more rows or trainings" if found.losses.between.freedom else f"about {float(needed):.0f} rows"
+    wide = max((*found.rivals, lost), key=lambda excess: excess.spread.error)
+    room = found.amount - max(wide.mean, 0.0)
+    needed = len(sample.rows) * _POWER * (wide.spread.error / room) ** 2 if room > 0 else np.inf
+    counted = needed < _MOST_NEEDED * len(sample.rows) and not found.losses.between.freedom
+    more = f"about {float(f'{needed:.2g}'):.0f} rows" if counted else "more rows or trainings"
     points = _points(found.amount)
     return f"{len(sample.rows)} rows can't show a loss of balanced accuracy of at most {points}, {more} could", False
 

@@ -48,7 +48,7 @@ def returns(share: float, dim3: Floats, mean: Floats, draws: Floats) -> Returns:
     first, interval = answers[0], _interval(answers[1:], answers[0])
     percent = f"{100 * share:.3g} %"
     if first == -np.inf:
-        nowhere = f"no dimension of the range lowers the error by more than {percent}"
+        nowhere = f"no dimension of the range is shown to lower the error by more than {percent}, beyond noise"
         return Returns(None, interval, False, f"{nowhere}: where returns diminish is not seen")
     words = f"the smallest dim3 after which no dimension of the range lowers the error by more than {percent}"
     if first == np.inf:

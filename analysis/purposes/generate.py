@@ -63,7 +63,8 @@ def generate(
         about += _units(in_use, largest)
         said = f" comes within {within} of the plateau of its ELBO with dim3 {choice} ({about})"
     elif enough:
-        said = f": not reached by dim3 {largest}: its ELBO may still gain, extend the range"
+        why = "its ELBO may still gain" if losses.least == largest else "too few larger dim3 to see its plateau"
+        said = f": not reached by dim3 {largest}: {why}, extend the range"
     else:
         missing = f"too few rows or trainings to tell its ELBO within {within}"
         said = f": {missing}"

@@ -19,7 +19,8 @@ SHARES = (0.80, 0.90, 0.95)
 """The shares of the variance that every report shows."""
 _FEW_ROWS = 1000  # validation rows; with fewer, the quality on the test rows stands beside the choice
 _HALVES = 4  # of the range; a curve is flat where its pace in the last half doesn't reach the quality in this many more
-_FLAT_POINTS = 3
+_FLAT_POINTS = 3  # at the end of the range, at least
+_SAME = 0.05  # of the error: a last one that is larger than the least by more is named beside it
 _SMALLEST = 1e-12  # share that is left
 _DIGITS = 10  # of the quality that was asked for
 
@@ -95,6 +96,11 @@ class _Quality(NamedTuple):
         """Return a share with the unit."""
         return f"{self.number(share, digits)} {self.unit}"
 
+    def short_of(self, share: float) -> str:
+        """Return a smaller share than that which was asked for, with the digits that tell them apart."""
+        asked = self.shown(self.share, _DIGITS)
+        return next((s for digits in range(3, _DIGITS) if (s := self.shown(share, digits)) != asked), "hardly less")
+
 
 class Fitted(NamedTuple):
     """A model's errors on the rows that choose and on those that report.
@@ -160,6 +166,7 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         single = model.seeded and all(len(seeds) == 1 for seeds in curve.seeds)
         noise = ", with the noise of neighbouring dim3" if single else ""
         said = f"{model.label} {quality.verb} {wanted} with dim3 {at} ({_parts(means, below, found, quality, noise)})"
+        said += ", as many as the data allow" if at >= model.most else ""
     return Choice(
         choice=found.at,
         below=below,
@@ -200,20 +207,22 @@ def _why_not(curve: Curve, most: int, quality: _Quality) -> str:
     quality
         The one that was asked for.
     """
-    fitted, dim3 = curve.fitted, list(curve.dim3)
-    end, best = dim3[-1], 1 - float(np.exp(fitted[-1]))
-    keeps = f"{quality.verb} {quality.shown(best)}"
+    dim3, left, fitted = list(curve.dim3), np.exp(curve.means), np.exp(curve.fitted)
+    end, least = dim3[-1], int(left.argmin())
+    keeps = f"{quality.verb} {quality.short_of(1 - left[least])}"
     if end >= most:
         return f"not reached by any dim3, the best {keeps}"
-    if best <= 0:
+    if left[least] >= 1:
         return f"not reached by {end}, where it errs more than the mean row"
     if len(fitted) < len(dim3):
-        least = dim3[int(curve.means.argmin())]
-        return f"not reached, the best, {least}, {keeps}, and from {dim3[len(fitted)]} on the error rises"
-    half = [float(np.exp(left)) for k, left in zip(dim3, fitted, strict=True) if 2 * k >= end]
+        return f"not reached, the best, {dim3[least]}, {keeps}, and from {dim3[len(fitted)]} on the error rises"
+    if left[-1] > (1 + _SAME) * left[least]:
+        worse = f"{end} {quality.verb} {quality.shown(1 - left[-1])}"
+        return f"not reached, the best, {dim3[least]}, {keeps}, and {worse}"
+    half = fitted[min(int(np.searchsorted(dim3, end / 2)), max(len(dim3) - _FLAT_POINTS, 0)) :]
     if len(half) >= _FLAT_POINTS and _HALVES * (half[0] - half[-1]) < half[-1] - (1 - quality.share):
-        return f"not reached, it saturates at {quality.shown(best)}"
-    return f"not reached by {end}, which {keeps}: extend the range"
+        return f"not reached, it saturates at {quality.short_of(1 - fitted[-1])}"
+    return f"not reached by {end}, which {quality.verb} {quality.short_of(1 - left[-1])}: extend the range"
 
 
 def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
@@ -227,4 +236,5 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
         return said
     margin = Spread(error, len(model.reported.base) - 1).margin(0.975)
     low, high = (quality.number(min(kept + sign * margin, 1)) for sign in (-1, 1))
-    return f"{said} ({low} to {high})"
+    less = ": less than on the validation rows, so new rows may keep less" if kept + margin < quality.share else ""
+    return f"{said} ({low} to {high}){less}"

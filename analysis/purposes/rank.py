@@ -86,6 +86,7 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
     copies = f"; {beside.copies} columns nearly copy another" if beside.copies and apart else ""
     if reached:
         sentence = _reached(dim3, best, interval, beside) + copies
+        sentence += "; this network" if seeded and seeds == 1 else ""
     elif identified:
         sentence = f"rank is not reached by {dim3[best]}, which predicts hidden entries best: extend the range"
     else:

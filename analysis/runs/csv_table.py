@@ -102,13 +102,20 @@ def mean_row(rows: Sequence[Row], rule: Rule | None) -> tuple[float | None, str]
     """Return the mean row's error, of the rows with dim3 = 0, and a note.
 
     Where a rule of shares was asked for and there are no such rows, the errors are read as shares of it, and the note
-    says so. Raises BadInput where one exceeds 1, and for a mean row without an error.
+    says so. Raises BadInput where one exceeds 1, and for mean rows without an error or of several data.
     """
-    known = [row.error for row in rows if row.dim3 == 0]
-    if known:
-        if not (mean := float(np.mean(known))):
+    by_model: dict[str, list[float]] = {}
+    for row in rows:
+        if row.dim3 == 0:
+            by_model.setdefault(row.model, []).append(row.error)
+    if by_model:
+        means = [float(np.mean(errors)) for errors in by_model.values()]
+        if not min(means):
             raise BadInput("the mean row's error, of dim3 0, must be positive: no share of 0 can be kept")
-        return mean, ""
+        if max(means) > (1 + _ROUNDING) * min(means):
+            apart = f"from {min(means):.4g} to {max(means):.4g}"
+            raise BadInput(f"the mean row's error, of dim3 0, differs between models, {apart}: give each a table")
+        return means[0], ""
     if rule is None or rule.purpose != "keep":
         return None, ""
     if (most := max(row.error for row in rows)) > 1:

@@ -261,7 +261,7 @@ def test_the_chosen_model_is_registered_once_with_its_reason(
         (["--choose", "dim3=99"], "choose dim3=99: ae has finished cells at 2, 3, 4"),
         (["--choose", "dim3=3,model=vae"], "choose model=vae: allowed: pca, ae"),
         (["--map", "dim3=x"], "map 'dim3=x': allowed is TARGET=SOURCE.NAME"),
-        (["--rule", "gain:2"], "rule 'gain:2': allowed: keep:N (share of the variance kept, 0 to 1)"),
+        (["--rule", "gain:2"], "rule 'gain:2': allowed: keep:N (share of the variance kept, between 0 and 1)"),
         (["--tracking-uri", "sqlite:///none.db"], "there is no such file"),
         (["--tracking-uri", "ftp://x"], "can't be used"),
         (["--out", "mlflow.db"], "out mlflow.db: can't be written"),

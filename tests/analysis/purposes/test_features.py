@@ -138,6 +138,13 @@ def test_a_loss_as_large_as_the_gain_over_a_guess_keeps_nothing() -> None:
     assert f"ae: {found.missing}" == found.sentence
 
 
+def test_codes_that_collapse_at_the_largest_dim3_leave_the_answer() -> None:
+    full = missing(1000, slice(0, 0))
+    rows = probed(dict.fromkeys((2, 4, 8), full), full[0])
+    codes = {**rows.codes, 16: [np.zeros((1000, 16))]}
+    assert features("vae", rows._replace(codes=codes)).choice == 2
+
+
 def test_two_kinds_of_not_reached() -> None:
     full = missing(1000, slice(0, 0))
     lost = features("ae", probed({8: missing(1000, slice(200)), 32: missing(1000, slice(60))}, full[0]))
@@ -162,8 +169,11 @@ def test_best_codes_at_the_end_are_not_reached() -> None:
     ("rows", "said"),
     [
         (Coded({2: [np.ones((49, 2))]}, np.arange(49) % 2, None), "49 held-out rows with labels are too few"),
-        (Coded({2: [np.ones((99, 2))]}, np.zeros(99, dtype=int), None), "labels of one class"),
-        (Coded({2: [np.ones((99, 2))]}, np.arange(99) % 2, None), "its codes are constant at dim3 2"),
+        (
+            Coded({2: [np.ones((99, 2))]}, np.zeros(99, dtype=int), None),
+            "1 of the classes of the 99 rows that choose have two rows or more",
+        ),
+        (Coded({2: [np.ones((99, 2))]}, np.arange(99) % 2, None), "its codes are constant"),
         (
             components(*signs(0, 1, 0.0, rows=400), range(1, 4)),
             " better than a guess, at most twice the 2 points",

@@ -58,7 +58,9 @@ def test_no_answer_where_no_gain_of_the_range_is_more_than_the_share(first: int,
     k = np.arange(first, 61.0)
     answer = found(k, np.exp(-k / tau))
     assert (answer.dim3, answer.interval, answer.continues) == (None, (None, None), False)
-    assert answer.sentence.startswith("no dimension of the range lowers the error by more than 5 %: where returns ")
+    assert answer.sentence.startswith(
+        "no dimension of the range is shown to lower the error by more than 5 %, beyond noise"
+    )
 
 
 def test_a_rise_within_the_noise_is_none() -> None:

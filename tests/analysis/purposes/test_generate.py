@@ -59,7 +59,8 @@ def test_a_flat_curve_that_is_cut_after_one_more_dim3_is_not_reached(seeds: int)
     found = generate("vae", flat_from_17(18, seeds, 0.05))
     assert (found.choice, found.below, found.interval, found.reached) == (None, 18, None, False)
     assert found.sentence == (
-        "vae: not reached by dim3 18: its ELBO may still gain, extend the range; about the ELBO, not about pictures"
+        "vae: not reached by dim3 18: too few larger dim3 to see its plateau, extend the range; "
+        "about the ELBO, not about pictures"
     )
 
 

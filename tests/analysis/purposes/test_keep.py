@@ -51,6 +51,13 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
             1000,
             "not reached, it saturates at 89.9 %; at 3 it keeps enough by itself",
         ),
+        ({1: [0.6], 2: [0.4], 4: [0.2], 8: [0.2], 16: [0.2], 32: [0.2]}, 1000, "not reached, it saturates at 80 %"),
+        ({2: [0.2], 3: [0.1004]}, 1000, "not reached by 3, which keeps 89.96 %: extend the range"),
+        (
+            {3: [0.3], 10: [0.13], 12: [0.2], 20: [0.25]},
+            1000,
+            "not reached, the best, 10, keeps 87 %, and 20 keeps 75 %",
+        ),
         ({k: [1.2] for k in range(2, 21)}, 1000, "not reached by 20, where it errs more than the mean row"),
         ({k: [1 - k / 25] for k in range(2, 21)}, 20, "not reached by any dim3, the best keeps 80 %"),
     ],
@@ -59,6 +66,10 @@ def test_a_share_that_is_not_reached_says_why(left: dict[int, list[float]], most
     found = _keep(left, most=most)
     assert found.sentence == f"ae: 90 % of the variance {words}"
     assert (found.choice, found.reached, found.below) == (None, False, max(left))
+
+
+def test_a_choice_of_all_that_the_data_allow_says_so() -> None:
+    assert _keep({k: [1 - 0.98 * k / 5] for k in range(1, 6)}, most=5).sentence.endswith("), as many as the data allow")
 
 
 def test_dim3_that_cross_back_are_named() -> None:
@@ -108,7 +119,10 @@ def test_few_validation_rows_show_the_share_on_the_test_rows() -> None:
     found = keep(Fitted("ae", chosen, reported, True, 99), 0.9)
     assert found.choice == 10
     assert found.value == pytest.approx(0.88)
-    assert found.note == "chosen on 200 validation rows; on the test rows 88 % of the variance (88 to 88)"
+    assert found.note == (
+        "chosen on 200 validation rows; on the test rows 88 % of the variance (88 to 88): "
+        "less than on the validation rows, so new rows may keep less"
+    )
 
 
 def test_psnr_reads_the_error_against_the_range() -> None:

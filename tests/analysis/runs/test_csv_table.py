@@ -110,6 +110,15 @@ def test_the_mean_rows_error_is_given_or_asked_for_and_never_guessed(
     path = str(csv(tmp_path, "dim3,error\n0,0\n3,2\n4,1.5\n5,1\n"))
     assert main(["--curve", path]) == 2
     assert "the mean row's error, of dim3 0, must be positive" in capsys.readouterr().err
+    path = str(csv(tmp_path, "dim3,error,model\n0,1,pca\n3,.2,pca\n0,100,ae\n3,20,ae\n"))
+    assert main(["--curve", path]) == 2
+    assert "the mean row's error, of dim3 0, differs between models, from 1 to 100" in capsys.readouterr().err
+
+
+def test_a_rising_error_below_the_mean_rows_is_no_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rising = [f"{k},{0.06 + 0.01 * k!r}" for k in range(1, 12)]
+    assert main(["--curve", str(csv(tmp_path, "\n".join(["dim3,error", "0,1", *rising])))]) == 0
+    assert capsys.readouterr().out.startswith("error keeps 90 % of the variance with dim3 1 ")
 
 
 K = np.arange(1.0, 21)
