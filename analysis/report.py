@@ -16,9 +16,9 @@ import numpy as np
 
 from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.terminal import say
-from elbowroom.tracking.store.text import clean
+from elbowroom.tracking.store.text import clean, ranges
 
-from .elbow import Verdict
+from .elbow import Verdict, calibrated
 from .findings.curve_evidence import CurveEvidence
 from .purposes import DEFAULT_RULE, Rule, allowed, choose
 from .purposes.choice import Choice
@@ -142,7 +142,12 @@ def judge_table(path: Path | str, *, rule: str | None = None, curve_is: CurveIs 
         by_dim3 = {k: np.array([row.error for row in mine if row.dim3 == k]) for k in sorted({r.dim3 for r in mine})}
         evidence = CurveEvidence(model, by_dim3, curve, base)
         choice = choose(asked or Rule.parse(DEFAULT_RULE), evidence)
-        found.append(Judged(model, choice, *evidence.judged, "; ".join(text for text in (note, more) if text)))
+        left = [k for k in by_dim3 if k not in curve[0]]
+        apart = f"the elbow is judged without dim3 {ranges(left)}, where seeds differ" if left else ""
+        verdict, why = evidence.judged
+        beyond = calibrated(*curve) if verdict else None
+        notes = (note, more, apart, f"uncalibrated: {beyond}" if beyond else "")
+        found.append(Judged(model, choice, verdict, why, "; ".join(text for text in notes if text)))
     return found
 
 

@@ -20,6 +20,7 @@ from ..runs.comparison import Cell, Series, is_measured, most_to_judge, sizes_of
 from .against_pca import spectrum_of
 from .curve_evidence import UNKNOWN, CurveEvidence
 
+_FEWEST_SHIFTED = 20  # rows: the mean of fewer is far from its expectation by chance
 _PROBED = 5  # trainings a dim3 whose codes are probed: a probe is slow, and rows differ more than trainings do
 
 
@@ -54,6 +55,19 @@ def _first(cells: Sequence[Cell], artifact: str) -> Floats | None:
         if isinstance(found, np.ndarray) and found.ndim == 1 and np.isfinite(found).all() and found.mean() > 0:
             return found.astype(np.float64)
     return None
+
+
+def shift(baseline: Series, base: MeanRow) -> float:
+    """Return the share of the mean row's error on the test rows that is their common distance from the training mean.
+
+    PCA's codes tell it, at least in part; 0 where these are missing, or fewer than 20.
+    """
+    cell = baseline.at(baseline.dim3[-1])[0]
+    codes, sizes = fetch([cell], Artifact.CODES)[cell.run_id], sizes_of(cell.run.data.params)
+    if isinstance(codes, str) or codes.ndim != 2 or len(codes) < _FEWEST_SHIFTED or base.test is None or sizes is None:
+        return 0.0
+    distance = np.square(codes.mean(axis=0, dtype=np.float64)).sum() / sizes[1]
+    return float(distance / base.test.mean())
 
 
 class _CodesByDim3(Mapping[int, Sequence[Floats]]):
@@ -125,7 +139,7 @@ class ModelEvidence(CurveEvidence):
         if not self.series.first.on_validation:
             note = "chosen on the test rows: there are no validation rows"
         elif (val := _fitting(self.val, self.base.val)) is None:
-            note = "chosen on the test rows: older runs lack the mean row's errors of the validation rows"
+            note = "chosen on the test rows: runs lack the mean row's errors of two validation rows or more"
         else:
             val = val._replace(whole=self._curve(Artifact.PCA_CURVE_VAL))
             return Fitted(self.label, val, test, self.seeded, self.most)

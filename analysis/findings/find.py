@@ -36,7 +36,7 @@ from .against_pca import (
     spectrum_criteria,
     who_wins,
 )
-from .evidence import MeanRow, ModelEvidence, mean_row
+from .evidence import MeanRow, ModelEvidence, mean_row, shift
 from .intervals import ends, logs, margins
 from .nested import NestedFinding, beside
 
@@ -50,6 +50,7 @@ _INTRINSIC = {
 }
 BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE: "TwoNN", Metric.INTRINSIC_MLE_SE: "maximum likelihood"}
 """The intrinsic dimensions by distances between rows: they have a standard error, and are biased low above 10."""
+_SHIFTED = 0.2  # of the mean row's error
 LOUD = 0.5
 """Of the variance: a column with more decides nearly alone what is kept."""
 _SMALL_RISE = 0.05  # of the error: the noise of one seed, which is not known
@@ -268,6 +269,9 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         notes.append(f"the lead of {', '.join(ahead)} over PCA may be the decoder's alone: {how}")
     if baseline is None:
         notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
+    elif (share := shift(baseline, base)) > _SHIFTED:
+        why = "a training row far away, or rows in an order, may be the cause"
+        notes.append(f"{100 * share:.0f} % of what counts as the test rows' variance is a shift of their mean: {why}")
     if len(series) == 1:
         notes.append(f"only {series[0].label} has finished cells here")
     notes.extend(_about_seeds(series))

@@ -309,14 +309,14 @@ def _about_robustness(answers: Answers) -> list[str]:
 
 
 def _about_smoothness(smooth: Sequence[Bunch]) -> list[str]:
-    """Task 4: compare interpolations between codes, without PCA."""
+    """Task 4: compare interpolations between codes; PCA's are straight, in equal steps."""
     texts = []
     for dim3, rows in _by_dim3(smooth).items():
         steps = {row.label: row.largest_step for row in rows if row.model != "pca" and row.largest_step}
         if len(steps) > 1:
             least = min(steps, key=lambda label: steps[label].mean)
             said = _list(f"{_plus_minus(step)} times the mean step for {label}" for label, step in steps.items())
-            texts.append(f"At dim3 {dim3} the largest step is {said}: {least} changes most evenly.")
+            texts.append(f"At dim3 {dim3} the largest step is {said}: of these {least} changes most evenly.")
     return texts
 
 
@@ -378,8 +378,8 @@ def _about_generators(answers: Answers) -> list[str]:
             bound = ""
             if kept and real is not None and real.recall and max(kept) < real.recall.mean / 2:
                 bound = (
-                    f"Even reconstructions of real rows have a recall of only {_range(kept)} at dim3 {dim3}: the "
-                    "decoders limit recall, not the distribution of z. "
+                    f"Even reconstructions of real rows have a recall of only {_range(kept)} at dim3 {dim3}: much of "
+                    "the lack of recall is the decoders'. "
                 )
             texts.append(
                 f"{bound}The samples' recall of the model's own reconstructions of these rows at dim3 {dim3} is "

@@ -113,7 +113,9 @@ def rows_of(series: Series, artifact: str, *, signed: bool = False) -> tuple[dic
     lengths = [len(held.rows) for held in found.values()]
     length = max(lengths, key=lengths.count, default=0)
     found = {k: held for k, held in found.items() if len(held.rows) == length}
-    why = next((a for a in arrays.values() if isinstance(a, str)), "unusable, no errors of as many rows")
+    why = next(
+        (a for a in arrays.values() if isinstance(a, str)), "unusable, a single row or not as many rows as others"
+    )
     return found, [k for k in series.dim3 if k not in found], why
 
 

@@ -229,7 +229,7 @@ def test_draws_push_and_prior_in_words() -> None:
     assert "more than chance for vae in 1 of 2 runs" in text
     steps = {"pca": 1.0, "ae": 1.5, "vae": 1.2}
     smooth = [Bunch(label=m, model=m, dim3=2, largest_step=_spread([v])) for m, v in steps.items()]
-    assert page_text._about_smoothness(smooth)[0].endswith("vae changes most evenly.")
+    assert page_text._about_smoothness(smooth)[0].endswith(": of these vae changes most evenly.")
 
 
 QUALITIES = ("precision", "recall", "coverage", "nearest")

@@ -229,11 +229,13 @@ def test_an_older_store_chooses_on_the_test_rows_by_pythagoras(store: MlflowClie
     for k in range(2, 12):
         codes = np.full((200, k), np.sqrt((1 - 1 / k) * 20 / k))
         arrays = {Artifact.ERRORS_TEST: np.full(200, 1 / k), Artifact.CODES: codes}
-        params = {Param.DIM1: "20"}
+        params = {Param.DIM1: "20", Param.ROWS_TRAIN: "800"}
         log(store, model="pca", dim3=k, error=1 / k, test=1 / k, arrays=arrays, folder=tmp_path, params=params)
-    pca = model(found(store), "pca")
+    comparison = found(store)
+    assert any(n.startswith("91 % of what counts as the test rows' variance is a shift") for n in comparison.notes)
+    pca = model(comparison, "pca")
     assert (pca.choice.choice, pca.choice.interval) == (10, (10, 10))
-    assert pca.choice.note.startswith("chosen on the test rows: older runs lack")
+    assert pca.choice.note.startswith("chosen on the test rows: runs lack the mean")
 
 
 def test_undertrained_cells_are_named_with_the_reason(store: MlflowClient, tmp_path: Path) -> None:

@@ -115,6 +115,14 @@ def test_the_mean_rows_error_is_given_or_asked_for_and_never_guessed(
     assert "the mean row's error, of dim3 0, differs between models, from 1 to 100" in capsys.readouterr().err
 
 
+def test_what_the_verdict_on_a_table_leaves_out_is_said(tmp_path: Path) -> None:
+    rows = [f"{k},{1 / k + seed * k % 3 / 9!r},{seed}" for k in range(2, 14) for seed in range(1 if k > 11 else 2)]
+    (found,) = judge_table(csv(tmp_path, "\n".join(["dim3,error,seed", *rows])))
+    assert found.note.startswith(
+        "the elbow is judged without dim3 12 to 13, where seeds differ; uncalibrated: the seeds"
+    )
+
+
 def test_a_rising_error_below_the_mean_rows_is_no_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rising = [f"{k},{0.06 + 0.01 * k!r}" for k in range(1, 12)]
     assert main(["--curve", str(csv(tmp_path, "\n".join(["dim3,error", "0,1", *rising])))]) == 0
