@@ -3,8 +3,9 @@
 The first noisy mean below the level lies too low on flat curves, so the means are fitted by a falling step function
 (isotonic regression; Barlow et al. 1972) and the fit is read. It ends where the means are shown to rise again, as those
 of a model that is undertrained at large dim3 do. For the interval the fit is drawn again with the noise of the
-trainings, pooled over dim3, and that of the rows, which all dim3 share. `tests/analysis/purposes/test_crossing.py` has
-the coverage.
+trainings, pooled over dim3, and that of the rows, which all dim3 share. Trainings of different dim3 are independent, as
+two networks of one seed are; a table whose seeds are off by one factor at all dim3 is not covered.
+`tests/analysis/purposes/test_crossing.py` has the coverage.
 """
 
 from __future__ import annotations
