@@ -67,6 +67,8 @@ class CurveEvidence:
     def returns(self, share: float) -> Choice:
         """Return where one more dimension lowers the error by less than a share. Raises Missing as `elbow`."""
         dim3, errors = self.curve
+        if len(dim3) < POINTS_TO_TELL:
+            raise Missing(f"gains are told from noise by {POINTS_TO_TELL} dim3 or more, here are {len(dim3)}")
         try:
             found = judge(dim3, errors, gain=share)
         except ValueError as why:

@@ -237,4 +237,4 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
     margin = Spread(error, len(model.reported.base) - 1).margin(0.975)
     low, high = (quality.number(min(kept + sign * margin, 1)) for sign in (-1, 1))
     less = ": less than on the validation rows, so new rows may keep less" if kept + margin < quality.share else ""
-    return f"{said} ({low} to {high}){less}"
+    return f"{said} ({low} to {high} by the rows alone){less}"

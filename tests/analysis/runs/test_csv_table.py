@@ -123,6 +123,11 @@ def test_what_the_verdict_on_a_table_leaves_out_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_gains_of_few_dim3_are_not_told_from_noise(tmp_path: Path) -> None:
+    (found,) = judge_table(written(tmp_path, 1 / np.arange(1.0, 8)), rule="gain:0.05")
+    assert found.choice.missing == "gains are told from noise by 8 dim3 or more, here are 7"
+
+
 def test_a_rising_error_below_the_mean_rows_is_no_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rising = [f"{k},{0.06 + 0.01 * k!r}" for k in range(1, 12)]
     assert main(["--curve", str(csv(tmp_path, "\n".join(["dim3,error", "0,1", *rising])))]) == 0
