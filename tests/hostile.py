@@ -1,4 +1,4 @@
-"""What somebody who tries everything writes where a name belongs, and how to see that it did nothing."""
+"""Hostile values for names in a store, and checks that they had no effect."""
 
 import json
 from collections.abc import Iterator
@@ -83,14 +83,14 @@ def check_page(html: str) -> None:
 
 
 def check_lines(text: str) -> None:
-    """What was printed holds nothing that a terminal obeys, and no line without end."""
+    """Check that printed text has no control characters for a terminal, and no endless line."""
     for line in text.split("\n"):
         assert [c for c in line if not c.isprintable()] == []
         assert len(line) <= 2200
 
 
 def check_files(out: Path, names: set[str]) -> None:
-    """What lies in the folder, beside the figures; every name is short and plain."""
+    """Check the names in a folder: those expected, and all, in its subfolders too, short and plain."""
     assert {p.name for p in out.iterdir()} == names
     for path in out.rglob("*"):
         assert path.name.isascii()
@@ -102,7 +102,7 @@ def check_files(out: Path, names: set[str]) -> None:
 
 @contextmanager
 def nothing_else_in(folder: Path, *allowed: Path) -> Iterator[None]:
-    """Nothing is made below the folder but in the allowed ones."""
+    """Check that the block makes files below the folder only in the allowed ones."""
 
     def there() -> set[Path]:
         return {p for p in folder.rglob("*") if not any(p.is_relative_to(a) for a in allowed)}

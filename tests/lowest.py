@@ -17,7 +17,7 @@ def lowest() -> list[str]:
 
 
 def tools() -> list[str]:
-    """What the tests need beside them, as in requirements-dev.txt."""
+    """Return the tests' own requirements, as in requirements-dev.txt."""
     lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
     return [line for line in lines if re.match(r"\w", line)]
 

@@ -57,8 +57,8 @@ class Verdict:
     Attributes
     ----------
     kind
-        `clear`: a corner that no smooth curve explains. `none`: none such. `straight`: a line explains the curve best.
-        `exhausted`: no corner, and returns do not diminish before the end of the range.
+        `clear`: a corner that no smooth curve explains. `none`: no corner is clear. `straight`: a line explains the
+        curve best. `exhausted`: no corner, and returns do not diminish before the end of the range.
     dim3, interval
         The corner, None where it is not clear, and its 95 % bootstrap interval.
     choice, rule
@@ -378,7 +378,7 @@ def _decide(fits: _Fits, corner: _Corner | None, found: Returns) -> tuple[_Kind,
     if described and behind <= _STRAIGHT_SLACK:
         fall = fits.line.curve[0] - fits.line.curve[-1]
         lowers = "lowers" if fall > 0 else "raises"
-        return "straight", "the error changes by less than 2 % of it over the range" if abs(fall) < 0.02 else (
+        return "straight", "the error changes by less than 2 % over the range" if abs(fall) < 0.02 else (
             f"a straight line explains the curve best: each dimension of this range {lowers} the error by as much"
         )
     if not described and behind <= 0:

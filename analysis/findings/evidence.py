@@ -201,7 +201,7 @@ class ModelEvidence(CurveEvidence):
         Raises NotOffered for a model without an ELBO, and Missing.
         """
         if not self._has_elbo:
-            raise NotOffered("generate is for models with an ELBO")
+            raise NotOffered
         val, test = self._elbo_rows
         if not (test or val):
             raise Missing("generate needs the ELBO of each row, which new runs log: train its cells again")
@@ -226,7 +226,7 @@ class ModelEvidence(CurveEvidence):
     def hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
         """Return the squared errors of hidden entries, those of the mean row, and other counts. Raises Missing."""
         if self.series.first.metric(Metric.TEST_KL) is not None:
-            raise NotOffered("rank is not measured for a model with a prior, which the fit of a code would leave out")
+            raise NotOffered
         cells = [c for c in self.series.every_cell if is_measured(c)]
         arrays = fetch(cells, Artifact.HIDDEN_ENTRIES)
         by_dim3: dict[int, list[Floats]] = {}

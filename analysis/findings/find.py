@@ -362,9 +362,9 @@ def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None) -> list[
     for one in in_order(rules):
         try:
             found.append(choose(one, evidence))
-        except NotOffered as reason:
+        except NotOffered:
             if one == rule:
-                found.append(no_choice(one, evidence.label, str(reason)))
+                found.append(no_choice(one, evidence.label, PURPOSES[one.purpose].only))
     return found
 
 
@@ -455,9 +455,9 @@ def _undertrained(series: Series, versus: Sequence[Against]) -> dict[int, str]:
         return {}
     dim3, errors = series.complete[0], series.errors()
     mean, seeds = errors.mean(axis=0), len(errors)
-    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else _SMALL_RISE * mean
+    noise = float(np.sqrt(2 * (errors.var(axis=0, ddof=1)).mean() / seeds)) if seeds > 1 else _SMALL_RISE * mean[:-1]
     of = "the noise of the seeds" if seeds > 1 else f"{100 * _NOISE_SIGMAS * _SMALL_RISE:.0f} %"
-    rises = np.diff(mean) > _NOISE_SIGMAS * np.broadcast_to(noise, mean.shape)[:-1]
+    rises = np.diff(mean) > _NOISE_SIGMAS * noise
     named: dict[int, str] = {}
     for (before, after), rise in zip(pairwise(dim3), rises, strict=True):
         if rise:

@@ -104,7 +104,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
         lambda d: f"come within {_counted(d, 'nat')} of the best scanned ELBO",
         0.5,
         (0, 1000),
-        "generate is for models with a posterior",
+        "generate is for models with an ELBO",
     ),
     "rank": Purpose(
         lambda e, _: rank(e.label, *e.hidden_entries(), seeded=e.seeded),

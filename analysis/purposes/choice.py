@@ -27,7 +27,7 @@ class Missing(Exception):
 
 
 class NotOffered(Missing):
-    """Why a purpose does not concern a model."""
+    """A purpose does not concern a model; the purpose's `only` says why."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ def step(choice: int, below: int | None, *, may_do: bool) -> str:
     """Say what is known of the dim3 below a choice, nothing of 1; `may_do` where `below` is not shown to fail."""
     if below is None:
         return "no smaller one was scanned" if choice > 1 else ""
-    skipped = ""
-    if choice - below > 1:
-        skipped = f", {' to '.join(map(str, dict.fromkeys((below + 1, choice - 1))))} not scanned"
+    skipped = f", {_span(below + 1, choice - 1)} not scanned" if choice - below > 1 else ""
     return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"
 
 
@@ -92,5 +90,9 @@ def opened(low: int, first: int) -> int | None:
 def spanned(interval: tuple[int | None, int | None]) -> str:
     """Return a 95 % interval in words."""
     low, high = interval
-    ends = dict.fromkeys(("before the range" if low is None else low, "beyond the range" if high is None else high))
-    return f"95 % interval {' to '.join(map(str, ends))}"
+    ends = _span("before the range" if low is None else low, "beyond the range" if high is None else high)
+    return f"95 % interval {ends}"
+
+
+def _span(low: int | str, high: int | str) -> str:
+    return str(low) if low == high else f"{low} to {high}"

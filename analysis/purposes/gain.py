@@ -1,4 +1,4 @@
-"""Where returns diminish: the dim3 after which no dimension of the range lowers the error by more than a share."""
+"""The purpose `gain`: the dim3 after which no dimension of the range lowers the error by more than a share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import Floats
+from .choice import spanned
 
 _Bools = npt.NDArray[np.bool_]
 
@@ -58,9 +59,7 @@ def returns(share: float, dim3: Floats, mean: Floats, draws: Floats) -> Returns:
             step = rises[gains[rises].argmax()]
             why = f"gains rise again later, to {100 * gains[step]:.2g} % after dim3 {dim3[step]:.0f}"
         return Returns(None, interval, True, f"{words}: {why}: extend the range")
-    low, high = interval
-    ends = f"{'before the range' if low is None else low} to {'beyond the range' if high is None else high}"
-    spread = "" if low == high == first else f" (95 % interval {ends})"
+    spread = "" if interval == (first, first) else f" ({spanned(interval)})"
     return Returns(round(float(first)), interval, False, words + spread)
 
 

@@ -1,4 +1,4 @@
-"""What a scan spends where, from times whose answer is known, and from a real scan of seconds."""
+"""The time that a scan spends on each part: from times whose answer is known, and from a real scan of seconds."""
 
 import json
 from pathlib import Path

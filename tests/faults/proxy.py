@@ -22,7 +22,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the client receives."""
+    """A response to the client."""
 
     status: int
     headers: dict[str, str]
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What the client receives in place of the server's answer; with `done` the server has done what was asked."""
+    """A response that replaces the server's; with `done` the server has executed the request first."""
 
     name: str
     answer: Answer

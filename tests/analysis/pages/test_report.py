@@ -293,7 +293,7 @@ def test_each_dash_has_its_reason_once() -> None:
     shown = comparison([replace(m, purposes=[m.choice, *mine]) for m, mine in zip(models, found, strict=True)])
     assert unknown(shown) == [
         "pca, ae, vae: no features without labels",
-        "pca, ae: generate is for models with a posterior",
+        "pca, ae: generate is for models with an ELBO",
         f"pca, ae: {measured}",
         "vae: rank is not measured for a model with a prior, which the fit of a code would leave out",
     ]

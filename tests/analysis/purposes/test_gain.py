@@ -1,4 +1,4 @@
-"""Where returns diminish, on curves whose gains are known."""
+"""The purpose `gain`, on curves whose gains are known."""
 
 from typing import Any
 

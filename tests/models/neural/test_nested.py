@@ -61,7 +61,7 @@ def test_more_latents_never_err_more_and_each_is_about_as_good_as_pca(digits: An
 
 
 def test_a_cut_is_zeros_and_flags_in_front_of_the_layers(digits: Any) -> None:
-    """What the decoder makes of a cut code, by hand."""
+    """The decoder's output for a cut code, computed by hand."""
     z = digits.encode(X_VAL[:5])
     w = {name.removeprefix("weights/decoder.layers.main."): a for name, a in digits.state().items()}
     given = np.hstack([z[:, :3], np.zeros((5, 5)), np.zeros((5, 3)), np.ones((5, 5))])
