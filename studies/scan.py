@@ -36,6 +36,7 @@ from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
 from .grid import (
     PRESETS,
     Grid,
@@ -48,9 +49,8 @@ from .grid import (
     study_settings,
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
-from .progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
+from .records.results import Point, choices, csv, curve, draw, error_name, table, verdicts
 from .records.study import FinishedCell, StudySpec, done_cells
-from .results import Point, choices, csv, curve, draw, error_name, table, verdicts
 
 _WHAT = "a scan of dim3"
 _TAG_LENGTH = 5000  # of the longest value that every store takes

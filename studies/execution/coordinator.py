@@ -25,12 +25,12 @@ from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.text import clean, markdown
 
 from ..options import Options
-from ..progress import Progress
 from ..records.ownership import begun_settings, claim, find_parent, find_study
 from ..records.study import StudyRecords, StudySpec, TakenOver, children
 from ..records.trials import connect, lock_study
 from .cell import Job, Status
 from .pools import Pool, open_pool
+from .progress import Progress
 
 _MAX_TRIES = 3  # of a job whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals

@@ -20,8 +20,8 @@ from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs.query import read
 from elbowroom.studies import scan as scan_command
 from elbowroom.studies.grid import Grid, parse_confirm
+from elbowroom.studies.records.results import Point
 from elbowroom.studies.records.study import FinishedCell
-from elbowroom.studies.results import Point
 from elbowroom.studies.scan import _all_asked, _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from elbowroom.studies.execution.coordinator import Coordinator, JobQueue
+from elbowroom.studies.execution.progress import Progress
 from elbowroom.studies.options import Options
-from elbowroom.studies.progress import Progress
 from elbowroom.tracking.config import RunConfig
 from tests.studies.harness import Capture
 

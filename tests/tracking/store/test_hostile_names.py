@@ -16,8 +16,8 @@ from elbowroom.models import PCA
 from elbowroom.studies import scan
 from elbowroom.studies.execution.coordinator import description
 from elbowroom.studies.options import parse_options
+from elbowroom.studies.records.results import Point, csv, draw
 from elbowroom.studies.records.study import done_cells
-from elbowroom.studies.results import Point, csv, draw
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.drawing import Look
 from elbowroom.tracking.run.figures import FIGURES, RunView

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+from elbowroom.studies.execution.progress import cost_left, cost_table, estimate_costs
 from elbowroom.studies.grid import Grid
-from elbowroom.studies.progress import cost_left, cost_table, estimate_costs
 from elbowroom.studies.records.study import FinishedCell, StudySpec
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Kind, Metric

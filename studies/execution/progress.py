@@ -16,8 +16,8 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .execution.cell import Job, Outcome, Status
-from .records.study import FinishedCell
+from ..records.study import FinishedCell
+from .cell import Job, Outcome, Status
 
 _WEIGHED = 3  # finished cells whose files are measured
 

@@ -19,8 +19,8 @@ from elbowroom.analysis.runs.comparison import Unusable, assemble, own_cell
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
 
-from .execution.cell import error_of
-from .records.study import FinishedCell
+from ..execution.cell import error_of
+from .study import FinishedCell
 
 
 class Point(NamedTuple):

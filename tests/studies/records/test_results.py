@@ -1,6 +1,6 @@
 """The curve as numbers, table and picture."""
 
-from elbowroom.studies.results import Point, csv, draw, table, verdicts
+from elbowroom.studies.records.results import Point, csv, draw, table, verdicts
 
 POINTS = [
     Point("pca", 2, {0: 0.5}),
