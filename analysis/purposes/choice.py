@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,8 +42,8 @@ class Choice:
         The largest scanned dim3 that is not enough: the last one where none is. None where there is none, and where a
         place of the curve (`elbow`, `gain`) is not found, as no dim3 falls short of a place that there is not.
     interval
-        95 % of the method, in scanned dim3 (`rank`: from above one worse dim3 to below the next); an end is None where
-        it lies outside the range. None: there is no interval.
+        95 % of the method, from above the largest scanned dim3 that is excluded to the first that is shown to be enough
+        (`rank`: to below the next worse one); an end is None where it lies outside the range. None: there is none.
     reached
         Whether the rule is met in the range.
     value
@@ -58,6 +58,10 @@ class Choice:
         one.
     purpose, rule
         The purpose, and its rule with its amount, as `keep` and `keep:0.90`; `choose` sets them.
+    place
+        Where the fitted curve meets the rule, between `below` and `choice`; None where no curve is fitted.
+    by_rows
+        The interval of the rows alone, which more trainings do not narrow; None where it is not known.
     """
 
     choice: int | None
@@ -72,6 +76,8 @@ class Choice:
     missing: str = ""
     purpose: str = ""
     rule: str = ""
+    place: float | None = None
+    by_rows: tuple[int | None, int | None] | None = None
 
 
 def step(choice: int, below: int | None, *, may_do: bool) -> str:
@@ -82,9 +88,13 @@ def step(choice: int, below: int | None, *, may_do: bool) -> str:
     return f"{below} is not {'shown to be ' if may_do else ''}enough{skipped}"
 
 
-def opened(low: int, first: int) -> int | None:
-    """Return the low end of an interval, None where the range begins there: smaller dim3 were not excluded."""
-    return None if low == first > 1 else low
+def reaching(low: int, scanned: Iterable[int]) -> int | None:
+    """Return the low end of an interval that reaches down over what was not scanned, as that was not excluded.
+
+    None where the range begins at `low`: no smaller dim3 was excluded.
+    """
+    excluded = max((k for k in scanned if k < low), default=0)
+    return None if low > 1 and not excluded else excluded + 1
 
 
 def spanned(interval: tuple[int | None, int | None]) -> str:

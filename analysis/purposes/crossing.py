@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 
 from .. import Floats
-from .choice import opened
+from .choice import reaching
 from .uncertainty import Variance, pooled
 
 _DRAWS = 400
@@ -77,11 +77,15 @@ class Curve(NamedTuple):
 class Crossing(NamedTuple):
     """The first dim3 of the fit at or below the level, None where there is none, and its interval.
 
-    An end of the interval is None where it lies outside the range; the interval is None where the noise is unknown.
+    place is where the fit meets the level between that dim3 and the one below, straight in log(dim3); None where there
+    is none below. by_rows is the interval with trainings that do not differ. An end of an interval is None where it
+    lies outside the range; an interval is None where the noise is unknown.
     """
 
     at: int | None
     interval: tuple[int | None, int | None] | None
+    place: float | None = None
+    by_rows: tuple[int | None, int | None] | None = None
 
 
 def cross(curve: Curve, level: float) -> Crossing:
@@ -89,20 +93,33 @@ def cross(curve: Curve, level: float) -> Crossing:
     fitted, noise = curve.fitted, curve.noise
     end = len(fitted)
     dim3, counts, rows = curve.dim3[:end], curve.counts[:end], curve.rows[:end]
-    at = _first(fitted[None], level)[0]
-    if noise is None or not np.isfinite(rows).all():
-        return Crossing(_known(dim3, at), None)
+    at = int(_first(fitted[None], level)[0])
+    place = _place(dim3[at - 1 : at + 1], fitted[at - 1 : at + 1], level) if 0 < at < end else None
+    if not np.isfinite(rows).all():
+        return Crossing(_known(dim3, at), None, place)
+
+    def interval(draws: Floats) -> tuple[int | None, int | None]:
+        found = _first(draws, level)
+        first, last = np.quantile(found, [0.025, 0.975], method="nearest")
+        low, high = _known(dim3, min(first, at)), _known(dim3, max(last, at))
+        return low and reaching(low, dim3), high
+
     rng = np.random.default_rng(_SEED)
     shared = rng.standard_normal((_DRAWS, 1)) * rows
-    scale = np.sqrt(noise.of_one) * _student(noise.freedom, rng)
+    scale = _student(noise.freedom if noise else 1, rng) * np.sqrt(noise.of_one if noise else 0.0)
     shared *= _student(max(curve.row_count - 1, 1), rng)
+    by_rows = interval(fitted + shared)
+    if noise is None:
+        return Crossing(_known(dim3, at), None, place, by_rows)
     # A column a dim3: a longer range adds columns, and leaves the draws of the others as they are.
     own = np.stack([np.random.default_rng((_SEED, k)).standard_normal(_DRAWS) for k in dim3], axis=1)
     draws = fitted + shared + scale * own / np.sqrt(counts)
-    found = _first(np.array([_falling(draw, counts) for draw in draws]), level)
-    first, last = np.quantile(found, [0.025, 0.975], method="nearest")
-    low, high = _known(dim3, min(first, at)), _known(dim3, max(last, at))
-    return Crossing(_known(dim3, at), (low and opened(low, dim3[0]), high))
+    return Crossing(_known(dim3, at), interval(np.array([_falling(draw, counts) for draw in draws])), place, by_rows)
+
+
+def _place(dim3: Sequence[int], fitted: Floats, level: float) -> float:
+    """Where the line through two points (2,) of the fit meets a level between them."""
+    return float(np.exp(np.interp(-level, -fitted, np.log(dim3))))
 
 
 def _student(freedom: int, rng: np.random.Generator) -> Floats:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .choice import Choice, Held, opened
+from .choice import Choice, Held, reaching
 from .plateau import Excess, Losses, Reference, beside, mean_of
 from .probe import Coded, Sample
 
@@ -104,7 +104,7 @@ class _Comparison(NamedTuple):
     def interval(self, choice: int) -> tuple[int | None, int | None]:
         """From the first dim3 above all that are shown to lose more, to the choice at the higher level."""
         worse = max((k for k in self.lost if k < choice and self.lost[k].lower(_INTERVAL) > self.amount), default=0)
-        return opened(min(k for k in self.lost if k > worse), min(self.lost)), self.smallest(_INTERVAL)
+        return reaching(min(k for k in self.lost if k > worse), self.lost), self.smallest(_INTERVAL)
 
     def smallest(self, level: float) -> int | None:
         """The last dim3 that is enough, downward from the best or from the largest; None where neither is enough."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .choice import ByDim3, Choice, opened
+from .choice import ByDim3, Choice, reaching
 from .plateau import Losses, beside, mean_of
 
 _LEVEL, _INTERVAL = 0.95, 0.975  # one-sided
@@ -53,7 +53,7 @@ def generate(
     interval = None
     if choice is not None and losses.between.freedom:
         interval = (
-            opened(min(k for k in excess if excess[k].lower(_INTERVAL) <= amount), min(excess)),
+            reaching(min(k for k in excess if excess[k].lower(_INTERVAL) <= amount), excess),
             min((k for k in excess if excess[k].upper(_INTERVAL) <= amount), default=None),
         )
     missing = ""

@@ -177,6 +177,8 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         rows=len(model.chosen.base),
         sentence=said,
         note=model.note or (_on_test_rows(model, quality, at) if found.at is not None else ""),
+        place=found.place,
+        by_rows=found.by_rows,
     )
 
 

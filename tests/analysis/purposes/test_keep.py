@@ -32,7 +32,7 @@ def _keep(left: Mapping[int, Sequence[float]], share: float = 0.9, *, seeded: bo
 def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
     found = _keep({k: [0.35 * 0.93**k] * 3 for k in (4, 8, 12, 16, 20, 24)})
     assert found.sentence == (
-        "ae keeps 90 % of the variance with dim3 20 (16 is not enough, 17 to 19 not scanned; 95 % interval 20)"
+        "ae keeps 90 % of the variance with dim3 20 (16 is not enough, 17 to 19 not scanned; 95 % interval 17 to 20)"
     )
     assert (found.choice, found.below, found.reached, found.seeds, found.rows) == (
         20, 16, True, 3, ROWS,

@@ -1,0 +1,224 @@
+"""The next cells of a seek: `next_cells(known, search, workers)`, a pure function of the cells that have finished.
+
+Each model climbs the ladder 2, 4, 8, … with one seed until a rule is met. Cells between the last dim3 that is not
+enough and the first that is narrow this bracket to two neighbours. One seed may have taken a wrong branch, so these
+cells only locate the answer: the dim3 around it get several seeds, and the bracket opens again where their fit leaves
+it. Where the interval is still too wide, more dim3 around the answer come before more seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from itertools import count, islice
+from math import ceil, inf, sqrt
+from typing import NamedTuple
+
+from elbowroom.analysis.purposes import Evidence, NotOffered, Rule, choose
+from elbowroom.analysis.purposes.choice import Choice, Missing
+
+LEAST_SEEDS = 3
+_FIRST = 2  # dim3
+_AROUND = (-2, -1, 0, 1)  # the dim3 that get several seeds, about the choice
+_AT_ONCE = 4  # rungs, or dim3 of a bracket: of more at once, most are far from the answer
+_INSET = 8  # part of a bracket that a new dim3 leaves on each side, so that the bracket always shrinks
+_ADDED = 4  # cells of a round that narrows the interval, at least
+_RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a second seed
+_BY_ROWS = 1 / 3  # of the part of the interval that the rows alone make: more trainings hardly narrow less than this
+
+
+class Cell(NamedTuple):
+    """One training."""
+
+    model: str
+    dim3: int
+    seed: int
+
+
+class Known(NamedTuple):
+    """One model: the seeds of its finished cells by dim3, and the evidence of these, None where there are none.
+
+    most is the largest dim3 that may be asked for. seeded: whether trainings differ. spent: how many cells this seek
+    has trained.
+    """
+
+    cells: Mapping[int, Collection[int]]
+    evidence: Evidence | None
+    most: int
+    seeded: bool = True
+    spent: int = 0
+
+
+class Search(NamedTuple):
+    """The question: the rules, how near the interval has to come to the answer, and how much it may cost.
+
+    within is a number of dim3 on each side, seeds that of the dim3 around the answer, max_cells that of cells a model.
+    """
+
+    rules: Sequence[Rule]
+    within: int = 1
+    seeds: int = LEAST_SEEDS
+    max_cells: int = 40
+
+
+class Phase(Enum):
+    """The state of the search for one rule."""
+
+    CLIMB = "climbing"
+    NARROW = "narrowing"
+    CONFIRM = "confirming"
+    REFINE = "refining"
+    DONE = "done"
+
+
+class View(NamedTuple):
+    """One rule of one model: the phase, the choice, and the trainings that come next, as (dim3, number of seeds).
+
+    whole: all of these are needed, not as many as there are workers.
+    """
+
+    rule: Rule
+    phase: Phase
+    choice: Choice | None = None
+    wanted: Sequence[tuple[int, int]] = ()
+    whole: bool = False
+
+
+def next_cells(known: Mapping[str, Known], search: Search, workers: int) -> list[Cell]:
+    """Return the cells of the next round; none where every rule of every model is settled, or its budget is spent.
+
+    A round is complete before the next is asked for, so the order in which cells finish does not change the search.
+
+    Parameters
+    ----------
+    known
+        The finished cells of each model.
+    search
+        The question.
+    workers
+        How many cells run at once.
+    """
+    views = {model: look(one, search) for model, one in known.items()}
+    open_models = [model for model, found in views.items() if any(view.wanted for view in found)]
+    width = min(ceil(workers / max(len(open_models), 1)), _AT_ONCE)
+    cells: list[Cell] = []
+    for model in open_models:
+        one = known[model]
+        asked = dict.fromkeys(c for view in views[model] for c in _cells(model, one, view, width))
+        cells += islice(asked, max(search.max_cells - one.spent, 0))
+    return cells
+
+
+def _cells(model: str, known: Known, view: View, width: int) -> list[Cell]:
+    """The cells of one rule: missing seeds of the wanted dim3, from the smallest on."""
+    found = []
+    for dim3, number in view.wanted:
+        there = known.cells.get(dim3, ())
+        found += [Cell(model, dim3, s) for s in islice((s for s in count() if s not in there), number - len(there))]
+    return found if view.whole else found[:width]
+
+
+def look(known: Known, search: Search) -> list[View]:
+    """Return the state of the search of one model, rule by rule; rules that do not concern it are left out."""
+    views = []
+    for rule in search.rules:
+        try:
+            views.append(_look(known, rule, search))
+        except NotOffered:
+            continue
+    return views
+
+
+def _look(known: Known, rule: Rule, search: Search) -> View:
+    choice = None if known.evidence is None else choose(rule, known.evidence)
+    each = search.seeds if known.seeded else 1
+    if single := [k for k in rising(known) if len(known.cells[k]) < 2]:
+        return View(rule, Phase.CLIMB, choice, [(k, 2) for k in single], whole=True)
+    if choice is None or choice.choice is None:
+        return _beyond(known, rule, choice, each)
+    if gap := _gap(choice, known.cells):
+        place = choice.place or sqrt(max(gap[0] - 1, 1) * (gap[-1] + 1))
+        return View(rule, Phase.NARROW, choice, [(k, 1) for k in _inside(gap, place)])
+    around = [choice.choice + step for step in _AROUND]
+    if missing := _lacking(known, around, each):
+        return View(rule, Phase.CONFIRM, choice, missing, whole=True)
+    wide = _too_wide(choice, known.most, search.within) if known.seeded else []
+    return _refine(known, rule, choice, wide) if wide else View(rule, Phase.DONE, choice)
+
+
+def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
+    """The search for a rule that no dim3 has met so far."""
+    largest = max(known.cells, default=0)
+    up = rising(known)
+    if largest < known.most and not (len(up) > 1 and up[-2:] == sorted(known.cells)[-2:]):
+        rungs = (max(2 * largest, _FIRST) * 2**n for n in range(known.most.bit_length()))
+        return View(rule, Phase.CLIMB, choice, [(k, 1) for k in dict.fromkeys(min(k, known.most) for k in rungs)])
+    if choice is None or choice.missing or largest > known.most:
+        return View(rule, Phase.DONE, choice)
+    if choice.by_rows is None:  # a plateau or a least that takes two larger dim3 to be seen
+        missing = _lacking(known, range(largest - 2, largest + 1), 1)
+        return View(rule, Phase.CONFIRM, choice, missing) if missing else View(rule, Phase.DONE, choice)
+    if choice.interval is not None and choice.interval[0] is None:
+        return View(rule, Phase.DONE, choice)
+    if missing := _lacking(known, (largest - 1, largest), each):
+        return View(rule, Phase.CONFIRM, choice, missing, whole=True)
+    if known.seeded and choice.by_rows[0] is None and choice.interval is not None and choice.interval[0] is not None:
+        return _refine(known, rule, choice, range(choice.interval[0], largest + 1))
+    return View(rule, Phase.DONE, choice)
+
+
+def _lacking(known: Known, dim3: Iterable[int], each: int) -> list[tuple[int, int]]:
+    """Those of some dim3 that may be asked for and have fewer seeds than `each`, with that number."""
+    return [(k, each) for k in dim3 if 1 <= k <= known.most and len(known.cells.get(k, ())) < each]
+
+
+def _refine(known: Known, rule: Rule, choice: Choice, wide: Sequence[int]) -> View:
+    """One more seed for the dim3 of an interval that have fewest, the nearest to the answer first."""
+    there = {k: len(known.cells.get(k, ())) for k in wide}
+    at = choice.place or choice.choice or wide[-1]
+    nearest = sorted(wide, key=lambda k: (there[k], abs(k - at)))
+    return View(rule, Phase.REFINE, choice, [(k, there[k] + 1) for k in nearest[:_ADDED]], whole=True)
+
+
+def rising(known: Known) -> list[int]:
+    """Return the dim3 at which a trained model errs more than at a smaller one, as those trained too briefly do."""
+    try:
+        errors = known.evidence.fitted.chosen.by_dim3 if known.evidence is not None and known.seeded else {}
+    except Missing:
+        return []
+    least, found = inf, []
+    for dim3, held in sorted(errors.items()):
+        mean = float(held.seeds.mean())
+        if mean > (1 + _RISE) * least:
+            found.append(dim3)
+        least = min(least, mean)
+    return found
+
+
+def _gap(choice: Choice, scanned: Collection[int]) -> list[int]:
+    """The dim3 without cells next below the choice; where these have cells, and a least is sought, next above it."""
+    assert choice.choice is not None
+    below = list(range((choice.below or 0) + 1, choice.choice))
+    if below or choice.by_rows is not None or choice.interval is None or choice.interval[1] == choice.choice:
+        return below
+    above = min((k for k in scanned if k > choice.choice), default=0)
+    return list(range(choice.choice + 1, above))
+
+
+def _inside(gap: Sequence[int], place: float) -> list[int]:
+    """Dim3 of a gap in the order in which they narrow it: where the fit meets the rule, then steps about that."""
+    step = max((len(gap) + 1) // _INSET, 1)
+    first = min(max(round(place), gap[0] - 1 + step), gap[-1] + 1 - step)
+    stepped = [k for k in gap if (k - first) % step == 0]
+    return sorted(stepped, key=lambda k: (abs(k - first), (k > first) == (first > place)))
+
+
+def _too_wide(choice: Choice, most: int, within: int) -> Sequence[int]:
+    """The dim3 of an interval that reaches too far from the choice; none where more trainings would not narrow it."""
+    if choice.by_rows is None or choice.interval is None or choice.choice is None:
+        return ()
+    at, last = choice.choice, min(2 * choice.choice, most)
+    (low, high), (rows_low, rows_high) = ((a or 1, b or last) for a, b in (choice.interval, choice.by_rows))
+    near_low = min(at - within, rows_low - ceil(_BY_ROWS * (at - rows_low)))
+    near_high = max(at + within, rows_high + ceil(_BY_ROWS * (rows_high - at)))
+    return () if near_low <= low and high <= near_high else range(low, min(high, most) + 1)
