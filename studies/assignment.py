@@ -22,11 +22,10 @@ from elbowroom.tracking.cli import UNSET, Parser
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import borrowed, use_store
 
-from .grid import PRESETS, Grid, check_whole, parse_range, parse_whole
+from .grid import DEFAULT_MODELS, PRESETS, Grid, check_whole, parse_range, parse_whole
 from .options import SWITCH, Options, add_options
 from .scan import ScanResult, grid_command, scan
 
-_MODELS = ("pca", "pca-mlp", "ae", "vae")
 _QUICK = "quick"
 _REPEATS = 3
 
@@ -87,7 +86,7 @@ def assignment_grid(preset: str = _QUICK, *, show: Iterable[int] = SHOWN, repeat
     BadInput
         An unknown preset, a dim3 that the preset has not, or a number below 1.
     """
-    grid, shown = Grid.of(_MODELS, preset=preset), tuple(check_whole("show", k) for k in show)
+    grid, shown = Grid.of(DEFAULT_MODELS, preset=preset), tuple(check_whole("show", k) for k in show)
     for model, values in grid.dim3.items():
         for k in shown:
             if k not in values:

@@ -136,20 +136,11 @@ class Grid:
     def cells(self) -> list[RunConfig]:
         """The configuration of each cell, in the order in which they are run. Raises BadInput as `count` does.
 
-        All models and dimensions with seed 0 come first, so that the whole curve is there early. Those cells keep
-        figures and the model, the others only what readers need.
+        All models and dimensions with seed 0 come first, so that the whole curve is there early.
         """
         self.count()
         return [
-            replace(
-                self.base,
-                model=model,
-                dim3=k,
-                seed=seed,
-                threads=1,
-                artifacts="full" if seed == 0 else "light",
-                measure="yes" if k in self.measured else self.base.measure,
-            )
+            cell_config(replace(self.base, measure="yes") if k in self.measured else self.base, model, k, seed)
             for seed in range(max(self.seeds, self.repeats))
             for k in sorted({k for values in self.dim3.values() for k in values})
             for model, values in self.dim3.items()
@@ -179,6 +170,12 @@ class Grid:
             chosen[model] = tuple(dict.fromkeys([*values[max(at - 1, 0) : at + 2], values[-1]]))
         longer = replace(self.base, epochs=2 * int(self.base.epochs), measure="no")
         return Grid(chosen, self.seeds, longer).cells() if chosen else []
+
+
+def cell_config(base: RunConfig, model: str, dim3: int, seed: int) -> RunConfig:
+    """The configuration of a cell. Seed 0 keeps figures and the model, the others only what readers need."""
+    kept: Literal["full", "light"] = "full" if seed == 0 else "light"
+    return replace(base, model=model, dim3=dim3, seed=seed, threads=1, artifacts=kept)
 
 
 def _not_confirmable(typed: str, grid: Grid) -> BadInput:
@@ -280,18 +277,18 @@ def preset_grid(name: str | None) -> Grid:
     return PRESETS[name]
 
 
-_MODELS = ("pca", "pca-mlp", "ae", "vae")
+DEFAULT_MODELS = ("pca", "pca-mlp", "ae", "vae")
 _SCAN = tuple(range(2, 21))
 _SPARSE = (*range(2, 11), 12, 16, 20, 24, 28, 32)
-_DEFAULT = Grid(dict.fromkeys(_MODELS, _SCAN))
+_DEFAULT = Grid(dict.fromkeys(DEFAULT_MODELS, _SCAN))
 
 # Each range has the dim3 at which trained models, a VAE aside, keep 90 % of the variance, the default rule.
 PRESETS: dict[str, Grid] = {
     # minutes on two cores, real MNIST: enough to see the shape, too few epochs to quote
-    "quick": Grid(dict.fromkeys(_MODELS, (*_SPARSE, 40)), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
+    "quick": Grid(dict.fromkeys(DEFAULT_MODELS, (*_SPARSE, 40)), 1, RunConfig(dataset="mnist", epochs=5), "quick"),
     # the course assignment's question (3), with the larger dimensions at which a VAE stops using more
     "assignment": Grid(
-        dict.fromkeys(_MODELS, (*_SCAN, 24, 32)) | {"vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")
+        dict.fromkeys(DEFAULT_MODELS, (*_SCAN, 24, 32)) | {"vae": (*_SCAN, 24, 32, 48)}, 3, RunConfig(dataset="mnist")
     ),
     # seconds: for tests and demonstrations
     "digits": Grid(

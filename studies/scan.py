@@ -14,11 +14,10 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from matplotlib import style
 from mlflow.entities import Run
 
 from elbowroom.analysis.elbow import Verdict
@@ -30,13 +29,13 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import Failed
-from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Tag, choice_metrics
+from elbowroom.tracking.store.names import VERDICT_PREFIX, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
-from .execution.progress import Cost, Progress, cost_left, cost_table, duration, estimate_costs
+from .execution.progress import Cost, Progress, cost_left, cost_table, estimate_costs
 from .grid import (
     PRESETS,
     Grid,
@@ -49,7 +48,7 @@ from .grid import (
     study_settings,
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
-from .records.results import Point, choices, csv, curve, draw, error_name, table, verdicts
+from .records.results import Point, choices, curve, error_name, record_curve, table, verdicts
 from .records.study import FinishedCell, StudySpec, done_cells
 
 _WHAT = "a scan of dim3"
@@ -300,20 +299,20 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
         costs = estimate_costs(records.spec.match(cells, records.done()))
         return "" if any(c.seconds is None for c in costs) else cost_left(costs, study.pool.slots())
 
-    def confirmations() -> list[RunConfig]:
+    def confirmations() -> Iterator[list[RunConfig]]:
         done = records.done()
         found = records.spec.match(grid.confirmations(_corners(grid, done.values(), progress.say)), done)
         missing = [cell for cell, finished in found.items() if finished is None]
         cells.extend(found)
         progress.extend(len(found), len(found) - len(missing))
-        return missing
+        yield missing
 
     found = records.spec.match(cells, records.done())
     missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
     known = all(c.seconds is not None for c in estimate_costs(found))
     done = len(cells) - len(missing)
     progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
-    return study.run(JobQueue(records.ask, missing, confirmations if plan.to_confirm else None), progress)
+    return study.run(JobQueue(records.ask, missing, confirmations() if plan.to_confirm else ()), progress)
 
 
 def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
@@ -351,19 +350,12 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     sentences += [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
-    for point in points:
-        recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
     for model, choice in chosen.items():
         recorder.metrics(choice_metrics(model, choice.choice, judged[model].dim3 if model in judged else None))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
     recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], *tables)} | kinds)
-    with recorder.files() as folder:
-        (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
-        if points:
-            (folder / Artifact.FIGURES).mkdir()
-            with style.context("default"):  # the caller may have set another style
-                draw(points, title, label).savefig(folder / Artifact.FIGURES / "curve.png")
-    options.say(_time_spent(summary, study.pool.slots()))
+    record_curve(recorder, points, title, label)
+    options.say(summary.spent(study.pool.slots()))
     study.conclude(summary, reason)
     return ScanResult(
         complete=not missing,
@@ -377,17 +369,6 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
         verdicts=judged,
         confirmed=tuple(confirmed),
         failures=tuple(summary.failures),
-    )
-
-
-def _time_spent(summary: Summary, workers: int) -> str:
-    if not summary.fit_seconds:
-        return "no cell finished" if summary.failures else "nothing was left to run"
-    outside = 1 - sum(summary.fit_seconds) / (workers * summary.seconds)
-    return (
-        f"{len(summary.fit_seconds)} cells in {duration(summary.seconds)} on {workers} workers; "
-        f"{outside:.0%} of the workers' time outside training"
-        + (f"; {summary.lost} times a worker was lost" if summary.lost else "")
     )
 
 

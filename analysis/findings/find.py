@@ -222,8 +222,12 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
 def choices(cells: Sequence[Cell], rule: str = DEFAULT_RULE) -> dict[str, Choice]:
     """Return the choice of each model by a rule, of the cells of one study."""
     asked = Rule.parse(rule)
-    evidence = [e for comparison in compare(cells) for e in _evidence(comparison, []).values()]
-    return {e.series.model: choose(asked, e) for e in evidence}
+    return {model: choose(asked, one) for model, one in evidence(cells).items()}
+
+
+def evidence(cells: Sequence[Cell]) -> dict[str, ModelEvidence]:
+    """Return the evidence of each model, of the cells of one study."""
+    return {e.series.model: e for comparison in compare(cells) for e in _evidence(comparison, []).values()}
 
 
 def _evidence(

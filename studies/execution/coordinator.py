@@ -30,7 +30,7 @@ from ..records.study import StudyRecords, StudySpec, TakenOver, children
 from ..records.trials import connect, lock_study
 from .cell import Job, Status
 from .pools import Pool, open_pool
-from .progress import Progress
+from .progress import Progress, duration
 
 _MAX_TRIES = 3  # of a job whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
@@ -58,26 +58,39 @@ class Summary:
     """The number of times that a worker died with a cell."""
     seconds: float = 0.0
 
+    def spent(self, workers: int) -> str:
+        """The cells and their time, in one line."""
+        if not self.fit_seconds:
+            return "no cell finished" if self.failures else "nothing was left to run"
+        outside = 1 - sum(self.fit_seconds) / (workers * self.seconds)
+        return (
+            f"{len(self.fit_seconds)} cells in {duration(self.seconds)} on {workers} workers; "
+            f"{outside:.0%} of the workers' time outside training"
+            + (f"; {self.lost} times a worker was lost" if self.lost else "")
+        )
+
 
 class JobQueue(Generic[_Item]):
     """Makes the missing jobs of a study, one for each item, when a worker is free for it.
 
-    `then` is called once, when all of them have ended, and gives more items.
+    `rounds` gives more items each time that all have ended, as often as there are some. No job begins once `stopped`
+    returns true.
     """
 
     def __init__(
         self,
         make: Callable[[_Item], Job],
         items: Iterable[_Item],
-        then: Callable[[], Iterable[_Item]] | None = None,
+        rounds: Iterable[Iterable[_Item]] = (),
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.make, self.waiting, self.then = make, deque(items), then
+        self.make, self.waiting, self.rounds, self.stopped = make, deque(items), iter(rounds), stopped
         self.items: dict[int, _Item] = {}  # by the trial of their last job
         self.tries = Counter[_Item]()
 
     def next(self) -> Job | None:
         """The next job; None where there is none at the moment."""
-        if not self.waiting:
+        if not self.waiting or self.stopped():
             return None
         item = self.waiting.popleft()
         job = self.make(item)
@@ -85,10 +98,10 @@ class JobQueue(Generic[_Item]):
         return job
 
     def extend(self) -> bool:
-        """Queue the items that `then` gives; False where there are none."""
-        if self.then is not None:
-            self.waiting.extend(self.then())
-            self.then = None
+        """Queue the items of the next round; False where there are none."""
+        if self.stopped():
+            return False
+        self.waiting.extend(next(self.rounds, ()))
         return bool(self.waiting)
 
     def retry(self, job: Job) -> bool:

@@ -45,7 +45,7 @@ def estimate_costs(cells: Mapping[RunConfig, FinishedCell | None]) -> list[Cost]
         name += "" if epochs == next(iter(cells)).epochs else f" {epochs} ep."
         cost = Cost(name, len(mine), 0, None, None)
         if done := [f for f in mine if f is not None]:
-            seconds = statistics.mean(((f.run.info.end_time or 0) - (f.run.info.start_time or 0)) / 1000 for f in done)
+            seconds = statistics.mean(map(seconds_of, done))
             measures = statistics.mean(f.metrics.get(Metric.MEASURE_SECONDS, 0.0) for f in done)
             if measure == "no":  # a measured cell counts as one without, whose cost is less
                 seconds, measures = seconds - measures, 0.0
@@ -53,6 +53,11 @@ def estimate_costs(cells: Mapping[RunConfig, FinishedCell | None]) -> list[Cost]
             cost = Cost(name, len(mine), len(done), seconds, megabytes, measures)
         costs.append(cost)
     return costs
+
+
+def seconds_of(cell: FinishedCell) -> float:
+    """The time of a cell's run."""
+    return ((cell.run.info.end_time or 0) - (cell.run.info.start_time or 0)) / 1000
 
 
 def _bytes(cell: FinishedCell) -> int:
@@ -101,13 +106,21 @@ def duration(seconds: float) -> str:
 class Progress:
     """Shows, if `verbose`, a bar with the time left on a terminal, and else a line per job on stderr.
 
-    `cost` is called after each finished job, until it returns a line to print.
+    `cost` is called after each finished job, until it returns a line to print. With `rounds` the total is that of the
+    rounds so far, and nothing is said of the time left.
     """
 
     def __init__(
-        self, name: str, total: int, done: int, verbose: bool = True, cost: Callable[[], str] | None = None
+        self,
+        name: str,
+        total: int,
+        done: int,
+        verbose: bool = True,
+        cost: Callable[[], str] | None = None,
+        *,
+        rounds: bool = False,
     ) -> None:
-        self.total, self.done, self.verbose, self.cost = total, done, verbose, cost
+        self.total, self.done, self.verbose, self.cost, self.rounds = total, done, verbose, cost, rounds
         self.began, self.new = time.perf_counter(), 0
         self.bar: tqdm[NoReturn] = tqdm(
             total=total, initial=done, desc=name, unit="cell", disable=None if verbose else True
@@ -121,7 +134,8 @@ class Progress:
         if self.bar.disable:
             left = (time.perf_counter() - self.began) / self.new * (self.total - self.done)
             more = f"  {outcome.reason}" if outcome.reason else ""
-            self.say(f"{self.done}/{self.total}  {job.name}  {ended}{more}  about {duration(left)} left")
+            left_words = "" if self.rounds else f"  about {duration(left)} left"
+            self.say(f"{self.done}/{self.total}  {job.name}  {ended}{more}{left_words}")
         self.bar.set_postfix_str(f"{job.name} {ended}")
         self.bar.update()
         if self.verbose and self.cost is not None and outcome.status is Status.FINISHED and (line := self.cost()):

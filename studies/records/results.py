@@ -9,15 +9,17 @@ from csv import writer as table_writer
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
 from elbowroom.analysis.findings import find
 from elbowroom.analysis.purposes.choice import Choice
-from elbowroom.analysis.runs.comparison import Unusable, assemble, own_cell
-from elbowroom.tracking.store.names import Metric
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly
+from elbowroom.analysis.runs.comparison import Cell, Unusable, assemble, own_cell
+from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Metric
+from elbowroom.tracking.store.recorder import Recorder
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly, key
 
 from ..execution.cell import error_of
 from .study import FinishedCell
@@ -66,11 +68,16 @@ def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]
 
 def choices(cells: Iterable[FinishedCell]) -> dict[str, Choice]:
     """The choice of each model by the default rule, as the report makes it."""
-    read = []
+    return find.choices(readable(cells))
+
+
+def readable(cells: Iterable[FinishedCell]) -> list[Cell]:
+    """The cells that the analysis can use; the report says why not the others."""
+    found = []
     for cell in cells:
-        with suppress(Unusable):  # the report says why
-            read.append(own_cell(cell.run, {}))
-    return find.choices(read)
+        with suppress(Unusable):
+            found.append(own_cell(cell.run, {}))
+    return found
 
 
 def error_name(cells: Iterable[FinishedCell]) -> str:
@@ -142,6 +149,26 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def record_curve(recorder: Recorder, points: list[Point], title: str, error: str) -> None:
+    """Write the curve to a run, as metrics, CSV and figure.
+
+    Parameters
+    ----------
+    recorder
+        Of the run.
+    points, title, error
+        As of `draw`.
+    """
+    for point in points:
+        recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
+    with recorder.files() as folder:
+        (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
+        if points:
+            (folder / Artifact.FIGURES).mkdir()
+            with style.context("default"):  # the caller may have set another style
+                draw(points, title, error).savefig(folder / Artifact.FIGURES / "curve.png")
 
 
 def _words(point: Point | None, most: int) -> str:

@@ -62,6 +62,8 @@ class StudySpec:
     """The objectives of a trial, by the metrics of its run."""
     codes: Mapping[str, str] = field(default_factory=dict)
     """The current revision of each model's code: `tracking.logged_model.code.code_of`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """More tags of its runs."""
 
     def key(self, config: RunConfig) -> str:
         """The key of a cell with the current code."""
@@ -187,7 +189,7 @@ class StudyRecords:
 
     def job(self, config: RunConfig, trial: int) -> Job:
         """Make the job of the trial with that number."""
-        tags = {Tag.STUDY.value: self.study.study_name, Tag.TRIAL.value: str(trial)}
+        tags = {Tag.STUDY.value: self.study.study_name, Tag.TRIAL.value: str(trial), **self.spec.tags}
         if self.label:
             tags[Tag.LABEL] = self.label
         if self.spec.kind is Kind.RUN and config.epochs != self.spec.settings["epochs"]:

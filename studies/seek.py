@@ -1,0 +1,425 @@
+"""Seek the dim3 that a purpose needs: `python -m studies.seek --dataset mine.csv --rule keep:0.90`.
+
+No range is asked for: each model is trained at 2, 4, 8, … latents until the rule is met, then between the last dim3
+that is not enough and the first that is, and then several times around the answer (`studies.next_cells`). The cells are
+those of `studies.scan`, which trains none of them again. The same command again continues. From Python: `seek`. Exit
+codes: 0 settled, or the budget is spent; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import elbowroom.tracking.imports  # noqa: F401  before the others
+
+# isort: split
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from elbowroom.analysis.findings import find
+from elbowroom.analysis.purposes import DEFAULT_RULE, PURPOSES, Rule
+from elbowroom.analysis.purposes.choice import Choice, spanned
+from elbowroom.models import Reducer, class_of, gives_a_curve
+from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.prepared_data import PreparedData
+from elbowroom.tracking.logged_model.code import code_of
+from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.names import Kind, Tag, choice_metrics
+from elbowroom.tracking.store.recorder import Recorder
+from elbowroom.tracking.store.session import use_store
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
+
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.progress import Progress, duration, seconds_of
+from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
+from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, View, look, next_cells, rising
+from .options import RESUME, Options, add_options, parse_options
+from .records.results import curve, error_name, readable, record_curve, table
+from .records.study import FinishedCell, StudySpec
+
+_WHAT = "a seek of dim3"
+_FEW_ROWS = 50  # validation rows
+_MIN_COLUMNS = 10  # of `rank`
+_FIRST = 2  # dim3 with which each model is built to check it
+_REFINED = 8  # cells that narrow an interval, in an estimate
+_MANY = 1000  # cells: more than there are workers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+
+    def body() -> int:
+        given = parser().parse_args(arguments)
+        use_store(given)
+        return 0 if seek(_question(given), parse_options(given)).complete else 1
+
+    return command(body, killed=RESUME)
+
+
+def parser() -> Parser:
+    """The flags of the question, of what all cells share, and of how to run them."""
+    made = Parser("studies.seek", "Seek the dim3 that a purpose needs, with few trainings, recorded in MLflow.")
+    asked = made.add_argument_group("the question")
+    asked.add_argument("--models", default=UNSET, metavar="A,B", help=f"default: {','.join(DEFAULT_MODELS)}")
+    asked.add_argument(
+        "--rule", default=DEFAULT_RULE, metavar="RULE,…", help="the purpose, or several: keep:0.90,features:0.02"
+    )
+    asked.add_argument("--within", default="1", metavar="N", help="dim3 on each side that the 95%% interval may have")
+    asked.add_argument("--seeds", default=str(LEAST_SEEDS), metavar="N", help="seeds at the dim3 around the answer")
+    asked.add_argument("--max-cells", default="40", metavar="N", help="cells of a model that are trained at most")
+    asked.add_argument("--max-dim3", default=UNSET, metavar="N", help="the largest dim3; default: all the data allow")
+    asked.add_argument("--timeout", default=UNSET, metavar="30m", help="begin no cell after this time: 90s, 30m or 2h")
+    made.add_fields(shared_fields(), defaults=False)
+    add_options(made)
+    made.add_store()
+    return made
+
+
+def _question(given: argparse.Namespace) -> Question:
+    """The question as typed. Raises BadInput."""
+    typed = {name: None if getattr(given, name) == UNSET else getattr(given, name) for name in shared_fields()}
+    for name, value in typed.items():
+        setattr(given, name, value)
+    return Question(
+        models=DEFAULT_MODELS if given.models == UNSET else tuple(m.strip() for m in given.models.split(",")),
+        rules=tuple(rule.strip() for rule in given.rule.split(",")),
+        within=parse_whole("within", given.within),
+        seeds=parse_whole("seeds", given.seeds),
+        max_cells=parse_whole("max-cells", given.max_cells),
+        max_dim3=None if given.max_dim3 == UNSET else parse_whole("max-dim3", given.max_dim3),
+        timeout=None if given.timeout == UNSET else _seconds(given.timeout),
+        base=RunConfig(**config_fields(given, shared_fields())),
+    )
+
+
+def _seconds(text: str) -> float:
+    """A time as typed, in seconds. Raises BadInput."""
+    typed = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*([smh])\s*", text)
+    if typed is None or float(typed[1]) == 0:
+        raise BadInput(f"timeout {text!r} is no time; allowed: 90s, 30m or 2h")
+    return float(typed[1]) * {"s": 1, "m": 60, "h": 3600}[typed[2]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The question of a seek. Raises BadInput where it can't be asked."""
+
+    models: tuple[str, ...] = DEFAULT_MODELS
+    rules: tuple[str, ...] = (DEFAULT_RULE,)
+    within: int = 1
+    """The number of dim3 that the 95 % interval may reach on each side of the answer."""
+    seeds: int = LEAST_SEEDS
+    """The number of trainings at each dim3 around the answer; fewer than three do not show how much they differ."""
+    base: RunConfig = field(default_factory=RunConfig)
+    """The settings of all cells. Its model, dim3, seed, threads and artifacts are not read."""
+    max_cells: int = 40
+    """The number of cells of a model that this study trains at most."""
+    max_dim3: int | None = None
+    """The largest dim3 to train; None: the smaller of the training rows and columns."""
+    timeout: float | None = None
+    """The seconds after which no cell begins."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the data."""
+        for name in ("within", "seeds", "max_cells"):
+            check_whole(name.replace("_", "-"), getattr(self, name))
+        if self.seeds < LEAST_SEEDS:
+            raise BadInput(f"seeds must be at least {LEAST_SEEDS}, which show how much trainings differ")
+        if not any(self.models) or not any(self.rules):
+            raise BadInput("models and rules must not be empty; allowed: lists like pca,ae and keep:0.90")
+        for rule in self.search.rules:
+            if not rule.serves:
+                some = ", ".join(name for name, purpose in PURPOSES.items() if purpose.serves)
+                raise BadInput(
+                    f"rule {rule.text} is read from a whole curve, which studies.scan makes; allowed: {some}"
+                )
+        for model in self.models:
+            model_settings(model)  # raises for an unknown model
+            if gives_a_curve(model):
+                raise BadInput(f"{model}: one training gives its whole curve: python -m tracking.train --model {model}")
+        if any(rule.purpose == "generate" for rule in self.search.rules) and not any(map(_has_elbo, self.models)):
+            raise BadInput(f"rule generate: {PURPOSES['generate'].only}; none of {', '.join(self.models)} has one")
+        if any(rule.purpose == "rank" for rule in self.search.rules) and self.base.measure != "yes":
+            raise BadInput("rule rank reads errors of hidden entries, which runs with --measure yes have: add it")
+
+    @property
+    def search(self) -> Search:
+        """The question as the choice of cells reads it. Raises BadInput for an unknown rule."""
+        return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, self.max_cells)
+
+    @property
+    def study(self) -> str:
+        """The default name of its study."""
+        return f"seek-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
+
+
+def _has_elbo(model: str) -> bool:
+    return class_of(model).posterior is not Reducer.posterior
+
+
+@dataclass(frozen=True)
+class SeekResult:
+    """The answers of a seek."""
+
+    complete: bool
+    """Whether no cell failed."""
+    settled: bool
+    """Whether every rule of every model is settled; else the budget is spent, or a cell failed."""
+    study: str
+    run_id: str
+    """The id of the study's run, which is the parent of its cells' runs."""
+    experiment_id: str
+    choices: Mapping[str, Mapping[str, Choice]]
+    """By model and rule."""
+    cells: Mapping[str, int]
+    """The cells that the answers stand on, by model; those of earlier studies included."""
+    failures: tuple[Failure, ...]
+    """The cells that failed in this start, and why. The same call again tries them."""
+
+
+def seek(question: Question | None = None, options: Options | None = None) -> SeekResult:
+    """Seek the dim3 of each rule and model, training the cells that its study and experiment have not.
+
+    Nothing is printed unless `options.verbose`. A cell that fails raises nothing: its model's search ends, and
+    `SeekResult.failures` has the reason. Raises BadInput before anything is opened, and RunFailed where the study
+    itself can't go on.
+    """
+    question = Question() if question is None else question
+    options = (options or Options()).named(question.study)
+    with open_study(options, question.base, _MANY) as study:
+        question = replace(question, base=study.base)
+        most = _check_data(question, study.prepared_data, options)
+        digest = study.prepared_data.digests["all"]
+        codes = {model: code_of(model) for model in question.models}
+        settings = study_settings(question.base, digest)
+        spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
+        with study.claimed(spec):
+            run = _Seek(study, question, most)
+            return run.finish(run.train())
+
+
+def _check_data(question: Question, prepared_data: PreparedData, options: Options) -> int:
+    """The largest dim3; prints where rows are few. Raises BadInput for rules or models that do not fit to the data."""
+    parts, data = prepared_data.split, prepared_data.data
+    purposes = {rule.purpose for rule in question.search.rules}
+    if "features" in purposes and data.y_train is None:
+        raise BadInput(f"rule features needs labels, and {data.name} has none: --label-column names their column")
+    if "rank" in purposes and data.dim1 < _MIN_COLUMNS:
+        raise BadInput(f"rule rank needs {_MIN_COLUMNS} columns or more, {data.name} has {data.dim1}")
+    most: int = min(*parts.x_train.shape, question.max_dim3 or data.dim1)
+    for model in question.models:
+        prepare(replace(question.base, model=model, dim3=min(_FIRST, most), threads=1), prepared_data)
+    rows = len(data.x_test if parts.x_val is None else parts.x_val)
+    if rows < _FEW_ROWS:
+        which = "test rows" if parts.x_val is None else "validation rows"
+        options.say(
+            f"{rows} {which} choose: too few for an interval within {question.within} dim3, however many cells are "
+            "trained; more rows narrow it, as with --val-size"
+        )
+    return most
+
+
+class _Seek:
+    """A seek whose study this process holds."""
+
+    def __init__(self, study: Coordinator, question: Question, most: int) -> None:
+        self.study, self.question, self.most, self.search = study, question, most, question.search
+        self.records, self.options = study.records, study.options
+        self.failed: set[str] = set()
+        """Models of which a cell failed in this start."""
+        self.progress = Progress(self.options.study, 0, 0, self.options.verbose, rounds=True)
+        self.began = time.monotonic()
+        self.shown: set[str] = set()
+        self.recorder = Recorder(self.records.client, self.records.parent_id)
+
+    def train(self) -> Summary:
+        """Train round by round until the rules are settled or the budget is spent."""
+        return self.study.run(JobQueue(self.records.ask, (), self._rounds(), self._is_late), self.progress)
+
+    def _is_late(self) -> bool:
+        return self.question.timeout is not None and time.monotonic() - self.began > self.question.timeout
+
+    def _rounds(self) -> Iterator[list[RunConfig]]:
+        """The cells of each round, which is recorded before it begins: a killed study completes it first."""
+        tags = self.records.client.get_run(self.records.parent_id).data.tags
+        asked = [self._config(Cell(*cell)) for cell in json.loads(tags.get(Tag.SEEK, "{}")).get("round", [])]
+        asked = [config for config in asked if config.model in self.question.models]
+        while True:
+            done = self.records.done()
+            missing = [config for config in asked if self.records.spec.key(config) not in done]
+            if not missing:
+                known = self.known()
+                self._show(known)
+                cells = next_cells({m: k for m, k in known.items() if m not in self.failed}, self.search, self._workers)
+                asked = missing = [self._config(cell) for cell in cells]
+                self._record(cells)
+            if not missing:
+                return
+            self.progress.extend(len(missing), 0)
+            yield missing
+            done = self.records.done()
+            self.failed |= {config.model for config in missing if self.records.spec.key(config) not in done}
+            asked = [config for config in asked if config.model not in self.failed]
+
+    @property
+    def _workers(self) -> int:
+        return self.study.pool.slots()
+
+    def _config(self, cell: Cell) -> RunConfig:
+        return cell_config(self.question.base, cell.model, cell.dim3, cell.seed)
+
+    def _record(self, cells: Sequence[Cell]) -> None:
+        asked = {"rules": [rule.text for rule in self.search.rules], "within": self.question.within, "round": cells}
+        self.recorder.tags({Tag.SEEK: json.dumps(asked)})
+
+    def done(self) -> list[FinishedCell]:
+        """The finished cells of the models in question, in their order."""
+        epochs, models = self.question.base.epochs, self.question.models
+        found = [f for f in self.records.done().values() if f.config.model in models and f.config.epochs == epochs]
+        return sorted(found, key=lambda f: models.index(f.config.model))
+
+    def known(self) -> dict[str, Known]:
+        """The finished cells of each model, and their evidence."""
+        done = self.done()
+        evidence = find.evidence(readable(done))
+        known = {}
+        for model in self.question.models:
+            mine = [f for f in done if f.config.model == model]
+            cells: dict[int, set[int]] = {}
+            for finished in mine:
+                cells.setdefault(finished.config.dim3, set()).add(finished.config.seed)
+            spent = sum(f.run.data.tags.get(Tag.STUDY) == self.options.study for f in mine)
+            known[model] = Known(cells, evidence.get(model), self.most, "seed" in model_settings(model), spent)
+        return known
+
+    def _show(self, known: Mapping[str, Known]) -> None:
+        """Print a line for each model and rule, where it is new: where the answer lies, and what is left to train."""
+        seconds = self._seconds()
+        for model, one in known.items():
+            for view in look(one, self.search) if one.cells else ():
+                line = _state(one, view, seconds.get(model, 0.0) / self._workers)
+                if line not in self.shown:
+                    self.progress.say(line)
+                self.shown.add(line)
+
+    def _seconds(self) -> dict[str, float]:
+        """The mean seconds of a model's cell."""
+        by_model: dict[str, list[float]] = {}
+        for finished in self.done():
+            by_model.setdefault(finished.config.model, []).append(seconds_of(finished))
+        return {model: sum(seconds) / len(seconds) for model, seconds in by_model.items()}
+
+    def finish(self, summary: Summary) -> SeekResult:
+        """Record the answers and the curve on the study's parent run, print them where wanted, and end the run."""
+        known, done, records = self.known(), self.done(), self.records
+        views = {model: look(one, self.search) for model, one in known.items() if one.cells}
+        seconds = self._seconds()
+        sentences = []
+        for model, found in views.items():
+            one = known[model]
+            cost = f"{_cells(one)}, {duration(sum(map(len, one.cells.values())) * seconds[model] / self._workers)}"
+            sentences += [_answer(one, view, self.question, cost) for view in found]
+            if up := rising(one):
+                more = "--epochs trains longer, which may change it"
+                sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at smaller ones: {more}")
+        settled = not self.failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
+        reason = f"cells of {', '.join(sorted(self.failed))} failed" if self.failed else ""
+        points, label = curve(done), error_name(done)
+        title = f"{clean(self.question.base.dataset, LABEL_LENGTH)}, {self.question.base.epochs} epochs"
+        shown = f"{label}, mean over seeds; {title}\n\n{table(points)}"
+        self.options.say("\n" + "\n".join([shown, "", *sentences]) + "\n")
+        for model, found in views.items():
+            if (first := found[0].choice if found else None) is not None:
+                self.recorder.metrics(choice_metrics(model, first.choice, None))
+        self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
+        record_curve(self.recorder, points, title, label)
+        if not settled and not self.failed:
+            more = "the same command" if self._is_late() else "the same command with a larger --max-cells"
+            self.options.say(f"not settled: {more} goes on")
+        self.options.say(summary.spent(self._workers))
+        self.study.conclude(summary, reason)
+        return SeekResult(
+            complete=not self.failed,
+            settled=settled,
+            study=self.options.study,
+            run_id=records.parent_id,
+            experiment_id=records.experiment_id,
+            choices={m: {v.rule.text: v.choice for v in found if v.choice} for m, found in views.items()},
+            cells={model: sum(map(len, one.cells.values())) for model, one in known.items()},
+            failures=tuple(summary.failures),
+        )
+
+
+def _label(known: Known) -> str:
+    return "" if known.evidence is None else known.evidence.label
+
+
+def _state(known: Known, view: View, seconds: float) -> str:
+    """The state of a search: its answer, or where it lies, the cells so far, and what is left at `seconds` a cell."""
+    if view.choice is not None and (view.phase is Phase.DONE or (view.choice.reached and not known.seeded)):
+        return view.choice.sentence
+    low, high = _left(known, view)
+    left = f"about {low} to {high} more, {duration(low * seconds)} to {duration(high * seconds)}"
+    return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
+
+
+def _cells(known: Known) -> str:
+    count = sum(map(len, known.cells.values()))
+    return f"{count} cell{'s' if count > 1 else ''}"
+
+
+def _bracket(known: Known, view: View) -> str:
+    """Between which dim3 the answer lies, and what both keep."""
+    choice, largest = view.choice, max(known.cells)
+    if choice is None or choice.choice is None:
+        return f"more than {_kept(known, view, largest)}"
+    if view.phase is Phase.REFINE:
+        return f"{choice.choice} ({spanned(choice.interval or (None, None))})"
+    return f"{_kept(known, view, choice.below or 0)} to {_kept(known, view, choice.choice)}"
+
+
+def _kept(known: Known, view: View, dim3: int) -> str:
+    """A dim3, and the share of the variance that it keeps, where that is what the rule reads."""
+    if view.choice is None or view.choice.by_rows is None or known.evidence is None:
+        return str(dim3)
+    kept = known.evidence.fitted.chosen.kept(dim3)
+    return str(dim3) if kept is None else f"{dim3} ({100 * kept[0]:.3g} %)"
+
+
+def _left(known: Known, view: View) -> tuple[int, int]:
+    """About how many cells are left, at least and at most."""
+    if view.phase is Phase.CONFIRM:
+        missing = sum(number - len(known.cells.get(dim3, ())) for dim3, number in view.wanted)
+        return missing, missing + _REFINED
+    if view.phase is Phase.REFINE:
+        return len(view.wanted), 4 * len(view.wanted)
+    around = 4 * LEAST_SEEDS
+    if view.phase is Phase.NARROW:
+        return around - 4, around + len(view.wanted).bit_length() + _REFINED
+    rungs = (known.most // max(max(known.cells), 1)).bit_length()
+    return min(rungs, 1), rungs + around + _REFINED
+
+
+def _answer(known: Known, view: View, question: Question, cost: str) -> str:
+    """The answer of a rule, and what it cost, beside the cost of a grid."""
+    choice, seeds = view.choice, question.seeds
+    if choice is None or view.phase is not Phase.DONE:
+        return f"{_label(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
+    said = choice.sentence
+    if choice.choice is None or not known.seeded:
+        return f"{said}; {cost}"
+    low, high = choice.interval or (None, None)
+    if max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within and choice.by_rows:
+        said += f"; the {choice.rows} rows that choose leave it so wide, not the trainings"
+    last = 1 << max(choice.choice - 1, 3).bit_length()
+    return f"{said}; {cost}; a grid of 2 to {last} with {seeds} seeds would have taken {(last - 1) * seeds}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
