@@ -1,7 +1,8 @@
 """Scan the latent dimension: `python -m studies.scan --models pca,ae,vae --dim3 2:20 --seeds 3`.
 
 A worker process trains each cell (model, dim3, seed) of a grid once, and records it as a run under the study's parent
-run. The same command again continues: finished cells are not trained twice, and a larger grid adds the missing ones.
+run. The same command again continues: finished cells are not trained twice, and a larger grid adds the missing ones. So
+does another study in the experiment with the same data and settings: it takes over the cells that are done.
 From Python: `scan`. Exit codes: 0 complete; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
 """
 
@@ -246,13 +247,17 @@ def _check_data(grid: Grid, prepared_data: PreparedData) -> None:
 
 
 def _done(runs: list[Run], spec: StudySpec, cells: list[RunConfig], options: Options) -> dict[str, FinishedCell]:
-    """The cells that were trained with the current code, by key; prints how many others are trained again."""
+    """The cells that were trained with the current code, by key; prints how many are taken over or trained again."""
 
     def coordinates(config: RunConfig) -> tuple[object, ...]:
         return config.model, config.dim3, config.seed, config.epochs
 
-    done = done_cells(runs, spec.codes)
+    done = done_cells(runs, spec.codes, spec.name)
     current = {key: cell for key, cell in done.items() if cell.is_current}
+    studies = {c.run.info.run_id: c.run.data.tags.get(Tag.STUDY, spec.name) for c in current.values()}
+    if taken := [study for study in studies.values() if study != spec.name]:
+        names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)
+        options.say(f"{len(taken)} finished cells of other studies are taken over: {names}")
     outdated = {coordinates(f.config) for f in done.values() if not f.is_current}
     again = Counter(c.model for c in cells if spec.key(c) not in current and coordinates(c) in outdated)
     for model, count in again.items():
@@ -328,7 +333,7 @@ def _long_cells_first(cells: list[RunConfig]) -> list[RunConfig]:
 def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     """Record the curve on the study's parent run, print it where wanted, and end the run.
 
-    The curve has every cell that the study holds, also where this start asked for fewer.
+    The curve has every cell that is done with the study's settings, also where this start asked for fewer.
     """
     grid, cells = plan.grid, plan.cells
     records, options, epochs = study.records, study.options, int(grid.base.epochs)

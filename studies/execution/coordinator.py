@@ -17,16 +17,16 @@ from optuna.storages import RDBStorage
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
-from elbowroom.tracking.store.client import reach_store, within
+from elbowroom.tracking.store.client import find_experiment, reach_store, within
 from elbowroom.tracking.store.errors import one_line
-from elbowroom.tracking.store.names import Metric
+from elbowroom.tracking.store.names import Kind, Metric
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.text import clean, markdown
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
-from ..records.study import StudyRecords, StudySpec, TakenOver, children
+from ..records.study import StudyRecords, StudySpec, TakenOver, cells_of_others, children
 from ..records.trials import connect, lock_study
 from .cell import Job, Status
 from .pools import Pool, open_pool
@@ -128,11 +128,19 @@ class Coordinator:
     invocation: str | None
     """The id of the run that `mlflow run` opened."""
     records: StudyRecords = field(init=False)
+    others: list[Run] = field(init=False, default_factory=list)
+    """The cells of other studies that count as done here, as `runs` found them: read once, as there may be many."""
 
     def runs(self, spec: StudySpec) -> list[Run]:
-        """The runs of the study's cells or trials. Raises BadInput where the name has another study."""
+        """The runs of the study's trials, or of its cells and those of other studies that count as done here.
+
+        Raises BadInput where the name has another study.
+        """
         parent = find_parent(self.client, find_study(self.storage, spec), spec)
-        return [] if parent is None else children(self.client, parent, spec.kind)
+        place = find_experiment(self.client) if parent is None else parent.info.experiment_id
+        if spec.kind is Kind.RUN and place is not None:
+            self.others = cells_of_others(self.client, place, parent, spec)
+        return self.others if parent is None else [*children(self.client, parent, spec.kind), *self.others]
 
     @contextmanager
     def claimed(self, spec: StudySpec) -> Iterator[StudyRecords]:
@@ -147,6 +155,7 @@ class Coordinator:
             claim(self.client, self.storage, spec, take_over=take_over, invocation=self.invocation) as self.records,
         ):
             del self.prepared_data  # the workers' maps are enough from here on
+            self.records.others = self.others
             self.records.repair("FAILED", "its worker or coordinator died")
             yield self.records
 

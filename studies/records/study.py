@@ -1,14 +1,15 @@
 """A study in its two stores: Optuna's trials and MLflow's runs.
 
-MLflow decides: a cell is done when the study's parent run has a FINISHED child with its key. Optuna's trials mirror
-that. Where the two differ, because a process died between two writes, each start repairs them (`StudyRecords.repair`).
+MLflow decides: a cell is done when the experiment has a FINISHED run of a study with its key. Runs of other studies are
+only read. Optuna's trials mirror the study's own runs. Where the two differ, because a process died between two writes,
+each start repairs them (`StudyRecords.repair`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 import optuna
@@ -24,7 +25,7 @@ from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place, close
 
 from ..execution.cell import Job, Outcome, Status, error_of, recover_outcome, trial_runs
-from ..grid import cell_key
+from ..grid import cell_key, study_settings
 from .trials import absolute, retry_storage
 
 
@@ -49,7 +50,7 @@ class StudySpec:
     name: str
     what: str
     """The kind of study, as `a scan of dim3`."""
-    settings: Mapping[str, object]
+    settings: Mapping[str, Any]
     """The settings of all its runs, as plain data."""
     kind: Kind
     """The kind of its runs."""
@@ -101,11 +102,49 @@ def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
     return every_run(client, parent.info.experiment_id, words)
 
 
-def done_cells(runs: list[Run], codes: Mapping[str, str]) -> dict[str, FinishedCell]:
-    """The cells that are done, by key; of two FINISHED runs of one cell the earlier counts.
+def cells_of_others(client: MlflowClient, experiment_id: str, parent: Run | None, spec: StudySpec) -> list[Run]:
+    """The FINISHED cells of other studies with the settings of this one, and those that confirmed such cells.
 
-    A measured cell counts also as the cell without measures. `codes` is the current code of the models that this start
-    asks for. The current code of another model is that of its last run.
+    Parameters
+    ----------
+    client
+        Of the tracking store.
+    experiment_id
+        The experiment.
+    parent
+        This study's parent run; None where there is none yet.
+    spec
+        This study's identity.
+    """
+    parent_id = "" if parent is None else parent.info.run_id
+    words = f"tags.`{Tag.PARENT}` != '{parent_id}' AND tags.`{Tag.KIND}` = '{Kind.RUN}'"
+    words += f" AND tags.`{Tag.DIGEST}` = '{spec.digest}' AND attributes.status = 'FINISHED'"
+    return [r for r in every_run(client, experiment_id, words) if Tag.STUDY in r.data.tags and _has_settings(r, spec)]
+
+
+def _has_settings(run: Run, spec: StudySpec) -> bool:
+    """Whether a cell is of the study's epochs, or confirms at twice those, and has all its other settings."""
+    wanted = dict(spec.settings)
+    if Tag.CONFIRMS in run.data.tags:  # no part of a curve, also where a study has so many epochs in all its cells
+        wanted["epochs"] *= 2
+    config = _config_of(run)
+    # the digest stands for the data, whatever the name of their file
+    return config is not None and study_settings(config, spec.digest) | {"dataset": wanted["dataset"]} == wanted
+
+
+def done_cells(runs: list[Run], codes: Mapping[str, str], study: str = "") -> dict[str, FinishedCell]:
+    """The cells that are done, by key; of two FINISHED runs of one cell the study's own counts, else the earlier.
+
+    A measured cell counts also as the cell without measures.
+
+    Parameters
+    ----------
+    runs
+        The runs of a study, and of others with its settings.
+    codes
+        The current code of the models that this start asks for. That of another model is the code of its last run.
+    study
+        The name of the study.
     """
     finished = [
         (run, config)
@@ -117,7 +156,7 @@ def done_cells(runs: list[Run], codes: Mapping[str, str]) -> dict[str, FinishedC
     # A run of a user's model that is older than the tag was made with the code of the first run that has the tag.
     untagged = current | dict(reversed(tagged)) | dict.fromkeys(MODELS, "")
     cells: dict[str, FinishedCell] = {}
-    for run, config in finished:
+    for run, config in sorted(finished, key=lambda f: f[0].data.tags.get(Tag.STUDY, study) != study):
         code = run.data.tags.get(Tag.CODE, untagged.get(config.model, ""))
         for served in (config, replace(config, measure="no")):
             key = cell_key(served, run.data.tags[Tag.DIGEST], code)
@@ -151,6 +190,7 @@ class StudyRecords:
     ) -> None:
         self.client, self.study, self.parent, self.spec, self.token = client, study, parent, spec, token
         self.parent_id, self.experiment_id = parent.info.run_id, parent.info.experiment_id
+        self.others: list[Run] = []  # cells of other studies that count as done here: `cells_of_others`
         self.label = parent.data.tags.get(Tag.LABEL, "")
         self._storage, self._study_id, self._models = storage, storage.get_study_id_from_name(spec.name), models
         self._distributions: dict[str, BaseDistribution] = {
@@ -166,7 +206,8 @@ class StudyRecords:
 
     def done(self) -> dict[str, FinishedCell]:
         """The cells that were trained with the current code, by key: only these are part of a curve."""
-        return {key: cell for key, cell in done_cells(self.children(), self.spec.codes).items() if cell.is_current}
+        cells = done_cells([*self.children(), *self.others], self.spec.codes, self.spec.name)
+        return {key: cell for key, cell in cells.items() if cell.is_current}
 
     @retry_storage
     def ask(self, config: RunConfig) -> Job:

@@ -95,7 +95,7 @@ class Study:
     def runs(self, kind: Kind = Kind.RUN) -> list[Run]:
         found = self.client.get_experiment_by_name(self.experiment)
         everything = [] if found is None else self.client.search_runs([found.experiment_id])
-        return [r for r in everything if r.data.tags.get(Tag.KIND) == kind and r.data.tags[Tag.STUDY] == self.name]
+        return [r for r in everything if r.data.tags.get(Tag.KIND) == kind and r.data.tags.get(Tag.STUDY) == self.name]
 
     def parent(self) -> Run:
         (parent,) = self.runs(Kind.STUDY)

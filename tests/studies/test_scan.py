@@ -26,6 +26,7 @@ from elbowroom.studies.scan import _all_asked, _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
+from elbowroom.tracking.train import main as train
 from tests.conftest import in_this_process, marked
 from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, undisturbed
 
@@ -72,6 +73,44 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(filed: St
 
 
 @pytest.mark.usefixtures("cells_here")
+def test_a_study_takes_over_finished_cells_of_others_and_changes_none(filed: Study, capsys: Capture) -> None:
+    assert scan(filed, *TINY, "--confirm", "ae=3") == 0
+    theirs = {r.info.run_id: (r.info.status, r.data.tags) for r in [*filed.runs(), filed.parent()]}
+    other = replace(filed, name="other")
+    capsys.readouterr()
+    assert scan(other, *TINY, "--models", "ae", "--dim3", "3:4", "--confirm", "ae=3") == 0
+    out = capsys.readouterr().out
+    assert "6 finished cells of other studies are taken over: s\nstudy other: 4 cells" in out
+    assert "to confirm an elbow\n\ndim3  ae\n2     0." in out
+    assert sorted((r.info.run_name, r.data.params["epochs"]) for r in other.runs()) == [
+        ("ae-d4-s0", f"{e}") for e in (2, 4)
+    ]
+    assert len(other.trials(TrialState.COMPLETE)) == len(other.trials()) == 2
+    parent = other.parent().info.run_id
+    logged = [filed.client.get_metric_history(parent, f"{CURVE_PREFIX}{model}") for model in ("pca", "ae")]
+    assert [[m.step for m in curve] for curve in logged] == [[2, 3], [2, 3, 4]]
+    assert {r.info.run_id: (r.info.status, r.data.tags) for r in [*filed.runs(), filed.parent()]} == theirs
+    assert scan(filed, *TINY, "--dim3", "2:4", "--models", "ae") == 0  # and the other way round
+    assert "2 finished cells of other studies are taken over: other" in capsys.readouterr().out
+    assert len(filed.runs()) == 6
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_cells_with_other_settings_confirmations_and_runs_of_no_study_are_not_taken_over(
+    filed: Study, capsys: Capture
+) -> None:
+    given = [*TINY, "--models", "ae", "--dim3", "3"]
+    alone = ["--model", "ae", "--dim3", "3", "--epochs", "4", "--dim2", "8", "--dataset", "digits", "--threads", "1"]
+    assert train([*alone, "--tracking-uri", filed.tracking_uri, "--experiment", filed.experiment]) == 0
+    assert scan(filed, *given, "--confirm", "ae=3") == 0
+    other = replace(filed, name="other")
+    assert scan(other, *given, "--epochs", "4") == 0
+    assert "taken over" not in capsys.readouterr().out
+    assert [m.step for m in filed.client.get_metric_history(other.parent().info.run_id, f"{CURVE_PREFIX}ae")] == [3]
+    assert len(other.runs()) == 1
+
+
+@pytest.mark.usefixtures("cells_here")
 def test_missing_measures_come_to_be_once_and_stay(filed: Study, capsys: Capture) -> None:
     given = [*TINY, "--models", "pca"]
 
@@ -87,6 +126,8 @@ def test_missing_measures_come_to_be_once_and_stay(filed: Study, capsys: Capture
     assert "1 finished cells lack the measures and are trained anew with them\nstudy s: 2 cells" in out
     assert "left: 2 cells; time and disk are estimated" in out
     assert rank() == "pca: rank is not reached by 3, which predicts hidden entries best: extend the range"
+    assert scan(replace(filed, name="other"), *given, "--measure") == 0
+    assert "complete: nothing to run" in capsys.readouterr().out
     for again in ([*given, "--measure"], given):
         assert scan(filed, *again) == 0
         assert "complete: nothing to run" in capsys.readouterr().out
@@ -357,6 +398,8 @@ def test_cells_of_a_model_that_was_edited_are_trained_anew_and_never_averaged(
     said = capsys.readouterr().out
     assert "mine_scanned:net: 4 finished cells were made with other code and are trained anew" in said
     assert re.search(r"net +4 +0 ", said)
+    assert scan(replace(filed, name="other"), *given, "--dry-run") == 0
+    assert said.splitlines()[0] in capsys.readouterr().out
     assert scan(filed, *given, "--seeds", "1") == 0
     before = {r.info.run_id for r in first}
     new = [r for r in filed.runs() if r.data.params["model"] != "pca" and r.info.run_id not in before]

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from elbowroom.studies.execution.cell import Outcome, Status, run_cell
 from elbowroom.studies.grid import study_settings
 from elbowroom.studies.records.ownership import claim, find_parent
-from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec
+from elbowroom.studies.records.study import MODEL_CHOICES, StudyRecords, StudySpec, cells_of_others, done_cells
 from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
@@ -118,6 +118,22 @@ def test_a_start_puts_right_what_a_killed_coordinator_left(filed: Study) -> None
         before = len(held.study.get_trials())
         held.repair("FAILED", "its coordinator died")
         assert len(held.study.get_trials()) == before
+
+
+def test_studies_that_run_at_once_leave_each_others_runs_alone(filed: Study) -> None:
+    storage, client = connect(filed.storage), filed.client
+    with claim(client, storage, spec()) as held, claim(client, storage, replace(spec(), name="t")) as other:
+        ids = [str(run_cell(records.ask(CELL)).run_id) for records in (held, other)]
+        running = str(run_cell(other.ask(CELL)).run_id)
+        client.update_run(running, status="RUNNING")
+        held.others = cells_of_others(client, held.experiment_id, held.parent, held.spec)
+        held.repair("FAILED", "its coordinator died")
+        assert [client.get_run(i).info.status for i in (*ids, running)] == ["FINISHED", "FINISHED", "RUNNING"]
+        assert [c.run.info.run_id for c in held.done().values()] == ids[:1]
+        runs = [*held.others, *held.children()]
+        counts = {name: [c.run.info.run_id for c in done_cells(runs, {}, name).values()] for name in ("s", "t", "u")}
+        assert counts == {"s": ids[:1], "t": ids[1:], "u": ids[:1]}  # its own, else the earlier
+        other.repair("FAILED", "")
 
 
 def test_without_optunas_database_the_study_is_found_by_its_runs(filed: Study, capsys: Capture) -> None:
