@@ -75,7 +75,7 @@ def parser() -> Parser:
     asked.add_argument("--max-cells", default="40", metavar="N", help="cells of a model that are trained at most")
     asked.add_argument("--max-dim3", default=UNSET, metavar="N", help="the largest dim3; default: all the data allow")
     asked.add_argument("--timeout", default=UNSET, metavar="30m", help="begin no cell after this time: 90s, 30m or 2h")
-    made.add_fields(shared_fields(), defaults=False)
+    made.add_fields(shared_fields())
     add_options(made)
     made.add_store()
     return made
@@ -83,9 +83,6 @@ def parser() -> Parser:
 
 def _question(given: argparse.Namespace) -> Question:
     """The question as typed. Raises BadInput."""
-    typed = {name: None if getattr(given, name) == UNSET else getattr(given, name) for name in shared_fields()}
-    for name, value in typed.items():
-        setattr(given, name, value)
     return Question(
         models=DEFAULT_MODELS if given.models == UNSET else tuple(m.strip() for m in given.models.split(",")),
         rules=tuple(rule.strip() for rule in given.rule.split(",")),
@@ -199,6 +196,9 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
+        done = study.runs(spec)  # those of other studies too
+        if done:
+            options.say(f"{len(done)} runs of the experiment are cells of these settings")
         with study.claimed(spec):
             run = _Seek(study, question, most)
             return run.finish(run.train())

@@ -16,7 +16,7 @@ import yaml
 from packaging.version import Version
 
 from elbowroom.analysis import report
-from elbowroom.studies import assignment, scan, tune
+from elbowroom.studies import assignment, scan, seek, tune
 from elbowroom.tracking import train
 from elbowroom.tracking.config import RunConfig
 from tests.conftest import ROOT, environment
@@ -167,7 +167,7 @@ def test_the_command_line_has_the_fields_of_the_configuration() -> None:
     assert flags(train) == {f.name: str(f.default) for f in fields(RunConfig)}
 
 
-@pytest.mark.parametrize("module", [train, scan, tune, report, assignment], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [train, scan, seek, tune, report, assignment], ids=lambda module: module.__name__)
 def test_mlproject_has_the_flags_and_defaults_of_the_command_line(module: ModuleType) -> None:
     name = module.__name__.removeprefix("elbowroom.")
     declared = project()["entry_points"]["main" if module is train else name.partition(".")[2]]

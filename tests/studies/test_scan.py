@@ -183,7 +183,7 @@ def test_what_goes_wrong_at_the_end_fails_the_parent_with_its_reason(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("elbowroom.studies.scan.draw", full)
+        patched.setattr("elbowroom.studies.records.results.draw", full)
         assert scan(filed, *TINY) == 1
     assert "No space left on device" in capsys.readouterr().err
     parent = filed.parent()
