@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
 from elbowroom.tracking.store.names import Artifact, Metric
@@ -34,10 +34,13 @@ _T = TypeVar("_T")
 _WIDTH, _HEIGHT, DPI = 5.6, 4.0, 160  # inches; narrow, so that letters are legible on a phone
 _LINE = 0.19  # height in inches of a line of the legend, or of an intrinsic dimension
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
+_SPARSE_LOG_FROM = 5.0  # the same beside a logarithmic axis of dim3: a power law is a line there
 _ROOM = 0.4  # share of the axes' width that the text of an intrinsic dimension takes
 _COLUMNS = 10  # pictures in a row
 _PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
 _MOST_SERIES = 12
+_FEW_SCANNED = 0.4  # of the whole numbers from the first dim3 to the last; the presets scan more
+_APART = 8  # times by which ends and gaps differ on a ladder of dim3, as of a seek
 STEPS = (1, 2, 5, 10)  # between ticks, times powers of ten
 LONGEST = 28  # characters of a label
 _DIM3 = "dim3 (latent dimensions)"
@@ -117,12 +120,13 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
             doubt = "" if model.confirmed or not model.trained else ", unconfirmed"
             _draw_elbow(chart, model.label, style, i, found.dim3, found.interval, doubt)
     points = [p for _, _, points in series for p in points]
-    _scale(axes.yaxis, [p.error for p in points], LOG_FROM)
     unit = "\nmean squared error per column, data units²" if comparison.digest else ""
     first, last = min(p.dim3 for p in points), max(p.dim3 for p in points)
     pad = max(0.5, 0.03 * (last - first))
     axes.set(xlabel=_DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=(first - pad, last + pad))
-    _whole(axes.xaxis)
+    sparse = _scale_dim3(axes.xaxis, [p.dim3 for p in points])
+    _scale(axes.yaxis, [p.error for p in points], _SPARSE_LOG_FROM if sparse else LOG_FROM)
+    _draw_brackets(chart, series)
     if comparison.mean_row:
         _draw_kept(axes, comparison.mean_row)
     _draw_second_opinions(axes, comparison.intrinsic)
@@ -164,6 +168,23 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
         _draw_star(chart, choice, float(np.interp(choice, x, y)), style, f"star: choice by {model.choice.rule}")
 
 
+def _draw_brackets(chart: _Chart, series: Iterable[tuple[ModelFinding, Style, object]]) -> None:
+    """Draw the interval of each choice above the axis, where it has two dim3 or more; None reaches the edge."""
+    (axes,) = chart.panels
+    edges = axes.get_xlim()
+    look: dict[str, Any] = {"marker": "|", "ms": 5, "mew": 1.6, "lw": 1.6}
+    height = 0.0
+    for model, style, _ in series:
+        at, found = model.choice.choice, model.choice.interval
+        if at is None or not edges[0] <= at <= edges[1] or found is None or found == (at, at):
+            continue
+        height += 0.025
+        x = [edge if end is None else end for end, edge in zip(found, edges, strict=True)]
+        axes.plot(x, [height] * 2, color=style.colour, transform=axes.get_xaxis_transform(), **look)
+        chart.share("bracket: interval of the choice", Line2D([], [], color=GREY, **look))
+    axes.set_xlim(edges)
+
+
 def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
     """Write the intrinsic dimensions of the data above the axes, each on its own line, with an arrow to its place.
 
@@ -173,15 +194,17 @@ def _draw_second_opinions(axes: Axes, found: Mapping[str, float]) -> None:
         return
     low, high = axes.get_xlim()
     inside = {name: v for name, v in found.items() if low <= v <= high}
-    places = [(v - low) / (high - low) for v in inside.values()]
-    origin = (low + high) / 2
-    if min(places, default=0) >= _ROOM:  # all texts fit on the left
-        origin = low
-    elif max(places, default=1) <= 1 - _ROOM:
-        origin = high
+    start, end, *scaled = axes.xaxis.get_transform().transform([low, high, *inside.values()])
+    places = {name: (v - start) / (end - start) for name, v in zip(inside, scaled, strict=True)}
+    origin = 0.5
+    if min(places.values(), default=0) >= _ROOM:  # all texts fit on the left
+        origin = 0
+    elif max(places.values(), default=1) <= 1 - _ROOM:
+        origin = 1
     level = 0
-    for name, value in sorted(inside.items(), key=lambda f: abs(f[1] - origin)):
-        _above(axes, f"{name} {value:.3g}", value, axes.get_xaxis_transform(), level, value > origin, arrow=True)
+    for name, place in sorted(places.items(), key=lambda f: abs(f[1] - origin)):
+        value, transform = inside[name], axes.get_xaxis_transform()
+        _above(axes, f"{name} {value:.3g}", value, transform, level, place > origin, arrow=True)
         level += 1
     for name, value in found.items():
         if name not in inside:
@@ -271,7 +294,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     chart.share("1: as much as PCA", Line2D([], [], **_DOTTED))
     _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
-    _whole(axes.xaxis)
+    _scale_dim3(axes.xaxis, [a.dim3 for _, _, compared in series for a in compared])
     return chart.finished()
 
 
@@ -288,7 +311,7 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         return None
     in_use = any(np.isfinite(_metric(points, Metric.TEST_UNITS_IN_USE)).any() for _, _, points in series)
     chart = _Chart(comparison, extra=len(series) + 8 * in_use, rows=1 + in_use)
-    upper = chart.panels[0]
+    upper, dim3 = chart.panels[0], [p.dim3 for _, _, points in series for p in points]
     for i, (model, style, points) in enumerate(series):
         x, sd = _columns(points, "dim3", "elbo_sd")
         elbo = -_metric(points, Metric.VAL_ELBO)
@@ -302,15 +325,14 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         least = int(np.nanargmin(elbo))
         _draw_star(chart, x[least], elbo[least], style, "star: least")
     if in_use:
-        dim3 = [p.dim3 for _, _, points in series for p in points]
-        lower = chart.panels[1]
-        lower.plot([min(dim3), max(dim3)], [min(dim3), max(dim3)], **_DOTTED)
+        lower, every = chart.panels[1], np.arange(min(dim3), max(dim3) + 1)
+        lower.plot(every, every, **_DOTTED)
         lower.set(ylabel="units in use", ylim=(0, None))
         _whole(lower.yaxis, 5)
         chart.share("all units in use", Line2D([], [], **_DOTTED))
     upper.set_ylabel("validation -ELBO\nnats per row")
     chart.panels[-1].set_xlabel(_DIM3)
-    _whole(chart.panels[-1].xaxis)
+    _scale_dim3(chart.panels[-1].xaxis, dim3)
     return chart.finished()
 
 
@@ -546,6 +568,22 @@ def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatte
     axis.set_major_locator(MaxNLocator(6, steps=STEPS))
     if formatter is not None:
         axis.set_major_formatter(formatter)
+
+
+def _scale_dim3(axis: Axis, dim3: Iterable[int]) -> bool:
+    """Set ticks at whole numbers; scale logarithmically, and say so, where few dim3 are scanned and gaps differ."""
+    scanned = np.unique(list(dim3))
+    first, last, gaps = scanned[0], scanned[-1], np.diff(scanned)
+    few = len(scanned) < _FEW_SCANNED * (last - first + 1)
+    if not few or last < _APART * first or gaps.max() < _APART * gaps.min():
+        _whole(axis)
+        return False
+    pad = (last / first) ** 0.03
+    axis.axes.set(xscale="log", xlim=(first / pad, last * pad))
+    axis.set_major_locator(LogLocator(2))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    return True
 
 
 def _whole(axis: Axis, most: int = 10) -> None:

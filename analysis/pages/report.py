@@ -242,11 +242,10 @@ def _elbo_sentence(model: ModelFinding) -> str:
     if not known:
         return ""
     least, dim3 = min(known)
+    said = f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row)"
     corner = model.elbo_verdict
-    elbow = "no elbow"
-    if corner is not None and corner.dim3 is not None:
-        elbow = f"an elbow at {_corner(corner.dim3, corner.interval)}"
-    said = f"{model.label} by its validation -ELBO: least at dim3 = {dim3} ({least:.4g} nats per row), {elbow}"
+    if corner is not None:
+        said += f", {'no elbow' if corner.dim3 is None else f'an elbow at {_corner(corner.dim3, corner.interval)}'}"
     gaps = [(gap, p.dim3) for p in model.points if (gap := p.metrics.get(Metric.WEIGHTED_BOUND)) is not None]
     higher = [found for found in gaps if found[0] > 0.001]  # in older runs, with one draw for the ELBO, it may be below
     parts = []
@@ -550,7 +549,7 @@ def _nested_alt(comparison: ComparisonFinding) -> str:
 
 def _say_error(model: ModelFinding) -> str:
     text = _from_to([(p.dim3, p.error) for p in model.points])
-    return f"{text}, elbow {_elbow(model)}, choice {model.choice.choice or 'none'}"
+    return f"{text}, elbow {_elbow(model)}, choice {'none' if model.choice.choice is None else _purpose(model.choice)}"
 
 
 def _say_worth(model: ModelFinding) -> str:
@@ -585,8 +584,8 @@ SECTIONS = [
         plot=Plot(
             plot_error,
             _error_alt,
-            "Lower is better. A star is the choice by the rule in force, a dashed line a corner that none of the "
-            "fitted smooth curves explains. Above: how many dimensions the data have by other methods.",
+            "Lower is better. A star is the choice by the rule in force, a bracket its interval, a dashed line a "
+            "corner that none of the fitted smooth curves explains. Above: the data's dimension by other methods.",
         ),
         folded=False,
     ),

@@ -96,6 +96,7 @@ CASES: dict[str, Callable[[], ComparisonFinding]] = {
     "one seed": lambda: comparison([model("pca"), model("vae", seeds=1)]),
     "many": many,
     "wide range": lambda: comparison([model("pca", dim3=range(1, 101)), model("vae", dim3=range(1, 101))]),
+    "ladder": lambda: comparison([model("pca", dim3=(2, 4, 8, 16, 32)), model("vae", dim3=(2, 4, 8, 16, 29, 30, 32))]),
     "zero": lambda: comparison([model("pca", level=0.0), model("ae", level=0.0)]),
 }
 
@@ -151,12 +152,38 @@ def test_error_against_dim3() -> None:
     assert legend_of(figure) == [
         "pca (choice 6)", "ae (choice 6)", "vae (choice 6)", "ae: elbow 6 (5 to 7), unconfirmed",
         "95 % interval", "star: choice by keep:0.90", "bar: SD over seeds", "hollow: undertrained",
-        "grey: unused latents",
+        "grey: unused latents", "bracket: interval of the choice",
     ]  # fmt: skip
     np.testing.assert_allclose(stars(figure), [(6, 0.16 / 6), (6, 0.08 / 6), (6, 0.1 / 6)])
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [list(line.get_xdata()) for line in hollow] == [[9]]
     assert [list(line.get_xdata()) for line in axes.lines if line.get_markerfacecolor() == "0.8"] == [[10, 11]]
+
+
+def test_brackets_span_the_intervals_of_choices() -> None:
+    one = model("ae")
+
+    def ends(at: int | None, interval: tuple[int | None, int | None]) -> list[list[float]]:
+        figure = plot("error", replace(one, choice=replace(one.choice, choice=at, interval=interval)))
+        return [
+            list(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "|" and line.get_lw() > 1
+        ]
+
+    assert ends(6, (4, 8)) == [[4, 8]]
+    assert ends(6, (None, None)) == [pytest.approx([1.5, 11.5])]
+    assert ends(6, (6, 6)) == ends(20, (18, 21)) == ends(None, (9, None)) == []
+
+
+def test_a_ladder_of_dim3_has_logarithmic_axes() -> None:
+    figure = plot(
+        "error", model("ae", dim3=(2, 4, 8, 16, *range(19, 24), 32)), model("pca", dim3=(2, 4, 8, 16, 32, 64))
+    )
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    shown = [t.get_text() for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert (axes.get_xscale(), axes.get_yscale(), shown) == ("log", "log", ["2", "4", "8", "16", "32", "64"])
+    for dense in (range(2, 21), (*range(2, 21), 24, 32, 48), range(10, 101, 10)):
+        assert plot("error", model("ae", dim3=dense)).axes[0].get_xscale() == "linear"
 
 
 def test_the_elbow_stands_where_it_is() -> None:
