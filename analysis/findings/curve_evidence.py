@@ -44,6 +44,7 @@ class CurveEvidence:
         """
         self.label, self.by_dim3, self.curve, self.mean_row = label, by_dim3, curve, mean_row
         self.most_to_judge, self.seeded = most_to_judge, True
+        self.left_out: list[int] = []  # dim3 of the errors that a seek chose, and that are no part of the curve
 
     @cached_property
     def judged(self) -> tuple[Verdict | None, str]:
@@ -51,7 +52,7 @@ class CurveEvidence:
         dim3, errors = self.curve
         if len(dim3) < LEAST_POINTS:
             enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
-            return None, f"a curve of {len(dim3)} dim3 can't be judged: {enough}"
+            return None, self._sought("judge an elbow") or f"a curve of {len(dim3)} dim3 can't be judged: {enough}"
         try:
             return judge(dim3, errors, most=self.most_to_judge), ""
         except ValueError as why:
@@ -68,7 +69,8 @@ class CurveEvidence:
         """Return where one more dimension lowers the error by less than a share. Raises Missing as `elbow`."""
         dim3, errors = self.curve
         if len(dim3) < POINTS_TO_TELL:
-            raise Missing(f"gains are told from noise by {POINTS_TO_TELL} dim3 or more, here are {len(dim3)}")
+            few = f"gains are told from noise by {POINTS_TO_TELL} dim3 or more, here are {len(dim3)}"
+            raise Missing(self._sought("tell gains from noise") or few)
         try:
             found = judge(dim3, errors, gain=share)
         except ValueError as why:
@@ -103,6 +105,11 @@ class CurveEvidence:
     def hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
         """Raise Missing: a curve has no entries."""
         raise Missing("a table of errors has no hidden entries")
+
+    def _sought(self, task: str) -> str:
+        """Say why a place of the curve is not told where a seek chose dim3; empty where none did."""
+        few = f"its dim3 were sought around an answer, too few to {task}: studies.scan adds the others"
+        return few if self.left_out else ""
 
     def _choice(self, at: int | None, interval: _Interval, sentence: str) -> Choice:
         """A choice by the judged curve."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from ..purposes.keep import Errors, Fitted
 from ..purposes.probe import Coded
 from ..purposes.rank import Beside, gavish_donoho
 from ..runs.arrays import fetch, rows_of
-from ..runs.comparison import Cell, Series, is_measured, most_to_judge, sizes_of
+from ..runs.comparison import Cell, Series, is_measured, most_to_judge, scanned, sizes_of
 from .against_pca import spectrum_of
 from .curve_evidence import UNKNOWN, CurveEvidence
+
+if TYPE_CHECKING:  # the CSV report reads tables and needs no MLflow
+    from mlflow.entities import Run
 
 _FEWEST_SHIFTED = 20  # rows: the mean of fewer is far from its expectation by chance
 _PROBED = 5  # trainings a dim3 whose codes are probed: a probe is slow, and rows differ more than trainings do
@@ -104,6 +107,7 @@ class ModelEvidence(CurveEvidence):
         val: ByDim3,
         test: ByDim3,
         mean_row: float | None = None,
+        studies: Sequence[Run] = (),
     ) -> None:
         """Take a series and what was read of it.
 
@@ -117,10 +121,15 @@ class ModelEvidence(CurveEvidence):
             The errors of both sets of rows, by dim3.
         mean_row
             Of a table, the mean row's error.
+        studies
+            The parent runs of the store.
         """
+        self.scanned = scanned(series, studies)
         errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
         most = most_to_judge(series.first.run.data.params)
-        super().__init__(series.label, errors, (series.complete[0], series.errors()), mean_row, most)
+        curve = (self.scanned.complete[0], self.scanned.errors())
+        super().__init__(series.label, errors, curve, mean_row, most)
+        self.left_out = [k for k in series.dim3 if k not in self.scanned.cells]
         self.series, self.baseline, self.base, self.val, self.test = series, baseline, base, val, test
         self.seeded = series.seeded
 

@@ -25,7 +25,7 @@ from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_orde
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
-from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, assemble, compare, missing
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, assemble, compare, is_sought, missing
 from .against_pca import (
     Against,
     DecoderPart,
@@ -230,15 +230,16 @@ def evidence(cells: Sequence[Cell]) -> dict[str, ModelEvidence]:
     return {e.series.model: e for comparison in compare(cells) for e in _evidence(comparison, []).values()}
 
 
-def _evidence(
-    comparison: Comparison, notes: list[str], table_mean_row: float | None = None
-) -> dict[str, ModelEvidence]:
+def _evidence(comparison: Comparison, notes: list[str], store: Store | None = None) -> dict[str, ModelEvidence]:
     """The evidence of each series by its label; notes takes the arrays that are missing."""
+    table_mean_row, studies = (None, []) if store is None else (store.mean_row, store.studies)
     series = comparison.series
     baseline = next((s for s in series if s.model == "pca"), None)
     val, test = ({s.label: _rows(s, artifact, notes) for s in series} for artifact in _ERRORS)
     base = mean_row(series) if series[0].first.digest else MeanRow(None, None)
-    return {s.label: ModelEvidence(s, baseline, base, val[s.label], test[s.label], table_mean_row) for s in series}
+    return {
+        s.label: ModelEvidence(s, baseline, base, val[s.label], test[s.label], table_mean_row, studies) for s in series
+    }
 
 
 def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonFinding:
@@ -247,7 +248,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
     notes = list(store.notes)
     if any(c.tag(Tag.TEST_REPEATS) == "true" for c in comparison.cells):
         notes.append("each test row is one of the training rows, so the test errors say nothing of new rows")
-    evidence = _evidence(comparison, notes, store.mean_row)
+    evidence = _evidence(comparison, notes, store)
     test_rows, base = {label: e.test for label, e in evidence.items()}, evidence[series[0].label].base
     curve = None if baseline is None else pca_curve(baseline, notes)
     versus: dict[str, list[Against]] = {s.label: [] for s in series}
@@ -267,18 +268,19 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
     if loud > LOUD:
         why = f"one column has {100 * loud:.3g} % of the variance, so the shares are mostly about it"
         notes.append(f"{why}: divide columns in different units by their standard deviation first")
+    command = "studies.seek" if all(is_sought(c) for c in comparison.cells) else "studies.scan"
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
-        how = "add pca-mlp runs: python -m studies.scan --models pca-mlp and the flags of the study"
+        how = f"add pca-mlp runs: python -m {command} --models pca-mlp and the flags of the study"
         notes.append(f"the lead of {', '.join(ahead)} over PCA may be the decoder's alone: {how}")
     if baseline is None:
-        notes.append("no PCA runs of these data, so nothing to compare with: run python -m studies.scan --models pca")
+        notes.append(f"no PCA runs of these data, so nothing to compare with: run python -m {command} --models pca")
     elif (share := shift(baseline, base)) > _SHIFTED:
         why = "a training row far away, or rows in an order, may be the cause"
         notes.append(f"{100 * share:.0f} % of what counts as the test rows' variance is a shift of their mean: {why}")
     if len(series) == 1:
         notes.append(f"only {series[0].label} has finished cells here")
-    notes.extend(_about_seeds(series))
+    notes.extend(_about_seeds(list(evidence.values())))
     first = series[0].first
     judged = base.val if first.on_validation else base.test
     return ComparisonFinding(
@@ -332,7 +334,7 @@ def _model(
         model=series.model,
         loss=dict(series.first.variant).get("loss", ""),
         trained=series.trained,
-        seeds=series.complete[1] if series.seeded else [],
+        seeds=_seeds(evidence) if series.seeded else [],
         points=_points(evidence),
         choice=choice,
         purposes=purposes,
@@ -441,7 +443,7 @@ def _known(value: float) -> float | None:
 
 def _elbo_verdict(evidence: ModelEvidence) -> Verdict | None:
     """Return the verdict on the validation -ELBO, None where a cell has none or there are too few dim3."""
-    series, elbo = evidence.series, evidence.val_elbo
+    series, elbo = evidence.scanned, evidence.val_elbo
     dim3, negative = assemble(
         (k, cell.seed, -value) for k in series.dim3 for cell, value in zip(series.at(k), elbo[k], strict=True)
     )
@@ -489,18 +491,29 @@ def _tighter(series: Series) -> dict[int, float]:
     return {k: bound[k] - (all_rows[k] if np.isnan(same[k]) else same[k]) for k in bound}
 
 
-def _about_seeds(series: Sequence[Series]) -> list[str]:
+def _seeds(evidence: ModelEvidence) -> list[int]:
+    """Return the seeds that the elbow is judged on; all of a model whose dim3 a seek chose."""
+    scanned = evidence.scanned
+    return scanned.complete[1] if scanned.cells else sorted({c.seed for c in evidence.series.every_cell})
+
+
+def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
     notes = []
-    for one in (s for s in series if s.trained):
-        dim3, seeds = one.complete
-        count = len(seeds)
-        if count == 0:
+    for one in evidence:
+        if one.left_out and one.judged[0] is not None:
+            at = ranges(one.left_out)
+            notes.append(f"{one.label}: no part of the elbow's curve: dim3 {at}, which were sought around an answer")
+        if not one.series.trained:
+            continue
+        dim3, seeds = one.scanned.complete
+        if one.scanned.cells and not seeds:
             notes.append(
                 f"{one.label}: no seed has all dim3; the mean of the seeds at each dim3 is judged, as one curve"
             )
-        elif count == 1:
+        elif all(len(one.series.at(k)) == 1 for k in one.series.dim3):
             notes.append(f"{one.label}: one seed: intervals are of this network, not of the method: add --seeds 3")
-        if left := [c for c in one.every_cell if seeds and (c.seed not in seeds or c.dim3 not in dim3)]:
+        others = [c for c in one.scanned.every_cell if c.seed not in seeds or c.dim3 not in dim3]
+        if left := [c for c in others if seeds and not is_sought(c)]:
             at = ranges(sorted({c.dim3 for c in left}))
             notes.append(
                 f"{one.label}: no part of the elbow's curve: {len(left)} cells at dim3 {at}, where seeds differ"

@@ -38,6 +38,7 @@ _SMALLEST = 1e-100  # an error below it counts as 0, so that ratios to it are fi
 _MOST_SEED = 2**63
 _VARIANT_FIELDS = ("loss", "beta", "output")  # settings in which the series of one comparison may differ
 _MOST_ASPECT = 16  # ratio of the sides of a picture
+_UNUSABLE_TAG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _Model = tuple[str, tuple[tuple[str, str], ...]]  # its name and variant
 
 
@@ -283,6 +284,8 @@ def _complete(by_dim3: Mapping[int, Collection[int]]) -> tuple[list[int], list[i
     Less than half of the dim3 are left out, from the end of the range: where larger dim3 have fewer seeds, they must
     not cost the others theirs.
     """
+    if not by_dim3:
+        return [], []
     dim3 = sorted(by_dim3)
     least = max(len(dim3) // 2 + 1, min(len(dim3), LEAST_POINTS))
     shorter = [dim3[:end] for end in range(len(dim3), least - 1, -1)]
@@ -382,13 +385,14 @@ def compare(cells: Sequence[Cell]) -> list[Comparison]:
 def missing(comparison: Comparison, store: Store) -> list[str]:
     """Return the cells without a finished run, of the studies' grids, else of all pairs of dim3 and seed in the store.
 
-    Cells of an older code of a model do not count.
+    Cells of an older code of a model do not count, and a seek asks for no pairs.
     """
     lines: list[str] = []
     last = {c.model: _code(c) for c in sorted(comparison.cells, key=lambda c: c.run.info.start_time or 0)}
     for series in (s for s in comparison.series if _code(s.first) == last[s.model]):
-        seeds = sorted({seed for by_seed in series.cells.values() for seed in by_seed})
-        for dim3, wanted in (_asked(series, store) or dict.fromkeys(series.dim3, seeds)).items():
+        others = [c for c in series.every_cell if not is_sought(c)]
+        pairs = dict.fromkeys(sorted({c.dim3 for c in others}), sorted({c.seed for c in others}))
+        for dim3, wanted in (_asked(series, store) or pairs).items():
             gone = [seed for seed in wanted if seed not in series.cells.get(dim3, {})]
             lines += [f"{series.label} dim3 {dim3} seed {seed}" for seed in gone]
     return lines
@@ -396,20 +400,54 @@ def missing(comparison: Comparison, store: Store) -> list[str]:
 
 def _asked(series: Series, store: Store) -> dict[int, list[int]]:
     """Return the grids of the studies of these cells, seeds by dim3; empty where no study logged a usable one."""
-    studies = {c.tag(Tag.STUDY) for by_seed in series.cells.values() for c in by_seed.values()}
+    names = {c.tag(Tag.STUDY) for c in series.every_cell}
     wanted: dict[int, set[int]] = {}
-    for tags in (study.data.tags for study in store.studies if study.data.tags.get(Tag.STUDY) in studies):
-        try:
-            last = json.loads(tags[Tag.GRID])
-            grids = [last, *last.get("before", [])]
-            asked = [([int(k) for k in g["dim3"].get(series.model, [])], int(g["seeds"])) for g in grids]
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            continue
-        for dims, seeds in asked:
-            if len(dims) * seeds <= _MOST_CELLS and all(1 <= k <= _MOST_DIM3 for k in dims):
-                for dim3 in dims:
-                    wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
+    for study in (study for study in store.studies if study.data.tags.get(Tag.STUDY) in names):
+        for dims, seeds in _grids(study, series.model):
+            for dim3 in dims:
+                wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))
     return {dim3: sorted(seeds) for dim3, seeds in sorted(wanted.items())}
+
+
+def _grids(study: Run, model: str) -> list[tuple[list[int], int]]:
+    """The dim3 of a model and the number of seeds in each grid that a study logged; none of an unusable tag."""
+    try:
+        last = json.loads(study.data.tags[Tag.GRID])
+        grids = [last, *last.get("before", [])]
+        asked = [([int(k) for k in g["dim3"].get(model, [])], int(g["seeds"])) for g in grids]
+    except _UNUSABLE_TAG:
+        return []
+    usable = (g for g in asked if len(g[0]) * g[1] <= _MOST_CELLS)
+    return [(dims, seeds) for dims, seeds in usable if all(1 <= k <= _MOST_DIM3 for k in dims)]
+
+
+def is_sought(cell: Cell) -> bool:
+    """Return whether a seek chose the cell's dim3."""
+    return cell.tag(Tag.SOUGHT) == "true"
+
+
+def scanned(series: Series, studies: Sequence[Run]) -> Series:
+    """Return the series without the dim3 that only seeks chose: these lie close together around an answer.
+
+    A scan takes over cells of a seek, so the dim3 of the scans' grids stay.
+    """
+    kept = {c.dim3 for c in series.every_cell if not is_sought(c)}
+    if kept != series.cells.keys():
+        scans = (study for study in studies if _trains(study, series.first))
+        kept |= {k for study in scans for dims, _ in _grids(study, series.model) for k in dims}
+    return series._replace(cells={k: by_seed for k, by_seed in series.cells.items() if k in kept})
+
+
+def _trains(study: Run, cell: Cell) -> bool:
+    """Whether a study has the data of a cell and its settings, as `studies.grid.study_settings` writes them."""
+    try:
+        settings = dict(json.loads(study.data.tags[Tag.STUDY_SETTINGS]))
+        data = str(settings["dataset"])
+    except _UNUSABLE_TAG:
+        return False
+    own = (*cell.settings, *cell.variant)
+    same = all(str(settings.get(name, value)).partition(",")[0] in (value, "auto") for name, value in own)
+    return data.endswith(f"({cell.digest})") and same
 
 
 def data_of(cell: Cell) -> tuple[object, ...]:

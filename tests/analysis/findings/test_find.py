@@ -363,6 +363,51 @@ def test_missing_cells_are_those_of_the_grids_that_were_asked_for(store: MlflowC
     ]  # fmt: skip
 
 
+def test_dim3_that_a_seek_chose_make_no_verdict(store: MlflowClient) -> None:
+    """A ladder of one seed, and three seeds around its answer: nothing is judged, and nothing is missing."""
+    log(store, dim3=2, error=None, tags={Tag.KIND: Kind.STUDY, Tag.STUDY: "s", Tag.SEEK: "{}"})
+    for k, seed in [(k, 0) for k in (2, 4, 8, 16, 32)] + [(k, seed) for k in range(19, 24) for seed in range(3)]:
+        metrics = {Metric.TEST_ELBO: -100 - 60 / k, Metric.VAL_ELBO: -100 - 60 / k}
+        tags = {Tag.STUDY: "s", Tag.SOUGHT: "true"}
+        log(store, model="vae", dim3=k, seed=seed, error=1 / k, metrics=metrics, tags=tags)
+    comparison = found(store, "gain:0.05")
+    vae = model(comparison, "vae")
+    sought = "its dim3 were sought around an answer, too few to"
+    assert vae.elbow == f"vae: no verdict: {sought} judge an elbow: studies.scan adds the others"
+    assert vae.choice.missing == f"{sought} tell gains from noise: studies.scan adds the others"
+    assert (vae.verdict, vae.elbo_verdict, vae.seeds, comparison.missing) == (None, None, [0, 1, 2], [])
+    assert _elbo_sentence(vae) == "vae by its validation -ELBO: least at dim3 = 32 (101.9 nats per row)"
+    assert not any("seed" in note for note in comparison.notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "judged"),
+    [
+        ({"dataset": "digits (d-digits)", "epochs": 20}, 9),
+        ({"dataset": "digits (other)"}, 7),
+        ({"dataset": "digits (d-digits)", "epochs": 5}, 7),
+        ([1], 7),
+    ],
+)
+def test_a_scan_judges_the_sought_dim3_of_its_grid(store: MlflowClient, settings: object, judged: int) -> None:
+    """It took over 4 and 8; 12 and 13 are the seek's alone, and so is a second seed at 8."""
+    grid = json.dumps({"dim3": {"ae": list(range(2, 11))}, "seeds": 1})
+    scan = {Tag.STUDY: "scan", Tag.GRID: grid, Tag.STUDY_SETTINGS: json.dumps(settings)}
+    log(store, dim3=2, error=None, tags={Tag.KIND: Kind.STUDY, **scan})
+    log_curve(store, falling(1, (2, 3, 5, 6, 7, 9, 10)), tags={Tag.STUDY: "scan"})
+    log_curve(store, falling(1, (4, 8, 12, 13)), tags={Tag.SOUGHT: "true"})
+    log_curve(store, falling(1, (8,)), seed=1, tags={Tag.SOUGHT: "true"})
+    comparison = found(store)
+    ae = model(comparison, "ae")
+    assert ae.verdict is not None
+    assert (ae.seeds, (ae.verdict.reason.split()[0] == "7")) == ([0], judged == 7)
+    left = "12 to 13" if judged == 9 else "4, 8, 12 to 13"
+    assert [n for n in comparison.notes if "seed" in n or "elbow" in n] == [
+        f"ae: no part of the elbow's curve: dim3 {left}, which were sought around an answer"
+    ]
+    assert comparison.missing == []
+
+
 def test_pcas_curve_is_its_runs_own_or_the_spectrum_scaled(store: MlflowClient, tmp_path: Path) -> None:
     spectrum = np.array([4.0, 2.0, 1.0, 1.0])
     for k, test in ((1, 4 / 16), (2, 2 / 16)):
