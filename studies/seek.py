@@ -133,9 +133,7 @@ class Question:
         for rule in self.search.rules:
             if not rule.serves:
                 some = ", ".join(name for name, purpose in PURPOSES.items() if purpose.serves)
-                raise BadInput(
-                    f"rule {rule.text} is read from a whole curve, which studies.scan makes; allowed: {some}"
-                )
+                raise BadInput(f"rule {rule.text} reads a whole curve, which studies.scan makes; allowed: {some}")
         for model in self.models:
             model_settings(model)  # raises for an unknown model
             if gives_a_curve(model):

@@ -1,7 +1,6 @@
 """The seek's command line and function: answers, rounds that continue, budgets, and input that it refuses."""
 
 import re
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from elbowroom.studies.execution.progress import Progress
 from elbowroom.studies.options import Options
 from elbowroom.studies.scan import main as scan
-from elbowroom.studies.seek import Question, SeekResult, main, seek
+from elbowroom.studies.seek import Question, main, seek
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import CURVE_PREFIX, Kind, Tag
@@ -21,12 +20,12 @@ from tests.studies.harness import FLAKY, Capture, Patch, Study
 
 pytestmark = pytest.mark.integration
 
-RANK, COLUMNS = 5, 16
+RANK, COLUMNS = 3, 12
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with five equally strong factors and little noise: 5 latents keep 99 % of the variance, 4 keep 79 %."""
+    """A file with three equally strong factors and little noise: 3 latents keep 99 % of the variance, 2 keep 66 %."""
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.standard_normal((COLUMNS, RANK)))[0].T
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
@@ -36,7 +35,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def question(rows: Path) -> Question:
-    base = RunConfig(dataset=str(rows), dim2=32, epochs=40, batch_size=32)
+    base = RunConfig(dataset=str(rows), dim2=16, epochs=30, batch_size=64)
     return Question(("pca", "linear-ae"), base=base)
 
 
@@ -50,20 +49,28 @@ def names(study: Study) -> list[str]:
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_an_answer_takes_few_cells_and_a_scan_takes_them_over(
+def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_cells_over(
     filed: Study, question: Question, capsys: Capture
 ) -> None:
+    found = seek(replace(question, max_cells=1), options(filed, verbose=True))
+    assert (found.complete, found.settled, found.cells) == (True, False, {"pca": 1, "linear-ae": 1})
+    out = capsys.readouterr().out
+    assert "linear-ae keep:0.90: not settled: more than 2 (6" in out
+    assert "not settled: the same command with a larger --max-cells goes on" in out
+    late = seek(replace(question, timeout=1e-9), options(filed, verbose=True))
+    assert (late.complete, late.settled, late.cells) == (True, False, found.cells)
+    assert "not settled: the same command goes on" in capsys.readouterr().out
+
     found = seek(question, options(filed, verbose=True))
     assert (found.complete, found.settled) == (True, True)
     assert {model: c["keep:0.90"].choice for model, c in found.choices.items()} == {"pca": RANK, "linear-ae": RANK}
     assert found.choices["linear-ae"]["keep:0.90"].interval == (RANK, RANK)
-    assert found.cells == {"pca": 5, "linear-ae": 2 + 2 + 3 * 4 - 1}  # 2, 4 | 8 | 6, 5, then three seeds at 3 to 6
+    assert found.cells == {"pca": 4, "linear-ae": 12}  # 2 | 4 | 3, then three seeds at 1 to 4
     out, err = capsys.readouterr()
-    assert "linear-ae keep:0.90: more than 2 (" in err
-    assert re.search(r"linear-ae keep:0.90: 4 \(\d\d.?\d? %\) to 8 \(99.* %\); 3 cells, about \d+ to \d+ more", err)
+    assert re.search(r"linear-ae keep:0.90: 2 \(6\d.?\d? %\) to 4 \(99.* %\); 2 cells, about \d+ to \d+ more", err)
     assert re.search(
-        r"linear-ae keeps 90 % of the variance with dim3 5 \(4 is not enough; 95 % interval 5\); 15 cells, \d+ s; "
-        r"a grid of 2 to 8 with 3 seeds would have taken 21",
+        r"linear-ae keeps 90 % of the variance with dim3 3 \(2 is not enough; 95 % interval 3\); 12 cells, \d+ s; "
+        r"a grid of 2 to 4 with 3 seeds would have taken 9",
         out,
     )
     parent = filed.parent()
@@ -71,27 +78,29 @@ def test_an_answer_takes_few_cells_and_a_scan_takes_them_over(
     assert {r.data.tags[Tag.PARENT] for r in filed.runs()} == {parent.info.run_id}
     assert {r.data.tags[Tag.SOUGHT] for r in filed.runs()} == {"true"}
     curve = {m.step for m in filed.client.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}pca")}
-    assert curve == {2, 3, 4, 5, 6}
+    assert curve == {1, 2, 3, 4}
 
     before = names(filed)
-    assert seek(question, options(filed)).settled
-    assert names(filed) == before
-    shared = ["--dataset", question.base.dataset, "--dim2", "32", "--epochs", "40", "--batch-size", "32"]
-    places = filed.command()[5:]
-    given = ["--models", "linear-ae", "--dim3", "3:6", "--study", "grid", "--workers", "1", *shared, *places]
-    assert scan(given) == 0
+    shared = ["--dataset", question.base.dataset, "--dim2", "16", "--epochs", "30", "--batch-size", "64"]
+    given = ["--models", "linear-ae", "--dim3", "1:4", "--study", "grid", "--workers", "1", *shared]
+    assert scan([*given, *filed.command()[5:]]) == 0
     assert "nothing was left to run" in capsys.readouterr().out
     assert len(replace(filed, name="grid").runs()) == 0
+    several = replace(question, models=("pca",), rules=("keep:0.30", "keep:0.60"))
+    by_rule = seek(several, options(replace(filed, name="several"))).choices["pca"]
+    assert {rule: choice.choice for rule, choice in by_rule.items()} == {"keep:0.30": 1, "keep:0.60": 2}
+    assert names(filed) == before
+    assert len(replace(filed, name="several").runs()) == 0
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_a_seek_that_was_stopped_in_a_round_goes_the_same_way(
     filed: Study, question: Question, monkeypatch: Patch
 ) -> None:
-    question = replace(question, models=("linear-ae",))
+    question = replace(question, models=("linear-ae",), rules=("keep:0.60",))
     whole = replace(filed, experiment="whole", name="whole")
     answer = seek(question, options(whole))
-    for stop in (1, 3, 5, 4):  # cells that end in each start, before it is stopped
+    for stop in (1, 3, 2):  # cells that end in each start, before it is stopped
         left = Counter({"cells": stop})
         shown = Progress.__call__
 
@@ -111,46 +120,21 @@ def test_a_seek_that_was_stopped_in_a_round_goes_the_same_way(
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_budget_ends_the_search_and_a_larger_one_goes_on(filed: Study, question: Question, capsys: Capture) -> None:
-    small = replace(question, models=("linear-ae",), max_cells=2)
-    found = seek(small, options(filed, verbose=True))
-    assert (found.complete, found.settled, found.cells) == (True, False, {"linear-ae": 2})
-    out = capsys.readouterr().out
-    assert "linear-ae keep:0.90: not settled: more than 4" in out
-    assert "not settled: the same command with a larger --max-cells goes on" in out
-    late = seek(replace(small, max_cells=40, timeout=1e-9), options(filed, verbose=True))
-    assert (late.complete, late.settled, late.cells) == (True, False, {"linear-ae": 2})
-    assert "not settled: the same command goes on" in capsys.readouterr().out
-    assert seek(replace(small, max_cells=40), options(filed)).cells == {"linear-ae": 15}
-
-
-@pytest.mark.usefixtures("cells_here")
 def test_a_cell_that_fails_ends_the_search_of_its_model_alone(
-    filed: Study, question: Question, rows: Path, monkeypatch: Patch, tmp_path: Path
+    filed: Study, question: Question, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     (tmp_path / "net.py").write_text(FLAKY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    asked = replace(question, models=("pca", "net:flaky"))
+    asked = replace(question, models=("pca", "net:flaky"), base=replace(question.base, batch_size=128, lr=0.03))
     found = seek(asked, options(filed))
     assert (found.complete, found.settled) == (False, False)
-    assert [f.reason for f in found.failures] == ["RuntimeError: no threes"] * len(found.failures)
+    assert [f.reason for f in found.failures] == ["RuntimeError: no threes"] * len(found.failures) != []
     assert found.choices["pca"]["keep:0.90"].choice == RANK
     assert filed.parent().info.status == "FAILED"
     (tmp_path / "mended").touch()
     assert seek(asked, options(filed)).settled
     assert filed.parent().info.status == "FINISHED"
-
-
-@pytest.mark.usefixtures("cells_here")
-def test_several_rules_share_cells(filed: Study, question: Question) -> None:
-    asked = replace(question, models=("pca",), rules=("keep:0.50", "keep:0.90", "psnr:20"))
-    found = seek(asked, options(filed))
-    assert {rule: choice.choice for rule, choice in found.choices["pca"].items()} == {
-        "keep:0.50": 3,
-        "keep:0.90": RANK,
-        "psnr:20": RANK,
-    }
 
 
 @pytest.mark.parametrize(
@@ -169,10 +153,7 @@ def test_several_rules_share_cells(filed: Study, question: Question) -> None:
         (["--max-cells", "x"], "max-cells must be a whole number of at least 1"),
     ],
 )
-def test_refused_in_one_line(
-    given: list[str], reason: str, rows: Path, filed: Study, capsys: Capture, monkeypatch: Patch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["seek"])
+def test_refused_in_one_line(given: list[str], reason: str, rows: Path, filed: Study, capsys: Capture) -> None:
     assert main(["--dataset", str(rows), *given, *filed.command()[5:]]) == 2
     err = capsys.readouterr().err
     assert reason in err
@@ -184,4 +165,3 @@ def test_a_question_is_checked_where_it_is_made() -> None:
     with pytest.raises(BadInput, match="models and rules must not be empty"):
         Question(models=())
     assert Question().search.rules[0].text == "keep:0.90"
-    assert SeekResult.__dataclass_fields__["settled"]
