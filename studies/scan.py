@@ -277,7 +277,7 @@ def _corners(grid: Grid, done: Iterable[FinishedCell], say: Callable[[str], None
         return grid.confirm
     scanned = _without_confirmations(done, grid)
     found = {}
-    for model, verdict in verdicts(curve(scanned), _most_to_judge(scanned)).items():
+    for model, verdict in _verdicts(scanned, grid).items():
         at, values = verdict.dim3, grid.dim3.get(model, ())
         if at is not None and model in grid.with_epochs and min(values) <= at <= max(values):
             found[model] = min(values, key=lambda k: abs(k - at))
@@ -290,9 +290,12 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-def _most_to_judge(cells: list[FinishedCell]) -> int | None:
-    """The largest dim3 to judge, by the params of a study's finished cells, which have the same data."""
-    return most_to_judge(cells[0].run.data.params) if cells else None
+def _verdicts(cells: list[FinishedCell], grid: Grid) -> dict[str, Verdict]:
+    """The verdicts on cells with the same data, without the dim3 that only a seek chose: they lie around an answer."""
+    judged = [
+        f for f in cells if Tag.SOUGHT not in f.run.data.tags or f.config.dim3 in grid.dim3.get(f.config.model, ())
+    ]
+    return verdicts(curve(judged), most_to_judge(cells[0].run.data.params) if cells else None)
 
 
 def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
@@ -344,7 +347,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     scanned = _without_confirmations(everything, grid)
     points, label = curve(scanned), error_name(scanned)
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
-    judged = verdicts(points, _most_to_judge(scanned))
+    judged = _verdicts(scanned, grid)
     title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
     title += f" [{records.label}: not to be quoted]" if records.label else ""
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]

@@ -276,7 +276,7 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     values = tuple(range(2, 21))
     grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
 
-    run = SimpleNamespace(data=SimpleNamespace(params={}))
+    run, sought = (SimpleNamespace(data=SimpleNamespace(params={}, tags=t)) for t in ({}, {Tag.SOUGHT: "true"}))
 
     def cell(model: str, dim3: int, error: float, epochs: int = 20) -> FinishedCell:
         return FinishedCell(run, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})
@@ -286,6 +286,8 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     done += [cell("ae", k, 7.0, epochs=40) for k in (7, 8, 9, 20)]
     auto, printed = replace(grid, confirm="auto"), list[str]()
     assert _corners(auto, done, printed.append) == {"ae": 8}
+    around = [cell("ae", k, 0.1 / k)._replace(run=sought) for k in (21, 22, 23)]
+    assert _corners(auto, done + around, print) == {"ae": 8}
     assert _corners(auto, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
     assert printed == ["to confirm: ae=8", "nothing to confirm: no trained model's curve has a clear elbow"]
     assert _corners(replace(auto, dim3={"ae": (2, 3, 7, 10)}), done, print) == {"ae": 7}  # the nearest
