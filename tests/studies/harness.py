@@ -63,6 +63,7 @@ class Study:
     storage: str
     experiment: str
     name: str = "s"
+    module: str = "studies.scan"
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -76,7 +77,7 @@ class Study:
 
     def command(self, *arguments: str) -> list[str]:
         place = ["--tracking-uri", self.tracking_uri, "--storage", self.storage, "--experiment", self.experiment]
-        return [sys.executable, "-m", "studies.scan", "--study", self.name, *place, *arguments]
+        return [sys.executable, "-m", self.module, "--study", self.name, *place, *arguments]
 
     def run_here(self, *arguments: str) -> int:
         """The exit code of the command in the process of the test."""
@@ -163,6 +164,29 @@ class Study:
             return None
 
         return until(look, lambda: self.log)
+
+
+def run_through_kills(study: Study, arguments: Sequence[str], deaths: int) -> None:
+    """Run a study whose worker and coordinator are killed by turns, once the worker with its server, to its end."""
+    hits = 0
+    while True:
+        process = study.start(*arguments)
+        while hits < deaths and (training := study.training(process)):
+            hits += 1
+            _, worker = training[0]
+            if hits % 2:
+                if deaths > 2 and hits == 1:
+                    psutil.Process(worker.ppid()).kill()
+                worker.kill()
+                worker.wait(30)
+                continue
+            process.kill()
+            process.wait()
+            break
+        if process.wait(300) == 0:
+            break
+        assert hits < 50
+    assert hits == deaths
 
 
 def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict[str, float]:

@@ -28,7 +28,7 @@ from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.train import main as train
 from tests.conftest import in_this_process, marked
-from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, undisturbed
+from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, run_through_kills, undisturbed
 
 pytestmark = pytest.mark.integration
 
@@ -456,30 +456,9 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     dim3: tuple[int, ...],
     seeds: int,
 ) -> None:
-    """The test kills a worker, once with its server, and the coordinator by turns.
-
-    The errors equal an undisturbed study's bit for bit.
-    """
+    """The errors equal an undisturbed study's bit for bit."""
     grid = [*TINY, "--dim3", ",".join(map(str, dim3)), "--seeds", str(seeds), "--epochs", "100"]
-    hits = 0
-    while True:
-        process = filed.start(*grid, "--workers", str(workers))
-        while hits < deaths and (training := filed.training(process)):
-            hits += 1
-            _, worker = training[0]
-            if hits % 2:
-                if deaths > 2 and hits == 1:
-                    psutil.Process(worker.ppid()).kill()
-                worker.kill()
-                worker.wait(30)
-                continue
-            process.kill()
-            process.wait()
-            break
-        if process.wait(300) == 0:
-            break
-        assert hits < 50
-    assert hits == deaths
+    run_through_kills(filed, [*grid, "--workers", str(workers)], deaths)
     filed.check_complete(len(dim3) + len(dim3) * seeds)
     assert filed.statuses()["FAILED"] >= 1
     assert undisturbed(tmp_path / "calm", empty_database, grid) == filed.errors()

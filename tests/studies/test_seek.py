@@ -16,7 +16,8 @@ from elbowroom.studies.seek import Question, main, seek
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import CURVE_PREFIX, Kind, Tag
-from tests.studies.harness import FLAKY, Capture, Patch, Study
+from tests.conftest import in_this_process
+from tests.studies.harness import FLAKY, Capture, Patch, Study, run_through_kills
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +136,25 @@ def test_a_cell_that_fails_ends_the_search_of_its_model_alone(
     (tmp_path / "mended").touch()
     assert seek(asked, options(filed)).settled
     assert filed.parent().info.status == "FINISHED"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_seek_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
+    filed: Study, question: Question, monkeypatch: Patch, workers: int
+) -> None:
+    """It trains the same cells to the same bits, and gives the same answer."""
+    question = replace(question, models=("pca", "linear-ae"), base=replace(question.base, epochs=400))
+    killed = replace(filed, module="studies.seek")
+    shared = ["--dataset", question.base.dataset, "--dim2", "16", "--epochs", "400", "--batch-size", "64"]
+    run_through_kills(killed, ["--models", "pca,linear-ae", *shared, "--workers", str(workers)], deaths=6)
+    with monkeypatch.context() as patched:
+        in_this_process(patched)
+        calm = replace(filed, experiment="calm", name="calm")
+        answer = seek(question, replace(options(calm), workers=workers))
+    killed.check_complete(sum(answer.cells.values()))
+    assert (names(killed), killed.errors()) == (names(calm), calm.errors())
+    assert seek(question, replace(options(killed), workers=workers)).choices == answer.choices
 
 
 @pytest.mark.parametrize(
