@@ -2,20 +2,24 @@
 
 Each model climbs the ladder 2, 4, 8, … with one seed until a rule is met. Cells between the last dim3 that is not
 enough and the first that is narrow this bracket to two neighbours. One seed may have taken a wrong branch, so these
-cells only locate the answer: the dim3 around it get several seeds, and the bracket opens again where their fit leaves
-it. Where the interval is still too wide, more dim3 around the answer come before more seeds.
+cells only locate the answer: the dim3 around it get several seeds, as do those whose means lie within noise of the
+rule, and the bracket opens again where their fit leaves it. Where the interval is still too wide, more dim3 around the
+answer come before more seeds. A ladder ends where the error is shown to rise; the gaps beside the least are then tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from itertools import count, islice
-from math import ceil, inf, sqrt
+from itertools import count, islice, pairwise
+from math import ceil, inf, log1p, sqrt
 from typing import NamedTuple
+
+import numpy as np
 
 from elbowroom.analysis.purposes import Evidence, NotOffered, Rule, choose
 from elbowroom.analysis.purposes.choice import Choice, Missing
+from elbowroom.analysis.purposes.crossing import Curve
 
 LEAST_SEEDS = 3
 _FIRST = 2  # dim3
@@ -24,6 +28,8 @@ _AT_ONCE = 4  # rungs, or dim3 of a bracket: of more at once, most are far from 
 _INSET = 8  # part of a bracket that a new dim3 leaves on each side, so that the bracket always shrinks
 _ADDED = 4  # cells of a round that narrows the interval, at least
 _RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a second seed
+_DOUBT = 3.0  # standard errors within which a mean may lie on the other side of the rule
+_NEAR = 0.2  # of dim3: a gap that is not searched for the least
 _BY_ROWS = 1 / 3  # of the part of the interval that the rows alone make: more trainings hardly narrow less than this
 
 
@@ -132,15 +138,15 @@ def look(known: Known, search: Search) -> list[View]:
 def _look(known: Known, rule: Rule, search: Search) -> View:
     choice = None if known.evidence is None else choose(rule, known.evidence)
     each = search.seeds if known.seeded else 1
-    if single := [k for k in rising(known) if len(known.cells[k]) < 2]:
-        return View(rule, Phase.CLIMB, choice, [(k, 2) for k in single], whole=True)
+    if single := _lacking(known, rising(known), 2):
+        return View(rule, Phase.CLIMB, choice, single, whole=True)
     if choice is None or choice.choice is None:
         return _beyond(known, rule, choice, each)
-    if gap := _gap(choice, known.cells):
+    if gap := [k for k in _gap(choice, known.cells) if k <= known.most]:
         place = choice.place or sqrt(max(gap[0] - 1, 1) * (gap[-1] + 1))
         return View(rule, Phase.NARROW, choice, [(k, 1) for k in _inside(gap, place)])
     around = [choice.choice + step for step in _AROUND]
-    if missing := _lacking(known, around, each):
+    if missing := _lacking(known, dict.fromkeys([*around, *_doubtful(known, choice)]), each):
         return View(rule, Phase.CONFIRM, choice, missing, whole=True)
     wide = _too_wide(choice, known.most, search.within) if known.seeded else []
     return _refine(known, rule, choice, wide) if wide else View(rule, Phase.DONE, choice)
@@ -149,8 +155,7 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
 def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
     """The search for a rule that no dim3 has met so far."""
     largest = max(known.cells, default=0)
-    up = rising(known)
-    if largest < known.most and not (len(up) > 1 and up[-2:] == sorted(known.cells)[-2:]):
+    if largest < known.most and not _rises(known):
         rungs = (max(2 * largest, _FIRST) * 2**n for n in range(known.most.bit_length()))
         return View(rule, Phase.CLIMB, choice, [(k, 1) for k in dict.fromkeys(min(k, known.most) for k in rungs)])
     if choice is None or choice.missing or largest > known.most:
@@ -158,18 +163,34 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
     if choice.by_rows is None:  # a plateau or a least that takes two larger dim3 to be seen
         missing = _lacking(known, range(largest - 2, largest + 1), 1)
         return View(rule, Phase.CONFIRM, choice, missing) if missing else View(rule, Phase.DONE, choice)
-    if choice.interval is not None and choice.interval[0] is None:
-        return View(rule, Phase.DONE, choice)
-    if missing := _lacking(known, (largest - 1, largest), each):
+    last = largest
+    if (curve := _curve(known)) is not None and curve.falling < len(curve.dim3):
+        if between := _beside_least(curve):
+            return View(rule, Phase.NARROW, choice, [(k, 1) for k in between])
+        last = curve.dim3[curve.falling - 1]
+    low = 1 if choice.interval is None else choice.interval[0]
+    if missing := _lacking(known, (last,) if low is None else (last - 1, last), each):
         return View(rule, Phase.CONFIRM, choice, missing, whole=True)
-    if known.seeded and choice.by_rows[0] is None and choice.interval is not None and choice.interval[0] is not None:
-        return _refine(known, rule, choice, range(choice.interval[0], largest + 1))
+    if known.seeded and low is not None and choice.by_rows[0] is None:
+        return _refine(known, rule, choice, range(low, last + 1))
     return View(rule, Phase.DONE, choice)
 
 
 def _lacking(known: Known, dim3: Iterable[int], each: int) -> list[tuple[int, int]]:
     """Those of some dim3 that may be asked for and have fewer seeds than `each`, with that number."""
     return [(k, each) for k in dim3 if 1 <= k <= known.most and len(known.cells.get(k, ())) < each]
+
+
+def _doubtful(known: Known, choice: Choice) -> list[int]:
+    """The dim3 whose means may lie on the other side of the rule by noise, as those that led to a wrong branch do."""
+    curve = _curve(known)
+    if curve is None or choice.by_rows is None or choice.choice is None or (noise := curve.noise) is None:
+        return []
+    errors = np.sqrt(noise.of_one / curve.counts)
+    at = list(curve.dim3).index(choice.choice)
+    above, below = curve.means - curve.fitted[at], curve.fitted[max(at - 1, 0)] - curve.means
+    apart = np.where(np.arange(len(errors)) < at, above, below)
+    return [k for k, near in zip(curve.dim3, apart < _DOUBT * errors, strict=True) if near]
 
 
 def _refine(known: Known, rule: Rule, choice: Choice, wide: Sequence[int]) -> View:
@@ -182,17 +203,31 @@ def _refine(known: Known, rule: Rule, choice: Choice, wide: Sequence[int]) -> Vi
 
 def rising(known: Known) -> list[int]:
     """Return the dim3 at which a trained model errs more than at a smaller one, as those trained too briefly do."""
-    try:
-        errors = known.evidence.fitted.chosen.by_dim3 if known.evidence is not None and known.seeded else {}
-    except Missing:
+    if (curve := _curve(known)) is None:
         return []
-    least, found = inf, []
-    for dim3, held in sorted(errors.items()):
-        mean = float(held.seeds.mean())
-        if mean > (1 + _RISE) * least:
-            found.append(dim3)
-        least = min(least, mean)
-    return found
+    least = np.minimum.accumulate([inf, *curve.means[:-1]])
+    return [k for k, risen in zip(curve.dim3, curve.means - least > log1p(_RISE), strict=True) if risen]
+
+
+def _curve(known: Known) -> Curve | None:
+    """The errors of a model whose trainings differ; None where there are none."""
+    try:
+        return known.evidence.fitted.chosen.curve(seeded=True) if known.evidence is not None and known.seeded else None
+    except Missing:
+        return None
+
+
+def _rises(known: Known) -> bool:
+    """Whether the last two dim3 err more than a smaller one, by more than the noise of trainings."""
+    curve, last = _curve(known), sorted(known.cells)[-2:]
+    return curve is not None and rising(known)[-2:] == last and curve.falling <= len(curve.dim3) - 2
+
+
+def _beside_least(curve: Curve) -> list[int]:
+    """The middles of the gaps beside the dim3 that errs least: where errors rise again, less may be between them."""
+    least = curve.dim3[int(curve.means.argmin())]
+    gaps = [(a, b) for a, b in pairwise(curve.dim3) if least in (a, b) and b - a > max(_NEAR * a, 1)]
+    return [round(sqrt(a * b)) for a, b in gaps]
 
 
 def _gap(choice: Choice, scanned: Collection[int]) -> list[int]:
