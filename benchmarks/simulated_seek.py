@@ -22,8 +22,8 @@ Floats = npt.NDArray[np.float64]
 LEVEL = float(np.log(0.1))
 SEARCH = Search([Rule.parse("keep:0.90")])
 MOST = 784
-_FLOOR = LEVEL - 5  # less is left of no data
-_SIGNS = np.tile([-1.0, 1.0], 500)  # of the rows, whose errors differ
+_FLOOR = LEVEL - 5  # no model leaves less
+_SIGNS = np.tile([-1.0, 1.0], 500)  # deviations of the errors of single rows, in standard deviations
 
 FALLS: dict[str, Callable[[Floats, float], Floats]] = {
     "flat power": lambda k, a: LEVEL - 0.5 * np.log(k / a),
