@@ -29,6 +29,7 @@ _INSET = 8  # part of a bracket that a new dim3 leaves on each side, so that the
 _ADDED = 4  # cells of a round that narrows the interval, at least
 _RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a second seed
 _DOUBT = 3.0  # standard errors within which a mean may lie on the other side of the rule
+_STEP_UP = 1.25  # of dim3: the next one above an interval that is open there
 _NEAR = 0.2  # of dim3: a gap that is not searched for the least
 _BY_ROWS = 1 / 3  # of the part of the interval that the rows alone make: more trainings hardly narrow less than this
 
@@ -58,7 +59,8 @@ class Known(NamedTuple):
 class Search(NamedTuple):
     """The question: the rules, how near the interval has to come to the answer, and how much it may cost.
 
-    within is a number of dim3 on each side, seeds that of the dim3 around the answer, max_cells that of cells a model.
+    within is a number of dim3 on each side, seeds that of the dim3 around the answer, max_cells that of the cells of a
+    model for each rule.
     """
 
     rules: Sequence[Rule]
@@ -90,10 +92,13 @@ class View(NamedTuple):
     whole: bool = False
 
 
-def next_cells(known: Mapping[str, Known], search: Search, workers: int) -> list[Cell]:
+def next_cells(
+    known: Mapping[str, Known], search: Search, workers: int, views: Mapping[str, Sequence[View]] | None = None
+) -> list[Cell]:
     """Return the cells of the next round; none where every rule of every model is settled, or its budget is spent.
 
-    A round is complete before the next is asked for, so the order in which cells finish does not change the search.
+    A round is complete before the next is asked for, so the order in which cells finish does not change the search. The
+    last round trains models without a seed, as PCA, at the answers of the others, where they are compared.
 
     Parameters
     ----------
@@ -103,16 +108,25 @@ def next_cells(known: Mapping[str, Known], search: Search, workers: int) -> list
         The question.
     workers
         How many cells run at once.
+    views
+        The state of each model, where the caller has it from `look`.
     """
-    views = {model: look(one, search) for model, one in known.items()}
+    views = {model: look(one, search) for model, one in known.items()} if views is None else views
     open_models = [model for model, found in views.items() if any(view.wanted for view in found)]
     width = min(ceil(workers / max(len(open_models), 1)), _AT_ONCE)
     cells: list[Cell] = []
     for model in open_models:
         one = known[model]
         asked = dict.fromkeys(c for view in views[model] for c in _cells(model, one, view, width))
-        cells += islice(asked, max(search.max_cells - one.spent, 0))
-    return cells
+        cells += islice(asked, max(search.max_cells * len(search.rules) - one.spent, 0))
+    return cells or _baselines(known, views)
+
+
+def _baselines(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[Cell]:
+    """The cells of models without a seed at the answers of the other models."""
+    answers = sorted({v.choice.choice or 0 for m, found in views.items() if known[m].seeded for v in found if v.choice})
+    plain = {model: one for model, one in known.items() if not one.seeded}
+    return [Cell(m, k, 0) for m, one in plain.items() for k in answers if k not in one.cells and 1 <= k <= one.most]
 
 
 def _cells(model: str, known: Known, view: View, width: int) -> list[Cell]:
@@ -148,8 +162,20 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
     around = [choice.choice + step for step in _AROUND]
     if missing := _lacking(known, dict.fromkeys([*around, *_doubtful(known, choice)]), each):
         return View(rule, Phase.CONFIRM, choice, missing, whole=True)
-    wide = _too_wide(choice, known.most, search.within) if known.seeded else []
+    if not known.seeded or choice.by_rows is None:
+        return View(rule, Phase.DONE, choice)
+    if above := _above(known, choice):
+        return View(rule, Phase.REFINE, choice, [(above, 1)])
+    wide = _too_wide(choice, known.most, search.within)
     return _refine(known, rule, choice, wide) if wide else View(rule, Phase.DONE, choice)
+
+
+def _above(known: Known, choice: Choice) -> int | None:
+    """The next larger dim3, where the interval reaches beyond those that have cells, and errors do not rise there."""
+    curve, largest = _curve(known), max(known.cells)
+    if curve is None or choice.interval is None or choice.interval[1] is not None or curve.falling < len(curve.dim3):
+        return None
+    return min(ceil(_STEP_UP * largest), known.most) if largest < known.most else None
 
 
 def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:

@@ -72,7 +72,9 @@ def parser() -> Parser:
     )
     asked.add_argument("--within", default="1", metavar="N", help="dim3 on each side that the 95%% interval may have")
     asked.add_argument("--seeds", default=str(LEAST_SEEDS), metavar="N", help="seeds at the dim3 around the answer")
-    asked.add_argument("--max-cells", default="40", metavar="N", help="cells of a model that are trained at most")
+    asked.add_argument(
+        "--max-cells", default="40", metavar="N", help="cells of a model to train at most, for each rule"
+    )
     asked.add_argument("--max-dim3", default=UNSET, metavar="N", help="the largest dim3; default: all the data allow")
     asked.add_argument("--timeout", default=UNSET, metavar="30m", help="begin no cell after this time: 90s, 30m or 2h")
     made.add_fields(shared_fields())
@@ -116,7 +118,7 @@ class Question:
     base: RunConfig = field(default_factory=RunConfig)
     """The settings of all cells. Its model, dim3, seed, threads and artifacts are not read."""
     max_cells: int = 40
-    """The number of cells of a model that this study trains at most."""
+    """The number of cells of a model that this study trains at most, for each rule."""
     max_dim3: int | None = None
     """The largest dim3 to train; None: the smaller of the training rows and columns."""
     timeout: float | None = None
@@ -252,9 +254,10 @@ class _Seek:
             done = self.records.done()
             missing = [config for config in asked if self.records.spec.key(config) not in done]
             if not missing:
-                known = self.known()
-                self._show(known)
-                cells = next_cells({m: k for m, k in known.items() if m not in self.failed}, self.search, self._workers)
+                known = {model: one for model, one in self.known().items() if model not in self.failed}
+                views = {model: look(one, self.search) for model, one in known.items()}
+                self._show(known, views)
+                cells = next_cells(known, self.search, self._workers, views)
                 asked = missing = [self._config(cell) for cell in cells]
                 self._record(cells)
             if not missing:
@@ -296,11 +299,11 @@ class _Seek:
             known[model] = Known(cells, evidence.get(model), self.most, "seed" in model_settings(model), spent)
         return known
 
-    def _show(self, known: Mapping[str, Known]) -> None:
+    def _show(self, known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> None:
         """Print a line for each model and rule, where it is new: where the answer lies, and what is left to train."""
         seconds = self._seconds()
         for model, one in known.items():
-            for view in look(one, self.search) if one.cells else ():
+            for view in views[model] if one.cells else ():
                 line = _state(one, view, seconds.get(model, 0.0) / self._workers)
                 if line not in self.shown:
                     self.progress.say(line)

@@ -65,16 +65,19 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
         Its value is the mean error of the best dim3, on the rows that chose.
     """
     rows = min(given.shape[2] for given in by_dim3.values())
-    seeds = min(len(given) for given in by_dim3.values())
     trained = [by_dim3[dim3][:, :, :rows] for dim3 in sorted(by_dim3)]
     dim3 = [0, *sorted(by_dim3)]
+    seeds = np.array([np.inf, *map(len, trained)])  # the mean row does not depend on a training
     errors = np.stack([mean_row[:, :rows], *(given.mean(axis=0) for given in trained)])  # (D, G, N)
     equal = _RESIDUE if seeded else 0.0
     best = _first_least(errors.mean(axis=(1, 2)), equal)
     value = float(errors[best].mean())
     of_one = pooled(given.mean(axis=(1, 2)) / given.mean() for given in trained)
-    between = Variance(2 * of_one.of_one * value**2, of_one.freedom)  # of a difference between two dim3
-    near = [d.mean() <= _MARGIN * _error(d, seeds, between) for d in errors - errors[best]]
+    between = of_one.of_one * value**2 * (1 / seeds + 1 / seeds[best])  # of a difference between two dim3
+    near = [
+        difference.mean() <= _MARGIN * _error(difference, Variance(variance, of_one.freedom))
+        for difference, variance in zip(errors - errors[best], between, strict=True)
+    ]
     own = [_first_least(errors[:, g].mean(axis=1), equal) for g in range(errors.shape[1])]
     low = min([best - sum(1 for _ in takewhile(bool, reversed(near[:best]))), *own])
     high = max([best + sum(1 for _ in takewhile(bool, near[best + 1 :])), *own])
@@ -86,7 +89,7 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
     copies = f"; {beside.copies} columns nearly copy another" if beside.copies and apart else ""
     if reached:
         sentence = _reached(dim3, best, interval, beside) + copies
-        sentence += "; this network" if seeded and seeds == 1 else ""
+        sentence += "; this network" if seeded and max(map(len, trained)) == 1 else ""
     elif identified:
         sentence = f"rank is not reached by {dim3[best]}, which predicts hidden entries best: extend the range"
     else:
@@ -98,7 +101,7 @@ def rank(label: str, by_dim3: Mapping[int, Floats], mean_row: Floats, beside: Be
         interval=interval if identified else None,
         reached=reached,
         value=value,
-        seeds=seeds,
+        seeds=int(seeds[best]) if best else len(trained[0]),
         rows=rows,
         sentence=f"{label}: {sentence}",
         missing="" if identified else sentence,
@@ -136,11 +139,11 @@ def _first_least(errors: Floats, equal: float) -> int:
     return int(np.argmax(errors <= max(errors.min() + _EQUAL * errors[0], equal * errors[0])))
 
 
-def _error(difference: Floats, seeds: int, between: Variance) -> float:
+def _error(difference: Floats, between: Variance) -> float:
     """The standard error of the mean of a difference (G, N), over rows, groupings and trainings."""
     groupings = difference.mean(axis=1)
     of_groupings = groupings.std(ddof=1) / np.sqrt(len(groupings))
-    return float(np.hypot(spread(difference.mean(axis=0), seeds, between).error, of_groupings))
+    return float(np.hypot(spread(difference.mean(axis=0), 1, between).error, of_groupings))
 
 
 def _reached(dim3: list[int], best: int, interval: tuple[int, int | None], beside: Beside) -> str:

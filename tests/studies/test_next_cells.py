@@ -75,6 +75,25 @@ def test_a_model_whose_whole_curve_is_known_trains_one_cell_and_the_neighbours()
     assert next_cells({"pca": one([2, 19, 20, 21, 22])}, SEARCH, 8) == []
 
 
+def test_a_model_without_seeds_is_trained_last_at_the_answers_of_the_others() -> None:
+    settled = known({20: power(20), 21: power(21)})
+    settled = settled._replace(cells={k: [0, 1, 2] for k in (19, 20, 21, 22)})
+    plain = known({2: 0.01, 1: 0.5})._replace(seeded=False)
+    assert next_cells({"pca": plain, "ae": settled}, SEARCH, 2) == [Cell("pca", 3, 0)]
+    plain = plain._replace(cells={1: [0], 2: [0], 3: [0]})
+    assert next_cells({"pca": plain, "ae": settled}, SEARCH, 2) == [Cell("pca", 21, 0)]
+    assert next_cells({"pca": plain._replace(most=20), "ae": settled}, SEARCH, 2) == []
+
+
+def test_an_interval_that_is_open_above_extends_the_range() -> None:
+    level = {k: {s: power(k) * (1 + 0.004 * (s - 1)) for s in range(3)} for k in (18, 19, 20, 21)}
+    assert seek(lambda k: power(k) * (1 + 0.004 * (k % 3 - 1)), scanned=level, rows=0.02).rounds[0] == [
+        Cell("ae", 22, s) for s in range(3)
+    ]
+    found = seek(power, scanned=level | {22: level[21]}, rows=0.02)
+    assert found.rounds[0] == [Cell("ae", 28, 0)]
+
+
 @pytest.mark.parametrize(
     ("scanned", "rounds"),
     [

@@ -131,6 +131,18 @@ def test_trainings_that_differ_widen_the_range() -> None:
     assert written(*means, seeds=(-0.01, 0.01)).interval == (2, 3)
 
 
+def test_each_dim3_counts_with_its_own_trainings() -> None:
+    rows = np.ones((4, 400))
+    signs = (-0.01, 0.01) * 40
+    by_dim3 = {
+        dim3: np.stack([mean * (1 + share) * rows for share in signs[:seeds]])
+        for dim3, mean, seeds in ((1, 0.8, 2), (2, 0.5, 80), (3, 0.505, 80), (4, 0.6, 2))
+    }
+    found = rank("ae", by_dim3, rows, Beside())
+    assert (found.choice, found.interval, found.seeds) == (2, (2, 2), 80)
+    assert rank("ae", {k: v[:2] for k, v in by_dim3.items()}, rows, Beside()).interval == (2, 3)
+
+
 def test_groupings_that_differ_by_three_quarters_of_the_rank_do_not_identify_it() -> None:
     found = written(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.55, twin=(1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06))
     assert found.sentence == "ae: rank is not identified: groupings of the columns say 0 to 5"
