@@ -25,6 +25,7 @@ LEAST_SEEDS = 3
 _FIRST = 2  # dim3
 _AROUND = (-2, -1, 0, 1)  # the dim3 that get several seeds, about the choice
 _AT_ONCE = 4  # rungs, or dim3 of a bracket: of more at once, most are far from the answer
+_LARGER = 2  # dim3 beyond a least that have to be no better
 _INSET = 8  # part of a bracket that a new dim3 leaves on each side, so that the bracket always shrinks
 _ADDED = 4  # cells of a round that narrows the interval, at least
 _RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a second seed
@@ -154,7 +155,7 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
     each = search.seeds if known.seeded else 1
     if single := _lacking(known, rising(known), 2):
         return View(rule, Phase.CLIMB, choice, single, whole=True)
-    if choice is None or choice.choice is None:
+    if choice is None or choice.choice is None or _may_gain(known, choice):
         return _beyond(known, rule, choice, each)
     if gap := [k for k in _gap(choice, known.cells) if k <= known.most]:
         place = choice.place or sqrt(max(gap[0] - 1, 1) * (gap[-1] + 1))
@@ -168,6 +169,12 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
         return View(rule, Phase.REFINE, choice, [(above, 1)])
     wide = _too_wide(choice, known.most, search.within)
     return _refine(known, rule, choice, wide) if wide else View(rule, Phase.DONE, choice)
+
+
+def _may_gain(known: Known, choice: Choice) -> bool:
+    """Whether fewer than two dim3 beyond a least or a plateau have cells, and more can have."""
+    larger = sum(k > (choice.choice or 0) for k in known.cells)
+    return choice.by_rows is None and larger < _LARGER and max(known.cells) < known.most and not _rises(known)
 
 
 def _above(known: Known, choice: Choice) -> int | None:
