@@ -48,6 +48,7 @@ _FEW_ROWS = 50  # validation rows
 _MIN_COLUMNS = 10  # of `rank`
 _FIRST = 2  # dim3 with which each model is built to check it
 _REFINED = 8  # cells that narrow an interval, in an estimate
+_MOST_CELLS = 400  # of a round, which a tag records
 _MANY = 1000  # cells: more than there are workers
 
 
@@ -196,9 +197,9 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
-        done = study.runs(spec)  # those of other studies too
-        if done:
-            options.say(f"{len(done)} runs of the experiment are cells of these settings")
+        study.runs(spec)  # finds the cells of other studies
+        if study.others:
+            options.say(f"{len(study.others)} finished cells of other studies are taken over")
         with study.claimed(spec):
             run = _Seek(study, question, most)
             return run.finish(run.train())
@@ -248,8 +249,8 @@ class _Seek:
     def _rounds(self) -> Iterator[list[RunConfig]]:
         """The cells of each round, which is recorded before it begins: a killed study completes it first."""
         tags = self.records.client.get_run(self.records.parent_id).data.tags
-        asked = [self._config(Cell(*cell)) for cell in json.loads(tags.get(Tag.SEEK, "{}")).get("round", [])]
-        asked = [config for config in asked if config.model in self.question.models]
+        last: Mapping[str, list[tuple[int, int]]] = json.loads(tags.get(Tag.SEEK, "{}")).get("round", {})
+        asked = [self._config(Cell(model, *place)) for model in self.question.models for place in last.get(model, ())]
         while True:
             done = self.records.done()
             missing = [config for config in asked if self.records.spec.key(config) not in done]
@@ -257,7 +258,7 @@ class _Seek:
                 known = {model: one for model, one in self.known().items() if model not in self.failed}
                 views = {model: look(one, self.search) for model, one in known.items()}
                 self._show(known, views)
-                cells = next_cells(known, self.search, self._workers, views)
+                cells = next_cells(known, self.search, self._workers, views)[:_MOST_CELLS]
                 asked = missing = [self._config(cell) for cell in cells]
                 self._record(cells)
             if not missing:
@@ -276,14 +277,19 @@ class _Seek:
         return cell_config(self.question.base, cell.model, cell.dim3, cell.seed)
 
     def _record(self, cells: Sequence[Cell]) -> None:
-        asked = {"rules": [rule.text for rule in self.search.rules], "within": self.question.within, "round": cells}
+        round_: dict[str, list[tuple[int, int]]] = {}
+        for cell in cells:
+            round_.setdefault(cell.model, []).append((cell.dim3, cell.seed))
+        asked = {"rules": [rule.text for rule in self.search.rules], "within": self.question.within, "round": round_}
         self.recorder.tags({Tag.SEEK: json.dumps(asked)})
 
     def done(self) -> list[FinishedCell]:
-        """The finished cells of the models in question, in their order."""
-        epochs, models = self.question.base.epochs, self.question.models
-        found = [f for f in self.records.done().values() if f.config.model in models and f.config.epochs == epochs]
-        return sorted(found, key=lambda f: models.index(f.config.model))
+        """The finished cells of the question, by model in its order; with measures, where it asks for these."""
+        found, models = self.records.done(), self.question.models
+        places = {Cell(f.config.model, f.config.dim3, f.config.seed) for f in found.values()}
+        asked = sorted((place for place in places if place.model in models), key=lambda p: (models.index(p.model), p))
+        keys = [self.records.spec.key(self._config(place)) for place in asked]
+        return [found[key] for key in keys if key in found]
 
     def known(self) -> dict[str, Known]:
         """The finished cells of each model, and their evidence."""
@@ -329,7 +335,8 @@ class _Seek:
             if up := rising(one):
                 more = "--epochs trains longer, which may change it"
                 sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at smaller ones: {more}")
-        settled = not self.failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
+        settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
+        settled = settled and not self.failed
         reason = f"cells of {', '.join(sorted(self.failed))} failed" if self.failed else ""
         points, label = curve(done), error_name(done)
         title = f"{clean(self.question.base.dataset, LABEL_LENGTH)}, {self.question.base.epochs} epochs"
@@ -341,8 +348,8 @@ class _Seek:
         self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
         record_curve(self.recorder, points, title, label)
         if not settled and not self.failed:
-            more = "the same command" if self._is_late() else "the same command with a larger --max-cells"
-            self.options.say(f"not settled: {more} goes on")
+            more = "" if self._is_late() else f" with --max-cells {2 * self.question.max_cells}"
+            self.options.say(f"not settled: the same command{more} goes on")
         self.options.say(summary.spent(self._workers))
         self.study.conclude(summary, reason)
         return SeekResult(

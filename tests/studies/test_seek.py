@@ -57,7 +57,7 @@ def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_c
     assert (found.complete, found.settled, found.cells) == (True, False, {"pca": 1, "linear-ae": 1})
     out = capsys.readouterr().out
     assert "linear-ae keep:0.90: not settled: more than 2 (6" in out
-    assert "not settled: the same command with a larger --max-cells goes on" in out
+    assert "not settled: the same command with --max-cells 2 goes on" in out
     late = seek(replace(question, timeout=1e-9), options(filed, verbose=True))
     assert (late.complete, late.settled, late.cells) == (True, False, found.cells)
     assert "not settled: the same command goes on" in capsys.readouterr().out
@@ -92,6 +92,16 @@ def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_c
     assert {rule: choice.choice for rule, choice in by_rule.items()} == {"keep:0.30": 1, "keep:0.60": 2}
     assert names(filed) == before
     assert len(replace(filed, name="several").runs()) == 0
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_rank_trains_cells_without_measures_again(filed: Study, question: Question) -> None:
+    plain = replace(question, models=("pca",))
+    assert seek(plain, options(filed)).cells == {"pca": 4}
+    asked = replace(plain, rules=("rank",), base=replace(question.base, measure="yes"))
+    found = seek(asked, options(replace(filed, name="measured")))
+    assert (found.choices["pca"]["rank"].choice, found.cells) == (RANK, {"pca": 6})  # 2 | 4 | 8, 12 | 3 | 1
+    assert len(replace(filed, name="measured").runs()) == 6
 
 
 @pytest.mark.usefixtures("cells_here")
