@@ -147,6 +147,7 @@ def _draw_kept(axes: Axes, mean_row: float) -> None:
             ticks.append(share)
             last = height
     kept.set_yticks(ticks, [f"{100 * t:g} %" for t in ticks])
+    kept.minorticks_off()  # a logarithmic axis labels some
     kept.set_ylabel("variance kept")
 
 
