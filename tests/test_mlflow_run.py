@@ -70,6 +70,16 @@ def test_a_scan_is_a_tree_below_the_first_invocation_and_the_second_is_linked(
     assert by_kind["study"][0].data.params["dim3"] == "2:3"
 
 
+@pytest.mark.slow
+def test_a_seek_answers_in_the_run_that_mlflow_opened(store: MlflowClient, tmp_path: Path) -> None:
+    given = ["models=pca", "dataset=digits", "rule=keep:0.80", "workers=1", f"storage=sqlite:///{tmp_path}/optuna.db"]
+    said = mlflow_run(store, tmp_path, *given, entry_point="seek")
+    assert "pca keeps 80 % of the variance with dim3 13 (12 is not " in said
+    (parent,) = [r for r in runs_of(store) if r.data.tags[Tag.KIND] == Kind.STUDY]
+    assert (parent.info.status, parent.data.params["rule"]) == ("FINISHED", "keep:0.80")
+    assert len(runs_of(store)) == 1 + 5
+
+
 def test_a_report_is_the_run_that_mlflow_opened(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
