@@ -38,6 +38,7 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^pca keeps 90 % of the variance with dim3 \d+ ", done.stdout, re.MULTILINE)
+    assert re.search(r"^\d cells: pca keeps 90 % of the variance with dim3 21 ", done.stdout, re.MULTILINE)
     assert "open reports/report.html" in done.stdout
     mse, logged = re.search(r"^(0\.\d+) (0\.\d+)$", done.stdout, re.MULTILINE).groups()  # type: ignore[union-attr]
     assert float(mse) == pytest.approx(float(logged), rel=1e-4)

@@ -42,6 +42,7 @@ PROGRAMS = ("python", "python3", "mlflow", "make", "pip", "dask", "createdb", "j
 
 SMALLER = {
     "tracking.train": "--epochs 1 --dim2 16",
+    "studies.seek": "--max-cells 2 --epochs 1 --dim2 16",
     "studies.scan": "--dim3 2:3 --seeds 1 --epochs 1 --dim2 16",
     "studies.tune": "--dim3 2 --trials 2 --epochs 1",
     "studies.assignment": "--show 2 --repeats 2",
@@ -92,7 +93,7 @@ CLUSTER = (
     "python -m studies.scan --preset digits",
     "python -m studies.scan --preset assignment",
 )
-OWN_DATA = "python -m studies.scan --models pca,ae --dim3 1:12"
+OWN_DATA = "python -m studies.seek --models pca,ae --epochs 100"
 OWN_MODEL = (
     '"""Keep the dim3 columns',
     '"""Two hidden layers',
@@ -218,7 +219,7 @@ def smaller(words: list[str]) -> list[str]:
         return [module, *given]
     more = shlex.split(SMALLER.get(module, ""))
     preset = value_of("--preset", given) not in (None, "default")
-    if module in ("tracking.train", "studies.scan", "studies.tune") and not preset:
+    if module in ("tracking.train", "studies.seek", "studies.scan", "studies.tune") and not preset:
         more += ["--dataset", DATA[value_of("--dataset", given)]]
     return [module, *given, *more]
 
@@ -414,17 +415,12 @@ def test_the_figures_are_drawn_by_their_script(checkout: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.server
 def test_your_own_data(mine: Path) -> None:
-    """As written but for the range and the epochs, and in a browser that keeps the address."""
-    (scan, report, show) = [c.text for c in lines(block("docs/guide.md", OWN_DATA))]
-    assert "--dim3 1:12 --epochs 100" in scan
-    (mine / "browser").write_text('#!/bin/sh\nprintf %s "$1" > opened\n')
-    (mine / "browser").chmod(0o755)
-    script = f"{scan} --dim3 1:8 --epochs 1 --dim2 16\n{report}\n{show}"
-    said = shell(script, mine, BROWSER=str(mine / "browser"))
-    assert said.count(block("docs/guide.md", "pca keeps 90 %").text) == 2  # by the scan and by the report
-    opened = Path(unquote((mine / "opened").read_text().removeprefix("file://")))
-    assert opened == mine / "reports" / "report.html"
-    assert "mine" in opened.read_text()
+    """As written but for the budget and the epochs."""
+    (seek, report) = [c.text for c in lines(block("docs/guide.md", OWN_DATA))]
+    said = shell(f"{seek} --max-cells 5 --epochs 1 --dim2 16\n{report}", mine)
+    assert said.count(block("docs/guide.md", "pca keeps 90 %").text) == 2  # by the seek and by the report
+    assert "95 % interval 6 to 8); 5 cells" in said  # PCA's, as the guide says
+    assert "mine" in (mine / "reports" / "report.html").read_text()
 
 
 @pytest.mark.slow
