@@ -220,8 +220,8 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     if rows < _FEW_ROWS:
         which = "test rows" if parts.x_val is None else "validation rows"
         options.say(
-            f"{rows} {which} choose: too few for an interval within {question.within} dim3, however many cells are "
-            "trained; more rows narrow it, as with --val-size"
+            f"{rows} {which} choose: an interval within {question.within} dim3 may take more of them (--val-size), "
+            "however many cells are trained"
         )
     return most
 
@@ -333,8 +333,8 @@ class _Seek:
             cost = f"{_cells(one)}, {duration(sum(map(len, one.cells.values())) * seconds[model] / self._workers)}"
             sentences += [_answer(one, view, self.question, cost) for view in found]
             if up := rising(one):
-                more = "--epochs trains longer, which may change it"
-                sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at smaller ones: {more}")
+                why = "other epochs, or latents that it leaves unused, may be the cause"
+                sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
         settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
         settled = settled and not self.failed
         reason = f"cells of {', '.join(sorted(self.failed))} failed" if self.failed else ""
