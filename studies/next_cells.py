@@ -153,7 +153,7 @@ def look(known: Known, search: Search) -> list[View]:
 def _look(known: Known, rule: Rule, search: Search) -> View:
     choice = None if known.evidence is None else choose(rule, known.evidence)
     each = search.seeds if known.seeded else 1
-    if single := _lacking(known, rising(known), 2):
+    if single := _lacking(known, _unsure(known), 2):
         return View(rule, Phase.CLIMB, choice, single, whole=True)
     if choice is None or choice.choice is None or _may_gain(known, choice):
         return _beyond(known, rule, choice, each)
@@ -190,7 +190,8 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
     largest = max(known.cells, default=0)
     if largest < known.most and not _rises(known):
         rungs = (max(2 * largest, _FIRST) * 2**n for n in range(known.most.bit_length()))
-        return View(rule, Phase.CLIMB, choice, [(k, 1) for k in dict.fromkeys(min(k, known.most) for k in rungs)])
+        upward = list(dict.fromkeys(min(k, known.most) for k in rungs))[: 1 if rising(known) else _AT_ONCE]
+        return View(rule, Phase.CLIMB, choice, [(k, 1) for k in upward])
     if choice is None or choice.missing or largest > known.most:
         return View(rule, Phase.DONE, choice)
     if choice.by_rows is None:  # a plateau or a least that takes two larger dim3 to be seen
@@ -198,7 +199,7 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
         return View(rule, Phase.CONFIRM, choice, missing) if missing else View(rule, Phase.DONE, choice)
     last = largest
     if (curve := _curve(known)) is not None and curve.falling < len(curve.dim3):
-        if between := _beside_least(curve):
+        if between := _beside_least(curve, choice.short or 0.0):
             return View(rule, Phase.NARROW, choice, [(k, 1) for k in between])
         last = curve.dim3[curve.falling - 1]
     low = 1 if choice.interval is None else choice.interval[0]
@@ -242,6 +243,12 @@ def rising(known: Known) -> list[int]:
     return [k for k, risen in zip(curve.dim3, curve.means - least > log1p(_RISE), strict=True) if risen]
 
 
+def _unsure(known: Known) -> list[int]:
+    """The dim3 whose errors seem to rise, and that which errs least; none where no error rises."""
+    curve, up = _curve(known), rising(known)
+    return [*up, curve.dim3[int(curve.means.argmin())]] if curve is not None and up else []
+
+
 def _curve(known: Known) -> Curve | None:
     """The errors of a model whose trainings differ; None where there are none."""
     try:
@@ -256,9 +263,17 @@ def _rises(known: Known) -> bool:
     return curve is not None and rising(known)[-2:] == last and curve.falling <= len(curve.dim3) - 2
 
 
-def _beside_least(curve: Curve) -> list[int]:
-    """The middles of the gaps beside the dim3 that errs least: where errors rise again, less may be between them."""
-    least = curve.dim3[int(curve.means.argmin())]
+def _beside_least(curve: Curve, short: float) -> list[int]:
+    """The middles of the gaps beside the dim3 that errs least: where errors rise again, less may be between them.
+
+    None where the parabola through it and its neighbours stays far above the rule, which the least misses by `short`.
+    """
+    at = int(curve.means.argmin())
+    least, about = curve.dim3[at], slice(at - 1, at + 2)
+    if 0 < at < len(curve.dim3) - 1:
+        bend, slope, _ = np.polyfit(np.log(curve.dim3[about]) - np.log(least), curve.means[about], 2)
+        if short > slope**2 / (4 * bend) + _RISE:
+            return []
     gaps = [(a, b) for a, b in pairwise(curve.dim3) if least in (a, b) and b - a > max(_NEAR * a, 1)]
     return [round(sqrt(a * b)) for a, b in gaps]
 

@@ -62,6 +62,9 @@ class Choice:
         Where the fitted curve meets the rule, between `below` and `choice`; None where no curve is fitted.
     by_rows
         The interval of the rows alone, which more trainings do not narrow; None where it is not known.
+    short
+        By how much the least fitted error exceeds what the rule allows, as a logarithm; None where it does not, or no
+        curve is fitted.
     """
 
     choice: int | None
@@ -78,6 +81,7 @@ class Choice:
     rule: str = ""
     place: float | None = None
     by_rows: tuple[int | None, int | None] | None = None
+    short: float | None = None
 
 
 def step(choice: int, below: int | None, *, may_do: bool) -> str:

@@ -179,6 +179,7 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         note=model.note or (_on_test_rows(model, quality, at) if found.at is not None else ""),
         place=found.place,
         by_rows=found.by_rows,
+        short=None if found.at is not None else float(curve.fitted[-1]) - log(1 - quality.share),
     )
 
 

@@ -167,10 +167,16 @@ def test_a_bracket_shrinks_wherever_the_fit_meets_the_rule(low: int, high: int, 
 
 def test_an_error_that_rises_gets_one_more_seed_and_ends_the_ladder() -> None:
     found = seek(lambda k: 0.13 * k**0.3)
-    assert path(found) == [{2: 1}, {4: 1}, {4: 1}, {8: 1}, {8: 1}, {3: 1}, {3: 1}, {2: 2}]
+    assert path(found) == [{2: 1}, {4: 1}, {4: 1, 2: 1}, {8: 1}, {8: 1}, {3: 1}, {3: 1}, {2: 1}]
     assert found.view.choice is not None
     assert "not reached" in found.view.choice.sentence
     assert rising(known({2: 0.13, 4: 0.14, 8: 0.12, 16: 0.2})) == [4, 16]
+
+
+def test_the_gaps_beside_a_least_far_above_the_rule_are_not_searched() -> None:
+    found = seek(lambda k: 0.13 * (1 + 0.06 * log(k / 32) ** 2), workers=2)
+    rungs = [{2: 1, 4: 1}, {8: 1, 16: 1}, {32: 1, 64: 1}, {128: 1, 256: 1}]
+    assert path(found) == [*rungs, {128: 1, 256: 1, 32: 1}, {32: 1}]
 
 
 def test_less_error_between_the_rungs_of_a_valley_is_found() -> None:
