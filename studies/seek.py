@@ -46,6 +46,10 @@ from .records.study import FinishedCell, StudySpec
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
 _MIN_COLUMNS = 10  # of `rank`
+_OFFERED: Mapping[str, bool] = {
+    "generate": True,
+    "rank": False,
+}  # whether the models that a purpose is for have an ELBO
 _FIRST = 2  # dim3 with which each model is built to check it
 _REFINED = 8  # cells that narrow an interval, in an estimate
 _MOST_CELLS = 400  # of a round, which a tag records
@@ -131,8 +135,10 @@ class Question:
             check_whole(name.replace("_", "-"), getattr(self, name))
         if self.seeds < LEAST_SEEDS:
             raise BadInput(f"seeds must be at least {LEAST_SEEDS}, which show how much trainings differ")
-        if not any(self.models) or not any(self.rules):
+        if not all(self.models) or not all(self.rules) or not self.models or not self.rules:
             raise BadInput("models and rules must not be empty; allowed: lists like pca,ae and keep:0.90")
+        if len({*self.models}) < len(self.models) or len({*self.search.rules}) < len(self.rules):
+            raise BadInput("models and rules: each may be given once")
         for rule in self.search.rules:
             if not rule.serves:
                 some = ", ".join(name for name, purpose in PURPOSES.items() if purpose.serves)
@@ -141,10 +147,11 @@ class Question:
             model_settings(model)  # raises for an unknown model
             if gives_a_curve(model):
                 raise BadInput(f"{model}: one training gives its whole curve: python -m tracking.train --model {model}")
-        if any(rule.purpose == "generate" for rule in self.search.rules) and not any(map(_has_elbo, self.models)):
-            raise BadInput(f"rule generate: {PURPOSES['generate'].only}; none of {', '.join(self.models)} has one")
-        if any(rule.purpose == "rank" for rule in self.search.rules) and self.base.measure != "yes":
-            raise BadInput("rule rank reads errors of hidden entries, which runs with --measure yes have: add it")
+        for purpose in {rule.purpose for rule in self.search.rules}:
+            if purpose in _OFFERED and not any(_has_elbo(model) is _OFFERED[purpose] for model in self.models):
+                raise BadInput(f"rule {purpose}: {PURPOSES[purpose].only}; models are {', '.join(self.models)}")
+            if purpose == "rank" and self.base.measure != "yes":
+                raise BadInput("rule rank reads errors of hidden entries, which runs with --measure yes have: add it")
 
     @property
     def search(self) -> Search:
@@ -247,10 +254,15 @@ class _Seek:
         return self.question.timeout is not None and time.monotonic() - self.began > self.question.timeout
 
     def _rounds(self) -> Iterator[list[RunConfig]]:
-        """The cells of each round, which is recorded before it begins: a killed study completes it first."""
+        """The cells of each round, which is recorded before it begins: a killed study completes it first.
+
+        That of another question is left.
+        """
         tags = self.records.client.get_run(self.records.parent_id).data.tags
-        last: Mapping[str, list[tuple[int, int]]] = json.loads(tags.get(Tag.SEEK, "{}")).get("round", {})
-        asked = [self._config(Cell(model, *place)) for model in self.question.models for place in last.get(model, ())]
+        last = json.loads(tags.get(Tag.SEEK, "{}"))
+        places: Mapping[str, list[tuple[int, int]]] = last.pop("round", {})
+        same = [model for model in self.question.models if last == self._asked]
+        asked = [self._config(Cell(model, *place)) for model in same for place in places.get(model, ())]
         while True:
             done = self.records.done()
             missing = [config for config in asked if self.records.spec.key(config) not in done]
@@ -280,8 +292,15 @@ class _Seek:
         round_: dict[str, list[tuple[int, int]]] = {}
         for cell in cells:
             round_.setdefault(cell.model, []).append((cell.dim3, cell.seed))
-        asked = {"rules": [rule.text for rule in self.search.rules], "within": self.question.within, "round": round_}
-        self.recorder.tags({Tag.SEEK: json.dumps(asked)})
+        self.recorder.tags({Tag.SEEK: json.dumps(self._asked | {"round": round_})})
+
+    @property
+    def _asked(self) -> dict[str, object]:
+        """What decides about the cells of a round, as plain data."""
+        search, codes = self.search, dict(self.records.spec.codes)
+        rules = [rule.text for rule in search.rules]
+        limits = [search.within, search.seeds, search.max_cells, self.most]
+        return {"rules": rules, "limits": limits, "codes": codes, "measure": self.question.base.measure}
 
     def done(self) -> list[FinishedCell]:
         """The finished cells of the question, by model in its order; with measures, where it asks for these."""
@@ -301,7 +320,7 @@ class _Seek:
             cells: dict[int, set[int]] = {}
             for finished in mine:
                 cells.setdefault(finished.config.dim3, set()).add(finished.config.seed)
-            spent = sum(f.run.data.tags.get(Tag.STUDY) == self.options.study for f in mine)
+            spent = sum(f.run.data.tags.get(Tag.PARENT) == self.records.parent_id for f in mine)
             known[model] = Known(cells, evidence.get(model), self.most, "seed" in model_settings(model), spent)
         return known
 
@@ -335,9 +354,10 @@ class _Seek:
             if up := rising(one):
                 why = "other epochs, or latents that it leaves unused, may be the cause"
                 sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
+        failed = sorted({failure.model for failure in summary.failures})
         settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
-        settled = settled and not self.failed
-        reason = f"cells of {', '.join(sorted(self.failed))} failed" if self.failed else ""
+        settled = settled and not failed
+        reason = f"cells of {', '.join(failed)} failed" if failed else ""
         points, label = curve(done), error_name(done)
         title = f"{clean(self.question.base.dataset, LABEL_LENGTH)}, {self.question.base.epochs} epochs"
         shown = f"{label}, mean over seeds; {title}\n\n{table(points)}"
@@ -347,13 +367,13 @@ class _Seek:
                 self.recorder.metrics(choice_metrics(model, first.choice, None))
         self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
         record_curve(self.recorder, points, title, label)
-        if not settled and not self.failed:
+        if not settled and not failed:
             more = "" if self._is_late() else f" with --max-cells {2 * self.question.max_cells}"
             self.options.say(f"not settled: the same command{more} goes on")
         self.options.say(summary.spent(self._workers))
         self.study.conclude(summary, reason)
         return SeekResult(
-            complete=not self.failed,
+            complete=not failed,
             settled=settled,
             study=self.options.study,
             run_id=records.parent_id,

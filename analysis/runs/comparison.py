@@ -402,7 +402,7 @@ def _asked(series: Series, store: Store) -> dict[int, list[int]]:
     """Return the grids of the studies of these cells, seeds by dim3; empty where no study logged a usable one."""
     names = {c.tag(Tag.STUDY) for c in series.every_cell}
     wanted: dict[int, set[int]] = {}
-    for study in (study for study in store.studies if study.data.tags.get(Tag.STUDY) in names):
+    for study in (s for s in store.studies if s.data.tags.get(Tag.STUDY) in names or _trains(s, series.first)):
         for dims, seeds in _grids(study, series.model):
             for dim3 in dims:
                 wanted.setdefault(dim3, set()).update(range(seeds if series.seeded else 1))

@@ -41,10 +41,11 @@ _Item = TypeVar("_Item", bound=Hashable)
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed, by the name of its run, and the reason."""
+    """A job that failed, by the name of its run, the reason, and its model."""
 
     name: str
     reason: str
+    model: str = ""
 
 
 @dataclass
@@ -204,7 +205,7 @@ class Coordinator:
                         progress.say(f"{job.name}: {outcome.reason}; trying it again")
                         continue
                 if outcome.status in (Status.LOST, Status.FAILED):
-                    summary.failures.append(Failure(job.name, outcome.reason))
+                    summary.failures.append(Failure(job.name, outcome.reason, job.config.model))
                 if outcome.status is Status.FINISHED and outcome.metrics is not None:
                     summary.fit_seconds.append(outcome.metrics[Metric.FIT_SECONDS])
                 progress(job, outcome)

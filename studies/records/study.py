@@ -128,8 +128,7 @@ def _has_settings(run: Run, spec: StudySpec) -> bool:
     if Tag.CONFIRMS in run.data.tags:  # no part of a curve, also where a study has so many epochs in all its cells
         wanted["epochs"] *= 2
     config = _config_of(run)
-    # the digest stands for the data, whatever the name of their file
-    return config is not None and study_settings(config, spec.digest) | {"dataset": wanted["dataset"]} == wanted
+    return config is not None and study_settings(config, spec.digest) == wanted
 
 
 def done_cells(runs: list[Run], codes: Mapping[str, str], study: str = "") -> dict[str, FinishedCell]:

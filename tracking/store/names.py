@@ -67,9 +67,7 @@ class Tag(StrEnum):
     TRIAL = "elbowroom.study.trial"  # on a cell or a trial: the number of its Optuna trial
     WORKER = "elbowroom.study.worker"  # on a cell or a trial: machine, process id and start of the process
     GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n, "before": [grids]}`
-    SEEK = (
-        "elbowroom.study.seek"  # on a seek's parent: `{"rules": [...], "within": n, "round": {model: [[dim3, seed]]}}`
-    )
+    SEEK = "elbowroom.study.seek"  # on a seek's parent: `{"rules": [...], …, "round": {model: [[dim3, seed]]}}`
     SOUGHT = "elbowroom.study.sought"  # `true` on a cell that a seek trained
     OPENING = "elbowroom.opening"  # the id of the request that opened a run; a second run of that request stays empty
     LABEL = "elbowroom.study.label"  # on a study and its cells; `quick`: the results are too rough to quote
