@@ -211,7 +211,7 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
 
 
 def _lacking(known: Known, dim3: Iterable[int], each: int) -> list[tuple[int, int]]:
-    """Those of some dim3 that may be asked for and have fewer seeds than `each`, with that number."""
+    """Select the dim3 that may be asked for and have fewer seeds than `each`, and pair them with that number."""
     return [(k, each) for k in dim3 if 1 <= k <= known.most and len(known.cells.get(k, ())) < each]
 
 

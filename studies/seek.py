@@ -14,6 +14,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import argparse
 import json
 import re
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -263,27 +264,33 @@ class _Seek:
         places: Mapping[str, list[tuple[int, int]]] = last.pop("round", {})
         same = [model for model in self.question.models if last == self._asked]
         asked = [self._config(Cell(model, *place)) for model in same for place in places.get(model, ())]
+        missing: list[RunConfig] = []
         while True:
-            done = self.records.done()
-            missing = [config for config in asked if self.records.spec.key(config) not in done]
+            done, key = self.records.done(), self.records.spec.key
+            self.failed |= {config.model for config in missing if key(config) not in done}
+            missing = [config for config in asked if config.model not in self.failed and key(config) not in done]
             if not missing:
-                known = {model: one for model, one in self.known().items() if model not in self.failed}
-                views = {model: look(one, self.search) for model, one in known.items()}
-                self._show(known, views)
-                cells = next_cells(known, self.search, self._workers, views)[:_MOST_CELLS]
+                cells = self._next(self._finished(done))
                 asked = missing = [self._config(cell) for cell in cells]
                 self._record(cells)
             if not missing:
                 return
             self.progress.extend(len(missing), 0)
             yield missing
-            done = self.records.done()
-            self.failed |= {config.model for config in missing if self.records.spec.key(config) not in done}
-            asked = [config for config in asked if config.model not in self.failed]
 
-    @property
-    def _workers(self) -> int:
-        return self.study.pool.slots()
+    def _next(self, finished: Sequence[FinishedCell]) -> list[Cell]:
+        """The cells of the next round, after a line for each state of the search that is new."""
+        workers = self.study.pool.slots()
+        known = {model: one for model, one in self._known(finished).items() if model not in self.failed}
+        views = {model: look(one, self.search) for model, one in known.items()}
+        seconds = _cell_seconds(finished)
+        for model, one in known.items():
+            for view in views[model] if one.cells else ():
+                line = _state(one, view, seconds[model] / workers)
+                if line not in self.shown:
+                    self.progress.say(line)
+                self.shown.add(line)
+        return next_cells(known, self.search, workers, views)[:_MOST_CELLS]
 
     def _config(self, cell: Cell) -> RunConfig:
         return cell_config(self.question.base, cell.model, cell.dim3, cell.seed)
@@ -296,60 +303,43 @@ class _Seek:
 
     @property
     def _asked(self) -> dict[str, object]:
-        """What decides about the cells of a round, as plain data."""
+        """Return the part of the question that decides the cells of a round, as plain data."""
         search, codes = self.search, dict(self.records.spec.codes)
         rules = [rule.text for rule in search.rules]
         limits = [search.within, search.seeds, search.max_cells, self.most]
         return {"rules": rules, "limits": limits, "codes": codes, "measure": self.question.base.measure}
 
-    def done(self) -> list[FinishedCell]:
-        """The finished cells of the question, by model in its order; with measures, where it asks for these."""
-        found, models = self.records.done(), self.question.models
-        places = {Cell(f.config.model, f.config.dim3, f.config.seed) for f in found.values()}
+    def _finished(self, done: Mapping[str, FinishedCell]) -> list[FinishedCell]:
+        """The cells of the question, by model in its order; measured ones, where it asks for measures."""
+        models = self.question.models
+        places = {Cell(f.config.model, f.config.dim3, f.config.seed) for f in done.values()}
         asked = sorted((place for place in places if place.model in models), key=lambda p: (models.index(p.model), p))
         keys = [self.records.spec.key(self._config(place)) for place in asked]
-        return [found[key] for key in keys if key in found]
+        return [done[key] for key in keys if key in done]
 
-    def known(self) -> dict[str, Known]:
+    def _known(self, finished: Sequence[FinishedCell]) -> dict[str, Known]:
         """The finished cells of each model, and their evidence."""
-        done = self.done()
-        evidence = find.evidence(readable(done))
+        evidence = find.evidence(readable(finished))
         known = {}
         for model in self.question.models:
-            mine = [f for f in done if f.config.model == model]
+            mine = [f for f in finished if f.config.model == model]
             cells: dict[int, set[int]] = {}
-            for finished in mine:
-                cells.setdefault(finished.config.dim3, set()).add(finished.config.seed)
+            for one in mine:
+                cells.setdefault(one.config.dim3, set()).add(one.config.seed)
             spent = sum(f.run.data.tags.get(Tag.PARENT) == self.records.parent_id for f in mine)
             known[model] = Known(cells, evidence.get(model), self.most, "seed" in model_settings(model), spent)
         return known
 
-    def _show(self, known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> None:
-        """Print a line for each model and rule, where it is new: where the answer lies, and what is left to train."""
-        seconds = self._seconds()
-        for model, one in known.items():
-            for view in views[model] if one.cells else ():
-                line = _state(one, view, seconds.get(model, 0.0) / self._workers)
-                if line not in self.shown:
-                    self.progress.say(line)
-                self.shown.add(line)
-
-    def _seconds(self) -> dict[str, float]:
-        """The mean seconds of a model's cell."""
-        by_model: dict[str, list[float]] = {}
-        for finished in self.done():
-            by_model.setdefault(finished.config.model, []).append(seconds_of(finished))
-        return {model: sum(seconds) / len(seconds) for model, seconds in by_model.items()}
-
     def finish(self, summary: Summary) -> SeekResult:
         """Record the answers and the curve on the study's parent run, print them where wanted, and end the run."""
-        known, done, records = self.known(), self.done(), self.records
+        records, workers = self.records, self.study.pool.slots()
+        finished = self._finished(records.done())
+        known, seconds = self._known(finished), _cell_seconds(finished)
         views = {model: look(one, self.search) for model, one in known.items() if one.cells}
-        seconds = self._seconds()
         sentences = []
         for model, found in views.items():
             one = known[model]
-            cost = f"{_cells(one)}, {duration(sum(map(len, one.cells.values())) * seconds[model] / self._workers)}"
+            cost = f"{_cells(one)}, {duration(sum(map(len, one.cells.values())) * seconds[model] / workers)}"
             sentences += [_answer(one, view, self.question, cost) for view in found]
             if up := rising(one):
                 why = "other epochs, or latents that it leaves unused, may be the cause"
@@ -358,7 +348,7 @@ class _Seek:
         settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
         settled = settled and not failed
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
-        points, label = curve(done), error_name(done)
+        points, label = curve(finished), error_name(finished)
         title = f"{clean(self.question.base.dataset, LABEL_LENGTH)}, {self.question.base.epochs} epochs"
         shown = f"{label}, mean over seeds; {title}\n\n{table(points)}"
         self.options.say("\n" + "\n".join([shown, "", *sentences]) + "\n")
@@ -370,7 +360,7 @@ class _Seek:
         if not settled and not failed:
             more = "" if self._is_late() else f" with --max-cells {2 * self.question.max_cells}"
             self.options.say(f"not settled: the same command{more} goes on")
-        self.options.say(summary.spent(self._workers))
+        self.options.say(summary.spent(workers))
         self.study.conclude(summary, reason)
         return SeekResult(
             complete=not failed,
@@ -382,6 +372,14 @@ class _Seek:
             cells={model: sum(map(len, one.cells.values())) for model, one in known.items()},
             failures=tuple(summary.failures),
         )
+
+
+def _cell_seconds(finished: Sequence[FinishedCell]) -> dict[str, float]:
+    """The mean seconds of each model's cell."""
+    by_model: dict[str, list[float]] = {}
+    for one in finished:
+        by_model.setdefault(one.config.model, []).append(seconds_of(one))
+    return {model: statistics.mean(seconds) for model, seconds in by_model.items()}
 
 
 def _label(known: Known) -> str:

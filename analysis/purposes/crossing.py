@@ -118,7 +118,7 @@ def cross(curve: Curve, level: float) -> Crossing:
 
 
 def _place(dim3: Sequence[int], fitted: Floats, level: float) -> float:
-    """Where the line through two points (2,) of the fit meets a level between them."""
+    """Return the dim3 at which the line through two points (2,) of the fit meets a level between them."""
     return float(np.exp(np.interp(-level, -fitted, np.log(dim3))))
 
 
