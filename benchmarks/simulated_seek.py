@@ -91,12 +91,26 @@ class Found(NamedTuple):
         return sum(map(len, self.rounds))
 
 
-def evidence(errors: Mapping[int, Mapping[int, float]], most: int = MOST, rows: float = 0.0) -> Evidence | None:
-    """Return the evidence of shares left by dim3 and seed; `rows` is their relative standard error over rows."""
+def evidence(
+    errors: Mapping[int, Mapping[int, float]], most: int = MOST, rows: float = 0.0, *, seeded: bool = True
+) -> Evidence | None:
+    """Return the evidence of shares left by dim3 and seed, None where there are none.
+
+    Parameters
+    ----------
+    errors
+        The shares.
+    most
+        The largest dim3 that the data allow.
+    rows
+        The relative standard error of the shares over rows.
+    seeded
+        Whether trainings differ.
+    """
     scatter = 1 + rows * _SIGNS * len(_SIGNS) ** 0.5
     held = {k: np.array(list(seeds.values())) for k, seeds in sorted(errors.items())}
     found = Errors({k: Held(v.mean() * scatter, v) for k, v in held.items()}, np.ones(len(_SIGNS)))
-    model = SimpleNamespace(label="ae", seeded=True, fitted=Fitted("ae", found, found, True, most))
+    model = SimpleNamespace(label="ae", seeded=seeded, fitted=Fitted("ae", found, found, seeded, most))
     return cast(Evidence, model) if errors else None
 
 
@@ -107,6 +121,7 @@ def seek(
     workers: int = 1,
     most: int = MOST,
     rows: float = 0.0,
+    seeded: bool = True,
     scanned: Mapping[int, Mapping[int, float]] | None = None,
 ) -> Found:
     """Run a seek to its end.
@@ -119,13 +134,15 @@ def seek(
         As `next_cells` takes them.
     rows
         The relative standard error of the shares over rows.
+    seeded
+        Whether trainings differ.
     scanned
         Shares left by dim3 and seed that are there before.
     """
     errors = {k: dict(seeds) for k, seeds in (scanned or {}).items()}
     rounds: list[list[Cell]] = []
     while True:
-        known = Known(errors, evidence(errors, most, rows), most, True, sum(map(len, rounds)))
+        known = Known(errors, evidence(errors, most, rows, seeded=seeded), most, seeded, sum(map(len, rounds)))
         cells = next_cells({"ae": known}, search, workers)
         if not cells:
             return Found(look(known, search), rounds)

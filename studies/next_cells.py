@@ -4,7 +4,8 @@ Each model climbs the ladder 2, 4, 8, … with one seed until a rule is met. Cel
 enough and the first that is narrow this bracket to two neighbours. One seed may have taken a wrong branch, so these
 cells only locate the answer: the dim3 around it get several seeds, as do those whose means lie within noise of the
 rule, and the bracket opens again where their fit leaves it. Where the interval is still too wide, more dim3 around the
-answer come before more seeds. A ladder ends where the error is shown to rise; the gaps beside the least are then tried.
+answer come before more seeds. An interval that ends in a wide gap gets cells there. A ladder ends where the error is
+shown to rise; the gaps beside the least are then tried.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a s
 _DOUBT = 3.0  # standard errors within which a mean may lie on the other side of the rule
 _STEP_UP = 1.25  # of dim3: the next one above an interval that is open there
 _NEAR = 0.2  # of dim3: a gap that is not searched for the least
-_BY_ROWS = 1 / 3  # of the part of the interval that the rows alone make: more trainings hardly narrow less than this
+_PART = 1 / 3  # of the distance from the choice to an end of its interval: what more cells should take off
 
 
 class Cell(NamedTuple):
@@ -55,6 +56,14 @@ class Known(NamedTuple):
     most: int
     seeded: bool = True
     spent: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether one training gave the error of every dim3, as PCA's does."""
+        try:
+            return self.evidence is not None and self.evidence.fitted.chosen.whole is not None
+        except Missing:
+            return False
 
 
 class Search(NamedTuple):
@@ -152,6 +161,8 @@ def look(known: Known, search: Search) -> list[View]:
 
 def _look(known: Known, rule: Rule, search: Search) -> View:
     choice = None if known.evidence is None else choose(rule, known.evidence)
+    if rule.purpose == "rank":
+        known = _measured(known)
     each = search.seeds if known.seeded else 1
     if single := _lacking(known, _unsure(known), 2):
         return View(rule, Phase.CLIMB, choice, single, whole=True)
@@ -163,12 +174,23 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
     around = [choice.choice + step for step in _AROUND]
     if missing := _lacking(known, dict.fromkeys([*around, *_doubtful(known, choice)]), each):
         return View(rule, Phase.CONFIRM, choice, missing, whole=True)
-    if not known.seeded or choice.by_rows is None:
-        return View(rule, Phase.DONE, choice)
-    if above := _above(known, choice):
-        return View(rule, Phase.REFINE, choice, [(above, 1)])
-    wide = _too_wide(choice, known.most, search.within)
-    return _refine(known, rule, choice, wide) if wide else View(rule, Phase.DONE, choice)
+    if known.seeded and choice.by_rows is not None:
+        if above := _above(known, choice):
+            return View(rule, Phase.REFINE, choice, [(above, 1)])
+        if wide := _too_wide(choice, known.most, search.within):
+            return _refine(known, rule, choice, wide)
+    ends = _in_end_gaps(known, choice, search.within)
+    return View(rule, Phase.REFINE if ends else Phase.DONE, choice, [(k, 1) for k in ends])
+
+
+def _measured(known: Known) -> Known:
+    """Limit a search to the dim3 with hidden entries, which larger ones than the data allow do not have."""
+    try:
+        measured = {} if known.evidence is None else known.evidence.hidden_entries()[0]
+    except Missing:
+        measured = {}
+    largest = max(known.cells, default=0)
+    return known if largest in measured or not largest else known._replace(most=max(measured, default=0))
 
 
 def _may_gain(known: Known, choice: Choice) -> bool:
@@ -296,12 +318,29 @@ def _inside(gap: Sequence[int], place: float) -> list[int]:
     return sorted(stepped, key=lambda k: (abs(k - first), (k > first) == (first > place)))
 
 
+def _in_end_gaps(known: Known, choice: Choice, within: int) -> list[int]:
+    """The middles of the gaps in which an interval ends, where these are a large part of its way from the choice.
+
+    What has no cells was not excluded, and more cells of the others do not narrow such an end.
+    """
+    if choice.interval is None or choice.choice is None or (known.whole and choice.by_rows is not None):
+        return []
+    at, (low, high) = choice.choice, choice.interval
+    low = low or 1
+    gaps = [(at - low, range(low, min(k for k in known.cells if k >= low)))]
+    if high is not None:
+        below = max((k for k in known.cells if k < high), default=0)
+        gaps.append((high - at, range(below + 1, high + (high not in known.cells))))
+    wide = [gap for far, gap in gaps if far > within and len(gap) > _PART * far]
+    return [k for gap in wide if (k := round(sqrt(gap[0] * gap[-1]))) <= known.most]
+
+
 def _too_wide(choice: Choice, most: int, within: int) -> Sequence[int]:
     """The dim3 of an interval that reaches too far from the choice; none where more trainings would not narrow it."""
     if choice.by_rows is None or choice.interval is None or choice.choice is None:
         return ()
     at, last = choice.choice, min(2 * choice.choice, most)
     (low, high), (rows_low, rows_high) = ((a or 1, b or last) for a, b in (choice.interval, choice.by_rows))
-    near_low = min(at - within, rows_low - ceil(_BY_ROWS * (at - rows_low)))
-    near_high = max(at + within, rows_high + ceil(_BY_ROWS * (rows_high - at)))
+    near_low = min(at - within, rows_low - ceil(_PART * (at - rows_low)))
+    near_high = max(at + within, rows_high + ceil(_PART * (rows_high - at)))
     return () if near_low <= low and high <= near_high else range(low, min(high, most) + 1)

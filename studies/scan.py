@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mlflow.entities import Run
-
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.runs.comparison import most_to_judge
@@ -50,7 +48,7 @@ from .grid import (
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
 from .records.results import Point, choices, curve, error_name, record_curve, table, verdicts
-from .records.study import FinishedCell, StudySpec, done_cells
+from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a scan of dim3"
 _TAG_LENGTH = 5000  # of the longest value that every store takes
@@ -172,9 +170,9 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
         with study.claimed(plan.spec) as records:
             grid = plan.grid
             parent = records.client.get_run(records.parent_id)
-            text = _all_asked(grid, parent.data.tags.get(Tag.GRID))
-            if len(text) <= _TAG_LENGTH:  # readers know by it which cells are missing
-                Recorder(records.client, records.parent_id).tags({Tag.GRID: text})
+            plan = plan._replace(asked=_all_asked(grid, parent.data.tags.get(Tag.GRID)))
+            if len(plan.asked) <= _TAG_LENGTH:  # readers know by it which cells are missing
+                Recorder(records.client, records.parent_id).tags({Tag.GRID: plan.asked})
             return _finish(study, plan, _run_cells(study, plan))
 
 
@@ -197,7 +195,8 @@ def _defaults(grid: Grid | None, options: Options | None) -> tuple[Grid, Options
 class _Plan(NamedTuple):
     """The grid in the edition of its study, the study's identity, and all cells, with their costs when it was made.
 
-    to_confirm: the corners are judged, and the cells that confirm them added, once these cells are done.
+    to_confirm: the corners are judged, and the cells that confirm them added, once these cells are done. asked: this
+    grid and the study's earlier ones, as the tag has them.
     """
 
     grid: Grid
@@ -205,6 +204,7 @@ class _Plan(NamedTuple):
     cells: list[RunConfig]
     costs: list[Cost]
     to_confirm: bool
+    asked: str
 
 
 def _plan(study: Coordinator, grid: Grid) -> _Plan:
@@ -219,16 +219,17 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     settings = study_settings(grid.base, digest)
     spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
     cells = grid.cells()
-    done = _done(study.runs(spec), spec, cells, options)
+    done = _done(study, spec, cells)
+    asked = _all_asked(grid, None if study.parent is None else study.parent.data.tags.get(Tag.GRID))
     to_confirm = grid.confirm == "auto" and None in spec.match(cells, done).values()
     if not to_confirm:
-        cells += grid.confirmations(_corners(grid, done.values(), options.say))
+        cells += grid.confirmations(_corners(grid, asked, done.values(), options.say))
     costs = estimate_costs(spec.match(cells, done))
     options.say(f"study {options.study}: {len(cells)} cells on {clean(grid.base.dataset)}")
     options.say(cost_table(costs, study.pool.slots()))
     if to_confirm:
         options.say("confirmations are decided after these cells")
-    return _Plan(grid, spec, cells, costs, to_confirm)
+    return _Plan(grid, spec, cells, costs, to_confirm, asked)
 
 
 def _all_asked(grid: Grid, before: str | None) -> str:
@@ -246,38 +247,44 @@ def _check_data(grid: Grid, prepared_data: PreparedData) -> None:
             prepare(replace(grid.base, model=model, dim3=dim3, threads=1), prepared_data)
 
 
-def _done(runs: list[Run], spec: StudySpec, cells: list[RunConfig], options: Options) -> dict[str, FinishedCell]:
+def _done(study: Coordinator, spec: StudySpec, cells: list[RunConfig]) -> dict[str, FinishedCell]:
     """The cells that were trained with the current code, by key; prints how many are taken over or trained again."""
 
     def coordinates(config: RunConfig) -> tuple[object, ...]:
         return config.model, config.dim3, config.seed, config.epochs
 
-    done = done_cells(runs, spec.codes, spec.name)
-    current = {key: cell for key, cell in done.items() if cell.is_current}
-    studies = {c.run.info.run_id: c.run.data.tags.get(Tag.STUDY, spec.name) for c in current.values()}
-    if taken := [study for study in studies.values() if study != spec.name]:
-        names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)
-        options.say(f"{len(taken)} finished cells of other studies are taken over: {names}")
-    outdated = {coordinates(f.config) for f in done.values() if not f.is_current}
+    current, outdated_cells = study.done(spec)
+    outdated = {coordinates(f.config) for f in outdated_cells}
     again = Counter(c.model for c in cells if spec.key(c) not in current and coordinates(c) in outdated)
     for model, count in again.items():
-        options.say(f"{clean(model)}: {count} finished cells were made with other code and are trained anew")
+        study.options.say(f"{clean(model)}: {count} finished cells were made with other code and are trained anew")
     bare = sum(spec.key(c) not in current and spec.key(replace(c, measure="no")) in current for c in cells)
     if bare:
-        options.say(f"{bare} finished cells lack the measures and are trained anew with them")
+        study.options.say(f"{bare} finished cells lack the measures and are trained anew with them")
     return current
 
 
-def _corners(grid: Grid, done: Iterable[FinishedCell], say: Callable[[str], None]) -> Mapping[str, int]:
+def _corners(grid: Grid, asked: str, done: Iterable[FinishedCell], say: Callable[[str], None]) -> Mapping[str, int]:
     """The corners to confirm: as asked for; with `auto` those that the analysis finds in the done cells, printed.
 
     One between two dim3 counts as the nearer, and the study's others may have one beyond the grid's range.
+
+    Parameters
+    ----------
+    grid
+        Of this start.
+    asked
+        It and the study's earlier grids, as JSON.
+    done
+        The finished cells.
+    say
+        Prints a line.
     """
     if not isinstance(grid.confirm, str):
         return grid.confirm
     scanned = _without_confirmations(done, grid)
     found = {}
-    for model, verdict in _verdicts(scanned, grid).items():
+    for model, verdict in _verdicts(scanned, asked).items():
         at, values = verdict.dim3, grid.dim3.get(model, ())
         if at is not None and model in grid.with_epochs and min(values) <= at <= max(values):
             found[model] = min(values, key=lambda k: abs(k - at))
@@ -290,10 +297,17 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-def _verdicts(cells: list[FinishedCell], grid: Grid) -> dict[str, Verdict]:
-    """The verdicts on cells with the same data, without the dim3 that only a seek chose: they lie around an answer."""
+def _verdicts(cells: list[FinishedCell], asked: str) -> dict[str, Verdict]:
+    """The verdicts on cells with the same data, without the dim3 that only a seek chose: they lie around an answer.
+
+    asked has the study's grids as JSON.
+    """
+    last = json.loads(asked)
+    grids = [g["dim3"] for g in [last, *last.get("before", [])]]
     judged = [
-        f for f in cells if Tag.SOUGHT not in f.run.data.tags or f.config.dim3 in grid.dim3.get(f.config.model, ())
+        f
+        for f in cells
+        if Tag.SOUGHT not in f.run.data.tags or any(f.config.dim3 in dim3.get(f.config.model, ()) for dim3 in grids)
     ]
     return verdicts(curve(judged), most_to_judge(cells[0].run.data.params) if cells else None)
 
@@ -309,7 +323,7 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
 
     def confirmations() -> Iterator[list[RunConfig]]:
         done = records.done()
-        found = records.spec.match(grid.confirmations(_corners(grid, done.values(), progress.say)), done)
+        found = records.spec.match(grid.confirmations(_corners(grid, plan.asked, done.values(), progress.say)), done)
         missing = [cell for cell, finished in found.items() if finished is None]
         cells.extend(found)
         progress.extend(len(found), len(found) - len(missing))
@@ -347,7 +361,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     scanned = _without_confirmations(everything, grid)
     points, label = curve(scanned), error_name(scanned)
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
-    judged = _verdicts(scanned, grid)
+    judged = _verdicts(scanned, plan.asked)
     title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
     title += f" [{records.label}: not to be quoted]" if records.label else ""
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]

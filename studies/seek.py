@@ -17,14 +17,19 @@ import re
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from elbowroom.analysis.findings import find
 from elbowroom.analysis.purposes import DEFAULT_RULE, PURPOSES, Rule
 from elbowroom.analysis.purposes.choice import Choice, spanned
+from elbowroom.analysis.purposes.features import unfit_labels
+from elbowroom.analysis.purposes.probe import Coded, Sample
 from elbowroom.models import Reducer, class_of, gives_a_curve
+from elbowroom.models.measures.hidden_entries import COLUMNS
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
@@ -46,7 +51,6 @@ from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
-_MIN_COLUMNS = 10  # of `rank`
 _OFFERED: Mapping[str, bool] = {
     "generate": True,
     "rank": False,
@@ -79,7 +83,10 @@ def parser() -> Parser:
     asked.add_argument("--within", default="1", metavar="N", help="dim3 on each side that the 95%% interval may have")
     asked.add_argument("--seeds", default=str(LEAST_SEEDS), metavar="N", help="seeds at the dim3 around the answer")
     asked.add_argument(
-        "--max-cells", default="40", metavar="N", help="cells of a model to train at most, for each rule"
+        "--max-cells",
+        default=UNSET,
+        metavar="N",
+        help="cells of a model to train at most, for each rule; default: 40 for three seeds, 10 more for each other",
     )
     asked.add_argument("--max-dim3", default=UNSET, metavar="N", help="the largest dim3; default: all the data allow")
     asked.add_argument("--timeout", default=UNSET, metavar="30m", help="begin no cell after this time: 90s, 30m or 2h")
@@ -96,7 +103,7 @@ def _question(given: argparse.Namespace) -> Question:
         rules=tuple(rule.strip() for rule in given.rule.split(",")),
         within=parse_whole("within", given.within),
         seeds=parse_whole("seeds", given.seeds),
-        max_cells=parse_whole("max-cells", given.max_cells),
+        max_cells=None if given.max_cells == UNSET else parse_whole("max-cells", given.max_cells),
         max_dim3=None if given.max_dim3 == UNSET else parse_whole("max-dim3", given.max_dim3),
         timeout=None if given.timeout == UNSET else _seconds(given.timeout),
         base=RunConfig(**config_fields(given, shared_fields())),
@@ -123,8 +130,8 @@ class Question:
     """The number of trainings at each dim3 around the answer; fewer than three do not show how much they differ."""
     base: RunConfig = field(default_factory=RunConfig)
     """The settings of all cells. Its model, dim3, seed, threads and artifacts are not read."""
-    max_cells: int = 40
-    """The number of cells of a model that this study trains at most, for each rule."""
+    max_cells: int | None = None
+    """The number of cells of a model that this study trains at most, for each rule; None: 10, and 10 for each seed."""
     max_dim3: int | None = None
     """The largest dim3 to train; None: the smaller of the training rows and columns."""
     timeout: float | None = None
@@ -132,8 +139,9 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the data."""
-        for name in ("within", "seeds", "max_cells"):
-            check_whole(name.replace("_", "-"), getattr(self, name))
+        for name in ("within", "seeds", "max_cells", "max_dim3"):
+            if getattr(self, name) is not None:
+                check_whole(name.replace("_", "-"), getattr(self, name))
         if self.seeds < LEAST_SEEDS:
             raise BadInput(f"seeds must be at least {LEAST_SEEDS}, which show how much trainings differ")
         if not all(self.models) or not all(self.rules) or not self.models or not self.rules:
@@ -157,7 +165,8 @@ class Question:
     @property
     def search(self) -> Search:
         """The question as the choice of cells reads it. Raises BadInput for an unknown rule."""
-        return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, self.max_cells)
+        most = 10 + 10 * self.seeds if self.max_cells is None else self.max_cells
+        return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, most)
 
     @property
     def study(self) -> str:
@@ -205,9 +214,10 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
-        study.runs(spec)  # finds the cells of other studies
-        if study.others:
-            options.say(f"{len(study.others)} finished cells of other studies are taken over")
+        _, outdated = study.done(spec)
+        models = {f.run.info.run_id: f.config.model for f in outdated if f.config.model in codes}
+        for model, count in Counter(models.values()).items():
+            options.say(f"{clean(model)}: {count} finished cells were made with other code and do not count")
         with study.claimed(spec):
             run = _Seek(study, question, most)
             return run.finish(run.train())
@@ -219,8 +229,11 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     purposes = {rule.purpose for rule in question.search.rules}
     if "features" in purposes and data.y_train is None:
         raise BadInput(f"rule features needs labels, and {data.name} has none: --label-column names their column")
-    if "rank" in purposes and data.dim1 < _MIN_COLUMNS:
-        raise BadInput(f"rule rank needs {_MIN_COLUMNS} columns or more, {data.name} has {data.dim1}")
+    labels = data.y_test if parts.x_val is None else parts.y_val
+    if "features" in purposes and labels is not None and (unfit := unfit_labels(Sample.of(Coded({}, labels, None)))):
+        raise BadInput(f"rule features: {unfit}")
+    if "rank" in purposes and data.dim1 < COLUMNS.start:
+        raise BadInput(f"rule rank needs {COLUMNS.start} columns or more, {data.name} has {data.dim1}")
     most: int = min(*parts.x_train.shape, question.max_dim3 or data.dim1)
     for model in question.models:
         prepare(replace(question.base, model=model, dim3=min(_FIRST, most), threads=1), prepared_data)
@@ -283,10 +296,10 @@ class _Seek:
         workers = self.study.pool.slots()
         known = {model: one for model, one in self._known(finished).items() if model not in self.failed}
         views = {model: look(one, self.search) for model, one in known.items()}
-        seconds = _cell_seconds(finished)
+        times = _times(finished)
         for model, one in known.items():
             for view in views[model] if one.cells else ():
-                line = _state(one, view, seconds[model] / workers)
+                line = _state(one, view, self.search, times[model].each / workers)
                 if line not in self.shown:
                     self.progress.say(line)
                 self.shown.add(line)
@@ -334,22 +347,25 @@ class _Seek:
         """Record the answers and the curve on the study's parent run, print them where wanted, and end the run."""
         records, workers = self.records, self.study.pool.slots()
         finished = self._finished(records.done())
-        known, seconds = self._known(finished), _cell_seconds(finished)
+        known, times = self._known(finished), _times(finished)
         views = {model: look(one, self.search) for model, one in known.items() if one.cells}
         sentences = []
         for model, found in views.items():
             one = known[model]
-            cost = f"{_cells(one)}, {duration(sum(map(len, one.cells.values())) * seconds[model] / workers)}"
+            cost = f"{_cells(one)}, {duration(times[model].spent / workers)}"
             sentences += [_answer(one, view, self.question, cost) for view in found]
             if up := rising(one):
                 why = "other epochs, or latents that it leaves unused, may be the cause"
                 sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
+        sentences += _worse_than_pca(known, views)
         failed = sorted({failure.model for failure in summary.failures})
         settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
         settled = settled and not failed
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
         points, label = curve(finished), error_name(finished)
-        title = f"{clean(self.question.base.dataset, LABEL_LENGTH)}, {self.question.base.epochs} epochs"
+        title = clean(self.question.base.dataset, LABEL_LENGTH)
+        if any("epochs" in model_settings(model) for model in self.question.models):
+            title += f", {self.question.base.epochs} epochs"
         shown = f"{label}, mean over seeds; {title}\n\n{table(points)}"
         self.options.say("\n" + "\n".join([shown, "", *sentences]) + "\n")
         for model, found in views.items():
@@ -358,7 +374,7 @@ class _Seek:
         self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
         record_curve(self.recorder, points, title, label)
         if not settled and not failed:
-            more = "" if self._is_late() else f" with --max-cells {2 * self.question.max_cells}"
+            more = "" if self._is_late() else f" with --max-cells {2 * self.search.max_cells}"
             self.options.say(f"not settled: the same command{more} goes on")
         self.options.say(summary.spent(workers))
         self.study.conclude(summary, reason)
@@ -374,23 +390,36 @@ class _Seek:
         )
 
 
-def _cell_seconds(finished: Sequence[FinishedCell]) -> dict[str, float]:
-    """The mean seconds of each model's cell."""
-    by_model: dict[str, list[float]] = {}
+class _Time(NamedTuple):
+    """The seconds of a model's finished cells, and those of one more: the first seed keeps figures, others do not."""
+
+    spent: float
+    each: float
+
+
+def _times(finished: Sequence[FinishedCell]) -> dict[str, _Time]:
+    """The time of each model's cells."""
+    by_model: dict[str, list[FinishedCell]] = {}
     for one in finished:
-        by_model.setdefault(one.config.model, []).append(seconds_of(one))
-    return {model: statistics.mean(seconds) for model, seconds in by_model.items()}
+        by_model.setdefault(one.config.model, []).append(one)
+    return {
+        model: _Time(
+            sum(map(seconds_of, mine)),
+            statistics.mean(seconds_of(f) for f in [f for f in mine if f.config.seed] or mine),
+        )
+        for model, mine in by_model.items()
+    }
 
 
 def _label(known: Known) -> str:
     return "" if known.evidence is None else known.evidence.label
 
 
-def _state(known: Known, view: View, seconds: float) -> str:
+def _state(known: Known, view: View, search: Search, seconds: float) -> str:
     """The state of a search: its answer, or where it lies, the cells so far, and what is left at `seconds` a cell."""
-    if view.choice is not None and (view.phase is Phase.DONE or (view.choice.reached and not known.seeded)):
+    if view.choice is not None and (view.phase is Phase.DONE or (_by_share(view.choice) and known.whole)):
         return view.choice.sentence
-    low, high = _left(known, view)
+    low, high = _left(known, view, search)
     left = f"about {low} to {high} more, {duration(low * seconds)} to {duration(high * seconds)}"
     return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
 
@@ -400,36 +429,49 @@ def _cells(known: Known) -> str:
     return f"{count} cell{'s' if count > 1 else ''}"
 
 
+def _by_share(choice: Choice) -> bool:
+    """Whether the rule reads the share that is kept, which grows with dim3."""
+    return choice.by_rows is not None
+
+
 def _bracket(known: Known, view: View) -> str:
     """Between which dim3 the answer lies, and what both keep."""
     choice, largest = view.choice, max(known.cells)
     if choice is None or choice.choice is None:
+        if choice is None or not _by_share(choice) or largest >= known.most:
+            return f"no answer up to {_kept(known, view, largest)} so far"
         return f"more than {_kept(known, view, largest)}"
     if view.phase is Phase.REFINE:
         return f"{choice.choice} ({spanned(choice.interval or (None, None))})"
-    return f"{_kept(known, view, choice.below or 0)} to {_kept(known, view, choice.choice)}"
+    if not _by_share(choice):
+        return f"{choice.choice} so far"
+    at = _kept(known, view, choice.choice)
+    return f"{at} or less" if choice.below is None else f"{_kept(known, view, choice.below)} to {at}"
 
 
 def _kept(known: Known, view: View, dim3: int) -> str:
     """A dim3, and the share of the variance that it keeps, where that is what the rule reads."""
-    if view.choice is None or view.choice.by_rows is None or known.evidence is None:
+    if view.choice is None or not _by_share(view.choice) or known.evidence is None:
         return str(dim3)
     kept = known.evidence.fitted.chosen.kept(dim3)
     return str(dim3) if kept is None else f"{dim3} ({100 * kept[0]:.3g} %)"
 
 
-def _left(known: Known, view: View) -> tuple[int, int]:
+def _left(known: Known, view: View, search: Search) -> tuple[int, int]:
     """About how many cells are left, at least and at most."""
+    wanted = sum(number - len(known.cells.get(dim3, ())) for dim3, number in view.wanted)
+    around = 4 * (search.seeds if known.seeded else 1)
     if view.phase is Phase.CONFIRM:
-        missing = sum(number - len(known.cells.get(dim3, ())) for dim3, number in view.wanted)
-        return missing, missing + _REFINED
-    if view.phase is Phase.REFINE:
-        return len(view.wanted), 4 * len(view.wanted)
-    around = 4 * LEAST_SEEDS
-    if view.phase is Phase.NARROW:
-        return around - 4, around + len(view.wanted).bit_length() + _REFINED
-    rungs = (known.most // max(max(known.cells), 1)).bit_length()
-    return min(rungs, 1), rungs + around + _REFINED
+        low, high = wanted, wanted + _REFINED
+    elif view.phase is Phase.REFINE:
+        low, high = wanted, 4 * wanted
+    elif view.phase is Phase.NARROW:
+        low, high = around - 2, around + wanted.bit_length() + _REFINED
+    else:
+        rungs = (known.most // max(max(known.cells), 1)).bit_length()
+        low, high = min(rungs, 1), rungs + around + _REFINED
+    budget = max(search.max_cells * len(search.rules) - known.spent, 0)
+    return min(low, budget), min(high, budget)
 
 
 def _answer(known: Known, view: View, question: Question, cost: str) -> str:
@@ -438,13 +480,30 @@ def _answer(known: Known, view: View, question: Question, cost: str) -> str:
     if choice is None or view.phase is not Phase.DONE:
         return f"{_label(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
     said = choice.sentence
+    if question.max_dim3 is not None:
+        said = said.replace("extend the range", "a larger --max-dim3 goes on")
     if choice.choice is None or not known.seeded:
         return f"{said}; {cost}"
     low, high = choice.interval or (None, None)
-    if max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within and choice.by_rows:
+    if max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within and _by_share(choice):
         said += f"; the {choice.rows} rows that choose leave it so wide, not the trainings"
-    last = 1 << max(choice.choice - 1, 3).bit_length()
-    return f"{said}; {cost}; a grid of 2 to {last} with {seeds} seeds would have taken {(last - 1) * seeds}"
+    last = min(1 << max(choice.choice - 1, 3).bit_length(), known.most)
+    grid = (last - 1) * seeds
+    beside = f"; a grid of 2 to {last} with {seeds} seeds would have taken {grid}"
+    return f"{said}; {cost}{beside if grid > sum(map(len, known.cells.values())) else ''}"
+
+
+def _worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[str]:
+    """Name the models without a prior that are shown to need more dim3 than PCA, whose map they can learn."""
+    pca = {view.rule: view.choice for view in views.get("pca", ()) if view.choice}
+    said = []
+    for model, found in views.items():
+        for view in found if known[model].seeded and not _has_elbo(model) else ():
+            theirs, low = pca.get(view.rule), view.choice and view.choice.interval and view.choice.interval[0]
+            if theirs and theirs.choice and low and _by_share(theirs) and low > theirs.choice:
+                why = "a network can learn what PCA does, so other epochs or more rows may lower its error"
+                said.append(f"{_label(known[model])} needs more dim3 than pca for {view.rule.text}: {why}")
+    return said
 
 
 if __name__ == "__main__":

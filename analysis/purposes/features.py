@@ -46,7 +46,7 @@ def features(
         `value` is the loss of balanced accuracy at the choice, else at the best dim3, on the rows that report.
     """
     sample = Sample.of(rows)
-    if unfit := _unfit(sample, rows):
+    if unfit := unfit_labels(sample) or _unfit_codes(rows):
         return Choice(None, None, None, False, None, 0, len(sample.rows), f"{label}: {unfit}", missing=unfit)
     found = _compare(sample, rows, amount)
     choice, best = found.choice, found.losses.least
@@ -156,13 +156,17 @@ def _compare(sample: Sample, rows: Coded, amount: float) -> _Comparison:
     )
 
 
-def _unfit(sample: Sample, rows: Coded) -> str:
-    """Why there is nothing to probe, or nothing."""
+def unfit_labels(sample: Sample) -> str:
+    """Return why the labels of a sample of rows can't be probed; empty where they can."""
     if len(sample.rows) < _FEWEST:
         return f"{len(sample.rows)} held-out rows with labels are too few for a probe of neighbours, at least {_FEWEST}"
     if sample.kinds < 2:
         few = f"{sample.kinds} of the classes of the {len(sample.rows)} rows that choose"
         return f"{few} have two rows or more, so there is nothing to tell apart"
+    return ""
+
+
+def _unfit_codes(rows: Coded) -> str:
     if not any(np.ptp(codes, axis=0).any() for dim3 in sorted(rows.codes, reverse=True) for codes in rows.codes[dim3]):
         return "its codes are constant, so they tell no classes apart"
     return ""

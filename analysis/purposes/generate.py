@@ -85,6 +85,8 @@ def _units(in_use: Sequence[float] | None, largest: int) -> str:
     if not in_use:
         return ""
     used = float(np.mean(in_use))
+    if round(used) == 0:
+        return "; no unit is in use: its codes tell nothing of the rows"
     if used >= largest:
         return f"; all {largest} units in use: extend the range to count them"
     return f"; {used:.3g} of {largest} units in use"

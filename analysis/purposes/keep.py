@@ -161,7 +161,8 @@ def _choose(model: Fitted, quality: _Quality) -> Choice:
         why = _why_not(curve, model.most, quality)
         lucky = [k for k, mean in means.items() if mean >= quality.share]
         alone = f"; at {ranges(lucky)} it {quality.verb} enough by itself" if lucky else ""
-        said = f"{model.label}: {wanted} {why}{alone}"
+        left_open = f"; {spanned(found.interval)}" if found.interval and found.interval[0] else ""
+        said = f"{model.label}: {wanted} {why}{alone}{left_open}"
     else:
         single = model.seeded and all(len(seeds) == 1 for seeds in curve.seeds)
         noise = ", with the noise of neighbouring dim3" if single else ""

@@ -24,9 +24,11 @@ from .column_groups import CORRELATED_ROWS, group_columns
 from .errors import Float64s
 from .inferred_codes import inferred_codes
 
-_FEWEST, _MOST = 10, 10_000  # columns that vary; the search for copies grows with their square
 _ROWS, _ITERATED_ROWS = 1_000, 300  # held out, at most
 _ITERATED_VALUES, _FEWEST_ITERATED = 1_800_000, 30  # rows · dim1 · dim3 where codes are iterated, and rows
+
+COLUMNS = range(10, 10_001)
+"""Numbers of columns that vary with which entries are hidden; the search for copies grows with their square."""
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -75,7 +77,7 @@ def hidden_entries(model: Reducer, x: Rows, x_held: Rows) -> HiddenEntries | Non
         with a posterior, because least squares know nothing of its prior; where time allows fewer than 30 rows.
     """
     varying = np.flatnonzero(x.min(axis=0) < x.max(axis=0))
-    if not _FEWEST <= len(varying) <= _MOST or model.posterior(x_held[:1]) is not None:
+    if len(varying) not in COLUMNS or model.posterior(x_held[:1]) is not None:
         return None
     mean, sd = (np.asarray(f(x, axis=0, dtype=np.float64))[varying] for f in (np.mean, np.std))
     standard = _Standard(varying, mean, sd)

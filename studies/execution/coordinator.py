@@ -19,14 +19,14 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import find_experiment, reach_store, within
 from elbowroom.tracking.store.errors import one_line
-from elbowroom.tracking.store.names import Kind, Metric
+from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
-from elbowroom.tracking.store.text import clean, markdown
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
-from ..records.study import StudyRecords, StudySpec, TakenOver, cells_of_others, children
+from ..records.study import FinishedCell, StudyRecords, StudySpec, TakenOver, cells_of_others, children, done_cells
 from ..records.trials import connect, lock_study
 from .cell import Job, Status
 from .pools import Pool, open_pool
@@ -129,6 +129,8 @@ class Coordinator:
     invocation: str | None
     """The id of the run that `mlflow run` opened."""
     records: StudyRecords = field(init=False)
+    parent: Run | None = field(init=False, default=None)
+    """The study's run, as `runs` found it."""
     others: list[Run] = field(init=False, default_factory=list)
     """The cells of other studies that count as done here, as `runs` found them: read once, as there may be many."""
 
@@ -137,11 +139,25 @@ class Coordinator:
 
         Raises BadInput where the name has another study.
         """
-        parent = find_parent(self.client, find_study(self.storage, spec), spec)
+        self.parent = parent = find_parent(self.client, find_study(self.storage, spec), spec)
         place = find_experiment(self.client) if parent is None else parent.info.experiment_id
         if spec.kind is Kind.RUN and place is not None:
             self.others = cells_of_others(self.client, place, parent, spec)
         return self.others if parent is None else [*children(self.client, parent, spec.kind), *self.others]
+
+    def done(self, spec: StudySpec) -> tuple[dict[str, FinishedCell], list[FinishedCell]]:
+        """The cells that are done with the current code, by key, and those of other code; prints what is taken over.
+
+        Raises BadInput as `runs`.
+        """
+        found = done_cells(self.runs(spec), spec.codes, spec.name)
+        current = {key: cell for key, cell in found.items() if cell.is_current}
+        runs = {c.run.info.run_id: c for c in current.values() if c.config.model in spec.codes}
+        studies = [c.run.data.tags.get(Tag.STUDY, spec.name) for c in runs.values()]
+        if taken := [study for study in studies if study != spec.name]:
+            names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)
+            self.options.say(f"{len(taken)} finished cells of other studies are taken over: {names}")
+        return current, [cell for cell in found.values() if not cell.is_current]
 
     @contextmanager
     def claimed(self, spec: StudySpec) -> Iterator[StudyRecords]:
@@ -223,7 +239,7 @@ class Coordinator:
             self.client.set_terminated(parent_id, "FINISHED")
             return
         if self.options.verbose:
-            print(f"\n{reason}; the same command again tries those alone:", file=sys.stderr)
+            print(f"\n{reason}; the same command again tries them:", file=sys.stderr)
             for failure in summary.failures:
                 print(f"  {failure.name:<16}{failure.reason}", file=sys.stderr)
         close(self.client, parent_id, "FAILED", reason, describe=False)

@@ -85,6 +85,16 @@ def test_a_model_without_seeds_is_trained_last_at_the_answers_of_the_others() ->
     assert next_cells({"pca": plain._replace(most=20), "ae": settled}, SEARCH, 2) == []
 
 
+@pytest.mark.parametrize("seeded", [True, False])
+def test_an_interval_that_ends_in_a_gap_gets_cells_there(seeded: bool) -> None:
+    found = seek(power, rows=0.1, seeded=seeded)
+    every = evidence({k: {0: power(k)} for k in range(1, 60)}, rows=0.1, seeded=False)
+    assert every is not None
+    (low, high), whole = found.view.choice.interval, choose(SEARCH.rules[0], every).interval
+    assert (found.view.choice.choice, whole) == (21, (18, 26))
+    assert (found.view.phase, low, high) == (Phase.DONE, 18, 26)
+
+
 def test_an_interval_that_is_open_above_extends_the_range() -> None:
     level = {k: {s: power(k) * (1 + 0.004 * (s - 1)) for s in range(3)} for k in (18, 19, 20, 21)}
     assert seek(lambda k: power(k) * (1 + 0.004 * (k % 3 - 1)), scanned=level, rows=0.02).rounds[0] == [
@@ -275,6 +285,28 @@ def test_a_least_is_followed_by_two_larger_dim3_and_is_the_answer_of_the_full_gr
     if answer is not None:
         assert sum(k > answer for k in cells) >= 2
         assert all(len(cells[k]) == 3 for k in (answer - 1, answer))
+
+
+def test_rank_is_sought_where_hidden_entries_are_predicted() -> None:
+    def asked(dim3: Sequence[int], largest: int) -> tuple[Phase, list[int]]:
+        cells = {k: [0] for k in dim3}
+        errors = evidence({k: {0: 1 / k} for k in cells})
+        assert errors is not None
+        measured = _hidden_entries({k: [0] for k in dim3 if k <= largest} or {0: [0]})
+        if largest < 2:
+            measured = {"hidden_entries": _missing}
+        model = SimpleNamespace(label="ae", seeded=True, fitted=errors.fitted, **measured)
+        (view,) = look(Known(cells, cast(Evidence, model), 784), Search([Rule.parse("rank")]))
+        return view.phase, [k for k, _ in view.wanted]
+
+    assert asked([2, 4, 8, 16, 32], 784) == (Phase.NARROW, [12])
+    assert asked([2, 4, 8], 784) == (Phase.CLIMB, [16, 32, 64, 128])
+    assert asked([2, 4, 8, 16], 8) == (Phase.DONE, [])
+    assert asked([2], 0) == (Phase.DONE, [])
+
+
+def _missing() -> None:
+    raise Missing("rank needs 10 columns")
 
 
 def test_no_errors_are_no_rise() -> None:

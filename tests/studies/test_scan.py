@@ -285,15 +285,19 @@ def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
     done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]
     done += [cell("ae", k, 7.0, epochs=40) for k in (7, 8, 9, 20)]
     auto, printed = replace(grid, confirm="auto"), list[str]()
-    assert _corners(auto, done, printed.append) == {"ae": 8}
+    asked = _all_asked(grid, None)
+    assert _corners(auto, asked, done, printed.append) == {"ae": 8}
     around = [cell("ae", k, 0.1 / k)._replace(run=sought) for k in (21, 22, 23)]
-    assert _corners(auto, done + around, print) == {"ae": 8}
-    assert _corners(auto, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
+    assert _corners(auto, asked, done + around, print) == {"ae": 8}
+    wider = replace(auto, dim3={"ae": (2, 30)})
+    within = [f._replace(run=sought) for f in done if f.config.dim3 in (7, 9)] + done
+    assert _corners(wider, _all_asked(wider, asked), within, print) == {"ae": 2}  # the nearest of this grid
+    assert _corners(auto, asked, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
     assert printed == ["to confirm: ae=8", "nothing to confirm: no trained model's curve has a clear elbow"]
-    assert _corners(replace(auto, dim3={"ae": (2, 3, 7, 10)}), done, print) == {"ae": 7}  # the nearest
-    assert _corners(replace(auto, dim3={"ae": (2, 3, 7)}), done, print) == {}  # it lies beyond this grid
-    assert _corners(replace(grid, confirm={"ae": 5}), done, print) == {"ae": 5}
-    assert _corners(grid, done, print) == parse_confirm("no", grid) == {}
+    assert _corners(replace(auto, dim3={"ae": (2, 3, 7, 10)}), asked, done, print) == {"ae": 7}  # the nearest
+    assert _corners(replace(auto, dim3={"ae": (2, 3, 7)}), asked, done, print) == {}  # it lies beyond this grid
+    assert _corners(replace(grid, confirm={"ae": 5}), asked, done, print) == {"ae": 5}
+    assert _corners(grid, asked, done, print) == parse_confirm("no", grid) == {}
     assert parse_confirm("auto", grid) == "auto"
     assert parse_confirm("5", grid) == parse_confirm("ae=5", grid) == {"ae": 5}
 

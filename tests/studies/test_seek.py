@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from elbowroom.studies.execution.progress import Progress
+from elbowroom.studies.next_cells import Cell, Known
 from elbowroom.studies.options import Options
 from elbowroom.studies.scan import main as scan
 from elbowroom.studies.seek import Question, main, seek
@@ -96,26 +98,29 @@ def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_c
 
 @pytest.mark.usefixtures("cells_here")
 def test_rank_trains_cells_without_measures_again(filed: Study, question: Question) -> None:
-    plain = replace(question, models=("pca",))
-    assert seek(plain, options(filed)).cells == {"pca": 4}
-    asked = replace(plain, rules=("rank",), base=replace(question.base, measure="yes"))
+    plain = replace(question, models=("pca",), max_cells=1)
+    assert seek(plain, options(filed)).cells == {"pca": 1}
+    asked = replace(plain, max_cells=None, rules=("rank",), base=replace(question.base, measure="yes"))
     found = seek(asked, options(replace(filed, name="measured")))
     assert (found.choices["pca"]["rank"].choice, found.cells) == (RANK, {"pca": 6})  # 2 | 4 | 8, 12 | 3 | 1
     assert len(replace(filed, name="measured").runs()) == 6
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_seek_that_was_stopped_in_a_round_goes_the_same_way(
+def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_left(
     filed: Study, question: Question, monkeypatch: Patch
 ) -> None:
-    question = replace(question, models=("linear-ae",), rules=("keep:0.60",))
-    whole = replace(filed, experiment="whole", name="whole")
-    answer = seek(question, options(whole))
-    for stop in (1, 3, 2):  # cells that end in each start, before it is stopped
-        left = Counter({"cells": stop})
-        shown = Progress.__call__
+    ways = {(): (1, 2), (1, 2): (3, 4)}
 
-        def interrupt(self: Progress, *of_job: Any, left: Counter[str] = left, shown: Any = shown) -> None:
+    def choose_next(known: Mapping[str, Known], *_: Any) -> list[Cell]:
+        """Go another way from a round that is not complete."""
+        there = tuple(sorted(known["linear-ae"].cells))
+        return [Cell("linear-ae", k, 0) for k in ways.get(there, () if len(there) == 4 else (9,))]
+
+    def stop_after(cells: int, asked: Question) -> None:
+        left, shown = Counter({"cells": cells}), Progress.__call__
+
+        def interrupt(self: Progress, *of_job: Any) -> None:
             shown(self, *of_job)
             left["cells"] -= 1
             if not left["cells"]:
@@ -124,10 +129,19 @@ def test_a_seek_that_was_stopped_in_a_round_goes_the_same_way(
         with monkeypatch.context() as patched:
             patched.setattr(Progress, "__call__", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                seek(question, options(filed))
-    again = seek(question, options(filed))
-    assert (names(filed), filed.errors()) == (names(whole), whole.errors())
-    assert again.choices == answer.choices
+                seek(asked, options(filed))
+
+    monkeypatch.setattr("elbowroom.studies.seek.next_cells", choose_next)
+    question = replace(question, models=("linear-ae",))
+    stop_after(1, question)
+    stop_after(2, question)  # the second of the first round, and the first of the second
+    assert seek(question, options(filed)).cells == {"linear-ae": 4}
+    assert names(filed) == [f"linear-ae-d{k}-s0" for k in (1, 2, 3, 4)]
+
+    filed = replace(filed, experiment="other", name="other")
+    stop_after(1, question)
+    seek(replace(question, rules=("keep:0.60",), max_cells=2), options(filed))
+    assert names(filed)[:2] == ["linear-ae-d1-s0", "linear-ae-d9-s0"]
 
 
 @pytest.mark.usefixtures("cells_here")
@@ -182,6 +196,7 @@ def test_a_seek_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
         (["--timeout", "soon"], "timeout 'soon' is no time; allowed: 90s, 30m or 2h"),
         (["--models", "nested-ae"], "nested-ae: one training gives its whole curve: python -m tracking.train"),
         (["--models", "nothing"], "model 'nothing'"),
+        (["--max-dim3", "0"], "max-dim3 must be a whole number of at least 1"),
         (["--max-cells", "x"], "max-cells must be a whole number of at least 1"),
     ],
 )

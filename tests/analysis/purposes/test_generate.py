@@ -85,6 +85,10 @@ def test_the_value_is_of_the_test_rows_and_units_stand_beside() -> None:
     found = generate("vae", flat_from_17(24, 5, 0.1), [19, 19, 20, 19, 19], test)
     assert found.value == 217
     assert "; 19.2 of 24 units in use)" in found.sentence
+    assert (
+        "; no unit is in use: its codes tell nothing of the rows)"
+        in generate("vae", flat_from_17(24, 1, 0.05), [0]).sentence
+    )
     extend = generate("vae", flat_from_17(24, 1, 0.05), [24]).sentence
     assert "(16 is not enough; this network; all 24 units in use: extend the range to count them)" in extend
 

@@ -15,6 +15,7 @@ from elbowroom.analysis.purposes.choice import Choice, Held
 from elbowroom.analysis.purposes.keep import SHARES, Errors, Fitted, keep, psnr
 
 ROWS = 200
+NOISE = 0.3 * np.random.default_rng(1).standard_normal(ROWS)  # of single rows
 
 
 def _errors(left: Mapping[int, Sequence[float]], rng: np.random.Generator | None = None) -> Errors:
@@ -66,6 +67,14 @@ def test_a_share_that_is_not_reached_says_why(left: dict[int, list[float]], most
     found = _keep(left, most=most)
     assert found.sentence == f"ae: 90 % of the variance {words}"
     assert (found.choice, found.reached, found.below) == (None, False, max(left))
+
+
+def test_a_share_that_the_rows_leave_open_has_an_interval() -> None:
+    errors = _errors({k: [0.3 - 0.01 * k] for k in range(1, 20)}, np.random.default_rng(0))
+    noisy = Errors({k: Held(h.rows + NOISE, h.seeds) for k, h in errors.by_dim3.items()}, errors.base)
+    found = keep(Fitted("ae", noisy, noisy, True, 19), 0.9)
+    assert (found.choice, found.interval) == (None, (18, None))
+    assert "not reached by any dim3, the best keeps 89 %; 95 % interval 18 to beyond the range" in found.sentence
 
 
 def test_a_choice_of_all_that_the_data_allow_says_so() -> None:

@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from elbowroom.studies.execution.cell import Job, Status, extend_retries, run_cell
+from elbowroom.studies.options import Options
+from elbowroom.studies.seek import Question, seek
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store import client
@@ -74,6 +76,20 @@ def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
     assert served.errors() == undisturbed(QUICK)
     trained = {int(r.data.tags[Tag.WORKER].split()[1]) for r in served.finished()}
     assert trained == {w.pid for w in cluster.workers}
+
+
+@pytest.mark.server
+def test_a_seek_on_dask_and_servers_trains_the_cells_of_one_on_this_machine(served: Study, filed: Study) -> None:
+    question = Question(("pca", "ae"), max_dim3=4, base=RunConfig(dataset="digits", dim2=8, epochs=2))
+    here = Options(tracking_uri=filed.tracking_uri, storage=filed.storage, experiment="here", study="s", workers=2)
+    answer = seek(question, here)
+    sought = replace(served, module="studies.seek")
+    with dask_cluster(served.folder, "--no-nanny") as cluster:
+        asked = ("--models", "pca,ae", "--max-dim3", "4", *DIGITS, "--epochs", "2")
+        assert sought.run(*asked, *dask(cluster.address)) == 0, sought.log
+    sought.check_complete(sum(answer.cells.values()))
+    assert sought.errors() == replace(filed, experiment="here").errors()
+    assert answer.choices["ae"]["keep:0.90"].sentence in sought.log
 
 
 @pytest.mark.server
