@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elbowroom.analysis.purposes import Evidence, NotOffered, Rule, choose
+from elbowroom.analysis.purposes import PURPOSES, Evidence, NotOffered, Rule, choose
 from elbowroom.analysis.purposes.choice import Choice, Missing
 from elbowroom.analysis.purposes.crossing import Curve
 
@@ -31,9 +31,9 @@ _INSET = 8  # part of a bracket that a new dim3 leaves on each side, so that the
 _ADDED = 4  # cells of a round that narrows the interval, at least
 _RISE = 0.05  # of the error: a larger dim3 that errs by more than this gets a second seed
 _DOUBT = 3.0  # standard errors within which a mean may lie on the other side of the rule
-_STEP_UP = 1.25  # of dim3: the next one above an interval that is open there
+_STEP_UP = 1.5  # of dim3: the next one above an interval that is open there
 _NEAR = 0.2  # of dim3: a gap that is not searched for the least
-_PART = 1 / 3  # of the distance from the choice to an end of its interval: what more cells should take off
+_PART = 1 / 3  # of the way from the choice to an end of its interval: more cells should shorten it by more than this
 
 
 class Cell(NamedTuple):
@@ -48,7 +48,7 @@ class Known(NamedTuple):
     """One model: the seeds of its finished cells by dim3, and the evidence of these, None where there are none.
 
     most is the largest dim3 that may be asked for. seeded: whether trainings differ. spent: how many cells this seek
-    has trained.
+    has trained. elbo: whether the model has an ELBO, None where that is not known.
     """
 
     cells: Mapping[int, Collection[int]]
@@ -56,14 +56,20 @@ class Known(NamedTuple):
     most: int
     seeded: bool = True
     spent: int = 0
+    elbo: bool | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Whether one training gave the error of every dim3, as PCA's does."""
+    def knows_curve(self, rule: Rule) -> bool:
+        """Return whether one training gave what the rule reads at every dim3, as PCA's does for `keep`."""
+        if rule.purpose != "keep" or self.evidence is None:
+            return False
         try:
-            return self.evidence is not None and self.evidence.fitted.chosen.whole is not None
+            return self.evidence.fitted.chosen.whole is not None
         except Missing:
             return False
+
+    def budget(self, search: Search) -> int:
+        """Return how many cells may still be trained."""
+        return max(search.max_cells * len(search.rules) - self.spent, 0)
 
 
 class Search(NamedTuple):
@@ -92,14 +98,14 @@ class Phase(Enum):
 class View(NamedTuple):
     """One rule of one model: the phase, the choice, and the trainings that come next, as (dim3, number of seeds).
 
-    whole: all of these are needed, not as many as there are workers.
+    complete: all of these are needed, not as many as there are workers.
     """
 
     rule: Rule
     phase: Phase
     choice: Choice | None = None
     wanted: Sequence[tuple[int, int]] = ()
-    whole: bool = False
+    complete: bool = False
 
 
 def next_cells(
@@ -122,21 +128,24 @@ def next_cells(
         The state of each model, where the caller has it from `look`.
     """
     views = {model: look(one, search) for model, one in known.items()} if views is None else views
-    open_models = [model for model, found in views.items() if any(view.wanted for view in found)]
+    open_models = [m for m, found in views.items() if any(view.wanted for view in found) and known[m].budget(search)]
     width = min(ceil(workers / max(len(open_models), 1)), _AT_ONCE)
     cells: list[Cell] = []
     for model in open_models:
         one = known[model]
         asked = dict.fromkeys(c for view in views[model] for c in _cells(model, one, view, width))
-        cells += islice(asked, max(search.max_cells * len(search.rules) - one.spent, 0))
-    return cells or _baselines(known, views)
+        cells += islice(asked, one.budget(search))
+    return cells or _baselines(known, search, views)
 
 
-def _baselines(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[Cell]:
+def _baselines(known: Mapping[str, Known], search: Search, views: Mapping[str, Sequence[View]]) -> list[Cell]:
     """The cells of models without a seed at the answers of the other models."""
     answers = sorted({v.choice.choice or 0 for m, found in views.items() if known[m].seeded for v in found if v.choice})
-    plain = {model: one for model, one in known.items() if not one.seeded}
-    return [Cell(m, k, 0) for m, one in plain.items() for k in answers if k not in one.cells and 1 <= k <= one.most]
+    cells: list[Cell] = []
+    for model, one in known.items():
+        asked = [Cell(model, k, 0) for k in answers if k not in one.cells and 1 <= k <= one.most and not one.seeded]
+        cells += asked[: one.budget(search)]
+    return cells
 
 
 def _cells(model: str, known: Known, view: View, width: int) -> list[Cell]:
@@ -145,27 +154,41 @@ def _cells(model: str, known: Known, view: View, width: int) -> list[Cell]:
     for dim3, number in view.wanted:
         there = known.cells.get(dim3, ())
         found += [Cell(model, dim3, s) for s in islice((s for s in count() if s not in there), number - len(there))]
-    return found if view.whole else found[:width]
+    return found if view.complete else found[:width]
 
 
 def look(known: Known, search: Search) -> list[View]:
     """Return the state of the search of one model, rule by rule; rules that do not concern it are left out."""
     views = []
     for rule in search.rules:
+        if not offered(rule, known.elbo):
+            continue
         try:
-            views.append(_look(known, rule, search))
+            view = _look(known, rule, search)
         except NotOffered:
             continue
+        there = {k: len(seeds) for k, seeds in known.cells.items()}
+        if all(there.get(k, 0) >= number for k, number in view.wanted):  # also cells whose arrays are lost
+            view = view._replace(phase=Phase.DONE, wanted=())
+        views.append(view)
     return views
+
+
+def offered(rule: Rule, elbo: bool | None) -> bool:
+    """Return whether a rule is for a model, by whether this has an ELBO; None where that is not known."""
+    needed = PURPOSES[rule.purpose].elbo
+    return None in (needed, elbo) or needed is elbo
 
 
 def _look(known: Known, rule: Rule, search: Search) -> View:
     choice = None if known.evidence is None else choose(rule, known.evidence)
     if rule.purpose == "rank":
-        known = _measured(known)
+        known = known._replace(most=most_measured(known))
+    if choice is not None and choice.choice is None and known.knows_curve(rule):
+        return View(rule, Phase.DONE, choice)
     each = search.seeds if known.seeded else 1
     if single := _lacking(known, _unsure(known), 2):
-        return View(rule, Phase.CLIMB, choice, single, whole=True)
+        return View(rule, Phase.CLIMB, choice, single, complete=True)
     if choice is None or choice.choice is None or _may_gain(known, choice):
         return _beyond(known, rule, choice, each)
     if gap := [k for k in _gap(choice, known.cells) if k <= known.most]:
@@ -173,30 +196,30 @@ def _look(known: Known, rule: Rule, search: Search) -> View:
         return View(rule, Phase.NARROW, choice, [(k, 1) for k in _inside(gap, place)])
     around = [choice.choice + step for step in _AROUND]
     if missing := _lacking(known, dict.fromkeys([*around, *_doubtful(known, choice)]), each):
-        return View(rule, Phase.CONFIRM, choice, missing, whole=True)
-    if known.seeded and choice.by_rows is not None:
+        return View(rule, Phase.CONFIRM, choice, missing, complete=True)
+    if known.seeded and choice.by_error:
         if above := _above(known, choice):
             return View(rule, Phase.REFINE, choice, [(above, 1)])
         if wide := _too_wide(choice, known.most, search.within):
             return _refine(known, rule, choice, wide)
-    ends = _in_end_gaps(known, choice, search.within)
+    ends = _in_end_gaps(known, rule, choice, search.within)
     return View(rule, Phase.REFINE if ends else Phase.DONE, choice, [(k, 1) for k in ends])
 
 
-def _measured(known: Known) -> Known:
-    """Limit a search to the dim3 with hidden entries, which larger ones than the data allow do not have."""
+def most_measured(known: Known) -> int:
+    """Return the largest dim3 to ask for by `rank`: beyond a size of the data runs have no hidden entries."""
     try:
         measured = {} if known.evidence is None else known.evidence.hidden_entries()[0]
     except Missing:
         measured = {}
     largest = max(known.cells, default=0)
-    return known if largest in measured or not largest else known._replace(most=max(measured, default=0))
+    return known.most if largest in measured or not largest else max(measured, default=0)
 
 
 def _may_gain(known: Known, choice: Choice) -> bool:
     """Whether fewer than two dim3 beyond a least or a plateau have cells, and more can have."""
     larger = sum(k > (choice.choice or 0) for k in known.cells)
-    return choice.by_rows is None and larger < _LARGER and max(known.cells) < known.most and not _rises(known)
+    return not choice.by_error and larger < _LARGER and max(known.cells) < known.most and not _rises(known)
 
 
 def _above(known: Known, choice: Choice) -> int | None:
@@ -216,7 +239,7 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
         return View(rule, Phase.CLIMB, choice, [(k, 1) for k in upward])
     if choice is None or choice.missing or largest > known.most:
         return View(rule, Phase.DONE, choice)
-    if choice.by_rows is None:  # a plateau or a least that takes two larger dim3 to be seen
+    if not choice.by_error:  # a plateau or a least that takes two larger dim3 to be seen
         missing = _lacking(known, range(largest - 2, largest + 1), 1)
         return View(rule, Phase.CONFIRM, choice, missing) if missing else View(rule, Phase.DONE, choice)
     last = largest
@@ -226,8 +249,8 @@ def _beyond(known: Known, rule: Rule, choice: Choice | None, each: int) -> View:
         last = curve.dim3[curve.falling - 1]
     low = 1 if choice.interval is None else choice.interval[0]
     if missing := _lacking(known, (last,) if low is None else (last - 1, last), each):
-        return View(rule, Phase.CONFIRM, choice, missing, whole=True)
-    if known.seeded and low is not None and choice.by_rows[0] is None:
+        return View(rule, Phase.CONFIRM, choice, missing, complete=True)
+    if known.seeded and low is not None and (choice.by_rows or (None,))[0] is None:
         return _refine(known, rule, choice, range(low, last + 1))
     return View(rule, Phase.DONE, choice)
 
@@ -240,7 +263,7 @@ def _lacking(known: Known, dim3: Iterable[int], each: int) -> list[tuple[int, in
 def _doubtful(known: Known, choice: Choice) -> list[int]:
     """The dim3 whose means may lie on the other side of the rule by noise, as those that led to a wrong branch do."""
     curve = _curve(known)
-    if curve is None or choice.by_rows is None or choice.choice is None or (noise := curve.noise) is None:
+    if curve is None or not choice.by_error or choice.choice is None or (noise := curve.noise) is None:
         return []
     errors = np.sqrt(noise.of_one / curve.counts)
     at = list(curve.dim3).index(choice.choice)
@@ -254,7 +277,7 @@ def _refine(known: Known, rule: Rule, choice: Choice, wide: Sequence[int]) -> Vi
     there = {k: len(known.cells.get(k, ())) for k in wide}
     at = choice.place or choice.choice or wide[-1]
     nearest = sorted(wide, key=lambda k: (there[k], abs(k - at)))
-    return View(rule, Phase.REFINE, choice, [(k, there[k] + 1) for k in nearest[:_ADDED]], whole=True)
+    return View(rule, Phase.REFINE, choice, [(k, there[k] + 1) for k in nearest[:_ADDED]], complete=True)
 
 
 def rising(known: Known) -> list[int]:
@@ -304,7 +327,7 @@ def _gap(choice: Choice, scanned: Collection[int]) -> list[int]:
     """The dim3 without cells next below the choice; where these have cells, and a least is sought, next above it."""
     assert choice.choice is not None
     below = list(range((choice.below or 0) + 1, choice.choice))
-    if below or choice.by_rows is not None or choice.interval is None or choice.interval[1] == choice.choice:
+    if below or choice.by_error or choice.interval is None or choice.interval[1] == choice.choice:
         return below
     above = min((k for k in scanned if k > choice.choice), default=0)
     return list(range(choice.choice + 1, above))
@@ -318,12 +341,19 @@ def _inside(gap: Sequence[int], place: float) -> list[int]:
     return sorted(stepped, key=lambda k: (abs(k - first), (k > first) == (first > place)))
 
 
-def _in_end_gaps(known: Known, choice: Choice, within: int) -> list[int]:
+def _in_end_gaps(known: Known, rule: Rule, choice: Choice, within: int) -> list[int]:
     """The middles of the gaps in which an interval ends, where these are a large part of its way from the choice.
 
     What has no cells was not excluded, and more cells of the others do not narrow such an end.
+
+    Parameters
+    ----------
+    known, rule, choice
+        The model, the rule, and what it chooses.
+    within
+        How far the interval may reach.
     """
-    if choice.interval is None or choice.choice is None or (known.whole and choice.by_rows is not None):
+    if choice.interval is None or choice.choice is None or known.knows_curve(rule):
         return []
     at, (low, high) = choice.choice, choice.interval
     low = low or 1
@@ -339,8 +369,11 @@ def _too_wide(choice: Choice, most: int, within: int) -> Sequence[int]:
     """The dim3 of an interval that reaches too far from the choice; none where more trainings would not narrow it."""
     if choice.by_rows is None or choice.interval is None or choice.choice is None:
         return ()
-    at, last = choice.choice, min(2 * choice.choice, most)
-    (low, high), (rows_low, rows_high) = ((a or 1, b or last) for a, b in (choice.interval, choice.by_rows))
-    near_low = min(at - within, rows_low - ceil(_PART * (at - rows_low)))
-    near_high = max(at + within, rows_high + ceil(_PART * (rows_high - at)))
+    at, (low, high), (rows_low, rows_high) = choice.choice, choice.interval, choice.by_rows
+    low, high = low or 1, high or min(2 * at, most)
+    near_low, near_high = at - within, at + within
+    if (rows_low or 1) < near_low:
+        near_low = (rows_low or 1) - ceil(_PART * (at - (rows_low or 1)))
+    if rows_high is None or rows_high > near_high:
+        near_high = most if rows_high is None else rows_high + ceil(_PART * (rows_high - at))
     return () if near_low <= low and high <= near_high else range(low, min(high, most) + 1)

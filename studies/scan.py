@@ -168,9 +168,6 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
     with open_study(options, grid.base, grid.count()) as study:
         plan = _plan(study, grid)
         with study.claimed(plan.spec) as records:
-            grid = plan.grid
-            parent = records.client.get_run(records.parent_id)
-            plan = plan._replace(asked=_all_asked(grid, parent.data.tags.get(Tag.GRID)))
             if len(plan.asked) <= _TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: plan.asked})
             return _finish(study, plan, _run_cells(study, plan))

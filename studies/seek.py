@@ -17,17 +17,20 @@ import re
 import statistics
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, inf
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from elbowroom.analysis.findings import find
 from elbowroom.analysis.purposes import DEFAULT_RULE, PURPOSES, Rule
 from elbowroom.analysis.purposes.choice import Choice, spanned
 from elbowroom.analysis.purposes.features import unfit_labels
 from elbowroom.analysis.purposes.probe import Coded, Sample
+from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.models import Reducer, class_of, gives_a_curve
 from elbowroom.models.measures.hidden_entries import COLUMNS
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
@@ -36,7 +39,7 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Kind, Tag, choice_metrics
+from elbowroom.tracking.store.names import Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
@@ -44,17 +47,13 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
 from .execution.progress import Progress, duration, seconds_of
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
-from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, View, look, next_cells, rising
+from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, View, look, most_measured, next_cells, offered, rising
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import curve, error_name, readable, record_curve, table
 from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
-_OFFERED: Mapping[str, bool] = {
-    "generate": True,
-    "rank": False,
-}  # whether the models that a purpose is for have an ELBO
 _FIRST = 2  # dim3 with which each model is built to check it
 _REFINED = 8  # cells that narrow an interval, in an estimate
 _MOST_CELLS = 400  # of a round, which a tag records
@@ -80,13 +79,13 @@ def parser() -> Parser:
     asked.add_argument(
         "--rule", default=DEFAULT_RULE, metavar="RULE,…", help="the purpose, or several: keep:0.90,features:0.02"
     )
-    asked.add_argument("--within", default="1", metavar="N", help="dim3 on each side that the 95%% interval may have")
+    asked.add_argument("--within", default="1", metavar="N", help="how far the 95%% interval may reach on each side")
     asked.add_argument("--seeds", default=str(LEAST_SEEDS), metavar="N", help="seeds at the dim3 around the answer")
     asked.add_argument(
         "--max-cells",
         default=UNSET,
         metavar="N",
-        help="cells of a model to train at most, for each rule; default: 40 for three seeds, 10 more for each other",
+        help="cells of a model to train at most, for each rule; default: 40, and 10 for each seed after the third",
     )
     asked.add_argument("--max-dim3", default=UNSET, metavar="N", help="the largest dim3; default: all the data allow")
     asked.add_argument("--timeout", default=UNSET, metavar="30m", help="begin no cell after this time: 90s, 30m or 2h")
@@ -131,7 +130,10 @@ class Question:
     base: RunConfig = field(default_factory=RunConfig)
     """The settings of all cells. Its model, dim3, seed, threads and artifacts are not read."""
     max_cells: int | None = None
-    """The number of cells of a model that this study trains at most, for each rule; None: 10, and 10 for each seed."""
+    """The number of cells of a model that this study trains at most, for each rule; None: 10, and 10 for each seed.
+
+    So 40 with three seeds.
+    """
     max_dim3: int | None = None
     """The largest dim3 to train; None: the smaller of the training rows and columns."""
     timeout: float | None = None
@@ -140,8 +142,8 @@ class Question:
     def __post_init__(self) -> None:
         """Check what can be checked without the data."""
         for name in ("within", "seeds", "max_cells", "max_dim3"):
-            if getattr(self, name) is not None:
-                check_whole(name.replace("_", "-"), getattr(self, name))
+            if getattr(self, name) is not None:  # an int is recorded, not one of numpy
+                object.__setattr__(self, name, check_whole(name.replace("_", "-"), getattr(self, name)))
         if self.seeds < LEAST_SEEDS:
             raise BadInput(f"seeds must be at least {LEAST_SEEDS}, which show how much trainings differ")
         if not all(self.models) or not all(self.rules) or not self.models or not self.rules:
@@ -156,17 +158,18 @@ class Question:
             model_settings(model)  # raises for an unknown model
             if gives_a_curve(model):
                 raise BadInput(f"{model}: one training gives its whole curve: python -m tracking.train --model {model}")
-        for purpose in {rule.purpose for rule in self.search.rules}:
-            if purpose in _OFFERED and not any(_has_elbo(model) is _OFFERED[purpose] for model in self.models):
-                raise BadInput(f"rule {purpose}: {PURPOSES[purpose].only}; models are {', '.join(self.models)}")
-            if purpose == "rank" and self.base.measure != "yes":
+        for rule in self.search.rules:
+            if not any(offered(rule, _has_elbo(model)) for model in self.models):
+                only = PURPOSES[rule.purpose].only
+                raise BadInput(f"rule {rule.purpose}: {only}; models are {', '.join(self.models)}")
+            if rule.purpose == "rank" and self.base.measure != "yes":
                 raise BadInput("rule rank reads errors of hidden entries, which runs with --measure yes have: add it")
 
     @property
     def search(self) -> Search:
         """The question as the choice of cells reads it. Raises BadInput for an unknown rule."""
-        most = 10 + 10 * self.seeds if self.max_cells is None else self.max_cells
-        return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, most)
+        cells = 10 + 10 * self.seeds if self.max_cells is None else self.max_cells
+        return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, cells)
 
     @property
     def study(self) -> str:
@@ -214,10 +217,13 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
-        _, outdated = study.done(spec)
-        models = {f.run.info.run_id: f.config.model for f in outdated if f.config.model in codes}
-        for model, count in Counter(models.values()).items():
-            options.say(f"{clean(model)}: {count} finished cells were made with other code and do not count")
+        done, outdated = study.done(spec)
+        if "features" in {rule.purpose for rule in question.search.rules}:
+            _check_labels(study.prepared_data, done.values())
+        bare = [c for c in done.values() if spec.key(replace(c.config, measure=question.base.measure)) not in done]
+        for cells, why in ((outdated, "were made with other code"), (bare, "lack the measures")):
+            if count := len({c.run.info.run_id for c in cells if c.config.model in codes}):
+                options.say(f"{count} finished cells {why} and do not count")
         with study.claimed(spec):
             run = _Seek(study, question, most)
             return run.finish(run.train())
@@ -247,6 +253,15 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     return most
 
 
+def _check_labels(prepared_data: PreparedData, done: Iterable[FinishedCell]) -> None:
+    """Raise BadInput where finished cells logged other labels of the same rows: `features` reads those."""
+    parts, data = prepared_data.split, prepared_data.data
+    of_rows = data.y_test if parts.x_val is None else parts.y_val
+    found = fetch(readable(done), Artifact.LABELS if parts.x_val is None else Artifact.LABELS_VAL).values()
+    if any(not np.array_equal(labels, np.asarray(of_rows)) for labels in found if not isinstance(labels, str)):
+        raise BadInput(f"rule features: the finished cells of {data.name} have other labels; use another --experiment")
+
+
 class _Seek:
     """A seek whose study this process holds."""
 
@@ -258,6 +273,8 @@ class _Seek:
         self.progress = Progress(self.options.study, 0, 0, self.options.verbose, rounds=True)
         self.began = time.monotonic()
         self.shown: set[str] = set()
+        self.ended = False
+        """Whether no more cells are asked for: the rules are settled, or the cells that they may have are spent."""
         self.recorder = Recorder(self.records.client, self.records.parent_id)
 
     def train(self) -> Summary:
@@ -275,8 +292,9 @@ class _Seek:
         tags = self.records.client.get_run(self.records.parent_id).data.tags
         last = json.loads(tags.get(Tag.SEEK, "{}"))
         places: Mapping[str, list[tuple[int, int]]] = last.pop("round", {})
-        same = [model for model in self.question.models if last == self._asked]
-        asked = [self._config(Cell(model, *place)) for model in same for place in places.get(model, ())]
+        if last != self._asked:
+            places = {}
+        asked = [self._config(Cell(model, *place)) for model in places for place in places[model]]
         missing: list[RunConfig] = []
         while True:
             done, key = self.records.done(), self.records.spec.key
@@ -287,6 +305,7 @@ class _Seek:
                 asked = missing = [self._config(cell) for cell in cells]
                 self._record(cells)
             if not missing:
+                self.ended = True
                 return
             self.progress.extend(len(missing), 0)
             yield missing
@@ -299,7 +318,7 @@ class _Seek:
         times = _times(finished)
         for model, one in known.items():
             for view in views[model] if one.cells else ():
-                line = _state(one, view, self.search, times[model].each / workers)
+                line = _state(one, view, self.search, times[model].each, workers)
                 if line not in self.shown:
                     self.progress.say(line)
                 self.shown.add(line)
@@ -340,7 +359,8 @@ class _Seek:
             for one in mine:
                 cells.setdefault(one.config.dim3, set()).add(one.config.seed)
             spent = sum(f.run.data.tags.get(Tag.PARENT) == self.records.parent_id for f in mine)
-            known[model] = Known(cells, evidence.get(model), self.most, "seed" in model_settings(model), spent)
+            seeded = "seed" in model_settings(model)
+            known[model] = Known(cells, evidence.get(model), self.most, seeded, spent, _has_elbo(model))
         return known
 
     def finish(self, summary: Summary) -> SeekResult:
@@ -348,19 +368,23 @@ class _Seek:
         records, workers = self.records, self.study.pool.slots()
         finished = self._finished(records.done())
         known, times = self._known(finished), _times(finished)
-        views = {model: look(one, self.search) for model, one in known.items() if one.cells}
+        views = {model: look(one, self.search) for model, one in known.items()}
         sentences = []
         for model, found in views.items():
             one = known[model]
-            cost = f"{_cells(one)}, {duration(times[model].spent / workers)}"
+            if not found:
+                only = {rule.purpose: PURPOSES[rule.purpose].only for rule in self.search.rules}
+                sentences.append(f"{clean(model)}: {'; '.join(only.values())}")
+            if not one.cells:
+                continue
+            cost = f"{_cells(one)}, {duration(times[model].spent)}"
             sentences += [_answer(one, view, self.question, cost) for view in found]
             if up := rising(one):
                 why = "other epochs, or latents that it leaves unused, may be the cause"
                 sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
         sentences += _worse_than_pca(known, views)
         failed = sorted({failure.model for failure in summary.failures})
-        settled = known.keys() == views.keys() and all(v.phase is Phase.DONE for found in views.values() for v in found)
-        settled = settled and not failed
+        settled = not failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
         points, label = curve(finished), error_name(finished)
         title = clean(self.question.base.dataset, LABEL_LENGTH)
@@ -374,9 +398,11 @@ class _Seek:
         self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
         record_curve(self.recorder, points, title, label)
         if not settled and not failed:
-            more = "" if self._is_late() else f" with --max-cells {2 * self.search.max_cells}"
+            spent = max(one.spent for one in known.values()) // len(self.search.rules)
+            more = f" with --max-cells {2 * max(spent, self.search.max_cells)}" if self.ended else ""
             self.options.say(f"not settled: the same command{more} goes on")
-        self.options.say(summary.spent(workers))
+        if settled or summary.fit_seconds:
+            self.options.say(summary.spent(workers))
         self.study.conclude(summary, reason)
         return SeekResult(
             complete=not failed,
@@ -391,7 +417,10 @@ class _Seek:
 
 
 class _Time(NamedTuple):
-    """The seconds of a model's finished cells, and those of one more: the first seed keeps figures, others do not."""
+    """The seconds in which cells of a model were trained, and the mean of one more.
+
+    Those of the first seed take longer, as they have figures, so the mean is that of the others, where there are some.
+    """
 
     spent: float
     each: float
@@ -404,23 +433,44 @@ def _times(finished: Sequence[FinishedCell]) -> dict[str, _Time]:
         by_model.setdefault(one.config.model, []).append(one)
     return {
         model: _Time(
-            sum(map(seconds_of, mine)),
+            _covered([(f.run.info.start_time / 1000, (f.run.info.end_time or 0) / 1000) for f in mine]),
             statistics.mean(seconds_of(f) for f in [f for f in mine if f.config.seed] or mine),
         )
         for model, mine in by_model.items()
     }
 
 
+def _covered(times: Sequence[tuple[float, float]]) -> float:
+    """The length of the union of intervals."""
+    length, last = 0.0, -inf
+    for begin, end in sorted(times):
+        length += max(end - max(begin, last), 0.0)
+        last = max(end, last)
+    return length
+
+
 def _label(known: Known) -> str:
     return "" if known.evidence is None else known.evidence.label
 
 
-def _state(known: Known, view: View, search: Search, seconds: float) -> str:
-    """The state of a search: its answer, or where it lies, the cells so far, and what is left at `seconds` a cell."""
-    if view.choice is not None and (view.phase is Phase.DONE or (_by_share(view.choice) and known.whole)):
+def _state(known: Known, view: View, search: Search, seconds: float, workers: int) -> str:
+    """The state of a search: its answer, or where it lies, the cells so far, and what is left.
+
+    Parameters
+    ----------
+    known, view, search
+        The model, the state of one rule, and the question.
+    seconds
+        The time of a cell.
+    workers
+        How many cells run at once.
+    """
+    if view.choice is not None and (view.phase is Phase.DONE or known.knows_curve(view.rule)):
         return view.choice.sentence
-    low, high = _left(known, view, search)
-    left = f"about {low} to {high} more, {duration(low * seconds)} to {duration(high * seconds)}"
+    ends = sorted({*_left(known, view, search)})
+    cells = " to ".join(map(str, ends))
+    times = " to ".join(dict.fromkeys(duration(ceil(n / workers) * seconds) for n in ends))
+    left = f"about {cells} more, {times}" if any(ends) else "the budget is spent"
     return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
 
 
@@ -429,21 +479,15 @@ def _cells(known: Known) -> str:
     return f"{count} cell{'s' if count > 1 else ''}"
 
 
-def _by_share(choice: Choice) -> bool:
-    """Whether the rule reads the share that is kept, which grows with dim3."""
-    return choice.by_rows is not None
-
-
 def _bracket(known: Known, view: View) -> str:
     """Between which dim3 the answer lies, and what both keep."""
     choice, largest = view.choice, max(known.cells)
     if choice is None or choice.choice is None:
-        if choice is None or not _by_share(choice) or largest >= known.most:
-            return f"no answer up to {_kept(known, view, largest)} so far"
-        return f"more than {_kept(known, view, largest)}"
+        climbs = choice is not None and choice.by_error and view.phase is Phase.CLIMB and largest < known.most
+        return f"{'more than' if climbs else 'no answer up to'} {_kept(known, view, largest)}"
     if view.phase is Phase.REFINE:
         return f"{choice.choice} ({spanned(choice.interval or (None, None))})"
-    if not _by_share(choice):
+    if not choice.by_error:
         return f"{choice.choice} so far"
     at = _kept(known, view, choice.choice)
     return f"{at} or less" if choice.below is None else f"{_kept(known, view, choice.below)} to {at}"
@@ -451,7 +495,7 @@ def _bracket(known: Known, view: View) -> str:
 
 def _kept(known: Known, view: View, dim3: int) -> str:
     """A dim3, and the share of the variance that it keeps, where that is what the rule reads."""
-    if view.choice is None or not _by_share(view.choice) or known.evidence is None:
+    if view.rule.purpose != "keep" or known.evidence is None:
         return str(dim3)
     kept = known.evidence.fitted.chosen.kept(dim3)
     return str(dim3) if kept is None else f"{dim3} ({100 * kept[0]:.3g} %)"
@@ -479,18 +523,30 @@ def _answer(known: Known, view: View, question: Question, cost: str) -> str:
     choice, seeds = view.choice, question.seeds
     if choice is None or view.phase is not Phase.DONE:
         return f"{_label(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
-    said = choice.sentence
-    if question.max_dim3 is not None:
-        said = said.replace("extend the range", "a larger --max-dim3 goes on")
+    said = choice.sentence + _why_it_ends(known, view, question)
     if choice.choice is None or not known.seeded:
         return f"{said}; {cost}"
-    low, high = choice.interval or (None, None)
-    if max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within and _by_share(choice):
-        said += f"; the {choice.rows} rows that choose leave it so wide, not the trainings"
     last = min(1 << max(choice.choice - 1, 3).bit_length(), known.most)
     grid = (last - 1) * seeds
     beside = f"; a grid of 2 to {last} with {seeds} seeds would have taken {grid}"
     return f"{said}; {cost}{beside if grid > sum(map(len, known.cells.values())) else ''}"
+
+
+def _why_it_ends(known: Known, view: View, question: Question) -> str:
+    """Why more cells bring nothing, where the answer is open or its interval wide; or nothing."""
+    choice = view.choice
+    assert choice is not None
+    if choice.choice is not None:
+        low, high = choice.by_rows or (choice.choice, choice.choice)
+        wide = max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within
+        return f"; the {choice.rows} rows that choose leave it so wide, not the trainings" if wide else ""
+    if view.rule.purpose == "rank" and (most := most_measured(known)) < known.most:
+        return f"; hidden entries are predicted up to {most} latents only"
+    if max(known.cells) < known.most or known.evidence is None:
+        return ""
+    if known.most < known.evidence.fitted.most:
+        return "; --max-dim3 ends the search"
+    return "" if choice.by_error else "; the data allow no larger dim3"
 
 
 def _worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[str]:
@@ -500,8 +556,8 @@ def _worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[Vie
     for model, found in views.items():
         for view in found if known[model].seeded and not _has_elbo(model) else ():
             theirs, low = pca.get(view.rule), view.choice and view.choice.interval and view.choice.interval[0]
-            if theirs and theirs.choice and low and _by_share(theirs) and low > theirs.choice:
-                why = "a network can learn what PCA does, so other epochs or more rows may lower its error"
+            if theirs and theirs.choice and low and theirs.by_error and low > theirs.choice:
+                why = "a network that is wide enough can learn what PCA does: other --epochs, --dim2 or rows may help"
                 said.append(f"{_label(known[model])} needs more dim3 than pca for {view.rule.text}: {why}")
     return said
 

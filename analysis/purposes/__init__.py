@@ -58,8 +58,8 @@ class Purpose(NamedTuple):
     """A purpose: its function of the evidence and an amount; the amount by default, and the limits that it is between.
 
     Without limits the rule takes no amount. meaning explains the amount, and words returns what the rule asks for, as
-    an infinitive. only says which models it is for, where not all; serves is false for a place of the curve, which is
-    nothing to use.
+    an infinitive. elbo: whether its models are those with an ELBO, or those without, None for all; only says so. serves
+    is false for a place of the curve, which is nothing to use.
     """
 
     choose: Callable[[Evidence, float], Choice]
@@ -67,6 +67,7 @@ class Purpose(NamedTuple):
     words: Callable[[float], str]
     amount: float = 0.0
     limits: tuple[float, float] | None = None
+    elbo: bool | None = None
     only: str = ""
     serves: bool = True
 
@@ -104,12 +105,14 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
         lambda d: f"come within {_counted(d, 'nat')} of the best scanned ELBO",
         0.5,
         (0, 1000),
+        True,
         "generate is for models with an ELBO",
     ),
     "rank": Purpose(
         lambda e, _: rank(e.label, *e.hidden_entries(), seeded=e.seeded),
         "hidden entries predicted best, of runs with --measure",
         lambda _: "predict hidden entries best",
+        elbo=False,
         only="rank is not measured for a model with a prior, which the fit of a code would leave out",
     ),
     "gain": Purpose(

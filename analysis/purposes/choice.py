@@ -83,6 +83,11 @@ class Choice:
     by_rows: tuple[int | None, int | None] | None = None
     short: float | None = None
 
+    @property
+    def by_error(self) -> bool:
+        """Whether the squared error chose, which falls with dim3: a quality that is crossed, and no least."""
+        return self.purpose in ("keep", "psnr")
+
 
 def step(choice: int, below: int | None, *, may_do: bool) -> str:
     """Say what is known of the dim3 below a choice, nothing of 1; `may_do` where `below` is not shown to fail."""

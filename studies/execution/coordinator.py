@@ -152,7 +152,9 @@ class Coordinator:
         """
         found = done_cells(self.runs(spec), spec.codes, spec.name)
         current = {key: cell for key, cell in found.items() if cell.is_current}
-        runs = {c.run.info.run_id: c for c in current.values() if c.config.model in spec.codes}
+        measure = self.base.measure  # a cell without measures does not count where all are asked for
+        serves = [c for c in current.values() if spec.key(replace(c.config, measure=measure)) in current]
+        runs = {c.run.info.run_id: c for c in serves if c.config.model in spec.codes}
         studies = [c.run.data.tags.get(Tag.STUDY, spec.name) for c in runs.values()]
         if taken := [study for study in studies if study != spec.name]:
             names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)

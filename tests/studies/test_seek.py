@@ -72,9 +72,7 @@ def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_c
     out, err = capsys.readouterr()
     assert re.search(r"linear-ae keep:0.90: 2 \(6\d.?\d? %\) to 4 \(99.* %\); 2 cells, about \d+ to \d+ more", err)
     assert re.search(
-        r"linear-ae keeps 90 % of the variance with dim3 3 \(2 is not enough; 95 % interval 3\); 12 cells, \d+ s; "
-        r"a grid of 2 to 4 with 3 seeds would have taken 9",
-        out,
+        r"linear-ae keeps 90 % of the variance with dim3 3 \(2 is not enough; 95 % interval 3\); 12 cells, \d+ s\n", out
     )
     parent = filed.parent()
     assert f"linear-ae keeps 90 % of the variance with dim3 {RANK}" in parent.data.tags[Tag.DESCRIPTION]
@@ -107,6 +105,23 @@ def test_rank_trains_cells_without_measures_again(filed: Study, question: Questi
 
 
 @pytest.mark.usefixtures("cells_here")
+def test_corrected_labels_in_the_same_file_do_not_mix_with_those_of_finished_cells(
+    filed: Study, tmp_path: Path, rows: Path
+) -> None:
+    table, kinds = np.load(rows)[:300], np.tile([0, 1], 150)
+    head = ",".join([*(f"x{i}" for i in range(COLUMNS)), "kind"])
+    path = tmp_path / "mine.csv"
+    base = RunConfig(dataset=str(path), label_column="kind", val_size=60)
+    asked = Question(("pca",), rules=("features",), base=base, max_cells=1)
+    np.savetxt(path, np.column_stack([table, kinds]), "%.6g", ",", header=head, comments="")
+    assert seek(asked, options(filed)).cells == {"pca": 1}
+    np.savetxt(path, np.column_stack([table, kinds[::-1]]), "%.6g", ",", header=head, comments="")
+    with pytest.raises(BadInput, match=r"finished cells of mine\.csv have other labels; use another --experiment"):
+        seek(asked, options(filed))
+    assert len(filed.finished()) == 1
+
+
+@pytest.mark.usefixtures("cells_here")
 def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_left(
     filed: Study, question: Question, monkeypatch: Patch
 ) -> None:
@@ -115,7 +130,7 @@ def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_l
     def choose_next(known: Mapping[str, Known], *_: Any) -> list[Cell]:
         """Go another way from a round that is not complete."""
         there = tuple(sorted(known["linear-ae"].cells))
-        return [Cell("linear-ae", k, 0) for k in ways.get(there, () if len(there) == 4 else (9,))]
+        return [Cell("linear-ae", k, 0) for k in ways.get(there, (9,) if len(there) % 2 else ())]
 
     def stop_after(cells: int, asked: Question) -> None:
         left, shown = Counter({"cells": cells}), Progress.__call__
