@@ -513,7 +513,7 @@ def _left(known: Known, view: View, search: Search) -> tuple[int, int]:
         low, high = around - 2, around + wanted.bit_length() + _REFINED
     else:
         rungs = (known.most // max(max(known.cells), 1)).bit_length()
-        low, high = min(rungs, 1), rungs + around + _REFINED
+        low, high = min(rungs, around), rungs + around + _REFINED
     budget = max(search.max_cells * len(search.rules) - known.spent, 0)
     return min(low, budget), min(high, budget)
 
