@@ -217,7 +217,7 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
-        done, outdated = study.done(spec)
+        done, outdated = study.done(spec, question.models)
         if "features" in {rule.purpose for rule in question.search.rules}:
             _check_labels(study.prepared_data, done.values())
         bare = [c for c in done.values() if spec.key(replace(c.config, measure=question.base.measure)) not in done]

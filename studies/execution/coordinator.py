@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -145,16 +145,18 @@ class Coordinator:
             self.others = cells_of_others(self.client, place, parent, spec)
         return self.others if parent is None else [*children(self.client, parent, spec.kind), *self.others]
 
-    def done(self, spec: StudySpec) -> tuple[dict[str, FinishedCell], list[FinishedCell]]:
+    def done(
+        self, spec: StudySpec, models: Collection[str] | None = None
+    ) -> tuple[dict[str, FinishedCell], list[FinishedCell]]:
         """The cells that are done with the current code, by key, and those of other code; prints what is taken over.
 
-        Raises BadInput as `runs`.
+        That is counted for these models; None: all. Raises BadInput as `runs`.
         """
         found = done_cells(self.runs(spec), spec.codes, spec.name)
         current = {key: cell for key, cell in found.items() if cell.is_current}
         measure = self.base.measure  # a cell without measures does not count where all are asked for
         serves = [c for c in current.values() if spec.key(replace(c.config, measure=measure)) in current]
-        runs = {c.run.info.run_id: c for c in serves if c.config.model in spec.codes}
+        runs = {c.run.info.run_id: c for c in serves if models is None or c.config.model in models}
         studies = [c.run.data.tags.get(Tag.STUDY, spec.name) for c in runs.values()]
         if taken := [study for study in studies if study != spec.name]:
             names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)

@@ -117,7 +117,7 @@ def test_corrected_labels_in_the_same_file_do_not_mix_with_those_of_finished_cel
     np.savetxt(path, np.column_stack([table, kinds]), "%.6g", ",", header=head, comments="")
     assert seek(asked, options(filed)).cells == {"pca": 1}
     np.savetxt(path, np.column_stack([table, kinds[::-1]]), "%.6g", ",", header=head, comments="")
-    with pytest.raises(BadInput, match=r"finished cells of mine\.csv have other labels; use another --experiment"):
+    with pytest.raises(BadInput, match="finished cells of mine have other labels; use another --experiment"):
         seek(asked, options(filed))
     assert len(filed.finished()) == 1
 
