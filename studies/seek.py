@@ -542,7 +542,7 @@ def _why_it_ends(known: Known, view: View, question: Question) -> str:
         return f"; the {choice.rows} rows that choose leave it so wide, not the trainings" if wide else ""
     if view.rule.purpose == "rank" and (most := most_measured(known)) < known.most:
         return f"; hidden entries are predicted up to {most} latents only"
-    if max(known.cells) < known.most or known.evidence is None:
+    if choice.missing or max(known.cells) < known.most or known.evidence is None:
         return ""
     if known.most < known.evidence.fitted.most:
         return "; --max-dim3 ends the search"

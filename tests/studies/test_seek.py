@@ -53,9 +53,7 @@ def names(study: Study) -> list[str]:
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_cells_over(
-    filed: Study, question: Question, capsys: Capture
-) -> None:
+def test_a_seek_goes_on_after_a_budget_and_says_its_answers(filed: Study, question: Question, capsys: Capture) -> None:
     found = seek(replace(question, max_cells=1), options(filed, verbose=True))
     assert (found.complete, found.settled, found.cells) == (True, False, {"pca": 1, "linear-ae": 1})
     out = capsys.readouterr().out
@@ -82,13 +80,20 @@ def test_an_answer_takes_few_cells_goes_on_after_a_budget_and_a_scan_takes_its_c
     curve = {m.step for m in filed.client.get_metric_history(parent.info.run_id, f"{CURVE_PREFIX}pca")}
     assert curve == {1, 2, 3, 4}
 
+
+@pytest.mark.usefixtures("cells_here")
+def test_a_scan_and_another_seek_take_the_cells_of_a_seek_over(
+    filed: Study, question: Question, capsys: Capture
+) -> None:
+    question = replace(question, models=("pca",))
+    assert seek(question, options(filed)).cells == {"pca": 4}
     before = names(filed)
     shared = ["--dataset", question.base.dataset, "--dim2", "16", "--epochs", "30", "--batch-size", "64"]
-    given = ["--models", "linear-ae", "--dim3", "1:4", "--study", "grid", "--workers", "1", *shared]
+    given = ["--models", "pca", "--dim3", "1:4", "--study", "grid", "--workers", "1", *shared]
     assert scan([*given, *filed.command()[5:]]) == 0
     assert "nothing was left to run" in capsys.readouterr().out
     assert len(replace(filed, name="grid").runs()) == 0
-    several = replace(question, models=("pca",), rules=("keep:0.30", "keep:0.60"))
+    several = replace(question, rules=("keep:0.30", "keep:0.60"))
     by_rule = seek(several, options(replace(filed, name="several"))).choices["pca"]
     assert {rule: choice.choice for rule, choice in by_rule.items()} == {"keep:0.30": 1, "keep:0.60": 2}
     assert names(filed) == before
@@ -130,8 +135,8 @@ def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_l
 
     def choose_next(known: Mapping[str, Known], *_: Any) -> list[Cell]:
         """Go another way from a round that is not complete."""
-        there = tuple(sorted(known["linear-ae"].cells))
-        return [Cell("linear-ae", k, 0) for k in ways.get(there, (9,) if len(there) % 2 else ())]
+        there = tuple(sorted(known["pca"].cells))
+        return [Cell("pca", k, 0) for k in ways.get(there, (9,) if len(there) % 2 else ())]
 
     def stop_after(cells: int, asked: Question) -> None:
         left, shown = Counter({"cells": cells}), Progress.__call__
@@ -148,16 +153,16 @@ def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_l
                 seek(asked, options(filed))
 
     monkeypatch.setattr("elbowroom.studies.seek.next_cells", choose_next)
-    question = replace(question, models=("linear-ae",))
+    question = replace(question, models=("pca",))
     stop_after(1, question)
     stop_after(2, question)  # the second of the first round, and the first of the second
-    assert seek(question, options(filed)).cells == {"linear-ae": 4}
-    assert names(filed) == [f"linear-ae-d{k}-s0" for k in (1, 2, 3, 4)]
+    assert seek(question, options(filed)).cells == {"pca": 4}
+    assert names(filed) == [f"pca-d{k}-s0" for k in (1, 2, 3, 4)]
 
     filed = replace(filed, experiment="other", name="other")
     stop_after(1, question)
     seek(replace(question, rules=("keep:0.60",), max_cells=2), options(filed))
-    assert names(filed)[:2] == ["linear-ae-d1-s0", "linear-ae-d9-s0"]
+    assert names(filed)[:2] == ["pca-d1-s0", "pca-d9-s0"]
 
 
 @pytest.mark.usefixtures("cells_here")
@@ -174,7 +179,7 @@ def test_a_cell_that_fails_ends_the_search_of_its_model_alone(
     assert found.choices["pca"]["keep:0.90"].choice == RANK
     assert filed.parent().info.status == "FAILED"
     (tmp_path / "mended").touch()
-    assert seek(asked, options(filed)).settled
+    assert seek(replace(asked, max_cells=3), options(filed)).complete
     assert filed.parent().info.status == "FINISHED"
 
 
