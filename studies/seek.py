@@ -14,6 +14,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import argparse
 import json
 import re
+import shlex
 import statistics
 import sys
 import time
@@ -145,7 +146,7 @@ class Question:
             if getattr(self, name) is not None:  # an int is recorded, not one of numpy
                 object.__setattr__(self, name, check_whole(name.replace("_", "-"), getattr(self, name)))
         if self.seeds < LEAST_SEEDS:
-            raise BadInput(f"seeds must be at least {LEAST_SEEDS}, which show how much trainings differ")
+            raise BadInput(f"seeds must be at least {LEAST_SEEDS}: fewer do not show how much trainings differ")
         if not all(self.models) or not all(self.rules) or not self.models or not self.rules:
             raise BadInput("models and rules must not be empty; allowed: lists like pca,ae and keep:0.90")
         if len({*self.models}) < len(self.models) or len({*self.search.rules}) < len(self.rules):
@@ -237,7 +238,7 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
         raise BadInput(f"rule features needs labels, and {data.name} has none: --label-column names their column")
     labels = data.y_test if parts.x_val is None else parts.y_val
     if "features" in purposes and labels is not None and (unfit := unfit_labels(Sample.of(Coded({}, labels, None)))):
-        raise BadInput(f"rule features: {unfit}")
+        raise BadInput(f"rule features: {unfit}; --val-size takes more")
     if "rank" in purposes and data.dim1 < COLUMNS.start:
         raise BadInput(f"rule rank needs {COLUMNS.start} columns or more, {data.name} has {data.dim1}")
     most: int = min(*parts.x_train.shape, question.max_dim3 or data.dim1)
@@ -247,8 +248,8 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     if rows < _FEW_ROWS:
         which = "test rows" if parts.x_val is None else "validation rows"
         options.say(
-            f"{rows} {which} choose: an interval within {question.within} dim3 may take more of them (--val-size), "
-            "however many cells are trained"
+            f"only {rows} {which} choose: intervals within {question.within} dim3 may take more of them, "
+            "however many cells are trained; --val-size takes more"
         )
     return most
 
@@ -377,10 +378,12 @@ class _Seek:
                 sentences.append(f"{clean(model)}: {'; '.join(only.values())}")
             if not one.cells:
                 continue
-            cost = f"{_cells(one)}, {duration(times[model].spent)}"
+            shared = " for all its rules" if len(found) > 1 else ""
+            cost = f"{_cells(one)}{shared}, {duration(times[model].spent)}"
             sentences += [_answer(one, view, self.question, cost) for view in found]
             if up := rising(one):
-                why = "other epochs, or latents that it leaves unused, may be the cause"
+                why = "latents that it leaves unused" if one.elbo else "too few rows"
+                why = f"{why} or other --epochs may be the cause"
                 sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
         sentences += _worse_than_pca(known, views)
         failed = sorted({failure.model for failure in summary.failures})
@@ -390,7 +393,7 @@ class _Seek:
         title = clean(self.question.base.dataset, LABEL_LENGTH)
         if any("epochs" in model_settings(model) for model in self.question.models):
             title += f", {self.question.base.epochs} epochs"
-        shown = f"{label}, mean over seeds; {title}\n\n{table(points)}"
+        shown = f"{label}, mean squared, ± SD over seeds, (n): n seeds; {title}\n\n{table(points)}"
         self.options.say("\n" + "\n".join([shown, "", *sentences]) + "\n")
         for model, found in views.items():
             if (first := found[0].choice if found else None) is not None:
@@ -399,11 +402,19 @@ class _Seek:
         record_curve(self.recorder, points, title, label)
         if not settled and not failed:
             spent = max(one.spent for one in known.values()) // len(self.search.rules)
-            more = f" with --max-cells {2 * max(spent, self.search.max_cells)}" if self.ended else ""
-            self.options.say(f"not settled: the same command{more} goes on")
+            limit = self.search.max_cells
+            why, more = (
+                (f"--max-cells {limit}", f" with --max-cells {2 * max(spent, limit)}")
+                if self.ended
+                else ("--timeout", "")
+            )
+            self.options.say(f"not settled, {why} is spent: the same command{more} goes on")
         if settled or summary.fit_seconds:
             self.options.say(summary.spent(workers))
         self.study.conclude(summary, reason)
+        if len(known) > 1:
+            name = self.records.client.get_experiment(records.experiment_id).name
+            self.options.say(f"the models side by side:  python -m analysis.report --experiment {shlex.quote(name)}")
         return SeekResult(
             complete=not failed,
             settled=settled,
@@ -539,13 +550,13 @@ def _why_it_ends(known: Known, view: View, question: Question) -> str:
     if choice.choice is not None:
         low, high = choice.by_rows or (choice.choice, choice.choice)
         wide = max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within
-        return f"; the {choice.rows} rows that choose leave it so wide, not the trainings" if wide else ""
+        return f"; mostly the {choice.rows} rows that choose make it so wide: --val-size takes more" if wide else ""
     if view.rule.purpose == "rank" and (most := most_measured(known)) < known.most:
         return f"; hidden entries are predicted up to {most} latents only"
     if choice.missing or max(known.cells) < known.most or known.evidence is None:
         return ""
     if known.most < known.evidence.fitted.most:
-        return "; --max-dim3 ends the search"
+        return "; here --max-dim3 is the limit"
     return "" if choice.by_error else "; the data allow no larger dim3"
 
 

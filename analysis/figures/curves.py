@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 
 _WIDTH, _HEIGHT, DPI = 5.6, 4.0, 160  # inches; narrow, so that letters are legible on a phone
 _LINE = 0.19  # height in inches of a line of the legend, or of an intrinsic dimension
+_FAR = 1.5  # ratio of a dim3 to the next smaller one from which the curve between them is not known
+_ROUNDING = 1e-9  # of the largest error
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
 _SPARSE_LOG_FROM = 5.0  # the same beside a logarithmic axis of dim3: a power law is a line there
 _ROOM = 0.4  # share of the axes' width that the text of an intrinsic dimension takes
@@ -161,7 +163,9 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     if not known.all():
         said.append("in part no interval" if known.any() else "no interval")
     _add_key(chart, _key(style), model.label, f" ({', '.join(said)})" if said else "")
-    axes.plot(x, y, style.line, color=style.colour, lw=1.5)
+    _draw_path(axes, x, y, style)
+    if not _near(x).all():
+        chart.share("dotted: dim3 without a cell", Line2D([], [], color=GREY, ls=":", lw=1))
     _draw_band(chart, x, low, high, style, "95 % interval")
     _draw_bars(chart, x, y, sd, style)
     _draw_markers(chart, x, y, style, model)
@@ -287,7 +291,7 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     axes.axhline(1, **_DOTTED)
     for model, style, compared in series:
         x, y, low, high = _columns(compared, "dim3", "ratio", "low", "high")
-        axes.plot(x, y, style.line, color=style.colour, lw=1.5)
+        _draw_path(axes, x, y, style)
         _draw_band(chart, x, low, high, style, "95 % interval, paired by row")
         _draw_markers(chart, x, y, style, model)
         said = _whose(compared) if np.isfinite(low + high).all() else " (no interval)"
@@ -496,13 +500,15 @@ def _add_key(chart: _Chart, key: Artist, label: str, more: str = "") -> None:
 
 
 def _draw_band(chart: _Chart, x: _Array, low: _Array, high: _Array, style: Style, text: str) -> None:
-    """Draw a band where both ends are finite; a bar at a point whose neighbours have no interval."""
+    """Draw a band where both ends are finite; a bar at a point whose neighbours have no interval or are not near."""
     axes = chart.panels[0]
     known = np.isfinite(low) & np.isfinite(high)
     if not known.any():
         return
-    axes.fill_between(x, low, high, color=style.colour, alpha=0.22, lw=0)
-    alone = known & ~(np.append(known[1:], False) | np.append(False, known[:-1]))
+    at, lower, upper = _parted(x, x, low, high)
+    axes.fill_between(at, lower, upper, color=style.colour, alpha=0.22, lw=0)
+    both = known[1:] & known[:-1] & _near(x)
+    alone = known & ~(np.append(both, False) | np.append(False, both))
     if alone.any():
         axes.vlines(x[alone], low[alone], high[alone], color=style.colour, lw=5, alpha=0.3)
     chart.share(text, Patch(color=GREY, alpha=0.25, lw=0))
@@ -549,17 +555,42 @@ def _draw_elbow(
     _add_key(chart, Line2D([], [], **dashes), label, f": {said}{doubt}")
 
 
+def _near(x: _Array) -> _Array:
+    """Whether a dim3 and the next, of (D,), are so near that a line between them says what lies there: (D - 1,)."""
+    near: _Array = x[1:] <= np.maximum(x[:-1] + 1, _FAR * x[:-1])
+    return near
+
+
+def _parted(x: _Array, *values: _Array) -> list[_Array]:
+    """Insert nan into values (D,) where a dim3 is not near the next, so that no line is drawn there."""
+    breaks = np.flatnonzero(~_near(x)) + 1
+    return [np.insert(v.astype(float), breaks, np.nan) for v in values]
+
+
+def _draw_path(axes: Axes, x: _Array, y: _Array, style: Style, **more: Any) -> None:
+    """Draw a line, which is dotted where many dim3 without cells lie between two points."""
+    axes.plot(*_parted(x, x, y), style.line, color=style.colour, lw=1.5, **more)
+    if not _near(x).all():
+        axes.plot(x, y, ":", color=style.colour, lw=1, zorder=1)
+
+
 def _draw_line(axes: Axes, x: _Array, y: _Array, style: Style) -> None:
-    axes.plot(x, y, style.line, marker=style.marker, ms=4.5, color=style.colour, lw=1.5)
+    _draw_path(axes, x, y, style, marker=style.marker, ms=4.5)
 
 
 def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
-    """Scale an axis logarithmically if max / min exceeds `log_from`, else linearly from 0."""
+    """Scale an axis logarithmically if max / min exceeds `log_from`, else linearly from 0.
+
+    A logarithmic axis ends above values that are rounding, as PCA's error at as many latents as columns.
+    """
     axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
     numbers = _numbers(values)
-    low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
-    if low > 0 and high / low > log_from:
+    least, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    low = float(np.nanmin(np.where(numbers > _ROUNDING * high, numbers, np.nan), initial=high))
+    if least > 0 and high / low > log_from:
         axes.set(**{f"{name}scale": "log"})
+        if low > least:
+            axes.set(**{f"{name}lim": (low / 2, None)})
         subs = (1, 2, 3, 5) if high / low < 10 else (1, 2, 5) if high / low < 50 else (1,)
         axis.set_major_locator(LogLocator(10, subs=subs))
         axis.set_minor_formatter(NullFormatter())

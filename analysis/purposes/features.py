@@ -199,7 +199,10 @@ def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, boo
     counted = needed < _MOST_NEEDED * len(sample.rows) and not found.losses.between.freedom
     more = f"about {float(f'{needed:.2g}'):.0f} rows" if counted else "more rows or trainings"
     points = _points(found.amount)
-    return f"{len(sample.rows)} rows can't show a loss of balanced accuracy of at most {points}, {more} could", False
+    return (
+        f"{len(sample.rows)} rows can't show that its codes lose at most {points} of balanced accuracy, {more} could",
+        False,
+    )
 
 
 def _points(share: float) -> str:

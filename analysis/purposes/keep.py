@@ -190,7 +190,10 @@ def _parts(means: dict[int, float], below: int | None, found: Crossing, quality:
     low = found.at if found.interval is None else found.interval[0] or 0
     parts = [step(found.at, below, may_do=below is not None and low <= below)]
     for said, back in (
-        ("less", [k for k, mean in means.items() if k > found.at and mean < quality.share]),
+        (
+            f"less than {quality.shown(quality.share, _DIGITS)}",
+            [k for k, mean in means.items() if k > found.at and mean < quality.share],
+        ),
         ("enough by itself", [k for k, mean in means.items() if k < found.at and mean >= quality.share]),
     ):
         if back:
@@ -214,8 +217,10 @@ def _why_not(curve: Curve, most: int, quality: _Quality) -> str:
     dim3, left, fitted = list(curve.dim3), np.exp(curve.means), np.exp(curve.fitted)
     end, least = dim3[-1], int(left.argmin())
     keeps = f"{quality.verb} {quality.short_of(1 - left[least])}"
-    if end >= most:
+    if end >= most and least == len(dim3) - 1:
         return f"not reached by any dim3, the best {keeps}"
+    if end >= most:
+        return f"not reached up to {end}, as many as the data allow; the best of the tried, {dim3[least]}, {keeps}"
     if left[least] >= 1:
         return f"not reached by {end}, where it errs more than the mean row"
     if len(fitted) < len(dim3):

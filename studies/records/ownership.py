@@ -17,10 +17,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from elbowroom.tracking.store.client import experiment, find_experiment, within
+from elbowroom.tracking.store.client import experiment, find_experiment, named_experiment, within
 from elbowroom.tracking.store.errors import BadInput, RunFailed, as_bad_input, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags
+from elbowroom.tracking.store.text import clean
 
 from ..execution.cell import extend_retries
 from ..execution.processes import find_process, host_tag, process_tag
@@ -75,7 +76,7 @@ def find_parent(client: MlflowClient, study: optuna.Study | None, spec: StudySpe
     Raises
     ------
     BadInput
-        The run is deleted or in another store, or the store can't be used.
+        The run is deleted, or in another store or experiment than asked for, or the store can't be used.
     """
     run_id = None if study is None else study.user_attrs.get(_PARENT)
     try:
@@ -92,6 +93,12 @@ def find_parent(client: MlflowClient, study: optuna.Study | None, spec: StudySpe
         ) from error
     if run.info.lifecycle_stage != "active":
         raise BadInput(f"the run {run_id} of study {spec.name!r} is deleted; restore it, or use another --study")
+    theirs, asked = run.info.experiment_id, named_experiment()
+    if asked is not None and asked != (name := client.get_experiment(theirs).name):
+        raise BadInput(
+            f"study {spec.name!r} has its runs in experiment {clean(name)!r}; give --experiment as before, "
+            "or use another --study"
+        )
     return run
 
 

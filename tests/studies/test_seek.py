@@ -58,10 +58,10 @@ def test_a_seek_goes_on_after_a_budget_and_says_its_answers(filed: Study, questi
     assert (found.complete, found.settled, found.cells) == (True, False, {"pca": 1, "linear-ae": 1})
     out = capsys.readouterr().out
     assert "linear-ae keep:0.90: not settled: more than 2 (6" in out
-    assert "not settled: the same command with --max-cells 2 goes on" in out
+    assert "not settled, --max-cells 1 is spent: the same command with --max-cells 2 goes on" in out
     late = seek(replace(question, timeout=1e-9), options(filed, verbose=True))
     assert (late.complete, late.settled, late.cells) == (True, False, found.cells)
-    assert "not settled: the same command goes on" in capsys.readouterr().out
+    assert "not settled, --timeout is spent: the same command goes on" in capsys.readouterr().out
 
     found = seek(question, options(filed, verbose=True))
     assert (found.complete, found.settled) == (True, True)
@@ -197,7 +197,7 @@ def test_the_answer_says_what_a_grid_would_have_cost_and_what_ends_the_search() 
         "a grid of 2 to 32 with 3 seeds would have taken 93"
     )
     ended = _answer(*searched({4: 1, 8: 1, 15: 1, 16: 3}, 16), Question(max_dim3=16), "6 cells, 1:00 min")
-    assert "which keeps 87.1 %: extend the range; --max-dim3 ends the search; 6 cells" in ended
+    assert "which keeps 87.1 %: extend the range; here --max-dim3 is the limit; 6 cells" in ended
     assert "not reached by any dim3, the best keeps 87.1 %; 6" in _answer(
         *searched({4: 1, 8: 1, 15: 1, 16: 3}, 16, 16), Question(), "6 cells, 1:00 min"
     )
@@ -251,7 +251,7 @@ def test_a_seek_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
         (["--rule", "rank", "--models", "vae", "--measure", "yes"], "rule rank: rank is not measured for a model with"),
         (["--models", "pca,pca"], "models and rules: each may be given once"),
         (["--within", "0"], "within must be a whole number of at least 1"),
-        (["--seeds", "2"], "seeds must be at least 3, which show how much trainings differ"),
+        (["--seeds", "2"], "seeds must be at least 3: fewer do not show how much trainings differ"),
         (["--timeout", "soon"], "timeout 'soon' is no time; allowed: 90s, 30m or 2h"),
         (["--models", "nested-ae"], "nested-ae: one training gives its whole curve: python -m tracking.train"),
         (["--models", "nothing"], "model 'nothing'"),

@@ -153,7 +153,8 @@ def test_two_kinds_of_not_reached() -> None:
     raw = missing(300, slice(9))[0]  # 6 % discordant rows, 3 % each way
     few = features("ae", probed({32: missing(300, slice(9, 18))}, raw))
     assert (
-        few.sentence == "ae: 300 rows can't show a loss of balanced accuracy of at most 2 points, about 1000 rows could"
+        few.sentence
+        == "ae: 300 rows can't show that its codes lose at most 2 points of balanced accuracy, about 1000 rows could"
     )
 
 

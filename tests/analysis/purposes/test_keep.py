@@ -60,6 +60,11 @@ def test_the_sentence_names_the_quality_the_step_and_the_interval() -> None:
             "not reached, the best, 10, keeps 87 %, and 20 keeps 75 %; 95 % interval 4 to beyond the range",
         ),
         ({k: [1.2] for k in range(2, 21)}, 1000, "not reached by 20, where it errs more than the mean row"),
+        (
+            {2: [0.4], 4: [0.3], 8: [0.2], 16: [0.19], 20: [0.21]},
+            20,
+            "not reached up to 20, as many as the data allow; the best of the tried, 16, keeps 81 %",
+        ),
         ({k: [1 - k / 25] for k in range(2, 21)}, 20, "not reached by any dim3, the best keeps 80 %"),
     ],
 )
@@ -84,7 +89,7 @@ def test_a_choice_of_all_that_the_data_allow_says_so() -> None:
 def test_dim3_that_cross_back_are_named() -> None:
     found = _keep({2: [0.3], 4: [0.2], 6: [0.15], 8: [0.097], 10: [0.101], 12: [0.05], 14: [0.04]})
     assert found.choice == 8
-    assert "at 10 it keeps less" in found.sentence
+    assert "at 10 it keeps less than 90 %" in found.sentence
 
 
 def test_a_choice_of_one_latent_says_nothing_of_smaller_ones() -> None:
@@ -103,7 +108,7 @@ def test_an_error_that_rises_again_hides_no_choice() -> None:
     left = {k: [0.05 + 0.25 / k + 0.002 * k] for k in range(2, 51)}  # at most .1 from 6.91 to 18.09, least at 11
     found = _keep(left)
     assert (found.choice, found.below, found.interval) == (7, 6, (7, 7))
-    assert "at 19 to 50 it keeps less" in found.sentence
+    assert "at 19 to 50 it keeps less than 90 %" in found.sentence
     assert _keep(left, 0.92).sentence == (
         "ae: 92 % of the variance not reached, the best, 11, keeps 90.5 %, and from 12 on the error rises"
     )

@@ -155,6 +155,9 @@ def test_a_study_whose_runs_are_in_another_store_or_deleted_is_refused(filed: St
     elsewhere = Study(filed.folder, f"sqlite:///{filed.folder}/other.db", filed.storage, filed.experiment)
     assert scan(elsewhere) == 2
     assert "has its runs in another tracking store" in capsys.readouterr().err
+    assert scan(replace(filed, experiment="fresh")) == 2
+    said = "has its runs in experiment 'filed'; give --experiment as before, or use another --study"
+    assert said in capsys.readouterr().err
     filed.client.delete_run(filed.parent().info.run_id)
     assert scan(filed) == 2
     assert "is deleted; restore it, or use another --study" in capsys.readouterr().err
