@@ -186,6 +186,21 @@ def test_a_ladder_of_dim3_has_logarithmic_axes() -> None:
         assert plot("error", model("ae", dim3=dense)).axes[0].get_xscale() == "linear"
 
 
+def test_no_line_or_band_over_dim3_without_cells() -> None:
+    figure = plot("error", model("ae", dim3=(2, 4, 6, 7, 8, 16)))
+    solid, dotted = [[list(line.get_xdata()) for line in figure.axes[0].lines if line.get_ls() == ls] for ls in "-:"]
+    assert solid[0] == pytest.approx([2, np.nan, 4, 6, 7, 8, np.nan, 16], nan_ok=True)
+    assert dotted == [[2, 4, 6, 7, 8, 16]]
+    assert "dotted: dim3 without a cell" in legend_of(figure)
+
+
+def test_a_value_that_is_rounding_does_not_stretch_the_axis() -> None:
+    one = model("pca", dim3=(2, 4, 8, 16, 64, 100))
+    last = replace(one.points[-1], error=1e-14, low=None, high=None)
+    (axes,) = plot("error", replace(one, points=[*one.points[:-1], last])).axes
+    assert axes.get_ylim()[0] == pytest.approx(min(p.error for p in one.points[:-1]) / 2)
+
+
 def test_the_elbow_stands_where_it_is() -> None:
     (axes,) = plot("error").axes
     (line,) = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
