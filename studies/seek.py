@@ -15,20 +15,17 @@ import argparse
 import json
 import re
 import shlex
-import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, inf
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from elbowroom.analysis.findings import find
 from elbowroom.analysis.purposes import DEFAULT_RULE, PURPOSES, Rule
-from elbowroom.analysis.purposes.choice import Choice, spanned
+from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.purposes.features import unfit_labels
 from elbowroom.analysis.purposes.probe import Coded, Sample
 from elbowroom.analysis.runs.arrays import fetch
@@ -46,17 +43,17 @@ from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
-from .execution.progress import Progress, duration, seconds_of
+from .execution.progress import Progress, duration
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
-from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, View, look, most_measured, next_cells, offered, rising
+from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered, rising
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import curve, error_name, readable, record_curve, table
+from .records.seek_sentences import answer, counted, label_of, state, times_of, worse_than_pca
 from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
 _FIRST = 2  # dim3 with which each model is built to check it
-_REFINED = 8  # cells that narrow an interval, in an estimate
 _MOST_CELLS = 400  # of a round, which a tag records
 _MANY = 1000  # cells: more than there are workers
 
@@ -316,10 +313,10 @@ class _Seek:
         workers = self.study.pool.slots()
         known = {model: one for model, one in self._known(finished).items() if model not in self.failed}
         views = {model: look(one, self.search) for model, one in known.items()}
-        times = _times(finished)
+        times = times_of(finished)
         for model, one in known.items():
             for view in views[model] if one.cells else ():
-                line = _state(one, view, self.search, times[model].each, workers)
+                line = state(one, view, self.search, times[model].each, workers)
                 if line not in self.shown:
                     self.progress.say(line)
                 self.shown.add(line)
@@ -368,7 +365,7 @@ class _Seek:
         """Record the answers and the curve on the study's parent run, print them where wanted, and end the run."""
         records, workers = self.records, self.study.pool.slots()
         finished = self._finished(records.done())
-        known, times = self._known(finished), _times(finished)
+        known, times = self._known(finished), times_of(finished)
         views = {model: look(one, self.search) for model, one in known.items()}
         sentences = []
         for model, found in views.items():
@@ -379,13 +376,13 @@ class _Seek:
             if not one.cells:
                 continue
             shared = " for all its rules" if len(found) > 1 else ""
-            cost = f"{_cells(one)}{shared}, {duration(times[model].spent)}"
-            sentences += [_answer(one, view, self.question, cost) for view in found]
+            cost = f"{counted(one)}{shared}, {duration(times[model].spent)}"
+            sentences += [answer(one, view, self.search, cost) for view in found]
             if up := rising(one):
                 why = "latents that it leaves unused" if one.elbo else "too few rows"
                 why = f"{why} or other --epochs may be the cause"
-                sentences.append(f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
-        sentences += _worse_than_pca(known, views)
+                sentences.append(f"{label_of(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
+        sentences += worse_than_pca(known, views)
         failed = sorted({failure.model for failure in summary.failures})
         settled = not failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
@@ -425,152 +422,6 @@ class _Seek:
             cells={model: sum(map(len, one.cells.values())) for model, one in known.items()},
             failures=tuple(summary.failures),
         )
-
-
-class _Time(NamedTuple):
-    """The seconds in which cells of a model were trained, and the mean of one more.
-
-    Those of the first seed take longer, as they have figures, so the mean is that of the others, where there are some.
-    """
-
-    spent: float
-    each: float
-
-
-def _times(finished: Sequence[FinishedCell]) -> dict[str, _Time]:
-    """The time of each model's cells."""
-    by_model: dict[str, list[FinishedCell]] = {}
-    for one in finished:
-        by_model.setdefault(one.config.model, []).append(one)
-    return {
-        model: _Time(
-            _covered([(f.run.info.start_time / 1000, (f.run.info.end_time or 0) / 1000) for f in mine]),
-            statistics.mean(seconds_of(f) for f in [f for f in mine if f.config.seed] or mine),
-        )
-        for model, mine in by_model.items()
-    }
-
-
-def _covered(times: Sequence[tuple[float, float]]) -> float:
-    """The length of the union of intervals."""
-    length, last = 0.0, -inf
-    for begin, end in sorted(times):
-        length += max(end - max(begin, last), 0.0)
-        last = max(end, last)
-    return length
-
-
-def _label(known: Known) -> str:
-    return "" if known.evidence is None else known.evidence.label
-
-
-def _state(known: Known, view: View, search: Search, seconds: float, workers: int) -> str:
-    """The state of a search: its answer, or where it lies, the cells so far, and what is left.
-
-    Parameters
-    ----------
-    known, view, search
-        The model, the state of one rule, and the question.
-    seconds
-        The time of a cell.
-    workers
-        How many cells run at once.
-    """
-    if view.choice is not None and (view.phase is Phase.DONE or known.knows_curve(view.rule)):
-        return view.choice.sentence
-    ends = sorted({*_left(known, view, search)})
-    cells = " to ".join(map(str, ends))
-    times = " to ".join(dict.fromkeys(duration(ceil(n / workers) * seconds) for n in ends))
-    left = f"about {cells} more, {times}" if any(ends) else "the budget is spent"
-    return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
-
-
-def _cells(known: Known) -> str:
-    count = sum(map(len, known.cells.values()))
-    return f"{count} cell{'s' if count > 1 else ''}"
-
-
-def _bracket(known: Known, view: View) -> str:
-    """Between which dim3 the answer lies, and what both keep."""
-    choice, largest = view.choice, max(known.cells)
-    if choice is None or choice.choice is None:
-        climbs = choice is not None and choice.by_error and view.phase is Phase.CLIMB and largest < known.most
-        return f"{'more than' if climbs else 'no answer up to'} {_kept(known, view, largest)}"
-    if view.phase is Phase.REFINE:
-        return f"{choice.choice} ({spanned(choice.interval or (None, None))})"
-    if not choice.by_error:
-        return f"{choice.choice} so far"
-    at = _kept(known, view, choice.choice)
-    return f"{at} or less" if choice.below is None else f"{_kept(known, view, choice.below)} to {at}"
-
-
-def _kept(known: Known, view: View, dim3: int) -> str:
-    """A dim3, and the share of the variance that it keeps, where that is what the rule reads."""
-    if view.rule.purpose != "keep" or known.evidence is None:
-        return str(dim3)
-    kept = known.evidence.fitted.chosen.kept(dim3)
-    return str(dim3) if kept is None else f"{dim3} ({100 * kept[0]:.3g} %)"
-
-
-def _left(known: Known, view: View, search: Search) -> tuple[int, int]:
-    """About how many cells are left, at least and at most."""
-    wanted = sum(number - len(known.cells.get(dim3, ())) for dim3, number in view.wanted)
-    around = 4 * (search.seeds if known.seeded else 1)
-    if view.phase is Phase.CONFIRM:
-        low, high = wanted, wanted + _REFINED
-    elif view.phase is Phase.REFINE:
-        low, high = wanted, 4 * wanted
-    elif view.phase is Phase.NARROW:
-        low, high = around - 2, around + wanted.bit_length() + _REFINED
-    else:
-        rungs = (known.most // max(max(known.cells), 1)).bit_length()
-        low, high = min(rungs, around), rungs + around + _REFINED
-    budget = max(search.max_cells * len(search.rules) - known.spent, 0)
-    return min(low, budget), min(high, budget)
-
-
-def _answer(known: Known, view: View, question: Question, cost: str) -> str:
-    """The answer of a rule, and what it cost, beside the cost of a grid."""
-    choice, seeds = view.choice, question.seeds
-    if choice is None or view.phase is not Phase.DONE:
-        return f"{_label(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
-    said = choice.sentence + _why_it_ends(known, view, question)
-    if choice.choice is None or not known.seeded:
-        return f"{said}; {cost}"
-    last = min(1 << max(choice.choice - 1, 3).bit_length(), known.most)
-    grid = (last - 1) * seeds
-    beside = f"; a grid of 2 to {last} with {seeds} seeds would have taken {grid}"
-    return f"{said}; {cost}{beside if grid > sum(map(len, known.cells.values())) else ''}"
-
-
-def _why_it_ends(known: Known, view: View, question: Question) -> str:
-    """Why more cells bring nothing, where the answer is open or its interval wide; or nothing."""
-    choice = view.choice
-    assert choice is not None
-    if choice.choice is not None:
-        low, high = choice.by_rows or (choice.choice, choice.choice)
-        wide = max(choice.choice - (low or 1), (high or known.most) - choice.choice) > question.within
-        return f"; mostly the {choice.rows} rows that choose make it so wide: --val-size takes more" if wide else ""
-    if view.rule.purpose == "rank" and (most := most_measured(known)) < known.most:
-        return f"; hidden entries are predicted up to {most} latents only"
-    if choice.missing or max(known.cells) < known.most or known.evidence is None:
-        return ""
-    if known.most < known.evidence.fitted.most:
-        return "; here --max-dim3 is the limit"
-    return "" if choice.by_error else "; the data allow no larger dim3"
-
-
-def _worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[str]:
-    """Name the models without a prior that are shown to need more dim3 than PCA, whose map they can learn."""
-    pca = {view.rule: view.choice for view in views.get("pca", ()) if view.choice}
-    said = []
-    for model, found in views.items():
-        for view in found if known[model].seeded and not _has_elbo(model) else ():
-            theirs, low = pca.get(view.rule), view.choice and view.choice.interval and view.choice.interval[0]
-            if theirs and theirs.choice and low and theirs.by_error and low > theirs.choice:
-                why = "a network that is wide enough can learn what PCA does: other --epochs, --dim2 or rows may help"
-                said.append(f"{_label(known[model])} needs more dim3 than pca for {view.rule.text}: {why}")
-    return said
 
 
 if __name__ == "__main__":
