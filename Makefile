@@ -24,7 +24,7 @@ help: ## list the targets
 run: $(VENV)/run.stamp ## train a VAE on MNIST under MLflow, and print what came out
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -P model=vae --env-manager local
 
-answer: $(VENV)/run.stamp ## how many dim3 keep 90 % of MNIST's variance, with four models
+answer: $(VENV)/run.stamp ## how many dim3 keep 90 % of MNIST's variance, with four models, in a quarter of an hour
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . -e seek --env-manager local
 
 scan: $(VENV)/run.stamp ## scan dim3 from 2 to 40 on MNIST with PCA, AE and VAE, a few epochs each
