@@ -78,6 +78,7 @@ def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
     assert trained == {w.pid for w in cluster.workers}
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_seek_on_dask_and_servers_trains_the_cells_of_one_on_this_machine(served: Study, filed: Study) -> None:
     question = Question(("pca", "ae"), max_dim3=4, base=RunConfig(dataset="digits", dim2=8, epochs=2))
