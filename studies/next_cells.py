@@ -67,6 +67,11 @@ class Known(NamedTuple):
         except Missing:
             return False
 
+    @property
+    def trained(self) -> int:
+        """The number of finished cells."""
+        return sum(map(len, self.cells.values()))
+
     def budget(self, search: Search) -> int:
         """Return how many cells may still be trained."""
         return max(search.max_cells * len(search.rules) - self.spent, 0)
@@ -106,6 +111,10 @@ class View(NamedTuple):
     choice: Choice | None = None
     wanted: Sequence[tuple[int, int]] = ()
     complete: bool = False
+
+    def missing(self, known: Known) -> int:
+        """Return how many of these trainings the model has not."""
+        return sum(max(number - len(known.cells.get(dim3, ())), 0) for dim3, number in self.wanted)
 
 
 def next_cells(
@@ -167,8 +176,7 @@ def look(known: Known, search: Search) -> list[View]:
             view = _look(known, rule, search)
         except NotOffered:
             continue
-        there = {k: len(seeds) for k, seeds in known.cells.items()}
-        if all(there.get(k, 0) >= number for k, number in view.wanted):  # also cells whose arrays are lost
+        if not view.missing(known):  # also where cells are there, but their arrays are lost
             view = view._replace(phase=Phase.DONE, wanted=())
         views.append(view)
     return views
@@ -370,10 +378,12 @@ def _too_wide(choice: Choice, most: int, within: int) -> Sequence[int]:
     if choice.by_rows is None or choice.interval is None or choice.choice is None:
         return ()
     at, (low, high), (rows_low, rows_high) = choice.choice, choice.interval, choice.by_rows
-    low, high = low or 1, high or min(2 * at, most)
+    low, high, rows_low = low or 1, high or min(2 * at, most), rows_low or 1
     near_low, near_high = at - within, at + within
-    if (rows_low or 1) < near_low:
-        near_low = (rows_low or 1) - ceil(_PART * (at - (rows_low or 1)))
-    if rows_high is None or rows_high > near_high:
-        near_high = most if rows_high is None else rows_high + ceil(_PART * (rows_high - at))
+    if rows_low < near_low:
+        near_low = rows_low - ceil(_PART * (at - rows_low))
+    if rows_high is None:
+        near_high = most
+    elif rows_high > near_high:
+        near_high = rows_high + ceil(_PART * (rows_high - at))
     return () if near_low <= low and high <= near_high else range(low, min(high, most) + 1)

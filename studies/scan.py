@@ -250,7 +250,7 @@ def _done(study: Coordinator, spec: StudySpec, cells: list[RunConfig]) -> dict[s
     def coordinates(config: RunConfig) -> tuple[object, ...]:
         return config.model, config.dim3, config.seed, config.epochs
 
-    current, outdated_cells = study.done(spec)
+    current, outdated_cells, _ = study.done(spec)
     outdated = {coordinates(f.config) for f in outdated_cells}
     again = Counter(c.model for c in cells if spec.key(c) not in current and coordinates(c) in outdated)
     for model, count in again.items():

@@ -30,6 +30,7 @@ from elbowroom.analysis.purposes.features import unfit_labels
 from elbowroom.analysis.purposes.probe import Coded, Sample
 from elbowroom.analysis.runs.arrays import fetch
 from elbowroom.models import Reducer, class_of, gives_a_curve
+from elbowroom.models.base import Labels
 from elbowroom.models.measures.hidden_entries import COLUMNS
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
@@ -40,15 +41,15 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Artifact, Kind, Tag, choice_metrics
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
-from .execution.progress import Progress, duration
+from .execution.progress import Progress
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
-from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered, rising
+from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import curve, error_name, readable, record_curve, table
-from .records.seek_sentences import answer, counted, label_of, state, times_of, worse_than_pca
+from .records.seek_sentences import sentences, state, times_of
 from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a seek of dim3"
@@ -215,10 +216,9 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
         spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
-        done, outdated = study.done(spec, question.models)
+        done, outdated, bare = study.done(spec, question.models)
         if "features" in {rule.purpose for rule in question.search.rules}:
             _check_labels(study.prepared_data, done.values())
-        bare = [c for c in done.values() if spec.key(replace(c.config, measure=question.base.measure)) not in done]
         for cells, why in ((outdated, "were made with other code"), (bare, "lack the measures")):
             if count := len({c.run.info.run_id for c in cells if c.config.model in codes}):
                 options.say(f"{count} finished cells {why} and do not count")
@@ -233,7 +233,7 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     purposes = {rule.purpose for rule in question.search.rules}
     if "features" in purposes and data.y_train is None:
         raise BadInput(f"rule features needs labels, and {data.name} has none: --label-column names their column")
-    labels = data.y_test if parts.x_val is None else parts.y_val
+    _, labels = _labels(prepared_data)
     if "features" in purposes and labels is not None and (unfit := unfit_labels(Sample.of(Coded({}, labels, None)))):
         raise BadInput(f"rule features: {unfit}; --val-size takes more")
     if "rank" in purposes and data.dim1 < COLUMNS.start:
@@ -253,11 +253,17 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
 
 def _check_labels(prepared_data: PreparedData, done: Iterable[FinishedCell]) -> None:
     """Raise BadInput where finished cells logged other labels of the same rows: `features` reads those."""
+    artifact, labels = _labels(prepared_data)
+    logged = [found for found in fetch(readable(done), artifact).values() if not isinstance(found, str)]
+    if any(not np.array_equal(found, np.asarray(labels)) for found in logged):
+        name = prepared_data.data.name
+        raise BadInput(f"rule features: the finished cells of {name} have other labels; use another --experiment")
+
+
+def _labels(prepared_data: PreparedData) -> tuple[Artifact, Labels | None]:
+    """The labels of the rows that choose, and the artifact that a run logs them as."""
     parts, data = prepared_data.split, prepared_data.data
-    of_rows = data.y_test if parts.x_val is None else parts.y_val
-    found = fetch(readable(done), Artifact.LABELS if parts.x_val is None else Artifact.LABELS_VAL).values()
-    if any(not np.array_equal(labels, np.asarray(of_rows)) for labels in found if not isinstance(labels, str)):
-        raise BadInput(f"rule features: the finished cells of {data.name} have other labels; use another --experiment")
+    return (Artifact.LABELS, data.y_test) if parts.x_val is None else (Artifact.LABELS_VAL, parts.y_val)
 
 
 class _Seek:
@@ -367,22 +373,7 @@ class _Seek:
         finished = self._finished(records.done())
         known, times = self._known(finished), times_of(finished)
         views = {model: look(one, self.search) for model, one in known.items()}
-        sentences = []
-        for model, found in views.items():
-            one = known[model]
-            if not found:
-                only = {rule.purpose: PURPOSES[rule.purpose].only for rule in self.search.rules}
-                sentences.append(f"{clean(model)}: {'; '.join(only.values())}")
-            if not one.cells:
-                continue
-            shared = " for all its rules" if len(found) > 1 else ""
-            cost = f"{counted(one)}{shared}, {duration(times[model].spent)}"
-            sentences += [answer(one, view, self.search, cost) for view in found]
-            if up := rising(one):
-                why = "latents that it leaves unused" if one.elbo else "too few rows"
-                why = f"{why} or other --epochs may be the cause"
-                sentences.append(f"{label_of(one)} errs more at dim3 {ranges(up)} than at a smaller one: {why}")
-        sentences += worse_than_pca(known, views)
+        said = sentences(known, views, times, self.search)
         failed = sorted({failure.model for failure in summary.failures})
         settled = not failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
@@ -391,21 +382,14 @@ class _Seek:
         if any("epochs" in model_settings(model) for model in self.question.models):
             title += f", {self.question.base.epochs} epochs"
         shown = f"{label}, mean squared, ± SD over seeds, (n): n seeds; {title}\n\n{table(points)}"
-        self.options.say("\n" + "\n".join([shown, "", *sentences]) + "\n")
+        self.options.say("\n" + "\n".join([shown, "", *said]) + "\n")
         for model, found in views.items():
             if (first := found[0].choice if found else None) is not None:
                 self.recorder.metrics(choice_metrics(model, first.choice, None))
-        self.recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], shown)})
+        self.recorder.tags({Tag.DESCRIPTION: description([*said, reason], shown)})
         record_curve(self.recorder, points, title, label)
         if not settled and not failed:
-            spent = max(one.spent for one in known.values()) // len(self.search.rules)
-            limit = self.search.max_cells
-            why, more = (
-                (f"--max-cells {limit}", f" with --max-cells {2 * max(spent, limit)}")
-                if self.ended
-                else ("--timeout", "")
-            )
-            self.options.say(f"not settled, {why} is spent: the same command{more} goes on")
+            self._say_what_goes_on(known)
         if settled or summary.fit_seconds:
             self.options.say(summary.spent(workers))
         self.study.conclude(summary, reason)
@@ -419,9 +403,17 @@ class _Seek:
             run_id=records.parent_id,
             experiment_id=records.experiment_id,
             choices={m: {v.rule.text: v.choice for v in found if v.choice} for m, found in views.items()},
-            cells={model: sum(map(len, one.cells.values())) for model, one in known.items()},
+            cells={model: one.trained for model, one in known.items()},
             failures=tuple(summary.failures),
         )
+
+    def _say_what_goes_on(self, known: Mapping[str, Known]) -> None:
+        """Print which limit ended the search, and the command that goes on."""
+        why, more, limit = "--timeout", "", self.search.max_cells
+        if self.ended:
+            spent = max(one.spent for one in known.values()) // len(self.search.rules)
+            why, more = f"--max-cells {limit}", f" with --max-cells {2 * max(spent, limit)}"
+        self.options.say(f"not settled, {why} is spent: the same command{more} goes on")
 
 
 if __name__ == "__main__":

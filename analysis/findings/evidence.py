@@ -234,6 +234,11 @@ class ModelEvidence(CurveEvidence):
 
     def hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
         """Return the squared errors of hidden entries, those of the mean row, and other counts. Raises Missing."""
+        return self._hidden_entries
+
+    @cached_property
+    def _hidden_entries(self) -> tuple[dict[int, Floats], Floats, Beside]:
+        """Read once: a round of a seek asks twice."""
         if self.series.first.metric(Metric.TEST_KL) is not None:
             raise NotOffered
         cells = [c for c in self.series.every_cell if is_measured(c)]

@@ -61,7 +61,7 @@ class Choice:
     place
         Where the fitted curve meets the rule, between `below` and `choice`; None where no curve is fitted.
     by_rows
-        The interval of the rows alone, which more trainings do not narrow; None where it is not known.
+        The interval of the rows alone, which more trainings hardly narrow; None where it is not known.
     short
         By how much the least fitted error exceeds what the rule allows, as a logarithm; None where it does not, or no
         curve is fitted.

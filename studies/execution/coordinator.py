@@ -147,21 +147,24 @@ class Coordinator:
 
     def done(
         self, spec: StudySpec, models: Collection[str] | None = None
-    ) -> tuple[dict[str, FinishedCell], list[FinishedCell]]:
-        """The cells that are done with the current code, by key, and those of other code; prints what is taken over.
+    ) -> tuple[dict[str, FinishedCell], list[FinishedCell], list[FinishedCell]]:
+        """The cells that are done with the current code, by key; prints how many of these models are taken over.
 
-        That is counted for these models; None: all. Raises BadInput as `runs`.
+        Beside them the cells of other code, and those without measures where the study has measures in all cells.
+        models: None for all. Raises BadInput as `runs`.
         """
         found = done_cells(self.runs(spec), spec.codes, spec.name)
         current = {key: cell for key, cell in found.items() if cell.is_current}
-        measure = self.base.measure  # a cell without measures does not count where all are asked for
-        serves = [c for c in current.values() if spec.key(replace(c.config, measure=measure)) in current]
-        runs = {c.run.info.run_id: c for c in serves if models is None or c.config.model in models}
-        studies = [c.run.data.tags.get(Tag.STUDY, spec.name) for c in runs.values()]
-        if taken := [study for study in studies if study != spec.name]:
+        bare, studies = [], {}
+        for cell in current.values():
+            if spec.key(replace(cell.config, measure=self.base.measure)) not in current:
+                bare.append(cell)
+            elif models is None or cell.config.model in models:
+                studies[cell.run.info.run_id] = cell.run.data.tags.get(Tag.STUDY, spec.name)
+        if taken := [study for study in studies.values() if study != spec.name]:
             names = clean(", ".join(sorted(set(taken))), LABEL_LENGTH)
             self.options.say(f"{len(taken)} finished cells of other studies are taken over: {names}")
-        return current, [cell for cell in found.values() if not cell.is_current]
+        return current, [cell for cell in found.values() if not cell.is_current], bare
 
     @contextmanager
     def claimed(self, spec: StudySpec) -> Iterator[StudyRecords]:

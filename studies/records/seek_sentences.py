@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil, inf
 from typing import NamedTuple
 
+from elbowroom.analysis.purposes import PURPOSES
 from elbowroom.analysis.purposes.choice import spanned
+from elbowroom.tracking.store.text import clean, ranges
 
 from ..execution.progress import duration, seconds_of
-from ..next_cells import Known, Phase, Search, View, most_measured
+from ..next_cells import Known, Phase, Search, View, most_measured, rising
 from .study import FinishedCell
 
 _REFINED = 8  # cells that narrow an interval, in an estimate
@@ -49,8 +51,7 @@ def _covered(times: Sequence[tuple[float, float]]) -> float:
     return length
 
 
-def label_of(known: Known) -> str:
-    """Return the model's label; empty before its first cell has finished."""
+def _label(known: Known) -> str:
     return "" if known.evidence is None else known.evidence.label
 
 
@@ -72,13 +73,11 @@ def state(known: Known, view: View, search: Search, seconds: float, workers: int
     cells = " to ".join(map(str, ends))
     time_left = " to ".join(dict.fromkeys(duration(ceil(n / workers) * seconds) for n in ends))
     left = f"about {cells} more, {time_left}" if any(ends) else "the budget is spent"
-    return f"{label_of(known)} {view.rule.text}: {_bracket(known, view)}; {counted(known)}, {left}"
+    return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
 
 
-def counted(known: Known) -> str:
-    """Return the number of cells, as `12 cells`."""
-    count = sum(map(len, known.cells.values()))
-    return f"{count} cell{'s' if count > 1 else ''}"
+def _cells(known: Known) -> str:
+    return f"{known.trained} cell{'s' if known.trained > 1 else ''}"
 
 
 def _bracket(known: Known, view: View) -> str:
@@ -105,7 +104,7 @@ def _kept(known: Known, view: View, dim3: int) -> str:
 
 def _left(known: Known, view: View, search: Search) -> tuple[int, int]:
     """About how many cells are left, at least and at most."""
-    wanted = sum(number - len(known.cells.get(dim3, ())) for dim3, number in view.wanted)
+    wanted = view.missing(known)
     around = 4 * (search.seeds if known.seeded else 1)
     if view.phase is Phase.CONFIRM:
         low, high = wanted, wanted + _REFINED
@@ -120,6 +119,36 @@ def _left(known: Known, view: View, search: Search) -> tuple[int, int]:
     return min(low, budget), min(high, budget)
 
 
+def sentences(
+    known: Mapping[str, Known], views: Mapping[str, Sequence[View]], times: Mapping[str, Time], search: Search
+) -> list[str]:
+    """Return the answers of all models, and what to know beside them.
+
+    Parameters
+    ----------
+    known, views, times
+        The models, the states of their rules, and the times of those that have cells.
+    search
+        The question.
+    """
+    said = []
+    for model, found in views.items():
+        one = known[model]
+        if not found:
+            only = {rule.purpose: PURPOSES[rule.purpose].only for rule in search.rules}
+            said.append(f"{clean(model)}: {'; '.join(only.values())}")
+        if not one.cells:
+            continue
+        shared = " for all its rules" if len(found) > 1 else ""
+        cost = f"{_cells(one)}{shared}, {duration(times[model].spent)}"
+        said += [answer(one, view, search, cost) for view in found]
+        if up := rising(one):
+            why = "latents that it leaves unused" if one.elbo else "too few rows"
+            risen = f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one"
+            said.append(f"{risen}: {why} or other --epochs may be the cause")
+    return said + _worse_than_pca(known, views)
+
+
 def answer(known: Known, view: View, search: Search, cost: str) -> str:
     """Return the answer of a rule, and what it cost, beside the cost of a grid.
 
@@ -132,14 +161,14 @@ def answer(known: Known, view: View, search: Search, cost: str) -> str:
     """
     choice, seeds = view.choice, search.seeds
     if choice is None or view.phase is not Phase.DONE:
-        return f"{label_of(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
+        return f"{_label(known)} {view.rule.text}: not settled: {_bracket(known, view)}; {cost}"
     said = choice.sentence + _why_it_ends(known, view, search)
     if choice.choice is None or not known.seeded:
         return f"{said}; {cost}"
     last = min(1 << max(choice.choice - 1, 3).bit_length(), known.most)
     grid = (last - 1) * seeds
     beside = f"; a grid of 2 to {last} with {seeds} seeds would have taken {grid}"
-    return f"{said}; {cost}{beside if grid > sum(map(len, known.cells.values())) else ''}"
+    return f"{said}; {cost}{beside if grid > known.trained else ''}"
 
 
 def _why_it_ends(known: Known, view: View, search: Search) -> str:
@@ -161,14 +190,14 @@ def _why_it_ends(known: Known, view: View, search: Search) -> str:
     return "" if choice.by_error else "; the data allow no larger dim3"
 
 
-def worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[str]:
+def _worse_than_pca(known: Mapping[str, Known], views: Mapping[str, Sequence[View]]) -> list[str]:
     """Name the models without a prior that are shown to need more dim3 than PCA, whose map they can learn."""
-    pca = {view.rule: view.choice for view in views.get("pca", ()) if view.choice}
+    pca = {v.rule: v.choice.choice for v in views.get("pca", ()) if v.choice and v.choice.by_error}
     said = []
-    for model, found in views.items():
-        for view in found if known[model].seeded and known[model].elbo is False else ():
-            theirs, low = pca.get(view.rule), view.choice and view.choice.interval and view.choice.interval[0]
-            if theirs and theirs.choice and low and theirs.by_error and low > theirs.choice:
+    for model, one in known.items():
+        for view in views[model] if one.seeded and one.elbo is False else ():
+            theirs, interval = pca.get(view.rule), view.choice and view.choice.interval
+            if theirs and interval and (interval[0] or 0) > theirs:
                 why = "a network that is wide enough can learn what PCA does: other --epochs, --dim2 or rows may help"
-                said.append(f"{label_of(known[model])} needs more dim3 than pca for {view.rule.text}: {why}")
+                said.append(f"{_label(one)} needs more dim3 than pca for {view.rule.text}: {why}")
     return said

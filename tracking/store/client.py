@@ -170,12 +170,12 @@ def find_experiment(client: MlflowClient) -> str | None:
 
 
 def _experiment_name() -> str:
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    return named_experiment() or EXPERIMENT
 
 
 def named_experiment() -> str | None:
     """Return the name of the experiment that a flag or the environment asks for; None where neither names one."""
-    return None if "MLFLOW_EXPERIMENT_ID" in os.environ else os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
+    return None if os.environ.get("MLFLOW_EXPERIMENT_ID") else os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
 
 
 def every_run(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
