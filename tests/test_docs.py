@@ -321,7 +321,7 @@ def run(words: list[str]) -> int:
 
 
 def shell(text: str, folder: Path, **more: str) -> str:
-    """What a script prints; it must end well."""
+    """Return the output of a script, which must succeed."""
     env = environment(**more)
     if "PYTHONPATH=" in text:
         del env["PYTHONPATH"]

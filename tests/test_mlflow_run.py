@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.server]
 
 
 def mlflow_run(store: MlflowClient, folder: Path, *parameters: str, entry_point: str = "main") -> str:
-    """What the command prints; it must end well."""
+    """Return the output of the command, which must succeed."""
     where = ("-e", entry_point, "--env-manager", "local", "--experiment-name", "headline")
     command = [BIN / "mlflow", "run", ROOT, *where, *(word for parameter in parameters for word in ("-P", parameter))]
     env = environment(MLFLOW_TRACKING_URI=store.tracking_uri, ELBOWROOM_CACHE=str(folder / "cache"))

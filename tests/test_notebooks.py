@@ -26,7 +26,7 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def numbers(notebook: NotebookNode) -> dict[str, float]:
-    """What the last cell prints, a name and a number on each line."""
+    """Return the output of the last cell: a name and a number on each line."""
     outputs = code_cells(notebook)[-1].outputs
     lines = "".join(o.text for o in outputs if o.output_type == "stream").splitlines()
     return {name: float(value) for name, value in (line.split() for line in lines)}

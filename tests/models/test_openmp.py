@@ -42,7 +42,7 @@ with on_threads(2):
 
 
 def output(code: str, *arguments: str, **variables: str) -> str:
-    """What a process prints that has these of our variables."""
+    """Return the output of a Python process whose environment has only these of our variables."""
     env = {name: value for name, value in environment().items() if name not in {*SPINS, POLICY}} | variables
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -178,7 +178,7 @@ def test_exact_fits_agree_but_for_the_signs(read_only: bool) -> None:
 
 
 def test_flips_are_counted_over_all_axes() -> None:
-    """Of 40 axes whose signs numpy does not fix, some are flipped and some are not."""
+    """Numpy leaves the signs of the 40 axes open, so the count is neither none nor all."""
     x = draw(3, 600, 40) * np.linspace(3, 0.3, 40, dtype=np.float32)
     assert 0 < PCA(dim3=40).fit(x).extra_diagnostics(x, x[:5]).numbers["flipped"] < 40
 

@@ -14,7 +14,7 @@ from tests.studies.harness import Server, Study, mlflow_server, postgres_server
 
 @pytest.fixture(autouse=True)
 def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a study sets in its process, given back: signals, the store in use, MLflow's patience; its own cache."""
+    """Give each test a cache of its own, and restore signals, the store in use and MLflow's retries after it."""
     monkeypatch.setenv("ELBOWROOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")

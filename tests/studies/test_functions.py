@@ -1,4 +1,4 @@
-"""What the commands do, called as functions: they give values back, print nothing and leave the process as it was."""
+"""The commands as functions: they return values, print nothing and leave the process as it was."""
 
 import gc
 import logging
@@ -46,7 +46,7 @@ def _is_pytests(handler: logging.Handler) -> bool:
 
 
 def process() -> dict[str, Any]:
-    """What a process has one of."""
+    """Return the global state of this process: signal handlers, environment, loggers."""
     loggers = {name: logging.getLogger(name) for name in ("", *NAMES)}
     return {
         "signals": {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)},

@@ -336,7 +336,7 @@ def test_no_errors_are_no_rise() -> None:
 
 
 class Tally:
-    """What simulated seeks came to, by some key."""
+    """The coverage, hits and cells of simulated seeks, by some key."""
 
     def __init__(self) -> None:
         self.covered: dict[object, list[bool]] = {}

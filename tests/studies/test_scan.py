@@ -272,7 +272,7 @@ def test_a_study_keeps_every_grid_that_was_asked_for_once() -> None:
 
 
 def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
-    """Of trained models, on their curve at the study's epochs; PCA has no budget that could make a corner."""
+    """Only trained models have some, judged at the study's epochs: PCA has no budget that could make a corner."""
     values = tuple(range(2, 21))
     grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
 

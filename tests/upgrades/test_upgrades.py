@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read, and gone on with, by this one."""
+"""This version reads and continues the stores of earlier ones."""
 
 import json
 from collections.abc import Iterator

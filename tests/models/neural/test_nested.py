@@ -87,7 +87,7 @@ def test_cuts_go_from_1_to_all_and_are_drawn_in_proportion(dim3: int) -> None:
 
 
 def test_the_curve_is_in_the_datas_units() -> None:
-    """The same rows, 5 times as large and shifted: errors are 25 times as large, whatever the modules see."""
+    """The modules see scaled rows, but the errors are in the units of the rows as they are given."""
     model, _ = train("nested-ae", SIGNED, None, dim3=3)
     errors = model.nested_errors(SIGNED)
     by_hand = [np.square(SIGNED - model.decode_first(model.encode(SIGNED), k)).mean() for k in (1, 2, 3)]

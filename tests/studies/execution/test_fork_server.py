@@ -38,7 +38,7 @@ def call(worker: Worker, function: Callable[..., object], *arguments: object) ->
 
 
 def modules(names: tuple[str, ...]) -> set[str]:
-    """Those that this process has imported."""
+    """Return the modules among these names that this process has imported."""
     return set(names) & set(sys.modules)
 
 
@@ -128,7 +128,7 @@ sys.stdin.readline()
 
 
 def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_its_server() -> None:
-    """Nothing is printed, whenever workers are ended; and they have one thread, whatever their coordinator has."""
+    """Ending workers prints nothing, and each has one thread, also where its coordinator has more."""
     threads = dict.fromkeys(_ENVIRONMENT, "2")
     with subprocess.Popen(
         [sys.executable, "-c", COORDINATOR],

@@ -29,7 +29,7 @@ def pool(request: pytest.FixtureRequest, monkeypatch: Patch) -> Iterator[_LocalP
 
 
 def take(pool: _LocalPool, count: int) -> list[object]:
-    """What so many jobs came to."""
+    """Return the outcomes of the next `count` jobs that end."""
     found: list[object] = []
     while len(found) < count:
         found += [outcome for _, outcome in pool.take(1.0)]

@@ -1,4 +1,4 @@
-"""What a scan will cost, from what the finished cells took."""
+"""The cost of a scan, estimated from its finished cells."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -90,7 +90,7 @@ def _whole() -> dict[str, dict[str, bytes]]:
 
 
 def _made(write: Callable[..., object], *given: Any, **named: Any) -> bytes:
-    """What a library writes into a file."""
+    """Return the bytes that a library writes into a file."""
     file = io.BytesIO()
     write(file, *given, **named)
     return file.getvalue()

@@ -41,7 +41,7 @@ def write(path: Path, content: Any) -> Path:
 
 
 def made(write: Callable[..., object], *given: Any) -> bytes:
-    """What a library writes into a file."""
+    """Return the bytes that a library writes into a file."""
     file = io.BytesIO()
     write(file, *given)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What `--measure` adds to a run, and that it changes nothing else."""
+"""The measures that `--measure` adds to a run, which change nothing else."""
 
 import tracemalloc
 from functools import cache
