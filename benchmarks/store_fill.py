@@ -374,8 +374,8 @@ def tags_of(
         loss = "mse" if cell.model == "ae" else "bce"
         facts = {"loss": loss, "output": "sigmoid", "device": "cpu", "scaling": "none: the data lie in [0, 1]"}
     said = (
-        f"{cell.model} with {cell.dim3} latent dimensions, trained on {ROWS_TRAIN:,} rows of {DIM1} numbers of mnist. "
-        f"On the {ROWS_TEST:,} test rows: mean squared error {final[Metric.TEST_MSE]:.5g}."
+        f"{cell.model}, dim3 {cell.dim3}\n\nMean squared error {final[Metric.TEST_MSE]:.5g} on test rows. "
+        f"Trained on {ROWS_TRAIN:,} rows of {DIM1} numbers of mnist."
     )
     return {
         **code,

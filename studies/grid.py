@@ -14,7 +14,7 @@ from elbowroom.models import ContractError, UnknownModel, gives_a_curve, setting
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEFORE, COORDINATES, INDIFFERENT
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
 
 _MAX_VALUES = 10_000  # of a typed range: more are a typing error
 _MAX_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
@@ -109,6 +109,12 @@ class Grid:
     def study(self) -> str:
         """The default name of its study."""
         return self.preset or f"scan-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
+
+    @property
+    def words(self) -> str:
+        """Its dim3 and seeds, in a line."""
+        seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"
+        return "; ".join([*(f"{clean(model)} {ranges([*dim3])}" for model, dim3 in self.dim3.items()), seeds])
 
     @property
     def with_epochs(self) -> list[str]:

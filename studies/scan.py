@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from elbowroom.analysis.elbow import Verdict
+from elbowroom.analysis.purposes import DEFAULT_RULE, Rule
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.runs.comparison import most_to_judge
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
@@ -28,12 +29,12 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import Failed
-from elbowroom.tracking.store.names import VERDICT_PREFIX, Kind, Tag, choice_metrics
+from elbowroom.tracking.store.names import VERDICT_PREFIX, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
-from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.progress import Cost, Progress, cost_left, cost_table, estimate_costs
 from .grid import (
     PRESETS,
@@ -47,7 +48,18 @@ from .grid import (
     study_settings,
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
-from .records.results import Point, choices, curve, error_name, record_curve, table, verdicts
+from .records.results import (
+    Answers,
+    Point,
+    choices,
+    curve,
+    error_name,
+    record_answers,
+    record_curve,
+    record_params,
+    table,
+    verdicts,
+)
 from .records.study import FinishedCell, StudySpec
 
 _WHAT = "a scan of dim3"
@@ -170,6 +182,7 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
         with study.claimed(plan.spec) as records:
             if len(plan.asked) <= _TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: plan.asked})
+            record_params(records, {"rule": DEFAULT_RULE, "grid": plan.grid.words})
             return _finish(study, plan, _run_cells(study, plan))
 
 
@@ -369,13 +382,13 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     sentences += [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
-    for model, choice in chosen.items():
-        recorder.metrics(choice_metrics(model, choice.choice, judged[model].dim3 if model in judged else None))
-    kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
-    recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], *tables)} | kinds)
+    recorder.tags({f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()})
     record_curve(recorder, points, title, label)
+    views = record_answers(
+        records, Answers(title, Rule.parse(DEFAULT_RULE), chosen, judged, [*sentences, reason], tables)
+    )
     options.say(summary.spent(study.pool.slots()))
-    study.conclude(summary, reason)
+    study.conclude(summary, reason, views)
     return ScanResult(
         complete=not missing,
         study=options.study,

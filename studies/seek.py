@@ -38,17 +38,26 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Artifact, Kind, Tag, choice_metrics
+from elbowroom.tracking.store.names import Artifact, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.progress import Progress
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
 from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
 from .options import RESUME, Options, add_options, parse_options
-from .records.results import curve, error_name, readable, record_curve, table
+from .records.results import (
+    Answers,
+    curve,
+    error_name,
+    readable,
+    record_answers,
+    record_curve,
+    record_params,
+    table,
+)
 from .records.seek_sentences import sentences, state, times_of
 from .records.study import FinishedCell, StudySpec
 
@@ -171,6 +180,14 @@ class Question:
         return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, cells)
 
     @property
+    def words(self) -> str:
+        """The rules, models and limits, in a line."""
+        search = self.search
+        rules = ", ".join(rule.text for rule in search.rules)
+        limits = f"within {search.within}, {search.seeds} seeds, at most {search.max_cells} cells a rule"
+        return f"{rules}; {', '.join(self.models)}; {limits}"
+
+    @property
     def study(self) -> str:
         """The default name of its study."""
         return f"seek-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
@@ -222,7 +239,8 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         for cells, why in ((outdated, "were made with other code"), (bare, "lack the measures")):
             if count := len({c.run.info.run_id for c in cells if c.config.model in codes}):
                 options.say(f"{count} finished cells {why} and do not count")
-        with study.claimed(spec):
+        with study.claimed(spec) as records:
+            record_params(records, {"question": question.words})
             run = _Seek(study, question, most)
             return run.finish(run.train())
 
@@ -383,16 +401,15 @@ class _Seek:
             title += f", {self.question.base.epochs} epochs"
         shown = f"{label}, mean squared, ± SD over seeds, (n): n seeds; {title}\n\n{table(points)}"
         self.options.say("\n" + "\n".join([shown, "", *said]) + "\n")
-        for model, found in views.items():
-            if (first := found[0].choice if found else None) is not None:
-                self.recorder.metrics(choice_metrics(model, first.choice, None))
-        self.recorder.tags({Tag.DESCRIPTION: description([*said, reason], shown)})
         record_curve(self.recorder, points, title, label)
+        first = {model: found[0].choice for model, found in views.items() if found and found[0].choice is not None}
+        answers = Answers(title, self.search.rules[0], first, {}, [*said, reason], [shown])
+        pages = record_answers(records, answers)
         if not settled and not failed:
             self._say_what_goes_on(known)
         if settled or summary.fit_seconds:
             self.options.say(summary.spent(workers))
-        self.study.conclude(summary, reason)
+        self.study.conclude(summary, reason, pages)
         if len(known) > 1:
             name = self.records.client.get_experiment(records.experiment_id).name
             self.options.say(f"the models side by side:  python -m analysis.report --experiment {shlex.quote(name)}")

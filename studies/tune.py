@@ -42,10 +42,11 @@ from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 
 from .execution.cell import Job, Pruning
-from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.progress import Progress
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
+from .records.results import description
 from .records.study import StudyRecords, StudySpec, done_cells
 from .records.trials import absolute, retry_storage
 

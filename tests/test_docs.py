@@ -436,8 +436,8 @@ def test_your_own_model(tmp_path: Path, empty_database: Path) -> None:
     (mine / "columns.py").write_text(columns)
     (mine / "networks.py").write_text(networks)
     said = shell(f"{first}\n{second}", mine, HOME=str(tmp_path), ELBOWROOM_CACHE=str(tmp_path / "cache"))
-    assert "KeptColumns with 16 latent dimensions" in said
-    assert "mean squared error 0.0219" in said  # as the guide says
+    assert "KeptColumns, dim3 16: " in said
+    assert "Mean squared error 0.0219" in said  # as the guide says
     assert "PCA errs less than KeptColumns at dim3 2, 4, 8, 16, 32" in said
     store = MlflowClient(f"sqlite:///{mine}/mlflow.db")
     runs = store.search_runs([store.get_experiment_by_name("elbowroom").experiment_id])

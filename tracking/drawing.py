@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from binascii import crc32
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#1a1a1a", "#4cb944",
 )  # fmt: skip
+# Okabe and Ito's, for colour-blind readers
+MODEL_COLOURS = {"pca": "#0072b2", "ae": "#d55e00", "vae": "#009e73", "pca-mlp": "#cc79a7", "linear-ae": "#000000"}
+OTHER_COLOURS = ("#e69f00", "#56b4e9", "#7f7f7f")  # of other models
 _SMALL = 16  # pixels; smaller pictures are set apart by lines
 
 
@@ -50,6 +54,11 @@ class Look(NamedTuple):
 def plain_label(text: str, longest: int) -> str:
     """A text that somebody wrote as a label: cut, on one line, and no formula."""
     return drawn_plainly(clean(text, longest))
+
+
+def model_colour(model: str) -> str:
+    """The colour of a model, the same in every run."""
+    return MODEL_COLOURS.get(model) or OTHER_COLOURS[crc32(model.encode()) % len(OTHER_COLOURS)]
 
 
 def class_colours(numbers: Array) -> npt.NDArray[np.float64]:

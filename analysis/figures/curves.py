@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from elbowroom.tracking.drawing import Look, draw_cells, plain_label, settled
+from elbowroom.tracking.drawing import MODEL_COLOURS, OTHER_COLOURS, Look, draw_cells, plain_label, settled
 from elbowroom.tracking.store.names import Artifact, Metric
 
 from ..findings.against_pca import Against
@@ -58,18 +58,10 @@ class Style(NamedTuple):
     line: str
 
 
-# Okabe and Ito's colours for colour-blind readers, the darkest first. KNOWN models have a fixed one.
-STYLES = (
-    Style("#0072b2", "s", "-"),
-    Style("#d55e00", "o", "-"),
-    Style("#009e73", "D", "--"),
-    Style("#cc79a7", "v", "-."),
-    Style("#000000", "P", ":"),
-    Style("#e69f00", "X", "--"),
-    Style("#56b4e9", "<", "-."),
-    Style("#7f7f7f", ">", ":"),
-)
-KNOWN = dict(zip(("pca", "ae", "vae", "pca-mlp", "linear-ae"), STYLES, strict=False))
+_COLOURS = (*MODEL_COLOURS.values(), *OTHER_COLOURS)
+_LINES = ("-", "-", "--", "-.", ":", "--", "-.", ":")
+STYLES = tuple(map(Style, _COLOURS, "soDvPX<>", _LINES))  # the darkest first; KNOWN models have a fixed one
+KNOWN = dict(zip(MODEL_COLOURS, STYLES, strict=False))
 _FREE = (*STYLES[len(KNOWN) :], *STYLES[: len(KNOWN)])  # for other models, in this order
 GREY = "0.35"
 _PALE = "0.8"  # of a marker's inside

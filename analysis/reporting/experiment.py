@@ -18,7 +18,7 @@ from elbowroom.tracking.cli import UNSET
 from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import METRICS, Metric
-from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, view_lines
 from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import LOUD, Findings, find
@@ -112,8 +112,9 @@ def report(
         run_id = None
         if log:
             written = f"the report is in {out} and not in the store"
-            run_id = ask(lambda: publish(client, store.experiment_id, findings, out, files, said), written)
-            said += f"\nlogged as run {run_id}: {links(run_id)}"
+            run_id, views = ask(lambda: publish(client, store.experiment_id, findings, out, files, said), written)
+            logged = [f"logged as run {run_id}: {links(run_id)}", *view_lines(client.tracking_uri, views)]
+            said = "\n".join([said, *logged])
         return Report(findings, out / _PAGE, registered, run_id, _said(findings, store.notes, out, said))
 
 

@@ -22,19 +22,21 @@ from mlflow.exceptions import MlflowException
 from elbowroom.tracking.store.addresses import elsewhere, run_page
 from elbowroom.tracking.store.errors import BadInput, Failed, one_line, store_failed
 from elbowroom.tracking.store.locks import lock_at
-from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag, choice_metrics
-from elbowroom.tracking.store.names import Metric as Name
+from elbowroom.tracking.store.names import EXPERIMENT, VERSION, Artifact, Kind, Tag
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
+from ..elbow import Verdict
 from ..findings.find import ComparisonFinding, Findings, Pick, run_at
-from ..pages.report import elbow_sentence
+from ..purposes import Rule
+from ..purposes.choice import Choice
+from .answer import answer_lines, answer_metrics
+from .front_page import describe_experiment, links_line, write_views
 
 _ALIAS = "chosen"
 _MOST_LINES = 40  # of a description
 _LONGEST_LINE, _LONGEST_COMMAND = 1200, 1000  # letters
 _NO_SETTINGS = ("tracking_uri", "experiment")  # flags that say where a run is recorded
-_RUN_LENGTH, _EXPERIMENT_LENGTH = 5000, 20_000  # letters of a run's description, and of an experiment's, in MLflow
-_BEGIN, _END = "<!-- elbowroom: written by the report -->", "<!-- elbowroom: end -->"
+_RUN_LENGTH = 5000  # letters of a run's description, which MLflow takes on every store
 
 
 def output_folder(out: Path) -> Path:
@@ -211,7 +213,7 @@ def _which_command(pick: Pick, finding: ComparisonFinding) -> str:
 
 def publish(
     client: MlflowClient, experiment_id: str, findings: Findings, out: Path, files: Iterable[str], registered: str
-) -> str:
+) -> tuple[str, dict[str, str]]:
     """Log the report as a run of kind `analysis`, and update the experiment's description.
 
     Parameters
@@ -225,19 +227,25 @@ def publish(
 
     Returns
     -------
-    str
-        The id of the run: the one that `mlflow run` opened, or a new one.
+    tuple
+        The id of the run, the one that `mlflow run` opened or a new one, and the addresses of the experiment's views in
+        the UI by name.
     """
+    answer = "\n".join(_description(findings))
     logged = Logged(
         "report",
-        "\n".join(_description(findings)),
+        answer,
         {"analysis_rule": findings.rule},
-        _numbers(findings),
+        answer_metrics(*_by_label(findings.comparisons[0])),
         os.environ.get("MLFLOW_RUN_ID"),
     )
     run_id = log_analysis(client, experiment_id, findings, logged, out, files)
-    _describe_experiment(client, experiment_id, findings, run_id, registered)
-    return run_id
+    page = run_page(experiment_id, f"{run_id}/artifacts/{Artifact.REPORT}")
+    views = write_views(client, experiment_id)
+    links = {f"The report of {len(findings.runs)} runs": page} | views
+    parts = [answer, links_line(links), _literal(registered)]
+    describe_experiment(client, experiment_id, "\n\n".join(part for part in parts if part), Kind.ANALYSIS)
+    return run_id, views
 
 
 class Logged(NamedTuple):
@@ -319,50 +327,22 @@ def _log_files(client: MlflowClient, run_id: str, out: Path, files: Iterable[str
 
 
 def _description(findings: Findings) -> list[str]:
-    """Return the verdicts as lines of Markdown, with strings from the store escaped, at most _MOST_LINES of them."""
-    lines = []
+    """Return the answers as lines of Markdown, with strings from the store escaped, at most _MOST_LINES of them."""
+    lines: list[str] = []
     for comparison in findings.comparisons:
-        lines += [f"{_literal(comparison.name)}:", ""]
-        said = [text for model in comparison.models for text in (model.sentence, elbow_sentence(model)) if text]
-        lines += [f"- {_literal(text)}" for text in said]
-        lines.append("")
+        lines += [*answer_lines(comparison.name, Rule.parse(findings.rule), *_by_label(comparison)), ""]
     kept: list[str] = []
     for line in lines[:_MOST_LINES]:
         if sum(map(len, kept)) + len(kept) + len(line) > _RUN_LENGTH - 100:
             break
         kept.append(line)
-    return kept if len(kept) == len(lines) else [*kept, "- and more, in the report"]
+    return kept[:-1] if len(kept) == len(lines) else [*kept, "", "and more, in the report"]
+
+
+def _by_label(comparison: ComparisonFinding) -> tuple[dict[str, Choice], dict[str, Verdict | None]]:
+    models = comparison.models
+    return {model.label: model.choice for model in models}, {model.label: model.verdict for model in models}
 
 
 def _literal(text: str) -> str:
     return markdown(clean(text, _LONGEST_LINE))
-
-
-def _numbers(findings: Findings) -> dict[str, float]:
-    """Return the choices and elbows of the first comparison as metrics."""
-    found: dict[str, float] = {}
-    for model in findings.comparisons[0].models:
-        found |= choice_metrics(model.label, model.choice.choice, model.verdict.dim3 if model.verdict else None)
-    return found
-
-
-def _describe_experiment(
-    client: MlflowClient, experiment_id: str, findings: Findings, run_id: str, registered: str
-) -> None:
-    """Replace our part of the experiment's description, and set its primary metric where there is none."""
-    tags = client.get_experiment(experiment_id).tags
-    before = tags.get(Tag.DESCRIPTION, "")
-    rest = re.sub(f"\n*[^\n]*{re.escape(_BEGIN)}.*?{re.escape(_END)}", "", before, flags=re.DOTALL).rstrip()
-    page = run_page(experiment_id, f"{run_id}/artifacts/{Artifact.REPORT}")
-    link = f"[The report]({page}) of {len(findings.runs)} runs"
-    chosen = f"\n\n{_literal(registered)}" if registered else ""
-    first, *others = _description(findings)
-    said = "\n".join(others)
-    # First the text: lists of experiments show the first words.
-    ours = f"{first} {_BEGIN}\n{said}\n{link}{chosen}\n{_END}"
-    whole = f"{rest}\n\n{ours}".lstrip()
-    if len(whole) <= _EXPERIMENT_LENGTH:  # MLflow's limit
-        client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
-    for key, value in (("name", Name.TEST_MSE), ("greaterIsBetter", "False")):
-        if f"mlflow.experiment.primaryMetric.{key}" not in tags:
-            client.set_experiment_tag(experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -22,7 +22,7 @@ from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
@@ -238,10 +238,13 @@ class Coordinator:
         summary.seconds = time.perf_counter() - began
         return summary
 
-    def conclude(self, summary: Summary, reason: str) -> None:
-        """End the study's parent run, FAILED where there is a reason, and print where it is seen and what failed."""
+    def conclude(self, summary: Summary, reason: str, views: Mapping[str, str] | None = None) -> None:
+        """End the study's parent run, FAILED where there is a reason, and print where it is seen and what failed.
+
+        views: addresses in the UI by name, to print.
+        """
         parent_id = self.records.parent_id
-        self.options.say(see_it(self.records.experiment_id, parent_id))
+        self.options.say(see_it(self.records.experiment_id, parent_id, views))
         if not reason:
             self.client.set_terminated(parent_id, "FINISHED")
             return
@@ -290,13 +293,3 @@ def _as_begun(base: RunConfig, begun: Mapping[str, Any]) -> RunConfig:
         return base
     epochs = begun.get("epochs", begun.get("most epochs")) if base.epochs == "auto" else base.epochs
     return replace(base, edition=begun["edition"], epochs=epochs)
-
-
-def description(sentences: Sequence[str], *tables: str) -> str:
-    """The description of a run, in Markdown: a list of sentences, and tables as code; empty ones are left out.
-
-    The UI wraps a list, but not code, and a long line pushes what it shows beside the description off the page.
-    """
-    listed = "\n".join(f"- {markdown(s)}" for s in sentences if s)
-    fenced = [t.replace("```", "'''") for t in tables if t]
-    return "\n\n".join([listed, *(f"```\n{t}\n```" for t in fenced)]).lstrip()

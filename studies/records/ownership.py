@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from elbowroom.tracking.store.client import experiment, find_experiment, named_experiment, within
 from elbowroom.tracking.store.errors import BadInput, RunFailed, as_bad_input, one_line
 from elbowroom.tracking.store.names import BEFORE, VERSION, Kind, Tag
-from elbowroom.tracking.store.recorder import Recorder, check_place, close, code_tags
+from elbowroom.tracking.store.recorder import Recorder, check_place, close, source_tags
 from elbowroom.tracking.store.text import clean
 
 from ..execution.cell import extend_retries
@@ -272,11 +272,11 @@ def _refuse_running(parent: Run, name: str, take_over: bool) -> None:
 def _new_parent(client: MlflowClient, spec: StudySpec, token: str, invocation: str | None) -> Run:
     """A parent run for a study that has none: the invocation's, else a new one."""
     tags: dict[str, str] = {Tag.STUDY: spec.name, Tag.SCHEMA: VERSION, Tag.KIND: Kind.STUDY}
-    tags |= {Tag.STUDY_SETTINGS: json.dumps(dict(spec.settings)), Tag.COORDINATOR: token} | code_tags()
+    tags |= {Tag.STUDY_SETTINGS: json.dumps(dict(spec.settings)), Tag.COORDINATOR: token} | source_tags()
     if spec.label:
         tags[Tag.LABEL] = spec.label
     if invocation is None:
         return client.create_run(experiment(client), run_name=spec.name, tags={**tags, Tag.OPENING: uuid.uuid4().hex})
     client.update_run(invocation, name=spec.name)
-    Recorder(client, invocation).tags(tags)
+    Recorder(client, invocation).tags({k: v for k, v in tags.items() if not k.startswith("mlflow.")})
     return client.get_run(invocation)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from csv import writer as table_writer
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,18 @@ from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
 from elbowroom.analysis.findings import find
+from elbowroom.analysis.purposes import Rule
 from elbowroom.analysis.purposes.choice import Choice
+from elbowroom.analysis.reporting.answer import answer_lines, answer_metrics
+from elbowroom.analysis.reporting.front_page import describe_experiment, links_line, write_views
 from elbowroom.analysis.runs.comparison import Cell, Unusable, assemble, own_cell
-from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Metric
+from elbowroom.tracking.store.addresses import children_page, run_page
+from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly, key
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly, key, markdown
 
 from ..execution.cell import error_of
-from .study import FinishedCell
+from .study import FinishedCell, StudyRecords
 
 
 class Point(NamedTuple):
@@ -149,6 +154,56 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+class Answers(NamedTuple):
+    """The content of a study that its run describes.
+
+    title names the data, choices and verdicts are by model; sentences and tables are plain text, empty ones are left
+    out.
+    """
+
+    title: str
+    rule: Rule
+    choices: Mapping[str, Choice]
+    verdicts: Mapping[str, Verdict]
+    sentences: Sequence[str]
+    tables: Sequence[str]
+
+
+def record_answers(records: StudyRecords, answers: Answers) -> dict[str, str]:
+    """Write the answers of a study to its run, and to its experiment; return the addresses of the views by name."""
+    recorder, place = Recorder(records.client, records.parent_id), records.experiment_id
+    recorder.metrics(answer_metrics(answers.choices, answers.verdicts))
+    links = write_views(records.client, place)
+    answer = "\n".join(answer_lines(answers.title, answers.rule, answers.choices, answers.verdicts))
+    cells = {"Its cells by dim3": children_page(place, records.parent_id, Metric.DIM3)}
+    parts = [answer, links_line(links | cells), description(answers.sentences, *answers.tables)]
+    recorder.tags({Tag.DESCRIPTION: "\n\n".join(parts)})
+    study = {f"The study {records.spec.name}": run_page(place, records.parent_id)}
+    describe_experiment(records.client, place, "\n\n".join([answer, links_line(study | links)]), Kind.STUDY)
+    return links
+
+
+def record_params(records: StudyRecords, asked: Mapping[str, str]) -> None:
+    """Log the settings of a study, and what a start asks for: where an earlier one asked for more, as `grid 2`."""
+    recorder = Recorder(records.client, records.parent_id)
+    there = records.client.get_run(records.parent_id).data.params
+    names = {}
+    for name, value in asked.items():
+        tried = (name if n == 1 else f"{name} {n}" for n in count(1))
+        names[next(n for n in tried if there.get(n, value) == value)] = value
+    recorder.params({**records.spec.settings, **names})
+
+
+def description(sentences: Sequence[str], *tables: str) -> str:
+    """The description of a run, in Markdown: a list of sentences, and tables as code; empty ones are left out.
+
+    The UI wraps a list, but not code, and a long line pushes what it shows beside the description off the page.
+    """
+    listed = "\n".join(f"- {markdown(s)}" for s in sentences if s)
+    fenced = [t.replace("```", "'''") for t in tables if t]
+    return "\n\n".join([listed, *(f"```\n{t}\n```" for t in fenced)]).lstrip()
 
 
 def record_curve(recorder: Recorder, points: list[Point], title: str, error: str) -> None:

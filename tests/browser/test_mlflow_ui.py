@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
+from elbowroom.analysis.purposes import DEFAULT_RULE
 from elbowroom.tracking.store.addresses import run_page
-from elbowroom.tracking.store.names import IMAGE_KEY, Artifact, Metric, Tag
+from elbowroom.tracking.store.names import IMAGE_KEY, Artifact, Kind, Metric, Tag
 from tests.browser.conftest import MARKS, STUDY, Browsed, Keep
 
 pytestmark = [*MARKS, pytest.mark.server]
@@ -63,7 +64,8 @@ def test_a_studys_tree_is_found_and_sorted_by_numbers(page: Page, ui: str, brows
     page.goto(ui)
     page.get_by_role("button", name="Model training").click()
     experiments = page.get_by_role("row").filter(has=page.get_by_role("link", name="elbowroom"))
-    expect(experiments).to_contain_text("digits, 40 epochs")  # begins with what was found, not with a comment
+    expect(experiments).to_contain_text("digits, 40 epochs: pca 21, ae")  # begins with what was found
+    expect(experiments).not_to_contain_text("{")  # tags of ours are hidden
     page.get_by_role("link", name="elbowroom").click()
 
     study = page.get_by_role("row").filter(has=page.get_by_role("link", name="digits", exact=True))
@@ -88,6 +90,11 @@ def test_the_studys_page_has_the_answer_and_keeps_its_facts_in_sight(page: Page,
     study = browsed.run("digits")
     open_run(page, ui, study)
     page.get_by_text("Show more").click()
+    expect(page.get_by_role("row", name="pca 21 21 to 22")).to_be_visible()
+    for name, value in (("grid", STUDY.words), ("rule", DEFAULT_RULE), ("dim2", "64")):
+        expect(page.get_by_role("row", name=f"{name} {value}")).to_be_visible()
+    for name in ("choice/pca", "kept/pca", "kept/vae"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
     for model in STUDY.dim3:  # its choice
         answer = re.compile(f"^{model}(:| keeps) 90 % of the variance")
         expect(page.get_by_role("listitem").filter(has_text=answer)).to_be_visible()
@@ -102,7 +109,7 @@ def test_the_studys_page_has_the_answer_and_keeps_its_facts_in_sight(page: Page,
 def test_a_run_has_its_description_data_model_and_figures(page: Page, ui: str, browsed: Browsed) -> None:
     run = browsed.run(RUN)
     open_run(page, ui, run)
-    expect(page.get_by_text(run.data.tags[Tag.DESCRIPTION])).to_be_visible()
+    expect(page.get_by_text(run.data.tags[Tag.DESCRIPTION].partition("\n")[0])).to_be_visible()
     expect(page.get_by_role("link", name="digits", exact=True)).to_be_visible()  # its parent
     page.get_by_text("digits (").first.click()
     drawer = page.get_by_role("dialog")
@@ -129,6 +136,60 @@ def test_a_run_has_its_description_data_model_and_figures(page: Page, ui: str, b
     page.get_by_text("Artifacts", exact=True).click()
     page.get_by_text("MLmodel", exact=True).click()
     expect(page.get_by_text("python_function").first).to_be_visible()
+
+
+@pytest.fixture
+def view(page: Page, ui: str) -> Callable[[str], Page]:
+    """Opens a saved view, as the experiment's description links it."""
+
+    def follow(name: str) -> Page:
+        page.goto(f"{ui}/#/experiments/1/runs?workflowType=machine_learning")
+        page.get_by_test_id("experiment-metadata-editor-edit-button").locator("xpath=following::button[1]").click()
+        with page.expect_popup() as popup:
+            page.get_by_role("link", name=name, exact=True).click()
+        return popup.value
+
+    return follow
+
+
+def chart(page: Page, title: str) -> Locator:
+    return page.get_by_test_id("experiment-view-compare-runs-card").filter(has_text=title)
+
+
+def test_the_view_of_the_curve_has_a_point_for_each_model_and_dim3(
+    view: Callable[[str], Page], browsed: Browsed, keep: Keep
+) -> None:
+    page = view("Curve")
+    places = {(r.data.params["model"], r.data.params["dim3"]) for r in cells(browsed)}
+    expect(chart(page, "curve/ae vs curve/pca").locator(".scatterlayer .point")).to_have_count(len(places))
+    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)
+    keep(page, "mlflow-curve.png", 1300, 760)
+
+
+def test_the_view_of_the_cells_has_their_table_and_their_scatter(
+    view: Callable[[str], Page], browsed: Browsed, keep: Keep
+) -> None:
+    page = view("Cells")
+    runs = [r for r in browsed.runs if r.data.tags[Tag.KIND] == Kind.RUN]
+    shows(page, "metrics.`dim3`", [str(n) for n in sorted(int(r.data.metrics[Metric.DIM3]) for r in runs)])
+    for column in ("model", "seed", Metric.TEST_MSE, Metric.FIT_SECONDS):
+        expect(page.get_by_role("columnheader", name=column, exact=True)).to_be_visible()
+    page = view("Scatter")
+    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(2)
+    points = chart(page, "dim3 vs. test/mse").locator(".scatterlayer .point")
+    expect(points).to_have_count(len(runs))
+    drawn = points.evaluate_all("points => points.map(p => getComputedStyle(p).fill)")
+    assert len(set(drawn)) == len({r.data.params["model"] for r in runs})  # a colour a model
+    keep(page, "mlflow-cells.png", 1300, 760)
+
+
+def test_the_views_of_training_and_pictures_have_one_chart_each(view: Callable[[str], Page]) -> None:
+    page = view("Training")
+    expect(chart(page, Metric.VAL_MSE).locator(".scatterlayer .trace").first).to_be_visible()
+    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)
+    page = view("Pictures")
+    loaded(chart(page, IMAGE_KEY).locator("img[src*='step%2B']").first)
+    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)
 
 
 def test_a_runs_reconstructions_are_shown_by_epoch(page: Page, ui: str, browsed: Browsed) -> None:

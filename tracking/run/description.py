@@ -19,7 +19,7 @@ _FALLING = {"constant": 0.01, "one-cycle": 0.05}
 
 
 def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, epochs: Sequence[Epoch]) -> str:
-    """Describe a finished run in one paragraph, with a warning where its error had not settled.
+    """Describe a finished run in a short line, which lists show, and a paragraph; warn where its error had not settled.
 
     Parameters
     ----------
@@ -42,15 +42,16 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
         trained, budget = epochs[-1].number, epochs[-1].total
         early = f" of {budget} (stopped early, patience {config.patience})" * (trained < budget)
         how += [f"{trained} epoch{'s' * (trained != 1)}{early}", f"seed {config.seed}"]
+    title = (
+        f"{quoted(config.model)}, dim3 {config.dim3}: {metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance of "
+        f"{len(data.x_test):,} test rows explained"
+    )
     parts = [
-        f"{quoted(config.model)} with {config.dim3} latent dimension{'s' * (config.dim3 != 1)}"
-        + (f" ({', '.join(how)})" if how else "")
-        + f", trained on {len(prepared_data.split.x_train):,} rows of {data.dim1} numbers of "
-        f"{quoted(data.name)} in {metrics[Metric.FIT_SECONDS]:.1f} s.",
-        f"On the {len(data.x_test):,} test rows: mean squared error {metrics[Metric.TEST_MSE]:.5g}, "
-        f"{metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance explained"
-        + (f"; validation error {metrics[Metric.VAL_MSE_FINAL]:.5g}" if Metric.VAL_MSE_FINAL in metrics else "")
+        f"Mean squared error {metrics[Metric.TEST_MSE]:.5g} on test rows"
+        + (f", {metrics[Metric.VAL_MSE_FINAL]:.5g} on validation rows" if Metric.VAL_MSE_FINAL in metrics else "")
         + ".",
+        f"Trained on {len(prepared_data.split.x_train):,} rows of {data.dim1} numbers of {quoted(data.name)} in "
+        f"{metrics[Metric.FIT_SECONDS]:.1f} s" + (f": {', '.join(how)}." if how else "."),
     ]
     if data.test_repeats:
         parts.append("Each test row is one of the training rows, so the test error says nothing about new rows.")
@@ -68,7 +69,7 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
             f"step is the dim3): {', '.join(f'{curve[k - 1]:.4g} at {k}' for k in ends)}."
         )
     warning = _unsettled(epochs, config)
-    return " ".join([*parts, warning] if warning else parts)
+    return f"{title}\n\n{' '.join([*parts, warning] if warning else parts)}"
 
 
 def _unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:

@@ -34,7 +34,7 @@ from elbowroom.models.threads import on_threads
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split, far_from_zero
 from ..data.prepared_data import PreparedData
-from ..drawing import Look
+from ..drawing import Look, model_colour
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model
 from ..store.client import reach_store
@@ -356,6 +356,7 @@ def _log_start(run: _Prepared, recorder: Recorder, threads: int) -> None:
     tags: dict[str, str] = {
         Tag.CONFIG: run.config.to_json(),
         Tag.DATASET: data.name,
+        Tag.COLOUR: model_colour(run.config.model),
         Tag.DIGEST: run.prepared_data.digests["all"],
         Tag.DATA_SCALING: data.scaling,
         Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 DEFAULT_STORE: Final = "sqlite:///mlflow.db"
 _BUCKETS: Final = ("s3", "gs", "wasbs", "abfss")  # schemes of object stores
@@ -21,6 +21,18 @@ def store_uri(typed: str | None) -> str:
 def run_page(experiment_id: str, run: str) -> str:
     """Return the path in the UI of a run's id, or of its id and a tab; without the layout for generative AI."""
     return f"#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning"
+
+
+def children_page(experiment_id: str, run_id: str, metric: str) -> str:
+    """Return the path in the UI of the runs below a run, sorted by a metric."""
+    asked = {"searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'", "orderByKey": f"metrics.`{metric}`"}
+    return f"#/experiments/{experiment_id}/runs?{urlencode(asked)}&orderByAsc=true&workflowType=machine_learning"
+
+
+def view_page(experiment_id: str, view: str, mode: str) -> str:
+    """Return the path in the UI of a saved view, opened as TABLE or CHART; further parameters would disable it."""
+    shown = f"viewStateShareKey={view}&compareRunsMode={mode}&workflowType=machine_learning"
+    return f"#/experiments/{experiment_id}/runs?{shown}"
 
 
 def unclear_password(uri: str) -> str:

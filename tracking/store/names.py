@@ -10,8 +10,6 @@ from enum import StrEnum
 from math import log
 from typing import Final, Literal, NamedTuple
 
-from .text import key
-
 VERSION: Final = "1"  # of these names, under `Tag.SCHEMA`
 EXPERIMENT: Final = "elbowroom"  # the default
 
@@ -73,6 +71,9 @@ class Tag(StrEnum):
     LABEL = "elbowroom.study.label"  # on a study and its cells; `quick`: the results are too rough to quote
     AUTO_SOLVER = "elbowroom.measure.auto_solver"  # on a measured PCA run: the solver that scikit-learn would choose
     CONFIRMS = "elbowroom.study.confirms"  # `true` on a cell run again to confirm a corner: no part of the curve
+    COLOUR = "mlflow.runColor"  # on a run: that of its model, in the UI's charts
+    FRONT_PAGE = "mlflow.elbowroom.frontPage"
+    """On an experiment: our part of its description, and fingerprints of its views. The UI hides tags of `mlflow.`."""
     DESCRIPTION = "mlflow.note.content"
     PARENT = "mlflow.parentRunId"
 
@@ -208,20 +209,10 @@ def sample_metric(source: Source, quality: Quality) -> str:
     return f"measure/samples/{source}/{quality}"
 
 
-def choice_metrics(model: str, choice: int | None, elbow: int | None) -> dict[str, float]:
-    """Return what a study's parent and an analysis log of a curve, as metrics.
-
-    Parameters
-    ----------
-    model
-        The curve's label.
-    choice, elbow
-        The dim3 to use, and the clear corner; None is left out.
-    """
-    found = {f"choice/{key(model)}": choice, f"elbow/{key(model)}": elbow}
-    return {name: float(dim3) for name, dim3 in found.items() if dim3 is not None}
-
-
+# On a study's run and on an analysis, by model
+CHOICE_PREFIX: Final = "choice/"  # the dim3 to use
+ELBOW_PREFIX: Final = "elbow/"  # the clear corner
+KEPT_PREFIX: Final = "kept/"  # the share of the variance kept there, at the best dim3 where the rule asks for more
 CURVE_PREFIX: Final = "curve/"  # on a study's parent, by model: the mean error over seeds; the step is the dim3
 BEST: Final = "best/value"  # on a tuning's parent: the objective of its best trial
 PARETO: Final = "pareto/error"  # of a tuning over dim3: the errors of the Pareto front; the step is the dim3

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
@@ -173,7 +175,8 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
     with as_bad_input(f"tracking URI {client.tracking_uri} can't open a run"):
         recorder = Recorder(client, _open(client, name, place))
     try:
-        yield recorder
+        with _system_metrics(recorder):
+            yield recorder
         if place is not None:
             recorder.check_open()
         client.set_terminated(recorder.run_id, "FINISHED")
@@ -187,6 +190,20 @@ def recording(client: MlflowClient, name: str, place: Place | None = None) -> It
         text = hidden("".join(traceback.format_exception(error)))
         close(client, recorder.run_id, "FAILED", reason, text)
         raise RunFailed(reason, recorder.run_id) from error
+
+
+@contextmanager
+def _system_metrics(recorder: Recorder) -> Iterator[None]:
+    """Log CPU, memory and GPU to a run while the block runs, where MLflow's variable asks for it."""
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
+        yield
+        return
+    monitor = SystemMetricsMonitor(recorder.run_id, tracking_uri=recorder.client.tracking_uri)  # type: ignore[no-untyped-call]
+    monitor.start()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        monitor.finish()  # type: ignore[no-untyped-call]
 
 
 def refuse_invocation(reason: str, run_id: str | None) -> None:
@@ -205,8 +222,7 @@ def refuse_invocation(reason: str, run_id: str | None) -> None:
 
 
 def _open(client: MlflowClient, name: str, place: Place | None) -> str:
-    context = {k: hidden(v) for k, v in resolve_tags().items()}  # a repository's address may have a password
-    tags = context | code_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
+    tags = source_tags() | {Tag.KIND: Kind.RUN, Tag.SCHEMA: VERSION}
     run_id = os.environ.get("MLFLOW_RUN_ID") if place is None else None
     if place is not None:
         tags |= {Tag.KIND: place.kind, Tag.PARENT: place.parent_run_id, **place.tags}
@@ -261,6 +277,12 @@ def close(
 
     with suppress(Exception):
         within(_CLOSING_SECONDS, end)
+
+
+def source_tags() -> dict[str, str]:
+    """Return MLflow's tags of the user and the program of this process, and those of the code."""
+    context = {k: hidden(v) for k, v in resolve_tags().items()}  # a repository's address may have a password
+    return context | code_tags()
 
 
 @cache

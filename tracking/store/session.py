@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -149,24 +149,33 @@ def ask(question: Callable[[], _Result], so_far: str = "nothing was written") ->
         raise Failed(f"the store stopped answering, {so_far}: {one_line(error, 300)}") from error
 
 
-def see_it(experiment_id: str, run_id: str) -> str:
-    """Return how to open a run in the UI, in one line or two."""
-    place = f"/{run_page(experiment_id, run_id)}"
+def see_it(experiment_id: str, run_id: str, views: Mapping[str, str] | None = None) -> str:
+    """Return how to open a run in the UI, in one line or two, and a line for each view of its experiment by name."""
     uri = mlflow.get_tracking_uri()
-    if uri.startswith("http"):
-        return f"see it at {hidden(uri.rstrip('/'))}{place}"
-    return f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n         then open http://127.0.0.1:5000{place}"
+    said = "see it at " if uri.startswith("http") else f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n"
+    said += "" if uri.startswith("http") else "         then open "
+    return "\n".join([f"{said}{_ui(uri)}/{run_page(experiment_id, run_id)}", *view_lines(uri, views or {})])
+
+
+def view_lines(uri: str, views: Mapping[str, str]) -> list[str]:
+    """Return a line for each view of an experiment, by name, in the UI of a store."""
+    return [f"{name.lower():>9}: {_ui(uri)}/{address}" for name, address in views.items()]
 
 
 def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], str], str]:
     """Return a function that gives the address of a run in the UI, and how to start that UI; empty for a server."""
     uri = client.tracking_uri
-    base, note = "http://127.0.0.1:5000", f"The links open in the UI of: mlflow ui --backend-store-uri {uri}"
+    note = f"The links open in the UI of: mlflow ui --backend-store-uri {uri}"
     if uri.startswith("http"):
-        base, note = hidden(uri.rstrip("/")), ""
+        note = ""
     elif _COPY in uri:
         note = "The links open in the UI of the MLflow version that made the store"
-    return lambda run_id: f"{base}/{run_page(experiment_id, run_id)}", note
+    return lambda run_id: f"{_ui(uri)}/{run_page(experiment_id, run_id)}", note
+
+
+def _ui(uri: str) -> str:
+    """The address of a store's UI; of a database, that of `mlflow ui` on this machine."""
+    return hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def _copied(path: Path, folder: Path) -> str:

@@ -13,8 +13,14 @@ from typing import Any, Final, TextIO, cast
 
 from .text import clean, hidden
 
-LOG_LEVELS: Final = {"optuna": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
-"""Levels of loggers that would report each step of a migration, or the SQL of an error that is raised as well."""
+LOG_LEVELS: Final = {
+    "optuna": logging.WARNING,
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "mlflow.system_metrics": logging.WARNING,
+}
+"""Levels of loggers that would report each step of a migration, the SQL of an error that is raised as well, or the
+beginning and the end of each monitor."""
 
 
 def printing(body: Callable[[], int]) -> int:

@@ -29,7 +29,6 @@ from elbowroom.analysis.pages.report import (
 from elbowroom.analysis.purposes import Rule, no_choice
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.reporting.experiment import _said
-from elbowroom.analysis.reporting.publish import _description
 from elbowroom.analysis.runs.comparison import Comparison, LeftOut, Series
 from elbowroom.tracking.store.names import Metric
 from tests.hostile import Reader, check_page
@@ -335,7 +334,7 @@ def test_the_elbow_as_the_rule_is_said_once() -> None:
     one = replace(model("ae", at=found), choice=chosen, purposes=[chosen], sentence=chosen.sentence)
     shown = findings([comparison([one])], rule="elbow")
     read = Reader(render(shown, page(figures={}))).text
-    for text in (read, _said(shown, [], Path("out"), ""), "\n".join(_description(shown))):
+    for text in (read, _said(shown, [], Path("out"), "")):
         assert text.count("ae: a clear elbow at dim3 6 (95 % interval 5 to 7)") == 1
     assert "Why: a smooth curve (power) explains it as well." in read
 

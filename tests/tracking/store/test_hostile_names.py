@@ -14,9 +14,8 @@ from mlflow import MlflowClient
 
 from elbowroom.models import PCA
 from elbowroom.studies import scan
-from elbowroom.studies.execution.coordinator import description
 from elbowroom.studies.options import parse_options
-from elbowroom.studies.records.results import Point, csv, draw
+from elbowroom.studies.records.results import Point, csv, description, draw
 from elbowroom.studies.records.study import done_cells
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.drawing import Look

@@ -200,3 +200,15 @@ def test_a_run_waits_for_a_locked_file_as_long_as_we_say(
     monkeypatch.setattr("elbowroom.tracking.store.database.OUTAGE_SECONDS", 0.1)
     with locked_for(0.5, database), pytest.raises(MlflowException, match="database is locked"):
         store.set_tag(result.run_id, "a", "b")
+
+
+def test_mlflows_variable_adds_the_use_of_the_machine(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    run = store.get_run(execute(RunConfig(model="pca", dataset="digits")).run_id)
+    assert run.info.status == "FINISHED"
+    used = {
+        name: run.data.metrics[f"system/{name}"]
+        for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes")
+    }
+    assert min(used.values()) > 0
