@@ -216,8 +216,12 @@ def record_curve(recorder: Recorder, points: list[Point], title: str, error: str
     points, title, error
         As of `draw`.
     """
-    for point in points:
-        recorder.metrics({f"{CURVE_PREFIX}{key(point.model)}": point.mean}, point.dim3)
+    for model in dict.fromkeys(point.model for point in points):
+        name = f"{CURVE_PREFIX}{key(model)}"
+        there = {(m.step, m.value) for m in recorder.client.get_metric_history(recorder.run_id, name)}
+        for point in points:
+            if point.model == model and (point.dim3, point.mean) not in there:  # else a chart would draw it twice
+                recorder.metrics({name: point.mean}, point.dim3)
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:

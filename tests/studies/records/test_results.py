@@ -1,6 +1,9 @@
 """The curve as numbers, table and picture."""
 
-from elbowroom.studies.records.results import Point, csv, draw, table, verdicts
+from mlflow import MlflowClient
+
+from elbowroom.studies.records.results import Point, csv, draw, record_curve, table, verdicts
+from elbowroom.tracking.store.recorder import Recorder
 
 POINTS = [
     Point("pca", 2, {0: 0.5}),
@@ -40,6 +43,14 @@ def test_the_picture_has_a_line_a_model_and_a_dot_a_seed() -> None:
     assert sorted(dots.get_xydata()[:, 1]) == [0.1, 0.2, 0.25, 0.3, 0.75]
     assert axes.get_ylim()[0] == 0
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["pca", "ae, mean of 3 seeds"]
+
+
+def test_a_point_of_the_curve_is_logged_again_only_where_it_has_changed(store: MlflowClient) -> None:
+    run_id = store.create_run(store.create_experiment("e")).info.run_id
+    for points in (POINTS, [*POINTS[:-1], Point("ae", 3, {0: 0.1})]):
+        record_curve(Recorder(store, run_id), points, "title", "validation error")
+    for model, logged in {"pca": [(2, 0.5), (3, 0.25)], "ae": [(2, 0.5), (3, 0.2), (3, 0.1)]}.items():
+        assert [(m.step, round(m.value, 9)) for m in store.get_metric_history(run_id, f"curve/{model}")] == logged
 
 
 def test_each_curve_is_judged_on_the_seeds_that_all_its_dim3_have() -> None:
