@@ -14,7 +14,7 @@ from elbowroom.models import ContractError, UnknownModel, gives_a_curve, setting
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEFORE, COORDINATES, INDIFFERENT
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, ranges
 
 _MAX_VALUES = 10_000  # of a typed range: more are a typing error
 _MAX_CELLS = 100_000  # of a grid, likewise: to list them takes seconds
@@ -109,6 +109,15 @@ class Grid:
     def study(self) -> str:
         """The default name of its study."""
         return self.preset or f"scan-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
+
+    @property
+    def question(self) -> str:
+        """What its study asks, in words."""
+        models: dict[tuple[int, ...], list[str]] = {}
+        for model, values in self.dim3.items():
+            models.setdefault(values, []).append(model)
+        asked = "; ".join(f"{', '.join(names)} at dim3 {ranges(sorted(values))}" for values, names in models.items())
+        return f"the error of {asked}; {self.seeds} seed{'s' if self.seeds > 1 else ''}"
 
     @property
     def with_epochs(self) -> list[str]:

@@ -48,7 +48,7 @@ from .grid import (
 )
 from .options import RESUME, SWITCH, Options, add_options, parse_options
 from .records.results import Point, choices, curve, error_name, record_curve, table, verdicts
-from .records.study import FinishedCell, StudySpec
+from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a scan of dim3"
 _TAG_LENGTH = 5000  # of the longest value that every store takes
@@ -214,7 +214,10 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     digest = study.prepared_data.digests["all"]
     codes = {model: code_of(model) for model in grid.dim3}
     settings = study_settings(grid.base, digest)
-    spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
+    objectives = error_objective(study.prepared_data)
+    spec = StudySpec(
+        options.study, _WHAT, settings, Kind.RUN, digest, grid.question, grid.label, objectives=objectives, codes=codes
+    )
     cells = grid.cells()
     done = _done(study, spec, cells)
     asked = _all_asked(grid, None if study.parent is None else study.parent.data.tags.get(Tag.GRID))
@@ -373,6 +376,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
         recorder.metrics(choice_metrics(model, choice.choice, judged[model].dim3 if model in judged else None))
     kinds: dict[str, str] = {f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()}
     recorder.tags({Tag.DESCRIPTION: description([*sentences, reason], *tables)} | kinds)
+    records.describe(description([*sentences, reason]))
     record_curve(recorder, points, title, label)
     options.say(summary.spent(study.pool.slots()))
     study.conclude(summary, reason)

@@ -50,7 +50,7 @@ from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cell
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import curve, error_name, readable, record_curve, table
 from .records.seek_sentences import sentences, state, times_of
-from .records.study import FinishedCell, StudySpec
+from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
@@ -171,6 +171,12 @@ class Question:
         return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, cells)
 
     @property
+    def words(self) -> str:
+        """The question in words."""
+        asked = f"the dim3 that {', '.join(self.rules)} needs, of {', '.join(self.models)}"
+        return f"{asked}; 95 % interval within {self.within} dim3, {self.seeds} seeds around the answer"
+
+    @property
     def study(self) -> str:
         """The default name of its study."""
         return f"seek-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
@@ -215,7 +221,17 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         digest = study.prepared_data.digests["all"]
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
-        spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
+        spec = StudySpec(
+            options.study,
+            _WHAT,
+            settings,
+            Kind.RUN,
+            digest,
+            question.words,
+            objectives=error_objective(study.prepared_data),
+            codes=codes,
+            tags={Tag.SOUGHT: "true"},
+        )
         done, outdated, bare = study.done(spec, question.models)
         if "features" in {rule.purpose for rule in question.search.rules}:
             _check_labels(study.prepared_data, done.values())
@@ -387,6 +403,7 @@ class _Seek:
             if (first := found[0].choice if found else None) is not None:
                 self.recorder.metrics(choice_metrics(model, first.choice, None))
         self.recorder.tags({Tag.DESCRIPTION: description([*said, reason], shown)})
+        records.describe(description([*said, reason]))
         record_curve(self.recorder, points, title, label)
         if not settled and not failed:
             self._say_what_goes_on(known)
