@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import optuna
 
 from elbowroom.tracking.store.addresses import run_page
-from elbowroom.tracking.store.text import clean, markdown
+from elbowroom.tracking.store.text import clean, markdown, quoted
 
 from .trials import absolute, retry_storage
 
@@ -77,7 +77,7 @@ def compose(
     reading += _GRID if report else _ONE_DIM3 if len(objectives) == 1 else _FRONT
     there = _code(f"{command}\n# then open {address}") if command else f"[The study's run in MLflow](<{address}>)"
     parts = [
-        _listed(f"{name}: {markdown(fact)}" for name, fact in facts.items()),
+        _listed(f"{name}: {_fact(fact)}" for name, fact in facts.items()),
         f"## Answers\n\n{answers or _OPEN}",
         f"## How to read this dashboard\n\n{_listed([*reading, _TRIAL])}",
         f"## In MLflow\n\n{there}",
@@ -85,6 +85,11 @@ def compose(
     if report:
         parts.append(f"The report has the curves, the choices and their intervals:\n\n{_code(report)}")
     return "\n\n".join(parts)
+
+
+def _fact(text: str) -> str:
+    """A text, literally: as code where it may have an address, of which the dashboard would make a link."""
+    return quoted(text) if "/" in text else markdown(text)
 
 
 def _listed(lines: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import every_run
 from elbowroom.tracking.store.names import METRICS, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Place, close
-from elbowroom.tracking.store.text import clean
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..execution.cell import Job, Outcome, Status, error_of, recover_outcome, trial_runs
 from ..grid import cell_key, study_settings
@@ -230,8 +230,9 @@ class StudyRecords:
         """
         spec, uri = self.spec, self.client.tracking_uri
         experiment = str(self.client.get_experiment(self.experiment_id).name)
+        dataset = clean(str(spec.settings["dataset"]), LABEL_LENGTH)
         address, command = page = page_of(uri, self.experiment_id, self.parent_id)
-        facts = {"question": spec.question, "dataset": str(spec.settings["dataset"]), "experiment": experiment}
+        facts = {"question": spec.question, "dataset": dataset, "experiment": clean(experiment, LABEL_LENGTH)}
         seen = {**facts, "page": f"{command}, then open {address}" if command else address}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from elbowroom.studies.records.note import compose, report_command, write_note
 from elbowroom.tracking.store.names import Metric, Tag
 from tests.browser.conftest import MARKS, Browsed
-from tests.hostile import ALL
+from tests.hostile import ALL, NAMES
 
 pytestmark = [*MARKS, pytest.mark.server]
 
@@ -62,7 +62,8 @@ def test_a_note_links_to_a_server_and_hostile_names_stay_text(page: Page, dashbo
     storage = optuna.storages.RDBStorage(f"sqlite:///{browsed.folder}/optuna.db")
     study = optuna.create_study(storage=storage, study_name="hostile")
     run = "http://127.0.0.1:1/#/experiments/1/runs/abc"
-    named = compose({"dataset": ALL}, ("error",), (run, ""), "", report_command("sqlite:///x.db", ALL))
+    facts = {"dataset": NAMES["a script"], "experiment": NAMES["an attribute"]}
+    named = compose(facts, ("error",), (run, ""), "", report_command("sqlite:///x.db", ALL))
     write_note(storage, study._study_id, named)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -71,4 +72,5 @@ def test_a_note_links_to_a_server_and_hostile_names_stay_text(page: Page, dashbo
     page.get_by_role("link", name="Note").click()
     expect(page.get_by_role("link", name="The study's run in MLflow")).to_have_attribute("href", run)
     expect(page.get_by_role("listitem").filter(has_text="<script>alert(1)</script>")).to_be_visible()
+    expect(page.get_by_role("listitem").get_by_role("link").filter(has_text="evil")).to_have_count(0)
     assert [url for url in asked if not url.startswith((dashboard.partition("/dashboard")[0], "blob:", "data:"))] == []
