@@ -111,10 +111,13 @@ class Grid:
         return self.preset or f"scan-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
 
     @property
-    def words(self) -> str:
-        """Its dim3 and seeds, in a line."""
-        seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"
-        return "; ".join([*(f"{clean(model)} {ranges([*dim3])}" for model, dim3 in self.dim3.items()), seeds])
+    def question(self) -> str:
+        """What its study asks, in words."""
+        models: dict[tuple[int, ...], list[str]] = {}
+        for model, values in self.dim3.items():
+            models.setdefault(values, []).append(model)
+        asked = "; ".join(f"{', '.join(names)} at dim3 {ranges(sorted(values))}" for values, names in models.items())
+        return f"the error of {asked}; {self.seeds} seed{'s' if self.seeds > 1 else ''}"
 
     @property
     def with_epochs(self) -> list[str]:

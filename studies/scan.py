@@ -56,11 +56,10 @@ from .records.results import (
     error_name,
     record_answers,
     record_curve,
-    record_params,
     table,
     verdicts,
 )
-from .records.study import FinishedCell, StudySpec
+from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a scan of dim3"
 _TAG_LENGTH = 5000  # of the longest value that every store takes
@@ -182,7 +181,7 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
         with study.claimed(plan.spec) as records:
             if len(plan.asked) <= _TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: plan.asked})
-            record_params(records, {"rule": DEFAULT_RULE, "grid": plan.grid.words})
+            Recorder(records.client, records.parent_id).params({"rule": DEFAULT_RULE})
             return _finish(study, plan, _run_cells(study, plan))
 
 
@@ -227,7 +226,10 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     digest = study.prepared_data.digests["all"]
     codes = {model: code_of(model) for model in grid.dim3}
     settings = study_settings(grid.base, digest)
-    spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, grid.label, codes=codes)
+    objectives = error_objective(study.prepared_data)
+    spec = StudySpec(
+        options.study, _WHAT, settings, Kind.RUN, digest, grid.question, grid.label, objectives=objectives, codes=codes
+    )
     cells = grid.cells()
     done = _done(study, spec, cells)
     asked = _all_asked(grid, None if study.parent is None else study.parent.data.tags.get(Tag.GRID))

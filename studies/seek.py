@@ -55,11 +55,10 @@ from .records.results import (
     readable,
     record_answers,
     record_curve,
-    record_params,
     table,
 )
 from .records.seek_sentences import sentences, state, times_of
-from .records.study import FinishedCell, StudySpec
+from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a seek of dim3"
 _FEW_ROWS = 50  # validation rows
@@ -181,11 +180,9 @@ class Question:
 
     @property
     def words(self) -> str:
-        """The rules, models and limits, in a line."""
-        search = self.search
-        rules = ", ".join(rule.text for rule in search.rules)
-        limits = f"within {search.within}, {search.seeds} seeds, at most {search.max_cells} cells a rule"
-        return f"{rules}; {', '.join(self.models)}; {limits}"
+        """The question in words."""
+        asked = f"the dim3 that {', '.join(self.rules)} needs, of {', '.join(self.models)}"
+        return f"{asked}; 95 % interval within {self.within} dim3, {self.seeds} seeds around the answer"
 
     @property
     def study(self) -> str:
@@ -232,15 +229,24 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
         digest = study.prepared_data.digests["all"]
         codes = {model: code_of(model) for model in question.models}
         settings = study_settings(question.base, digest)
-        spec = StudySpec(options.study, _WHAT, settings, Kind.RUN, digest, codes=codes, tags={Tag.SOUGHT: "true"})
+        spec = StudySpec(
+            options.study,
+            _WHAT,
+            settings,
+            Kind.RUN,
+            digest,
+            question.words,
+            objectives=error_objective(study.prepared_data),
+            codes=codes,
+            tags={Tag.SOUGHT: "true"},
+        )
         done, outdated, bare = study.done(spec, question.models)
         if "features" in {rule.purpose for rule in question.search.rules}:
             _check_labels(study.prepared_data, done.values())
         for cells, why in ((outdated, "were made with other code"), (bare, "lack the measures")):
             if count := len({c.run.info.run_id for c in cells if c.config.model in codes}):
                 options.say(f"{count} finished cells {why} and do not count")
-        with study.claimed(spec) as records:
-            record_params(records, {"question": question.words})
+        with study.claimed(spec):
             run = _Seek(study, question, most)
             return run.finish(run.train())
 

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Self
 
@@ -40,14 +41,16 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
+from elbowroom.tracking.store.text import ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.progress import Progress
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
+from .records.outlook import front_outlook, outlook
 from .records.results import description
-from .records.study import StudyRecords, StudySpec, done_cells
+from .records.study import StudyRecords, StudySpec, done_cells, trial_attributes
 from .records.trials import absolute, retry_storage
 
 _DIM3, _TRIALS = 10, 50
@@ -61,6 +64,7 @@ _KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
 }
 """The fields of RunConfig that are tuned, where the model takes them, and their ranges; `most` is the base's epochs."""
 _MIN_DRAWN = 2  # complete trials that a figure needs
+_PRUNED = "behind the median of the earlier trials at the same epoch"
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,8 @@ class TuneResult:
     trials: int
     """Complete and pruned ones."""
     pruned: int
+    outlook: str
+    """Whether more trials would help, in a sentence."""
     failures: tuple[Failure, ...]
 
 
@@ -248,8 +254,17 @@ def _spec(search: Search, name: str, digest: str) -> StudySpec:
     settings = {k: v for k, v in study_settings(base, digest).items() if k not in search.knobs}
     settings |= {"model": base.model, "seed": base.seed, "dim3": list(search.dim3), "most epochs": base.epochs}
     what = "a tuning at one dim3" if search.one_dim3 else "a tuning over dim3"
-    objectives, codes = 1 if search.one_dim3 else 2, {base.model: code_of(base.model)}
-    return StudySpec(name, what, settings, Kind.TRIAL, digest, objectives=objectives, values=search.values, codes=codes)
+    return StudySpec(
+        name,
+        what,
+        settings,
+        Kind.TRIAL,
+        digest,
+        f"the best {', '.join(search.knobs)} of {base.model} at dim3 {ranges(list(search.dim3))}",
+        objectives=(search.objective,) if search.one_dim3 else (search.objective, Metric.DIM3),
+        values=search.values,
+        codes={base.model: code_of(base.model)},
+    )
 
 
 def _run_trials(study: Coordinator, search: Search) -> Summary:
@@ -260,7 +275,10 @@ def _run_trials(study: Coordinator, search: Search) -> Summary:
     def ask(_: int) -> Job:
         """Make a trial, which the sampler chooses, and its job. A repair closes one that an outage interrupts here."""
         trial = records.study.ask()
-        job = records.job(search.suggest(trial), trial.number)
+        config = search.suggest(trial)
+        for name, value in trial_attributes(config).items():
+            trial.set_user_attr(name, value)
+        job = records.job(config, trial.number)
         if not search.one_dim3:
             return job
         return replace(job, pruning=Pruning(storage, options.study, search.metric, search.sign))
@@ -292,10 +310,14 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     missing = search.trials - len(trials)
     reason = f"{missing} of {search.trials} trials failed" if missing > 0 else ""
     best = _best(records, search) if complete else ()
-    lines = [f"{len(complete)} trials complete, {len(trials) - len(complete)} pruned", *_best_lines(search, best)]
+    pruned, more = len(trials) - len(complete), _outlook(search, trials)
+    counts = f"{len(complete)} trials complete, {pruned} pruned" + (f": {_PRUNED}" if pruned else "")
+    lines = [counts, *_best_lines(search, best), more]
     text = "\n".join(lines)
     options.say(f"\n{text}\n")
-    recorder.tags({Tag.DESCRIPTION: description([*lines, reason])})
+    told = description([*lines, reason])
+    recorder.tags({Tag.DESCRIPTION: told})
+    records.describe(told)
     if len(complete) >= _MIN_DRAWN:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
@@ -312,9 +334,18 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
         objective=search.objective,
         best=best,
         trials=len(trials),
-        pruned=len(trials) - len(complete),
+        pruned=pruned,
+        outlook=more,
         failures=tuple(summary.failures),
     )
+
+
+def _outlook(search: Search, trials: list[FrozenTrial]) -> str:
+    """Whether more trials would help, in a sentence."""
+    if search.one_dim3:
+        values = [t.values[0] if t.state is TrialState.COMPLETE else inf for t in trials]
+        return outlook(values, len(search.knobs), nats=search.sign < 0)
+    return front_outlook([(t.values[0], t.values[1]) for t in trials], len(search.knobs) + 1)
 
 
 def _train_command(config: RunConfig) -> str:

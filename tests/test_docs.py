@@ -63,6 +63,7 @@ PLACEHOLDERS = {
 ELSEWHERE = {
     "mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1": "tests/browser/test_mlflow_ui.py",
     "make ui": "tests/browser/test_mlflow_ui.py",
+    "optuna-dashboard sqlite:///optuna.db": "tests/browser/test_optuna_dashboard.py",
     "python slurm.py": "tests/studies/execution/test_cluster.py",
     "studies.oracles": "tests/studies/test_oracles.py",
     "benchmarks.training": "tests/benchmarks/test_training.py",

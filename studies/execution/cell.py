@@ -173,8 +173,8 @@ class _Watch:
             value = epoch.metrics[pruning.metric]
             if _should_prune(self.trial, pruning.sign * value, epoch.number) and epoch.number < epoch.total:
                 raise Stopped(
-                    f"pruned after epoch {epoch.number} of {epoch.total}: {pruning.metric} "
-                    f"{value:.5g} is behind other trials at that epoch"
+                    f"stopped after epoch {epoch.number} of {epoch.total}: {pruning.metric} "
+                    f"{value:.5g} is behind the median of the earlier trials at that epoch"
                 )
 
 

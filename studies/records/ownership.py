@@ -171,19 +171,22 @@ def _open(
             client.set_tag(parent.info.run_id, Tag.COORDINATOR, token)
         check_place(client, parent)
     if study is None:
-        directions = [optuna.study.StudyDirection.MINIMIZE] * spec.objectives
+        directions = [optuna.study.StudyDirection.MINIMIZE] * len(spec.objectives)
         study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
     models = study.user_attrs.get(_MODELS, list(MODEL_CHOICES))
+    records = StudyRecords(client, storage, study, parent, spec, token, models)
+    records.describe()  # first, because the dashboard lists attributes in this order
     attributes = {_MODELS: models, _SETTINGS: dict(spec.settings), _STUDY: spec.what, _PARENT: parent.info.run_id}
     for name, value in attributes.items():
         study.set_user_attr(name, value)
-    return StudyRecords(client, storage, study, parent, spec, token, models)
+    return records
 
 
 def _start_parent(records: StudyRecords, invocation: str | None) -> None:
     """Set the parent run RUNNING, close runs that died beside it, and link a later invocation to it."""
     client, parent = records.client, records.parent
     client.update_run(records.parent_id, status="RUNNING")
+    records.log_params()
     if Tag.REASON in parent.data.tags:
         client.delete_tag(records.parent_id, Tag.REASON)
     if opened := parent.data.tags.get(Tag.OPENING):
@@ -216,7 +219,7 @@ def _check_spec(study: optuna.Study, spec: StudySpec) -> None:
     """Raise BadInput where the study is of another kind, or has other settings."""
     attributes = study.user_attrs
     held = attributes.get(_STUDY)
-    if held is None and not study.get_trials(deepcopy=False) and len(study.directions) == spec.objectives:
+    if held is None and not study.get_trials(deepcopy=False) and len(study.directions) == len(spec.objectives):
         return  # its maker died before it could set the attributes
     if held != spec.what:
         raise BadInput(

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from csv import writer as table_writer
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -180,20 +179,10 @@ def record_answers(records: StudyRecords, answers: Answers) -> dict[str, str]:
     cells = {"Its cells by dim3": children_page(place, records.parent_id, Metric.DIM3)}
     parts = [answer, links_line(links | cells), description(answers.sentences, *answers.tables)]
     recorder.tags({Tag.DESCRIPTION: "\n\n".join(parts)})
+    records.describe(description(answers.sentences))
     study = {f"The study {records.spec.name}": run_page(place, records.parent_id)}
     describe_experiment(records.client, place, "\n\n".join([answer, links_line(study | links)]), Kind.STUDY)
     return links
-
-
-def record_params(records: StudyRecords, asked: Mapping[str, str]) -> None:
-    """Log the settings of a study, and what a start asks for: where an earlier one asked for more, as `grid 2`."""
-    recorder = Recorder(records.client, records.parent_id)
-    there = records.client.get_run(records.parent_id).data.params
-    names = {}
-    for name, value in asked.items():
-        tried = (name if n == 1 else f"{name} {n}" for n in count(1))
-        names[next(n for n in tried if there.get(n, value) == value)] = value
-    recorder.params({**records.spec.settings, **names})
 
 
 def description(sentences: Sequence[str], *tables: str) -> str:

@@ -7,8 +7,10 @@ each start repairs them (`StudyRecords.repair`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 import mlflow
@@ -20,12 +22,15 @@ from optuna.trial import TrialState, create_trial
 
 from elbowroom.models import MODELS
 from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.client import every_run
-from elbowroom.tracking.store.names import Kind, Metric, Tag
-from elbowroom.tracking.store.recorder import Place, close
+from elbowroom.tracking.store.names import METRICS, Kind, Metric, Tag
+from elbowroom.tracking.store.recorder import Place, Recorder, close
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..execution.cell import Job, Outcome, Status, error_of, recover_outcome, trial_runs
 from ..grid import cell_key, study_settings
+from .note import compose, page_of, report_command, write_note
 from .trials import absolute, retry_storage
 
 
@@ -45,7 +50,7 @@ def _error(metrics: Mapping[str, float]) -> list[float]:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """The identity of a study: under one name, all but the label and the codes stay the same."""
+    """The identity of a study: under one name, all but the question, the label and the codes stay the same."""
 
     name: str
     what: str
@@ -56,9 +61,12 @@ class StudySpec:
     """The kind of its runs."""
     digest: str
     """The digest of its data."""
+    question: str = ""
+    """The grid, the rules or the knobs of this start, in words."""
     label: str = ""
     """A warning that its results are too cheap to quote."""
-    objectives: int = 1
+    objectives: tuple[str, ...] = ("validation error, mean squared",)
+    """The names of the objectives of a trial, which is better where they are less."""
     values: Callable[[Mapping[str, float]], list[float]] = _error
     """The objectives of a trial, by the metrics of its run."""
     codes: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +92,22 @@ class FinishedCell(NamedTuple):
     """At the end of the run."""
     is_current: bool = True
     """Whether it was trained with the current code of its model."""
+
+
+def error_objective(data: PreparedData) -> tuple[str]:
+    """The name of the objective of a cell: `error_of`."""
+    return (f"{'test' if data.split.x_val is None else 'validation'} error, mean squared",)
+
+
+def trial_attributes(config: RunConfig) -> dict[str, str | int]:
+    """The user attributes of every trial: the parameters differ between the kinds of studies."""
+    return {"model": config.model, "dim3": config.dim3, "seed": config.seed}
+
+
+def _kept(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The user attribute of a finished trial: the share of the variance that its run keeps."""
+    metric = Metric.TEST_EXPLAINED_VARIANCE
+    return {METRICS[metric].label: metrics[metric]} if metric in metrics else {}
 
 
 def children(client: MlflowClient, parent: Run, kind: Kind) -> list[Run]:
@@ -199,6 +223,34 @@ class StudyRecords:
             "epochs": IntDistribution(1, 2**31),
         }
 
+    def log_params(self) -> None:
+        """Log the settings, and what this start asks for: a param can't change, so another question is `question 2`."""
+        there = self.client.get_run(self.parent_id).data.params
+        names = ("question" if n == 1 else f"question {n}" for n in count(1))
+        asked = next(name for name in names if there.get(name, self.spec.question) == self.spec.question)
+        Recorder(self.client, self.parent_id).params({**self.spec.settings, asked: self.spec.question})
+
+    @retry_storage
+    def describe(self, answers: str = "") -> None:
+        """Say in Optuna's dashboard what the study is: names of the objectives, attributes of the study, and a note.
+
+        answers: in Markdown; empty while the study runs.
+        """
+        spec, uri = self.spec, self.client.tracking_uri
+        experiment = str(self.client.get_experiment(self.experiment_id).name)
+        dataset = clean(str(spec.settings["dataset"]), LABEL_LENGTH)
+        address, command = page = page_of(uri, self.experiment_id, self.parent_id)
+        facts = {"question": spec.question, "dataset": dataset, "experiment": clean(experiment, LABEL_LENGTH)}
+        seen = {**facts, "page": f"{command}, then open {address}" if command else address}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study.set_metric_names(list(spec.objectives))
+        for name, fact in seen.items():
+            self.study.set_user_attr(f"elbowroom.{name}", clean(fact))
+        about = {"study": spec.what, **facts}
+        report = report_command(uri, experiment) if spec.kind is Kind.RUN else ""
+        write_note(self._storage, self._study_id, compose(about, spec.objectives, page, answers, report))
+
     def children(self) -> list[Run]:
         """All runs of the study's cells or trials."""
         return children(self.client, self.parent, self.spec.kind)
@@ -211,19 +263,18 @@ class StudyRecords:
     @retry_storage
     def ask(self, config: RunConfig) -> Job:
         """Make a RUNNING trial for a cell, and the job that trains it."""
-        return self.job(config, self._add_trial(config, TrialState.RUNNING))
+        return self.job(config, self._add_trial(config))
 
-    def _add_trial(
-        self, config: RunConfig, state: TrialState, value: float | None = None, run_id: str | None = None
-    ) -> int:
+    def _add_trial(self, config: RunConfig, finished: FinishedCell | None = None) -> int:
         """Add the trial of a cell, without Optuna's queue of waiting trials; its number."""
+        known = {} if finished is None else {"run_id": finished.run.info.run_id, **_kept(finished.metrics)}
         model = config.model if config.model in self._models else _OTHER
         trial = create_trial(
-            state=state,
-            value=value,
+            state=TrialState.RUNNING if finished is None else TrialState.COMPLETE,
+            value=None if finished is None else error_of(finished.metrics),
             params={"model": model, "dim3": config.dim3, "seed": config.seed, "epochs": config.epochs},
             distributions=self._distributions,
-            user_attrs={"model": config.model} | ({} if run_id is None else {"run_id": run_id}),
+            user_attrs=trial_attributes(config) | known,
         )
         return self._storage.get_trial(self._storage.create_new_trial(self._study_id, trial)).number
 
@@ -260,6 +311,8 @@ class StudyRecords:
         if outcome.run_id is not None:
             self._storage.set_trial_user_attr(trial_id, "run_id", outcome.run_id)
         if outcome.status is Status.FINISHED and outcome.metrics is not None:
+            for name, value in _kept(outcome.metrics).items():
+                self._storage.set_trial_user_attr(trial_id, name, value)
             self.study.tell(number, self.spec.values(outcome.metrics), skip_if_finished=True)
         else:
             self._storage.set_trial_user_attr(trial_id, "reason", outcome.reason)
@@ -303,7 +356,7 @@ class StudyRecords:
         known = {t.user_attrs.get("run_id") for t in trials if t.state is TrialState.COMPLETE}
         for run_id, cell in {c.run.info.run_id: c for c in done.values()}.items():
             if run_id not in known and cell.run.data.tags.get(Tag.TRIAL) not in running:
-                number = self._add_trial(cell.config, TrialState.COMPLETE, error_of(cell.metrics), run_id)
+                number = self._add_trial(cell.config, cell)
                 self.client.set_tag(run_id, Tag.TRIAL, str(number))
 
     def _close_dead(self, runs: list[Run], status: str, reason: str) -> None:

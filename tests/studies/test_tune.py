@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FixedTrial, TrialState, create_trial
+from optuna_dashboard import get_note
 
 from elbowroom.studies import scan, tune
 from elbowroom.studies.execution.cell import _PRUNER, Job, Pruning, Status, run_cell
@@ -122,7 +123,7 @@ def test_a_trial_behind_the_median_is_killed_at_the_third_epoch_with_the_reason(
     assert list(made.get_trials()[-1].intermediate_values) == epochs
     if status is Status.PRUNED:
         assert run.info.status == "KILLED"
-        assert run.data.tags[Tag.REASON].startswith(f"pruned after epoch 3 of {AE.epochs}: {metric}")
+        assert run.data.tags[Tag.REASON].startswith(f"stopped after epoch 3 of {AE.epochs}: {metric}")
         assert epochs == [1, 2, 3]
     else:
         assert run.info.status == "FINISHED"
@@ -149,6 +150,18 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(store: Mlflow
     config = RunConfig.from_json(by_id[best.user_attrs["run_id"]].data.tags[Tag.CONFIG])
     assert _train_command(config) in out
     assert _train_command(config) in parent.data.tags[Tag.DESCRIPTION]
+    few = "7 trials are too few to tell whether more would help: that takes 35"
+    assert few in out
+    assert few in parent.data.tags[Tag.DESCRIPTION]
+    assert parent.data.tags[Tag.DESCRIPTION] in get_note(study())
+    assert study().metric_names == ["validation -ELBO (nats)"]
+    assert best.user_attrs == {
+        "model": "vae",
+        "dim3": 3,
+        "seed": 0,
+        "run_id": best.user_attrs["run_id"],
+        "variance kept": by_id[best.user_attrs["run_id"]].data.metrics[Metric.TEST_EXPLAINED_VARIANCE],
+    }
     assert parent.data.metrics["best/value"] == best.value
     drawn = {Path(f.path).stem for f in store.list_artifacts(parent.info.run_id, "figures")}
     assert {"history", "intermediate_values", "slice", "parallel_coordinate", "importances", "contour"} == drawn
@@ -186,6 +199,8 @@ def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowCli
     assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
     out = capsys.readouterr().out
     trials = study().get_trials()
+    assert study().metric_names == ["validation error, mean squared", "dim3"]
+    assert "8 trials are too few to tell whether more would help: that takes 35" in out
     assert {t.state for t in trials} == {TrialState.COMPLETE}  # nothing is pruned across dim3
     points = [(t.values[1], t.values[0]) for t in trials]
     front = {(d, e) for d, e in points if not any((a <= d and b <= e and (a, b) != (d, e)) for a, b in points)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -152,30 +153,30 @@ def ask(question: Callable[[], _Result], so_far: str = "nothing was written") ->
 def see_it(experiment_id: str, run_id: str, views: Mapping[str, str] | None = None) -> str:
     """Return how to open a run in the UI, in one line or two, and a line for each view of its experiment by name."""
     uri = mlflow.get_tracking_uri()
-    said = "see it at " if uri.startswith("http") else f"see it:  mlflow ui --backend-store-uri {hidden(uri)}\n"
-    said += "" if uri.startswith("http") else "         then open "
-    return "\n".join([f"{said}{_ui(uri)}/{run_page(experiment_id, run_id)}", *view_lines(uri, views or {})])
+    address, command = ui_of(uri)
+    said = f"see it:  {command}\n         then open " if command else "see it at "
+    return "\n".join([f"{said}{address}/{run_page(experiment_id, run_id)}", *view_lines(uri, views or {})])
 
 
 def view_lines(uri: str, views: Mapping[str, str]) -> list[str]:
     """Return a line for each view of an experiment, by name, in the UI of a store."""
-    return [f"{name.lower():>9}: {_ui(uri)}/{address}" for name, address in views.items()]
+    return [f"{name.lower():>9}: {ui_of(uri)[0]}/{address}" for name, address in views.items()]
 
 
 def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], str], str]:
     """Return a function that gives the address of a run in the UI, and how to start that UI; empty for a server."""
-    uri = client.tracking_uri
-    note = f"The links open in the UI of: mlflow ui --backend-store-uri {uri}"
-    if uri.startswith("http"):
-        note = ""
-    elif _COPY in uri:
+    address, command = ui_of(client.tracking_uri)
+    note = f"The links open in the UI of: {command}" if command else ""
+    if _COPY in client.tracking_uri:
         note = "The links open in the UI of the MLflow version that made the store"
-    return lambda run_id: f"{_ui(uri)}/{run_page(experiment_id, run_id)}", note
+    return lambda run_id: f"{address}/{run_page(experiment_id, run_id)}", note
 
 
-def _ui(uri: str) -> str:
-    """The address of a store's UI; of a database, that of `mlflow ui` on this machine."""
-    return hidden(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
+def ui_of(uri: str) -> tuple[str, str]:
+    """Return the address of a store's UI, and the command that starts it on this machine; empty for a server."""
+    if uri.startswith("http"):
+        return hidden(uri.rstrip("/")), ""
+    return "http://127.0.0.1:5000", f"mlflow ui --backend-store-uri {shlex.quote(hidden(uri))}"
 
 
 def _copied(path: Path, folder: Path) -> str:

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
 
 from elbowroom.studies.execution.cell import Outcome, Status, run_cell
 from elbowroom.studies.grid import study_settings
@@ -21,7 +22,7 @@ from elbowroom.studies.records.trials import connect
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Kind, Tag
+from elbowroom.tracking.store.names import Kind, Metric, Tag
 from tests.studies.harness import OPEN, Capture, Patch, Study
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("cells_here")]
@@ -147,6 +148,16 @@ def test_without_optunas_database_the_study_is_found_by_its_runs(filed: Study, c
     assert {r.info.run_name for r in fresh.runs()} == set(before)
     assert len(fresh.trials(TrialState.COMPLETE)) == len(fresh.trials()) == 2
     assert {t.user_attrs["run_id"] for t in fresh.trials()} == {r.info.run_id for r in fresh.runs()}
+    told, mirrored = ({t.user_attrs["dim3"]: t.user_attrs for t in study.trials()} for study in (filed, fresh))
+    assert told == mirrored
+    run = filed.finished()[0].data
+    assert told[int(run.params["dim3"])] == {
+        "model": "pca",
+        "dim3": int(run.params["dim3"]),
+        "seed": 0,
+        "run_id": filed.finished()[0].info.run_id,
+        "variance kept": run.metrics[Metric.TEST_EXPLAINED_VARIANCE],
+    }
 
 
 def test_a_study_whose_runs_are_in_another_store_or_deleted_is_refused(filed: Study, capsys: Capture) -> None:
@@ -221,6 +232,27 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
     assert scan(filed, "--dim3", "2:4") == 0
     (new,) = (r for r in filed.runs() if r.info.run_id not in before)
     assert (new.data.params["dim3"], json.loads(new.data.tags[Tag.CONFIG])["edition"]) == ("4", 1)
+
+
+def test_a_study_says_in_optunas_dashboard_what_it_is(filed: Study) -> None:
+    asked = replace(spec(), question="the error of ae at dim3 10")
+    storage = connect(filed.storage)
+    with claim(filed.client, storage, asked) as held:
+        assert held.study.metric_names == ["validation error, mean squared"]
+        shown = held.study.user_attrs
+        assert shown["elbowroom.study"] == "a scan of dim3"
+        assert shown["elbowroom.question"] == asked.question
+        assert shown["elbowroom.dataset"] == f"digits ({asked.digest})"
+        assert shown["elbowroom.experiment"] == "filed"
+        assert shown["elbowroom.page"].startswith(
+            f"mlflow ui --backend-store-uri {filed.tracking_uri}, then open http:"
+        )
+        assert held.parent_id in shown["elbowroom.page"]
+        assert "- question: the error of ae at dim3 10\n" in get_note(held.study)
+        storage.set_study_system_attr(storage.get_study_id_from_name("s"), "study:metric_names", None)
+        held.describe("- use 21")
+        assert held.study.metric_names == ["validation error, mean squared"]
+        assert "## Answers\n\n- use 21\n" in get_note(held.study)
 
 
 def test_a_study_with_damaged_attributes_is_one_line(filed: Study, capsys: Capture) -> None:
