@@ -1,9 +1,9 @@
 """Seek the dim3 that a purpose needs: `python -m studies.seek --dataset mine.csv --rule keep:0.90`.
 
 No range is asked for: each model is trained at 2, 4, 8, … latents until the rule is met, then between the last dim3
-that is not enough and the first that is, and then several times around the answer (`studies.next_cells`). The cells are
-those of `studies.scan`, which trains none of them again. The same command again continues. From Python: `seek`. Exit
-codes: 0 settled, or the budget is spent; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
+that is not enough and the first that is, and then several times around the answer (`execution.next_cells`). The cells
+are those of `studies.scan`, which trains none of them again. The same command again continues. From Python: `seek`.
+Exit codes: 0 settled, or the budget is spent; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, description, open_study
+from .execution.next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
 from .execution.progress import Progress
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
-from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import curve, error_name, readable, record_curve, table
 from .records.seek_sentences import sentences, state, times_of
