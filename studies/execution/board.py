@@ -5,7 +5,6 @@ Names come from a store or a user: they are shown as plain text, never as markup
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -239,16 +238,13 @@ class Display:
 
     def start(self) -> None:
         """Show the table."""
-        self.before = sys.stderr
         self.live.start()
-        _redirect_logs(self.before, sys.stderr)
         self.thread.start()
 
     def stop(self, *, erase: bool) -> None:
         """Erase the table, or leave it as it stands."""
         self.ended.set()
         self.live.transient = erase
-        _redirect_logs(sys.stderr, self.before)
         self.live.stop()
 
     def _read(self) -> None:
@@ -261,11 +257,3 @@ class Display:
                     began = time.monotonic()
                     self.read_answers()
                     counted, due = done, time.monotonic() + (time.monotonic() - began) / _ANSWER_SHARE
-
-
-def _redirect_logs(before: TextIO, now: TextIO) -> None:
-    """Let the handlers of all loggers that write to one stream write to another."""
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    for handler in (h for logger in loggers if isinstance(logger, logging.Logger) for h in logger.handlers):
-        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
-            handler.setStream(now)

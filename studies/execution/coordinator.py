@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
+from elbowroom.tracking.store.terminal import through_stderr
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown
 
 from ..options import Options
@@ -131,6 +132,8 @@ class Coordinator:
     prepared_data: PreparedData
     invocation: str | None
     """The id of the run that `mlflow run` opened."""
+    shows_table: bool = False
+    """Whether the study is shown as a table: where stderr is a terminal, except under `mlflow run`, which logs it."""
     records: StudyRecords = field(init=False)
     parent: Run | None = field(init=False, default=None)
     """The study's run, as `runs` found it."""
@@ -197,7 +200,7 @@ class Coordinator:
         rounds: bool = False,
         answers: Callable[[], Iterable[Answer]] | None = None,
     ) -> Progress:
-        """The progress of the study: a table where stderr is a terminal, except under `mlflow run`, which logs it.
+        """The progress of the study, to be given to `run`.
 
         Parameters
         ----------
@@ -211,7 +214,7 @@ class Coordinator:
             Finds the choices so far, if that takes long; else they are given to `Progress.answers`.
         """
         records, verbose = self.records, self.options.verbose
-        if not verbose or self.invocation is not None or not on_terminal(sys.stderr):
+        if not self.shows_table:
             return Progress(total, done, verbose, cost, rounds=rounds)
         spec, tuned = records.spec, records.spec.kind is Kind.TRIAL
         events = Events(
@@ -325,13 +328,16 @@ def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordin
     """
     with borrowed(options.tracking_uri, options.experiment):
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-        with open_pool(options, base.device) as pool:
-            pool.begin(jobs)  # before a store is opened: see `fork_server`
+        shows_table = options.verbose and invocation is None and on_terminal(sys.stderr)
+        with through_stderr() if shows_table else nullcontext() as pass_on, open_pool(options, base.device) as pool:
+            pool.begin(jobs)  # before a store is opened, and before a thread is started: see `fork_server`
+            if pass_on is not None:
+                pass_on()
             client, storage = reach_store(), connect(options.storage)
             base = _as_begun(base, begun_settings(storage, options.study))
             data = PreparedData.load(base)
             base = base.for_rows(len(data.split.x_train))
-            yield Coordinator(options, base, pool, client, storage, data, invocation)
+            yield Coordinator(options, base, pool, client, storage, data, invocation, shows_table)
 
 
 def _as_begun(base: RunConfig, begun: Mapping[str, Any]) -> RunConfig:

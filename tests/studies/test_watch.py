@@ -1,12 +1,6 @@
 """The command that watches a study: what it prints, its exit codes, and the table on a terminal."""
 
-import os
-import pty
-import signal
-import subprocess
 import sys
-import termios
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,9 +9,8 @@ from mlflow import MlflowClient
 from elbowroom.studies import watch
 from elbowroom.studies.execution.processes import process_tag
 from elbowroom.tracking.store.names import Tag
-from tests.conftest import environment
 from tests.hostile import NAMES, check_lines
-from tests.studies.harness import Capture, Patch
+from tests.studies.harness import Capture, Patch, in_terminal
 from tests.studies.records.test_stored_state import log_study
 
 pytestmark = pytest.mark.integration
@@ -74,20 +67,8 @@ def test_a_store_that_fails_later_is_asked_again(store: MlflowClient, monkeypatc
 
 def test_ctrl_c_ends_the_table_of_a_terminal_and_gives_the_cursor_back(store: MlflowClient, tmp_path: Path) -> None:
     log_study(store, f"{process_tag()} token")
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
     command = [sys.executable, "-m", "studies.watch", "--tracking-uri", store.tracking_uri]
-    env = {k: v for k, v in environment(TERM="xterm").items() if k != "CI"}
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        text = b""
-        while b"7/20" not in text:
-            text += os.read(ours, 1 << 16)
-        process.send_signal(signal.SIGINT)
-        with suppress(OSError):  # raised once the process has ended
-            while more := os.read(ours, 1 << 16):
-                text += more
-        os.close(ours)
-        assert process.wait(30) == 130
+    code, text = in_terminal(command, tmp_path, shown=b"7/20")
+    assert code == 130
     assert text.count(b"\x1b[?25l") == text.count(b"\x1b[?25h") == 1
     assert b"interrupted by SIGINT; the study itself was not touched" in text

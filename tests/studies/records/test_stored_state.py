@@ -124,6 +124,14 @@ def test_a_study_that_runs_and_one_whose_process_died(store: MlflowClient) -> No
     assert dead.rests_since() is not None
 
 
+def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
+    parent = log_study(store, "")
+    grid = {"dim3": {"pca": [2, 3], "ae": [2, 3]}, "seeds": 1, "repeated": [[2], 3]}
+    _set(store, parent.info.run_id, [Tag.GRID], json.dumps(grid))
+    places = [cell.place[:3] for cell in StoredStudy(store, store.get_run(parent.info.run_id)).state().cells]
+    assert places == [("pca", 2, 0), ("pca", 3, 0), ("ae", 2, 0), ("ae", 2, 1), ("ae", 2, 2), ("ae", 3, 0)]
+
+
 @pytest.mark.parametrize("text", [*NAMES.values(), "[]", "[[1]]", "{}", '{"dim3": {"ae": [2]}, "seeds": 99999999}'])
 def test_tags_of_a_stranger_are_left_out(store: MlflowClient, text: str) -> None:
     text = text.encode(errors="replace").decode().replace("\0", "")[:5000]
