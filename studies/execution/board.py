@@ -32,7 +32,10 @@ _ANSWER_SHARE = 0.02
 _LABEL = 24  # letters of a model's name in the table
 _GAP = 2  # columns between two
 _MOST_WORKERS = 8
+_MOST_ANSWERS = 16
+_SENTENCE = 400  # letters
 _TRIALS = 10
+_DRAWN = 2000  # cells a second, at most: more would take a part of a core
 _BAR = 60
 _STYLES = {
     Stage.WAITING: "dim",
@@ -63,8 +66,8 @@ class Board:
         yield Text(_progress(state), style="bold")
         if state.answers:
             yield Text()
-        for answer in state.answers:
-            yield Text(clean(answer.text))
+        for answer in state.answers[:_MOST_ANSWERS]:
+            yield Text(clean(answer.text, _SENTENCE))
         if self.note:
             yield Text(clean(self.note), style="yellow")
 
@@ -78,24 +81,27 @@ def _grid(state: StudyState, width: int) -> Iterator[RenderableType]:
     seeds = max((len(cells) for row in rows.values() for cells in row.values()), default=1)
     means = f", mean over {seeds} seeds or (n) of them" if seeds > 1 else ""
     yield Text(f"{clean(state.name, width)}: error by model and dim3{means}", no_wrap=True, overflow="ellipsis")
-    texts = {key: {k: _cell(cells) for k, cells in row.items()} for key, row in rows.items()}
     labels = _labels(list(rows))
-    widest = max((len(text) for row in texts.values() for text in row.values()), default=1)
-    label_width = max(len(label) for label in ("dim3", *labels.values()))
-    fitting = max((width - label_width) // (max(widest, 3) + _GAP), 1)
+    room = width - max(len(label) for label in ("dim3", *labels.values()))
+    columns: dict[int, list[Text]] = {}
     every = sorted({k for row in rows.values() for k in row})
-    shown = sorted(sorted(every, key=lambda k: _rank(k, state))[:fitting])
+    ranks = _ranks(state)
+    for k in sorted(every, key=ranks.__getitem__):
+        column = [_cell(row[k]) if k in row else Text() for row in rows.values()]
+        room -= max(len(text) for text in (str(k), *column)) + _GAP
+        if room < 0 and columns:
+            break
+        columns[k] = column
+    for answer in state.answers:
+        if (answer.model, False) in rows and answer.dim3 in columns:
+            columns[answer.dim3][list(rows).index((answer.model, False))].stylize("bold green")
     table = _plain_table()
     table.add_column(Text("dim3", justify="right"), max_width=_LABEL)
+    shown = sorted(columns)
     for k in shown:
         table.add_column(str(k), justify="right")
-    chosen = {(answer.model, answer.dim3) for answer in state.answers}
-    for (model, confirms), cells in texts.items():
-        line = [cells.get(k, Text("")) for k in shown]
-        for k, text in zip(shown, line, strict=True):
-            if (model, k) in chosen and not confirms:
-                text.stylize("bold green")
-        table.add_row(Text(labels[model, confirms]), *line)
+    for number, label in enumerate(labels.values()):
+        table.add_row(Text(label), *(columns[k][number] for k in shown))
     yield table
     if left := [k for k in every if k not in shown]:
         said = f"{len(shown)} of {len(every)} dim3; not shown: {ranges(left)}"
@@ -117,12 +123,14 @@ def _labels(rows: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], str]:
     }
 
 
-def _rank(dim3: int, state: StudyState) -> tuple[bool, float, float]:
-    """The rank of a column: those that run or failed first, then the nearest to an answer, then the newest."""
-    mine = [cell for cell in state.cells if cell.place.dim3 == dim3]
-    active = any(cell.stage in (Stage.RUNNING, Stage.FAILED) for cell in mine)
-    distance = min((abs(dim3 - a.dim3) for a in state.answers if a.dim3 is not None), default=0)
-    return not active, distance, -max((cell.ended for cell in mine), default=0.0)
+def _ranks(state: StudyState) -> dict[int, tuple[bool, float, float]]:
+    """The ranks of the columns: those that run or failed first, then the nearest to an answer, then the newest."""
+    active = {cell.place.dim3 for cell in state.cells if cell.stage in (Stage.RUNNING, Stage.FAILED)}
+    newest: dict[int, float] = {}
+    for cell in state.cells:
+        newest[cell.place.dim3] = max(newest.get(cell.place.dim3, 0.0), cell.ended)
+    answers = [answer.dim3 for answer in state.answers if answer.dim3 is not None]
+    return {k: (k not in active, min((abs(k - a) for a in answers), default=0), -newest[k]) for k in newest}
 
 
 def _cell(cells: list[CellState]) -> Text:
@@ -232,7 +240,7 @@ class Display:
         self.live = Live(
             console=Console(file=sys.stderr),
             get_renderable=lambda: Board(self.state(), time.time()),
-            refresh_per_second=1,
+            refresh_per_second=min(1.0, _DRAWN / max(len(state().cells), 1)),
             redirect_stdout=sys.stdout.isatty(),
         )
 

@@ -47,7 +47,7 @@ class StoredStudy:
     def _others(self) -> list[Run]:
         """The cells of other studies that count as done here, which a running study reads once, too."""
         digest = re.search(r"\((\w+)\)$", str(self.settings.get("dataset")))
-        if digest is None or "epochs" not in self.settings:
+        if digest is None or not isinstance(self.settings.get("epochs"), int):
             return []
         settings = {name: value for name, value in BEFORE.items() if name not in INDIFFERENT} | self.settings
         spec = StudySpec(self.name, "", settings, Kind.RUN, digest[1])
@@ -81,7 +81,7 @@ class StoredStudy:
         cells = {place: CellState(place) for place in places}
         for cell in done_states(self.done):
             model, confirms = cell.place.model, cell.place.confirms
-            if (model in models and not confirms) if self.sought else (cell.place in cells or confirms):
+            if (model in models and not confirms) if self.sought else (cell.place in cells or confirms or not places):
                 cells[cell.place] = cell
         self._add_open(cells, runs)
         if self.sought:
@@ -169,8 +169,9 @@ def trial_states(client: MlflowClient, runs: Iterable[Run], settings: Mapping[st
 
 def knobs(settings: Mapping[str, Any]) -> list[str]:
     """The settings that a tuning chooses, by those of the study."""
-    one_dim3 = len(settings.get("dim3") or [0]) == 1
-    return [name for name in _KNOBS if (not one_dim3 if name == "dim3" else name not in settings)]
+    dim3 = settings.get("dim3")
+    several = isinstance(dim3, list) and len(dim3) > 1
+    return [name for name in _KNOBS if (several if name == "dim3" else name not in settings)]
 
 
 def objective(settings: Mapping[str, Any]) -> str:

@@ -206,7 +206,7 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
 
 
 def in_terminal(command: Sequence[str], folder: Path, shown: bytes = b"") -> tuple[int, bytes]:
-    """The exit code and the output of a command on a terminal of 80 columns; Ctrl-C ends it once it has `shown` this."""
+    """The exit code and output of a command on a terminal of 80 columns; Ctrl-C ends it once it has `shown` this."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     env = {k: v for k, v in environment(TERM="xterm").items() if k != "CI"}

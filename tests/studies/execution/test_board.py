@@ -59,7 +59,7 @@ def test_a_place_has_its_error_its_epoch_or_its_failure() -> None:
     ]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(60, 7), (80, 9), (120, 14)])
+@pytest.mark.parametrize(("width", "columns"), [(60, 7), (80, 10), (120, 15)])
 def test_as_many_dim3_are_shown_as_fit_those_near_the_answer_first(width: int, columns: int) -> None:
     lines = shown(replace(LARGE, answers=(Answer("ae", 22, "22"),)), width)
     columns_shown = [int(word) for word in lines[1].split()[1:]]

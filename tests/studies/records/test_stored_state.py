@@ -132,7 +132,10 @@ def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
     assert places == [("pca", 2, 0), ("pca", 3, 0), ("ae", 2, 0), ("ae", 2, 1), ("ae", 2, 2), ("ae", 3, 0)]
 
 
-@pytest.mark.parametrize("text", [*NAMES.values(), "[]", "[[1]]", "{}", '{"dim3": {"ae": [2]}, "seeds": 99999999}'])
+@pytest.mark.parametrize(
+    "text",
+    [*NAMES.values(), "[]", "[[1]]", '{"most epochs": 1, "dim3": 5}', '{"dim3": {"ae": [2]}, "seeds": 99999999}'],
+)
 def test_tags_of_a_stranger_are_left_out(store: MlflowClient, text: str) -> None:
     text = text.encode(errors="replace").decode().replace("\0", "")[:5000]
     parent = log_study(store, text)
