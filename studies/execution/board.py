@@ -88,7 +88,7 @@ def _grid(state: StudyState, width: int) -> Iterator[RenderableType]:
     ranks = _ranks(state)
     for k in sorted(every, key=ranks.__getitem__):
         column = [_cell(row[k]) if k in row else Text() for row in rows.values()]
-        room -= max(len(text) for text in (str(k), *column)) + _GAP
+        room -= max(len(str(k)), *map(len, column)) + _GAP
         if room < 0 and columns:
             break
         columns[k] = column
