@@ -25,7 +25,7 @@ from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.client import every_run
 from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.names import Kind, Tag
-from elbowroom.tracking.store.session import ask, opened
+from elbowroom.tracking.store.session import opened
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.board import READ_SECONDS, SHARE, Board, on_terminal
@@ -71,17 +71,14 @@ def watch(client: MlflowClient, experiment: str, name: str | None) -> None:
     ------
     BadInput
         There is no such study.
-    Failed
-        The store does not answer at first; later such a reading is left out.
     """
-    study = ask(lambda: StoredStudy(client, find_parent(client, experiment, name)))
+    study = StoredStudy(client, find_parent(client, experiment, name))
     console = Console(file=sys.stdout)
     if not on_terminal(sys.stdout):
-        console.print(ask(lambda: next(_boards(study))))
+        console.print(next(_boards(study)))
         return
-    boards = ask(lambda: _boards(study))
     with Live(console=console, auto_refresh=False) as live:
-        for board in boards:
+        for board in _boards(study):
             live.update(board, refresh=True)
 
 
@@ -97,7 +94,7 @@ def _boards(study: StoredStudy) -> Iterator[Board]:
         try:
             state, running = study.state(answers), study.is_running()
             if (state.done != counted and began > due) or not running:
-                if not study.tuned and not study.sought:
+                if not study.tuned and Tag.SEEK_STATE not in study.parent.data.tags:
                     answers = answers_of(study.done)
                 state = study.state(answers)
                 counted, due = state.done, began + (time.monotonic() - began) / SHARE

@@ -66,7 +66,7 @@ class StoredStudy:
         return max((run.info.end_time / 1000 for run in runs if run.info.end_time), default=None)
 
     def state(self, answers: tuple[Answer, ...] = ()) -> StudyState:
-        """Read the state. Of a scan, the choices are `answers`: to make them takes the arrays of its runs."""
+        """Read the state. Where the study notes no choices, they are `answers`, which take the arrays of its runs."""
         self.parent = self.client.get_run(self.parent.info.run_id)
         tags = self.parent.data.tags
         if self.tuned:
@@ -85,7 +85,7 @@ class StoredStudy:
                 cells[cell.place] = cell
         self._add_open(cells, runs)
         if self.sought:
-            return StudyState(self.name, in_order(cells.values(), models), None, _noted(tags))
+            return StudyState(self.name, in_order(cells.values(), models), None, _noted(tags) or answers)
         return StudyState(self.name, in_order(cells.values(), models), len(cells), answers)
 
     def _add_open(self, cells: dict[Place, CellState], runs: Iterable[Run]) -> None:
