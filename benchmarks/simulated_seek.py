@@ -15,7 +15,7 @@ import numpy.typing as npt
 from elbowroom.analysis.purposes import Evidence, Rule
 from elbowroom.analysis.purposes.choice import Held
 from elbowroom.analysis.purposes.keep import Errors, Fitted
-from elbowroom.studies.next_cells import Cell, Known, Search, View, look, next_cells
+from elbowroom.studies.execution.next_cells import Cell, Known, Search, View, look, next_cells
 
 Floats = npt.NDArray[np.float64]
 

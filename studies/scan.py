@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.purposes import DEFAULT_RULE, Rule
@@ -29,13 +29,13 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import Failed
-from elbowroom.tracking.store.names import VERDICT_PREFIX, Kind, Tag
+from elbowroom.tracking.store.names import TAG_LENGTH, VERDICT_PREFIX, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
-from .execution.progress import Cost, Progress, cost_left, cost_table, estimate_costs
+from .execution.progress import Cost, cost_left, cost_table, estimate_costs
 from .grid import (
     PRESETS,
     Grid,
@@ -59,10 +59,10 @@ from .records.results import (
     table,
     verdicts,
 )
+from .records.stored_state import answers_of, matched_states
 from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a scan of dim3"
-_TAG_LENGTH = 5000  # of the longest value that every store takes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -179,7 +179,7 @@ def scan(grid: Grid | None = None, options: Options | None = None) -> ScanResult
     with open_study(options, grid.base, grid.count()) as study:
         plan = _plan(study, grid)
         with study.claimed(plan.spec) as records:
-            if len(plan.asked) <= _TAG_LENGTH:  # readers know by it which cells are missing
+            if len(plan.asked) <= TAG_LENGTH:  # readers know by it which cells are missing
                 Recorder(records.client, records.parent_id).tags({Tag.GRID: plan.asked})
             Recorder(records.client, records.parent_id).params({"rule": DEFAULT_RULE})
             return _finish(study, plan, _run_cells(study, plan))
@@ -246,7 +246,9 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
 
 def _all_asked(grid: Grid, before: str | None) -> str:
     """The grid of this start as JSON, under `before` the other grids of the study, which its tag has so far."""
-    asked = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
+    asked: dict[str, Any] = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
+    if grid.measured:
+        asked["repeated"] = [list(grid.measured), grid.repeats]
     last = {} if before is None else json.loads(before)
     others = [g for g in [*last.pop("before", []), last] if g and g != asked]
     return json.dumps(asked | ({"before": others} if others else {}))
@@ -326,7 +328,7 @@ def _verdicts(cells: list[FinishedCell], asked: str) -> dict[str, Verdict]:
 
 def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
     """Train the missing cells, and those that confirm the corners that are seen then, which are added to the plan."""
-    records, options, grid, cells = study.records, study.options, plan.grid, plan.cells
+    records, grid, cells = study.records, plan.grid, plan.cells
 
     def cost() -> str:
         """The time left, as text; empty until a cell of each row of the table has finished."""
@@ -338,14 +340,20 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
         found = records.spec.match(grid.confirmations(_corners(grid, plan.asked, done.values(), progress.say)), done)
         missing = [cell for cell, finished in found.items() if finished is None]
         cells.extend(found)
-        progress.extend(len(found), len(found) - len(missing))
+        progress.extend(len(found), len(found) - len(missing), matched_states(found, grid.base.epochs))
         yield missing
 
     found = records.spec.match(cells, records.done())
     missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
     known = all(c.seconds is not None for c in estimate_costs(found))
-    done = len(cells) - len(missing)
-    progress = Progress(options.study, len(cells), done, options.verbose, None if known else cost)
+    progress = study.progress(
+        len(cells),
+        len(cells) - len(missing),
+        lambda: matched_states(found, grid.base.epochs),
+        list(grid.dim3),
+        cost=None if known else cost,
+        answers=lambda: answers_of(records.done().values()),
+    )
     return study.run(JobQueue(records.ask, missing, confirmations() if plan.to_confirm else ()), progress)
 
 

@@ -1,9 +1,9 @@
 """Seek the dim3 that a purpose needs: `python -m studies.seek --dataset mine.csv --rule keep:0.90`.
 
 No range is asked for: each model is trained at 2, 4, 8, … latents until the rule is met, then between the last dim3
-that is not enough and the first that is, and then several times around the answer (`studies.next_cells`). The cells are
-those of `studies.scan`, which trains none of them again. The same command again continues. From Python: `seek`. Exit
-codes: 0 settled, or the budget is spent; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
+that is not enough and the first that is, and then several times around the answer (`execution.next_cells`). The cells
+are those of `studies.scan`, which trains none of them again. The same command again continues. From Python: `seek`.
+Exit codes: 0 settled, or the budget is spent; 1 some cells failed; 2 bad input; 130 or 143 interrupted.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import Artifact, Kind, Tag
+from elbowroom.tracking.store.names import TAG_LENGTH, Artifact, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
-from .execution.progress import Progress
+from .execution.next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
+from .execution.state import Answer, CellState, place_of
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
-from .next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import (
     Answers,
@@ -58,6 +58,7 @@ from .records.results import (
     table,
 )
 from .records.seek_sentences import sentences, state, times_of
+from .records.stored_state import done_states
 from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a seek of dim3"
@@ -298,9 +299,9 @@ class _Seek:
         self.records, self.options = study.records, study.options
         self.failed: set[str] = set()
         """Models of which a cell failed in this start."""
-        self.progress = Progress(self.options.study, 0, 0, self.options.verbose, rounds=True)
+        self.progress = study.progress(0, 0, self._states, question.models, rounds=True)
         self.began = time.monotonic()
-        self.shown: set[str] = set()
+        self.answers: list[Answer] = []
         self.ended = False
         """Whether no more cells are asked for: the rules are settled, or the cells that they may have are spent."""
         self.recorder = Recorder(self.records.client, self.records.parent_id)
@@ -335,22 +336,25 @@ class _Seek:
             if not missing:
                 self.ended = True
                 return
-            self.progress.extend(len(missing), 0)
+            self.progress.extend(len(missing), 0, (CellState(place_of(config, {})) for config in missing))
             yield missing
 
     def _next(self, finished: Sequence[FinishedCell]) -> list[Cell]:
-        """The cells of the next round, after a line for each state of the search that is new."""
+        """The cells of the next round, after the states of the search are shown."""
         workers = self.study.pool.slots()
         known = {model: one for model, one in self._known(finished).items() if model not in self.failed}
         views = {model: look(one, self.search) for model, one in known.items()}
         times = times_of(finished)
+        self.answers = []
         for model, one in known.items():
             for view in views[model] if one.cells else ():
-                line = state(one, view, self.search, times[model].each, workers)
-                if line not in self.shown:
-                    self.progress.say(line)
-                self.shown.add(line)
+                said = state(one, view, self.search, times[model].each, workers)
+                self.answers.append(Answer(model, None if view.choice is None else view.choice.choice, said))
+        self.progress.answers(self.answers)
         return next_cells(known, self.search, workers, views)[:_MOST_CELLS]
+
+    def _states(self) -> list[CellState]:
+        return done_states(self._finished(self.records.done()))
 
     def _config(self, cell: Cell) -> RunConfig:
         return cell_config(self.question.base, cell.model, cell.dim3, cell.seed)
@@ -359,7 +363,10 @@ class _Seek:
         round_: dict[str, list[tuple[int, int]]] = {}
         for cell in cells:
             round_.setdefault(cell.model, []).append((cell.dim3, cell.seed))
-        self.recorder.tags({Tag.SEEK: json.dumps(self._asked | {"round": round_})})
+        tags: dict[str, str] = {Tag.SEEK: json.dumps(self._asked | {"round": round_})}
+        if len(noted := json.dumps(self.answers)) <= TAG_LENGTH:
+            tags[Tag.SEEK_STATE] = noted
+        self.recorder.tags(tags)
 
     @property
     def _asked(self) -> dict[str, object]:

@@ -45,11 +45,11 @@ from elbowroom.tracking.store.text import ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
-from .execution.progress import Progress
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
 from .records.outlook import front_outlook, outlook
 from .records.results import description
+from .records.stored_state import trial_states
 from .records.study import StudyRecords, StudySpec, done_cells, trial_attributes
 from .records.trials import absolute, retry_storage
 
@@ -288,7 +288,11 @@ def _run_trials(study: Coordinator, search: Search) -> Summary:
     sampler = optuna.samplers.TPESampler(seed=search.base.seed + done, constant_liar=search.one_dim3)
     records.study.sampler = sampler
     options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {', '.join(search.knobs)}")
-    progress = Progress(options.study, max(search.trials, done), done, options.verbose)
+    total = max(search.trials, done)
+    Recorder(records.client, records.parent_id).tags({Tag.TRIALS: str(total)})
+    progress = study.progress(
+        total, done, lambda: trial_states(records.client, records.children(), records.spec.settings)
+    )
     return study.run(JobQueue(ask, range(search.trials - done)), progress)
 
 

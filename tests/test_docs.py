@@ -66,6 +66,7 @@ ELSEWHERE = {
     "optuna-dashboard sqlite:///optuna.db": "tests/browser/test_optuna_dashboard.py",
     "python slurm.py": "tests/studies/execution/test_cluster.py",
     "studies.oracles": "tests/studies/test_oracles.py",
+    "studies.watch": "tests/studies/test_watch.py",
     "benchmarks.training": "tests/benchmarks/test_training.py",
     "benchmarks.time_to_quality": "tests/benchmarks/test_training.py",
     "python -m benchmarks.scan": "tests/benchmarks/test_scan.py",

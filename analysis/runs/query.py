@@ -96,7 +96,7 @@ def read(
         Where there is no such experiment, or it is deleted; and where mapped runs of one dim3 differ in more than their
         seeds, errors rise, scores fall, or their best value is unknown.
     """
-    place = _experiment_id(client, experiment)
+    place = experiment_id(client, experiment)
     if columns is None:
         runs = every_run(client, place, f"tags.`{Tag.KIND}` = '{Kind.RUN}'")
         studies = every_run(client, place, f"tags.`{Tag.KIND}` = '{Kind.STUDY}'")
@@ -150,7 +150,8 @@ def read_table(path: Path, curve_is: CurveIs, rule: Rule | None = None) -> Store
     return _falling(Store("", path.name, cells, [], [], [], [], [], notes, base), curve_is)
 
 
-def _experiment_id(client: MlflowClient, experiment: str) -> str:
+def experiment_id(client: MlflowClient, experiment: str) -> str:
+    """Return the id of an experiment. Raises BadInput where there is none, or it is deleted."""
     found = client.get_experiment_by_name(experiment)
     if found is None:
         there = sorted(e.name for e in client.search_experiments(max_results=50))

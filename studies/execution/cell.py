@@ -36,6 +36,8 @@ from .processes import process_tag
 
 _PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 """The pruner of tunings: prunes after five complete trials, and after epoch 3, with which the shortest trial ends."""
+PRUNED = ("stopped after epoch", "pruned")
+"""The beginnings of the reason of a pruned trial; the second is that of earlier versions."""
 _WATCH_SECONDS = 5.0  # between checks that the run was not closed by someone else
 _process_lock = threading.Lock()  # a process has one tracking URI and one number of torch's threads
 
@@ -173,7 +175,7 @@ class _Watch:
             value = epoch.metrics[pruning.metric]
             if _should_prune(self.trial, pruning.sign * value, epoch.number) and epoch.number < epoch.total:
                 raise Stopped(
-                    f"stopped after epoch {epoch.number} of {epoch.total}: {pruning.metric} "
+                    f"{PRUNED[0]} {epoch.number} of {epoch.total}: {pruning.metric} "
                     f"{value:.5g} is behind the median of the earlier trials at that epoch"
                 )
 

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -22,15 +22,19 @@ from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
+from elbowroom.tracking.store.terminal import through_stderr
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
+from ..records.stored_state import knobs, objective, running_cells
 from ..records.study import FinishedCell, StudyRecords, StudySpec, TakenOver, cells_of_others, children, done_cells
 from ..records.trials import connect, lock_study
+from .board import Display, on_terminal
 from .cell import Job, Status
 from .pools import Pool, open_pool
-from .progress import Progress, duration
+from .progress import Progress
+from .state import Answer, CellState, Events, duration
 
 _MAX_TRIES = 3  # of a job whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
@@ -128,6 +132,8 @@ class Coordinator:
     prepared_data: PreparedData
     invocation: str | None
     """The id of the run that `mlflow run` opened."""
+    shows_table: bool = False
+    """Whether the study is shown as a table: where stderr is a terminal, except under `mlflow run`, which logs it."""
     records: StudyRecords = field(init=False)
     parent: Run | None = field(init=False, default=None)
     """The study's run, as `runs` found it."""
@@ -183,19 +189,68 @@ class Coordinator:
             self.records.repair("FAILED", "its worker or coordinator died")
             yield self.records
 
+    def progress(
+        self,
+        total: int,
+        done: int,
+        cells: Callable[[], Iterable[CellState]],
+        models: Sequence[str] = (),
+        *,
+        cost: Callable[[], str] | None = None,
+        rounds: bool = False,
+        answers: Callable[[], Iterable[Answer]] | None = None,
+    ) -> Progress:
+        """The progress of the study, to be given to `run`.
+
+        Parameters
+        ----------
+        total, done, cost, rounds
+            As of Progress.
+        cells
+            The cells at the start, with those that are done.
+        models
+            The order of the models.
+        answers
+            Finds the choices so far, if that takes long; else they are given to `Progress.answers`.
+        """
+        records, verbose = self.records, self.options.verbose
+        if not self.shows_table:
+            return Progress(total, done, verbose, cost, rounds=rounds)
+        spec, tuned = records.spec, records.spec.kind is Kind.TRIAL
+        events = Events(
+            self.options.study,
+            cells(),
+            models,
+            total=None if rounds else total,
+            objective=objective(spec.settings) if tuned else "",
+            knobs=knobs(spec.settings) if tuned else (),
+            value=lambda metrics: spec.values(metrics)[0],
+        )
+
+        def read_epochs() -> None:
+            events.heard(running_cells(self.client, records.experiment_id, records.parent_id))
+
+        def read_answers() -> None:
+            events.answers = events.answers if answers is None else tuple(answers())
+
+        display = Display(events.state, read_epochs, None if answers is None else read_answers)
+        return Progress(total, done, verbose, cost, rounds=rounds, events=events, display=display)
+
     def run(self, queue: JobQueue[Any], progress: Progress) -> Summary:
         """Run every job of the queue.
 
         Raises TakenOver where another process has taken the study, and closes its runs. Any other error, and a signal,
         ends the workers.
         """
+        summary = None
         try:
             try:
                 if progress.done < progress.total:
                     self.pool.warm(progress.total - progress.done)
+                progress.start()
                 summary = self._run_jobs(queue, progress)
             finally:
-                progress.close()
+                progress.close(erase=summary is not None)
             self.records.repair("FAILED", "its worker was lost")
             return summary
         except TakenOver:
@@ -216,6 +271,7 @@ class Coordinator:
         while True:
             while self.pool.free() and (job := queue.next()) is not None:
                 self.pool.submit(replace(job, shared=self.pool.shared, once=self.pool.restarts_jobs))
+                progress.begin(job)
             if not self.pool.running:
                 if queue.extend():
                     continue
@@ -225,7 +281,7 @@ class Coordinator:
                 if outcome.status is Status.LOST:
                     summary.lost += 1
                     if queue.retry(job):
-                        progress.say(f"{job.name}: {outcome.reason}; trying it again")
+                        progress.again(job, outcome.reason)
                         continue
                 if outcome.status in (Status.LOST, Status.FAILED):
                     summary.failures.append(Failure(job.name, outcome.reason, job.config.model))
@@ -275,13 +331,16 @@ def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordin
     """
     with borrowed(options.tracking_uri, options.experiment):
         invocation = os.environ.pop("MLFLOW_RUN_ID", None)  # a worker that inherited it would continue that run
-        with open_pool(options, base.device) as pool:
-            pool.begin(jobs)  # before a store is opened: see `fork_server`
+        shows_table = options.verbose and invocation is None and on_terminal(sys.stderr)
+        with through_stderr() if shows_table else nullcontext() as pass_on, open_pool(options, base.device) as pool:
+            pool.begin(jobs)  # before a store is opened, and before a thread is started: see `fork_server`
+            if pass_on is not None:
+                pass_on()
             client, storage = reach_store(), connect(options.storage)
             base = _as_begun(base, begun_settings(storage, options.study))
             data = PreparedData.load(base)
             base = base.for_rows(len(data.split.x_train))
-            yield Coordinator(options, base, pool, client, storage, data, invocation)
+            yield Coordinator(options, base, pool, client, storage, data, invocation, shows_table)
 
 
 def _as_begun(base: RunConfig, begun: Mapping[str, Any]) -> RunConfig:

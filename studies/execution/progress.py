@@ -5,19 +5,19 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from urllib.parse import urlparse
-
-from tqdm import tqdm
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import Metric
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..records.study import FinishedCell
+from .board import Display
 from .cell import Job, Outcome, Status
+from .state import Answer, CellState, Events, duration
 
 _WEIGHED = 3  # finished cells whose files are measured
 
@@ -93,18 +93,8 @@ def cost_table(costs: list[Cost], workers: int) -> str:
     return "\n".join([*lines, cost_left(costs, workers)])
 
 
-def duration(seconds: float) -> str:
-    """`45 s`, `3:07 min` or `2:05 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
-
-
 class Progress:
-    """Shows, if `verbose`, a bar with the time left on a terminal, and else a line per job on stderr.
+    """Shows, if `verbose`, a table on a terminal, and else a line per job on stderr.
 
     `cost` is called after each finished job, until it returns a line to print. With `rounds` the total is that of the
     rounds so far, and nothing is said of the time left.
@@ -112,46 +102,76 @@ class Progress:
 
     def __init__(
         self,
-        name: str,
         total: int,
         done: int,
         verbose: bool = True,
         cost: Callable[[], str] | None = None,
         *,
         rounds: bool = False,
+        events: Events | None = None,
+        display: Display | None = None,
     ) -> None:
         self.total, self.done, self.verbose, self.cost, self.rounds = total, done, verbose, cost, rounds
+        self.events, self.display = events, display
         self.began, self.new = time.perf_counter(), 0
-        self.bar: tqdm[NoReturn] = tqdm(
-            total=total, initial=done, desc=name, unit="cell", disable=None if verbose else True
-        )
+        self.said: set[str] = set()
+
+    def start(self) -> None:
+        """Show the table, if there is one."""
+        if self.display is not None:
+            self.display.start()
+
+    def begin(self, job: Job) -> None:
+        """A worker has the job."""
+        if self.events is not None:
+            self.events.began(job)
+
+    def again(self, job: Job, reason: str) -> None:
+        """The job's worker died, and its cell is tried again."""
+        if self.events is not None:
+            self.events.again(job)
+        self.say(f"{job.name}: {reason}; trying it again")
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
         """Show one job that ended."""
         self.done += 1
         self.new += 1
-        ended = outcome.status.value if outcome.status is not Status.FINISHED else f"{outcome.seconds:.1f} s"
-        if self.bar.disable:
+        if self.events is not None:
+            self.events.ended(job, outcome)
+        if self.display is None:
+            ended = outcome.status.value if outcome.status is not Status.FINISHED else f"{outcome.seconds:.1f} s"
             left = (time.perf_counter() - self.began) / self.new * (self.total - self.done)
             more = f"  {outcome.reason}" if outcome.reason else ""
             left_words = "" if self.rounds else f"  about {duration(left)} left"
             self.say(f"{self.done}/{self.total}  {job.name}  {ended}{more}{left_words}")
-        self.bar.set_postfix_str(f"{job.name} {ended}")
-        self.bar.update()
+        elif outcome.status is Status.FAILED:
+            self.say(f"{job.name}  failed  {outcome.reason}")
         if self.verbose and self.cost is not None and outcome.status is Status.FINISHED and (line := self.cost()):
             self.say(line)
             self.cost = None
 
-    def extend(self, jobs: int, done: int) -> None:
-        """Count more jobs, of which so many are done."""
-        self.total, self.done, self.bar.total = self.total + jobs, self.done + done, self.total + jobs
-        self.bar.update(done)
+    def extend(self, jobs: int, done: int, cells: Iterable[CellState] = ()) -> None:
+        """Count more jobs, of which so many are done, and show their cells."""
+        self.total, self.done = self.total + jobs, self.done + done
+        if self.events is not None:
+            self.events.add(cells)
+
+    def answers(self, answers: Iterable[Answer]) -> None:
+        """Show the choices so far: without a table, those that are new."""
+        if self.events is not None:
+            self.events.answers = tuple(answers)
+            return
+        for answer in answers:
+            if answer.text not in self.said:
+                self.say(answer.text)
+            self.said.add(answer.text)
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
+        """Print a line, above the table."""
         if self.verbose:
-            tqdm.write(line, file=sys.stderr)
+            print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        self.bar.close()
+    def close(self, *, erase: bool) -> None:
+        """Erase the table, or leave it as it stands."""
+        if self.display is not None:
+            self.display.stop(erase=erase)

@@ -11,8 +11,9 @@ from elbowroom.analysis.purposes import PURPOSES
 from elbowroom.analysis.purposes.choice import spanned
 from elbowroom.tracking.store.text import clean, ranges
 
-from ..execution.progress import duration, seconds_of
-from ..next_cells import Known, Phase, Search, View, most_measured, rising
+from ..execution.next_cells import Known, Phase, Search, View, most_measured, rising
+from ..execution.progress import seconds_of
+from ..execution.state import duration
 from .study import FinishedCell
 
 _REFINED = 8  # cells that narrow an interval, in an estimate

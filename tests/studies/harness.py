@@ -1,14 +1,17 @@
 """A study for tests, which start, watch and disturb it, and read it from both of its stores."""
 
+import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -200,6 +203,24 @@ def undisturbed(folder: Path, empty_database: Path, grid: Sequence[str]) -> dict
         patch.setenv("ELBOWROOM_CACHE", str(folder / "cache"))
         assert study.run_here(*grid) == 0
     return study.errors()
+
+
+def in_terminal(command: Sequence[str], folder: Path, shown: bytes = b"") -> tuple[int, bytes]:
+    """The exit code and output of a command on a terminal of 80 columns; Ctrl-C ends it once it has `shown` this."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    env = {k: v for k, v in environment(TERM="xterm").items() if k != "CI"}
+    text, interrupted = b"", not shown
+    with subprocess.Popen(command, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        with suppress(OSError):  # raised once all its processes have ended
+            while more := os.read(ours, 1 << 16):
+                text += more
+                if not interrupted and shown in text:
+                    process.send_signal(signal.SIGINT)
+                    interrupted = True
+        os.close(ours)
+        return process.wait(30), text
 
 
 def until(look: Callable[[], Found | None], log: Callable[[], str], seconds: float = 120) -> Found:

@@ -28,7 +28,7 @@ from elbowroom.tracking.store.locks import private_folder
 from elbowroom.tracking.store.names import CURVE_PREFIX, VERDICT_PREFIX, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.train import main as train
 from tests.conftest import in_this_process, marked
-from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, run_through_kills, undisturbed
+from tests.studies.harness import FLAKY, NET, OPEN, Capture, Patch, Study, in_terminal, run_through_kills, undisturbed
 
 pytestmark = pytest.mark.integration
 
@@ -473,3 +473,15 @@ def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     filed.check_complete(len(dim3) + len(dim3) * seeds)
     assert filed.statuses()["FAILED"] >= 1
     assert undisturbed(tmp_path / "calm", empty_database, grid) == filed.errors()
+
+
+@pytest.mark.slow
+def test_a_scan_on_a_terminal_is_a_table_and_what_its_workers_print_stands_above_it(filed: Study) -> None:
+    (filed.folder / "loud.py").write_text(f"print('a model prints')\n{NET}")
+    code, text = in_terminal(filed.command(*TINY, "--models", "pca,loud:net", "--workers", "2"), filed.folder)
+    assert code == 0
+    assert text.count(b"\x1b[?25l") == text.count(b"\x1b[?25h") == 1
+    assert b"a model prints" in text
+    assert b"4 of 4 cells done" in text
+    assert b"left\r\n2/4" not in text
+    filed.check_complete(4)

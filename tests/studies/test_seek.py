@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from elbowroom.studies.execution.next_cells import Cell, Known
 from elbowroom.studies.execution.progress import Progress
-from elbowroom.studies.next_cells import Cell, Known
 from elbowroom.studies.options import Options
 from elbowroom.studies.scan import main as scan
 from elbowroom.studies.seek import Question, main, seek

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 VERSION: Final = "1"  # of these names, under `Tag.SCHEMA`
 EXPERIMENT: Final = "elbowroom"  # the default
+TAG_LENGTH: Final = 5000  # letters of the longest value of a tag that every store takes
 
 BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
 """The values of fields that the configuration (`Tag.CONFIG`) of an older run lacks."""
@@ -64,8 +65,11 @@ class Tag(StrEnum):
     COORDINATOR = "elbowroom.study.coordinator"  # on the parent: machine, process id, start, token; empty at rest
     TRIAL = "elbowroom.study.trial"  # on a cell or a trial: the number of its Optuna trial
     WORKER = "elbowroom.study.worker"  # on a cell or a trial: machine, process id and start of the process
-    GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n, "before": [grids]}`
+    GRID = "elbowroom.study.grid"  # on a scan's parent: `{"dim3": {model: [...]}, "seeds": n, "before": [grids]}`; an
+    # assignment's has `"repeated": [[dim3, ...], seeds]`, too
     SEEK = "elbowroom.study.seek"  # on a seek's parent: `{"rules": [...], …, "round": {model: [[dim3, seed]]}}`
+    SEEK_STATE = "elbowroom.study.seek.state"  # with SEEK: `[[model, dim3 or null, sentence]]`, the choices so far
+    TRIALS = "elbowroom.study.trials"  # on a tuning's parent: the number of trials that its last start asked for
     SOUGHT = "elbowroom.study.sought"  # `true` on a cell that a seek trained
     OPENING = "elbowroom.opening"  # the id of the request that opened a run; a second run of that request stays empty
     LABEL = "elbowroom.study.label"  # on a study and its cells; `quick`: the results are too rough to quote

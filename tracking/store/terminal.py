@@ -6,9 +6,11 @@ import io
 import logging
 import os
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TextIO, cast
 
 from .text import clean, hidden
@@ -21,6 +23,8 @@ LOG_LEVELS: Final = {
 }
 """Levels of loggers that would report each step of a migration, the SQL of an error that is raised as well, or the
 beginning and the end of each monitor."""
+
+_PASS_SECONDS = 1.0  # for the last lines of child processes
 
 
 def printing(body: Callable[[], int]) -> int:
@@ -41,6 +45,36 @@ def printing(body: Callable[[], int]) -> int:
         return code
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def through_stderr() -> Iterator[Callable[[], None]]:
+    """Pass what is written to the file descriptor of stderr, also by child processes, to `sys.stderr`, line by line.
+
+    A display that replaces `sys.stderr` then says where these lines stand. Yields a function that begins to pass them:
+    it starts a thread, which must not be there yet when this process is forked.
+    """
+    before, terminal = sys.stderr, os.dup(2)
+    received, written = os.pipe()
+    os.dup2(written, 2)
+    os.close(written)
+
+    def pass_on() -> None:
+        with open(received, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                print(line.rstrip("\n"), file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=pass_on, daemon=True)
+    with open(terminal, "w", encoding=before.encoding) as stream:
+        try:
+            sys.stderr = cast(TextIO, Output(stream))
+            yield thread.start
+        finally:
+            sys.stderr = before
+            os.dup2(terminal, 2)
+            if thread.ident is None:
+                thread.start()
+            thread.join(_PASS_SECONDS)
 
 
 def quiet_libraries() -> None:

@@ -26,7 +26,7 @@ def test_the_error_that_ends_a_study_is_written_and_said_without_passwords(capsy
     study = Coordinator(Options(), RunConfig(), pool, None, None, None, None)
     study.records = SimpleNamespace(repair=repair)
     with pytest.raises(OSError, match="is gone"):
-        study.run(JobQueue(make, [1]), Progress("s", 1, 0, verbose=False))
+        study.run(JobQueue(make, [1]), Progress(1, 0, verbose=False))
     assert written == [("FAILED", "http://ada:***@host is gone")]
     assert "(OSError: no answer from http://ada:***@host)" in capsys.readouterr().err
 

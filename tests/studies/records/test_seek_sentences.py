@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from benchmarks.simulated_seek import SEARCH, evidence
-from elbowroom.studies.next_cells import Known, View, look
+from elbowroom.studies.execution.next_cells import Known, View, look
 from elbowroom.studies.records.seek_sentences import _covered, answer, state
 
 

@@ -1,7 +1,9 @@
 """Passwords in log records, warnings and tracebacks; standard streams that are closed, unread, or on a full disk."""
 
+import io
 import logging
 import os
+import subprocess
 import sys
 import traceback
 import warnings
@@ -11,7 +13,7 @@ import pytest
 
 from elbowroom.analysis.report import main as report
 from elbowroom.tracking.cli import be_quiet
-from elbowroom.tracking.store.terminal import hide_in_output, open_streams, printing
+from elbowroom.tracking.store.terminal import hide_in_output, open_streams, printing, through_stderr
 
 URI = "http://ada:secret@host"
 
@@ -103,3 +105,16 @@ def test_a_full_disk_behind_the_output_is_one_line_at_the_end(
         assert printing(work) == code
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line != "another"] == ["error: stdout can't be written: No space left on device"]
+
+
+def test_what_a_child_writes_to_stderr_passes_through_this_process(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    with through_stderr():
+        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a line\\nand \\xff')"], check=True)
+        print("its own", file=sys.stderr, flush=True)
+    assert shown.getvalue() == "a line\nand \ufffd\n"
+    os.write(2, b"behind it")
+    assert capfd.readouterr().err == "its own\nbehind it"

@@ -17,7 +17,7 @@ from elbowroom.analysis.purposes import Evidence, Rule, choose
 from elbowroom.analysis.purposes.choice import Choice, Held, Missing
 from elbowroom.analysis.purposes.keep import Errors, Fitted
 from elbowroom.analysis.purposes.rank import Beside
-from elbowroom.studies.next_cells import Cell, Known, Phase, Search, look, next_cells, rising
+from elbowroom.studies.execution.next_cells import Cell, Known, Phase, Search, look, next_cells, rising
 from tests.analysis.purposes.test_features import components, largest
 from tests.conftest import examples
 

@@ -1,0 +1,160 @@
+"""The state of a study, read from the tracking store: the same as by the events of its jobs."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric as Logged
+from mlflow.entities import Run, RunTag
+
+from elbowroom.studies import tune
+from elbowroom.studies.execution import coordinator
+from elbowroom.studies.execution.processes import process_tag
+from elbowroom.studies.execution.state import Answer, Place, Stage, StudyState
+from elbowroom.studies.records.stored_state import StoredStudy, answers_of, running_cells
+from elbowroom.studies.seek import main as seek
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric, Tag
+from tests.hostile import NAMES
+from tests.studies.harness import Patch, Study
+
+pytestmark = pytest.mark.integration
+
+CONFIG = RunConfig(model="ae", dataset="digits", dim3=2, epochs=20)
+SMALL = ["--workers", "1", "--dataset", "digits", "--epochs", "3", "--dim2", "8"]
+
+
+class Kept:
+    """Instead of a display: keeps the state at the end of a study."""
+
+    states: list[StudyState]
+
+    def __init__(self, state: Callable[[], StudyState], *_: Any) -> None:
+        self.state = state
+
+    def start(self) -> None:
+        return
+
+    def stop(self, *, erase: bool) -> None:
+        Kept.states.append(self.state())
+
+
+@pytest.fixture
+def kept(monkeypatch: Patch) -> list[StudyState]:
+    """The states of the studies of a test, as the events of their jobs gave them."""
+    Kept.states = []
+    monkeypatch.setattr(coordinator, "on_terminal", lambda _: True)
+    monkeypatch.setattr(coordinator, "Display", Kept)
+    return Kept.states
+
+
+def stored(client: MlflowClient, parent: Run) -> StudyState:
+    study = StoredStudy(client, parent)
+    study.state()
+    return study.state(answers_of(study.done))
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study, kept: list[StudyState]) -> None:
+    grid = ["--models", "pca,ae", "--dim3", "2,4", "--seeds", "2"]
+    assert filed.run_here(*SMALL, *grid) == 0
+    scanned = stored(filed.client, filed.parent())
+    assert replace(scanned, answers=()) == kept[0]
+    assert (scanned.total, scanned.done, [a.model for a in scanned.answers]) == (6, 6, ["pca", "ae"])
+
+    sought = replace(filed, name="sought", module="studies.seek")
+    assert seek([*sought.command(*SMALL, "--models", "ae", "--max-cells", "2")[3:]]) == 0
+    assert stored(filed.client, sought.parent()) == kept[1]
+    assert {c.place.model for c in kept[1].cells} == {"ae"}
+    assert kept[1].total is None
+    assert kept[1].answers[0].text.startswith("ae keep:0.90: more than 8 (")
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_a_tuning(filed: Study, kept: list[StudyState]) -> None:
+    tuned = replace(filed, name="tuned")
+    words = ["--workers", "1", "--dataset", "digits", "--model", "vae", "--dim3", "2", "--trials", "2", "--epochs", "3"]
+    assert tune.main(tuned.command(*words)[3:]) == 0
+    found = stored(filed.client, tuned.parent())
+    assert found == kept[0]
+    assert (found.total, found.done, found.objective) == (2, 2, "validation -ELBO, nats")
+    assert [name for name, _ in found.cells[0].settings] == ["lr", "dim2", "batch_size", "epochs", "beta"]
+
+
+def log_study(client: MlflowClient, coordinator_tag: str, name: str = "s") -> Run:
+    """A study with a cell that is done, one at epoch 7 of 20, one that failed, and one that waits."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    place = client.create_experiment(EXPERIMENT) if found is None else found.experiment_id
+    tags = {Tag.KIND: Kind.STUDY, Tag.STUDY: name, Tag.COORDINATOR: coordinator_tag, Tag.STUDY_SETTINGS: "{}"}
+    grid = {"dim3": {"ae": [2, 3, 4, 5]}, "seeds": 1}
+    parent = client.create_run(place, tags={**tags, Tag.GRID: json.dumps(grid)})
+    for trial, (dim3, status) in enumerate(((2, "FINISHED"), (3, "RUNNING"), (4, "FAILED"))):
+        about = {Tag.KIND: Kind.RUN, Tag.PARENT: parent.info.run_id, Tag.TRIAL: str(trial), Tag.DIGEST: "d"}
+        about |= {Tag.CONFIG: replace(CONFIG, dim3=dim3).to_json(), Tag.WORKER: "host 12 1.00"}
+        run_id = client.create_run(place, tags=about).info.run_id
+        if status == "FINISHED":
+            client.log_batch(run_id, [Logged(Metric.VAL_MSE_FINAL, 0.25, 0, 0), Logged(Metric.TEST_MSE, 0.3, 0, 0)])
+        if status == "RUNNING":
+            client.log_batch(run_id, [Logged(Metric.TRAIN_LOSS, 0.5, n, n) for n in range(1, 8)])
+        else:
+            client.set_terminated(run_id, status)
+    return client.get_run(parent.info.run_id)
+
+
+def stages(state: StudyState) -> list[str]:
+    return [cell.stage.value for cell in state.cells]
+
+
+def test_a_study_that_runs_and_one_whose_process_died(store: MlflowClient) -> None:
+    parent = log_study(store, f"{process_tag()} token")
+    study = StoredStudy(store, parent)
+    state = study.state()
+    assert study.is_running()
+    assert stages(state) == ["done", "running", "failed", "waiting"]
+    (running,) = state.at(Stage.RUNNING)
+    assert (running.place, running.epoch, running.epochs) == (Place("ae", 3), 7, 20)
+    assert running_cells(store, parent.info.experiment_id, parent.info.run_id) == {1: (7, "host 12 1.00")}
+
+    machine, *_ = process_tag().split()
+    dead = StoredStudy(store, log_study(store, f"{machine} 1 1.00 token"))
+    assert (dead.is_running(), stages(dead.state())) == (False, ["done", "waiting", "failed", "waiting"])
+    assert dead.rests_since() is not None
+
+
+def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
+    parent = log_study(store, "")
+    grid = {"dim3": {"pca": [2, 3], "ae": [2, 3]}, "seeds": 1, "repeated": [[2], 3]}
+    _set(store, parent.info.run_id, [Tag.GRID], json.dumps(grid))
+    places = [cell.place[:3] for cell in StoredStudy(store, store.get_run(parent.info.run_id)).state().cells]
+    assert places == [("pca", 2, 0), ("pca", 3, 0), ("ae", 2, 0), ("ae", 2, 1), ("ae", 2, 2), ("ae", 3, 0)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*NAMES.values(), "[]", "[[1]]", '{"most epochs": 1, "dim3": 5}', '{"dim3": {"ae": [2]}, "seeds": 99999999}'],
+)
+def test_tags_of_a_stranger_are_left_out(store: MlflowClient, text: str) -> None:
+    text = text.encode(errors="replace").decode().replace("\0", "")[:5000]
+    parent = log_study(store, text)
+    run_id = parent.info.run_id
+    for names in ((Tag.GRID, Tag.STUDY_SETTINGS), (Tag.SEEK, Tag.SEEK_STATE, Tag.TRIALS)):
+        _set(store, run_id, names, text)
+        state = StoredStudy(store, store.get_run(run_id)).state()
+        assert len(state.cells) <= 3
+        assert state.answers == ()
+
+
+def _set(client: MlflowClient, run_id: str, names: Iterable[Tag], text: str) -> None:
+    client.log_batch(run_id, tags=[RunTag(name, text) for name in names])
+
+
+def test_a_seek_of_a_stranger_is_words(store: MlflowClient) -> None:
+    parent = log_study(store, "")
+    _set(store, parent.info.run_id, [Tag.SEEK], '{"codes": {"ae": ""}, "round": {"ae": [[9, 0]]}}')
+    _set(store, parent.info.run_id, [Tag.SEEK_STATE], '[["ae", null, "[red]x"]]')
+    state = StoredStudy(store, store.get_run(parent.info.run_id)).state()
+    assert state.answers == (Answer("ae", None, "[red]x"),)
+    assert [cell.place.dim3 for cell in state.cells] == [2, 9]
