@@ -9,7 +9,7 @@ from pathlib import Path
 from elbowroom.analysis.pages import report
 
 HOSTS = "evil.example"
-SCRIPT = (Path(report.__file__).parent / "templates/page.js").read_text()
+SCRIPT = (Path(report.__file__).parent / "templates/page.js").read_text("utf-8")
 NAMES = {
     "parent folders": "../../../../../../tmp/x",
     "dots": "..",

@@ -191,7 +191,7 @@ class Script(NamedTuple):
 @cache
 def script() -> Script:
     """Return the script that makes tables sortable, opens what a link leads to, and draws plots and pictures."""
-    text = (_TEMPLATES / "page.js").read_text()
+    text = (_TEMPLATES / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(text, f"{_POLICY}; script-src 'sha256-{digest}'")
 

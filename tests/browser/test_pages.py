@@ -12,10 +12,17 @@ from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from elbowroom.analysis.pages.interactive import views
+from elbowroom.analysis.pages.report import render
 from elbowroom.analysis.reporting import report
+from elbowroom.analysis.runs.arrays import Examples
 from elbowroom.tracking.store.names import Artifact, Tag
 from tests.analysis.example_runs import errors, log
+from tests.analysis.pages.test_hostile_names import findings as hostile_findings
+from tests.analysis.pages.test_report import PNG
+from tests.analysis.pages.test_report import page as page_of
 from tests.browser.conftest import PATIENCE, Browsed
+from tests.hostile import NAMES
 
 pytestmark = pytest.mark.integration
 
@@ -197,6 +204,42 @@ def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowCl
         for figure in ("error.plot", "equivalent", "pictures:not(.live)"):
             expect(page.locator(f"figure.{figure} > img")).to_be_visible()
         expect(page.locator(".live").first).to_be_hidden()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.browser
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("kind", ["a script", "an attribute", "a comment"])
+def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: Path) -> None:
+    """In the buttons, the numbers of a mark, the menu and the pictures; and only an address of the web is a link."""
+    word = NAMES[kind]
+    found, _ = hostile_findings(word)
+    (comparison,) = found.comparisons
+    rows = np.ones((2, 1))
+    examples = Examples((1, 1), rows, {m.label: {2: rows} for m in comparison.models})
+    live = views([comparison], {comparison.name: examples}, lambda run_id: None, 10**6)
+    for model in live["c1-error"]["models"]:
+        for point in model["points"]:
+            point["link"] = f"javascript:{word}"  # as no function of ours gives it
+    figures = {comparison.name: {"error": PNG, "pictures": PNG}}
+    path = tmp_path / "page.html"
+    path.write_text(render(found, page_of(figures=figures, live=live, links=lambda run_id: None)), "utf-8")
+    asked: list[str] = []
+    with chromium.new_context(viewport={"width": PHONE, "height": 900}) as context:
+        page = context.new_page()
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("dialog", lambda d: asked.append(d.message))
+        page.goto(path.as_uri(), timeout=PATIENCE)
+        label = live["c1-error"]["models"][0]["label"]
+        expect(page.locator(".legend button").first).to_contain_text(label)
+        expect(page.locator(".example").nth(1)).to_contain_text(label)
+        page.locator(".chart .point").first.focus()
+        expect(page.locator(".tip")).to_contain_text(f"{label}, dim3 2")
+        assert page.locator(".tip a").count() == 0
+        assert page.locator("script").count() == 2
+        assert page.locator("[onerror], [onload], base").count() == 0
+    assert [url for url in asked if not url.startswith("data:image/png;base64,")] == [path.as_uri()]
 
 
 def middle(page: Page, mark: Locator) -> None:

@@ -124,11 +124,11 @@
   }
 
   function polylines(spec, model) {
-    const picture = make("svg", { viewBox: `0 0 ${110 * spec.count} 50`, role: "img", class: "polylines" });
+    const picture = make("svg", { viewBox: `0 0 ${110 * spec.count} 80`, role: "img", class: "polylines" });
     const box = model ? series("div", model, picture) : make("div", {}, picture);
     const lines = (rows, name) => rows.map((row, i) => {
       const along = row.length > 1 ? row.map((_, j) => 110 * i + 100 * j / (row.length - 1)) : [110 * i, 110 * i + 100];
-      const points = along.map((x, j) => `${x.toFixed(1)},${50 - (row[j] ?? row[0]) / 2}`);
+      const points = along.map((x, j) => `${x.toFixed(1)},${80 - 0.8 * (row[j] ?? row[0])}`);
       return make("polyline", { class: name, points: points.join(" ") });
     });
     return [box, (at, name) => {
@@ -214,7 +214,12 @@
         update();
       });
     }
-    new ResizeObserver(update).observe(chart);
+    update();
+    let width = chart.clientWidth;
+    new ResizeObserver(() => {
+      if (chart.clientWidth !== width) update();
+      width = chart.clientWidth;
+    }).observe(chart);
   }
 
   // Draw the axes, the curves of the models that are on, and their choices; and let the marks be looked at.
