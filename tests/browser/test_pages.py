@@ -226,7 +226,7 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
     path = tmp_path / "page.html"
     path.write_text(render(found, page_of(figures=figures, live=live, links=lambda run_id: None)), "utf-8")
     asked: list[str] = []
-    with chromium.new_context(viewport={"width": PHONE, "height": 900}) as context:
+    with chromium.new_context(viewport={"width": PHONE, "height": 900}, has_touch=True) as context:
         page = context.new_page()
         page.on("request", lambda r: asked.append(r.url))
         page.on("dialog", lambda d: asked.append(d.message))
@@ -234,7 +234,7 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
         label = live["c1-error"]["models"][0]["label"]
         expect(page.locator(".legend button").first).to_contain_text(label)
         expect(page.locator(".example").nth(1)).to_contain_text(label)
-        page.locator(".chart .point").first.focus()
+        page.locator(".chart .point").first.tap()
         expect(page.locator(".tip")).to_contain_text(f"{label}, dim3 2")
         assert page.locator(".tip a").count() == 0
         assert page.locator("script").count() == 2

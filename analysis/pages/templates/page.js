@@ -252,7 +252,8 @@
       marks.push(...curve.marks);
       svg.append(curve.group);
       const choice = state.asked.choices[model.i];
-      if (choice.dim3 !== null) svg.append(drawChoice(model, choice, placed, x, edge, turn));
+      const over = models.slice(turn + 1).filter(later => state.asked.choices[later.i].dim3 === choice.dim3).length;
+      if (choice.dim3 !== null) svg.append(drawChoice(model, choice, placed, x, edge, turn, over));
     });
     chart.replaceChildren(svg, ...lookAt(chart, svg, marks, width));
   }
@@ -305,15 +306,16 @@
     return { marks, group: series("g", model, ...lines.map(([name, d]) => make("path", { class: name, d })), ...marks.map(m => m.node)) };
   }
 
-  // A star on the curve at a choice, and a bar on the axis over its interval; null is an end outside the range.
-  function drawChoice(model, choice, placed, x, edge, turn) {
+  // A star on the curve at a choice, larger than those that may lie over it, and a bar on the axis over its interval,
+  // of which null is an end outside the range.
+  function drawChoice(model, choice, placed, x, edge, turn, over) {
     const group = series("g", model);
     const after = placed.findIndex(mark => mark.point.dim3 >= choice.dim3);
     if (after < 0) return group;
     const [b, a, at] = [placed[after], placed[Math.max(after - 1, 0)], x.at(choice.dim3)];
     if (after === 0 && b.point.dim3 > choice.dim3) return group;
     const height = b.x === a.x ? b.y : a.y + (b.y - a.y) * (at - a.x) / (b.x - a.x);
-    group.append(make("path", { class: "star", d: STAR, transform: `translate(${at} ${height})`, "data-choice": choice.dim3 }));
+    group.append(make("path", { class: "star", d: STAR, transform: `translate(${at} ${height}) scale(${1 + 0.6 * over})`, "data-choice": choice.dim3 }));
     const level = edge.bottom - 3 - 5 * turn;
     const [low, high] = choice.ends ?? [choice.dim3, choice.dim3];
     const [from, to] = [low === null ? edge.left : x.at(low), high === null ? edge.right : x.at(high)];
@@ -398,12 +400,12 @@
 
   document.querySelectorAll("table").forEach(makeSortable);
   addEventListener("hashchange", openTarget);
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("data")?.textContent ?? "{}");
   for (const figure of document.querySelectorAll("[data-live]")) {
     const spec = data[figure.dataset.live];
     figure.hidden = false;
     ({ plot: showPlot, pictures: showPictures })[spec.kind](figure.firstElementChild, spec);
-    document.querySelector(`[data-replaced-by="${figure.dataset.live}"]`).classList.add("replaced");
+    document.querySelector(`[data-replaced-by="${figure.dataset.live}"]`)?.classList.add("replaced");
   }
   if (location.hash) openTarget();
 })();
