@@ -58,6 +58,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.scripts += [""] * (tag == "script")
         if tag not in self.EMPTY:
             self.open.append(tag)
 
@@ -66,7 +67,7 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open[-1:] == ["script"]:
-            self.scripts.append(data)
+            self.scripts[-1] += data
         elif "style" not in self.open:
             self.text += data
 
