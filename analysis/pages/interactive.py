@@ -138,10 +138,11 @@ def _pictures(
     pick = comparison.pick
     start = pick.dim3 if pick is not None and pick.dim3 in kept else pictured(comparison)
     shape = _look(found).shape(found.originals.shape[1])
+    smaller = _smaller(shape or (1,))
     return {
         "kind": "pictures",
         "count": min(len(found.originals), _LINES if shape is None else _PICTURES),
-        "shape": None if shape is None else list(shape[:2]),
+        "shape": None if shape is None else [ceil(side / smaller) for side in shape[:2]],
         "dim3": list(kept),
         "start": min(range(len(kept)), key=lambda i: abs(kept[i] - (start or 0))),
         "originals": draw([found.originals]),
@@ -221,11 +222,16 @@ def _look(found: Examples) -> Look:
     return Look(found.image_shape, float(found.originals.min()), float(found.originals.max()))
 
 
+def _smaller(shape: tuple[int, ...]) -> int:
+    """By what whole number the sides of a picture are divided."""
+    return ceil(max(shape[:2]) / _LARGEST)
+
+
 def _strips(found: Examples) -> Callable[[list[_Array]], str]:
     """Return a function that makes one PNG, as a data URI, of rows (n, dim1): a line of pictures for each element."""
     look = _look(found)
     shape = look.shape(found.originals.shape[1]) or ()
-    smaller = ceil(max(shape[:2]) / _LARGEST)
+    smaller = _smaller(shape)
 
     def small(row: _Array) -> _Array:
         shades = np.nan_to_num(255 * look.scaled(row)).round().astype(np.uint8).reshape(shape)

@@ -92,6 +92,7 @@ def test_large_pictures_are_scaled_down(shape: tuple[int, ...], strip: tuple[int
     view = pictures(comparison([model("ae")]), examples(shape, (2, 4), int(np.prod(shape))), ROOM)
     assert view is not None
     assert pixels(view["originals"]).shape == strip
+    assert view["shape"] == [strip[0], strip[1] // 8]
 
 
 def test_rows_that_are_no_pictures_are_lines_of_standardised_columns() -> None:
