@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
+from elbowroom.analysis.pages import report
+
 HOSTS = "evil.example"
+SCRIPT = (Path(report.__file__).parent / "templates/page.js").read_text("utf-8")
 NAMES = {
     "parent folders": "../../../../../../tmp/x",
     "dots": "..",
@@ -29,11 +32,11 @@ FRAGMENTS = ("<script", "<img src=http", "onerror=alert(1)>", "<svg", "</style><
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "nav", "ul", "li", "a", "main",
     "section", "strong", "div", "figure", "img", "figcaption", "details", "summary", "table", "caption", "thead",
-    "tbody", "tr", "th", "td", "code", "pre", "sub", "span",
+    "tbody", "tr", "th", "td", "code", "pre", "sub", "span", "script",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "aria-label", "aria-labelledby", "src",
-    "alt", "width", "scope", "tabindex",
+    "alt", "width", "scope", "tabindex", "type", "hidden", "data-live", "data-replaced-by",
 }  # fmt: skip
 
 
@@ -46,6 +49,7 @@ class Reader(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.feed(html)
         self.close()
@@ -54,6 +58,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.scripts += [""] * (tag == "script")
         if tag not in self.EMPTY:
             self.open.append(tag)
 
@@ -61,7 +66,9 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if self.open[-1:] == ["script"]:
+            self.scripts[-1] += data
+        elif "style" not in self.open:
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -69,8 +76,15 @@ class Reader(HTMLParser):
 
 
 def check_page(html: str) -> None:
-    """A page has the template's elements and attributes, and leads nowhere but to itself and the store."""
-    tags = Reader(html).tags
+    """A page has its template's elements and script alone, and leads nowhere but to itself and the store."""
+    read = Reader(html)
+    tags = read.tags
+    for data, code in zip(read.scripts[::2], read.scripts[1::2], strict=True):
+        json.loads(data)
+        assert code == SCRIPT
+        assert "<" not in data
+        html = html.replace(f'<script type="application/json" id="data">{data}</script>', "")
+        html = html.replace(f"<script>{code}</script>", "")
     assert {tag for tag, _ in tags} <= TAGS
     assert {name for _, attributes in tags for name in attributes} <= ATTRIBUTES
     addresses = [attributes[name] or "" for _, attributes in tags for name in ("href", "src") if name in attributes]

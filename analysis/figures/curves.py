@@ -22,11 +22,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from elbowroom.tracking.drawing import MODEL_COLOURS, OTHER_COLOURS, Look, draw_cells, plain_label, settled
-from elbowroom.tracking.store.names import Artifact, Metric
+from elbowroom.tracking.store.names import Metric
 
 from ..findings.against_pca import Against
 from ..findings.find import ComparisonFinding, ModelFinding
-from ..runs.arrays import fetch
+from ..runs.arrays import examples
 
 _Array = npt.NDArray[Any]
 _T = TypeVar("_T")
@@ -36,7 +36,7 @@ _LINE = 0.19  # height in inches of a line of the legend, or of an intrinsic dim
 _FAR = 1.5  # ratio of a dim3 to the next smaller one from which the curve between them is not known
 _ROUNDING = 1e-9  # of the largest error
 LOG_FROM = 30.0  # ratio of the largest to the smallest error from which the axis is logarithmic
-_SPARSE_LOG_FROM = 5.0  # the same beside a logarithmic axis of dim3: a power law is a line there
+SPARSE_LOG_FROM = 5.0  # the same beside a logarithmic axis of dim3: a power law is a line there
 _ROOM = 0.4  # share of the axes' width that the text of an intrinsic dimension takes
 _COLUMNS = 10  # pictures in a row
 _PICTURED = 10  # the dim3 of the pictures, or the nearest that most models share
@@ -119,7 +119,7 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     pad = max(0.5, 0.03 * (last - first))
     axes.set(xlabel=_DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=(first - pad, last + pad))
     sparse = _scale_dim3(axes.xaxis, [p.dim3 for p in points])
-    _scale(axes.yaxis, [p.error for p in points], _SPARSE_LOG_FROM if sparse else LOG_FROM)
+    _scale(axes.yaxis, [p.error for p in points], SPARSE_LOG_FROM if sparse else LOG_FROM)
     _draw_brackets(chart, series)
     if comparison.mean_row:
         _draw_kept(axes, comparison.mean_row)
@@ -404,18 +404,11 @@ def pictured(comparison: ComparisonFinding) -> int | None:
 def plot_pictures(comparison: ComparisonFinding) -> Figure | None:
     """Draw test rows and their reconstructions by every model at one dim3."""
     dim3 = pictured(comparison)
-    there = [s for s in comparison.comparison.series if dim3 in s.cells and s.first.digest]
-    if dim3 is None or not there:
+    found = None if dim3 is None else examples(comparison.comparison.series, [dim3])
+    if dim3 is None or found is None:
         return None
-    cells = {s.label: s.at(dim3)[0] for s in there}
-    runs = list(cells.values())
-    originals = fetch(runs[:1], Artifact.ORIGINALS)[runs[0].run_id]
-    if isinstance(originals, str) or originals.ndim != 2 or not originals.size or not np.isfinite(originals).all():
-        return None
-    made = fetch(runs, Artifact.RECONSTRUCTIONS)
-    rows = [(label, made[cell.run_id]) for label, cell in cells.items()]
-    good = [(label, x) for label, x in rows if isinstance(x, np.ndarray) and x.shape == originals.shape]
-    return draw_pictures(Pictures(dim3, runs[0].image_shape, originals, good)) if good else None
+    rows = [(label, made[dim3]) for label, made in found.made.items()]
+    return draw_pictures(Pictures(dim3, found.image_shape, found.originals, rows))
 
 
 def draw_pictures(pictures: Pictures) -> Figure:
@@ -577,9 +570,8 @@ def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatte
     """
     axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined]
     numbers = _numbers(values)
-    least, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
-    low = float(np.nanmin(np.where(numbers > _ROUNDING * high, numbers, np.nan), initial=high))
-    if least > 0 and high / low > log_from:
+    least, low, high = _ends(numbers)
+    if is_wide(numbers, log_from):
         axes.set(**{f"{name}scale": "log"})
         if low > least:
             axes.set(**{f"{name}lim": (low / 2, None)})
@@ -594,14 +586,34 @@ def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatte
         axis.set_major_formatter(formatter)
 
 
-def _scale_dim3(axis: Axis, dim3: Iterable[int]) -> bool:
-    """Set ticks at whole numbers; scale logarithmically, and say so, where few dim3 are scanned and gaps differ."""
+def is_wide(values: Iterable[float | None], log_from: float) -> bool:
+    """Return whether positive values, without rounding, differ so much that their axis is logarithmic."""
+    least, low, high = _ends(_numbers(values))
+    return least > 0 and high / low > log_from
+
+
+def _ends(numbers: _Array) -> tuple[float, float, float]:
+    """Return the least, the least that is no rounding, and the largest."""
+    high = float(np.nanmax(numbers))
+    low = float(np.nanmin(np.where(numbers > _ROUNDING * high, numbers, np.nan), initial=high))
+    return float(np.nanmin(numbers)), low, high
+
+
+def is_ladder(dim3: Iterable[int]) -> bool:
+    """Return whether few dim3 are scanned and their gaps differ, so that their axis is logarithmic."""
     scanned = np.unique(list(dim3))
     first, last, gaps = scanned[0], scanned[-1], np.diff(scanned)
     few = len(scanned) < _FEW_SCANNED * (last - first + 1)
-    if not few or last < _APART * first or gaps.max() < _APART * gaps.min():
+    return bool(few and last >= _APART * first and gaps.max() >= _APART * gaps.min())
+
+
+def _scale_dim3(axis: Axis, dim3: Iterable[int]) -> bool:
+    """Set ticks at whole numbers; scale a ladder of dim3 logarithmically, and say so."""
+    scanned = list(dim3)
+    if not is_ladder(scanned):
         _whole(axis)
         return False
+    first, last = min(scanned), max(scanned)
     pad = (last / first) ** 0.03
     axis.axes.set(xscale="log", xlim=(first / pad, last * pad))
     axis.set_major_locator(LogLocator(2))

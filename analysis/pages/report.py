@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no network and no script: `render(findings, page) -> str`.
+"""The report as one HTML file that needs no network, and no script to be read: `render(findings, page) -> str`.
 
 What came from a store is text that strangers wrote: it is escaped, cut, and cleared of control characters.
 """
@@ -6,11 +6,13 @@ What came from a store is text that strangers wrote: it is escaped, cut, and cle
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from math import floor, inf, isfinite, log10
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -37,8 +39,10 @@ from ..purposes.choice import Choice
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_RUNS = 500  # rows of the table; `result.json` has all
 MOST_LINES = 50  # of a list
-_MOST_COMPARISONS = 12
-_MOST_BYTES = 2_600_000  # of PNG files; base64 makes them a third larger, and a report stays under 5 MB
+MOST_COMPARISONS = 12
+_MOST_BYTES = 2_400_000  # of PNG files; base64 makes them a third larger, and a report stays under 5 MB
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_MOST_ENCODED = 3_700_000  # characters of all figures and of the script's data
 _LONGEST = 600  # letters of a text
 _LONGEST_NAME = 120
 _CSS_DPI = 96  # pixels an inch
@@ -65,13 +69,15 @@ class RunLine(NamedTuple):
 class Page(NamedTuple):
     """The content of a report beside the findings.
 
-    figures are PNG files by name of the comparison and of the section; links returns a run's address by its id, None
+    figures are PNG files by name of the comparison and of the section; live is the data of what the script draws, by
+    the place on the page; links returns a run's address by its id, None
     where it has none; made_with has versions by package; note says how to open the store; registered names the
     registered model, or says why there is none.
     """
 
     title: str
     figures: Mapping[str, Mapping[str, bytes]]
+    live: Mapping[str, Mapping[str, Any]]
     links: Callable[[str], str | None]
     command: str
     made_with: Mapping[str, str]
@@ -81,11 +87,17 @@ class Page(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """The figure of a section, `figures/<section>.png`; alt returns the alternative text, with numbers."""
+    """The figure of a section, `figures/<section>.png`; alt returns the alternative text, with numbers.
+
+    live is the caption of what the script shows in place of the figure, if it does; a figure of pictures keeps its
+    colours in the dark.
+    """
 
     draw: Callable[[ComparisonFinding], Figure | None]
     alt: Callable[[ComparisonFinding], str]
     caption: str
+    live: str = ""
+    pictures: bool = False
 
 
 class _Table(NamedTuple):
@@ -147,8 +159,8 @@ def image(png: bytes) -> _Image:
 
 
 def render(findings: Findings, page: Page) -> str:
-    """The whole page."""
-    shown = findings.comparisons[:_MOST_COMPARISONS]
+    """Return the whole page."""
+    shown = findings.comparisons[:MOST_COMPARISONS]
     return environment().get_template("report.html.j2").render(
         findings=findings,
         page=page,
@@ -164,7 +176,36 @@ def render(findings: Findings, page: Page) -> str:
         more_runs=max(len(page.runs) - _MOST_RUNS, 0),
         most=MOST_LINES,
         link=lambda run_id: link_to(page.links(run_id)),
+        script=script(),
+        data=embedded(page.live),
     )  # fmt: skip
+
+
+class Script(NamedTuple):
+    """The script of a page, and the policy under which a browser runs it and nothing else."""
+
+    text: str
+    policy: str
+
+
+@cache
+def script() -> Script:
+    """Return the script that makes tables sortable, opens what a link leads to, and draws plots and pictures."""
+    text = (_TEMPLATES / "page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(text, f"{_POLICY}; script-src 'sha256-{digest}'")
+
+
+def room_for_live(figures: Mapping[str, Mapping[str, bytes]]) -> int:
+    """Return the characters that the data of the script may take beside the figures: at most 3 MB."""
+    taken = min(sum(len(png) for by_section in figures.values() for png in by_section.values()), _MOST_BYTES)
+    return min(3_000_000, _MOST_ENCODED - taken * 4 // 3)
+
+
+def embedded(data: Mapping[str, Any]) -> str:
+    """Return data as JSON for an element of a page, which no text in it can end."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 @cache
@@ -184,6 +225,7 @@ def environment() -> Environment:
         "columns_sentence": columns_sentence,
         "elbo_sentence": _elbo_sentence,
         "elbow_sentence": elbow_sentence,
+        "choice": choice_text,
         "noise_sentence": _noise_sentence,
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "ranges": ranges,
@@ -271,7 +313,7 @@ def elbow_sentence(model: ModelFinding) -> str:
     return "" if model.choice.purpose == "elbow" else model.elbow
 
 
-def _by_rule(comparison: ComparisonFinding) -> tuple[list[Rule], list[dict[str, Choice]]]:
+def by_rule(comparison: ComparisonFinding) -> tuple[list[Rule], list[dict[str, Choice]]]:
     """Return the rules of the table, and the choices of each model by the rule's text."""
     found = [{c.rule: c for c in m.purposes} for m in comparison.models]
     return in_order(Rule.parse(rule) for choices in found for rule in choices), found
@@ -279,15 +321,15 @@ def _by_rule(comparison: ComparisonFinding) -> tuple[list[Rule], list[dict[str, 
 
 def purposes(comparison: ComparisonFinding) -> _Table:
     """Return the choice of each model for each purpose, with its 95 % interval."""
-    rules, found = _by_rule(comparison)
+    rules, found = by_rule(comparison)
     rows = [
-        (rule.words, *(_purpose(choices[rule.text]) if rule.text in choices else "–" for choices in found))
+        (rule.words, *(choice_text(choices[rule.text]) if rule.text in choices else "–" for choices in found))
         for rule in rules
     ]
     return _Table(["dim3 to …", *(m.label for m in comparison.models)], rows)
 
 
-def _purpose(choice: Choice) -> str:
+def choice_text(choice: Choice) -> str:
     """Return a choice as `20 [16, 20]`, or why there is none."""
     if choice.choice is None:
         return "–" if choice.missing else "none" if choice.below is None else f"not by {choice.below}"
@@ -298,7 +340,7 @@ def _purpose(choice: Choice) -> str:
 
 def unknown(comparison: ComparisonFinding) -> list[str]:
     """Return why there is no answer for a purpose: each reason once with its models, and none that a sentence says."""
-    rules, found = _by_rule(comparison)
+    rules, found = by_rule(comparison)
     labels: dict[str, dict[str, None]] = {}
     for rule in rules:
         for model, choices in zip(comparison.models, found, strict=True):
@@ -549,7 +591,9 @@ def _nested_alt(comparison: ComparisonFinding) -> str:
 
 def _say_error(model: ModelFinding) -> str:
     text = _from_to([(p.dim3, p.error) for p in model.points])
-    return f"{text}, elbow {_elbow(model)}, choice {'none' if model.choice.choice is None else _purpose(model.choice)}"
+    return (
+        f"{text}, elbow {_elbow(model)}, choice {'none' if model.choice.choice is None else choice_text(model.choice)}"
+    )
 
 
 def _say_worth(model: ModelFinding) -> str:
@@ -584,14 +628,16 @@ SECTIONS = [
         plot=Plot(
             plot_error,
             _error_alt,
-            "Lower is better. A star is the choice by the rule in force, a bracket its interval, a dashed line a "
-            "corner that none of the fitted smooth curves explains. Above: the data's dimension by other methods.",
+            "Stars are the choices by the rule in force, brackets their intervals, dashed lines corners that no fitted "
+            "smooth curve explains; above stands the data's dimension by other methods.",
+            live="Point at a mark, or tap it, for its numbers and its run; stars are the choices, bars on the axis "
+            "their 95 % intervals.",
         ),
         folded=False,
     ),
     Section(
         "equivalent",
-        "What a latent dimension is worth in principal components",
+        "Worth in principal components",
         plot=Plot(
             plot_equivalent,
             _alt("Principal components with the same test error", _say_worth),
@@ -607,6 +653,9 @@ SECTIONS = [
             plot_pictures,
             _pictures_alt,
             "The same test rows, and their reconstruction by each model at the same dim3.",
+            live="The first test rows, and their reconstruction by the first seed of each model; the numbers are means "
+            "over seeds and over all held-out rows.",
+            pictures=True,
         ),
         folded=False,
     ),
@@ -652,7 +701,7 @@ SECTIONS = [
         Plot(
             plot_elbo,
             _alt("Validation -ELBO in nats per row", lambda m: _metric_ends(m, Metric.VAL_ELBO, -1)),
-            "Above: lower is better. Below: how many of the latent dimensions are in use.",
+            "The -ELBO, of which less is better, and below it how many of the latent dimensions are in use.",
         ),
     ),
     Section(
@@ -663,8 +712,8 @@ SECTIONS = [
         Plot(
             plot_nested,
             _nested_alt,
-            "Above: lower is better. Below: by how much the first latents of one model err more than a model trained "
-            "for that dim3.",
+            "The test error, and below it by how much the first latents of one model err more than a model trained for "
+            "that dim3.",
         ),
         table=_nested_tables,
         listing=_nested_sentences,

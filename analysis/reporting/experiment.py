@@ -22,8 +22,19 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, vi
 from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import LOUD, Findings, find
-from ..pages.report import SECTIONS, Page, RunLine, columns_sentence, elbow_sentence, render
+from ..pages.interactive import views
+from ..pages.report import (
+    MOST_COMPARISONS,
+    SECTIONS,
+    Page,
+    RunLine,
+    columns_sentence,
+    elbow_sentence,
+    render,
+    room_for_live,
+)
 from ..purposes import DEFAULT_RULE, Rule
+from ..runs.arrays import examples
 from ..runs.comparison import Store
 from ..runs.csv_table import CurveIs
 from ..runs.query import columns_of, read, read_table
@@ -198,9 +209,12 @@ def _files(
     for comparison in findings.comparisons:
         drawn = {s.name: s.plot.draw(comparison) for s in SECTIONS if s.plot is not None}
         figures[comparison.name] = {name: png(figure) for name, figure in drawn.items() if figure is not None}
+    shown = findings.comparisons[:MOST_COMPARISONS]
+    rows = {c.name: found for c in shown if (found := examples(c.comparison.series)) is not None}
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
+        live=views(shown, rows, links, room_for_live(figures)),
         links=links,
         command=command,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},

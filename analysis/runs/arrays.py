@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.errors import one_line
+from elbowroom.tracking.store.names import Artifact
 
 from ..purposes.choice import Held
 from .comparison import LARGEST, Cell, Series
@@ -90,6 +91,38 @@ def _read(path: str) -> _Array | str:
     if LARGEST < largest < math.inf:
         return f"unusable, with numbers up to {largest:.2g}"
     return array
+
+
+class Examples(NamedTuple):
+    """Test rows (n, dim1); and by label of the model and by dim3 their reconstructions (n, dim1), of the first seed."""
+
+    image_shape: tuple[int, ...] | None
+    originals: _Array
+    made: dict[str, dict[int, _Array]]
+
+
+def examples(series: Sequence[Series], dim3: Collection[int] | None = None) -> Examples | None:
+    """Return the test rows that the runs keep with their reconstructions, at these dim3, None for all; or None."""
+    cells = {
+        (one.label, k): one.at(k)[0]
+        for one in series
+        if one.first.digest
+        for k in one.dim3
+        if dim3 is None or k in dim3
+    }
+    if not cells:
+        return None
+    first = next(iter(cells.values()))
+    originals = fetch([first], Artifact.ORIGINALS)[first.run_id]
+    if isinstance(originals, str) or originals.ndim != 2 or not originals.size or not np.isfinite(originals).all():
+        return None
+    arrays = fetch(list(cells.values()), Artifact.RECONSTRUCTIONS)
+    made: dict[str, dict[int, _Array]] = {}
+    for (label, k), cell in cells.items():
+        array = arrays[cell.run_id]
+        if isinstance(array, np.ndarray) and array.shape == originals.shape:
+            made.setdefault(label, {})[k] = array
+    return Examples(first.image_shape, originals, made) if made else None
 
 
 def rows_of(series: Series, artifact: str, *, signed: bool = False) -> tuple[dict[int, Held], list[int], str]:

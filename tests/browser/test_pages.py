@@ -1,7 +1,8 @@
-"""The two pages from disk: they load nothing, and are legible on a phone and in the dark."""
+"""The two pages from disk: they load nothing, are legible on a phone and in the dark, and what moves shows numbers."""
 
 import io
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -9,11 +10,19 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from elbowroom.analysis.pages.interactive import views
+from elbowroom.analysis.pages.report import render
 from elbowroom.analysis.reporting import report
-from tests.analysis.example_runs import log
+from elbowroom.analysis.runs.arrays import Examples
+from elbowroom.tracking.store.names import Artifact, Tag
+from tests.analysis.example_runs import errors, log
+from tests.analysis.pages.test_hostile_names import findings as hostile_findings
+from tests.analysis.pages.test_report import PNG
+from tests.analysis.pages.test_report import page as page_of
 from tests.browser.conftest import PATIENCE, Browsed
+from tests.hostile import NAMES
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +46,7 @@ CONTRASTS = """() => {
   const own = e => [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
   return [...document.body.querySelectorAll("*")].filter(e => own(e) && e.checkVisibility()).map(e => {
     const [a, b] = [light(numbers(getComputedStyle(e).color)), light(behind(e))];
-    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.innerText.slice(0, 60)];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 60)];
   });
 }"""
 
@@ -66,6 +75,180 @@ def test_a_study_s_page_is_whole_without_a_network_and_legible(
     check(chromium, browsed.folder / "reports" / name, width, scheme, 6)
 
 
+NEEDS_CHROMIUM = pytest.mark.skipif(shutil.which("chromium") is None, reason="apt-get install chromium to look")
+
+
+def log_pictures(store: MlflowClient, folder: Path) -> None:
+    """PCA at 2, 4, …, 12, whose pictures are as grey as 10 times dim3, and an autoencoder at all to 6, in white.
+
+    The mean row errs 2, PCA 1 / dim3, the autoencoder half of that.
+    """
+    for model, dim3, factor in (("pca", range(2, 13, 2), 1.0), ("ae", range(2, 7), 0.5)):
+        for k in dim3:
+            rows = np.tile(np.linspace(0, 255, 16), (8, 1))
+            made = np.full_like(rows, 10 * k if model == "pca" else 255)
+            arrays = {Artifact.ORIGINALS: rows, Artifact.RECONSTRUCTIONS: made} | errors(factor / k, factor / k, 0, 2.0)
+            tags = {Tag.IMAGE_SHAPE: "4x4"}
+            log(store, model=model, dim3=k, error=factor / k, test=factor / k, arrays=arrays, folder=folder, tags=tags)
+
+
+@pytest.fixture
+def opened(chromium: Browser, store: MlflowClient, tmp_path: Path) -> Iterator[Page]:
+    log_pictures(store, tmp_path / "arrays")
+    path = report(tracking_uri=store.tracking_uri, experiment="e", out=tmp_path / "out", log=False).page
+    said: list[str] = []
+    with chromium.new_context(viewport={"width": DESK, "height": 1400}) as context:
+        page = context.new_page()
+        page.on("console", lambda m: said.append(m.text))
+        page.on("pageerror", lambda e: said.append(str(e)))
+        page.goto(path.resolve().as_uri(), timeout=PATIENCE)
+        yield page
+    assert said == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.browser
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
+    page = opened
+    # The slider: each model's pictures at that dim3, or at the nearest smaller one.
+    pca, ae = page.locator(".example").nth(1), page.locator(".example").nth(2)
+    slider = page.get_by_role("slider", name="dim3")
+    slider.focus()
+    for key, dim3, of_pca, texts in (
+        ("Home", 2, 2, ("pca keeps 75.0 %, error 0.500", "ae keeps 87.5 %, error 0.250")),
+        ("ArrowRight", 3, 2, ("pca at dim3 2 keeps 75.0 %, error 0.500", "ae keeps 91.7 %, error 0.167")),
+        ("End", 12, 12, ("pca keeps 95.8 %, error 0.0833", "ae at dim3 6 keeps 95.8 %, error 0.0833")),
+    ):
+        page.keyboard.press(key)
+        assert slider.get_attribute("aria-valuetext") == f"dim3 {dim3}"
+        assert ("".join(pca.inner_text().split()), "".join(ae.inner_text().split())) == tuple(
+            "".join(text.split()) for text in texts
+        )
+        assert np.median(grey(pca.locator(".strip").screenshot())) == 10 * of_pca
+        assert np.median(grey(ae.locator(".strip").screenshot())) == 255
+
+    # The plot: the numbers of a mark under the pointer, and of the next under the keys.
+    tip, marks = page.locator(".tip"), page.locator(".chart .point")
+    expect(tip).to_be_hidden()
+    middle(page, marks.nth(1))
+    expect(tip).to_contain_text("pca, dim3 4")
+    expect(tip).to_contain_text("validation error 0.250")
+    expect(tip).to_contain_text("variance kept 87.5 %")
+    assert tip.get_by_role("link").get_attribute("href").startswith("http://127.0.0.1:5000/#/")  # type: ignore[union-attr]
+    marks.nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_contain_text("pca, dim3 6")
+    page.keyboard.press("ArrowDown")
+    expect(tip).to_contain_text("ae, dim3 6")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "open its run"
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+
+    # The purpose moves the choices, and says them.
+    choices = "[...document.querySelectorAll('.star')].map(s => Number(s.dataset.choice))"
+    assert page.evaluate(choices) == [6, 3]
+    page.get_by_label("dim3 to").select_option("keep 80 % of the variance")
+    assert page.evaluate(choices) == [4, 2]
+    expect(page.locator("[aria-live]")).to_contain_text("pca: 4")
+    page.get_by_role("group", name="Models").get_by_role("button", name="pca").click()
+    assert page.evaluate(choices) == [2]
+
+    # Axes: a logarithmic error has ticks at 1, 2, 5; a share has none.
+    ticks = "[...document.querySelectorAll('.axis text')].map(t => t.textContent)"
+    assert "0.15" in page.evaluate(ticks)
+    page.get_by_label("logarithmic error").check()
+    assert "0.1" in page.evaluate(ticks)
+    assert "0.15" not in page.evaluate(ticks)
+    page.get_by_label("Show").select_option("variance kept")
+    assert "100 %" in page.evaluate(ticks)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.browser
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+def test_a_reader_sorts_a_table_follows_a_link_and_prints(opened: Page) -> None:
+    page = opened
+    assert page.locator("details[open]").count() == 0
+    page.get_by_role("link", name="All numbers").click()
+    table = page.locator("#c1-numbers table").first
+    expect(table).to_be_visible()
+    seeds = table.locator("tbody tr td:nth-child(1)")
+    head = table.get_by_role("columnheader", name="dim3")
+    head.get_by_role("button").focus()
+    for direction, order in (("ascending", range(2, 13, 2)), ("descending", range(12, 1, -2))):
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == direction
+        assert seeds.all_inner_texts() == [str(k) for k in order]
+    page.emulate_media(media="print")
+    for shown, hidden in (("figure.pictures:not(.live)", ".live"), ("figure.error.plot", "input"), ("table", "select")):
+        expect(page.locator(shown).first).to_be_visible()
+        expect(page.locator(hidden).first).to_be_hidden()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.browser
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowClient, tmp_path: Path) -> None:
+    log_pictures(store, tmp_path / "arrays")
+    path = report(tracking_uri=store.tracking_uri, experiment="e", out=tmp_path / "out", log=False).page
+    for width in (DESK, PHONE):
+        check(chromium, path, width, "dark", 4)
+    with chromium.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(path.resolve().as_uri(), timeout=PATIENCE)
+        for figure in ("error.plot", "equivalent", "pictures:not(.live)"):
+            expect(page.locator(f"figure.{figure} > img")).to_be_visible()
+        expect(page.locator(".live").first).to_be_hidden()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.browser
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("kind", ["a script", "an attribute", "a comment"])
+def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: Path) -> None:
+    """In the buttons, the numbers of a mark, the menu and the pictures; and only an address of the web is a link."""
+    word = NAMES[kind]
+    found, _ = hostile_findings(word)
+    (comparison,) = found.comparisons
+    rows = np.ones((2, 1))
+    examples = Examples((1, 1), rows, {m.label: {2: rows} for m in comparison.models})
+    live = views([comparison], {comparison.name: examples}, lambda run_id: None, 10**6)
+    for model in live["c1-error"]["models"]:
+        for point in model["points"]:
+            point["link"] = f"javascript:{word}"  # as no function of ours gives it
+    figures = {comparison.name: {"error": PNG, "pictures": PNG}}
+    path = tmp_path / "page.html"
+    path.write_text(render(found, page_of(figures=figures, live=live, links=lambda run_id: None)), "utf-8")
+    asked: list[str] = []
+    with chromium.new_context(viewport={"width": PHONE, "height": 900}, has_touch=True) as context:
+        page = context.new_page()
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("dialog", lambda d: asked.append(d.message))
+        page.goto(path.as_uri(), timeout=PATIENCE)
+        label = live["c1-error"]["models"][0]["label"]
+        expect(page.locator(".legend button").first).to_contain_text(label)
+        expect(page.locator(".example").nth(1)).to_contain_text(label)
+        page.locator(".chart .point").first.tap(force=True)  # marks of other models lie over it
+        expect(page.locator(".tip")).to_contain_text(f"{label}, dim3 2")
+        assert page.locator(".tip a").count() == 0
+        assert page.locator("script").count() == 2
+        assert page.locator("[onerror], [onload], base").count() == 0
+    assert [url for url in asked if not url.startswith("data:image/png;base64,")] == [path.as_uri()]
+
+
+def middle(page: Page, mark: Locator) -> None:
+    """Move the pointer to the middle of a mark."""
+    box = mark.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
 def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int) -> None:
     """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
     address = path.resolve().as_uri()
@@ -78,13 +261,16 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         page.on("pageerror", lambda e: said.append(str(e)))
         page.goto(address, timeout=PATIENCE)
         assert (np.median(grey(page.screenshot())) < 50) == (scheme == "dark")
-        assert np.median(grey(page.locator("img").first.screenshot())) == 255  # figures are drawn for white
+        drawn = grey(page.locator("figure > img >> visible=true").first.screenshot())
+        inverted = scheme == "dark" and page.locator(".plot").count() > 0  # figures are drawn for white
+        assert (np.median(drawn) < 50) if inverted else (np.median(drawn) == 255)
 
         page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-        natural = np.array(page.evaluate("[...document.images].map(i => i.naturalWidth)"))
+        figures = "[...document.querySelectorAll('figure > img')]"
+        natural = np.array(page.evaluate(f"{figures}.map(i => i.naturalWidth)"))
         assert len(natural) >= images
         assert natural.min() > 0
-        shown = np.array(page.evaluate("[...document.images].map(i => i.clientWidth)"))
+        shown = np.array(page.evaluate(f"{figures}.map(i => i.clientWidth)"))
         # Letters have the size they were drawn in, and in a narrow figure are not blown up.
         assert (shown / natural).max() == pytest.approx(96 / 160, abs=0.01) or width == PHONE
         assert max(page.evaluate("[...document.images].map(i => i.getBoundingClientRect().right)")) <= width

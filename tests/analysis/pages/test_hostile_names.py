@@ -8,6 +8,7 @@ import shlex
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mlflow import MlflowClient
@@ -16,9 +17,11 @@ from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
 from elbowroom.analysis import assignment, report
 from elbowroom.analysis.findings.find import Findings, Pick, find
+from elbowroom.analysis.pages.interactive import views
 from elbowroom.analysis.pages.report import Page, RunLine, render
 from elbowroom.analysis.reporting.experiment import _curves_csv
 from elbowroom.analysis.reporting.publish import _description, _registered_name, _which_command
+from elbowroom.analysis.runs.arrays import Examples
 from elbowroom.analysis.runs.comparison import Cell, LeftOut, Store, own_cell
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import FACT_PREFIX, PACKAGE_PREFIX, Kind, Metric, Tag
@@ -26,7 +29,7 @@ from elbowroom.tracking.store.text import clean, key, markdown, quoted
 from tests.analysis.example_runs import FIGURES, log
 from tests.analysis.test_assignment import log_all
 from tests.conftest import marked
-from tests.hostile import ALL, NAMES, check_files, check_lines, check_page, nothing_else_in
+from tests.hostile import ALL, NAMES, Reader, check_files, check_lines, check_page, nothing_else_in
 
 pytestmark = pytest.mark.integration
 
@@ -87,14 +90,20 @@ def test_a_word_in_every_place_stays_a_word(kind: str) -> None:
         assert clean(text) == text
         assert len(text) < 600
     json.loads(found.to_json())
+    rows = {comparison.name: Examples((1, 1), np.ones((2, 1)), {label: {2: np.ones((2, 1))} for label in labels})}
+    live = views(found.comparisons, rows, lambda run_id: f"javascript:{word}", 10**6)
+    assert {p["link"] for m in live["c1-error"]["models"] for p in m["points"]} == {None}
+    assert [m["label"] for m in live["c1-pictures"]["models"]] == [clean(label, 28) for label in labels]
     page = Page(
-        title=word, figures={}, links=lambda run_id: f'http://127.0.0.1:5000/#/{run_id}" onclick="{word}', command=word,
-        made_with={word: word}, note=word, registered=word,
+        title=word, figures={}, links=lambda run_id: f'http://127.0.0.1:5000/#/{run_id}" onclick="{word}',
+        command=word, made_with={word: word}, note=word, registered=word, live=live,
         runs=[RunLine(c.run_id, c.name, word, c.model, c.dim3, c.seed, c.error, None, None) for c in store.cells],
     )  # fmt: skip
-    check_page(render(found, page))
-    rows = list(csv.reader(io.StringIO(_curves_csv(found))))
-    assert {row[1] for row in rows[1:]} == set(labels)
+    html = render(found, page)
+    check_page(html)
+    assert json.loads(Reader(html).scripts[0]) == json.loads(json.dumps(live))
+    table = list(csv.reader(io.StringIO(_curves_csv(found))))
+    assert {row[1] for row in table[1:]} == set(labels)
     said = "\n".join(_description(found))
     assert len(said) <= 5000
     assert said.encode()

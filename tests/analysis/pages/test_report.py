@@ -1,5 +1,7 @@
 """The report as a page: what it says, that it escapes what strangers wrote, and that it loads nothing."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,8 @@ from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.findings.against_pca import Against, DecoderPart, Equivalent, who_wins
 from elbowroom.analysis.findings.find import ComparisonFinding, Findings, ModelFinding, Pick, Point
 from elbowroom.analysis.pages.report import (
-    _MOST_COMPARISONS,
     _MOST_RUNS,
+    MOST_COMPARISONS,
     SECTIONS,
     Page,
     RunLine,
@@ -35,7 +37,8 @@ from tests.hostile import Reader, check_page
 
 PNG = b"\x89PNG\r\n" + bytes(60)
 DIM3 = tuple(range(2, 12))
-CELLS = Series("ae", "ae", {6: {0: SimpleNamespace(digest="")}})  # one cell at dim3 6, without rows to be drawn
+# One cell at dim3 6, without rows to be drawn.
+CELLS = Series("ae", "ae", {6: {0: SimpleNamespace(digest="", run_id="a" * 32, seed=0)}})
 
 
 def verdict(dim3: int | None = None, choice: int | None = 6) -> Verdict:
@@ -181,6 +184,7 @@ def page(**changes: object) -> Page:
     values: dict = {
         "title": "How many latent dimensions",
         "figures": {"mnist, 20 epochs": {s.name: PNG for s in SECTIONS if s.plot}},
+        "live": {},
         "links": lambda run_id: f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}",
         "command": "python -m analysis.report --experiment elbowroom",
         "made_with": {"numpy": "2.4.6"},
@@ -348,13 +352,15 @@ def test_the_page_names_its_places() -> None:
     assert "In brackets the 95 % interval; for “hidden entries” the dim3 within two standard errors" in text
 
 
-def test_it_loads_nothing_and_runs_nothing() -> None:
+def test_it_loads_nothing_and_runs_its_own_script_alone() -> None:
     html = render(findings(), page())
     check_page(html)
     read = Reader(html)
     assert len(read.all("img")) == len([s for s in SECTIONS if s.plot])
     (policy,) = (m["content"] for m in read.all("meta") if m.get("http-equiv"))
     assert (policy or "").startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    digest = base64.b64encode(hashlib.sha256(read.scripts[1].encode()).digest()).decode()
+    assert (policy or "").endswith(f"; script-src 'sha256-{digest}'")
     ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     here = {(a["href"] or "")[1:] for a in read.all("a") if (a["href"] or "").startswith("#")}
@@ -434,7 +440,7 @@ def test_a_large_store_stays_small() -> None:
     assert len(html.encode()) < 5_000_000
     read = Reader(html)
     assert f"{10_000 - _MOST_RUNS} more are in result.json" in read.text
-    assert f"{100 - _MOST_COMPARISONS} more comparisons" in read.text
+    assert f"{100 - MOST_COMPARISONS} more comparisons" in read.text
     assert "Left out to keep this file small" in read.text
 
 
