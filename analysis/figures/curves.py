@@ -118,8 +118,8 @@ def plot_error(comparison: ComparisonFinding) -> Figure | None:
     first, last = min(p.dim3 for p in points), max(p.dim3 for p in points)
     pad = max(0.5, 0.03 * (last - first))
     axes.set(xlabel=_DIM3, ylabel=f"{comparison.error_name}{unit}", xlim=(first - pad, last + pad))
-    sparse = _scale_dim3(axes.xaxis, [p.dim3 for p in points])
-    _scale(axes.yaxis, [p.error for p in points], SPARSE_LOG_FROM if sparse else LOG_FROM)
+    sparse = scale_dim3(axes.xaxis, [p.dim3 for p in points])
+    scale(axes.yaxis, [p.error for p in points], SPARSE_LOG_FROM if sparse else LOG_FROM)
     _draw_brackets(chart, series)
     if comparison.mean_row:
         _draw_kept(axes, comparison.mean_row)
@@ -155,7 +155,7 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     if not known.all():
         said.append("in part no interval" if known.any() else "no interval")
     _add_key(chart, _key(style), model.label, f" ({', '.join(said)})" if said else "")
-    _draw_path(axes, x, y, style)
+    draw_path(axes, x, y, style)
     if not _near(x).all():
         chart.share("dotted: dim3 without a cell", Line2D([], [], color=GREY, ls=":", lw=1))
     _draw_band(chart, x, low, high, style, "95 % interval")
@@ -283,15 +283,15 @@ def plot_ratio(comparison: ComparisonFinding) -> Figure | None:
     axes.axhline(1, **_DOTTED)
     for model, style, compared in series:
         x, y, low, high = _columns(compared, "dim3", "ratio", "low", "high")
-        _draw_path(axes, x, y, style)
+        draw_path(axes, x, y, style)
         _draw_band(chart, x, low, high, style, "95 % interval, paired by row")
         _draw_markers(chart, x, y, style, model)
         said = _whose(compared) if np.isfinite(low + high).all() else " (no interval)"
         _add_key(chart, _key(style), model.label, said)
     chart.share("1: as much as PCA", Line2D([], [], **_DOTTED))
-    _scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
+    scale(axes.yaxis, [1.0, *(a.ratio for _, _, compared in series for a in compared if a.ratio)], LOG_FROM)
     axes.set(xlabel=_DIM3, ylabel="test error over PCA's at the same dim3")
-    _scale_dim3(axes.xaxis, [a.dim3 for _, _, compared in series for a in compared])
+    scale_dim3(axes.xaxis, [a.dim3 for _, _, compared in series for a in compared])
     return chart.finished()
 
 
@@ -329,7 +329,7 @@ def plot_elbo(comparison: ComparisonFinding) -> Figure | None:
         chart.share("all units in use", Line2D([], [], **_DOTTED))
     upper.set_ylabel("validation -ELBO\nnats per row")
     chart.panels[-1].set_xlabel(_DIM3)
-    _scale_dim3(chart.panels[-1].xaxis, dim3)
+    scale_dim3(chart.panels[-1].xaxis, dim3)
     return chart.finished()
 
 
@@ -360,7 +360,7 @@ def plot_nested(comparison: ComparisonFinding) -> Figure | None:
         lower.set_ylabel("errs more, in %")
         lower.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
         chart.share("0: as much as a dedicated one", Line2D([], [], **_DOTTED))
-    _scale(upper.yaxis, [p.error for n in shown for p in n.points], 5)
+    scale(upper.yaxis, [p.error for n in shown for p in n.points], 5)
     upper.set_ylabel("test error, data units²")
     lower.set_xlabel(_DIM3)
     _whole(lower.xaxis)
@@ -387,8 +387,8 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
             axes.plot(x, y, style.marker, ms=4, color=style.colour, ls="")
             axes.plot(x[-1:], y[-1:], style.marker, ms=9, color=style.colour, mec="white", ls="")
         axes.set_xlabel(costs[metric])
-        _scale(axes.xaxis, [p.metrics[metric] for p in there[metric]], 5, EngFormatter(sep=""))
-        _scale(axes.yaxis, [p.test for points in there.values() for p in points], 5)
+        scale(axes.xaxis, [p.metrics[metric] for p in there[metric]], 5, EngFormatter(sep=""))
+        scale(axes.yaxis, [p.test for points in there.values() for p in points], 5)
     chart.share("large: its largest dim3", Line2D([], [], color=GREY, marker="o", ms=9, ls=""))
     chart.panels[0].set_ylabel("test error, data units²")
     return chart.finished()
@@ -552,7 +552,7 @@ def _parted(x: _Array, *values: _Array) -> list[_Array]:
     return [np.insert(v.astype(float), breaks, np.nan) for v in values]
 
 
-def _draw_path(axes: Axes, x: _Array, y: _Array, style: Style, **more: Any) -> None:
+def draw_path(axes: Axes, x: _Array, y: _Array, style: Style, **more: Any) -> None:
     """Draw a line, which is dotted where many dim3 without cells lie between two points."""
     axes.plot(*_parted(x, x, y), style.line, color=style.colour, lw=1.5, **more)
     if not _near(x).all():
@@ -560,10 +560,10 @@ def _draw_path(axes: Axes, x: _Array, y: _Array, style: Style, **more: Any) -> N
 
 
 def _draw_line(axes: Axes, x: _Array, y: _Array, style: Style) -> None:
-    _draw_path(axes, x, y, style, marker=style.marker, ms=4.5)
+    draw_path(axes, x, y, style, marker=style.marker, ms=4.5)
 
 
-def _scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
+def scale(axis: Axis, values: Sequence[float | None], log_from: float, formatter: Any = None) -> None:
     """Scale an axis logarithmically if max / min exceeds `log_from`, else linearly from 0.
 
     A logarithmic axis ends above values that are rounding, as PCA's error at as many latents as columns.
@@ -607,7 +607,7 @@ def is_ladder(dim3: Iterable[int]) -> bool:
     return bool(few and last >= _APART * first and gaps.max() >= _APART * gaps.min())
 
 
-def _scale_dim3(axis: Axis, dim3: Iterable[int]) -> bool:
+def scale_dim3(axis: Axis, dim3: Iterable[int]) -> bool:
     """Set ticks at whole numbers; scale a ladder of dim3 logarithmically, and say so."""
     scanned = list(dim3)
     if not is_ladder(scanned):

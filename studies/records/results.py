@@ -8,22 +8,23 @@ from contextlib import suppress
 from csv import writer as table_writer
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
+from elbowroom.analysis.figures.curves import LOG_FROM, draw_path, scale, scale_dim3, styles_of
 from elbowroom.analysis.findings import find
 from elbowroom.analysis.purposes import Rule
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.reporting.answer import answer_lines, answer_metrics
 from elbowroom.analysis.reporting.front_page import describe_experiment, links_line, write_views
 from elbowroom.analysis.runs.comparison import Cell, Unusable, assemble, own_cell
+from elbowroom.tracking.drawing import plain_label
 from elbowroom.tracking.store.addresses import children_page, run_page
 from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, drawn_plainly, key, markdown
+from elbowroom.tracking.store.text import LABEL_LENGTH, key, markdown
 
 from ..execution.cell import error_of
 from .study import FinishedCell, StudyRecords
@@ -120,7 +121,7 @@ def csv(points: list[Point]) -> str:
 
 
 def draw(points: list[Point], title: str, error: str) -> Figure:
-    """Draw the mean over seeds as a line for each model, and a dot for each seed.
+    """Draw the mean over seeds as a line for each model, dotted over dim3 without cells, and a dot for each seed.
 
     Parameters
     ----------
@@ -133,23 +134,19 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
     """
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for number, model in enumerate(dict.fromkeys(p.model for p in points)):
+    models = list(dict.fromkeys(p.model for p in points))
+    for model, style in zip(models, styles_of(models), strict=True):
         mine = [p for p in points if p.model == model]
         seeds = max(len(p.errors) for p in mine)
-        label = drawn_plainly(clean(model.rpartition(":")[2], LABEL_LENGTH)) + (
-            f", mean of {seeds} seeds" if seeds > 1 else ""
-        )
-        axes.plot([p.dim3 for p in mine], [p.mean for p in mine], "-o", ms=4, color=f"C{number}", label=label)
+        label = plain_label(model.rpartition(":")[2], LABEL_LENGTH) + (f", mean of {seeds} seeds" if seeds > 1 else "")
+        x, y = np.array([p.dim3 for p in mine]), np.array([p.mean for p in mine])
+        draw_path(axes, x, y, style, marker=style.marker, ms=4.5, label=label)
         if seeds > 1:
-            x = [p.dim3 for p in mine for _ in p.errors]
-            axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=f"C{number}", alpha=0.5)
-    axes.set(
-        title=drawn_plainly(clean(title, LABEL_LENGTH)),
-        xlabel="latent dimension dim3",
-        ylabel=f"{error}, mean squared",
-    )
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            x = np.array([p.dim3 for p in mine for _ in p.errors])
+            axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=style.colour, alpha=0.5)
+    axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=f"{error}, mean squared")
+    scale_dim3(axes.xaxis, (p.dim3 for p in points))
+    scale(axes.yaxis, [p.mean for p in points], LOG_FROM)
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
@@ -215,7 +212,7 @@ def record_curve(recorder: Recorder, points: list[Point], title: str, error: str
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:
             (folder / Artifact.FIGURES).mkdir()
-            with style.context("default"):  # the caller may have set another style
+            with matplotlib.style.context("default"):  # the caller may have set another style
                 draw(points, title, error).savefig(folder / Artifact.FIGURES / "curve.png")
 
 
