@@ -16,6 +16,7 @@ from pathlib import Path
 
 import mlflow
 from matplotlib import style
+from matplotlib.figure import Figure
 from sklearn.utils import Bunch
 
 from elbowroom.tracking.cli import Parser, command
@@ -24,11 +25,12 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from elbowroom.tracking.store.terminal import say
 
-from .figures.assignment import figures_of
+from .figures.assignment import Drawn, figures_of
 from .figures.curves import plot_equivalent, plot_error
+from .figures.panels import Codes, Tiles
 from .findings.find import ComparisonFinding, Findings, find, to_json
 from .latent_space.answers import Answers, Estimate, Shelf, answer, measured
-from .pages.assignment import AssignmentPage, render
+from .pages.assignment import AssignmentPage, curves_of, render
 from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
 from .runs.comparison import Comparison, compare
 from .runs.query import read
@@ -94,13 +96,14 @@ def report(
         comparisons = [c for c in comparisons if epochs is None or str(epochs) == c.settings.get("epochs")]
         comparison, *others = _measured(comparisons, show, name)
         found = ask(lambda: find(store._replace(cells=comparison.cells), comparisons=[comparison]))
-        answers, figures = ask(lambda: _answered(comparison, found, show))
+        answers, drawn = ask(lambda: _answered(comparison, found, show))
         apart = "was measured too, and is not on this page, which has one data set and training"
         notes = dict.fromkeys([*answers.notes, *(f"{c.name} {apart}" for c in others)])
         answers = replace(answers, notes=list(notes))
         links, note = links_of(client, store.experiment_id)
         page = AssignmentPage(
-            figures=figures,
+            figures={name: _file(figure) for name, figure in drawn.items()},
+            panels={name: panel for name, panel in drawn.items() if not isinstance(panel, Figure)},
             links=links,
             command=_command(name, show),
             made_with={name: version(name) for name in ("mlflow", "numpy", "scipy", "scikit-learn", "matplotlib")},
@@ -132,14 +135,22 @@ def _measured(comparisons: list[Comparison], shown: tuple[int, ...], experiment:
 
 
 @style.context("default")  # the caller's figures may have one of their own
-def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, bytes]]:
-    """The answers, and the figures as PNG files by name."""
+def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, Drawn]]:
+    """The answers, and the figures by name."""
     shelf, finding = Shelf(), found.comparisons[0]
     answers = _compared(answer(comparison, shown, shelf), finding)
-    drawn = {"error": plot_error(finding), "equivalent": plot_equivalent(finding)}
+    scanned = replace(finding, models=curves_of(finding, shown))
+    curves = {"error": plot_error(scanned), "equivalent": plot_equivalent(scanned)}
+    drawn: dict[str, Drawn] = {name: figure for name, figure in curves.items() if figure is not None}
     drawn |= figures_of(measured(comparison, shown), answers, shelf)
-    figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
-    return replace(answers, notes=[*answers.notes, *shelf.notes]), figures
+    return replace(answers, notes=[*answers.notes, *shelf.notes]), drawn
+
+
+def _file(drawn: Drawn) -> bytes:
+    """A figure as a PNG file."""
+    if isinstance(drawn, Tiles):
+        return drawn.png
+    return png(drawn.figure if isinstance(drawn, Codes) else drawn)
 
 
 def _compared(answers: Answers, finding: ComparisonFinding) -> Answers:

@@ -1,8 +1,8 @@
 """Answer the course assignment by measurement: `python -m studies.assignment`, and `--full` for numbers to quote.
 
 Trains the missing cells of a scan with PCA, autoencoder and VAE, with measures and several seeds at the dim3 to show,
-there also autoencoders with the VAE's loss, and writes `assignment.html` from the store. The same command again continues. From Python: `answer`. Exit codes as of
-`studies.scan`.
+and there autoencoders with the VAE's loss; writes `assignment.html` from the store. The same command again continues.
+From Python: `answer`. Exit codes as of `studies.scan`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from elbowroom.analysis.assignment import SHOWN, Report, report
 from elbowroom.analysis.reporting.publish import output_folder
 from elbowroom.tracking.cli import UNSET, Parser
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.names import DEFAULT_LOSSES
 from elbowroom.tracking.store.session import borrowed, use_store
 from elbowroom.tracking.store.text import KEY_LENGTH
 
@@ -109,7 +108,7 @@ def _same_loss(grid: Grid, options: Options) -> list[tuple[Grid, Options]]:
     if grid.base.loss != "auto" or grid.base.dataset not in _CROSS_ENTROPY or not {"ae", "vae"} <= grid.dim3.keys():
         return []
     name = options.named(grid.study).study
-    base = replace(grid.base, loss=DEFAULT_LOSSES["vae"])
+    base = replace(grid.base, loss="bce")
     same = Grid({"ae": grid.measured}, grid.repeats, base, grid.label, grid.measured, grid.repeats)
     return [(same, replace(options, study=f"{name[: KEY_LENGTH - len(_SAME_LOSS)]}{_SAME_LOSS}"))]
 

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
+from tests.conftest import ROOT
+
+TEMPLATES = ROOT / "analysis" / "pages" / "templates"
 HOSTS = "evil.example"
 NAMES = {
     "parent folders": "../../../../../../tmp/x",
@@ -24,16 +27,17 @@ NAMES = {
 }
 """Each is a class of its own; `ALL` is most of them at once. No database takes half a letter."""
 ALL = " ".join(v for k, v in NAMES.items() if len(v) < 1000 and k != "half a letter") + "z" * 3000
-FRAGMENTS = ("<script", "<img src=http", "onerror=alert(1)>", "<svg", "</style></title>", "<base", "<!--")
+FRAGMENTS = ("<script>alert", "<img src=http", "onerror=alert(1)>", "<svg", "</style></title>", "<base", "<!--")
 
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "nav", "ul", "li", "a", "main",
     "section", "strong", "div", "figure", "img", "figcaption", "details", "summary", "table", "caption", "thead",
-    "tbody", "tr", "th", "td", "code", "pre", "sub", "span",
+    "tbody", "tr", "th", "td", "code", "pre", "sub", "span", "i",
+    "script",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "href", "id", "aria-label", "aria-labelledby", "src",
-    "alt", "width", "scope", "tabindex",
+    "alt", "width", "height", "scope", "tabindex", "style", "aria-hidden", "data-planes", "data-tiles", "data-codes",
 }  # fmt: skip
 
 
@@ -46,6 +50,7 @@ class Reader(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.feed(html)
         self.close()
@@ -61,7 +66,9 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        elif "style" not in self.open:
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -69,8 +76,10 @@ class Reader(HTMLParser):
 
 
 def check_page(html: str) -> None:
-    """A page has the template's elements and attributes, and leads nowhere but to itself and the store."""
-    tags = Reader(html).tags
+    """A page has the template's elements, attributes and scripts, and leads nowhere but to itself and the store."""
+    read = Reader(html)
+    tags = read.tags
+    assert set(read.scripts) <= {file.read_text() for file in TEMPLATES.glob("*.js")}
     assert {tag for tag, _ in tags} <= TAGS
     assert {name for _, attributes in tags for name in attributes} <= ATTRIBUTES
     addresses = [attributes[name] or "" for _, attributes in tags for name in ("href", "src") if name in attributes]

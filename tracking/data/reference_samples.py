@@ -57,7 +57,8 @@ class References:
         low, high = value_range(x_train)
         features = PCA(dim3=min(_FEATURES, *x_train.shape)).fit(x_train)
         half = min(_JUDGED, len(x_test) // 2)
-        return cls(x_train, features, x_test[:half], features.encode(x_test[:half]), x_test[half:], low, high, image_shape)
+        held_out, others = x_test[:half], x_test[half:]
+        return cls(x_train, features, held_out, features.encode(held_out), others, low, high, image_shape)
 
     @property
     def count(self) -> int:

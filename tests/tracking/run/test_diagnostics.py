@@ -115,7 +115,9 @@ def test_the_flag_adds_measures_to_a_run_and_changes_nothing_else(store: MlflowC
     assert all(name.startswith("measure/") for name in numbers.keys() - bare.data.metrics.keys())
     added = artifacts(store, full.info.run_id) - artifacts(store, bare.info.run_id)
     assert added >= {Artifact.PLANE, Artifact.DRAWS, Artifact.CODES_SAMPLED}
-    assert added - {Artifact.CODES_SAMPLED, Artifact.CODES_SD} == {path for path in added if path.startswith("measure/")}
+    assert added - {Artifact.CODES_SAMPLED, Artifact.CODES_SD} == {
+        path for path in added if path.startswith("measure/")
+    }
 
 
 def test_one_dimension_and_a_collapsed_vae_are_measured_as_far_as_they_can() -> None:
