@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stde
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import mlflow
 from matplotlib import style
 from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.utils import Bunch
 
 from elbowroom.tracking.cli import Parser, command
@@ -37,6 +39,7 @@ from .runs.query import read
 
 _PAGE, _FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)
+_COLOURS = 255  # of a PNG file of codes
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,15 @@ def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -
 
 
 def _file(drawn: Drawn) -> bytes:
-    """A figure as a PNG file."""
+    """A figure as a PNG file; of codes with few colours, which thousands of dots on each other need not have."""
     if isinstance(drawn, Tiles):
         return drawn.png
-    return png(drawn.figure if isinstance(drawn, Codes) else drawn)
+    if not isinstance(drawn, Codes):
+        return png(drawn)
+    into = io.BytesIO()
+    few = Image.open(io.BytesIO(png(drawn.figure))).quantize(_COLOURS, Image.Quantize.FASTOCTREE)
+    few.save(into, "PNG", optimize=True)
+    return into.getvalue()
 
 
 def _compared(answers: Answers, finding: ComparisonFinding) -> Answers:

@@ -22,7 +22,7 @@ from .report import MOST_LINES, environment, image, interval, link_to, number, w
 
 _SCRIPT = (Path(__file__).parent / "templates" / "plane.js").read_text()
 _PUSH = 1.0  # length of the push in the table, in SDs of the codes
-_LEGIBLE = 0.85  # of the width that a figure is drawn for: narrower, its letters are below 9 pixels
+_LEGIBLE = 0.86  # of the width that a figure is drawn for: narrower, its letters are below 9 pixels
 
 
 class AssignmentPage(NamedTuple):

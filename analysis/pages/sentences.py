@@ -51,11 +51,13 @@ def _agreement(found: Bunch) -> str:
         return "These runs do not decide whether clusters keep their neighbours, nor whether they keep their layout."
     neighbours = {
         "yes": "Clusters keep their neighbours from run to run",
+        "part": "Clusters keep only some of their neighbours from run to run",
         "no": "Clusters change their neighbours from run to run",
         "open": "These runs do not decide whether clusters keep their neighbours",
     }[_kept(mixing)]
     layout = {
         "yes": "they keep their layout too, up to rotation, reflection and scale",
+        "part": "where they lie is not kept, but for those that are near each other",
         "no": "where they lie is arbitrary",
         "open": "whether where they lie is kept as well these runs do not decide",
     }[_kept(places)]
@@ -63,10 +65,12 @@ def _agreement(found: Bunch) -> str:
 
 
 def _kept(correlations: Sequence[float]) -> str:
-    """Say whether an order is kept in every pair of runs, in none, or neither."""
+    """Say whether an order is kept in every pair of runs, in part, not more than by chance, or whether runs differ."""
     if min(correlations) >= _KEPT:
         return "yes"
-    return "no" if max(correlations) <= _ARBITRARY else "open"
+    if max(correlations) >= _KEPT:
+        return "open"
+    return "no" if max(correlations) <= _ARBITRARY else "part"
 
 
 def _overlapping(found: Bunch) -> str:
@@ -185,7 +189,9 @@ def about_dim3(finding: ComparisonFinding, cast: Mapping[str, str]) -> Sentences
 
 
 def _nature(model: ModelFinding | None) -> str:
-    nested = "PCA is one nested fit: its training error is the sum of the discarded eigenvalues, and never rises"
+    nested = (
+        "PCA is one nested fit: its training error is the sum of the discarded eigenvalues and never rises with dim3"
+    )
     if model is None or len(model.points) < 2:
         return f"{nested}; no scan of an autoencoder is here to compare."
     steps = list(zip(model.points, model.points[1:], strict=False))

@@ -38,9 +38,11 @@ def repeats(mixing: Sequence[Any] = (0.9,), places: Sequence[Any] = (0.1,), **mo
     [
         ([0.9, 0.8], [0.1, -0.2], "Clusters keep their neighbours from run to run; where they lie is arbitrary."),
         ([0.2, 0.1], [0.9, 0.8], "Clusters change their neighbours from run to run; they keep their layout too"),
-        ([0.9, 0.8], [0.5, 0.5], "run to run; whether where they lie is kept as well these runs do not decide."),
+        ([0.9, 0.8], [0.5, 0.3], "run to run; where they lie is not kept, but for those that are near each other."),
+        ([0.9, 0.8], [0.5, 0.8], "run to run; whether where they lie is kept as well these runs do not decide."),
         ([0.9, 0.1], [0.1, 0.1], "These runs do not decide whether clusters keep their neighbours; where they lie is"),
-        ([0.5, 0.5], [0.5, 0.6], "do not decide whether clusters keep their neighbours, nor whether they keep their"),
+        ([0.5, 0.5], [0.1, 0.1], "Clusters keep only some of their neighbours from run to run; where they lie is arb"),
+        ([0.5, 0.8], [0.5, 0.8], "do not decide whether clusters keep their neighbours, nor whether they keep their"),
         ([None], [None], "not enough classes"),
     ],
 )
