@@ -16,8 +16,8 @@ from elbowroom.tracking.store.names import Artifact, Source, sample_artifact
 
 from ..latent_space.answers import SECOND_FIT, Answers, Group, Shelf, run_names
 from ..latent_space.similarity import reshaped_onto
-from .latent_space import draw_distances, draw_kl, draw_robustness
-from .panels import AXES, NARROW, WIDE, Codes, Tiles, draw_codes, draw_tiles, limits, squared
+from .latent_space import AXES, draw_distances, draw_kl, draw_robustness, limits
+from .panels import NARROW, WIDE, Codes, Tiles, draw_codes, draw_tiles, squared
 
 _Array = npt.NDArray[Any]
 Drawn = Figure | Codes | Tiles

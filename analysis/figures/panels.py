@@ -11,27 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from elbowroom.tracking.drawing import PALETTE, Look, class_colours, draw_cells, plain_label
+from elbowroom.tracking.drawing import PALETTE, Look, class_colours, draw_cells
 
-from .curves import DPI, STEPS, STYLES
+from .curves import DPI, STYLES
+from .latent_space import coordinate, draw_cloud, even, limits, upright
 
 _Array = npt.NDArray[Any]
 
 WIDE, NARROW = 5.1, 3.2
 """Widths of a panel in inches, of two and of three in a row."""
-AXES = ("$z_1$", "$z_2$")
 _BORDER = (0.56, 0.5, 0.18, 0.14)  # inches left of, below, right of and above the axes
 _LETTERS = {WIDE: 9.8, NARROW: 9.0}  # points: on a phone a wide panel is narrower
-_MOST_POINTS = 3000  # of a scatter plot; more hide each other
-_CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
-_MOST_STRIPS = 20  # classes that are named, where codes have one dimension
+_MOST_MARKS = 8  # on an axis
+_PALE = 0.35  # opacity of codes below their posteriors
 _ELLIPSES = 80  # codes whose posterior is drawn
 _MOST_PIXELS = 448  # of a grid of pictures, along each side
 _SMALL = 16  # pixels; smaller pictures are set apart by lines
@@ -105,21 +102,13 @@ def draw_codes(
         (left / width, bottom / width, (width - left - right) / width, (width - bottom - top) / width)
     )
     axes.set_facecolor("none")
+    draw_cloud(axes, codes, labels, classes, width)
+    axes.set_box_aspect(None)
     axes.tick_params(labelsize=letters)
-    axes.grid(alpha=0.25, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(names[0], fontsize=letters)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
+    axes.set_ylabel(upright(codes, labels, names), fontsize=letters, labelpad=1)
     if codes.shape[1] == 1:
-        _draw_line(axes, codes[:, 0], labels, classes, letters)
         return Codes(figure, axes.get_xlim(), (0.0, 1.0), _box_of(width))
-    axes.set_ylabel(names[1], fontsize=letters, labelpad=1)
-    kept = _evenly(len(codes), _MOST_POINTS)
-    c: Any = STYLES[0].colour if labels is None else class_colours(labels[kept])
-    area = float(np.clip(2500 / len(kept) * (width / 2.2) ** 2, 2, 16))
-    axes.scatter(codes[kept, 0], codes[kept, 1], s=area, c=c, alpha=0.35 if posterior else 0.7, linewidths=0)
     shown = limits(codes) if window is None else window
     if equal:
         shown = np.stack([np.minimum(shown[:, 0], -_AROUND), np.maximum(shown[:, 1], _AROUND)], axis=1)
@@ -128,6 +117,7 @@ def draw_codes(
             axes.add_patch(Circle((0, 0), radius, fill=False, ec="black", lw=1.3, ls=line, zorder=3))
     axes.set(xlim=shown[0], ylim=shown[1])
     if posterior is not None:
+        axes.collections[0].set_alpha(_PALE)
         means, sds = (a[_evenly(len(a), _ELLIPSES)] for a in posterior)
         colours: Any = STYLES[0].colour if labels is None else class_colours(labels[_evenly(len(labels), _ELLIPSES)])
         axes.add_collection(
@@ -139,35 +129,9 @@ def draw_codes(
     return Codes(figure, tuple(shown[0]), tuple(shown[1]), _box_of(width))
 
 
-def _draw_line(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], letters: float) -> None:
-    """Draw codes (N,) of one dimension as a strip for each class, or as a histogram."""
-    low, high = limits(codes[:, None])[0]
-    if labels is None:
-        axes.hist(codes, bins=40, range=(low, high), color=STYLES[0].colour)
-        axes.set_ylabel("rows", fontsize=letters)
-    else:
-        kept = _evenly(len(codes), _MOST_POINTS)
-        height = np.random.default_rng(0).uniform(-0.35, 0.35, len(kept))
-        axes.scatter(codes[kept], labels[kept] + height, s=8, c=class_colours(labels[kept]), alpha=0.7, linewidths=0)
-        axes.set_ylim(len(classes) - 0.4, -0.6)
-        step = math.ceil(len(classes) / _MOST_STRIPS)
-        axes.set_yticks(range(0, len(classes), step), [plain_label(name, 4) for name in classes[::step]])
-        axes.set_ylabel("class", fontsize=letters, labelpad=1)
-    axes.set_xlim(low, high)
-
-
 def _evenly(n: int, most: int) -> npt.NDArray[np.int64]:
     """Return the indices of at most so many of n rows, evenly spaced."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
-
-
-def limits(codes: _Array) -> npt.NDArray[np.float64]:
-    """Return the limits (columns, 2) of the axes for codes (N, columns), without the outermost ones."""
-    low, high = np.percentile(np.asarray(codes, dtype=float), _CENTRAL, axis=0)
-    pad = 0.08 * (high - low)
-    constant = pad <= 1e-9 * np.maximum(np.abs(low), np.abs(high))
-    pad = np.where(constant, np.maximum(0.5, 0.05 * np.abs(low)), pad)
-    return np.stack([low - pad, high + pad], axis=1)
 
 
 def squared(window: _Array) -> npt.NDArray[np.float64]:
@@ -233,21 +197,10 @@ def _lines(x: _Array, look: Look, ticks: _Array | None) -> Figure:
 
 
 def marks(along: list[float]) -> list[tuple[float, str]]:
-    """Return up to eight ticks of an axis with pictures at these coordinates: the place in percent, and the text."""
-    n, span = len(along), abs(along[-1] - along[0])
-    counts = [m for m in (8, 6, 5, 4, 3) if m <= n and (n - 1) % (m - 1) == 0]
-    shown = np.linspace(0, n - 1, counts[0] if counts else min(n, 4)).round().astype(int).tolist()
-    return [(100 * (i + 0.5) / n, coordinate(along[i], span)) for i in shown]
-
-
-def coordinate(value: float, span: float) -> str:
-    """Return a coordinate as text, with the digits that the span of its axis needs."""
-    if 1e-3 < span < 1e5:
-        digits = max(0, 1 - math.floor(math.log10(span / 4)))  # of a step
-        text = f"{round(value, digits) + 0.0:.{digits}f}"
-    else:
-        text = f"{value:.2g}"
-    return text.replace("-", "−")
+    """Return the ticks of an axis with pictures at these coordinates: the place in percent, and the text."""
+    step = abs(along[-1] - along[0]) / 4
+    shown = even(len(along), _MOST_MARKS).tolist()
+    return [(100 * (i + 0.5) / len(along), coordinate(along[i], step)) for i in shown]
 
 
 def class_keys(classes: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from elbowroom.tracking.store.names import Source
 
-from ..figures.panels import Codes, Tiles, class_keys, coordinate, marks
+from ..figures.panels import Codes, Tiles, class_keys, marks
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
 from ..latent_space.answers import IN_USE, MIXED_WITH, NEIGHBOURS, Answers, Estimate, Spread
 from . import sentences
@@ -93,7 +93,6 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         legible=_LEGIBLE,
         image=lambda name: image(page.figures[name]),
         marks=marks,
-        coordinate=coordinate,
         keys=class_keys(answers.classes),
         first_plane={role: names[0] for role, names in planes.items() if names},
         runs_of={row.label: row.names for row in answers.repeats if row.dim3 == answers.shown[0]},

@@ -11,18 +11,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from elbowroom.analysis.figures.latent_space import _MOST_POINTS, AXES, coordinate, limits
 from elbowroom.analysis.figures.panels import (
-    _MOST_POINTS,
-    AXES,
     NARROW,
     WIDE,
     Codes,
     Tiles,
     class_keys,
-    coordinate,
     draw_codes,
     draw_tiles,
-    limits,
     marks,
     squared,
 )
@@ -130,7 +127,7 @@ def test_rows_that_are_no_pictures_are_lines() -> None:
 def test_marks_are_spread_over_the_axis_with_the_digits_they_need() -> None:
     assert marks([-2.0, 0.0, 2.0]) == [(pytest.approx(50 / 3), "−2.0"), (50, "0.0"), (pytest.approx(250 / 3), "2.0")]
     assert len(marks(list(range(15)))) == 8
-    assert [coordinate(v, span) for v, span in ((-8.53, 10), (12.2, 100), (0.5, 2), (3e9, 1e9))] == [
+    assert [coordinate(v, span) for v, span in ((-8.53, 2.5), (12.2, 25), (0.5, 0.5), (3e9, 1e9))] == [
         "−8.5", "12", "0.50", "3e+09",
     ]  # fmt: skip
     assert class_keys(("0", "1")) == [("0", PALETTE[0]), ("1", PALETTE[1])]
