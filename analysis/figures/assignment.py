@@ -158,7 +158,7 @@ class _Page(NamedTuple):
                 drawn[f"samples {one.name} {group.dim3}"] = draw_tiles(rows, self.look)
         paths = self.shelf.one(group.cells[0], Artifact.INTERPOLATIONS)
         if paths is not None:
-            drawn[f"interpolations {group.label} {group.dim3}"] = draw_tiles(paths[:_PAIRS], self.look)
+            drawn[f"interpolations {group.label} {group.dim3}"] = draw_tiles(paths[:_PAIRS, ::2], self.look)
         if group.has_posterior:
             draws = self.shelf.one(group.cells[0], Artifact.DRAWS)
             for i, x in enumerate([] if draws is None else draws[:3]):

@@ -551,7 +551,8 @@ def _why_collapsed(cell: Cell) -> str:
 
 def _generators(group: Group) -> list[Bunch]:
     """Return the ways to generate rows with one model, those of the assignment's question first."""
-    shown = group.label.upper() if group.series.model in ("pca", "ae", "vae") else group.label
+    model = group.series.model
+    shown = group.label.replace(model, model.upper(), 1) if model in ("pca", "ae", "vae") else group.label
     if group.is_pca:
         ways = [(Source.OWN, "equation (2)", True)]
     elif group.has_posterior:
