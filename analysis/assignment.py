@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the store stopped answering; 2 bad input, one line on stde
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import mlflow
 from matplotlib import style
+from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.utils import Bunch
 
 from elbowroom.tracking.cli import Parser, command
@@ -24,17 +27,19 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
 from elbowroom.tracking.store.terminal import say
 
-from .figures.assignment import figures_of
+from .figures.assignment import Drawn, figures_of
 from .figures.curves import plot_equivalent, plot_error
+from .figures.panels import Codes, Tiles
 from .findings.find import ComparisonFinding, Findings, find, to_json
 from .latent_space.answers import Answers, Estimate, Shelf, answer, measured
-from .pages.assignment import AssignmentPage, render
+from .pages.assignment import AssignmentPage, curves_of, render
 from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
 from .runs.comparison import Comparison, compare
 from .runs.query import read
 
 _PAGE, _FOLDER = "assignment.html", "assignment-figures"
 SHOWN = (2, 10)
+_COLOURS = 255  # of a PNG file of codes
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,14 @@ def report(
         comparisons = [c for c in comparisons if epochs is None or str(epochs) == c.settings.get("epochs")]
         comparison, *others = _measured(comparisons, show, name)
         found = ask(lambda: find(store._replace(cells=comparison.cells), comparisons=[comparison]))
-        answers, figures = ask(lambda: _answered(comparison, found, show))
+        answers, drawn = ask(lambda: _answered(comparison, found, show))
         apart = "was measured too, and is not on this page, which has one data set and training"
         notes = dict.fromkeys([*answers.notes, *(f"{c.name} {apart}" for c in others)])
         answers = replace(answers, notes=list(notes))
         links, note = links_of(client, store.experiment_id)
         page = AssignmentPage(
-            figures=figures,
+            figures={name: _file(figure) for name, figure in drawn.items()},
+            panels={name: panel for name, panel in drawn.items() if not isinstance(panel, Figure)},
             links=links,
             command=_command(name, show),
             made_with={name: version(name) for name in ("mlflow", "numpy", "scipy", "scikit-learn", "matplotlib")},
@@ -132,14 +138,27 @@ def _measured(comparisons: list[Comparison], shown: tuple[int, ...], experiment:
 
 
 @style.context("default")  # the caller's figures may have one of their own
-def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, bytes]]:
-    """The answers, and the figures as PNG files by name."""
+def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, Drawn]]:
+    """The answers, and the figures by name."""
     shelf, finding = Shelf(), found.comparisons[0]
     answers = _compared(answer(comparison, shown, shelf), finding)
-    drawn = {"error": plot_error(finding), "equivalent": plot_equivalent(finding)}
+    scanned = replace(finding, models=curves_of(finding, shown))
+    curves = {"error": plot_error(scanned), "equivalent": plot_equivalent(scanned)}
+    drawn: dict[str, Drawn] = {name: figure for name, figure in curves.items() if figure is not None}
     drawn |= figures_of(measured(comparison, shown), answers, shelf)
-    figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
-    return replace(answers, notes=[*answers.notes, *shelf.notes]), figures
+    return replace(answers, notes=[*answers.notes, *shelf.notes]), drawn
+
+
+def _file(drawn: Drawn) -> bytes:
+    """A figure as a PNG file; of codes with few colours, which thousands of dots on each other need not have."""
+    if isinstance(drawn, Tiles):
+        return drawn.png
+    if not isinstance(drawn, Codes):
+        return png(drawn)
+    into = io.BytesIO()
+    few = Image.open(io.BytesIO(png(drawn.figure))).quantize(_COLOURS, Image.Quantize.FASTOCTREE)
+    few.save(into, "PNG", optimize=True)
+    return into.getvalue()
 
 
 def _compared(answers: Answers, finding: ComparisonFinding) -> Answers:

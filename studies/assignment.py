@@ -1,8 +1,8 @@
 """Answer the course assignment by measurement: `python -m studies.assignment`, and `--full` for numbers to quote.
 
 Trains the missing cells of a scan with PCA, autoencoder and VAE, with measures and several seeds at the dim3 to show,
-and writes `assignment.html` from the store. The same command again continues. From Python: `answer`. Exit codes as of
-`studies.scan`.
+and there autoencoders with the VAE's loss; writes `assignment.html` from the store. The same command again continues.
+From Python: `answer`. Exit codes as of `studies.scan`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from elbowroom.analysis.reporting.publish import output_folder
 from elbowroom.tracking.cli import UNSET, Parser
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.session import borrowed, use_store
+from elbowroom.tracking.store.text import KEY_LENGTH
 
 from .grid import DEFAULT_MODELS, PRESETS, Grid, check_whole, parse_range, parse_whole
 from .options import SWITCH, Options, add_options
@@ -28,12 +29,16 @@ from .scan import ScanResult, grid_command, scan
 
 _QUICK = "quick"
 _REPEATS = 3
+_SAME_LOSS = " ae-bce"  # ends the name of the study of autoencoders with the VAE's loss
+_CROSS_ENTROPY = ("mnist", "fashion-mnist", "digits")  # data sets on which a VAE's loss is the cross-entropy
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     return grid_command(
-        lambda: _parse(arguments), lambda given, grid, options: answer(grid, options, out=given.out).scan
+        lambda: _parse(arguments),
+        lambda given, grid, options: answer(grid, options, out=given.out).complete,
+        _same_loss,
     )
 
 
@@ -94,12 +99,33 @@ def assignment_grid(preset: str = _QUICK, *, show: Iterable[int] = SHOWN, repeat
     return replace(grid, measured=shown, repeats=check_whole("repeats", repeats))
 
 
+def _same_loss(grid: Grid, options: Options) -> list[tuple[Grid, Options]]:
+    """The study of autoencoders with the VAE's loss at the dim3 that are shown; none where all cells share a loss.
+
+    A study of its own, because a study's cells share their settings. Without it a difference between the two models
+    could be one between squared error and cross-entropy.
+    """
+    if grid.base.loss != "auto" or grid.base.dataset not in _CROSS_ENTROPY or not {"ae", "vae"} <= grid.dim3.keys():
+        return []
+    name = options.named(grid.study).study
+    base = replace(grid.base, loss="bce")
+    same = Grid({"ae": grid.measured}, grid.repeats, base, grid.label, grid.measured, grid.repeats)
+    return [(same, replace(options, study=f"{name[: KEY_LENGTH - len(_SAME_LOSS)]}{_SAME_LOSS}"))]
+
+
 @dataclass(frozen=True)
 class Answer:
-    """The study that was run, and the page that was written from it."""
+    """The study that was run, that of the autoencoder with the VAE's loss, and the page that was written from them."""
 
     scan: ScanResult
+    same_loss: ScanResult | None
+    """None where the data set or the grid has no such cells."""
     report: Report
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has finished."""
+        return self.scan.complete and (self.same_loss is None or self.same_loss.complete)
 
 
 def answer(grid: Grid | None = None, options: Options | None = None, *, out: Path | str = "reports") -> Answer:
@@ -125,9 +151,10 @@ def answer(grid: Grid | None = None, options: Options | None = None, *, out: Pat
     with borrowed(options.tracking_uri, options.experiment):
         output_folder(Path(out))
         ran = scan(grid, options)
+        beside = [scan(*each) for each in _same_loss(grid, options)]
         written = report(dataset=grid.base.dataset, epochs=ran.epochs, show=grid.measured, out=out)
     options.say(f"\n{written.text}")
-    return Answer(ran, written)
+    return Answer(ran, next(iter(beside), None), written)
 
 
 if __name__ == "__main__":

@@ -67,23 +67,35 @@ _WHAT = "a scan of dim3"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    return grid_command(lambda: _parse(arguments), lambda _, grid, options: scan(grid, options))
+    return grid_command(lambda: _parse(arguments), lambda _, grid, options: scan(grid, options).complete)
 
 
 def grid_command(
     parse: Callable[[], tuple[argparse.Namespace, Grid]],
-    run: Callable[[argparse.Namespace, Grid, Options], ScanResult],
+    run: Callable[[argparse.Namespace, Grid, Options], bool],
+    beside: Callable[[Grid, Options], Iterable[tuple[Grid, Options]]] = lambda grid, options: (),
 ) -> int:
-    """Run the cells of the grid that was typed, or print what they cost; the exit code of the command."""
+    """Run the cells of the grid that was typed, or print what they cost; the exit code of the command.
+
+    Parameters
+    ----------
+    parse
+        Returns what was typed, and the grid.
+    run
+        Runs it; whether all cells finished.
+    beside
+        Returns the other studies that `run` makes, for their costs.
+    """
 
     def body() -> int:
         given, grid = parse()
         options = parse_options(given)
         if given.dry_run == "yes":
-            estimate(grid, options)
+            for each in ((grid, options), *beside(grid, options)):
+                estimate(*each)
             return 0
         try:
-            return 0 if run(given, grid, options).complete else 1
+            return 0 if run(given, grid, options) else 1
         except Failed as error:  # of the page that is written last: the study's run ended as it should
             print(f"error: {error}", file=sys.stderr)
             return 1

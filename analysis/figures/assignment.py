@@ -9,33 +9,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from sklearn.utils import Bunch
 
 from elbowroom.tracking.drawing import Look, latent_plane
 from elbowroom.tracking.store.errors import one_line
 from elbowroom.tracking.store.names import Artifact, Source, sample_artifact
 
-from ..latent_space.answers import Answers, Group, Shelf
+from ..latent_space.answers import SECOND_FIT, Answers, Group, Shelf, run_names
 from ..latent_space.similarity import reshaped_onto
-from .latent_space import (
-    AXES,
-    Cloud,
-    Decoded,
-    draw_distances,
-    draw_draws,
-    draw_interpolations,
-    draw_kl,
-    draw_planes,
-    draw_quality,
-    draw_repeats,
-    draw_robustness,
-    draw_samples,
-)
+from .latent_space import AXES, draw_distances, draw_kl, draw_robustness, limits
+from .panels import NARROW, WIDE, Codes, Tiles, draw_codes, draw_tiles, squared
 
 _Array = npt.NDArray[Any]
+Drawn = Figure | Codes | Tiles
+
+_SAMPLES = 8  # pictures in a row
+_PAIRS = 2  # of codes between which is interpolated, of each model
 
 
-def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[str, Figure]:
+def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[str, Drawn]:
     """Draw the figures of the assignment's page.
 
     Parameters
@@ -52,31 +43,30 @@ def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[
     dict
         Figures by name, those that have content.
     """
-    labels = shelf.labels([c for g in groups for c in g.cells])
-    classes = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
-    page = _Page(answers, shelf, labels, classes, _look(groups, shelf))
-    here = [g for g in groups if g.dim3 == answers.shown[0]]
-    makers: dict[str, Callable[[], Figure | None]] = {f"repeats {g.label}": partial(page.repeats, g) for g in here}
-    makers |= {"planes": partial(page.planes, here), "posterior": partial(page.posterior, here)}
-    makers |= {f"draws {g.label} {g.dim3}": partial(page.draws, g) for g in groups if g.has_posterior}
+    page = _Page(answers, shelf, shelf.labels([c for g in groups for c in g.cells]), _look(groups, shelf))
+    here = {g.label: g for g in groups if g.dim3 == answers.shown[0]}
+    cast = {role: here[label] for role, label in answers.cast.items() if label in here}
+    makers: dict[str, Callable[[], dict[str, Drawn]]] = {}
+    for role, group in cast.items():
+        if role != "same":
+            makers[f"repeats {role}"] = partial(page.repeats, role, group)
+        makers[f"planes {role}"] = partial(page.planes, role, group if role == "ae" else group.first)
+        if role in ("pca", "ae"):
+            makers[f"codes {role}"] = partial(page.codes, role, group)
+        if role != "pca" and "vae" in cast:
+            makers[f"posterior {role}"] = partial(page.posterior, role, group)
+            makers[f"prior {role}"] = partial(page.prior, role, group)
     for dim3 in answers.shown:
         mine = [g for g in groups if g.dim3 == dim3]
-        makers |= {
-            f"samples {dim3}": partial(page.samples, mine),
-            f"distances {dim3}": partial(page.distances, mine),
-            f"quality {dim3}": partial(page.quality, mine),
-            f"interpolations {dim3}": partial(page.interpolations, mine),
-        }
+        makers |= {f"pictures {g.label} {dim3}": partial(page.pictures, g) for g in mine}
+        makers[f"distances {dim3}"] = partial(page.distances, mine)
     makers |= {"robustness": page.robustness, "kl": page.kl}
-    figures = {}
+    figures: dict[str, Drawn] = {}
     for name, make in makers.items():
         try:
-            figure = make()
+            figures |= make()
         except (ValueError, IndexError) as error:
             shelf.notes.append(f"figure {name}: the arrays do not fit it: {one_line(error, 200)}")
-            continue
-        if figure is not None:
-            figures[name] = figure
     return figures
 
 
@@ -89,127 +79,133 @@ def _look(groups: Sequence[Group], shelf: Shelf) -> Look:
 
 
 class _Page(NamedTuple):
-    """Draws the figures of the page; each method returns one, or None where its arrays are missing."""
+    """Draws the figures of the page; each method returns those whose arrays are there, by name."""
 
     answers: Answers
     shelf: Shelf
     labels: _Array | None
-    classes: tuple[str, ...]
     look: Look
 
-    def repeats(self, group: Group) -> Figure | None:
-        """Draw the codes of several runs, as they came and aligned to the first."""
-        names = [f"seed {c.seed}" for c in group.cells]
-        found = self.shelf.take(group.cells, Artifact.CODES)
+    def repeats(self, role: str, group: Group) -> dict[str, Drawn]:
+        """Draw the codes of each run, as they came and aligned to the first; only a few of many runs."""
+        found = dict(zip(run_names(group), self.shelf.take(group.cells, Artifact.CODES), strict=True))
         if group.is_pca:
-            names = ["scikit-learn", "another exact program"]
-            found = [found[0], self.shelf.one(group.cells[0], Artifact.CODES_REFIT)]
-        known = {name: codes for name, codes in zip(names, found, strict=True) if codes is not None}
-        if len(known) < 2 or len({len(codes) for codes in known.values()}) > 1:
-            return None
-        reference, *others = known.values()
-        came = [Cloud(name, codes @ latent_plane(codes).axes.T) for name, codes in known.items()]
-        onto = [reference, *(reshaped_onto(codes, reference) for codes in others)]
+            found[SECOND_FIT] = self.shelf.one(group.cells[0], Artifact.CODES_REFIT)
+        known = {name: codes for name, codes in found.items() if codes is not None}
+        if not known:
+            return {}
+        reference = next(iter(known.values()))
         plane = latent_plane(reference).axes  # one for all: a plane for each would undo the alignment
-        aligned = [Cloud(name, codes @ plane.T) for name, codes in zip(known, onto, strict=True)]
-        return draw_repeats(came, aligned, self._labels_of(reference), self.classes, _axes(reference))
+        aligned = {n: reshaped_onto(c, reference) @ plane.T for n, c in known.items() if len(c) == len(reference)}
+        window = limits(np.concatenate(list(aligned.values())))
+        window = squared(window) if len(window) > 1 else window
+        drawn: dict[str, Drawn] = {}
+        for name, codes in known.items():
+            drawn[f"came {role} {name}"] = self._drawn(codes @ latent_plane(codes).axes.T, codes)
+        for name, codes in aligned.items():
+            drawn[f"aligned {role} {name}"] = self._drawn(codes, reference, window=window)
+        return drawn
 
-    def planes(self, groups: Sequence[Group]) -> Figure | None:
-        """Draw codes and decoded plane of each model, side by side."""
-        clouds, decoded, names = [], [], AXES
-        for group in groups:
-            cell = group.cells[0]
-            codes, x = self.shelf.one(cell, Artifact.CODES), self.shelf.one(cell, Artifact.PLANE)
-            ticks = self.shelf.one(cell, Artifact.PLANE_TICKS)
-            if codes is not None and x is not None and ticks is not None:
-                clouds.append(Cloud(f"{group.label}, dim3 = {group.dim3}", codes @ latent_plane(codes).axes.T))
-                decoded.append(Decoded(clouds[-1].title, x, ticks))
-                names = _axes(codes)
-        if not clouds:
-            return None
-        return draw_planes(clouds, decoded, self._labels_of(clouds[0].codes), self.classes, self.look, names)
+    def planes(self, role: str, group: Group) -> dict[str, Drawn]:
+        """Draw the decoded plane of each run."""
+        grids = zip(
+            run_names(group),
+            self.shelf.take(group.cells, Artifact.PLANE),
+            self.shelf.take(group.cells, Artifact.PLANE_TICKS),
+            strict=True,
+        )
+        return {
+            f"plane {role} {name}": draw_tiles(x, self.look, _fitting(x, ticks))
+            for name, x, ticks in grids
+            if x is not None and ticks is not None
+        }
 
-    def posterior(self, groups: Sequence[Group]) -> Figure | None:
-        """Draw the codes of the first model with a posterior: means beside draws."""
-        for group in groups:
-            if not group.has_posterior:
-                continue
-            means, drawn = (self.shelf.one(group.cells[0], a) for a in (Artifact.CODES, Artifact.CODES_SAMPLED))
-            if means is not None and drawn is not None and means.shape == drawn.shape:
-                plane = latent_plane(means).axes
-                sets = {"means": means, "draws": drawn}
-                clouds = [Cloud(f"{group.label}: {of}", codes @ plane.T) for of, codes in sets.items()]
-                return draw_planes(clouds, [], self._labels_of(means), self.classes, self.look, _axes(means))
-        return None
+    def codes(self, role: str, group: Group) -> dict[str, Drawn]:
+        """Draw the codes of the first run, as wide as its plane."""
+        codes = self.shelf.one(group.cells[0], Artifact.CODES)
+        if codes is None:
+            return {}
+        return {f"codes {role}": self._drawn(codes @ latent_plane(codes).axes.T, codes, width=WIDE)}
 
-    def draws(self, group: Group) -> Figure | None:
-        """Draw samples of one seed, of another, and of the first again."""
-        drawn = self.shelf.one(group.cells[0], Artifact.DRAWS)
-        return None if drawn is None else draw_draws(drawn, look=self.look)
+    def posterior(self, role: str, group: Group) -> dict[str, Drawn]:
+        """Draw the codes of the first run with the circles of N(0, I), and the posterior of some where there is one."""
+        means = self.shelf.one(group.cells[0], Artifact.CODES)
+        sds = self.shelf.one(group.cells[0], Artifact.CODES_SD) if group.has_posterior else None
+        if means is None:
+            return {}
+        plane = latent_plane(means).axes
+        widths = None
+        if sds is not None and sds.shape == means.shape and len(plane) == 2:
+            widths = (means @ plane.T, np.sqrt(sds.astype(float) ** 2 @ plane.T**2))
+        drawn = self._drawn(means @ plane.T, means, width=WIDE, posterior=widths, equal=True)
+        return {f"posterior {role}": drawn}
 
-    def samples(self, groups: Sequence[Group]) -> Figure | None:
-        """Draw samples of each generator over their nearest training rows."""
-        bands = []
-        for one, group in self._main(groups):
-            rows = self.shelf.one(group.cells[0], sample_artifact(one.source))
-            near = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest"))
-            if rows is not None and near is not None:
-                bands.append((one.name, rows, near))
-        return draw_samples(bands, self.look) if bands else None
+    def prior(self, role: str, group: Group) -> dict[str, Drawn]:
+        """Draw rows decoded from draws of N(0, I): the same draws for all models."""
+        source = Source.OWN if group.has_posterior else Source.NORMAL
+        x = self.shelf.one(group.cells[0], sample_artifact(source))
+        return {} if x is None else {f"prior {role}": draw_tiles(_in_grid(x, _SAMPLES), self.look)}
 
-    def distances(self, groups: Sequence[Group]) -> Figure | None:
+    def pictures(self, group: Group) -> dict[str, Drawn]:
+        """Draw the pictures of one model: samples over their nearest training rows, interpolations, repeated draws."""
+        drawn: dict[str, Drawn] = {}
+        for one in (g for g in self.answers.generators if g.main and (g.label, g.dim3) == (group.label, group.dim3)):
+            pair = [
+                self.shelf.one(group.cells[0], sample_artifact(one.source, kind)) for kind in ("samples", "nearest")
+            ]
+            if pair[0] is not None and pair[1] is not None and len(pair[0]) == len(pair[1]):
+                rows = np.stack([x[:_SAMPLES] for x in pair if x is not None])
+                drawn[f"samples {one.name} {group.dim3}"] = draw_tiles(rows, self.look)
+        paths = self.shelf.one(group.cells[0], Artifact.INTERPOLATIONS)
+        if paths is not None:
+            drawn[f"interpolations {group.label} {group.dim3}"] = draw_tiles(paths[:_PAIRS, ::2], self.look)
+        if group.has_posterior:
+            draws = self.shelf.one(group.cells[0], Artifact.DRAWS)
+            for i, x in enumerate([] if draws is None else draws[:3]):
+                drawn[f"draw {i} {group.label} {group.dim3}"] = draw_tiles(_in_grid(x, int(len(x) ** 0.5)), self.look)
+        return drawn
+
+    def distances(self, groups: Sequence[Group]) -> dict[str, Drawn]:
         """Draw the distances of samples, and of test rows, to the nearest training row."""
+        by_place = {(g.label, g.dim3): g for g in groups}
         curves = []
-        for one, group in self._main(groups):
+        for one in (g for g in self.answers.generators if g.main and (g.label, g.dim3) in by_place):
+            group = by_place[one.label, one.dim3]
             found = self.shelf.one(group.cells[0], sample_artifact(one.source, "nearest_mse"))
             if found is not None:
                 curves.append((one.name, group.series.model, found))
         real = self.shelf.one(groups[0].cells[0], sample_artifact(Source.REAL, "nearest_mse")) if groups else None
-        return draw_distances(curves, real) if curves else None
+        return {f"distances {groups[0].dim3}": draw_distances(curves, real)} if curves else {}
 
-    def quality(self, groups: Sequence[Group]) -> Figure | None:
-        """Draw precision and recall of each generator, of real rows and of the mean row."""
-        points = [
-            (one.name, group.series.model, *place) for one, group in self._main(groups) if (place := _quality(one))
-        ]
-        ceiling, floor = map(_quality, self.answers.controls)
-        return draw_quality(points, ceiling, floor) if points else None
-
-    def interpolations(self, groups: Sequence[Group]) -> Figure | None:
-        """Draw rows decoded along straight lines between codes."""
-        paths = [(g.label, self.shelf.one(g.cells[0], Artifact.INTERPOLATIONS)) for g in groups]
-        known = [(label, a) for label, a in paths if a is not None]
-        return draw_interpolations(known, self.look) if known else None
-
-    def robustness(self) -> Figure | None:
+    def robustness(self) -> dict[str, Drawn]:
         """Draw the error of decoding pushed codes, a panel for each dim3."""
         panels: dict[int, list[tuple[str, str, _Array]]] = {}
         for one in self.answers.robust:
             curve = np.array([one.lengths, one.errors, one.standard_errors]).T
             panels.setdefault(one.dim3, []).append((one.label, one.model, curve))
-        return draw_robustness(list(panels.items())) if panels else None
+        return {"robustness": draw_robustness(list(panels.items()))} if panels else {}
 
-    def kl(self) -> Figure | None:
+    def kl(self) -> dict[str, Drawn]:
         """Draw the KL of each latent, of the first run of each model and dim3."""
         bars = [(f"{h.label}, dim3 = {h.dim3}", np.array(h.kl_by_dim[0])) for h in self.answers.health]
-        return draw_kl(bars) if bars else None
+        return {"kl": draw_kl(bars)} if bars else {}
 
-    def _main(self, groups: Sequence[Group]) -> list[tuple[Bunch, Group]]:
-        """Return the main generators at the dim3 of these groups, each with its group."""
-        by_place = {(g.label, g.dim3): g for g in groups}
-        main = [(g, by_place.get((g.label, g.dim3))) for g in self.answers.generators if g.main]
-        return [(one, group) for one, group in main if group is not None]
-
-    def _labels_of(self, codes: _Array) -> _Array | None:
-        return self.labels if self.labels is not None and len(self.labels) == len(codes) else None
+    def _drawn(self, codes: _Array, of: _Array, width: float = NARROW, **more: Any) -> Codes:
+        """The codes on their plane, of codes `of`."""
+        names = AXES if of.shape[1] <= 2 else ("principal axis 1", "principal axis 2")
+        labels = self.labels if self.labels is not None and len(self.labels) == len(codes) else None
+        return draw_codes(codes, labels, self.answers.classes, names, width=width, **more)
 
 
-def _quality(generator: Bunch) -> tuple[float, float] | None:
-    if generator.precision is None or generator.recall is None:
-        return None
-    return generator.precision.mean, generator.recall.mean
+def _in_grid(x: _Array, columns: int) -> _Array:
+    """Return rows (n, dim1) in whole rows of so many pictures, or one row of fewer: (rows, columns, dim1)."""
+    columns = min(columns, len(x))
+    rows = len(x) // columns
+    return x[: rows * columns].reshape(rows, columns, -1)
 
 
-def _axes(codes: _Array) -> tuple[str, str]:
-    """Return the names of the axes of a latent plane."""
-    return AXES if codes.shape[1] <= 2 else ("principal axis 1", "principal axis 2")
+def _fitting(x: _Array, ticks: _Array) -> _Array:
+    """Return the ticks of a plane. Raises ValueError where they are not one for each of its pictures."""
+    if ticks.shape != ((2, x.shape[1]) if len(x) == x.shape[1] else (1, x.shape[1])):
+        raise ValueError(f"ticks of shape {ticks.shape} for pictures of shape {x.shape}")
+    return ticks

@@ -1,4 +1,4 @@
-"""Figures of codes, of rows decoded from them, and of generated rows, for the assignment's page.
+"""Figures of codes, of rows decoded from them, of generated rows and of their measures.
 
 Each function takes arrays and returns a Figure. Arrays have rows, and lists other than `decoded` are not empty. Labels
 are truncated and drawn as plain text; only the names of latent axes may be formulas. Without pyplot, on white.
@@ -45,7 +45,6 @@ _LETTER = 0.0083  # width of a letter in inches, for each point of its size
 _MOST_POINTS = 3000  # of a scatter plot; more hide each other
 _COLUMNS = 10  # pictures in a row
 _ABREAST = 3  # panels in a row
-_PAIRS = 2  # interpolations of each model
 _MOST_CROSSES = 30  # in a panel
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
@@ -103,11 +102,11 @@ def draw_repeats(
     around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
     figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
     grid = figure.subplots(2, len(came), squeeze=False)
-    common = _window(np.concatenate([_finite(cloud.codes) for cloud in aligned]))
+    common = limits(np.concatenate([cloud.codes for cloud in aligned]))
     middle, half = common.mean(axis=1), float(np.diff(common).max()) / 2
     for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
         for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=True)):
-            _draw_cloud(panel, cloud.codes, labels, classes, side)
+            draw_cloud(panel, cloud.codes, labels, classes, side)
             panel.set_xlabel(axes[0], fontsize=_NORMAL)
             if row == 0:
                 panel.set_title(titles[i], fontsize=_NORMAL)
@@ -117,7 +116,7 @@ def draw_repeats(
                 panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
                 panel.set_aspect("equal")
             if panel is grid[row, 0]:
-                panel.set_ylabel(f"{name}\n{_upright(cloud.codes, labels, axes)}", fontsize=_NORMAL)
+                panel.set_ylabel(f"{name}\n{upright(cloud.codes, labels, axes)}", fontsize=_NORMAL)
             elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
                 panel.tick_params(labelleft=False)
     _class_legend(figure, labels, classes)
@@ -161,11 +160,11 @@ def draw_planes(
     for i, cloud in enumerate(clouds):
         band, column = divmod(i, columns)
         panel = figure.add_subplot(grid[rows * band, column])
-        _draw_cloud(panel, cloud.codes, labels, classes, side)
+        draw_cloud(panel, cloud.codes, labels, classes, side)
         panel.set_title(_wrapped(cloud.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
         panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
         if column == 0 or cloud.codes.shape[1] != clouds[i - 1].codes.shape[1]:
-            panel.set_ylabel(_folded(_upright(cloud.codes, labels, axes), side), fontsize=_NORMAL)
+            panel.set_ylabel(_folded(upright(cloud.codes, labels, axes), side), fontsize=_NORMAL)
         elif cloud.codes.shape[1] == 1 and labels is not None:
             panel.tick_params(labelleft=False)
         if not decoded:
@@ -245,19 +244,6 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
     return figure
 
 
-def draw_interpolations(rows: list[tuple[str, _Array]], look: Look) -> Figure:
-    """Draw the first two interpolations of each model, of (pairs, steps, dim1), as strips of pictures."""
-    look = _fitted(look, [x for _, x in rows])
-    figure, panels = _draw_bands([(label, x[:_PAIRS]) for label, x in rows], look, ())
-    steps = max(x.shape[1] for _, x in rows)
-    last = next(axes for axes, (_, x) in zip(panels[::-1], rows[::-1], strict=True) if x.shape[1] == steps)
-    places = {0: "from\n0", steps - 1: "to\n1"} if steps > 1 else {0: "from\n0"}
-    if steps % 2 and steps > 3:
-        places[steps // 2] = "\n0.5"
-    last.set_xticks([place + 0.5 for place in places], list(places.values()), fontsize=_SMALL)
-    return settled(figure)
-
-
 def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
     """Draw the KL divergence (dim3,) of each latent dimension in nats, in descending order, a panel for each model.
 
@@ -287,43 +273,6 @@ def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
         cross = Line2D([], [], ls="", marker="x", ms=5, color=GREY)
         _legend(figure, [cross], [f"not in use: at most {IN_USE:g} nats"])
     return figure
-
-
-def draw_quality(
-    points: list[tuple[str, str, float, float]],
-    ceiling: tuple[float, float] | None,
-    floor: tuple[float, float] | None,
-) -> Figure:
-    """Draw precision (right) and recall (up) of each generator, beside those of real rows and of the mean image.
-
-    Parameters
-    ----------
-    points
-        Label, model, precision and recall of each generator.
-    ceiling, floor
-        Precision and recall of real rows, and of the mean image; None where they are not known.
-    """
-    figure = _figure(_WIDTH, 4.5)
-    axes = figure.subplots()
-    styles = styles_of([model for _, model, _, _ in points], _FREE)
-    keys: list[Artist] = []
-    for (_, _, precision, recall), style in zip(points, styles, strict=True):
-        keys += axes.plot(
-            [precision], [recall], style.marker, ms=9, mfc=(style.colour, 0.35), mec=style.colour, mew=1.6, ls="",
-            clip_on=False, zorder=3,
-        )  # fmt: skip
-    texts = [plain_label(label, LONGEST) for label, *_ in points]
-    bounds = ((ceiling, "*", 14, 0.5, "real against real"), (floor, "x", 9, 1.8, "the mean image, always"))
-    for place, marker, size, width, text in bounds:
-        if place is not None:
-            keys += axes.plot(*place, marker, ms=size, color="black", mew=width, ls="", clip_on=False, zorder=4)
-            texts.append(text)
-    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
-    axes.set_xlabel("precision: share of the samples that look real", fontsize=_NORMAL)
-    axes.set_ylabel("recall: share of the real rows that are covered", fontsize=_NORMAL)
-    _plain(axes)
-    figure.legend(keys, texts, loc="outside right center", fontsize=_SMALL + 0.5, frameon=False)
-    return settled(figure)
 
 
 def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -> Figure:
@@ -368,12 +317,24 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     return figure
 
 
-def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], side: float) -> None:
-    """Draw codes (N, 2) coloured by class; codes (N, 1) as a strip for each class, or as a histogram."""
+def draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[str, ...], side: float) -> None:
+    """Draw codes.
+
+    Parameters
+    ----------
+    axes
+        Get the limits of the codes without the outermost ones.
+    codes
+        (N, 2), coloured by class; (N, 1) as a strip for each class, or as a histogram.
+    labels, classes
+        The class of each row (N,) or None, and the names of the classes.
+    side
+        Of the axes, in inches.
+    """
     kept = np.flatnonzero(np.isfinite(codes).all(axis=1))
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).astype(int)]
     shown = np.asarray(codes[kept], dtype=float)
-    window = _window(_finite(codes))
+    window = limits(codes)
     c: Any = STYLES[0].colour if labels is None else class_colours(labels[kept])
     area = float(np.clip(2500 / max(len(shown), 1) * (side / 2.2) ** 2, 1.5, 14))
     axes.set_xlim(*window[0])
@@ -395,15 +356,16 @@ def _draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple
     _plain(axes, _SMALL if side > 1.6 else _SMALL - 1)
 
 
-def _upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
+def upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
     """Return the label of the vertical axis of a plot of codes."""
     if codes.shape[1] > 1:
         return axes[1]
     return "rows" if labels is None else "class"
 
 
-def _window(codes: _Array) -> npt.NDArray[np.float64]:
+def limits(codes: _Array) -> npt.NDArray[np.float64]:
     """Return the limits (columns, 2) of the axes for codes (N, columns), without the outermost ones."""
+    codes = _finite(codes)
     if not len(codes):
         return np.tile([-1.0, 1.0], (codes.shape[1], 1))
     low, high = np.percentile(np.asarray(codes, dtype=float), _CENTRAL, axis=0)
@@ -439,20 +401,20 @@ def _draw_bands(bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[st
 def _tick_values(axes: Axes, plane: Decoded) -> None:
     """Label up to six cells along each axis with their coordinate on the latent plane."""
     for name, ticks in zip("xy", plane.ticks, strict=False):
-        shown = _even(len(ticks))
+        shown = even(len(ticks))
         span = float(ticks[-1] - ticks[0])
         set_ticks = axes.set_xticks if name == "x" else axes.set_yticks
-        set_ticks(shown + 0.5, [_number(float(ticks[i]), span) for i in shown], fontsize=_SMALL)
+        set_ticks(shown + 0.5, [coordinate(float(ticks[i]), span) for i in shown], fontsize=_SMALL)
     axes.tick_params(length=2.5)
 
 
-def _even(n: int) -> npt.NDArray[np.int64]:
-    """Return the indices of at most six of n cells, evenly spaced, with both ends."""
-    counts = [m for m in (6, 5, 4, 3) if m <= n and (n - 1) % (m - 1) == 0]
+def even(n: int, most: int = 6) -> npt.NDArray[np.int64]:
+    """Return the indices of at most so many of n cells, evenly spaced, with both ends."""
+    counts = [m for m in range(most, 2, -1) if m <= n and (n - 1) % (m - 1) == 0]
     return np.linspace(0, n - 1, counts[0] if counts else min(n, 4)).round().astype(np.int64)
 
 
-def _number(value: float, span: float) -> str:
+def coordinate(value: float, span: float) -> str:
     """Return the value of a tick as text, with the digits that the span of the axis needs."""
     if 1e-3 < span < 1e5:
         digits = max(0, 1 - math.floor(math.log10(span)))

@@ -6,8 +6,9 @@ averaged. The same runs give the same values. Task 3, the error against dim3, is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from sklearn.utils import Bunch
 
 from elbowroom.tracking.store.names import (
+    DEFAULT_LOSSES,
     Artifact,
     Metric,
     Param,
@@ -31,6 +33,7 @@ from ..purposes.choice import Held
 from ..purposes.uncertainty import Variance, spread
 from ..runs.arrays import LOST, MOST_ROWS, fetch
 from ..runs.comparison import Cell, Comparison, Series, is_measured
+from .classes import class_distances, class_overlaps, most_overlapping, rank_correlation
 from .similarity import (
     FEWEST,
     affine_disparity,
@@ -48,8 +51,13 @@ NEIGHBOURS = 10
 """Nearest neighbours of a code that are compared, and that vote for its class."""
 IN_USE = 0.05
 """KL in nats above which a latent is in use, as in the metric `test/units_in_use`."""
-_SECOND_FIT = "another exact program"  # the name of PCA's second fit among the runs
-_CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED)  # (N, dim3)
+MIXED_WITH = 5
+"""Nearest neighbours of a code whose classes tell which classes overlap."""
+MOST_PAIRS = 8
+"""Pairs of classes that are named, those that overlap most."""
+SECOND_FIT = "another exact program"
+"""The name of PCA's second fit among the runs."""
+_CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED, Artifact.CODES_SD)  # (N, dim3)
 _ONE_AXIS = {
     Artifact.ERRORS_TEST,
     Artifact.KL_BY_DIM,
@@ -70,6 +78,7 @@ _QUALITIES = {
     "coverage": Quality.COVERAGE,
     "outside": Quality.OUTSIDE,
     "nearest": Quality.NEAREST,
+    "sharpness": Quality.SHARPNESS,
 }
 _SMOOTHNESS = {"largest_step": Metric.LARGEST_STEP, "detour": Metric.DETOUR, "midway": Metric.MIDWAY}
 _Array = npt.NDArray[Any]
@@ -86,13 +95,20 @@ class Answers:
 
     shown: list[int]
     """The dim3 of the rows."""
+    cast: dict[str, str]
+    """The label of the model in each role of the tasks, where there is one: `pca`, `ae`, `vae`, and `same`, the
+    autoencoder with the loss of the VAE."""
+    classes: tuple[str, ...]
+    """The names of the classes, empty without labels."""
     repeats: list[Bunch]
     """Task 1: do two trainings give the same latent space?
 
     names of the runs, their error, and pairs of them: first, second, and by `analysis.latent_space.similarity` raw (the
     Procrustes disparity), affine, cka and overlap, None where codes are constant. chance is the overlap of random
     neighbours; accuracy that of the neighbours' vote for the class, for each run; collapsed names the runs of constant
-    codes; note says why there is nothing to compare.
+    codes; note says why there is nothing to compare. By `analysis.latent_space.classes`: mixing and places, the rank
+    correlations of two runs' overlaps and distances of classes, for each pair of runs; overlaps, the pairs of classes
+    that overlap most, each with its mean share, and shares of each run.
     """
     maps: list[Bunch]
     """Task 2: how does a model compare with PCA?
@@ -106,7 +122,8 @@ class Answers:
 
     Angles between subspaces in degrees: again, to the same program; other, to another exact one; randomized, between
     two fits of the randomized solver. flipped counts the axes of opposite sign. clash is the error where scores of
-    equation (1) go into equation (2), error that of PCA, and mean_row that of the mean row.
+    equation (1) go into equation (2), error that of PCA, clipped that of PCA with its rows clipped to [0, 1], and
+    mean_row that of the mean row.
     """
     draws: list[Bunch]
     """Task 4: do generated samples differ from call to call? Mean squares, with the same seed and with a new one."""
@@ -129,8 +146,8 @@ class Answers:
     generators: list[Bunch]
     """Task 4: which way to generate rows is best?
 
-    name and source; precision, recall, coverage, outside and nearest, as in `Quality`; main: whether it is one of the
-    four of the assignment's question.
+    name and source; precision, recall, coverage, outside, nearest and sharpness, as in `Quality`; main: whether it is
+    one of the four of the assignment's question.
     """
     controls: list[Bunch]
     """The measures of the generators, taken of real rows and of the mean row."""
@@ -177,6 +194,11 @@ class Group(NamedTuple):
         return {"label": self.series.label, "model": self.series.model, "dim3": self.dim3}
 
     @property
+    def first(self) -> Group:
+        """The group of its first run alone."""
+        return self._replace(cells=self.cells[:1])
+
+    @property
     def is_pca(self) -> bool:
         """Whether the codes are PCA scores, of which there is a second fit."""
         return self.series.model == "pca"
@@ -200,6 +222,11 @@ def measured(comparison: Comparison, shown: Sequence[int]) -> list[Group]:
             if cells:
                 groups.append(Group(series, dim3, cells))
     return groups
+
+
+def run_names(group: Group) -> list[str]:
+    """Return the names of a group's runs."""
+    return ["scikit-learn" if group.is_pca else f"seed {c.seed}" for c in group.cells]
 
 
 class Shelf:
@@ -251,10 +278,9 @@ class _Codes:
     """
 
     def __init__(self, group: Group, shelf: Shelf, labels: _Array | None) -> None:
-        names = ["scikit-learn" if group.is_pca else f"seed {c.seed}" for c in group.cells]
-        arrays = dict(zip(names, shelf.take(group.cells, Artifact.CODES), strict=True))
+        arrays = dict(zip(run_names(group), shelf.take(group.cells, Artifact.CODES), strict=True))
         if group.is_pca:
-            arrays[_SECOND_FIT] = shelf.one(group.cells[0], Artifact.CODES_REFIT)
+            arrays[SECOND_FIT] = shelf.one(group.cells[0], Artifact.CODES_REFIT)
         self.by_name = {name: a for name, a in arrays.items() if a is not None}
         lengths = [len(a) for a in self.by_name.values()]
         for name in [n for n, a in self.by_name.items() if len(a) != max(lengths, key=lengths.count)]:
@@ -268,8 +294,35 @@ class _Codes:
         self.correct = [
             neighbour_accuracy(found, self.labels)
             for n, found in self.neighbours.items()
-            if self.labels is not None and n not in self.collapsed and n != _SECOND_FIT
+            if self.labels is not None and n not in self.collapsed and n != SECOND_FIT
         ]
+
+    @cached_property
+    def overlaps(self) -> dict[str, _Array]:
+        """The overlap of each pair of classes, of each run that has not collapsed; empty without labels."""
+        if self.labels is None:
+            return {}
+        found = {n: near[:, :MIXED_WITH] for n, near in self.neighbours.items() if n not in self.collapsed}
+        return {n: class_overlaps(near, self.labels) for n, near in found.items()}
+
+    def correlation(self, first: str, second: str, of: Callable[[str], _Array]) -> float | None:
+        """Return the rank correlation of two runs in a number of each pair of classes."""
+        known = {first, second} <= self.overlaps.keys()
+        return rank_correlation(of(first), of(second)) if known else None
+
+    def distances(self, name: str) -> _Array:
+        """Return the distance of each pair of classes in one run."""
+        assert self.labels is not None
+        return class_distances(self.by_name[name], self.labels)
+
+    def most_overlapping(self) -> list[Bunch]:
+        """Return the pairs of classes that overlap most, by their mean over runs."""
+        if self.labels is None or not self.overlaps:
+            return []
+        runs = list(self.overlaps.values())
+        own = [{(o.first, o.second): o.share for o in most_overlapping(self.labels, shares)} for shares in runs]
+        found = most_overlapping(self.labels, np.mean(runs, axis=0))[:MOST_PAIRS]
+        return [Bunch(**o._asdict(), shares=[shares[o.first, o.second] for shares in own]) for o in found]
 
 
 def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answers:
@@ -297,6 +350,8 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
     ]
     return Answers(
         shown=list(shown),
+        cast=_cast(groups),
+        classes=() if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1)),
         repeats=[_repeats(g, c) for g, c in with_codes],
         maps=[_map(g, c, rows) for (g, c), rows in zip(with_codes, errors, strict=True)],
         refits=_known(_refit(g, shelf) for g in groups if g.is_pca),
@@ -309,6 +364,21 @@ def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answer
         controls=_controls(groups),
         notes=[*missing, *dict.fromkeys(shelf.notes)],  # last: all arrays have been fetched
     )
+
+
+def _cast(groups: Sequence[Group]) -> dict[str, str]:
+    """Return the labels of the models that the tasks are about; of several autoencoders the assignment's."""
+    vae = next((g for g in groups if g.has_posterior), None)
+    trained = [g for g in groups if g.series.trained and not g.has_posterior and g.series.model != "pca-mlp"]
+    trained.sort(key=lambda g: (g.series.model != "ae", _loss(g) != DEFAULT_LOSSES["ae"]))
+    loss = "" if vae is None else _loss(vae)
+    same = [g for g in trained if g.series.model == "ae" and _loss(g) == loss in DEFAULT_LOSSES.values()]
+    found = {"pca": [g for g in groups if g.is_pca], "ae": trained, "vae": [vae] if vae else [], "same": same}
+    return {role: members[0].label for role, members in found.items() if members}
+
+
+def _loss(group: Group) -> str:
+    return dict(group.series.first.variant).get("loss", "")
 
 
 # Task 1: do two trainings give the same latent space?
@@ -328,6 +398,7 @@ def _repeats(group: Group, codes: _Codes) -> Bunch:
         chance=NEIGHBOURS / (codes.rows - 1) if codes.rows > NEIGHBOURS else None,
         accuracy=[_estimate(c.astype(float)) for c in codes.correct],
         collapsed=codes.collapsed,
+        overlaps=codes.most_overlapping(),
         note=note,
     )
 
@@ -342,6 +413,8 @@ def _pair(codes: _Codes, first: str, second: str) -> Bunch:
         affine=affine_disparity(a, b),
         cka=linear_cka(a, b),
         overlap=neighbour_overlap(codes.neighbours[first], codes.neighbours[second]) if varied else None,
+        mixing=codes.correlation(first, second, lambda name: codes.overlaps[name]),
+        places=codes.correlation(first, second, codes.distances),
     )
 
 
@@ -368,6 +441,7 @@ def _refit(group: Group, shelf: Shelf) -> Bunch | None:
     if again is None or other is None or flipped is None or randomized is None:
         return None
     curve = fetch([cell], Artifact.PCA_CURVE)[cell.run_id]  # may have nan, which a shelf refuses
+    by_dim3 = np.empty((0, 2)) if isinstance(curve, str) or curve.ndim != 2 or curve.shape[1] != 2 else curve
     return Bunch(
         dim3=group.dim3,
         again=again,
@@ -379,8 +453,14 @@ def _refit(group: Group, shelf: Shelf) -> Bunch | None:
         dim1=_count(cell, Param.DIM1),
         error=cell.test,
         clash=_clash(cell, shelf),
-        mean_row=None if isinstance(curve, str) or curve.ndim != 2 or not curve.size else float(curve[0, 0]),
+        mean_row=_finite_at(by_dim3, 0, 0),
+        clipped=_finite_at(by_dim3, cell.dim3, 1),
     )
+
+
+def _finite_at(array: _Array, row: int, column: int) -> float | None:
+    """Return a number of a table, None where there is no such row or it is not finite."""
+    return float(array[row, column]) if row < len(array) and np.isfinite(array[row, column]) else None
 
 
 def _clash(cell: Cell, shelf: Shelf) -> float | None:
@@ -471,7 +551,8 @@ def _why_collapsed(cell: Cell) -> str:
 
 def _generators(group: Group) -> list[Bunch]:
     """Return the ways to generate rows with one model, those of the assignment's question first."""
-    shown = group.label.upper() if group.series.model in ("pca", "ae", "vae") else group.label
+    model = group.series.model
+    shown = group.label.replace(model, model.upper(), 1) if model in ("pca", "ae", "vae") else group.label
     if group.is_pca:
         ways = [(Source.OWN, "equation (2)", True)]
     elif group.has_posterior:

@@ -176,7 +176,7 @@ def render(findings: Findings, page: Page) -> str:
         more_runs=max(len(page.runs) - _MOST_RUNS, 0),
         most=MOST_LINES,
         link=lambda run_id: link_to(page.links(run_id)),
-        script=script(),
+        script=script("page.js"),
         data=embedded(page.live),
     )  # fmt: skip
 
@@ -189,9 +189,9 @@ class Script(NamedTuple):
 
 
 @cache
-def script() -> Script:
-    """Return the script that makes tables sortable, opens what a link leads to, and draws plots and pictures."""
-    text = (_TEMPLATES / "page.js").read_text("utf-8")
+def script(name: str) -> Script:
+    """Return a script of the templates, with the policy of its page."""
+    text = (_TEMPLATES / name).read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(text, f"{_POLICY}; script-src 'sha256-{digest}'")
 

@@ -445,8 +445,10 @@ def _trains(study: Run, cell: Cell) -> bool:
         data = str(settings["dataset"])
     except _UNUSABLE_TAG:
         return False
-    own = (*cell.settings, *cell.variant)
-    same = all(str(settings.get(name, value)).partition(",")[0] in (value, "auto") for name, value in own)
+    own = dict((*cell.settings, *cell.variant))
+    same = all(str(settings.get(name, value)).partition(",")[0] in (value, "auto") for name, value in own.items())
+    if settings.get("loss") == "auto" and own.get("loss") == "bce":  # which auto gives to few models
+        same &= DEFAULT_LOSSES.get(cell.model) == "bce"
     return data.endswith(f"({cell.digest})") and same
 
 

@@ -1,6 +1,7 @@
 """Quality of generated rows: similar to the data, as diverse as the data, and not copied from them.
 
-Kynkäänniemi et al. 2019 (precision and recall); Ghosh et al. 2020 (a mixture fitted to the codes after training).
+Kynkäänniemi et al. 2019 (precision and recall); Ghosh et al. 2020 (a mixture fitted to the codes after training);
+Tolstikhin, Bousquet, Gelly & Schölkopf 2018 (sharpness).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .errors import Float64s, rescaled, row_mse
 NEIGHBOURS = 3  # the ball of a row reaches to its third neighbour, so precision and recall need more rows
 _BLOCK = 1000  # rows whose distances to all others are in memory at a time
 _ROUNDING = 1e-6  # of float32, as a share of the data's range
+_LEAST_SIDE = 3  # pixels of a picture that a Laplace filter fits into
 
 _MIXTURE_COMPONENTS = 10
 _MIXTURE_ROWS_EACH = 20  # at least: with fewer rows there are fewer components
@@ -67,6 +69,26 @@ def outside(x: Rows, limits: tuple[float, float]) -> float:
     low, high = limits
     slack = _ROUNDING * (high - low)
     return float(((x < low - slack) | (x > high + slack)).mean())
+
+
+def sharpness(x: Rows, shape: tuple[int, ...]) -> float | None:
+    """Return the mean over pictures x (N, dim1) of the variance of the picture after a Laplace filter.
+
+    The filter gives the four neighbours of a pixel less four times the pixel, of pixels inside the border, so a blurred
+    picture has little of it and a flat one none. Colours are averaged before. It is in the data's units squared and
+    grows with contrast: compare it with that of real rows. None for pictures (height, width, colours) below 3 by 3, and
+    without rows. Tolstikhin, Bousquet, Gelly & Schölkopf 2018, who compare generated faces by it.
+    """
+    height, width = shape[:2]
+    if min(height, width) < _LEAST_SIDE or not len(x):
+        return None
+    total = 0.0
+    for start in range(0, len(x), _BLOCK):
+        grey = x[start : start + _BLOCK].astype(np.float64).reshape(-1, height, width, *shape[2:])
+        grey = grey.mean(axis=3) if grey.ndim == 4 else grey
+        around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+        total += (around - 4 * grey[:, 1:-1, 1:-1]).var(axis=(1, 2)).sum()
+    return float(total / len(x))
 
 
 def _own(model: Reducer, codes: Array, n: int, rng: np.random.Generator) -> Rows:

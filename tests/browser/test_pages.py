@@ -1,10 +1,11 @@
 """The two pages from disk: they load nothing, are legible on a phone and in the dark, and what moves shows numbers."""
 
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -249,6 +250,40 @@ def middle(page: Page, mark: Locator) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
+@pytest.mark.timeout(1200)
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_place_on_a_latent_plane_shows_its_picture_of_each_run(chromium: Browser, browsed: Browsed) -> None:
+    with chromium.new_context(viewport={"width": DESK, "height": 900}) as context:
+        page = context.new_page()
+        page.goto((browsed.folder / "reports" / "assignment.html").resolve().as_uri(), timeout=PATIENCE)
+        group = page.locator("[data-planes]").first
+        planes = [json.loads(p.get_attribute("data-tiles") or "") for p in group.locator("[data-tiles]").all()]
+        chosen, captions = group.locator(".chosen"), group.locator(".chosen figcaption")
+        assert [plane["name"] for plane in planes] == ["seed 0", "seed 1"]
+        assert not chosen.is_visible()
+
+        def shown() -> list[list[float]]:
+            texts = [caption.split("(")[1].rstrip(")").replace("−", "-") for caption in captions.all_inner_texts()]
+            return [[float(number) for number in text.split(", ")] for text in texts]
+
+        def at(column: int, row: int) -> list[Any]:
+            return [pytest.approx([p["ticks"][0][column], p["ticks"][1][14 - row]], rel=0.06) for p in planes]
+
+        second = group.locator("[data-tiles]").nth(1)
+        size = second.bounding_box()
+        second.click(position={"x": size["width"] * 2.5 / 15, "y": size["height"] * 4.5 / 15})  # type: ignore[index]
+        assert shown() == at(2, 4)
+        second.press("ArrowLeft")
+        second.press("ArrowUp")
+        assert shown() == at(1, 3)
+        drawn = chosen.locator("canvas").evaluate_all("all => all.map(c => [c.width, c.height, c.toDataURL()])")
+        assert [d[:2] for d in drawn] == [[8, 8]] * 2
+        assert drawn[0][2] != drawn[1][2]
+        group.locator(".pick").first.click(position={"x": 100, "y": 100})
+        assert shown() != at(1, 3)
+
+
 def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int) -> None:
     """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
     address = path.resolve().as_uri()
@@ -261,19 +296,30 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         page.on("pageerror", lambda e: said.append(str(e)))
         page.goto(address, timeout=PATIENCE)
         assert (np.median(grey(page.screenshot())) < 50) == (scheme == "dark")
-        drawn = grey(page.locator("figure > img >> visible=true").first.screenshot())
-        inverted = scheme == "dark" and page.locator(".plot").count() > 0  # figures are drawn for white
+        whole = path.name == "assignment.html"
+        drawn = grey(page.locator("img" if whole else "figure > img >> visible=true").first.screenshot())
+        inverted = scheme == "dark" and (whole or page.locator(".plot").count() > 0)  # figures are drawn for white
         assert (np.median(drawn) < 50) if inverted else (np.median(drawn) == 255)
 
         page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-        figures = "[...document.querySelectorAll('figure > img')]"
-        natural = np.array(page.evaluate(f"{figures}.map(i => i.naturalWidth)"))
+        natural = np.array(page.evaluate("[...document.querySelectorAll('figure img')].map(i => i.naturalWidth)"))
         assert len(natural) >= images
         assert natural.min() > 0
-        shown = np.array(page.evaluate(f"{figures}.map(i => i.clientWidth)"))
+        drawn = "[...document.querySelectorAll('figure img')].filter(i => !i.closest('.tiles, .live'))"  # with letters
+        natural, shown = np.array(page.evaluate(f"{drawn}.map(i => [i.naturalWidth, i.clientWidth])")).T
         # Letters have the size they were drawn in, and in a narrow figure are not blown up.
         assert (shown / natural).max() == pytest.approx(96 / 160, abs=0.01) or width == PHONE
-        assert max(page.evaluate("[...document.images].map(i => i.getBoundingClientRect().right)")) <= width
+        if path.name == "assignment.html":  # letters of 8 points have 9 pixels at least, 9.8 in a panel
+            scrolled = f"{drawn}.filter(i => i.closest('.scroll'))"
+            scale = np.array(page.evaluate(f"{scrolled}.map(i => i.clientWidth / i.naturalWidth)")) * 160 / 96
+            assert (scale * 8 * 96 / 72).min() >= 9
+            assert ((shown / natural).min() * 160 / 96) * 9.8 * 96 / 72 >= 9
+            tiles = page.evaluate(
+                "[...document.querySelectorAll('.tiles img')].map(i => i.clientWidth / i.naturalWidth)"
+            )
+            assert width == PHONE or np.allclose(tiles, np.round(tiles))  # whole pixels
+        outside = "[...document.images].filter(i => !i.closest('.scroll')).map(i => i.getBoundingClientRect().right)"
+        assert max(page.evaluate(outside), default=0) <= width
 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         boxes = page.evaluate("[...document.querySelectorAll('.scroll')].map(b => [b.scrollWidth, b.clientWidth])")

@@ -133,7 +133,7 @@ class PreparedData:
     @cached_property
     def references(self) -> References:
         """The real rows to compare samples with."""
-        return References.of(self.split.x_train, self.data.x_test)
+        return References.of(self.split.x_train, self.data.x_test, self.data.image_shape)
 
     def save(self, folder: Path) -> None:
         """Write what `map` reads to `folder`, in place of what is there, readable by this user alone."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elbowroom.models import PCA, Rows
-from elbowroom.models.measures.generation import NEIGHBOURS, nearest_training, outside, precision_recall
+from elbowroom.models.measures.generation import NEIGHBOURS, nearest_training, outside, precision_recall, sharpness
 
 from ..store.names import Quality
 from .datasets import value_range
@@ -42,14 +42,23 @@ class References:
     others: Rows
     low: float  # the range of the training rows
     high: float
+    image_shape: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, x_train: Rows, x_test: Rows) -> Self:
-        """References from the training rows (N, dim1) and both halves of the test rows (N_test, dim1)."""
+    def of(cls, x_train: Rows, x_test: Rows, image_shape: tuple[int, ...] | None = None) -> Self:
+        """Make references of the training rows and of both halves of the test rows.
+
+        Parameters
+        ----------
+        x_train, x_test : (N, dim1), (N_test, dim1)
+        image_shape : tuple of int, optional
+            The shape of a row as a picture.
+        """
         low, high = value_range(x_train)
         features = PCA(dim3=min(_FEATURES, *x_train.shape)).fit(x_train)
         half = min(_JUDGED, len(x_test) // 2)
-        return cls(x_train, features, x_test[:half], features.encode(x_test[:half]), x_test[half:], low, high)
+        held_out, others = x_test[:half], x_test[half:]
+        return cls(x_train, features, held_out, features.encode(held_out), others, low, high, image_shape)
 
     @property
     def count(self) -> int:
@@ -82,6 +91,8 @@ class References:
             numbers |= {Quality.PRECISION: precision, Quality.RECALL: recall}
             if reconstructed is not None and np.isfinite(reconstructed).all():
                 _, numbers[Quality.COVERAGE] = precision_recall(self.features.encode(reconstructed), made)
+        if self.image_shape is not None and (sharp := sharpness(x[:_JUDGED], self.image_shape)) is not None:
+            numbers[Quality.SHARPNESS] = sharp
         index, distances = nearest_training(x[:SEARCHED], self.x_train)
         numbers[Quality.NEAREST] = float(np.median(distances))
         # A copy: a view would keep all of x in memory.

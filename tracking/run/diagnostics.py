@@ -79,7 +79,8 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
     yield RunRecord({Metric.NEW_DRAW: new, Metric.SAME_DRAW: same}, arrays={Artifact.DRAWS: draws})
     yield from _samples(model, prepared_data)
     if (posterior := model.posterior(x_test)) is not None:
-        yield RunRecord(arrays={Artifact.CODES_SAMPLED: sampled_codes(*posterior)})
+        widths = np.exp(0.5 * posterior[1].astype(np.float64)).astype(np.float32)
+        yield RunRecord(arrays={Artifact.CODES_SAMPLED: sampled_codes(*posterior), Artifact.CODES_SD: widths})
     yield _hidden_entries(model, prepared_data)
     extra = model.extra_diagnostics(x, x_test)
     yield RunRecord(

@@ -206,6 +206,7 @@ class Quality(StrEnum):
     COVERAGE = "recall_of_reconstructions"  # recall of the model's reconstructions of the held-out rows
     OUTSIDE = "outside"  # share of the values outside the data's range, [0, 1] where the data lie there
     NEAREST = "nearest_mse"  # median over samples of the mean squared difference to the nearest training row
+    SHARPNESS = "sharpness"  # of rows that are pictures: variance after a Laplace filter, mean over samples
 
 
 def sample_metric(source: Source, quality: Quality) -> str:
@@ -248,6 +249,7 @@ class Artifact(StrEnum):
     REPORT = "report.html"  # of an analysis; beside it `result.json` and `curves.csv`
     # of a run with `--measure`
     CODES_SAMPLED = "codes/sampled.npy"  # of a model with a posterior: one draw for each test row, (N_test, dim3)
+    CODES_SD = "codes/posterior_sd.npy"  # of a model with a posterior: its SDs, (N_test, dim3); CODES has its means
     CODES_REFIT = "codes/refit.npy"  # of PCA: the codes of the test rows by another exact program, (N_test, dim3)
     HIDDEN_ENTRIES = "measure/hidden_entries.npy"  # (groupings, N): squared error of hidden entries, of each row
     HIDDEN_ENTRIES_MEAN = "measure/hidden_entries_mean.npy"  # the same of the mean row: dim3 = 0

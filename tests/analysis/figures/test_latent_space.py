@@ -18,10 +18,8 @@ from elbowroom.analysis.figures.latent_space import (
     _Array,
     draw_distances,
     draw_draws,
-    draw_interpolations,
     draw_kl,
     draw_planes,
-    draw_quality,
     draw_repeats,
     draw_robustness,
     draw_samples,
@@ -83,8 +81,6 @@ def test_any_number_of_panels(n: int) -> None:
     assert len(drawn(draw_robustness(robust(n))).axes) == n
     assert len(drawn(draw_kl([(f"VAE, dim3 = {k}", np.ones(k)) for k in range(2, n + 2)])).axes) == n
     assert len(drawn(draw_samples([("PCA", X[:n], X[:n])] * n, LOOK)).axes) == n
-    assert len(drawn(draw_interpolations([("PCA", X[: 3 * n].reshape(3, n, 64))] * n, LOOK)).axes) == n
-    drawn(draw_quality([("PCA", "pca", 0.1, 0.5)] * n, None, None))
     drawn(draw_distances([("PCA", "pca", np.ones(1))] * n, None))
 
 
@@ -95,7 +91,6 @@ HOSTILES: dict[str, Callable[[], Figure]] = {
     "samples": lambda: draw_samples([(label, X[:12], X[:12]) for label in HOSTILE], LOOK),
     "robustness": lambda: draw_robustness(robust(3, HOSTILE)),
     "kl": lambda: draw_kl([(label, np.ones(3)) for label in HOSTILE]),
-    "quality": lambda: draw_quality([(label, label, 0.5, 0.5) for label in HOSTILE], (1, 1), (1, 0)),
 }
 
 
@@ -225,16 +220,6 @@ def test_robustness() -> None:
     assert len(looks) == 14
 
 
-def test_interpolations() -> None:
-    x = np.linspace(0, 1, 9)[:, None] * np.ones((3, 1, 400))
-    figure = drawn(draw_interpolations([("PCA", x), ("VAE", x)], Look((20, 20))))
-    assert [p.shape for p in pictures(figure)] == [(44, 198)] * 2
-    assert pictures(figure)[0][30, 21 + 2] == pytest.approx(1 / 8)
-    assert [t.get_text() for t in figure.axes[1].get_xticklabels()] == ["from\n0", "to\n1", "\n0.5"]
-    assert list(figure.axes[1].get_xticks()) == [0.5, 8.5, 4.5]
-    assert list(figure.axes[0].get_xticks()) == []
-
-
 def test_kl() -> None:
     figure = drawn(draw_kl([("VAE, dim3 = 2", np.array([1.0, 2.0])), ("VAE, dim3 = 3", np.array([0.001, 3, 0.0]))]))
     assert [p.get_height() for p in figure.axes[0].patches] == [2, 1]
@@ -246,20 +231,6 @@ def test_kl() -> None:
     figure = drawn(draw_kl([("VAE", np.zeros(200))]))  # all collapsed
     assert titles_of(figure) == ["VAE\ntotal 0 nats\n0 of 200 above 0.05"]
     assert 0 < len(figure.axes[0].lines[0].get_xdata()) <= 30
-
-
-def test_quality() -> None:
-    points = [("equation (2)", "pca", 0.4, 0.7), ("prior", "vae", 0.8, 0.6)]
-    points += [("other prior", "vae", 0.8, 0.6), ("mixture", "ae", np.nan, 1)]
-    figure = drawn(draw_quality(points, (0.9, 0.9), (1.0, 0.0)))
-    (axes,) = figure.axes
-    assert legend_of(figure) == [*(label for label, *_ in points), "real against real", "the mean image, always"]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[:2]] == [(0.4, 0.7), (0.8, 0.6)]
-    assert [line.get_marker() for line in axes.lines[-2:]] == ["*", "x"]
-    assert len({line.get_marker() for line in axes.lines}) == len({line.get_mec() for line in axes.lines}) + 1 == 6
-    assert axes.get_xlim() == axes.get_ylim() == (-0.04, 1.04)
-    assert list(axes.texts) == []
-    assert same_color(axes.lines[1].get_markeredgecolor(), KNOWN["vae"].colour)
 
 
 def test_distances() -> None:

@@ -408,6 +408,23 @@ def test_a_scan_judges_the_sought_dim3_of_its_grid(store: MlflowClient, settings
     assert comparison.missing == []
 
 
+def test_a_scan_asks_for_no_cells_of_a_loss_that_is_not_its_own(store: MlflowClient) -> None:
+    settings = {"dataset": "digits (d-digits)", "epochs": 20, "loss": "auto"}
+    for study, dim3 in (("scan", [2, 3, 4]), ("scan ae-bce", [2])):
+        loss = {"loss": "bce"} if "bce" in study else {}
+        grid = {Tag.GRID: json.dumps({"dim3": {"ae": dim3}, "seeds": 1}), Tag.STUDY: study}
+        log(
+            store,
+            dim3=2,
+            error=None,
+            tags={Tag.KIND: Kind.STUDY, Tag.STUDY_SETTINGS: json.dumps(settings | loss), **grid},
+        )
+        log_curve(store, falling(1, dim3), tags={Tag.STUDY: study}, facts={"loss": loss.get("loss", "mse")})
+    comparison = found(store)
+    assert [(m.label, len(m.points)) for m in comparison.models] == [("ae", 3), ("ae (loss bce)", 1)]
+    assert comparison.missing == []
+
+
 def test_pcas_curve_is_its_runs_own_or_the_spectrum_scaled(store: MlflowClient, tmp_path: Path) -> None:
     spectrum = np.array([4.0, 2.0, 1.0, 1.0])
     for k, test in ((1, 4 / 16), (2, 2 / 16)):

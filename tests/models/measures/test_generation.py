@@ -9,6 +9,7 @@ from elbowroom.models.measures.generation import (
     nearest_training,
     outside,
     precision_recall,
+    sharpness,
 )
 from tests.models.test_contract import example
 
@@ -75,6 +76,19 @@ def test_the_values_outside_are_counted() -> None:
     assert outside(x, (0, 1)) == 3 / 8
     assert outside(x, (-1, 8)) == 0
     assert outside(x, (0.5, 1)) == 5 / 8
+
+
+def test_sharpness_is_the_variance_after_a_laplace_filter() -> None:
+    dot = np.zeros((1, 5, 5), np.float32)
+    dot[0, 2, 2] = 1  # filtered: -4 in the middle of 3 by 3 pixels, 1 beside it
+    flat, ramp = np.full((1, 25), 0.7, np.float32), np.tile(np.arange(5, dtype=np.float32), 5)[None]
+    row = dot.reshape(1, 25)
+    assert sharpness(row, (5, 5)) == pytest.approx((16 + 4) / 9)
+    assert sharpness(np.concatenate([row, flat]), (5, 5)) == pytest.approx((16 + 4) / 9 / 2)
+    assert sharpness(ramp, (5, 5)) == sharpness(flat, (5, 5)) == pytest.approx(0, abs=1e-9)
+    assert sharpness(np.repeat(row, 3, axis=1), (5, 5, 3)) == pytest.approx(20 / 9)  # grey
+    assert sharpness(flat, (25, 1)) is None
+    assert sharpness(flat[:0], (5, 5)) is None
 
 
 @pytest.mark.parametrize("generator", GENERATORS)

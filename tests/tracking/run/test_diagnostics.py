@@ -54,6 +54,8 @@ def test_every_model_is_measured(model: str) -> None:
     assert metrics[sample_metric(Source.MEAN_ROW, Quality.RECALL)] == 0
     assert metrics[sample_metric(Source.REAL, Quality.OUTSIDE)] == 0
     assert metrics[sample_metric(Source.REAL, Quality.RECALL)] > 0.8
+    sharp = [metrics[sample_metric(s, Quality.SHARPNESS)] for s in (Source.MEAN_ROW, Source.RECONSTRUCTED, Source.REAL)]
+    assert sharp == sorted(sharp)
     assert metrics[Metric.SAME_DRAW] == 0 < metrics[Metric.NEW_DRAW]
     assert 0.5 < metrics[Metric.TRUSTWORTHINESS] <= 1
     pushes = arrays[Artifact.ROBUSTNESS]
@@ -74,6 +76,8 @@ def test_a_vae_has_its_posterior() -> None:
     record = measured("vae")
     means, drawn = record.arrays[Artifact.CODES], record.arrays[Artifact.CODES_SAMPLED]
     assert means.shape == drawn.shape
+    noise = (drawn - means) / record.arrays[Artifact.CODES_SD]
+    assert noise.std() == pytest.approx(1, abs=0.1)
     assert (drawn.var(axis=0) > means.var(axis=0)).all()  # the noise comes on top
     assert record.metrics[Metric.SAMPLED_MSE] > record.metrics[Metric.TEST_MSE]
     assert record.metrics[Metric.TEST_ELBO] < record.metrics[Metric.WEIGHTED_BOUND]
@@ -111,7 +115,9 @@ def test_the_flag_adds_measures_to_a_run_and_changes_nothing_else(store: MlflowC
     assert all(name.startswith("measure/") for name in numbers.keys() - bare.data.metrics.keys())
     added = artifacts(store, full.info.run_id) - artifacts(store, bare.info.run_id)
     assert added >= {Artifact.PLANE, Artifact.DRAWS, Artifact.CODES_SAMPLED}
-    assert added - {Artifact.CODES_SAMPLED} == {path for path in added if path.startswith("measure/")}
+    assert added - {Artifact.CODES_SAMPLED, Artifact.CODES_SD} == {
+        path for path in added if path.startswith("measure/")
+    }
 
 
 def test_one_dimension_and_a_collapsed_vae_are_measured_as_far_as_they_can() -> None:
