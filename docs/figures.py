@@ -1,9 +1,6 @@
 """Draw the figures of docs/guide.md: `python docs/figures.py docs/images`, in the checkout; seconds, no download.
 
-The pictures of a report in that folder, report-digits.png and its upper half, report.png (--window-size=1100,1030),
-are a browser's: of reports/report.html after
-`python -m studies.scan --preset digits` and `python -m analysis.report`, by
-`chromium --headless --hide-scrollbars --window-size=1000,1900 --screenshot=report-digits.png reports/report.html`.
+The screenshots in that folder are taken by docs/screenshots.py.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ class StudyRecords:
         """
         spec, uri = self.spec, self.client.tracking_uri
         experiment = str(self.client.get_experiment(self.experiment_id).name)
-        dataset = clean(str(spec.settings["dataset"]), LABEL_LENGTH)
+        dataset = clean(str(spec.settings.get("dataset", "")), LABEL_LENGTH)
         address, command = page = page_of(uri, self.experiment_id, self.parent_id)
         facts = {"question": spec.question, "dataset": dataset, "experiment": clean(experiment, LABEL_LENGTH)}
         seen = {**facts, "page": f"{command}, then open {address}" if command else address}

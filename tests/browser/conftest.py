@@ -1,11 +1,7 @@
-"""One browser, and one study with its pages and the servers that show it, for all tests here.
+"""One browser, and one study with its pages and the servers that show it, for all tests here."""
 
-ELBOWROOM_SCREENSHOTS=docs/images makes the README's picture of a study on the way.
-"""
-
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,8 +39,6 @@ STUDY = Grid(
 
 MARKS = [pytest.mark.timeout(1200), pytest.mark.browser, pytest.mark.integration, pytest.mark.slow]
 """The marks of every module in this folder."""
-
-Keep = Callable[[Page, str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,21 +93,6 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     return context.new_page()
-
-
-@pytest.fixture
-def keep() -> Keep:
-    """Keeps the top of a page as a picture for the README, where somebody has asked for them."""
-    folder = os.environ.get("ELBOWROOM_SCREENSHOTS")
-
-    def picture(page: Page, name: str, width: int, height: int) -> None:
-        if folder:
-            before = page.viewport_size
-            page.set_viewport_size({"width": width, "height": height})
-            page.screenshot(path=Path(folder) / name)
-            page.set_viewport_size(before)
-
-    return picture
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect
 from elbowroom.analysis.purposes import DEFAULT_RULE
 from elbowroom.tracking.store.addresses import run_page
 from elbowroom.tracking.store.names import CURVE_PREFIX, IMAGE_KEY, Artifact, Kind, Metric, Tag
-from tests.browser.conftest import DIM3, MARKS, STUDY, Browsed, Keep
+from tests.browser.conftest import DIM3, MARKS, STUDY, Browsed
 
 pytestmark = [*MARKS, pytest.mark.server]
 RUN = "vae-d5-s0"
@@ -60,7 +60,7 @@ def open_run(page: Page, ui: str, run: Run, tab: str = "") -> None:
     expect(page.get_by_role("heading", name=run.info.run_name)).to_be_visible()
 
 
-def test_a_studys_tree_is_found_and_sorted_by_numbers(page: Page, ui: str, browsed: Browsed, keep: Keep) -> None:
+def test_a_studys_tree_is_found_and_sorted_by_numbers(page: Page, ui: str, browsed: Browsed) -> None:
     page.goto(ui)
     page.get_by_role("button", name="Model training").click()
     experiments = page.get_by_role("row").filter(has=page.get_by_role("link", name="elbowroom"))
@@ -74,7 +74,6 @@ def test_a_studys_tree_is_found_and_sorted_by_numbers(page: Page, ui: str, brows
     study.get_by_role("button").click()
     for cell in {r.info.run_name for r in cells(browsed)}:
         expect(page.get_by_role("link", name=cell, exact=True).first).to_be_visible()
-    keep(page, "mlflow-study.png", 1300, 760)
 
     values = [r.data.metrics[Metric.TEST_MSE] for r in browsed.runs if Metric.TEST_MSE in r.data.metrics]
     others = [NOTHING] * (len(browsed.runs) - len(values))
@@ -157,7 +156,7 @@ def chart(page: Page, title: str) -> Locator:
 
 
 def test_the_view_of_the_curve_has_a_point_for_each_model_and_dim3(
-    view: Callable[[str], Page], ui: str, browsed: Browsed, keep: Keep
+    view: Callable[[str], Page], ui: str, browsed: Browsed
 ) -> None:
     page = view("Curve")
     client, study = MlflowClient(ui), browsed.run("digits").info.run_id
@@ -167,12 +166,9 @@ def test_the_view_of_the_curve_has_a_point_for_each_model_and_dim3(
         len(logged) + len(client.get_metric_history(study, f"{CURVE_PREFIX}pca-mlp"))
     )
     expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)
-    keep(page, "mlflow-curve.png", 1300, 760)
 
 
-def test_the_view_of_the_cells_has_their_table_and_their_scatter(
-    view: Callable[[str], Page], browsed: Browsed, keep: Keep
-) -> None:
+def test_the_view_of_the_cells_has_their_table_and_their_scatter(view: Callable[[str], Page], browsed: Browsed) -> None:
     page = view("Cells")
     runs = [r for r in browsed.runs if r.data.tags[Tag.KIND] == Kind.RUN]
     shows(page, "metrics.`dim3`", [str(n) for n in sorted(int(r.data.metrics[Metric.DIM3]) for r in runs)])
@@ -189,7 +185,6 @@ def test_the_view_of_the_cells_has_their_table_and_their_scatter(
     expect(points).to_have_count(len(runs))
     drawn = points.evaluate_all("points => points.map(p => getComputedStyle(p).fill)")
     assert len(set(drawn)) == len({r.data.params["model"] for r in runs})  # a colour a model
-    keep(page, "mlflow-cells.png", 1300, 760)
 
 
 def test_the_views_of_training_and_pictures_have_one_chart_each(view: Callable[[str], Page]) -> None:

@@ -86,7 +86,7 @@ def test_a_stranger_can_read_the_run(shared_store: MlflowClient, vae_run: Run) -
     assert tags["elbowroom.package.torch"]
     assert tags[Tag.DIRTY] in ("true", "false")
     assert len(tags[Tag.COMMIT]) == 40
-    assert "trained on 1,349 rows of 64 numbers of digits" in tags[Tag.DESCRIPTION]
+    assert "Trained on 1,349 rows of 64 numbers of digits" in tags[Tag.DESCRIPTION]
 
 
 def test_metrics_are_live_and_final(shared_store: MlflowClient, vae_run: Run) -> None:

@@ -1,0 +1,26 @@
+"""The script that takes the screenshots of the docs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import MARKS, Browsed
+from tests.conftest import ROOT, environment
+
+pytestmark = [*MARKS, pytest.mark.server]
+
+
+def test_the_screenshots_are_taken_by_their_script(browsed: Browsed, tmp_path: Path) -> None:
+    """Those of the docs are of another grid, so that their sizes alone are the same."""
+    command = [sys.executable, "-m", "docs.screenshots", str(tmp_path), str(browsed.folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    taken = {file.name: Image.open(file) for file in tmp_path.iterdir()}
+    assert set(taken) == {"mlflow-curve.png", "mlflow-cells.png", "watch.png", "report.png", "report-digits.png"}
+    for name, picture in taken.items():
+        assert picture.size == Image.open(ROOT / "docs" / "images" / name).size
+        assert np.asarray(picture.convert("L")).std() > 10
