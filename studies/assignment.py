@@ -109,7 +109,7 @@ def _same_loss(grid: Grid, options: Options) -> list[tuple[Grid, Options]]:
         return []
     name = options.named(grid.study).study
     base = replace(grid.base, loss="bce")
-    same = Grid({"ae": grid.measured}, grid.repeats, base, grid.label, grid.measured, grid.repeats)
+    same = Grid({"ae": grid.measured}, grid.repeats, base, grid.label, grid.measured, grid.repeats, aside=True)
     return [(same, replace(options, study=f"{name[: KEY_LENGTH - len(_SAME_LOSS)]}{_SAME_LOSS}"))]
 
 

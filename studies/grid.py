@@ -42,6 +42,8 @@ class Grid:
     """Corners whose cells are run again at twice the epochs: see `confirmations`."""
     preset: str = ""
     """The preset that it was made from."""
+    aside: bool = False
+    """Whether its study stands beside another one, whose answer the experiment's description has."""
 
     @classmethod
     def of(

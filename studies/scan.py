@@ -407,7 +407,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     recorder.tags({f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()})
     record_curve(recorder, points, title, label)
     views = record_answers(
-        records, Answers(title, Rule.parse(DEFAULT_RULE), chosen, judged, [*sentences, reason], tables)
+        records, Answers(title, Rule.parse(DEFAULT_RULE), chosen, judged, [*sentences, reason], tables, grid.aside)
     )
     options.say(summary.spent(study.pool.slots()))
     study.conclude(summary, reason, views)

@@ -94,7 +94,7 @@ def _boards(study: StoredStudy) -> Iterator[Board]:
         try:
             state, running = study.state(answers), study.is_running()
             if (state.done != counted and began > due) or not running:
-                if not study.tuned and Tag.SEEK_STATE not in study.parent.data.tags:
+                if not study.tuned and not study.sought:  # a seek notes its own, by its rule
                     answers = answers_of(study.done)
                 state = study.state(answers)
                 counted, due = state.done, began + (time.monotonic() - began) / SHARE

@@ -42,8 +42,8 @@ def answer_lines(
     verdicts
         The verdict on the curve of each model, where there is one.
     """
-    found = ", ".join(f"{label} {_dim3_of(choice)}" for label, choice in choices.items())
-    lines = [f"{_literal(title)}: {_literal(found)} (dim3 to {rule.words})", ""]
+    found = ", ".join(f"{_literal(label)} {_dim3_of(choice)}" for label, choice in choices.items())
+    lines = [f"{_literal(title)}: {found} (dim3 to {rule.words})", ""]
     lines += ["| model | dim3 | 95 % interval | elbow |", "|:--|:--|:--|:--|"]
     for label, choice in choices.items():
         row = (label, _dim3_of(choice), _interval(choice), _elbow(verdicts.get(label)))

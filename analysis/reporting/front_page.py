@@ -80,8 +80,8 @@ def write_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
         for name, value in _MARKS.items():
             if name not in experiment.tags:
                 client.set_experiment_tag(experiment_id, name, value)
-        written, version = _written(experiment.tags).views, _server_version(client)
-        runs, new = _shown(client, experiment_id), dict(written)
+        written, version = dict(_written(experiment.tags).views), _server_version(client)
+        runs = _shown(client, experiment_id)
         metrics = _metric_names(runs)
         for key, view in _views(metrics, _last_epoch(runs)).items():
             before = experiment.tags.get(_VIEW + key)
@@ -89,11 +89,11 @@ def write_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
             if (None if before is None else _fingerprint(before)) == written.get(key) and len(value) <= _LONGEST:
                 if value != before:
                     client.set_experiment_tag(experiment_id, _VIEW + key, value)
-                new[key], before = _fingerprint(value), value
+                    written[key] = _fingerprint(value)
+                    _remember(client, experiment_id, views=written)  # at once, so that no view of ours seems a user's
+                before = value
             if before is not None:
                 links |= {n: view_page(experiment_id, key, m) for n, m in (view.opens or {view.name: "CHART"}).items()}
-        if new != written:
-            _remember(client, experiment_id, views=new)
     return links
 
 
@@ -119,8 +119,8 @@ def describe_experiment(client: MlflowClient, experiment_id: str, text: str, kin
             return
         whole = before.replace(last.text, text) if last.text and before else f"{before}\n\n{text}".lstrip()
         if len(whole) <= _LONGEST:
-            client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
             _remember(client, experiment_id, text=text, kind=kind)
+            client.set_experiment_tag(experiment_id, Tag.DESCRIPTION, whole)
 
 
 @contextmanager
@@ -268,4 +268,4 @@ def _written(tags: Mapping[str, str]) -> _Written:
 
 def _remember(client: MlflowClient, experiment_id: str, **new: Any) -> None:
     last = _written(client.get_experiment(experiment_id).tags)
-    client.set_experiment_tag(experiment_id, Tag.FRONT_PAGE, json.dumps(last._replace(**new)))
+    client.set_experiment_tag(experiment_id, Tag.FRONT_PAGE, json.dumps(last._replace(**new), ensure_ascii=False))

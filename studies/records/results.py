@@ -156,7 +156,7 @@ class Answers(NamedTuple):
     """The content of a study that its run describes.
 
     title names the data, choices and verdicts are by model; sentences and tables are plain text, empty ones are left
-    out.
+    out. aside: whether another study's answer stands in the experiment's description.
     """
 
     title: str
@@ -165,6 +165,7 @@ class Answers(NamedTuple):
     verdicts: Mapping[str, Verdict]
     sentences: Sequence[str]
     tables: Sequence[str]
+    aside: bool = False
 
 
 def record_answers(records: StudyRecords, answers: Answers) -> dict[str, str]:
@@ -172,13 +173,17 @@ def record_answers(records: StudyRecords, answers: Answers) -> dict[str, str]:
     recorder, place = Recorder(records.client, records.parent_id), records.experiment_id
     recorder.metrics(answer_metrics(answers.choices, answers.verdicts))
     links = write_views(records.client, place)
-    answer = "\n".join(answer_lines(answers.title, answers.rule, answers.choices, answers.verdicts))
     cells = {"Its cells by dim3": children_page(place, records.parent_id, Metric.DIM3)}
-    parts = [answer, links_line(links | cells), description(answers.sentences, *answers.tables)]
+    study = {f"The study {records.spec.name}": run_page(place, records.parent_id)}
+    parts = [links_line(links | cells), description(answers.sentences, *answers.tables)]
+    if answers.choices:
+        answer = "\n".join(answer_lines(answers.title, answers.rule, answers.choices, answers.verdicts))
+        parts.insert(0, answer)
+        if not answers.aside:
+            text = "\n\n".join([answer, links_line(study | links)])
+            describe_experiment(records.client, place, text, Kind.STUDY)
     recorder.tags({Tag.DESCRIPTION: "\n\n".join(parts)})
     records.describe(description(answers.sentences))
-    study = {f"The study {records.spec.name}": run_page(place, records.parent_id)}
-    describe_experiment(records.client, place, "\n\n".join([answer, links_line(study | links)]), Kind.STUDY)
     return links
 
 

@@ -28,7 +28,7 @@ from .study import FinishedCell, StudySpec, cells_of_others, children, done_cell
 _MOST_CELLS = 20_000  # of a tag
 _KNOBS = ("lr", "dim2", "batch_size", "epochs", "beta", "dim3")
 _STAGES = {"FINISHED": Stage.DONE, "RUNNING": Stage.RUNNING, "FAILED": Stage.FAILED}
-_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What a tag of another program raises."""
 
 

@@ -16,12 +16,12 @@ pytestmark = [*MARKS, pytest.mark.server]
 
 def open_study(page: Page, dashboard: str, name: str) -> None:
     page.goto(dashboard)
-    page.get_by_role("link", name=name).or_(page.get_by_text(name, exact=True)).first.click()
+    page.get_by_role("heading", name=re.compile(rf"^\d+\. {name}$")).click()
 
 
 def test_it_shows_the_studys_trials(page: Page, dashboard: str, browsed: Browsed) -> None:
     study = optuna.load_study(study_name="digits", storage=f"sqlite:///{browsed.folder}/optuna.db")
-    cells = [r for r in browsed.runs if "mlflow.parentRunId" in r.data.tags]
+    cells = [r for r in browsed.runs if r.data.tags.get(Tag.PARENT) == browsed.run("digits").info.run_id]
     assert len(study.trials) == len(cells)
     open_study(page, dashboard, "digits")
     best = study.best_trial

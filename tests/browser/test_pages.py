@@ -299,7 +299,10 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         whole = path.name == "assignment.html"
         drawn = grey(page.locator("img" if whole else "figure > img >> visible=true").first.screenshot())
         inverted = scheme == "dark" and (whole or page.locator(".plot").count() > 0)  # figures are drawn for white
-        assert (np.median(drawn) < 50) if inverted else (np.median(drawn) == 255)
+        if whole:  # on a transparent ground
+            assert (np.median(drawn) < 50) == inverted
+        else:
+            assert (np.median(drawn) < 50) if inverted else (np.median(drawn) == 255)
 
         page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
         natural = np.array(page.evaluate("[...document.querySelectorAll('figure img')].map(i => i.naturalWidth)"))
