@@ -114,7 +114,7 @@ class Grid:
 
     @property
     def question(self) -> str:
-        """What its study asks, in words."""
+        """The question of its study, in words."""
         models: dict[tuple[int, ...], list[str]] = {}
         for model, values in self.dim3.items():
             models.setdefault(values, []).append(model)

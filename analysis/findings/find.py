@@ -5,7 +5,6 @@ The same runs give the same bytes: bootstraps have seed 0, and neither times nor
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
-from elbowroom.tracking.store.text import ranges
+from elbowroom.tracking.store.text import fingerprint, ranges
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
@@ -209,7 +208,7 @@ def find(store: Store, rule: str = DEFAULT_RULE, comparisons: Sequence[Compariso
     return Findings(
         experiment=store.experiment,
         runs=used,
-        digest=hashlib.sha256("\n".join(used).encode()).hexdigest()[:16],
+        digest=fingerprint("\n".join(used)),
         rule=in_force.text,
         comparisons=[_comparison(comparison, store, in_force) for comparison in comparisons],
         left_out=store.left_out,

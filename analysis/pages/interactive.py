@@ -1,11 +1,10 @@
-"""What a reader of the report can move, as plain data that `templates/page.js` draws: `views(comparisons, ...)`.
+"""The plots and pictures that a reader of the report can move, as plain data for `templates/page.js`: `views`.
 
 Numbers and texts are those of the findings and tables. Nothing here reads a store.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from ..findings.find import ComparisonFinding, ModelFinding, Point, run_at
 from ..purposes import Rule
 from ..purposes.choice import Choice
 from ..runs.arrays import Examples
-from .report import by_rule, choice_text, interval, link_to, number
+from .report import by_rule, choice_text, image, interval, link_to, number
 
 View = dict[str, Any]
 _Array = npt.NDArray[Any]
@@ -242,7 +241,7 @@ def _strips(found: Examples) -> Callable[[list[_Array]], str]:
         whole = np.concatenate([np.concatenate([small(row) for row in rows[:_PICTURES]], axis=1) for rows in lines])
         into = io.BytesIO()
         Image.fromarray(whole).save(into, format="png")
-        return f"data:image/png;base64,{base64.b64encode(into.getvalue()).decode()}"
+        return image(into.getvalue()).uri
 
     return strip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import logging
 import re
@@ -37,7 +36,7 @@ from elbowroom.tracking.store.names import (
     Tag,
     sample_metric,
 )
-from elbowroom.tracking.store.text import markdown
+from elbowroom.tracking.store.text import fingerprint, markdown
 
 _VIEW: Final = "mlflow.sharedViewState."  # prefix of the tags of saved views
 _MARKS: Final = {
@@ -86,10 +85,10 @@ def write_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
         for key, view in _views(metrics, _last_epoch(runs)).items():
             before = experiment.tags.get(_VIEW + key)
             value = _packed(view.name, _state(view, metrics), experiment.creation_time or 0, version)
-            if (None if before is None else _fingerprint(before)) == written.get(key) and len(value) <= _LONGEST:
+            if (None if before is None else fingerprint(before)) == written.get(key) and len(value) <= _LONGEST:
                 if value != before:
                     client.set_experiment_tag(experiment_id, _VIEW + key, value)
-                    written[key] = _fingerprint(value)
+                    written[key] = fingerprint(value)
                     _remember(client, experiment_id, views=written)  # at once, so that no view of ours seems a user's
                 before = value
             if before is not None:
@@ -244,10 +243,6 @@ def _metric_names(runs: Sequence[Run]) -> list[str]:
     """Return the names of our metrics, and of those of the runs."""
     ours = {*Metric, *(sample_metric(source, quality) for source in Source for quality in Quality)}
     return sorted({str(name) for name in ours} | {name for run in runs for name in run.data.metrics})
-
-
-def _fingerprint(value: str) -> str:
-    return hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 class _Written(NamedTuple):

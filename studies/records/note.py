@@ -6,7 +6,6 @@ in pieces.
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +13,7 @@ import optuna
 
 from elbowroom.tracking.store.addresses import run_page
 from elbowroom.tracking.store.session import ui_of
-from elbowroom.tracking.store.text import clean, markdown, quoted
+from elbowroom.tracking.store.text import clean, fingerprint, markdown, quoted
 
 from .trials import absolute, retry_storage
 
@@ -110,16 +109,12 @@ def write_note(storage: optuna.storages.BaseStorage, study_id: int, text: str) -
     attributes = storage.get_study_system_attrs(study_id)
     version, before = attributes.get(_VERSION, 0), sum(name.startswith(_PIECE) for name in attributes)
     there = "".join(attributes[f"{_PIECE}{i}"] for i in range(before))
-    written, digest = attributes.get(_WRITTEN, (0, _digest("")))
-    if version > written or (version == written and _digest(there) != digest):
+    written, digest = attributes.get(_WRITTEN, (0, fingerprint("")))
+    if version > written or (version == written and fingerprint(there) != digest):
         return
     pieces = [text[i : i + _PIECE_LENGTH] for i in range(0, len(text), _PIECE_LENGTH)]
     pieces += [""] * (before - len(pieces))
-    storage.set_study_system_attr(study_id, _WRITTEN, (written + 1, _digest(text)))
+    storage.set_study_system_attr(study_id, _WRITTEN, (written + 1, fingerprint(text)))
     for i, piece in enumerate(pieces):
         storage.set_study_system_attr(study_id, f"{_PIECE}{i}", piece)
     storage.set_study_system_attr(study_id, _VERSION, written + 1)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from elbowroom.tracking.store.client import ANSWER_SECONDS, within
 from elbowroom.tracking.store.database import OUTAGE_SECONDS, SQLITE_SECONDS, database_file, held
 from elbowroom.tracking.store.errors import BadInput, driver_error, one_line
 from elbowroom.tracking.store.locks import alone_with, lock_at, private_folder
+from elbowroom.tracking.store.text import fingerprint
 
 from ..execution.processes import kill_orphans
 
@@ -121,7 +121,7 @@ def study_key(storage_url: str, name: str) -> str:
     _database(storage_url)
     url = sqlalchemy.make_url(absolute(storage_url))
     words = f"{url.drivername} {url.host} {url.port} {url.database} {name}"
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+    return fingerprint(words)
 
 
 def _database(url: str) -> sqlalchemy.URL:

@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,13 @@ def test_a_study_s_page_is_whole_without_a_network_and_legible(
     check(chromium, browsed.folder / "reports" / name, width, scheme, 6)
 
 
-NEEDS_CHROMIUM = pytest.mark.skipif(shutil.which("chromium") is None, reason="apt-get install chromium to look")
+def in_chromium(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a slow test that needs Chromium alone, and no study."""
+    absent = shutil.which("chromium") is None
+    marks = (pytest.mark.timeout(300), pytest.mark.browser, pytest.mark.slow)
+    for mark in (*marks, pytest.mark.skipif(absent, reason="apt-get install chromium to look")):
+        test = mark(test)
+    return test
 
 
 def log_pictures(store: MlflowClient, folder: Path) -> None:
@@ -107,10 +113,7 @@ def opened(chromium: Browser, store: MlflowClient, tmp_path: Path) -> Iterator[P
     assert said == []
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.browser
-@pytest.mark.slow
-@NEEDS_CHROMIUM
+@in_chromium
 def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     page = opened
     # The slider: each model's pictures at that dim3, or at the nearest smaller one.
@@ -167,10 +170,7 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     assert "100 %" in page.evaluate(ticks)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.browser
-@pytest.mark.slow
-@NEEDS_CHROMIUM
+@in_chromium
 def test_a_reader_sorts_a_table_follows_a_link_and_prints(opened: Page) -> None:
     page = opened
     assert page.locator("details[open]").count() == 0
@@ -190,10 +190,7 @@ def test_a_reader_sorts_a_table_follows_a_link_and_prints(opened: Page) -> None:
         expect(page.locator(hidden).first).to_be_hidden()
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.browser
-@pytest.mark.slow
-@NEEDS_CHROMIUM
+@in_chromium
 def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowClient, tmp_path: Path) -> None:
     log_pictures(store, tmp_path / "arrays")
     path = report(tracking_uri=store.tracking_uri, experiment="e", out=tmp_path / "out", log=False).page
@@ -207,10 +204,7 @@ def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowCl
         expect(page.locator(".live").first).to_be_hidden()
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.browser
-@pytest.mark.slow
-@NEEDS_CHROMIUM
+@in_chromium
 @pytest.mark.parametrize("kind", ["a script", "an attribute", "a comment"])
 def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: Path) -> None:
     """In the buttons, the numbers of a mark, the menu and the pictures; and only an address of the web is a link."""

@@ -15,7 +15,7 @@ pytestmark = [*MARKS, pytest.mark.server]
 
 
 def test_the_screenshots_are_taken_by_their_script(browsed: Browsed, tmp_path: Path) -> None:
-    """Those of the docs are of another grid, so that their sizes alone are the same."""
+    """The pictures of the docs show another grid, so only the sizes are compared."""
     command = [sys.executable, "-m", "docs.screenshots", str(tmp_path), str(browsed.folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

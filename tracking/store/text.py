@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import Final
@@ -115,6 +116,11 @@ _HEADER = re.compile(
 
 _BARE = re.compile(r"(?<![^\s'\"/])(?!mailto:)([\w.+-]+:)[^\s/@'\"]+(?=@)")
 """user:password@host without a scheme: mistyped, or in the errors of libraries."""
+
+
+def fingerprint(text: str) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def ranges(values: list[int]) -> str:

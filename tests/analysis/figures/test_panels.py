@@ -9,7 +9,6 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from elbowroom.analysis.figures.latent_space import _MOST_POINTS, AXES, coordinate, limits
 from elbowroom.analysis.figures.panels import (
@@ -25,10 +24,8 @@ from elbowroom.analysis.figures.panels import (
 )
 from elbowroom.tracking.drawing import PALETTE, Look
 from tests.analysis.figures.test_curves import outside, overlaps
+from tests.analysis.figures.test_latent_space import DIGITS, LOOK, X, Y
 
-X, Y = load_digits(return_X_y=True)
-X, Y = X[:400].astype(np.float32) / 16, Y[:400]
-LOOK, DIGITS = Look((8, 8)), tuple("0123456789")
 CODES = np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32) * [3, 1]
 
 
@@ -91,8 +88,7 @@ def test_a_collapsed_model_has_a_window(dim3: int) -> None:
 
 
 def test_pictures_keep_their_pixels_top_left_first() -> None:
-    x = np.stack([X[:15].reshape(3, 5, 64)] * 1)[0]
-    found = draw_tiles(np.repeat(np.repeat(x, 1, axis=0), 1, axis=1), LOOK)
+    found = draw_tiles(X[:15].reshape(3, 5, 64), LOOK)
     image = pixels(found)
     assert image.shape == (3 * 9, 5 * 9)  # a line between small pictures
     np.testing.assert_array_equal(image[:8, 9:17], np.round(255 * X[1].reshape(8, 8)))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from elbowroom.tracking.store.errors import BadInput, one_line
-from elbowroom.tracking.store.text import clean, hidden
+from elbowroom.tracking.store.text import clean, fingerprint, hidden
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,7 @@ def test_errors_hide_passwords_in_their_own_words() -> None:
 )
 def test_no_message_is_cut_in_an_address(text: str, shown: str) -> None:
     assert clean(text, 40) == shown
+
+
+def test_a_fingerprint_is_the_beginning_of_sha_256() -> None:
+    assert fingerprint("") == "e3b0c44298fc1c14"
