@@ -56,7 +56,7 @@ def statements(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
 
 
 def imports(tree: ast.AST, parents: tuple[str, ...]) -> Iterator[str]:
-    """What the statements name, and which modules of ours `import_module` is given; of others it is to load late."""
+    """Every module that the statements name, and each of ours that `import_module` is given."""
     yield from statements(tree, parents)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):

@@ -140,7 +140,7 @@ class Deployment:
         return counted
 
     def leaks(self) -> list[str]:
-        """Where a secret stands that must not. Processes' command lines are looked at, too."""
+        """The places where a secret stands and must not, command lines of processes included."""
         found = self.everything()
         family = [psutil.Process(self.server.process.pid)]
         family += family[0].children(recursive=True)
@@ -216,7 +216,7 @@ def command(deployed: Deployment, module: str, *arguments: str, **more: str) -> 
 
 
 def said(what: str) -> str:
-    """What the document's table promises for it."""
+    """The output that the document's table promises for a row."""
     (row,) = re.findall(rf"^\| {re.escape(what)} \| `(.*)` \|$", DEPLOY, re.MULTILINE)
     return str(row)
 

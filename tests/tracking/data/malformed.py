@@ -37,7 +37,7 @@ class Case(NamedTuple):
     must_fail: bool
 
     def write(self, folder: Path) -> str:
-        """What --dataset names, in an empty folder."""
+        """Write the case into an empty folder; the value of --dataset that names it."""
         if self.format == "image":  # a picture between three good ones, which differ
             for i in range(3):
                 Image.new("L", (4, 5), 60 * i).save(folder / f"good{i}.png")

@@ -16,7 +16,7 @@ SECONDS = 5  # of the processor, for each file
 
 
 def fault_of_data(case: Case, data: Dataset) -> str | None:
-    """What is wrong with what was read."""
+    """The fault of the data that were read; None where there is none."""
     if case.must_fail:
         return "it was read"
     x = np.concatenate([data.x_train, data.x_test])
@@ -31,7 +31,7 @@ def fault_of_data(case: Case, data: Dataset) -> str | None:
 
 
 def fault_of_refusal(case: Case, message: str) -> str | None:
-    """What is wrong with the line that refuses a file."""
+    """The fault of the line that refuses a file; None where there is none."""
     if not (message and message.isprintable() and len(message) <= LONGEST):
         return f"it is not one line: {message!r}"
     if case.name not in message:

@@ -40,7 +40,7 @@ def view(model: str, dim3: int) -> RunView:
 
 
 def bare(model: str, dim3: int) -> RunView:
-    """The same of rows that are no images and have no labels."""
+    """A run on rows that are no images and have no labels."""
     return replace(view(model, dim3), labels=None, classes=(), look=Look(None))
 
 
