@@ -24,7 +24,7 @@ from sklearn.utils import Bunch
 from elbowroom.tracking.cli import Parser, command
 from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
-from elbowroom.tracking.store.session import ask, borrowed, links_of, opened
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, see_it
 from elbowroom.tracking.store.terminal import say
 
 from .figures.assignment import Drawn, figures_of
@@ -120,7 +120,7 @@ def report(
             logged = Logged("assignment", "The course assignment, answered by measurement.")
             written = f"the page is in {out} and not in the store"
             run_id = ask(lambda: log_analysis(client, store.experiment_id, found, logged, out, files), written)
-            said.insert(0, f"logged as run {run_id}: {links(run_id)}")
+            said.insert(0, f"logged as run {run_id}\n{see_it(store.experiment_id, run_id)}")
     if answers.notes:
         said.insert(0, f"missing or unusable: {len(answers.notes)}; the page names them")
     return Report(answers, found, out / _PAGE, run_id, "\n".join(said))

@@ -18,7 +18,7 @@ from elbowroom.tracking.cli import UNSET
 from elbowroom.tracking.store.addresses import store_uri
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import METRICS, Metric
-from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, view_lines
+from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, see_it
 from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import LOUD, Findings, find
@@ -124,8 +124,7 @@ def report(
         if log:
             written = f"the report is in {out} and not in the store"
             run_id, views = ask(lambda: publish(client, store.experiment_id, findings, out, files, said), written)
-            logged = [f"logged as run {run_id}: {links(run_id)}", *view_lines(client.tracking_uri, views)]
-            said = "\n".join([said, *logged])
+            said = "\n".join([said, f"logged as run {run_id}", see_it(store.experiment_id, run_id, views)])
         return Report(findings, out / _PAGE, registered, run_id, _said(findings, store.notes, out, said))
 
 

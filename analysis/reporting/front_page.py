@@ -10,7 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import mlflow.version
 from mlflow import MlflowClient
@@ -55,17 +55,14 @@ _log = logging.getLogger(__name__)
 
 
 class _View(NamedTuple):
-    """A saved view: its name, a filter of its runs, its columns and charts, and the order of its runs.
-
-    opens has the names of its links, and the part that each opens, TABLE or CHART.
-    """
+    """A saved view: its name, a filter of its runs, its columns and charts, the order of its runs, and what opens."""
 
     name: str
     runs: str
     columns: tuple[str, ...]
     charts: tuple[_Chart, ...]
     order: str = f"metrics.`{Metric.DIM3}`"
-    opens: Mapping[str, str] = {}
+    part: Literal["CHART", "TABLE"] = "CHART"
 
 
 def write_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
@@ -92,7 +89,7 @@ def write_views(client: MlflowClient, experiment_id: str) -> dict[str, str]:
                     _remember(client, experiment_id, views=written)  # at once, so that no view of ours seems a user's
                 before = value
             if before is not None:
-                links |= {n: view_page(experiment_id, key, m) for n, m in (view.opens or {view.name: "CHART"}).items()}
+                links[view.name] = view_page(experiment_id, key, view.part)
     return links
 
 
@@ -147,9 +144,8 @@ def _views(metrics: Sequence[str], last_epoch: int) -> dict[str, _View]:
     losses = _line([Metric.VAL_MSE], "linear", points=False)
     pictures = {"type": "IMAGE", "imageKeys": [IMAGE_KEY], "step": last_epoch, "showRunParams": False}
     found = {
-        "cells": _View(
-            "Cells", cells, columns, tuple(map(_scatter, measured)), opens={"Cells": "TABLE", "Scatter": "CHART"}
-        ),
+        "cells": _View("Cells", cells, columns, tuple(map(_scatter, measured)), part="TABLE"),
+        "scatter": _View("Scatter", cells, columns, tuple(map(_scatter, measured))),
         "training": _View("Training", cells, (*cell, f"metrics.`{Metric.VAL_MSE}`"), (losses,)),
         "pictures": _View("Pictures", f"tags.`{MLFLOW_LOGGED_IMAGES}` ILIKE 'true'", cell, (pictures,)),
     }

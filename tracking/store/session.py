@@ -152,15 +152,10 @@ def ask(question: Callable[[], _Result], so_far: str = "nothing was written") ->
 
 def see_it(experiment_id: str, run_id: str, views: Mapping[str, str] | None = None) -> str:
     """Return how to open a run in the UI, in one line or two, and a line for each view of its experiment by name."""
-    uri = mlflow.get_tracking_uri()
-    address, command = ui_of(uri)
+    address, command = ui_of(mlflow.get_tracking_uri())
     said = f"see it:  {command}\n         then open " if command else "see it at "
-    return "\n".join([f"{said}{address}/{run_page(experiment_id, run_id)}", *view_lines(uri, views or {})])
-
-
-def view_lines(uri: str, views: Mapping[str, str]) -> list[str]:
-    """Return a line for each view of an experiment, by name, in the UI of a store."""
-    return [f"{name.lower():>9}: {ui_of(uri)[0]}/{address}" for name, address in views.items()]
+    lines = [f"{name.lower():>9}: {address}/{page}" for name, page in (views or {}).items()]
+    return "\n".join([f"{said}{address}/{run_page(experiment_id, run_id)}", *lines])
 
 
 def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], str], str]:

@@ -42,7 +42,7 @@ def test_the_views_have_the_charts_that_are_asked_for_and_no_others(store: Mlflo
     links = write_views(store, place)
     assert list(links) == ["Curve", "Cells", "Scatter", "Training", "Pictures"]
     assert links["Scatter"] == (
-        f"#/experiments/{place}/runs?viewStateShareKey=elbowroom-cells"
+        f"#/experiments/{place}/runs?viewStateShareKey=elbowroom-scatter"
         "&compareRunsMode=CHART&workflowType=machine_learning"
     )
     found = tags(store, place)
