@@ -26,6 +26,7 @@ Residuals = Callable[[Array, npt.NDArray[np.intp]], Array]
 """Residuals (n, D) of codes (n, dim3), which belong to the rows of these numbers (n,)."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # such steps are refused; BLAS flags finite ones, too
 def inferred_codes(residuals: Residuals, start: Array, scale: Array) -> tuple[Array, Float64s]:
     """Minimise the sum of squared residuals of each row.
 
