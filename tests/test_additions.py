@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.tracking.logged_model.test_log import OWN_REDUCER
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 class Edit(NamedTuple):

@@ -75,6 +75,7 @@ def test_the_names_of_before_warn_and_give_the_same_objects(module: str) -> None
         old.no_such_name  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_folder_with_packages_of_the_same_names_is_left_alone(tmp_path: Path) -> None:
     """There a model of the user's own imports its neighbour `models`, and the run's logged model finds it again."""
     (tmp_path / "models").mkdir()

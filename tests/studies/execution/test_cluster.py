@@ -66,6 +66,7 @@ def check_ended(study: Study, process: subprocess.Popen[str], reason: str) -> No
 # On servers and on Dask
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_study_on_dask_and_servers_comes_out_as_one_on_this_machine_and_files(
     served: Study, undisturbed: Undisturbed

@@ -89,10 +89,10 @@ def test_innocent_texts_are_shown(text: str, monkeypatch: pytest.MonkeyPatch) ->
      "token", "token=)", "token=' ", 'token="', "token = ",
      "bearer ", "authorization: ", "-token: ", 'token\\" : \\"'],
 )  # fmt: skip
-def test_two_megabytes_of_any_shape_are_one_line_in_seconds(shape: str) -> None:
+def test_a_long_text_of_any_shape_is_one_line_in_a_moment(shape: str) -> None:
     began = time.perf_counter()
-    one_line(OSError((shape * 2_000_000)[:2_000_000]))  # quadratic patterns took minutes
-    assert time.perf_counter() - began < 10
+    one_line(OSError((shape * 400_000)[:400_000]))  # quadratic patterns took half a minute
+    assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("before", [0, 250, 264, 266, 1_000_000])
