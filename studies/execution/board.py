@@ -28,7 +28,7 @@ from .state import CellState, Stage, StudyState, duration
 
 _LABEL = 24  # letters of a model's name in the table
 _GAP = 2  # columns between two
-_LEAST = 7  # letters of a column: most errors, epochs and "saving" fit
+_LEAST = 7  # letters of a column, without an asterisk: most errors, epochs and "saving" fit
 _MOST_WORKERS = 8
 _MOST_ANSWERS = 16
 _SENTENCE = 400  # letters
@@ -82,10 +82,10 @@ def _grid(state: StudyState, width: int) -> Iterator[RenderableType]:
     for answer in state.answers:
         if answer.dim3 is not None and (text := texts.get((answer.model, False, answer.dim3))):
             text.stylize("bold green")
-    means = ", mean over seeds" if any(len(cells) > 1 for row in rows.values() for cells in row.values()) else ""
-    yield _line(f"{clean(state.measure, _SENTENCE)}{means}")
+    repeated = any(len(cells) > 1 for row in rows.values() for cells in row.values())
+    yield _line(clean(state.measure, _SENTENCE) + (", mean over seeds" if repeated else ""))
     ranks = _ranks(state)
-    column = max(_LEAST, *map(len, texts.values()), *(len(str(k)) for k in ranks))
+    column = max([_LEAST + repeated, *map(len, texts.values()), *(len(str(k)) for k in ranks)])
     room = width - max(len(label) for label in ("dim3", *labels.values()))
     shown = sorted(sorted(ranks, key=ranks.__getitem__)[: max(room // (column + _GAP), 1)])
     table = _plain_table()

@@ -90,7 +90,7 @@ class StoredStudy:
         runs.sort(key=_began)
         epochs = {run.info.run_id: _epoch(self.client, run) for run in runs if run.info.status == "RUNNING"}
         written = [*map(_began, runs), *map(_ended, [self.parent, *runs]), *(when for _, when in epochs.values())]
-        note = self._end(max(written))
+        note = self._end(min(max(written), time.time()))
         start = 0.0 if note else _start(tags)
         shown = [run for run in runs if _is_shown(run, start, running=not note)]
         cells, total, answers = (self._trials if self.tuned else self._cells)(shown, epochs)
@@ -101,7 +101,7 @@ class StoredStudy:
             answers,
             measure=self.parent.data.params.get("objective", "objective" if self.tuned else "error"),
             tuned=self.tuned,
-            workers=len({run.data.tags.get(Tag.WORKER) for run in runs if _began(run) >= start}),
+            workers=len({run.data.tags.get(Tag.WORKER) for run in runs if _began(run) >= start} - {None}),
             running=not note,
             note=note,
         )
@@ -133,9 +133,10 @@ class StoredStudy:
             if stage is Stage.DONE:
                 elbo, error = (metrics.get(name) for name in (Metric.VAL_ELBO, Metric.VAL_MSE_FINAL))
                 value = -elbo if "beta" in names and elbo is not None else error
-            settings = tuple((name, _text(getattr(config, name))) for name in names)
-            cell = _cell(run, Place(trial=int(number)), stage, epochs)
-            cells.append(replace(cell, value=value, settings=settings))
+            found = {name: getattr(config, name) for name in names}
+            texts = tuple((name, f"{v:.3g}" if isinstance(v, float) else str(v)) for name, v in found.items())
+            cell = _cell(run, config, Place(trial=int(number)), stage, epochs)
+            cells.append(replace(cell, value=value, settings=texts))
         asked = self.parent.data.tags.get(Tag.TRIALS, "")
         total = int(asked) if re.fullmatch(r"\d{1,6}", asked) else len(cells)
         return sorted(cells, key=lambda cell: cell.place), total, ()
@@ -153,15 +154,15 @@ class StoredStudy:
             place = _place(done.run, done.config)
             wanted = place in cells or place.confirms or not asked.places
             if (place.model in asked.models and not place.confirms) if sought else wanted:
-                cells[place] = replace(_cell(done.run, place, Stage.DONE), value=error_of(done.metrics))
+                cell = _cell(done.run, done.config, place, Stage.DONE, {})
+                cells[place] = replace(cell, value=error_of(done.metrics))
         for run in runs:
             config, stage = _config(run), _STAGES.get(run.info.status)
             if config is None or stage not in (Stage.RUNNING, Stage.FAILED):
                 continue
             place = _place(run, config)
-            is_latest = place in cells and cells[place].ended < _began(run)
-            if stage is Stage.RUNNING or is_latest:
-                cells[place] = _cell(run, place, stage, epochs)
+            if stage is Stage.RUNNING or (place in cells and cells[place].ended < _began(run)):
+                cells[place] = _cell(run, config, place, stage, epochs)
         models = list(dict.fromkeys([*asked.models, *(place.model for place in sorted(cells))]))
         ordered = sorted(cells.values(), key=lambda c: (models.index(c.place.model), c.place.confirms, c.place))
         return ordered, None if sought or not asked.places else len(cells), _noted(tags) if sought else ()
@@ -206,13 +207,13 @@ _Content = tuple[list[CellState], int | None, tuple[Answer, ...]]
 """The cells of a study, their total, and the choices."""
 
 
-def _cell(run: Run, place: Place, stage: Stage, epochs: _Epochs | None = None) -> CellState:
+def _cell(run: Run, config: RunConfig, place: Place, stage: Stage, epochs: _Epochs) -> CellState:
     """The state of the cell of a run."""
-    began, ended, worker = _began(run), _ended(run), run.data.tags.get(Tag.WORKER, "")
-    if stage is not Stage.RUNNING or epochs is None or (config := _config(run)) is None:
-        return CellState(place, stage, began=began, ended=ended)
+    if stage is not Stage.RUNNING:
+        return CellState(place, stage, began=_began(run), ended=_ended(run))
+    epoch, _ = epochs[run.info.run_id]
     most = 0 if config.epochs == "auto" else int(config.epochs)
-    return CellState(place, stage, epochs[run.info.run_id][0], most, worker, began=began)
+    return CellState(place, stage, epoch, most, run.data.tags.get(Tag.WORKER, ""), began=_began(run))
 
 
 def _place(run: Run, config: RunConfig) -> Place:
@@ -253,10 +254,6 @@ def _tuned(settings: Mapping[str, Any]) -> list[str]:
     dim3 = settings.get("dim3")
     several = ["dim3"] if isinstance(dim3, list) and len(dim3) > 1 else []
     return [name for name in study_settings(RunConfig(), "") if name not in {**BEFORE, **settings}] + several
-
-
-def _text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _config(run: Run) -> RunConfig | None:
