@@ -14,6 +14,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -78,15 +79,12 @@ def watch(client: MlflowClient, experiment: str, name: str | None) -> None:
     BadInput
         There is no such study.
     """
-    study = StoredStudy(client, find_parent(client, experiment, name))
-    if is_copy(client.tracking_uri) or not on_terminal(sys.stdout):
-        state = next(states(study))
-        if state.running and is_copy(client.tracking_uri):
-            state = replace(state, note="shown once: this store can't be written to here, so a copy of it was read")
-        Console(file=sys.stdout, width=None if on_terminal(sys.stdout) else _WIDTH).print(Board(state, time.time()))
-        return
-    with Live(console=Console(file=sys.stdout), auto_refresh=False) as live:
-        for state in states(study):
+    found, copied = states(StoredStudy(client, find_parent(client, experiment, name))), is_copy(client.tracking_uri)
+    stays = on_terminal(sys.stdout)
+    with Live(console=Console(file=sys.stdout, width=None if stays else _WIDTH), auto_refresh=False) as live:
+        for state in found if stays and not copied else islice(found, 1):
+            if copied and state.running:
+                state = replace(state, note="shown once: the store can't be written to here, so a copy of it was read")
             live.update(Board(state, time.time()), refresh=True)
 
 

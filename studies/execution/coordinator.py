@@ -245,7 +245,7 @@ class Coordinator:
                 if outcome.status is Status.LOST:
                     summary.lost += 1
                     if queue.retry(job):
-                        progress.again(job, outcome.reason)
+                        progress.say(f"{job.name}: {outcome.reason}; trying it again")
                         continue
                 if outcome.status in (Status.LOST, Status.FAILED):
                     summary.failures.append(Failure(job.name, outcome.reason, job.config.model))

@@ -120,10 +120,6 @@ class Progress:
         if self.display is not None:
             self.display.start()
 
-    def again(self, job: Job, reason: str) -> None:
-        """The job's worker died, and its cell is tried again."""
-        self.say(f"{job.name}: {reason}; trying it again")
-
     def __call__(self, job: Job, outcome: Outcome) -> None:
         """Show one job that ended."""
         self.done += 1

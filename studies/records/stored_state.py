@@ -89,10 +89,12 @@ class StoredStudy:
         runs = children(self.client, self.parent, Kind.TRIAL if self.tuned else Kind.RUN)
         runs.sort(key=_began)
         epochs = {run.info.run_id: _epoch(self.client, run) for run in runs if run.info.status == "RUNNING"}
-        written = [*map(_began, runs), *map(_ended, [self.parent, *runs]), *(when for _, when in epochs.values())]
-        note = self._end(min(max(written), time.time()))
-        start = 0.0 if note else _start(tags)
-        shown = [run for run in runs if _is_shown(run, start, running=not note)]
+        start = _start(tags)
+        times = [when for run in (self.parent, *runs) for when in (_began(run), _ended(run))]
+        note = self._end(min(max(start, *times, *(when for _, when in epochs.values())), time.time()))
+        # what runs or has failed is shown where it is of this start
+        old = {"RUNNING"} if note else {"RUNNING", "FAILED"}
+        shown = [run for run in runs if run.info.status not in old or (not note and _began(run) >= start)]
         cells, total, answers = (self._trials if self.tuned else self._cells)(shown, epochs)
         return StudyState(
             self.name,
@@ -183,7 +185,8 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
             read = time.thread_time() - began
             if not study.sought:
                 if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
-                    answers, counted = answers_of(study.done), state.done
+                    counted = state.done  # also where its arrays can't be read: they are read again with the next cell
+                    answers = answers_of(study.done)
                     due = time.monotonic() + (time.thread_time() - began) / _SHARE
                 state = replace(state, answers=answers)
         except Exception as error:
@@ -218,13 +221,6 @@ def _cell(run: Run, config: RunConfig, place: Place, stage: Stage, epochs: _Epoc
 
 def _place(run: Run, config: RunConfig) -> Place:
     return Place(config.model, config.dim3, config.seed, Tag.CONFIRMS in run.data.tags)
-
-
-def _is_shown(run: Run, start: float, *, running: bool) -> bool:
-    """Whether a run counts: what runs or has failed must be of this start of the study."""
-    if run.info.status not in ("RUNNING", "FAILED"):
-        return True
-    return _began(run) >= start and (running or run.info.status == "FAILED")
 
 
 def _epoch(client: MlflowClient, run: Run) -> tuple[int, float]:

@@ -54,7 +54,7 @@ def test_a_store_that_can_only_be_copied_is_shown_once(
     monkeypatch.setattr(watch, "on_terminal", lambda _: True)
     monkeypatch.setattr(watch, "is_copy", lambda _: True)
     assert call(store) == 0
-    assert "shown once: this store can't be written to here" in capsys.readouterr().out
+    assert "shown once: the store can't be written to here" in capsys.readouterr().out
 
 
 def test_an_unknown_study_names_those_that_there_are(store: MlflowClient, capsys: Capture) -> None:
