@@ -88,9 +88,10 @@ class StudyState:
         return [cell for cell in self.cells if cell.stage is stage]
 
     def stopped(self, note: str) -> StudyState:
-        """The same without running cells, and with a note that says why."""
-        cells = [CellState(cell.place) if cell.stage is Stage.RUNNING else cell for cell in self.cells]
-        return replace(self, cells=tuple(cells), running=False, note=note)
+        """The same with waiting cells in place of running ones, without running trials, and with a note that says why."""
+        kept = [cell for cell in self.cells if not (self.tuned and cell.stage is Stage.RUNNING)]
+        cells = tuple(CellState(cell.place) if cell.stage is Stage.RUNNING else cell for cell in kept)
+        return replace(self, cells=cells, running=False, note=note)
 
     def seconds_left(self) -> float | None:
         """The time that is left, by the mean time of the finished cells of each model; None where that is not known."""

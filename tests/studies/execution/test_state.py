@@ -31,4 +31,6 @@ def test_a_trial_that_failed_is_not_left() -> None:
     stages = [Stage.DONE, Stage.PRUNED, Stage.FAILED]
     ended = [CellState(Place(trial=n), stage, began=5.0, ended=15.0) for n, stage in enumerate(stages)]
     running = CellState(Place(trial=3), Stage.RUNNING, epoch=10, epochs=20)
-    assert StudyState("t", (*ended, running), 6, tuned=True).seconds_left() == 25
+    state = StudyState("t", (*ended, running), 6, tuned=True)
+    assert state.seconds_left() == 25
+    assert state.stopped("interrupted").cells == tuple(ended)  # another trial will take its place
