@@ -27,7 +27,7 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
 from elbowroom.studies.execution.board import Board
-from elbowroom.studies.records.stored_state import StoredStudy, answers_of
+from elbowroom.studies.records.stored_state import StoredStudy, states
 from elbowroom.studies.watch import find_parent
 from elbowroom.tracking.store.addresses import view_page
 
@@ -86,11 +86,10 @@ def shots(ui: str, report: Path) -> list[Shot]:
 def table_of(folder: Path) -> str:
     """The table of the study, as `studies.watch` prints it, as an SVG."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    study = StoredStudy(client, find_parent(client, EXPERIMENT, STUDY))
-    study.state()  # reads the cells, of which the answers are
+    state = next(states(StoredStudy(client, find_parent(client, EXPERIMENT, STUDY))))
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=100, file=nowhere, force_terminal=True)
-        console.print(Board(study.state(answers_of(study.done)), time.time()))
+        console.print(Board(state, time.time()))
     return console.export_svg(title=f"python -m studies.watch --study {STUDY}")
 
 

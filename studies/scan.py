@@ -59,7 +59,6 @@ from .records.results import (
     table,
     verdicts,
 )
-from .records.stored_state import answers_of, matched_states
 from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a scan of dim3"
@@ -261,6 +260,8 @@ def _all_asked(grid: Grid, before: str | None) -> str:
     asked: dict[str, Any] = {"dim3": {model: list(values) for model, values in grid.dim3.items()}, "seeds": grid.seeds}
     if grid.measured:
         asked["repeated"] = [list(grid.measured), grid.repeats]
+    if grid.base.measure == "yes":
+        asked["measure"] = "yes"
     last = {} if before is None else json.loads(before)
     others = [g for g in [*last.pop("before", []), last] if g and g != asked]
     return json.dumps(asked | ({"before": others} if others else {}))
@@ -352,20 +353,13 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
         found = records.spec.match(grid.confirmations(_corners(grid, plan.asked, done.values(), progress.say)), done)
         missing = [cell for cell, finished in found.items() if finished is None]
         cells.extend(found)
-        progress.extend(len(found), len(found) - len(missing), matched_states(found, grid.base.epochs))
+        progress.extend(len(found), len(found) - len(missing))
         yield missing
 
     found = records.spec.match(cells, records.done())
     missing = _long_cells_first([cell for cell, finished in found.items() if finished is None])
     known = all(c.seconds is not None for c in estimate_costs(found))
-    progress = study.progress(
-        len(cells),
-        len(cells) - len(missing),
-        lambda: matched_states(found, grid.base.epochs),
-        list(grid.dim3),
-        cost=None if known else cost,
-        answers=lambda: answers_of(records.done().values()),
-    )
+    progress = study.progress(len(cells), len(cells) - len(missing), cost=None if known else cost)
     return study.run(JobQueue(records.ask, missing, confirmations() if plan.to_confirm else ()), progress)
 
 

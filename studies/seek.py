@@ -45,7 +45,7 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.next_cells import LEAST_SEEDS, Cell, Known, Phase, Search, look, next_cells, offered
-from .execution.state import Answer, CellState, place_of
+from .execution.state import Answer
 from .grid import DEFAULT_MODELS, cell_config, check_whole, model_settings, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
 from .records.results import (
@@ -58,7 +58,6 @@ from .records.results import (
     table,
 )
 from .records.seek_sentences import sentences, state, times_of
-from .records.stored_state import done_states
 from .records.study import FinishedCell, StudySpec, error_objective
 
 _WHAT = "a seek of dim3"
@@ -299,7 +298,7 @@ class _Seek:
         self.records, self.options = study.records, study.options
         self.failed: set[str] = set()
         """Models of which a cell failed in this start."""
-        self.progress = study.progress(0, 0, self._states, question.models, rounds=True)
+        self.progress = study.progress(0, 0, rounds=True)
         self.began = time.monotonic()
         self.answers: list[Answer] = []
         self.ended = False
@@ -336,7 +335,7 @@ class _Seek:
             if not missing:
                 self.ended = True
                 return
-            self.progress.extend(len(missing), 0, (CellState(place_of(config, {})) for config in missing))
+            self.progress.extend(len(missing), 0)
             yield missing
 
     def _next(self, finished: Sequence[FinishedCell]) -> list[Cell]:
@@ -352,9 +351,6 @@ class _Seek:
                 self.answers.append(Answer(model, None if view.choice is None else view.choice.choice, said))
         self.progress.answers(self.answers)
         return next_cells(known, self.search, workers, views)[:_MOST_CELLS]
-
-    def _states(self) -> list[CellState]:
-        return done_states(self._finished(self.records.done()))
 
     def _config(self, cell: Cell) -> RunConfig:
         return cell_config(self.question.base, cell.model, cell.dim3, cell.seed)

@@ -49,7 +49,6 @@ from .grid import check_whole, model_settings, parse_range, parse_whole, shared_
 from .options import RESUME, Options, add_options, parse_options
 from .records.outlook import front_outlook, outlook
 from .records.results import description
-from .records.stored_state import trial_states
 from .records.study import StudyRecords, StudySpec, done_cells, trial_attributes
 from .records.trials import absolute, retry_storage
 
@@ -290,10 +289,7 @@ def _run_trials(study: Coordinator, search: Search) -> Summary:
     options.say(f"study {options.study}: {done} of {search.trials} trials done, tuning {', '.join(search.knobs)}")
     total = max(search.trials, done)
     Recorder(records.client, records.parent_id).tags({Tag.TRIALS: str(total)})
-    progress = study.progress(
-        total, done, lambda: trial_states(records.client, records.children(), records.spec.settings)
-    )
-    return study.run(JobQueue(ask, range(search.trials - done)), progress)
+    return study.run(JobQueue(ask, range(search.trials - done)), study.progress(total, done))
 
 
 def _check_code(trials: list[Run], spec: StudySpec) -> None:

@@ -1,8 +1,9 @@
 """Watch a study that runs elsewhere: `python -m studies.watch --study NAME`.
 
 It reads the tracking store alone, so the study may run in another terminal or on another machine, and is not slowed
-down. On a terminal the table is kept until the study ends; else it is printed once. Exit codes: 0 the study has ended,
-or was printed; 1 the store failed; 2 bad input; 130 after Ctrl-C, which leaves the study running.
+down. The state is printed once where stdout is no terminal, and kept on a terminal until the study ends. Exit codes: 0
+the study has ended, shows no sign of life, or was printed once; 1 the store failed; 2 bad input; 130 after Ctrl-C,
+which leaves the study running.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 # isort: split
 import sys
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from itertools import islice
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -23,16 +24,16 @@ from rich.live import Live
 from elbowroom.analysis.runs.query import experiment_id
 from elbowroom.tracking.cli import UNSET, Parser, command
 from elbowroom.tracking.store.client import every_run
-from elbowroom.tracking.store.errors import BadInput, one_line
+from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import Kind, Tag
-from elbowroom.tracking.store.session import opened
+from elbowroom.tracking.store.session import is_copy, opened
 from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
-from .execution.board import READ_SECONDS, SHARE, Board, on_terminal
-from .execution.state import Answer
-from .records.stored_state import StoredStudy, answers_of
+from .execution.board import Board, on_terminal
+from .records.stored_state import StoredStudy, states
 
 _MOST_NAMES = 20  # of an error
+_WIDTH = 120  # of the table in a file or a pipe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,14 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> Parser:
     """The flags of the study and of its store."""
-    made = Parser("studies.watch", "Watch a study that runs elsewhere, by its tracking store.")
+    made = Parser(
+        "studies.watch",
+        "Show the table of a study that runs elsewhere, read from its tracking store. On a terminal it is kept until "
+        "the study ends, or shows no sign of life: its process is gone, or on another machine wrote nothing for 15 "
+        "minutes. It is printed once, and the command ends, where the study has ended, where stdout is no terminal, "
+        "and where the store can't be written to, so that only a copy of it can be read.",
+    )
     made.add_argument("--study", default=UNSET, metavar="NAME", help="default: the study that was begun last")
     made.add_store()
     return made
 
 
 def watch(client: MlflowClient, experiment: str, name: str | None) -> None:
-    """Show a study on stdout until it ends, and once where that is no terminal.
+    """Show a study on stdout until it ends; once where that is no terminal, or the store is a copy.
 
     Parameters
     ----------
@@ -72,51 +79,13 @@ def watch(client: MlflowClient, experiment: str, name: str | None) -> None:
     BadInput
         There is no such study.
     """
-    study = StoredStudy(client, find_parent(client, experiment, name))
-    console = Console(file=sys.stdout)
-    if not on_terminal(sys.stdout):
-        console.print(next(_boards(study)))
-        return
-    with Live(console=console, auto_refresh=False) as live:
-        for board in _boards(study):
-            live.update(board, refresh=True)
-
-
-def _boards(study: StoredStudy) -> Iterator[Board]:
-    """The study again and again, until it has ended; after a reading that failed the last one with the reason.
-
-    The choices of a scan take longest: they are made when cells have finished, and in a small share of the time.
-    """
-    answers: tuple[Answer, ...] = ()
-    counted, due, board = -1, 0.0, None
-    while True:
-        began = time.monotonic()
-        try:
-            state, running = study.state(answers), study.is_running()
-            if (state.done != counted and began > due) or not running:
-                if not study.tuned and not study.sought:  # a seek notes its own, by its rule
-                    answers = answers_of(study.done)
-                state = study.state(answers)
-                counted, due = state.done, began + (time.monotonic() - began) / SHARE
-            board = Board(state, time.time(), "" if running else _rest(study))
-            yield board
-            if not running:
-                return
-        except Exception as error:
-            if board is None:
-                raise
-            yield Board(board.state, time.time(), f"the store did not answer: {one_line(error, 200)}")
-        time.sleep(max(READ_SECONDS, (time.monotonic() - began) / SHARE))
-
-
-def _rest(study: StoredStudy) -> str:
-    """The end of a study that does not run: when, how and why."""
-    parent, since = study.parent, study.rests_since()
-    when = "" if since is None else f" since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}"
-    if parent.info.status == "RUNNING":
-        return f"not running: its process died; nothing was written{when}"
-    reason = parent.data.tags.get(Tag.REASON, "")
-    return f"not running{when}: {parent.info.status}" + (f", {reason}" if reason else "")
+    found, copied = states(StoredStudy(client, find_parent(client, experiment, name))), is_copy(client.tracking_uri)
+    stays = on_terminal(sys.stdout)
+    with Live(console=Console(file=sys.stdout, width=None if stays else _WIDTH), auto_refresh=False) as live:
+        for state in found if stays and not copied else islice(found, 1):
+            if copied and state.running:
+                state = replace(state, note="shown once: the store can't be written to here, so a copy of it was read")
+            live.update(Board(state, time.time()), refresh=True)
 
 
 def find_parent(client: MlflowClient, experiment: str, name: str | None) -> Run:

@@ -26,17 +26,15 @@ from elbowroom.tracking.store.text import clean, ranges
 
 from .state import CellState, Stage, StudyState, duration
 
-READ_SECONDS = 2.0  # between two readings of a store, at least
-SHARE = 0.05  # of the time: a reading that takes longer is made less often
-_ANSWER_SHARE = 0.02
 _LABEL = 24  # letters of a model's name in the table
 _GAP = 2  # columns between two
+_LEAST = 7  # letters of a column, without an asterisk: most errors, epochs and "saving" fit
 _MOST_WORKERS = 8
 _MOST_ANSWERS = 16
 _SENTENCE = 400  # letters
 _TRIALS = 10
-_DRAWN = 2000  # cells a second, at most: more would take a part of a core
 _BAR = 60
+_MOST_LETTERS = 12  # of a setting
 _STYLES = {
     Stage.WAITING: "dim",
     Stage.RUNNING: "cyan",
@@ -48,64 +46,63 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Board:
-    """A study's state as a renderable that fits to the width of the terminal. `note` is shown below it."""
+    """A study's state as a renderable that fits to the width of the terminal, with the most important lines first."""
 
     state: StudyState
     now: float
-    note: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
-        """Yield the table, the running cells, the progress and the choices."""
+        """Yield the progress, the table, the choices and the running cells: a short terminal shows the first lines."""
         width, state = options.max_width, self.state
-        yield from _trials(state, console.height) if state.objective else _grid(state, width)
-        yield Text()
-        yield from _running(state, self.now, width)
-        if state.total:
+        yield Text(f"{clean(state.name, _LABEL)}: {_progress(state)}", style="bold")
+        if state.note:
+            yield Text(clean(state.note), style="yellow")
+        if state.total and console.is_terminal:
             yield ProgressBar(state.total, state.done, width=min(_BAR, width), complete_style="green")
             yield Segment.line()
-        yield Text(_progress(state), style="bold")
+        yield Text()
+        yield from _trials(state, console.height) if state.tuned else _grid(state, width)
         if state.answers:
             yield Text()
         for answer in state.answers[:_MOST_ANSWERS]:
             yield Text(clean(answer.text, _SENTENCE))
-        if self.note:
-            yield Text(clean(self.note), style="yellow")
+        if running := state.at(Stage.RUNNING):
+            yield Text()
+            yield from _running(running, self.now)
 
 
 def _grid(state: StudyState, width: int) -> Iterator[RenderableType]:
-    """A row for each model and a column for each dim3, as many as fit."""
+    """A row for each model and a column for each dim3, as many as fit, all of one width."""
     rows: dict[tuple[str, bool], dict[int, list[CellState]]] = {}
     for cell in state.cells:
         row = rows.setdefault((cell.place.model, cell.place.confirms), {})
         row.setdefault(cell.place.dim3, []).append(cell)
-    seeds = max((len(cells) for row in rows.values() for cells in row.values()), default=1)
-    means = f", mean over {seeds} seeds or (n) of them" if seeds > 1 else ""
-    yield Text(f"{clean(state.name, width)}: error by model and dim3{means}", no_wrap=True, overflow="ellipsis")
     labels = _labels(list(rows))
-    room = width - max(len(label) for label in ("dim3", *labels.values()))
-    columns: dict[int, list[Text]] = {}
-    every = sorted({k for row in rows.values() for k in row})
-    ranks = _ranks(state)
-    for k in sorted(every, key=ranks.__getitem__):
-        column = [_cell(row[k]) if k in row else Text() for row in rows.values()]
-        room -= max(len(str(k)), *map(len, column)) + _GAP
-        if room < 0 and columns:
-            break
-        columns[k] = column
+    texts = {(*row, k): _cell(cells) for row, columns in rows.items() for k, cells in columns.items()}
     for answer in state.answers:
-        if (answer.model, False) in rows and answer.dim3 in columns:
-            columns[answer.dim3][list(rows).index((answer.model, False))].stylize("bold green")
+        if answer.dim3 is not None and (text := texts.get((answer.model, False, answer.dim3))):
+            text.stylize("bold green")
+    repeated = any(len(cells) > 1 for row in rows.values() for cells in row.values())
+    yield _line(clean(state.measure, _SENTENCE) + (", mean over seeds" if repeated else ""))
+    ranks = _ranks(state)
+    column = max([_LEAST + repeated, *map(len, texts.values()), *(len(str(k)) for k in ranks)])
+    room = width - max(len(label) for label in ("dim3", *labels.values()))
+    shown = sorted(sorted(ranks, key=ranks.__getitem__)[: max(room // (column + _GAP), 1)])
     table = _plain_table()
-    table.add_column(Text("dim3", justify="right"), max_width=_LABEL)
-    shown = sorted(columns)
+    table.add_column("dim3", justify="right")
     for k in shown:
-        table.add_column(str(k), justify="right")
-    for number, label in enumerate(labels.values()):
-        table.add_row(Text(label), *(columns[k][number] for k in shown))
+        table.add_column(str(k), justify="right", min_width=column)
+    for (model, confirms), label in labels.items():
+        table.add_row(Text(label), *(texts.get((model, confirms, k), Text()) for k in shown))
     yield table
-    if left := [k for k in every if k not in shown]:
-        said = f"{len(shown)} of {len(every)} dim3; not shown: {ranges(left)}"
-        yield Text(said, style="dim", no_wrap=True, overflow="ellipsis")
+    if any(text.plain.endswith("*") for text in texts.values()):
+        yield _line("* mean of the seeds that have finished so far")
+    if left := [k for k in sorted(ranks) if k not in shown]:
+        yield _line(f"{len(shown)} of {len(ranks)} dim3; not shown: {ranges(left)}")
+
+
+def _line(text: str) -> Text:
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _plain_table() -> Table:
@@ -123,14 +120,16 @@ def _labels(rows: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], str]:
     }
 
 
-def _ranks(state: StudyState) -> dict[int, tuple[bool, float, float]]:
-    """The ranks of the columns: those that run or failed first, then the nearest to an answer, then the newest."""
-    active = {cell.place.dim3 for cell in state.cells if cell.stage in (Stage.RUNNING, Stage.FAILED)}
-    newest: dict[int, float] = {}
-    for cell in state.cells:
-        newest[cell.place.dim3] = max(newest.get(cell.place.dim3, 0.0), cell.ended)
+def _ranks(state: StudyState) -> dict[int, tuple[int, float, float]]:
+    """The ranks of the columns: those that run or failed, have values, are empty; then the nearest to an answer."""
+    order = {Stage.RUNNING: 0, Stage.FAILED: 0, Stage.DONE: 1}
     answers = [answer.dim3 for answer in state.answers if answer.dim3 is not None]
-    return {k: (k not in active, min((abs(k - a) for a in answers), default=0), -newest[k]) for k in newest}
+    ranks: dict[int, tuple[int, float, float]] = {}
+    for cell in state.cells:
+        k = cell.place.dim3
+        kind, far, age = order.get(cell.stage, 2), min((abs(k - a) for a in answers), default=0), -cell.ended
+        ranks[k] = min(ranks.get(k, (3, 0, 0)), (kind, far, age))
+    return ranks
 
 
 def _cell(cells: list[CellState]) -> Text:
@@ -140,46 +139,52 @@ def _cell(cells: list[CellState]) -> Text:
     """
     stages = {cell.stage for cell in cells}
     errors = [cell.value for cell in cells if cell.value is not None]
-    running = [cell for cell in cells if cell.stage is Stage.RUNNING]
     stage = next(s for s in (Stage.RUNNING, Stage.FAILED, Stage.DONE, Stage.WAITING, Stage.PRUNED) if s in stages)
     if stage is Stage.FAILED:
         text = "failed"
     elif errors:
-        text = f"{sum(errors) / len(errors):.3g}" + (f" ({len(errors)})" if len(errors) < len(cells) else "")
+        text = f"{sum(errors) / len(errors):.3g}" + ("*" if len(errors) < len(cells) else "")
+    elif stage is Stage.RUNNING:
+        text = _epochs(max((c for c in cells if c.stage is stage), key=lambda cell: cell.epoch))
     else:
-        text = _epochs(max(running, key=lambda cell: cell.epoch)) if running else "·"
+        text = "·"
     return Text(text, style=_STYLES[stage])
 
 
 def _epochs(cell: CellState) -> str:
     """The epoch of a running cell; dots before its first, and of a model that has none."""
-    return f"{cell.epoch}/{cell.epochs}" if cell.epoch else "…"
+    if not cell.epoch:
+        return "…"
+    return "saving" if cell.epoch == cell.epochs else f"{cell.epoch}/{cell.epochs}"
 
 
 def _trials(state: StudyState, height: int) -> Iterator[RenderableType]:
     """The last trials of a tuning and the best, with the settings that are tuned."""
-    yield Text(f"{clean(state.name)}: trials, {state.objective}", no_wrap=True, overflow="ellipsis")
     done = [cell for cell in state.cells if cell.value is not None]
     best = min(done, key=lambda cell: cell.value or 0.0, default=None)
-    last = state.cells[-max(min(_TRIALS, height - 14), 2) :]
+    if best is not None:
+        yield Text(f"best so far: trial {best.place.trial}, {best.value:.5g}", style="bold green")
+    yield _line(clean(state.measure, _SENTENCE))
+    last = state.cells[-max(min(_TRIALS, height - 10), 2) :]
     names = list(dict.fromkeys(name for cell in state.cells for name, _ in cell.settings))
     table = _plain_table()
-    for name in ("trial", "objective", *names):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trial", justify="right")
+    table.add_column("objective", justify="right")
+    for name in names:
+        longest = max(len(dict(cell.settings).get(name, "")) for cell in state.cells)
+        table.add_column(name, justify="right", no_wrap=True, min_width=min(longest, _MOST_LETTERS))
     for cell in last if best is None or best in last else (best, *last):
         text = {Stage.RUNNING: _epochs(cell), Stage.DONE: f"{cell.value or 0.0:.5g}"}.get(cell.stage, cell.stage.value)
         settings = dict(cell.settings)
         style = "bold green" if cell is best else _STYLES[cell.stage]
-        words = [str(cell.place.trial), text, *(clean(settings.get(name, ""), 12) for name in names)]
+        words = [str(cell.place.trial), text, *(clean(settings.get(name, ""), _MOST_LETTERS) for name in names)]
         table.add_row(*(Text(word) for word in words), style=style)
     yield table
-    if best is not None:
-        yield Text(f"best so far: trial {best.place.trial}, {best.value:.5g}", style="bold green")
 
 
-def _running(state: StudyState, now: float, width: int) -> Iterator[RenderableType]:
+def _running(cells: list[CellState], now: float) -> Iterator[RenderableType]:
     """The workers, and what each does."""
-    running = sorted(state.at(Stage.RUNNING), key=lambda cell: (cell.worker, cell.place))
+    running = sorted(cells, key=lambda cell: (cell.worker, cell.place))
     hosts = {cell.worker.split()[0] for cell in running if cell.worker.split()}
     for cell in running[:_MOST_WORKERS]:
         host, process, *_ = [*cell.worker.split(), "", ""]
@@ -187,8 +192,8 @@ def _running(state: StudyState, now: float, width: int) -> Iterator[RenderableTy
         place = cell.place
         what = f"{clean(place.model, _LABEL)} dim3 {place.dim3} seed {place.seed}"
         what = f"trial {place.trial}" if place.trial >= 0 else what + (" longer" if place.confirms else "")
-        took = f"{max(now - cell.began, 0):.0f} s"
-        text = f"{clean(worker, 40)}: {what}, {'epoch ' + _epochs(cell) if cell.epoch else 'started'}, {took}"
+        stage = "started" if not cell.epoch else "saving" if cell.epoch == cell.epochs else f"epoch {_epochs(cell)}"
+        text = f"{clean(worker, 40)}: {what}, {stage}, {max(now - cell.began, 0):.0f} s"
         yield Text(text, style=_STYLES[Stage.RUNNING], no_wrap=True, overflow="ellipsis")
     if len(running) > _MOST_WORKERS:
         yield Text(f"and {len(running) - _MOST_WORKERS} more", style=_STYLES[Stage.RUNNING])
@@ -196,14 +201,17 @@ def _running(state: StudyState, now: float, width: int) -> Iterator[RenderableTy
 
 def _progress(state: StudyState) -> str:
     """The number of cells that are done, run and failed, and the time left."""
-    noun = "trials" if state.objective else "cells"
-    words = [f"{state.done} {noun} done" if state.total is None else f"{state.done} of {state.total} {noun} done"]
+    noun = "trial" if state.tuned else "cell"
+    of = "" if state.total is None else f" of {state.total}"
+    words = [f"{state.done}{of} {noun}{'' if (state.total or state.done) == 1 else 's'} done"]
     for stage in (Stage.RUNNING, Stage.FAILED):
         if number := len(state.at(stage)):
             words.append(f"{number} {stage.value}")
     if state.total is None and (waiting := len(state.at(Stage.WAITING))):
         words.append(f"{waiting} waiting in this round")
-    if (left := state.seconds_left()) and state.at(Stage.RUNNING):
+    if state.running and state.total == state.done:
+        words.append("saving the answer")
+    elif state.at(Stage.RUNNING) and (left := state.seconds_left()):
         words.append(f"about {duration(left)} left")
     return ", ".join(words)
 
@@ -216,31 +224,24 @@ def on_terminal(stream: TextIO) -> bool:
 class Display:
     """Keeps the state of a running study on the terminal, and what is printed meanwhile above it.
 
-    A thread draws it each second, and another one reads what only the store has.
+    It is drawn each second, and read by another thread.
 
     Parameters
     ----------
-    state
-        Returns the state.
-    read_epochs
-        Reads the epochs of running cells, and notes them.
-    read_answers
-        Reads the choices so far, where that takes long; called after cells have ended.
+    states
+        Returns the states, as `studies.records.stored_state.states` does; given a function that waits for so many
+        seconds, and returns true where no more states are needed.
     """
 
-    def __init__(
-        self,
-        state: Callable[[], StudyState],
-        read_epochs: Callable[[], None],
-        read_answers: Callable[[], None] | None = None,
-    ) -> None:
-        self.state, self.read_epochs, self.read_answers = state, read_epochs, read_answers
+    def __init__(self, states: Callable[[Callable[[float], bool]], Iterator[StudyState]]) -> None:
+        self.states = states
+        self.state: StudyState | None = None
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.live = Live(
             console=Console(file=sys.stderr),
-            get_renderable=lambda: Board(self.state(), time.time()),
-            refresh_per_second=min(1.0, _DRAWN / max(len(state().cells), 1)),
+            get_renderable=lambda: Text() if self.state is None else Board(self.state, time.time()),
+            refresh_per_second=1,
             redirect_stdout=sys.stdout.isatty(),
         )
 
@@ -249,19 +250,17 @@ class Display:
         self.live.start()
         self.thread.start()
 
-    def stop(self, *, erase: bool) -> None:
-        """Erase the table, or leave it as it stands."""
+    def stop(self, note: str) -> None:
+        """Erase the table, or leave it with a note and without running cells."""
         self.ended.set()
-        self.live.transient = erase
+        self.live.transient = not note
+        if self.state is not None:
+            self.state = self.state.stopped(note)
         self.live.stop()
 
     def _read(self) -> None:
-        counted, due = -1, 0.0
-        while not self.ended.wait(READ_SECONDS):
-            with suppress(Exception):  # a store that fails is asked again, and says so where the study needs it
-                self.read_epochs()
-                done = self.state().done
-                if self.read_answers is not None and done != counted and time.monotonic() > due:
-                    began = time.monotonic()
-                    self.read_answers()
-                    counted, due = done, time.monotonic() + (time.monotonic() - began) / _ANSWER_SHARE
+        with suppress(Exception):  # the store fails: it says so where the study needs it
+            for state in self.states(self.ended.wait):
+                if self.ended.is_set():
+                    return
+                self.state = state

@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from mlflow import MlflowClient
@@ -27,14 +28,14 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
-from ..records.stored_state import knobs, objective, running_cells
+from ..records.stored_state import StoredStudy, states
 from ..records.study import FinishedCell, StudyRecords, StudySpec, TakenOver, cells_of_others, children, done_cells
 from ..records.trials import connect, lock_study
 from .board import Display, on_terminal
 from .cell import Job, Status
 from .pools import Pool, open_pool
 from .progress import Progress
-from .state import Answer, CellState, Events, duration
+from .state import duration
 
 _MAX_TRIES = 3  # of a job whose worker dies, in one start of the study
 _POLL_SECONDS = 1.0  # longest wait for an outcome, between checks for signals
@@ -190,51 +191,14 @@ class Coordinator:
             yield self.records
 
     def progress(
-        self,
-        total: int,
-        done: int,
-        cells: Callable[[], Iterable[CellState]],
-        models: Sequence[str] = (),
-        *,
-        cost: Callable[[], str] | None = None,
-        rounds: bool = False,
-        answers: Callable[[], Iterable[Answer]] | None = None,
+        self, total: int, done: int, *, cost: Callable[[], str] | None = None, rounds: bool = False
     ) -> Progress:
-        """The progress of the study, to be given to `run`.
-
-        Parameters
-        ----------
-        total, done, cost, rounds
-            As of Progress.
-        cells
-            The cells at the start, with those that are done.
-        models
-            The order of the models.
-        answers
-            Finds the choices so far, if that takes long; else they are given to `Progress.answers`.
-        """
-        records, verbose = self.records, self.options.verbose
-        if not self.shows_table:
-            return Progress(total, done, verbose, cost, rounds=rounds)
-        spec, tuned = records.spec, records.spec.kind is Kind.TRIAL
-        events = Events(
-            self.options.study,
-            cells(),
-            models,
-            total=None if rounds else total,
-            objective=objective(spec.settings) if tuned else "",
-            knobs=knobs(spec.settings) if tuned else (),
-            value=lambda metrics: spec.values(metrics)[0],
-        )
-
-        def read_epochs() -> None:
-            events.heard(running_cells(self.client, records.experiment_id, records.parent_id))
-
-        def read_answers() -> None:
-            events.answers = events.answers if answers is None else tuple(answers())
-
-        display = Display(events.state, read_epochs, None if answers is None else read_answers)
-        return Progress(total, done, verbose, cost, rounds=rounds, events=events, display=display)
+        """The progress of the study, to be given to `run`; total, done, cost and rounds as of Progress."""
+        display = None
+        if self.shows_table:
+            study = StoredStudy(self.client, self.records.parent, self.records.spec.codes, self.others)
+            display = Display(partial(states, study))
+        return Progress(total, done, self.options.verbose, cost, rounds=rounds, display=display)
 
     def run(self, queue: JobQueue[Any], progress: Progress) -> Summary:
         """Run every job of the queue.
@@ -242,15 +206,16 @@ class Coordinator:
         Raises TakenOver where another process has taken the study, and closes its runs. Any other error, and a signal,
         ends the workers.
         """
-        summary = None
         try:
             try:
                 if progress.done < progress.total:
                     self.pool.warm(progress.total - progress.done)
                 progress.start()
                 summary = self._run_jobs(queue, progress)
-            finally:
-                progress.close(erase=summary is not None)
+            except BaseException as error:
+                progress.close("interrupted" if isinstance(error, KeyboardInterrupt) else "ended by an error")
+                raise
+            progress.close()
             self.records.repair("FAILED", "its worker was lost")
             return summary
         except TakenOver:
@@ -271,7 +236,6 @@ class Coordinator:
         while True:
             while self.pool.free() and (job := queue.next()) is not None:
                 self.pool.submit(replace(job, shared=self.pool.shared, once=self.pool.restarts_jobs))
-                progress.begin(job)
             if not self.pool.running:
                 if queue.extend():
                     continue
@@ -281,7 +245,7 @@ class Coordinator:
                 if outcome.status is Status.LOST:
                     summary.lost += 1
                     if queue.retry(job):
-                        progress.again(job, outcome.reason)
+                        progress.say(f"{job.name}: {outcome.reason}; trying it again")
                         continue
                 if outcome.status in (Status.LOST, Status.FAILED):
                     summary.failures.append(Failure(job.name, outcome.reason, job.config.model))

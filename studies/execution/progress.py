@@ -17,7 +17,7 @@ from elbowroom.tracking.store.text import LABEL_LENGTH, clean
 from ..records.study import FinishedCell
 from .board import Display
 from .cell import Job, Outcome, Status
-from .state import Answer, CellState, Events, duration
+from .state import Answer, duration
 
 _WEIGHED = 3  # finished cells whose files are measured
 
@@ -108,11 +108,10 @@ class Progress:
         cost: Callable[[], str] | None = None,
         *,
         rounds: bool = False,
-        events: Events | None = None,
         display: Display | None = None,
     ) -> None:
         self.total, self.done, self.verbose, self.cost, self.rounds = total, done, verbose, cost, rounds
-        self.events, self.display = events, display
+        self.display = display
         self.began, self.new = time.perf_counter(), 0
         self.said: set[str] = set()
 
@@ -121,23 +120,10 @@ class Progress:
         if self.display is not None:
             self.display.start()
 
-    def begin(self, job: Job) -> None:
-        """A worker has the job."""
-        if self.events is not None:
-            self.events.began(job)
-
-    def again(self, job: Job, reason: str) -> None:
-        """The job's worker died, and its cell is tried again."""
-        if self.events is not None:
-            self.events.again(job)
-        self.say(f"{job.name}: {reason}; trying it again")
-
     def __call__(self, job: Job, outcome: Outcome) -> None:
         """Show one job that ended."""
         self.done += 1
         self.new += 1
-        if self.events is not None:
-            self.events.ended(job, outcome)
         if self.display is None:
             ended = outcome.status.value if outcome.status is not Status.FINISHED else f"{outcome.seconds:.1f} s"
             left = (time.perf_counter() - self.began) / self.new * (self.total - self.done)
@@ -150,18 +136,13 @@ class Progress:
             self.say(line)
             self.cost = None
 
-    def extend(self, jobs: int, done: int, cells: Iterable[CellState] = ()) -> None:
-        """Count more jobs, of which so many are done, and show their cells."""
+    def extend(self, jobs: int, done: int) -> None:
+        """Count more jobs, of which so many are done."""
         self.total, self.done = self.total + jobs, self.done + done
-        if self.events is not None:
-            self.events.add(cells)
 
     def answers(self, answers: Iterable[Answer]) -> None:
-        """Show the choices so far: without a table, those that are new."""
-        if self.events is not None:
-            self.events.answers = tuple(answers)
-            return
-        for answer in answers:
+        """Print the choices that are new; a table has them."""
+        for answer in answers if self.display is None else ():
             if answer.text not in self.said:
                 self.say(answer.text)
             self.said.add(answer.text)
@@ -171,7 +152,9 @@ class Progress:
         if self.verbose:
             print(line, file=sys.stderr, flush=True)
 
-    def close(self, *, erase: bool) -> None:
-        """Erase the table, or leave it as it stands."""
+    def close(self, note: str = "") -> None:
+        """Erase the table, or leave it without running cells where a note says how the study ended."""
         if self.display is not None:
-            self.display.stop(erase=erase)
+            self.display.stop(note)
+            if not note:
+                self.say("saving the answer")

@@ -1,4 +1,4 @@
-"""The state of a study, read from the tracking store alone: what `studies.watch` shows.
+"""The state of a study, read from the tracking store alone: what a study and `studies.watch` show on a terminal.
 
 A store may have been written by a stranger: no code of a model is imported, and tags that can't be read are left out.
 """
@@ -7,40 +7,64 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from elbowroom.models import MODELS, settings_of
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.store.errors import BadInput
+from elbowroom.tracking.store.errors import BadInput, one_line
 from elbowroom.tracking.store.names import BEFORE, INDIFFERENT, Kind, Metric, Tag
 
 from ..execution.cell import PRUNED, error_of
 from ..execution.processes import find_process, host_tag
-from ..execution.state import Answer, CellState, Place, Stage, StudyState, in_order, place_of, tuned_settings
+from ..execution.state import Answer, CellState, Place, Stage, StudyState
+from ..grid import study_settings
 from .results import choices
 from .study import FinishedCell, StudySpec, cells_of_others, children, done_cells
 
+_READ_SECONDS = 2.0  # between two readings of a store, at least
+_SHARE = 0.05  # of a core: a reading that takes longer is made less often
+_SILENT_SECONDS = 900.0  # after which a study of another machine may have died
 _MOST_CELLS = 20_000  # of a tag
-_KNOBS = ("lr", "dim2", "batch_size", "epochs", "beta", "dim3")
 _STAGES = {"FINISHED": Stage.DONE, "RUNNING": Stage.RUNNING, "FAILED": Stage.FAILED}
+_ENDS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What a tag of another program raises."""
+_UNSEEDED = {model for model in MODELS if "seed" not in settings_of(model)}
 
 
 class StoredStudy:
-    """A study in its tracking store, to be read again and again."""
+    """A study in its tracking store, to be read again and again.
 
-    def __init__(self, client: MlflowClient, parent: Run) -> None:
-        self.client, self.parent = client, parent
+    Parameters
+    ----------
+    client
+        Of the tracking store.
+    parent
+        The parent run of the study.
+    codes, others
+        The current code of its models, and the cells of other studies that count as done here, where they are known:
+        the process that runs the study knows them.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        parent: Run,
+        codes: Mapping[str, str] | None = None,
+        others: list[Run] | None = None,
+    ) -> None:
+        self.client, self.parent, self.codes = client, parent, codes or {}
         self.name = parent.data.tags.get(Tag.STUDY, "")
         self.settings = _plain(parent.data.tags.get(Tag.STUDY_SETTINGS, ""))
-        self.tuned, self.sought = "most epochs" in self.settings, Tag.SEEK in parent.data.tags
-        self.others: list[Run] = [] if self.tuned else self._others()
+        self.tuned = "most epochs" in self.settings
+        self.others = self._others() if others is None else others
         self.done: list[FinishedCell] = []
         """The cells that are done, as the last `state` found them."""
 
@@ -53,167 +77,179 @@ class StoredStudy:
         spec = StudySpec(self.name, "", settings, Kind.RUN, digest[1])
         return cells_of_others(self.client, self.parent.info.experiment_id, self.parent, spec)
 
-    def is_running(self) -> bool:
-        """Whether a process runs the study; one on another machine is taken to live."""
-        holder = self.parent.data.tags.get(Tag.COORDINATOR, "").split()
-        if self.parent.info.status != "RUNNING" or not holder:
-            return False
-        return holder[0] != host_tag() or find_process(" ".join(holder[:3])) is not None
+    @property
+    def sought(self) -> bool:
+        """Whether it is a seek, which notes its choices; those of a scan take the arrays of its runs."""
+        return Tag.SEEK in self.parent.data.tags
 
-    def rests_since(self) -> float | None:
-        """When the study, which does not run, was last written to, in seconds since 1970."""
-        runs = [self.parent, *children(self.client, self.parent, Kind.TRIAL if self.tuned else Kind.RUN)]
-        return max((run.info.end_time / 1000 for run in runs if run.info.end_time), default=None)
-
-    def state(self, answers: tuple[Answer, ...] = ()) -> StudyState:
-        """Read the state. Where the study notes no choices, they are `answers`, which take the arrays of its runs."""
+    def state(self) -> StudyState:
+        """Read the state, of a scan without choices: see `states`."""
         self.parent = self.client.get_run(self.parent.info.run_id)
         tags = self.parent.data.tags
-        if self.tuned:
-            trials = trial_states(self.client, children(self.client, self.parent, Kind.TRIAL), self.settings)
-            asked = tags.get(Tag.TRIALS, "")
-            most = int(asked) if re.fullmatch(r"\d{1,6}", asked) else len(trials)
-            return StudyState(self.name, in_order(trials, ()), most, (), objective(self.settings))
-        runs = children(self.client, self.parent, Kind.RUN)
-        found = [c for c in done_cells([*runs, *self.others], {}, self.name).values() if c.is_current]
-        self.done = list({cell.run.info.run_id: cell for cell in found}.values())
-        places, models = _round(tags) if self.sought else _grid(tags, self.done)
-        cells = {place: CellState(place) for place in places}
-        for cell in done_states(self.done):
-            model, confirms = cell.place.model, cell.place.confirms
-            if (model in models and not confirms) if self.sought else (cell.place in cells or confirms or not places):
-                cells[cell.place] = cell
-        self._add_open(cells, runs)
-        if self.sought:
-            return StudyState(self.name, in_order(cells.values(), models), None, _noted(tags) or answers)
-        return StudyState(self.name, in_order(cells.values(), models), len(cells), answers)
+        runs = children(self.client, self.parent, Kind.TRIAL if self.tuned else Kind.RUN)
+        runs.sort(key=_began)
+        epochs = {run.info.run_id: _epoch(self.client, run) for run in runs if run.info.status == "RUNNING"}
+        start = _start(tags)
+        times = [when for run in (self.parent, *runs) for when in (_began(run), _ended(run))]
+        note = self._end(min(max(start, *times, *(when for _, when in epochs.values())), time.time()))
+        # what runs or has failed is shown where it is of this start
+        old = {"RUNNING"} if note else {"RUNNING", "FAILED"}
+        shown = [run for run in runs if run.info.status not in old or (not note and _began(run) >= start)]
+        cells, total, answers = (self._trials if self.tuned else self._cells)(shown, epochs)
+        return StudyState(
+            self.name,
+            tuple(cells),
+            total,
+            answers,
+            measure=self.parent.data.params.get("objective", "objective" if self.tuned else "error"),
+            tuned=self.tuned,
+            workers=len({run.data.tags.get(Tag.WORKER) for run in runs if _began(run) >= start} - {None}),
+            running=not note,
+            note=note,
+        )
 
-    def _add_open(self, cells: dict[Place, CellState], runs: Iterable[Run]) -> None:
-        """Set the cells that run or have failed: in this start, where the study runs."""
-        running = self.is_running()
-        words = self.parent.data.tags.get(Tag.COORDINATOR, "").split()
-        start = float(words[2]) if running and len(words) > 2 and re.fullmatch(r"\d+\.?\d*", words[2]) else 0.0
-        for run in sorted(runs, key=lambda r: r.info.start_time or 0):
-            config, stage = _config(run), _STAGES.get(run.info.status)
-            if config is None or stage not in (Stage.RUNNING, Stage.FAILED) or run.info.start_time / 1000 < start:
+    def _end(self, written: float) -> str:
+        """How the study ended, in a line; empty while it runs. written: when its runs were last written to."""
+        tags, status = self.parent.data.tags, self.parent.info.status
+        when = f"{datetime.fromtimestamp(written):%Y-%m-%d %H:%M:%S}"
+        if status != "RUNNING":
+            reason = tags.get(Tag.REASON, "") if status == "FAILED" else ""
+            return f"{_ENDS.get(status, status)} at {when}" + (f": {reason}" if reason else "")
+        holder = tags.get(Tag.COORDINATOR, "").split()
+        is_elsewhere = bool(holder) and holder[0] != host_tag()
+        if time.time() - written < _SILENT_SECONDS if is_elsewhere else find_process(" ".join(holder[:3])):
+            return ""
+        ended = f"its process on {holder[0]} may have ended" if is_elsewhere else "its process ended without finishing"
+        return f"no sign of life since {when}: {ended} (start the same command to go on)"
+
+    def _trials(self, runs: list[Run], epochs: _Epochs) -> _Content:
+        """The content of a tuning."""
+        names, cells = _tuned(self.settings), []
+        for run in runs:
+            number, config, metrics = run.data.tags.get(Tag.TRIAL, ""), _config(run), run.data.metrics
+            pruned = run.data.tags.get(Tag.REASON, "").startswith(PRUNED)
+            stage = Stage.PRUNED if pruned else _STAGES.get(run.info.status)
+            if config is None or stage is None or not re.fullmatch(r"\d{1,9}", number):
                 continue
-            place = place_of(config, run.data.tags)
-            if stage is Stage.RUNNING and running:
-                cells[place] = _running(self.client, run, config, CellState(place))
-            elif stage is Stage.FAILED and place in cells:
-                before = cells[place]
-                if before.stage is not Stage.DONE or before.ended < run.info.start_time / 1000:
-                    cells[place] = CellState(place, Stage.FAILED, ended=(run.info.end_time or 0) / 1000)
+            value = None
+            if stage is Stage.DONE:
+                elbo, error = (metrics.get(name) for name in (Metric.VAL_ELBO, Metric.VAL_MSE_FINAL))
+                value = -elbo if "beta" in names and elbo is not None else error
+            found = {name: getattr(config, name) for name in names}
+            texts = tuple((name, f"{v:.3g}" if isinstance(v, float) else str(v)) for name, v in found.items())
+            cell = _cell(run, config, Place(trial=int(number)), stage, epochs)
+            cells.append(replace(cell, value=value, settings=texts))
+        asked = self.parent.data.tags.get(Tag.TRIALS, "")
+        total = int(asked) if re.fullmatch(r"\d{1,6}", asked) else len(cells)
+        return sorted(cells, key=lambda cell: cell.place), total, ()
+
+    def _cells(self, runs: list[Run], epochs: _Epochs) -> _Content:
+        """The content of a scan or a seek."""
+        tags, sought = self.parent.data.tags, self.sought
+        found = [c for c in done_cells([*runs, *self.others], self.codes, self.name).values() if c.is_current]
+        unseeded = {c.config.model for c in found if c.run.data.tags.get(Tag.SEEDED) == "no"} | _UNSEEDED
+        asked = _round(tags) if sought else _grid(tags, unseeded)
+        by_run = {c.run.info.run_id: c for c in found if c.config.measure == "yes" or not asked.measured(c.config.dim3)}
+        self.done = list(by_run.values())
+        cells = {place: CellState(place) for place in asked.places}
+        for done in self.done:
+            place = _place(done.run, done.config)
+            wanted = place in cells or place.confirms or not asked.places
+            if (place.model in asked.models and not place.confirms) if sought else wanted:
+                cell = _cell(done.run, done.config, place, Stage.DONE, {})
+                cells[place] = replace(cell, value=error_of(done.metrics))
+        for run in runs:
+            config, stage = _config(run), _STAGES.get(run.info.status)
+            if config is None or stage not in (Stage.RUNNING, Stage.FAILED):
+                continue
+            place = _place(run, config)
+            if stage is Stage.RUNNING or (place in cells and cells[place].ended < _began(run)):
+                cells[place] = _cell(run, config, place, stage, epochs)
+        models = list(dict.fromkeys([*asked.models, *(place.model for place in sorted(cells))]))
+        ordered = sorted(cells.values(), key=lambda c: (models.index(c.place.model), c.place.confirms, c.place))
+        return ordered, None if sought or not asked.places else len(cells), _noted(tags) if sought else ()
+
+
+def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> Iterator[StudyState]:
+    """The state of a study again and again, until it has ended, or `wait` returns true.
+
+    After a reading that failed it is the last one, with the reason. The choices of a scan take longest: they are made
+    when cells have finished, and in a small share of the time.
+    """
+    answers: tuple[Answer, ...] = ()
+    state, counted, due, read = None, -1, 0.0, 0.0
+    while state is None or state.running:
+        began = time.thread_time()
+        try:
+            state = study.state()
+            read = time.thread_time() - began
+            if not study.sought:
+                if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
+                    counted = state.done  # also where its arrays can't be read: they are read again with the next cell
+                    answers = answers_of(study.done)
+                    due = time.monotonic() + (time.thread_time() - began) / _SHARE
+                state = replace(state, answers=answers)
+        except Exception as error:
+            if state is None:
+                raise
+            state = replace(state, note=f"the store did not answer: {one_line(error, 200)}")
+        yield state
+        if state.running and wait(max(_READ_SECONDS, read / _SHARE)):
+            return
 
 
 def answers_of(cells: Iterable[FinishedCell]) -> tuple[Answer, ...]:
     """The choice of each model by the default rule, as a scan makes it; confirmations are left out."""
-    curve = {cell.run.info.run_id: cell for cell in cells if Tag.CONFIRMS not in cell.run.data.tags}
-    return tuple(Answer(model, choice.choice, choice.sentence) for model, choice in choices(curve.values()).items())
+    curve = [cell for cell in cells if Tag.CONFIRMS not in cell.run.data.tags]
+    return tuple(Answer(model, choice.choice, choice.sentence) for model, choice in choices(curve).items())
 
 
-def done_states(cells: Iterable[FinishedCell]) -> list[CellState]:
-    """The states of finished cells."""
-    return [
-        CellState(
-            place_of(cell.config, cell.run.data.tags),
-            Stage.DONE,
-            value=error_of(cell.metrics),
-            began=(cell.run.info.start_time or 0) / 1000,
-            ended=(cell.run.info.end_time or 0) / 1000,
-        )
-        for cell in cells
-    ]
+_Epochs = Mapping[str, tuple[int, float]]
+"""The last epoch of each running run, by its id, and when it was written."""
+_Content = tuple[list[CellState], int | None, tuple[Answer, ...]]
+"""The cells of a study, their total, and the choices."""
 
 
-def matched_states(found: Mapping[RunConfig, FinishedCell | None], epochs: int | str) -> list[CellState]:
-    """The states of cells, with their finished runs or None; cells of other epochs than those confirm an elbow."""
-    states = []
-    for config, cell in found.items():
-        place = Place(config.model, config.dim3, config.seed, config.epochs != epochs)
-        states.append(CellState(place) if cell is None else replace(done_states([cell])[0], place=place))
-    return states
+def _cell(run: Run, config: RunConfig, place: Place, stage: Stage, epochs: _Epochs) -> CellState:
+    """The state of the cell of a run."""
+    if stage is not Stage.RUNNING:
+        return CellState(place, stage, began=_began(run), ended=_ended(run))
+    epoch, _ = epochs[run.info.run_id]
+    most = 0 if config.epochs == "auto" else int(config.epochs)
+    return CellState(place, stage, epoch, most, run.data.tags.get(Tag.WORKER, ""), began=_began(run))
 
 
-def trial_states(client: MlflowClient, runs: Iterable[Run], settings: Mapping[str, Any]) -> list[CellState]:
-    """The states of the trials of a tuning, without those that were interrupted.
-
-    Parameters
-    ----------
-    client
-        Of the tracking store.
-    runs
-        The runs of the trials.
-    settings
-        The settings of the study, which those that are tuned are not part of.
-    """
-    names, found = knobs(settings), []
-    for run in runs:
-        number, config = run.data.tags.get(Tag.TRIAL, ""), _config(run)
-        stage = _STAGES.get(run.info.status)
-        if run.data.tags.get(Tag.REASON, "").startswith(PRUNED):
-            stage = Stage.PRUNED
-        if config is None or stage is None or not re.fullmatch(r"\d{1,9}", number):
-            continue
-        place, tuned = Place(trial=int(number)), tuned_settings(config, names)
-        if stage is Stage.RUNNING:
-            found.append(_running(client, run, config, CellState(place, settings=tuned)))
-            continue
-        elbo, error = (run.data.metrics.get(name) for name in (Metric.VAL_ELBO, Metric.VAL_MSE_FINAL))
-        value = error if "beta" in settings or elbo is None else -elbo
-        began, ended = (run.info.start_time or 0) / 1000, (run.info.end_time or 0) / 1000
-        value = value if stage is Stage.DONE else None
-        found.append(CellState(place, stage, value=value, settings=tuned, began=began, ended=ended))
-    return found
+def _place(run: Run, config: RunConfig) -> Place:
+    return Place(config.model, config.dim3, config.seed, Tag.CONFIRMS in run.data.tags)
 
 
-def knobs(settings: Mapping[str, Any]) -> list[str]:
-    """The settings that a tuning chooses, by those of the study."""
-    dim3 = settings.get("dim3")
-    several = isinstance(dim3, list) and len(dim3) > 1
-    return [name for name in _KNOBS if (several if name == "dim3" else name not in settings)]
-
-
-def objective(settings: Mapping[str, Any]) -> str:
-    """The objective of a tuning, by the settings of its study: where beta is tuned, one that is independent of it."""
-    return "validation error" if "beta" in settings else "validation -ELBO, nats"
-
-
-def running_cells(client: MlflowClient, experiment_id: str, parent_id: str) -> dict[int, tuple[int, str]]:
-    """The epochs and the workers of the running cells of a study, by the numbers of their trials.
-
-    Parameters
-    ----------
-    client
-        Of the tracking store.
-    experiment_id, parent_id
-        The experiment and the parent run of the study.
-    """
-    words = f"tags.`{Tag.PARENT}` = '{parent_id}' AND attributes.status = 'RUNNING'"
-    found = {}
-    for run in client.search_runs([experiment_id], words):
-        if Tag.TRIAL in run.data.tags:
-            found[int(run.data.tags[Tag.TRIAL])] = (_epoch(client, run), run.data.tags.get(Tag.WORKER, ""))
-    return found
-
-
-def _running(client: MlflowClient, run: Run, config: RunConfig, cell: CellState) -> CellState:
-    return CellState(
-        cell.place,
-        Stage.RUNNING,
-        epoch=_epoch(client, run),
-        epochs=int(config.epochs) if config.epochs != "auto" else 0,
-        worker=run.data.tags.get(Tag.WORKER, ""),
-        settings=cell.settings,
-        began=(run.info.start_time or 0) / 1000,
-    )
-
-
-def _epoch(client: MlflowClient, run: Run) -> int:
-    """The last epoch that a run has logged."""
+def _epoch(client: MlflowClient, run: Run) -> tuple[int, float]:
+    """The last epoch that a run has logged, and when."""
     if Metric.TRAIN_LOSS not in run.data.metrics:
-        return 0
-    return max(metric.step for metric in client.get_metric_history(run.info.run_id, Metric.TRAIN_LOSS))
+        return 0, 0.0
+    last = max(client.get_metric_history(run.info.run_id, Metric.TRAIN_LOSS), key=lambda metric: metric.step)
+    return last.step, last.timestamp / 1000
+
+
+def _began(run: Run) -> float:
+    return (run.info.start_time or 0) / 1000
+
+
+def _ended(run: Run) -> float:
+    return (run.info.end_time or 0) / 1000
+
+
+def _start(tags: Mapping[str, str]) -> float:
+    """When the process that runs a study began."""
+    words = tags.get(Tag.COORDINATOR, "").split()
+    return float(words[2]) if len(words) > 2 and re.fullmatch(r"\d+\.?\d*", words[2]) else 0.0
+
+
+def _tuned(settings: Mapping[str, Any]) -> list[str]:
+    """The settings that a tuning chooses: those that its study does not fix."""
+    dim3 = settings.get("dim3")
+    several = ["dim3"] if isinstance(dim3, list) and len(dim3) > 1 else []
+    return [name for name in study_settings(RunConfig(), "") if name not in {**BEFORE, **settings}] + several
 
 
 def _config(run: Run) -> RunConfig | None:
@@ -223,9 +259,6 @@ def _config(run: Run) -> RunConfig | None:
         return None
 
 
-_UNSEEDED = {model for model in MODELS if "seed" not in settings_of(model)}
-
-
 def _plain(text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
@@ -233,35 +266,45 @@ def _plain(text: str) -> dict[str, Any]:
         return {}
 
 
-def _grid(tags: Mapping[str, str], done: Iterable[FinishedCell]) -> tuple[list[Place], list[str]]:
-    """The cells that the last start of a scan asked for, and its models in their order."""
+class _Asked(NamedTuple):
+    """The cells that a study has asked for, its models in their order, and whether cells of a dim3 need measures."""
+
+    places: list[Place]
+    models: list[str]
+    measured: Callable[[int], bool]
+
+
+_NOTHING = _Asked([], [], lambda dim3: False)
+
+
+def _grid(tags: Mapping[str, str], unseeded: set[str]) -> _Asked:
+    """The content of the last start of a scan."""
     grid = _plain(tags.get(Tag.GRID, ""))
-    unseeded = {c.config.model for c in done if c.run.data.tags.get(Tag.SEEDED) == "no"} | _UNSEEDED
     try:
         asked = {str(model): [int(k) for k in values] for model, values in grid["dim3"].items()}
         repeated, repeats = grid.get("repeated", ([], 1))
         seeds = {k: max(int(grid["seeds"]), int(repeats) if k in repeated else 1) for ks in asked.values() for k in ks}
     except _UNREADABLE:
-        return [], []
+        return _NOTHING
     if sum(seeds[k] for values in asked.values() for k in values) > _MOST_CELLS:
-        return [], []
+        return _NOTHING
     places = [
         Place(model, k, seed)
         for model, values in asked.items()
         for k in values
         for seed in range(1 if model in unseeded else seeds[k])
     ]
-    return places, list(asked)
+    return _Asked(places, list(asked), lambda dim3: grid.get("measure") == "yes" or dim3 in repeated)
 
 
-def _round(tags: Mapping[str, str]) -> tuple[list[Place], list[str]]:
-    """The cells of the last round of a seek, and its models in their order."""
+def _round(tags: Mapping[str, str]) -> _Asked:
+    """The last round of a seek."""
     seek = _plain(tags[Tag.SEEK])
     try:
         places = [Place(str(m), int(k), int(seed)) for m, found in seek["round"].items() for k, seed in found]
-        return places, [str(model) for model in seek["codes"]]
+        return _Asked(places, [str(model) for model in seek["codes"]], lambda dim3: seek.get("measure") == "yes")
     except _UNREADABLE:
-        return [], []
+        return _NOTHING
 
 
 def _noted(tags: Mapping[str, str]) -> tuple[Answer, ...]:

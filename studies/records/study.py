@@ -224,11 +224,15 @@ class StudyRecords:
         }
 
     def log_params(self) -> None:
-        """Log the settings, and what this start asks for: a param can't change, so another question is `question 2`."""
+        """Log the settings, what is minimised, and what this start asks for, as `question 2` where that is another.
+
+        A param can't change.
+        """
         there = self.client.get_run(self.parent_id).data.params
         names = ("question" if n == 1 else f"question {n}" for n in count(1))
         asked = next(name for name in names if there.get(name, self.spec.question) == self.spec.question)
-        Recorder(self.client, self.parent_id).params({**self.spec.settings, asked: self.spec.question})
+        about = {"objective": self.spec.objectives[0], asked: self.spec.question}
+        Recorder(self.client, self.parent_id).params({**self.spec.settings, **about})
 
     @retry_storage
     def describe(self, answers: str = "") -> None:

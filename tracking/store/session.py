@@ -162,9 +162,14 @@ def links_of(client: MlflowClient, experiment_id: str) -> tuple[Callable[[str], 
     """Return a function that gives the address of a run in the UI, and how to start that UI; empty for a server."""
     address, command = ui_of(client.tracking_uri)
     note = f"The links open in the UI of: {command}" if command else ""
-    if _COPY in client.tracking_uri:
+    if is_copy(client.tracking_uri):
         note = "The links open in the UI of the MLflow version that made the store"
     return lambda run_id: f"{address}/{run_page(experiment_id, run_id)}", note
+
+
+def is_copy(uri: str) -> bool:
+    """Return whether a store is the temporary copy that `opened` has made."""
+    return _COPY in uri
 
 
 def ui_of(uri: str) -> tuple[str, str]:

@@ -66,11 +66,12 @@ def through_stderr() -> Iterator[Callable[[], None]]:
 
     thread = threading.Thread(target=pass_on, daemon=True)
     with open(terminal, "w", encoding=before.encoding) as stream:
+        output = Output(stream)
         try:
-            sys.stderr = cast(TextIO, Output(stream))
+            sys.stderr = cast(TextIO, output)
             yield thread.start
         finally:
-            sys.stderr = before
+            sys.stderr = output.stream = before  # a library that is imported meanwhile may log to `output` for ever
             os.dup2(terminal, 2)
             if thread.ident is None:
                 thread.start()

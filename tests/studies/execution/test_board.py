@@ -2,13 +2,12 @@
 
 import io
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from elbowroom.studies.execution import board
 from elbowroom.studies.execution.board import Board, Display, on_terminal
 from elbowroom.studies.execution.state import Answer, CellState, Place, Stage, StudyState
 from tests.hostile import ALL, NAMES, check_lines
@@ -31,7 +30,13 @@ CELLS = (
     CellState(Place("ae", 5, 1)),
     CellState(Place("ae", 6, 0)),
 )
-STATE = StudyState("scan-digits", CELLS, len(CELLS), (Answer("ae", 3, "ae keeps 90 % of the variance with dim3 3"),))
+STATE = StudyState(
+    "scan-digits",
+    CELLS,
+    len(CELLS),
+    (Answer("ae", 3, "ae keeps 90 % of the variance with dim3 3"),),
+    "validation error",
+)
 LARGE = StudyState("s", tuple(done(m, k, 0, 1 / k) for m in ("pca", "ae") for k in range(2, 42)), 80)
 
 
@@ -46,43 +51,73 @@ def shown(state: StudyState, width: int) -> list[str]:
 
 def test_a_place_has_its_error_its_epoch_or_its_failure() -> None:
     assert shown(STATE, 80) == [
-        "scan-digits: error by model and dim3, mean over 2 seeds or (n) of them",
-        "dim3    2          3     4       5  6",
-        "pca   0.5      0.333  0.25",
-        "ae    0.3  0.125 (1)  7/20  failed  ·",
+        "scan-digits: 6 of 12 cells done, 1 running, 1 failed, about 11 s left",
         "",
-        "worker 4711: ae dim3 4 seed 0, epoch 7/20, 12 s",
-        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━",
-        "6 of 12 cells done, 1 running, 1 failed, about 11 s left",
+        "validation error, mean over seeds",
+        "dim3         2         3         4         5         6",
+        " pca       0.5     0.333      0.25",
+        "  ae       0.3    0.125*      7/20    failed         ·",
+        "* mean of the seeds that have finished so far",
         "",
         "ae keeps 90 % of the variance with dim3 3",
+        "",
+        "worker 4711: ae dim3 4 seed 0, epoch 7/20, 12 s",
     ]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(60, 7), (80, 10), (120, 15)])
+def test_a_study_that_is_stopped_has_no_running_cell_and_says_why() -> None:
+    lines = shown(STATE.stopped("interrupted"), 80)
+    assert lines[:2] == ["scan-digits: 6 of 12 cells done, 1 failed", "interrupted"]
+    assert lines[6] == "  ae       0.3    0.125*         ·    failed         ·"
+    assert lines[-1] == "ae keeps 90 % of the variance with dim3 3"
+
+
+def test_a_seek_before_its_first_round_has_no_cells() -> None:
+    assert shown(StudyState("s", ()), 80) == ["s: 0 cells done", "", "error", "dim3"]
+
+
+def test_a_cell_after_its_last_epoch_and_a_study_after_its_last_cell_save() -> None:
+    lines = shown(replace(STATE, cells=(replace(RUNNING, epoch=20),), answers=()), 80)
+    assert lines[4:] == ["  ae   saving", "", "worker 4711: ae dim3 4 seed 0, saving, 12 s"]
+    assert shown(replace(LARGE, total=80), 80)[0] == "s: 80 of 80 cells done, saving the answer"
+
+
+def dim3_shown(state: StudyState, width: int) -> list[int]:
+    return [int(word) for word in shown(state, width)[3].split()[1:]]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(60, 6), (80, 8), (120, 12)])
 def test_as_many_dim3_are_shown_as_fit_those_near_the_answer_first(width: int, columns: int) -> None:
-    lines = shown(replace(LARGE, answers=(Answer("ae", 22, "22"),)), width)
-    columns_shown = [int(word) for word in lines[1].split()[1:]]
-    assert len(columns_shown) == columns
-    assert columns_shown[0] <= 22 - (columns - 1) // 2 <= 22 + (columns - 1) // 2 <= columns_shown[-1]
-    assert lines[4].startswith(f"{columns} of 40 dim3; not shown: 2 to ")
-    assert [int(word) for word in shown(LARGE, width)[1].split()[1:]][-1] == 41  # without an answer the newest
+    answered = replace(LARGE, answers=(Answer("ae", 22, "22"),))
+    found = dim3_shown(answered, width)
+    assert len(found) == columns
+    assert found[0] <= 22 - (columns - 1) // 2 <= 22 + (columns - 1) // 2 <= found[-1]
+    assert shown(answered, width)[6].startswith(f"{columns} of 40 dim3; not shown: 2 to ")
+    assert dim3_shown(LARGE, width)[-1] == 41  # without an answer the newest
     running = replace(LARGE, cells=(*LARGE.cells, replace(RUNNING, place=Place("vae", 2))))
-    assert "2" in shown(running, width)[1].split()
+    assert 2 in dim3_shown(running, width)
+
+
+def test_values_are_shown_before_empty_columns_near_an_answer() -> None:
+    empty = tuple(CellState(Place("pca", k)) for k in range(42, 60))
+    state = replace(LARGE, cells=(*LARGE.cells, *empty), answers=(Answer("ae", 59, "59"),))
+    assert dim3_shown(state, 80) == list(range(34, 42))
 
 
 def test_trials_are_the_last_and_the_best() -> None:
     trials = tuple(
         CellState(Place(trial=n), Stage.DONE, value=abs(n - 2) + 0.5, settings=(("lr", f"0.{n}"),)) for n in range(30)
     )
-    lines = shown(StudyState("t", trials, 40, (), "validation error"), 60)
-    assert [line.split() for line in lines[1:4]] == [
-        ["trial", "objective", "lr"],
-        ["2", "0.5", "0.2"],
-        ["20", "18.5", "0.20"],
+    lines = shown(StudyState("t", trials, 40, (), "validation error", tuned=True), 60)
+    assert lines[:6] == [
+        "t: 30 of 40 trials done",
+        "",
+        "best so far: trial 2, 0.5",
+        "validation error",
+        "trial  objective    lr",
+        "    2        0.5   0.2",
     ]
-    assert "best so far: trial 2, 0.5" in lines
-    assert lines[-1] == "30 of 40 trials done"
+    assert [int(line.split()[0]) for line in lines[6:]] == list(range(20, 30))
 
 
 @pytest.mark.parametrize("name", [*NAMES.values(), ALL, "[bold]x[/bold] [link=http://evil.example]y[/link]"])
@@ -98,7 +133,7 @@ def test_names_are_plain_text(name: str) -> None:
 
 def test_two_models_of_one_name_keep_their_modules() -> None:
     cells = tuple(done(model, 2, 0, 0.5) for model in ("one:Net", "two:Net", "one:Other"))
-    assert [line.split()[0] for line in shown(StudyState("s", cells, 3), 80)[2:5]] == ["one:Net", "two:Net", "Other"]
+    assert [line.split()[0] for line in shown(StudyState("s", cells, 3), 80)[4:7]] == ["one:Net", "two:Net", "Other"]
 
 
 class Terminal(io.StringIO):
@@ -120,27 +155,23 @@ def test_a_table_needs_a_terminal_that_moves_its_cursor(
     assert not on_terminal(io.StringIO())
 
 
-def test_what_is_printed_meanwhile_stands_above_the_table_and_the_store_may_fail(monkeypatch: Patch) -> None:
+def test_what_is_printed_meanwhile_stands_above_the_table_which_stays_after_an_interrupt(monkeypatch: Patch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(board, "READ_SECONDS", 0.0)
     stderr = Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
-    asked = SimpleNamespace(times=0)
 
-    def fail() -> None:
-        asked.times += 1
-        if asked.times == 3:
-            display.ended.set()
+    def states(_: object) -> Iterator[StudyState]:
+        yield STATE
         raise OSError("the store is down")
 
-    display = Display(lambda: STATE, fail)
+    display = Display(states)
     display.start()
     print("[red]a line[/red]", file=sys.stderr)
     display.thread.join(30)
-    display.stop(erase=False)
+    display.stop("interrupted")
     text = stderr.getvalue()
-    assert asked.times == 3
     assert "[red]a line[/red]\n" in text
-    assert text.index("a line") < text.rindex("scan-digits: error")
+    assert text.index("a line") < text.rindex("scan-digits: ") < text.rindex("interrupted")
+    assert "1 running" not in text[text.rindex("scan-digits: ") :]
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor
     assert sys.stderr is stderr

@@ -1,9 +1,8 @@
 """The state of a study, read from the tracking store: the same as by the events of its jobs."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -11,10 +10,10 @@ from mlflow.entities import Metric as Logged
 from mlflow.entities import Run, RunTag
 
 from elbowroom.studies import tune
-from elbowroom.studies.execution import coordinator
 from elbowroom.studies.execution.processes import process_tag
 from elbowroom.studies.execution.state import Answer, Place, Stage, StudyState
-from elbowroom.studies.records.stored_state import StoredStudy, answers_of, running_cells
+from elbowroom.studies.records import stored_state
+from elbowroom.studies.records.stored_state import StoredStudy, states
 from elbowroom.studies.seek import main as seek
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric, Tag
@@ -27,61 +26,40 @@ CONFIG = RunConfig(model="ae", dataset="digits", dim3=2, epochs=20)
 SMALL = ["--workers", "1", "--dataset", "digits", "--epochs", "3", "--dim2", "8"]
 
 
-class Kept:
-    """Instead of a display: keeps the state at the end of a study."""
-
-    states: list[StudyState]
-
-    def __init__(self, state: Callable[[], StudyState], *_: Any) -> None:
-        self.state = state
-
-    def start(self) -> None:
-        return
-
-    def stop(self, *, erase: bool) -> None:
-        Kept.states.append(self.state())
-
-
-@pytest.fixture
-def kept(monkeypatch: Patch) -> list[StudyState]:
-    """The states of the studies of a test, as the events of their jobs gave them."""
-    Kept.states = []
-    monkeypatch.setattr(coordinator, "on_terminal", lambda _: True)
-    monkeypatch.setattr(coordinator, "Display", Kept)
-    return Kept.states
-
-
-def stored(client: MlflowClient, parent: Run) -> StudyState:
-    study = StoredStudy(client, parent)
-    study.state()
-    return study.state(answers_of(study.done))
+def last(study: Study) -> StudyState:
+    """The state of a study that has ended, with its choices."""
+    return next(states(StoredStudy(study.client, study.parent())))
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study, kept: list[StudyState]) -> None:
+def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study) -> None:
     grid = ["--models", "pca,ae", "--dim3", "2,4", "--seeds", "2"]
     assert filed.run_here(*SMALL, *grid) == 0
-    scanned = stored(filed.client, filed.parent())
-    assert replace(scanned, answers=()) == kept[0]
+    scanned = last(filed)
     assert (scanned.total, scanned.done, [a.model for a in scanned.answers]) == (6, 6, ["pca", "ae"])
+    assert (scanned.measure, scanned.workers) == ("validation error, mean squared", 1)
+    assert [cell.place[:3] for cell in scanned.cells[1:4]] == [("pca", 4, 0), ("ae", 2, 0), ("ae", 2, 1)]
+    assert filed.errors()["ae-d4-s1"] == scanned.cells[-1].value
 
     sought = replace(filed, name="sought", module="studies.seek")
     assert seek([*sought.command(*SMALL, "--models", "ae", "--max-cells", "2")[3:]]) == 0
-    assert stored(filed.client, sought.parent()) == kept[1]
-    assert {c.place.model for c in kept[1].cells} == {"ae"}
-    assert kept[1].total is None
-    assert kept[1].answers[0].text.startswith("ae keep:0.90: more than 8 (")
+    found = last(sought)
+    assert {c.place.model for c in found.cells} == {"ae"}
+    assert (found.total, found.done) == (None, 6)
+    assert found.answers[0].text.startswith("ae keep:0.90: more than 8 (")
 
 
 @pytest.mark.usefixtures("cells_here")
-def test_a_tuning(filed: Study, kept: list[StudyState]) -> None:
+def test_a_tuning(filed: Study) -> None:
     tuned = replace(filed, name="tuned")
     words = ["--workers", "1", "--dataset", "digits", "--model", "vae", "--dim3", "2", "--trials", "2", "--epochs", "3"]
     assert tune.main(tuned.command(*words)[3:]) == 0
-    found = stored(filed.client, tuned.parent())
-    assert found == kept[0]
-    assert (found.total, found.done, found.objective) == (2, 2, "validation -ELBO, nats")
-    assert [name for name, _ in found.cells[0].settings] == ["lr", "dim2", "batch_size", "epochs", "beta"]
+    found = last(tuned)
+    assert (found.total, found.done, found.measure) == (2, 2, "validation -ELBO (nats)")
+    assert [name for name, _ in found.cells[0].settings] == ["dim2", "epochs", "batch_size", "lr", "beta"]
+    (first, *_) = tuned.trials()
+    assert found.cells[0].value == pytest.approx(first.value)
+    assert dict(found.cells[0].settings)["lr"] == f"{first.params['lr']:.3g}"
 
 
 def log_study(client: MlflowClient, coordinator_tag: str, name: str = "s") -> Run:
@@ -112,16 +90,28 @@ def test_a_study_that_runs_and_one_whose_process_died(store: MlflowClient) -> No
     parent = log_study(store, f"{process_tag()} token")
     study = StoredStudy(store, parent)
     state = study.state()
-    assert study.is_running()
+    assert state.running
     assert stages(state) == ["done", "running", "failed", "waiting"]
     (running,) = state.at(Stage.RUNNING)
     assert (running.place, running.epoch, running.epochs) == (Place("ae", 3), 7, 20)
-    assert running_cells(store, parent.info.experiment_id, parent.info.run_id) == {1: (7, "host 12 1.00")}
 
     machine, *_ = process_tag().split()
     dead = StoredStudy(store, log_study(store, f"{machine} 1 1.00 token"))
-    assert (dead.is_running(), stages(dead.state())) == (False, ["done", "waiting", "failed", "waiting"])
-    assert dead.rests_since() is not None
+    state = dead.state()
+    assert (state.running, stages(state)) == (False, ["done", "waiting", "failed", "waiting"])
+    assert state.note.startswith("no sign of life since 20")
+    assert state.note.endswith(": its process ended without finishing (start the same command to go on)")
+
+
+def test_a_study_of_another_machine_may_have_died_when_it_wrote_nothing_for_long(
+    store: MlflowClient, monkeypatch: Patch
+) -> None:
+    study = StoredStudy(store, log_study(store, "far 1 1.00 token"))
+    assert study.state().running
+    monkeypatch.setattr(stored_state, "_SILENT_SECONDS", -1.0)
+    state = study.state()
+    assert not state.running
+    assert state.note.endswith(": its process on far may have ended (start the same command to go on)")
 
 
 def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:

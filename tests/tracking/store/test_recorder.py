@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import cast
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.run import execute, execution
 from elbowroom.tracking.store import client as reached
+from elbowroom.tracking.store import recorder
 from elbowroom.tracking.store.addresses import elsewhere
 from elbowroom.tracking.store.client import find_experiment, reach_store
 from elbowroom.tracking.store.errors import BadInput, one_line
@@ -212,3 +214,13 @@ def test_mlflows_variable_adds_the_use_of_the_machine(store: MlflowClient, monke
         for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes")
     }
     assert min(used.values()) > 0
+
+
+def test_a_run_ends_while_its_monitor_waits_for_the_store(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setattr(recorder, "ANSWER_SECONDS", 0.0)
+    answered = Event()
+    monkeypatch.setattr(recorder.SystemMetricsMonitor, "finish", lambda _: answered.wait())
+    result = execute(RunConfig(model="pca", dataset="digits"))
+    answered.set()
+    assert store.get_run(result.run_id).info.status == "FINISHED"

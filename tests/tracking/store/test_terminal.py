@@ -113,8 +113,11 @@ def test_what_a_child_writes_to_stderr_passes_through_this_process(
     shown = io.StringIO()
     monkeypatch.setattr(sys, "stderr", shown)
     with through_stderr():
+        kept = sys.stderr  # as a library's handler of log records
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'a line\\nand \\xff')"], check=True)
         print("its own", file=sys.stderr, flush=True)
     assert shown.getvalue() == "a line\nand \ufffd\n"
+    print("later", file=kept, flush=True)
+    assert shown.getvalue().endswith("later\n")
     os.write(2, b"behind it")
     assert capfd.readouterr().err == "its own\nbehind it"
