@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
@@ -27,12 +28,14 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
 from elbowroom.studies.execution.board import Board
+from elbowroom.studies.execution.state import CellState, Stage
 from elbowroom.studies.records.stored_state import StoredStudy, states
 from elbowroom.studies.watch import find_parent
 from elbowroom.tracking.store.addresses import view_page
 
 STUDY, EXPERIMENT = "digits", "elbowroom"
 PATIENCE = 120_000  # milliseconds
+_LEFT = 4  # cells of the table that are not done
 _COLOURS = 128  # of a picture: a third of the bytes
 # MLflow's assistant opens by itself for a new user.
 ALONE = "".join(
@@ -77,25 +80,35 @@ def shots(ui: str, report: Path) -> list[Shot]:
     page, drawn = report.resolve().as_uri(), ".scatterlayer .point"
     return [
         Shot("mlflow-curve.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-curve', 'CHART')}", 1300, 760, drawn),
-        Shot("mlflow-cells.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-cells', 'CHART')}", 1300, 760, drawn),
+        Shot("mlflow-cells.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-scatter', 'CHART')}", 1300, 760, drawn),
         Shot("report.png", page, 1100, 1030, "svg .series"),
         Shot("report-digits.png", page, 1000, 1900, "svg .series"),
     ]
 
 
 def table_of(folder: Path) -> str:
-    """The table of the study, as `studies.watch` prints it, as an SVG."""
+    """The table of the study, as `studies.watch` prints it while the last cells run or wait, as an SVG."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     state = next(states(StoredStudy(client, find_parent(client, EXPERIMENT, STUDY))))
+    now, cells = time.time(), list(state.cells)
+    for i, cell in enumerate(cells[-_LEFT:]):
+        at_work = {
+            "stage": Stage.RUNNING,
+            "epoch": 40 - 20 * i,
+            "epochs": 60,
+            "began": now - 4,
+            "worker": f"here {4711 + i}",
+        }
+        cells[i - _LEFT] = replace(CellState(cell.place), **at_work) if i < 2 else CellState(cell.place)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=100, file=nowhere, force_terminal=True)
-        console.print(Board(state, time.time()))
+        console.print(Board(replace(state, cells=tuple(cells), workers=2, running=True, note=""), now))
     return console.export_svg(title=f"python -m studies.watch --study {STUDY}")
 
 
 def of_table(path: Path) -> Shot:
     """The picture of the table."""
-    return Shot("watch.png", path.as_uri(), 1000, 420, "svg text")
+    return Shot("watch.png", path.as_uri(), 1000, 440, "svg text")
 
 
 def take(wanted: list[Shot], out: Path) -> None:

@@ -89,7 +89,7 @@ def _grid(state: StudyState, width: int) -> Iterator[RenderableType]:
     room = width - max(len(label) for label in ("dim3", *labels.values()))
     shown = sorted(sorted(ranks, key=ranks.__getitem__)[: max(room // (column + _GAP), 1)])
     table = _plain_table()
-    table.add_column("dim3", justify="right")
+    table.add_column("dim3")
     for k in shown:
         table.add_column(str(k), justify="right", min_width=column)
     for (model, confirms), label in labels.items():
