@@ -34,8 +34,10 @@ from elbowroom.tracking.drawing import (
 )
 from elbowroom.tracking.store.text import clean, drawn_plainly
 
+from ..findings.find import ComparisonFinding
 from ..latent_space.answers import IN_USE
-from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style, styles_of
+from ..latent_space.projections import project
+from .curves import DPI, GREY, KNOWN, LOG_FROM, LONGEST, STEPS, STYLES, Style, pictured, styles_of
 
 _Array = npt.NDArray[Any]
 
@@ -46,6 +48,7 @@ _MOST_POINTS = 3000  # of a scatter plot; more hide each other
 _COLUMNS = 10  # pictures in a row
 _ABREAST = 3  # panels in a row
 _MOST_CROSSES = 30  # in a panel
+_MOST_CLOUDS = 12  # panels of the codes of a comparison
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
 _COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
@@ -146,7 +149,7 @@ def draw_planes(
     axes
         Names of the axes.
     """
-    columns = min(len(clouds), _ABREAST)
+    columns = _columns(len(clouds))
     bands = math.ceil(len(clouds) / columns)
     width = _width(columns)
     side = (width - 0.6) / columns
@@ -180,6 +183,22 @@ def draw_planes(
             panel.set_ylabel(_folded(axes[1], side), fontsize=_NORMAL)
     _class_legend(figure, labels, classes)
     return settled(figure)
+
+
+def plot_codes(comparison: ComparisonFinding) -> Figure | None:
+    """Draw the codes of the first test rows by every model at one dim3, 2 where most models have it."""
+    dim3 = pictured(comparison, 2)
+    found = None if dim3 is None else project(comparison.comparison.series, [dim3])
+    if dim3 is None or found is None:
+        return None
+    clouds = []
+    for label, points in list(found.points.items())[:_MOST_CLOUDS]:
+        codes, share = points[dim3]
+        shown = f": {100 * share:.1f} %" if dim3 > 2 and share is not None else ""
+        clouds.append(Cloud(f"{label}, dim3 {dim3}{shown}", codes))
+    classes = () if found.labels is None else tuple(str(i) for i in range(int(found.labels.max()) + 1))
+    names = AXES if dim3 <= 2 else ("principal axis 1", "principal axis 2")
+    return draw_planes(clouds, [], found.labels, classes, Look(None), names)
 
 
 def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:

@@ -31,6 +31,7 @@ from ..figures.curves import (
     plot_pictures,
     plot_ratio,
 )
+from ..figures.latent_space import plot_codes
 from ..findings.against_pca import Equivalent
 from ..findings.find import BY_NEIGHBOURS, ComparisonFinding, Findings, ModelFinding, Point
 from ..purposes import PURPOSES, Rule, in_order
@@ -585,6 +586,11 @@ def _pictures_alt(comparison: ComparisonFinding) -> str:
     return f"Test rows, and their reconstructions at dim3 {pictured(comparison)} by {labels}."
 
 
+def _codes_alt(comparison: ComparisonFinding) -> str:
+    labels = ", ".join(model.label for model in comparison.models[:_MOST_NAMED])
+    return f"Codes of the first test rows by {labels}."
+
+
 def _nested_alt(comparison: ComparisonFinding) -> str:
     return f"Test error against dim3. {'. '.join(nested.sentence for nested in comparison.nested)}."
 
@@ -656,6 +662,21 @@ SECTIONS = [
             live="The first test rows, and their reconstruction by the first seed of each model; the numbers are means "
             "over seeds and over all held-out rows.",
             pictures=True,
+        ),
+        folded=False,
+    ),
+    Section(
+        "codes",
+        "Latent space",
+        plot=Plot(
+            plot_codes,
+            _codes_alt,
+            "The codes of the first test rows, coloured by class: up to two latents as they are, of more the first two "
+            "principal axes, with the share of the codes' variance that they hold.",
+            live="The codes of the first test rows, by the first seed of each model. Point at one, tap it, or use the "
+            "arrow keys: its picture, class and number (from 0) appear, and a ring marks the same row in every panel. "
+            "Of more than two latents a panel shows the first two principal axes, with the share of the codes' "
+            "variance that they hold. Each panel has its own scale.",
         ),
         folded=False,
     ),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from elbowroom.analysis.latent_space.projections import Points, Projections
 from elbowroom.analysis.pages.interactive import views
 from elbowroom.analysis.pages.report import render
 from elbowroom.analysis.reporting import report
@@ -95,8 +97,19 @@ def log_pictures(store: MlflowClient, folder: Path) -> None:
             rows = np.tile(np.linspace(0, 255, 16), (8, 1))
             made = np.full_like(rows, 10 * k if model == "pca" else 255)
             arrays = {Artifact.ORIGINALS: rows, Artifact.RECONSTRUCTIONS: made} | errors(factor / k, factor / k, 0, 2.0)
+            arrays |= {Artifact.CODES: codes_at_corners(k, model), Artifact.LABELS: np.arange(5)}
+            arrays |= {Artifact.PICTURES: np.repeat(50 * np.arange(5, dtype=np.uint8), 16).reshape(5, 4, 4)}
             tags = {Tag.IMAGE_SHAPE: "4x4"}
             log(store, model=model, dim3=k, error=factor / k, test=factor / k, arrays=arrays, folder=folder, tags=tags)
+
+
+def codes_at_corners(dim3: int, model: str) -> np.ndarray:
+    """Four codes at the corners of a square from the top left on, and the fifth amid; the other way round for others.
+
+    The square is wider than high, so that its sides are the principal axes.
+    """
+    square = np.array([[-2.0, 1], [2, 1], [-2, -1], [2, -1], [0, 0]]) * (1 if model == "pca" else -1)
+    return np.pad(square, ((0, 0), (0, dim3 - 2)))
 
 
 @pytest.fixture
@@ -118,7 +131,7 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     page = opened
     # The slider: each model's pictures at that dim3, or at the nearest smaller one.
     pca, ae = page.locator(".example").nth(1), page.locator(".example").nth(2)
-    slider = page.get_by_role("slider", name="dim3")
+    slider = page.locator("[data-live=c1-pictures]").get_by_role("slider", name="dim3")
     slider.focus()
     for key, dim3, of_pca, texts in (
         ("Home", 2, 2, ("pca keeps 75.0 %, error 0.500", "ae keeps 87.5 %, error 0.250")),
@@ -156,7 +169,7 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     assert page.evaluate(choices) == [6, 3]
     page.get_by_label("dim3 to").select_option("keep 80 % of the variance")
     assert page.evaluate(choices) == [4, 2]
-    expect(page.locator("[aria-live]")).to_contain_text("pca: 4")
+    expect(page.locator("[data-live=c1-error] [aria-live]")).to_contain_text("pca: 4")
     page.get_by_role("group", name="Models").get_by_role("button", name="pca").click()
     assert page.evaluate(choices) == [2]
 
@@ -168,6 +181,34 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     assert "0.15" not in page.evaluate(ticks)
     page.get_by_label("Show").select_option("variance kept")
     assert "100 %" in page.evaluate(ticks)
+
+
+@in_chromium
+def test_a_reader_looks_at_the_same_row_in_all_latent_spaces(opened: Page) -> None:
+    page, figure = opened, opened.locator("[data-live=c1-codes]")
+    pca, ae = figure.locator(".cloud svg").all()
+    said, picture = figure.locator(".marked"), figure.locator("canvas")
+
+    def marked() -> list[tuple[str | None, str | None]]:
+        return [(ring.get_attribute("cx"), ring.get_attribute("cy")) for ring in figure.locator(".ring").all()]
+
+    pca.scroll_into_view_if_needed()
+    middle(page, pca.locator("circle").nth(1))
+    expect(said).to_contain_text("class 1, test row 1")
+    assert marked() == [("1000", "0"), ("0", "1000")]
+    assert np.median(grey(picture.screenshot())) == 50
+    ae.locator("circle").nth(2).click()
+    expect(said).to_contain_text("class 2, test row 2")
+    assert marked() == [("0", "1000"), ("1000", "0")]
+    ae.press("ArrowDown")
+    expect(said).to_contain_text("class 4, test row 4")
+    slider = figure.get_by_role("slider", name="dim3")
+    slider.press("End")
+    assert [cloud.inner_text() for cloud in figure.locator(".cloud p").all()] == [
+        "pca\n100.0 % of the variance", "ae at dim3 6\n100.0 % of the variance",
+    ]  # fmt: skip
+    expect(said).to_contain_text("class 4, test row 4")  # it stays marked
+    expect(figure.locator(".classes")).to_have_text("class01234")
 
 
 @in_chromium
@@ -199,7 +240,7 @@ def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowCl
     with chromium.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(path.resolve().as_uri(), timeout=PATIENCE)
-        for figure in ("error.plot", "equivalent", "pictures:not(.live)"):
+        for figure in ("error.plot", "equivalent", "pictures:not(.live)", "codes:not(.live)"):
             expect(page.locator(f"figure.{figure} > img")).to_be_visible()
         expect(page.locator(".live").first).to_be_hidden()
 
@@ -213,11 +254,13 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
     (comparison,) = found.comparisons
     rows = np.ones((2, 1))
     examples = Examples((1, 1), rows, {m.label: {2: rows} for m in comparison.models})
-    live = views([comparison], {comparison.name: examples}, lambda run_id: None, 10**6)
+    points = {m.label: {2: Points(np.eye(2), 1.0)} for m in comparison.models}
+    codes = Projections(None, None, points, [])
+    live = views([comparison], {comparison.name: examples}, {comparison.name: codes}, lambda run_id: None, 10**6)
     for model in live["c1-error"]["models"]:
         for point in model["points"]:
             point["link"] = f"javascript:{word}"  # as no function of ours gives it
-    figures = {comparison.name: {"error": PNG, "pictures": PNG}}
+    figures = {comparison.name: {"error": PNG, "pictures": PNG, "codes": PNG}}
     path = tmp_path / "page.html"
     path.write_text(render(found, page_of(figures=figures, live=live, links=lambda run_id: None)), "utf-8")
     asked: list[str] = []
@@ -229,6 +272,9 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
         label = live["c1-error"]["models"][0]["label"]
         expect(page.locator(".legend button").first).to_contain_text(label)
         expect(page.locator(".example").nth(1)).to_contain_text(label)
+        expect(page.locator(".cloud").first).to_contain_text(label)
+        page.locator(".cloud svg").first.tap()
+        expect(page.locator(".marked")).to_have_text(re.compile("^test row [01]$"))
         page.locator(".chart .point").first.tap(force=True)  # marks of other models lie over it
         expect(page.locator(".tip")).to_contain_text(f"{label}, dim3 2")
         assert page.locator(".tip a").count() == 0

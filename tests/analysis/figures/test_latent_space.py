@@ -10,6 +10,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
+from elbowroom.analysis.figures import latent_space
 from elbowroom.analysis.figures.curves import KNOWN
 from elbowroom.analysis.figures.latent_space import (
     _MOST_POINTS,
@@ -23,9 +24,12 @@ from elbowroom.analysis.figures.latent_space import (
     draw_repeats,
     draw_robustness,
     draw_samples,
+    plot_codes,
 )
+from elbowroom.analysis.latent_space.projections import Points, Projections
 from elbowroom.tracking.drawing import PALETTE, Look
 from tests.analysis.figures.test_curves import legend_of, outside, overlaps
+from tests.analysis.pages.test_report import comparison
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:400].astype(np.float32) / 16, Y[:400]
@@ -251,3 +255,18 @@ def test_distances() -> None:
     assert axes.get_xscale() == "log"
     (axes,) = drawn(draw_distances([("PCA", "pca", near * 0), ("noise", "n", np.full(3, np.nan))], near * 0)).axes
     assert axes.get_xscale() == "linear"
+
+
+@pytest.mark.parametrize(
+    ("at", "title", "axis"),
+    [(1, "pca, dim3 1", "$z_1$"), (2, "pca, dim3 2", "$z_1$"), (9, "pca, dim3 9: 25.0 %", "principal axis 1")],
+)
+def test_codes_of_the_report(monkeypatch: pytest.MonkeyPatch, at: int, title: str, axis: str) -> None:
+    points = {at: Points(CODES[:, :at], 0.25)}
+    found = Projections(Y, None, dict.fromkeys(["pca", *HOSTILE[:3]], points), [])
+    monkeypatch.setattr(latent_space, "pictured", lambda comparison, near: at)
+    monkeypatch.setattr(latent_space, "project", lambda series, dim3: found)
+    figure = plot_codes(comparison())
+    assert figure is not None
+    assert (len(drawn(figure).axes), titles_of(figure)[0], figure.axes[-1].get_xlabel()) == (4, title, axis)
+    assert legend_of(figure) == list(DIGITS)
