@@ -16,6 +16,7 @@ from elbowroom.tracking.store.names import PICTURE_SIDE, PICTURED, Artifact
 
 from ..runs.arrays import are_labels, fetch
 from ..runs.comparison import Cell, Series
+from .similarity import is_constant
 
 _MOST_DIM3 = 64  # whose codes are read
 _AT_ONCE = 8  # arrays in memory, each of all test rows
@@ -23,7 +24,7 @@ _Array = npt.NDArray[Any]
 
 
 class Points(NamedTuple):
-    """Codes (n, 2), or (n, 1) of one latent, and their share of the variance of the codes; None of constant codes."""
+    """Codes (n, 2), or (n, 1) of one latent, and their share of the variance; 0 and None where all codes are equal."""
 
     codes: _Array
     share: float | None
@@ -80,9 +81,10 @@ def _are_codes(array: _Array, dim3: int) -> bool:
 def _points(codes: _Array) -> Points:
     plane = latent_plane(codes)
     on_plane = codes.astype(np.float64) @ plane.axes.T
-    whole = float(codes.var(axis=0, dtype=np.float64).sum())
-    share = min(float(on_plane.var(axis=0).sum()) / whole, 1.0) if whole > 0 else None
-    return Points(on_plane[:PICTURED], share)
+    if is_constant(codes):
+        return Points(np.zeros_like(on_plane[:PICTURED]), None)
+    share = float(on_plane.var(axis=0).sum() / codes.var(axis=0, dtype=np.float64).sum())
+    return Points(on_plane[:PICTURED], min(share, 1.0))
 
 
 def _of_rows(cells: Sequence[Cell], rows: int) -> tuple[_Array | None, _Array | None]:

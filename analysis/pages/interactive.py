@@ -40,7 +40,8 @@ _START = 2  # dim3 of the codes: they are not projected there
 _CLASSES = [c if c != "#1a1a1a" else "var(--ink)" for c in PALETTE]  # black is white in the dark
 _SIDE = 1000  # of a panel of codes, whose coordinates are whole numbers
 _GOLDEN = 0.618034  # its multiples without their whole parts spread over [0, 1]
-_SPRITE = (16, 300_000)  # pictures in a row, and most bytes
+_ABREAST = 16  # pictures of rows in one image
+_MOST_BYTES = 300_000  # of that image
 _FORMATS: tuple[dict[str, Any], ...] = (
     {"format": "png", "optimize": True},
     *({"format": "jpeg", "quality": quality} for quality in (85, 60, 30)),
@@ -240,15 +241,14 @@ def sprite(found: Projections) -> View | None:
     """Return the pictures of the rows side by side in one image, None without pictures or where it is too large."""
     if found.pictures is None:
         return None
-    columns, most = _SPRITE
     count, height, width = found.pictures.shape[:3]
-    lines = -(-count // columns)
-    whole = np.zeros((lines * columns, *found.pictures.shape[1:]), dtype=np.uint8)
+    lines = -(-count // _ABREAST)
+    whole = np.zeros((lines * _ABREAST, *found.pictures.shape[1:]), dtype=np.uint8)
     whole[:count] = found.pictures
-    grid = whole.reshape(lines, columns, height, width, -1).swapaxes(1, 2).reshape(lines * height, columns * width, -1)
-    uris = (_uri(grid, **options) for options in _FORMATS)
-    image = next((uri for uri in uris if len(uri) <= most * 4 // 3), None)
-    return None if image is None else {"image": image, "columns": columns, "shape": [height, width]}
+    grid = whole.reshape(lines, _ABREAST, height, width, -1).swapaxes(1, 2)
+    uris = (_uri(grid.reshape(lines * height, _ABREAST * width, -1), **options) for options in _FORMATS)
+    image = next((uri for uri in uris if len(uri) <= _MOST_BYTES * 4 // 3), None)
+    return None if image is None else {"image": image, "columns": _ABREAST, "shape": [height, width]}
 
 
 def _uri(pixels: _Array, **options: Any) -> str:

@@ -190,16 +190,19 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str) -> Script:
-    """Return a script of the templates, with the policy of its page."""
-    text = (_TEMPLATES / name).read_text("utf-8")
+def script(*names: str) -> Script:
+    """Return scripts of the templates as one, with the policy of its page."""
+    text = "\n".join((_TEMPLATES / name).read_text("utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(text, f"{_POLICY}; script-src 'sha256-{digest}'")
 
 
-def room_for_live(figures: Mapping[str, Mapping[str, bytes]]) -> int:
-    """Return the characters that the data of the script may take beside the figures: at most 3 MB."""
-    taken = min(sum(len(png) for by_section in figures.values() for png in by_section.values()), _MOST_BYTES)
+def room_for_live(figures: Iterable[bytes], most: float = _MOST_BYTES) -> int:
+    """Return the characters that the data of the script may take beside the figures, of which a page has `most` bytes.
+
+    They are at most 3 MB; there may be none.
+    """
+    taken = int(min(sum(map(len, figures)), most))
     return min(3_000_000, _MOST_ENCODED - taken * 4 // 3)
 
 

@@ -216,7 +216,7 @@ def _files(
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
-        live=views(shown, rows, codes, links, room_for_live(figures)),
+        live=views(shown, rows, codes, links, room_for_live(png for f in figures.values() for png in f.values())),
         links=links,
         command=command,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},

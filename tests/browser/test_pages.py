@@ -19,6 +19,7 @@ from elbowroom.analysis.pages.interactive import views
 from elbowroom.analysis.pages.report import render
 from elbowroom.analysis.reporting import report
 from elbowroom.analysis.runs.arrays import Examples
+from elbowroom.tracking.data.datasets import load_dataset
 from elbowroom.tracking.store.names import Artifact, Tag
 from tests.analysis.example_runs import errors, log
 from tests.analysis.pages.test_hostile_names import findings as hostile_findings
@@ -324,6 +325,32 @@ def test_a_place_on_a_latent_plane_shows_its_picture_of_each_run(chromium: Brows
         assert shown() != at(1, 3)
 
 
+@pytest.mark.timeout(1200)
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_assignment_has_the_reconstructions_and_codes_of_each_dim3(chromium: Browser, browsed: Browsed) -> None:
+    digits = load_dataset("digits")
+    with chromium.new_context(viewport={"width": PHONE, "height": 900}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto((browsed.folder / "reports" / "assignment.html").resolve().as_uri(), timeout=PATIENCE)
+        figure = page.locator("[data-live=c1-pictures]")
+        expect(page.locator("[data-replaced-by=c1-pictures]")).to_be_hidden()
+        expect(figure).to_contain_text("Reconstructions: digits, 40 epochs")
+        slider, ae = figure.get_by_role("slider", name="dim3"), figure.locator(".example", has_text="ae").first
+        shares = []
+        for key in ("Home", "End"):
+            slider.press(key)
+            shares.append(float(re.findall(r"keeps ([\d.]+) %", ae.inner_text())[0]))
+        assert slider.get_attribute("aria-valuetext") == "dim3 12"
+        assert shares[0] + 10 < shares[1] < 100
+        codes = page.locator("[data-live=c1-codes]")
+        codes.locator(".cloud svg").first.tap()
+        row = int(codes.locator(".marked").inner_text().rpartition(" ")[2])
+        expect(codes.locator(".marked")).to_contain_text(f"class {digits.y_test[row]}, test row {row}")
+        drawn = codes.locator("canvas").evaluate("c => [...c.getContext('2d').getImageData(0, 0, 8, 8).data]")
+        assert np.array_equal(drawn[::4], (255 * digits.x_test[row]).round())
+
+
 def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int) -> None:
     """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
     address = path.resolve().as_uri()
@@ -348,7 +375,8 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         natural = np.array(page.evaluate("[...document.querySelectorAll('figure img')].map(i => i.naturalWidth)"))
         assert len(natural) >= images
         assert natural.min() > 0
-        drawn = "[...document.querySelectorAll('figure img')].filter(i => !i.closest('.tiles, .live'))"  # with letters
+        # Those with letters.
+        drawn = "[...document.querySelectorAll('figure img')].filter(i => !i.closest('.tiles, .live, .replaced'))"
         natural, shown = np.array(page.evaluate(f"{drawn}.map(i => [i.naturalWidth, i.clientWidth])")).T
         # Letters have the size they were drawn in, and in a narrow figure are not blown up.
         assert (shown / natural).max() == pytest.approx(96 / 160, abs=0.01) or width == PHONE

@@ -157,25 +157,24 @@
 
   // A panel of codes for each model at the dim3 of a slider. One row is marked in all of them, and its picture shown.
   function showCodes(root, spec) {
-    const panels = spec.models.map(model => ({ model, ...codePanel(spec, model, mark) }));
+    const panels = spec.models.map(model => codePanel(spec, model, mark));
     const sheet = data[spec.sprite];
     const picture = make("canvas", { role: "img", "aria-label": "picture of the marked row" });
     const image = make("img", { src: sheet?.image ?? "" });
     const said = make("p", { "aria-live": "polite" });
-    let marked = 0;
+    let marked = -1;
 
     function mark(row) {
+      if (row === marked) return;
       marked = row;
-      for (const { ring } of panels) ring(row);
+      panels.forEach(panel => panel.mark(row));
       const label = spec.labels ? [make("strong", {}, `class ${spec.labels[row]}`), ", "] : [];
       said.replaceChildren(...label, `test row ${row}`);
-      if (sheet) drawFrom(picture, image, sheet, row);
+      show();
     }
-    const [slider, moved] = dim3Slider(spec, dim3 => {
-      for (const { draw } of panels) draw(dim3);
-      mark(marked);
-    });
-    image.addEventListener("load", () => mark(marked));
+    const show = () => { if (sheet) drawFrom(picture, image, sheet, marked); };
+    const [slider, moved] = dim3Slider(spec, dim3 => panels.forEach(panel => panel.draw(dim3)));
+    image.addEventListener("load", show);
     const shown = make("div", { class: "marked" }, ...(sheet ? [picture] : []), said);
     const keys = spec.classes.slice(0, MOST_CLASSES).map(([name, colour]) => {
       const dot = series("circle", { colour });
@@ -188,6 +187,7 @@
     root.append(make("div", { class: "bar" }, slider, shown), ...legend, make("div", { class: "clouds" }, ...panels.map(p => p.box)));
     if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
     moved();
+    mark(0);
   }
 
   // The picture of a row, cut out of the image that has those of all.
@@ -197,8 +197,8 @@
     canvas.getContext("2d").drawImage(image, width * (row % columns), height * Math.floor(row / columns), width, height, 0, 0, width, height);
   }
 
-  // The codes of one model; `mark(row)` is called for the row that a pointer or the arrow keys come to.
-  function codePanel(spec, model, mark) {
+  // The codes of one model; `found(row)` is called for the row that a pointer or the arrow keys come to.
+  function codePanel(spec, model, found) {
     const [name, says, edge] = [make("strong"), make("span", { class: "soft" }), spec.side / 25];
     const size = spec.side + 2 * edge;
     const ring = make("circle", { class: "ring", r: edge });
@@ -220,6 +220,11 @@
       svg.style.visibility = at < 0 ? "hidden" : "visible";
       points = at < 0 ? null : dots.map((_, row) => model.points[at].slice(2 * row, 2 * row + 2));
       points?.forEach(([x, y], row) => setPlace(dots[row], x, y));
+      mark(current);
+    }
+    function mark(row) {
+      current = row;
+      if (points) setPlace(ring, ...points[row]);
     }
     // The nearest row to a place, of those that `isThere` names.
     function nearest(x, y, isThere = () => true) {
@@ -229,7 +234,7 @@
     const under = event => {
       const frame = svg.getBoundingClientRect();
       const along = (at, start, length) => (at - start) / length * size - edge;
-      mark(nearest(along(event.clientX, frame.left, frame.width), along(event.clientY, frame.top, frame.height)));
+      found(nearest(along(event.clientX, frame.left, frame.width), along(event.clientY, frame.top, frame.height)));
     };
     svg.addEventListener("pointermove", event => { if (event.pointerType !== "touch") under(event); });
     svg.addEventListener("click", under);
@@ -244,12 +249,9 @@
         return along > 0 && along >= Math.abs(right * step[1] + down * step[0]);
       };
       const next = nearest(x, y, ahead);
-      if (next !== undefined) mark(next);
+      if (next !== undefined) found(next);
     });
-    return { box, draw, ring: row => {
-      current = row;
-      if (points) setPlace(ring, ...points[row]);
-    } };
+    return { box, draw, mark };
   }
 
   function setPlace(circle, x, y) {
