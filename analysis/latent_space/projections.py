@@ -19,6 +19,7 @@ from ..runs.comparison import Cell, Series
 from .similarity import is_constant
 
 _MOST_DIM3 = 64  # whose codes are read
+_MOST_LATENTS = 1024  # of codes whose principal axes are computed
 _AT_ONCE = 8  # arrays in memory, each of all test rows
 _Array = npt.NDArray[Any]
 
@@ -46,13 +47,14 @@ class Projections(NamedTuple):
 def project(series: Sequence[Series], dim3: Collection[int] | None = None) -> Projections | None:
     """Return the codes at these dim3, None for all: as they are up to two latents, else on two principal axes.
 
-    The axes are those of all test rows. None where no run has codes.
+    The axes are those of all test rows. None where no run has codes of at most 1,024 latents.
     """
-    every = sorted({k for one in series if one.first.digest for k in one.dim3 if dim3 is None or k in dim3})
+    places = [(one, k) for one in series if one.first.digest for k in one.dim3 if k <= _MOST_LATENTS]
+    every = sorted({k for _, k in places if dim3 is None or k in dim3})
     shown = every
     while len(shown) > _MOST_DIM3:
         shown = shown[::2]
-    cells = [(one.label, one.at(k)[0]) for one in series if one.first.digest for k in one.dim3 if k in shown]
+    cells = [(one.label, one.at(k)[0]) for one, k in places if k in shown]
     found: dict[tuple[str, int], Points] = {}
     lengths: dict[tuple[str, int], int] = {}
     for start in range(0, len(cells), _AT_ONCE):

@@ -64,6 +64,7 @@ def test_what_does_not_fit_is_not_shown(store: MlflowClient, tmp_path: Path, pic
     logged(store, tmp_path, 3, np.full((N, 3), 7.0))  # collapsed
     logged(store, tmp_path, 4, ROWS[:9, :4])  # of other rows
     logged(store, tmp_path, 5, ROWS[:, :2])  # of another dim3
+    logged(store, tmp_path, 2000, np.zeros((N, 2000)))  # whose covariance is not worth its time
     logged(store, tmp_path, 6, ROWS, **{Artifact.LABELS: np.arange(9), Artifact.PICTURES: pictures})
     made = found(store)
     assert made[:2] == (None, None)
