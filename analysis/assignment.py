@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 
 import mlflow
@@ -28,12 +29,16 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, se
 from elbowroom.tracking.store.terminal import say
 
 from .figures.assignment import Drawn, figures_of
-from .figures.curves import plot_equivalent, plot_error
+from .figures.curves import plot_equivalent, plot_error, plot_pictures
 from .figures.panels import Codes, Tiles
 from .findings.find import ComparisonFinding, Findings, find, to_json
 from .latent_space.answers import Answers, Estimate, Shelf, answer, measured
+from .latent_space.projections import project
 from .pages.assignment import AssignmentPage, curves_of, render
+from .pages.interactive import View, views
+from .pages.report import room_for_live
 from .reporting.publish import Logged, log_analysis, output_folder, png, write_files
+from .runs.arrays import examples
 from .runs.comparison import Comparison, compare
 from .runs.query import read
 
@@ -104,8 +109,10 @@ def report(
         notes = dict.fromkeys([*answers.notes, *(f"{c.name} {apart}" for c in others)])
         answers = replace(answers, notes=list(notes))
         links, note = links_of(client, store.experiment_id)
+        figures = {name: _file(figure) for name, figure in drawn.items()}
         page = AssignmentPage(
-            figures={name: _file(figure) for name, figure in drawn.items()},
+            figures=figures,
+            live=ask(lambda: _live(_scanned(found, show), room_for_live(figures.values(), inf))),
             panels={name: panel for name, panel in drawn.items() if not isinstance(panel, Figure)},
             links=links,
             command=_command(name, show),
@@ -140,13 +147,34 @@ def _measured(comparisons: list[Comparison], shown: tuple[int, ...], experiment:
 @style.context("default")  # the caller's figures may have one of their own
 def _answered(comparison: Comparison, found: Findings, shown: tuple[int, ...]) -> tuple[Answers, dict[str, Drawn]]:
     """The answers, and the figures by name."""
-    shelf, finding = Shelf(), found.comparisons[0]
-    answers = _compared(answer(comparison, shown, shelf), finding)
-    scanned = replace(finding, models=curves_of(finding, shown))
-    curves = {"error": plot_error(scanned), "equivalent": plot_equivalent(scanned)}
+    shelf = Shelf()
+    answers = _compared(answer(comparison, shown, shelf), found.comparisons[0])
+    scanned = _scanned(found, shown)
+    plots = {"error": plot_error, "equivalent": plot_equivalent, "pictures": plot_pictures}
+    curves = {name: plot(scanned) for name, plot in plots.items()}
     drawn: dict[str, Drawn] = {name: figure for name, figure in curves.items() if figure is not None}
     drawn |= figures_of(measured(comparison, shown), answers, shelf)
     return replace(answers, notes=[*answers.notes, *shelf.notes]), drawn
+
+
+def _scanned(found: Findings, shown: tuple[int, ...]) -> ComparisonFinding:
+    """The comparison that is shown, with the models that were scanned."""
+    finding = found.comparisons[0]
+    return replace(finding, models=curves_of(finding, shown))
+
+
+def _live(scanned: ComparisonFinding, room: int) -> dict[str, View]:
+    """What the page's script shows: the reconstructions and the codes at each dim3."""
+    series = scanned.comparison.series
+    rows, codes = examples(series), project(series)
+    made = views(
+        [scanned],
+        {} if rows is None else {scanned.name: rows},
+        {} if codes is None else {scanned.name: codes},
+        lambda run_id: None,
+        room,
+    )
+    return {name: view for name, view in made.items() if name != "c1-error"}
 
 
 def _file(drawn: Drawn) -> bytes:

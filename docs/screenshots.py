@@ -36,7 +36,7 @@ from elbowroom.tracking.store.addresses import view_page
 STUDY, EXPERIMENT = "digits", "elbowroom"
 PATIENCE = 120_000  # milliseconds
 _LEFT = 4  # cells of the table that are not done
-_COLOURS = 128  # of a picture: a third of the bytes
+_COLOURS = 256  # of a picture: fewer merge those of classes
 # MLflow's assistant opens by itself for a new user.
 ALONE = "".join(
     f"if (window.origin !== 'null') localStorage.setItem('mlflow.assistant.{name}', '{value}');"
@@ -82,7 +82,7 @@ def shots(ui: str, report: Path) -> list[Shot]:
         Shot("mlflow-curve.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-curve', 'CHART')}", 1300, 760, drawn),
         Shot("mlflow-cells.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-scatter', 'CHART')}", 1300, 760, drawn),
         Shot("report.png", page, 1100, 1030, "svg .series"),
-        Shot("report-digits.png", page, 1000, 1900, "svg .series"),
+        Shot("report-digits.png", page, 1000, 2104, "svg .series"),
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from elbowroom.analysis.pages import report
 
 HOSTS = "evil.example"
-SCRIPTS = [file.read_text("utf-8") for file in Path(report.__file__).parent.glob("templates/*.js")]
+SCRIPTS = [report.script(*names).text for names in (("page.js",), ("page.js", "plane.js"))]
 NAMES = {
     "parent folders": "../../../../../../tmp/x",
     "dots": "..",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .store.text import clean, drawn_plainly
 
@@ -49,6 +50,24 @@ class Look(NamedTuple):
     def scaled(self, x: Array) -> Array:
         """Values as shades in [0, 1]; what lies outside is cut off."""
         return np.clip((np.asarray(x, dtype=float) - self.low) / ((self.high - self.low) or 1.0), 0, 1)
+
+
+def small_pictures(x: Array, look: Look, longest: int) -> npt.NDArray[np.uint8] | None:
+    """Rows x (n, dim1) as shades (n, height, width), of colours (n, height, width, 3); None where they are no pictures.
+
+    Sides longer than `longest` pixels are divided by the least whole number that makes them fit.
+    """
+    shape = look.shape(x.shape[1])
+    if shape is None:
+        return None
+    size = shape[:2] if shape[2:] == (1,) else shape
+    smaller = math.ceil(max(size[:2]) / longest)
+
+    def small(row: Array) -> npt.NDArray[np.uint8]:
+        shades = np.nan_to_num(255 * look.scaled(row)).round().astype(np.uint8)
+        return np.asarray(Image.fromarray(shades.reshape(size)).reduce(smaller))
+
+    return np.stack([small(row) for row in x])
 
 
 def plain_label(text: str, longest: int) -> str:

@@ -394,11 +394,11 @@ def plot_cost(comparison: ComparisonFinding) -> Figure | None:
     return chart.finished()
 
 
-def pictured(comparison: ComparisonFinding) -> int | None:
-    """Return the dim3 of the pictures, the one that most models have; None where there are no cells."""
+def pictured(comparison: ComparisonFinding, near: int = _PICTURED) -> int | None:
+    """Return the dim3 that most models have, of several the nearest to `near`; None where there are no cells."""
     series = comparison.comparison.series
     counts = {k: sum(k in s.cells for s in series) for s in series for k in s.dim3}
-    return min(counts, key=lambda k: (-counts[k], abs(k - _PICTURED), k), default=None)
+    return min(counts, key=lambda k: (-counts[k], abs(k - near), k), default=None)
 
 
 def plot_pictures(comparison: ComparisonFinding) -> Figure | None:

@@ -31,7 +31,7 @@ from elbowroom.tracking.store.names import (
 from ..findings.intervals import ends, logs, margins
 from ..purposes.choice import Held
 from ..purposes.uncertainty import Variance, spread
-from ..runs.arrays import LOST, MOST_ROWS, fetch
+from ..runs.arrays import LOST, MOST_ROWS, are_labels, fetch
 from ..runs.comparison import Cell, Comparison, Series, is_measured
 from .classes import class_distances, class_overlaps, most_overlapping, rank_correlation
 from .similarity import (
@@ -70,7 +70,6 @@ _THREE_AXES = {
     Artifact.INTERPOLATIONS,
 }  # pictures in a grid; other arrays have two axes
 _MOST_SIDE = 64  # cells along a side of a grid
-_MOST_CLASSES = 10_000
 _MOST_NEIGHBOUR_ROWS = 50_000  # codes whose neighbours are searched, each row against each
 _QUALITIES = {
     "precision": Quality.PRECISION,
@@ -256,7 +255,7 @@ class Shelf:
         Runs that lack them, or have others, are named where another run has them.
         """
         found = fetch(cells, Artifact.LABELS)
-        known = {k: a.astype(np.int64) for k, a in found.items() if isinstance(a, np.ndarray) and _are_labels(a)}
+        known = {k: a.astype(np.int64) for k, a in found.items() if isinstance(a, np.ndarray) and are_labels(a)}
         first = next(iter(known.values()), None)
         for cell in cells:
             raw, mine = found[cell.run_id], known.get(cell.run_id)
@@ -646,10 +645,3 @@ def _unusable(array: _Array, artifact: str, dim3: int) -> str:
         return "not finite"
     fits = artifact not in _CODES or array.shape[1] == dim3
     return "" if fits else f"unusable, of shape {array.shape} where dim3 is {dim3}"
-
-
-def _are_labels(array: _Array) -> bool:
-    """Whether an array has a class for each row."""
-    if array.ndim != 1 or not 0 < len(array) <= MOST_ROWS or array.dtype.kind not in "iu":
-        return False
-    return bool(array.min() >= 0 and array.max() < _MOST_CLASSES)

@@ -1,7 +1,7 @@
 """The assignment's page as one HTML file that needs no network: `render(answers, findings, page)`.
 
-Each task opens with three sentences of `sentences.py` and one figure; the numbers are folded below. A small script
-shows the picture that a place on a latent plane decodes to; the page is whole without it.
+Each task opens with three sentences of `sentences.py` and one figure; the numbers are folded below. A script shows the
+picture that a place on a latent plane decodes to, and what `interactive.py` has for it; the page is whole without it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..figures.panels import Codes, Tiles, class_keys, marks
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
 from ..latent_space.answers import IN_USE, MIXED_WITH, NEIGHBOURS, Answers, Estimate, Spread
 from . import sentences
-from .report import MOST_LINES, environment, image, interval, link_to, number, script, worth
+from .report import MOST_LINES, SECTIONS, embedded, environment, image, interval, link_to, number, script, worth
 
 _PUSH = 1.0  # length of the push in the table, in SDs of the codes
 _LEGIBLE = 0.86  # of the width that a figure is drawn for: narrower, its letters are below 9 pixels
@@ -24,13 +24,14 @@ _LEGIBLE = 0.86  # of the width that a figure is drawn for: narrower, its letter
 class AssignmentPage(NamedTuple):
     """The content of the page beside the answers and the findings.
 
-    figures are PNG files by name, and panels those of them that are latent planes or grids of pictures; links returns a
-    run's address by its id, None where it has none; made_with has versions by package; note says how to open the
-    store; runs are id and name of each measured run.
+    figures are PNG files by name, and panels those of them that are latent planes or grids of pictures; live is the
+    data of what the script draws, by its place; links returns a run's address by its id, None where it has none;
+    made_with has versions by package; note says how to open the store; runs are id and name of each measured run.
     """
 
     figures: Mapping[str, bytes]
     panels: Mapping[str, Codes | Tiles]
+    live: Mapping[str, Mapping[str, Any]]
     links: Callable[[str], str | None]
     command: str
     made_with: Mapping[str, str]
@@ -101,7 +102,9 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         labels=list(dict.fromkeys(g.label for g in answers.generators)),
         curves=curves_of(finding, answers.shown),
         criteria=list(dict.fromkeys(c for m in finding.models if m.verdict for c in m.verdict.criteria)),
-        script=script("plane.js"),
+        codes_caption=next(section.plot.live for section in SECTIONS if section.plot and section.name == "codes"),
+        script=script("page.js", "plane.js"),
+        data=embedded(page.live),
     )
 
 

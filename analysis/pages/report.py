@@ -31,6 +31,7 @@ from ..figures.curves import (
     plot_pictures,
     plot_ratio,
 )
+from ..figures.latent_space import plot_codes
 from ..findings.against_pca import Equivalent
 from ..findings.find import BY_NEIGHBOURS, ComparisonFinding, Findings, ModelFinding, Point
 from ..purposes import PURPOSES, Rule, in_order
@@ -189,16 +190,19 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str) -> Script:
-    """Return a script of the templates, with the policy of its page."""
-    text = (_TEMPLATES / name).read_text("utf-8")
+def script(*names: str) -> Script:
+    """Return scripts of the templates as one, with the policy of its page."""
+    text = "\n".join((_TEMPLATES / name).read_text("utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(text, f"{_POLICY}; script-src 'sha256-{digest}'")
 
 
-def room_for_live(figures: Mapping[str, Mapping[str, bytes]]) -> int:
-    """Return the characters that the data of the script may take beside the figures: at most 3 MB."""
-    taken = min(sum(len(png) for by_section in figures.values() for png in by_section.values()), _MOST_BYTES)
+def room_for_live(figures: Iterable[bytes], most: float = _MOST_BYTES) -> int:
+    """Return the characters that the data of the script may take beside the figures, of which a page has `most` bytes.
+
+    They are at most 3 MB; there may be none.
+    """
+    taken = int(min(sum(map(len, figures)), most))
     return min(3_000_000, _MOST_ENCODED - taken * 4 // 3)
 
 
@@ -585,6 +589,11 @@ def _pictures_alt(comparison: ComparisonFinding) -> str:
     return f"Test rows, and their reconstructions at dim3 {pictured(comparison)} by {labels}."
 
 
+def _codes_alt(comparison: ComparisonFinding) -> str:
+    labels = ", ".join(model.label for model in comparison.models[:_MOST_NAMED])
+    return f"Codes of the first test rows by {labels}."
+
+
 def _nested_alt(comparison: ComparisonFinding) -> str:
     return f"Test error against dim3. {'. '.join(nested.sentence for nested in comparison.nested)}."
 
@@ -656,6 +665,21 @@ SECTIONS = [
             live="The first test rows, and their reconstruction by the first seed of each model; the numbers are means "
             "over seeds and over all held-out rows.",
             pictures=True,
+        ),
+        folded=False,
+    ),
+    Section(
+        "codes",
+        "Latent space",
+        plot=Plot(
+            plot_codes,
+            _codes_alt,
+            "The codes of the first test rows, coloured by class: up to two latents as they are, of more the first two "
+            "principal axes, with the share of the codes' variance that they hold.",
+            live="The codes of the first test rows, by the first seed of each model. Point at one, tap it, or use the "
+            "arrow keys: its picture, class and number (from 0) appear, and a ring marks the same row in every panel. "
+            "Of more than two latents a panel shows the first two principal axes, with the share of the codes' "
+            "variance that they hold. Each panel has its own scale.",
         ),
         folded=False,
     ),

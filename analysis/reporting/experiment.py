@@ -22,6 +22,7 @@ from elbowroom.tracking.store.session import ask, borrowed, links_of, opened, se
 from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import LOUD, Findings, find
+from ..latent_space.projections import project
 from ..pages.interactive import views
 from ..pages.report import (
     MOST_COMPARISONS,
@@ -210,10 +211,11 @@ def _files(
         figures[comparison.name] = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     shown = findings.comparisons[:MOST_COMPARISONS]
     rows = {c.name: found for c in shown if (found := examples(c.comparison.series)) is not None}
+    codes = {c.name: points for c in shown if (points := project(c.comparison.series)) is not None}
     page = Page(
         title=f"How many dimensions? {findings.experiment}",
         figures=figures,
-        live=views(shown, rows, links, room_for_live(figures)),
+        live=views(shown, rows, codes, links, room_for_live(png for f in figures.values() for png in f.values())),
         links=links,
         command=command,
         made_with={name: version(name) for name in ("mlflow", "numpy", "kneed", "matplotlib")},

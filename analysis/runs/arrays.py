@@ -28,6 +28,7 @@ from .comparison import LARGEST, Cell, Series
 
 MOST_ROWS = 1_000_000  # of an array
 LOST = "not in the store"  # why an array is missing whose file is missing
+_MOST_CLASSES = 10_000
 _MOST_BYTES = 1 << 29  # of one array
 _THREADS = 16
 _NOT_FOUND = (FileNotFoundError, NotADirectoryError, MlflowException)
@@ -156,3 +157,10 @@ def _are_of_rows(rows: _Array, *, signed: bool) -> bool:
     """Whether an array holds a number, or an error, for each row (N,)."""
     sized = rows.ndim == 1 and 1 < len(rows) <= MOST_ROWS  # one row has no interval
     return sized and bool(np.isfinite(rows).all() and (signed or (rows >= 0).all()))
+
+
+def are_labels(array: _Array) -> bool:
+    """Return whether an array has a class, a whole number from 0, for each row."""
+    if array.ndim != 1 or not 0 < len(array) <= MOST_ROWS or array.dtype.kind not in "iu":
+        return False
+    return bool(array.min() >= 0 and array.max() < _MOST_CLASSES)

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.integration
 RNG = np.random.default_rng(1)
 PICTURES = {
     Artifact.ORIGINALS: RNG.random((16, 64)),
+    Artifact.RECONSTRUCTIONS: RNG.random((16, 64)),
     Artifact.DRAWS: RNG.random((3, 36, 64)),
     Artifact.PLANE: RNG.random((15, 15, 64)),
     Artifact.PLANE_TICKS: np.tile(np.linspace(-2, 2, 15), (2, 1)),
@@ -68,9 +69,10 @@ def log_all(client: MlflowClient, folder: Path, *, model_of: Mapping[str, str] |
         given: dict[str, Any] = {"seed": seed, "tags": shape}
         log_measured(client, folder, model=names["ae"], test=0.2, arrays=PICTURES, **given)
         log_measured(client, folder, model=names["vae"], test=0.25, arrays=PICTURES | VAE, metrics=active, **given)
+    few = {name: PICTURES[name] for name in (Artifact.ORIGINALS, Artifact.RECONSTRUCTIONS)}
     for dim3 in range(3, 8):
         for model in names.values():
-            log(client, model=model, dim3=dim3, error=1 / dim3, test=1 / dim3)
+            log(client, model=model, dim3=dim3, error=1 / dim3, test=1 / dim3, arrays=few, folder=folder, tags=shape)
 
 
 def write_page(store: MlflowClient, out: Path, **asked: Any) -> None:
@@ -94,7 +96,7 @@ def test_the_page_has_four_sections_with_figures_and_is_logged_and_the_same_agai
     page = (first / "assignment.html").read_text()
     figures = sorted(path.name for path in (first / "assignment-figures").iterdir())
     assert [name.removesuffix(".png")[3:] for name in figures] == [
-        "error", "equivalent",
+        "error", "equivalent", "pictures",
         "came-pca-scikit-learn", "came-pca-another-exact-program",
         "aligned-pca-scikit-learn", "aligned-pca-another-exact-program", "plane-pca-scikit-learn", "codes-pca",
         "came-ae-seed-0", "came-ae-seed-1", "aligned-ae-seed-0", "aligned-ae-seed-1",
@@ -112,7 +114,11 @@ def test_the_page_has_four_sections_with_figures_and_is_logged_and_the_same_agai
     assert "Run twice, PCA gives the same result" in page
     assert "<td>0.500 [0.500, 0.500]</td>" in page  # the autoencoder's .2 over .4
     assert "Missing or unusable" not in page
-    assert not re.search(r"https?://(?!127)", page)
+    assert not re.search(r"https?://(?!127|www.w3.org/2000/svg)", page)
+    live = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])  # type: ignore[index]
+    assert {name: [m["label"] for m in view["models"]] for name, view in live.items()} == {
+        name: ["pca", "ae", "vae"] for name in ("c1-codes", "c1-pictures")
+    }
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]  # type: ignore[index]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from elbowroom.analysis.latent_space.projections import Points, Projections
 from elbowroom.analysis.pages.interactive import views
 from elbowroom.analysis.pages.report import render
 from elbowroom.analysis.reporting import report
 from elbowroom.analysis.runs.arrays import Examples
+from elbowroom.tracking.data.datasets import load_dataset
 from elbowroom.tracking.store.names import Artifact, Tag
 from tests.analysis.example_runs import errors, log
 from tests.analysis.pages.test_hostile_names import findings as hostile_findings
@@ -95,8 +98,19 @@ def log_pictures(store: MlflowClient, folder: Path) -> None:
             rows = np.tile(np.linspace(0, 255, 16), (8, 1))
             made = np.full_like(rows, 10 * k if model == "pca" else 255)
             arrays = {Artifact.ORIGINALS: rows, Artifact.RECONSTRUCTIONS: made} | errors(factor / k, factor / k, 0, 2.0)
+            arrays |= {Artifact.CODES: codes_at_corners(k, model), Artifact.LABELS: np.arange(5)}
+            arrays |= {Artifact.PICTURES: np.repeat(50 * np.arange(5, dtype=np.uint8), 16).reshape(5, 4, 4)}
             tags = {Tag.IMAGE_SHAPE: "4x4"}
             log(store, model=model, dim3=k, error=factor / k, test=factor / k, arrays=arrays, folder=folder, tags=tags)
+
+
+def codes_at_corners(dim3: int, model: str) -> np.ndarray:
+    """Four codes at the corners of a square from the top left on, and the fifth amid; the other way round for others.
+
+    The square is wider than high, so that its sides are the principal axes.
+    """
+    square = np.array([[-2.0, 1], [2, 1], [-2, -1], [2, -1], [0, 0]]) * (1 if model == "pca" else -1)
+    return np.pad(square, ((0, 0), (0, dim3 - 2)))
 
 
 @pytest.fixture
@@ -118,7 +132,7 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     page = opened
     # The slider: each model's pictures at that dim3, or at the nearest smaller one.
     pca, ae = page.locator(".example").nth(1), page.locator(".example").nth(2)
-    slider = page.get_by_role("slider", name="dim3")
+    slider = page.locator("[data-live=c1-pictures]").get_by_role("slider", name="dim3")
     slider.focus()
     for key, dim3, of_pca, texts in (
         ("Home", 2, 2, ("pca keeps 75.0 %, error 0.500", "ae keeps 87.5 %, error 0.250")),
@@ -156,7 +170,7 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     assert page.evaluate(choices) == [6, 3]
     page.get_by_label("dim3 to").select_option("keep 80 % of the variance")
     assert page.evaluate(choices) == [4, 2]
-    expect(page.locator("[aria-live]")).to_contain_text("pca: 4")
+    expect(page.locator("[data-live=c1-error] [aria-live]")).to_contain_text("pca: 4")
     page.get_by_role("group", name="Models").get_by_role("button", name="pca").click()
     assert page.evaluate(choices) == [2]
 
@@ -168,6 +182,34 @@ def test_a_reader_moves_dim3_and_asks_the_plot(opened: Page) -> None:
     assert "0.15" not in page.evaluate(ticks)
     page.get_by_label("Show").select_option("variance kept")
     assert "100 %" in page.evaluate(ticks)
+
+
+@in_chromium
+def test_a_reader_looks_at_the_same_row_in_all_latent_spaces(opened: Page) -> None:
+    page, figure = opened, opened.locator("[data-live=c1-codes]")
+    pca, ae = figure.locator(".cloud svg").all()
+    said, picture = figure.locator(".marked"), figure.locator("canvas")
+
+    def marked() -> list[tuple[str | None, str | None]]:
+        return [(ring.get_attribute("cx"), ring.get_attribute("cy")) for ring in figure.locator(".ring").all()]
+
+    pca.scroll_into_view_if_needed()
+    middle(page, pca.locator("circle").nth(1))
+    expect(said).to_contain_text("class 1, test row 1")
+    assert marked() == [("1000", "0"), ("0", "1000")]
+    assert np.median(grey(picture.screenshot())) == 50
+    ae.locator("circle").nth(2).click()
+    expect(said).to_contain_text("class 2, test row 2")
+    assert marked() == [("0", "1000"), ("1000", "0")]
+    ae.press("ArrowDown")
+    expect(said).to_contain_text("class 4, test row 4")
+    slider = figure.get_by_role("slider", name="dim3")
+    slider.press("End")
+    assert [cloud.inner_text() for cloud in figure.locator(".cloud p").all()] == [
+        "pca\n100.0 % of the variance", "ae at dim3 6\n100.0 % of the variance",
+    ]  # fmt: skip
+    expect(said).to_contain_text("class 4, test row 4")  # it stays marked
+    expect(figure.locator(".classes")).to_have_text("class01234")
 
 
 @in_chromium
@@ -199,7 +241,7 @@ def test_a_report_is_whole_without_its_script(chromium: Browser, store: MlflowCl
     with chromium.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(path.resolve().as_uri(), timeout=PATIENCE)
-        for figure in ("error.plot", "equivalent", "pictures:not(.live)"):
+        for figure in ("error.plot", "equivalent", "pictures:not(.live)", "codes:not(.live)"):
             expect(page.locator(f"figure.{figure} > img")).to_be_visible()
         expect(page.locator(".live").first).to_be_hidden()
 
@@ -213,11 +255,13 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
     (comparison,) = found.comparisons
     rows = np.ones((2, 1))
     examples = Examples((1, 1), rows, {m.label: {2: rows} for m in comparison.models})
-    live = views([comparison], {comparison.name: examples}, lambda run_id: None, 10**6)
+    points = {m.label: {2: Points(np.eye(2), 1.0)} for m in comparison.models}
+    codes = Projections(None, None, points, [])
+    live = views([comparison], {comparison.name: examples}, {comparison.name: codes}, lambda run_id: None, 10**6)
     for model in live["c1-error"]["models"]:
         for point in model["points"]:
             point["link"] = f"javascript:{word}"  # as no function of ours gives it
-    figures = {comparison.name: {"error": PNG, "pictures": PNG}}
+    figures = {comparison.name: {"error": PNG, "pictures": PNG, "codes": PNG}}
     path = tmp_path / "page.html"
     path.write_text(render(found, page_of(figures=figures, live=live, links=lambda run_id: None)), "utf-8")
     asked: list[str] = []
@@ -229,6 +273,9 @@ def test_a_word_of_a_store_stays_a_word(chromium: Browser, kind: str, tmp_path: 
         label = live["c1-error"]["models"][0]["label"]
         expect(page.locator(".legend button").first).to_contain_text(label)
         expect(page.locator(".example").nth(1)).to_contain_text(label)
+        expect(page.locator(".cloud").first).to_contain_text(label)
+        page.locator(".cloud svg").first.tap()
+        expect(page.locator(".marked")).to_have_text(re.compile("^test row [01]$"))
         page.locator(".chart .point").first.tap(force=True)  # marks of other models lie over it
         expect(page.locator(".tip")).to_contain_text(f"{label}, dim3 2")
         assert page.locator(".tip a").count() == 0
@@ -278,6 +325,32 @@ def test_a_place_on_a_latent_plane_shows_its_picture_of_each_run(chromium: Brows
         assert shown() != at(1, 3)
 
 
+@pytest.mark.timeout(1200)
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_assignment_has_the_reconstructions_and_codes_of_each_dim3(chromium: Browser, browsed: Browsed) -> None:
+    digits = load_dataset("digits")
+    with chromium.new_context(viewport={"width": PHONE, "height": 900}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto((browsed.folder / "reports" / "assignment.html").resolve().as_uri(), timeout=PATIENCE)
+        figure = page.locator("[data-live=c1-pictures]")
+        expect(page.locator("[data-replaced-by=c1-pictures]")).to_be_hidden()
+        expect(figure).to_contain_text("Reconstructions: digits, 40 epochs")
+        slider, ae = figure.get_by_role("slider", name="dim3"), figure.locator(".example", has_text="ae").first
+        shares = []
+        for key in ("Home", "End"):
+            slider.press(key)
+            shares.append(float(re.findall(r"keeps ([\d.]+) %", ae.inner_text())[0]))
+        assert slider.get_attribute("aria-valuetext") == "dim3 12"
+        assert shares[0] + 10 < shares[1] < 100
+        codes = page.locator("[data-live=c1-codes]")
+        codes.locator(".cloud svg").first.tap()
+        row = int(codes.locator(".marked").inner_text().rpartition(" ")[2])
+        expect(codes.locator(".marked")).to_contain_text(f"class {digits.y_test[row]}, test row {row}")
+        drawn = codes.locator("canvas").evaluate("c => [...c.getContext('2d').getImageData(0, 0, 8, 8).data]")
+        assert np.array_equal(drawn[::4], (255 * digits.x_test[row]).round())
+
+
 def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int) -> None:
     """A page loads nothing, says nothing, fits its window, and each of its texts can be read."""
     address = path.resolve().as_uri()
@@ -302,7 +375,8 @@ def check(chromium: Browser, path: Path, width: int, scheme: Scheme, images: int
         natural = np.array(page.evaluate("[...document.querySelectorAll('figure img')].map(i => i.naturalWidth)"))
         assert len(natural) >= images
         assert natural.min() > 0
-        drawn = "[...document.querySelectorAll('figure img')].filter(i => !i.closest('.tiles, .live'))"  # with letters
+        # Those with letters.
+        drawn = "[...document.querySelectorAll('figure img')].filter(i => !i.closest('.tiles, .live, .replaced'))"
         natural, shown = np.array(page.evaluate(f"{drawn}.map(i => [i.naturalWidth, i.clientWidth])")).T
         # Letters have the size they were drawn in, and in a narrow figure are not blown up.
         assert (shown / natural).max() == pytest.approx(96 / 160, abs=0.01) or width == PHONE

@@ -34,12 +34,12 @@ from elbowroom.models.threads import on_threads
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split, far_from_zero
 from ..data.prepared_data import PreparedData
-from ..drawing import Look, model_colour
+from ..drawing import Look, model_colour, small_pictures
 from ..logged_model.code import code_of
 from ..logged_model.log import log_model
 from ..store.client import reach_store
 from ..store.errors import BadInput
-from ..store.names import EXAMPLES, FACT_PREFIX, IMAGE_KEY, Artifact, Metric, Param, Tag
+from ..store.names import EXAMPLES, FACT_PREFIX, IMAGE_KEY, PICTURE_SIDE, PICTURED, Artifact, Metric, Param, Tag
 from ..store.recorder import Place, Recorder, RunRecord, recording
 from .description import describe
 from .diagnostics import diagnose, sampled_codes
@@ -211,6 +211,7 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
         Artifact.PROBE_TEST: run.prepared_data.probes.test,
         Artifact.ORIGINALS: examples,
         Artifact.RECONSTRUCTIONS: model.reconstruct(examples),
+        Artifact.PICTURES: small_pictures(data.x_test[:PICTURED], run.look, PICTURE_SIDE),
         **{f"{name}.npy": array for name, array in extra.items()},
     }
     del rebuilt  # as large as the test rows

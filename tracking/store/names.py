@@ -243,6 +243,9 @@ class Artifact(StrEnum):
     PROBE_TEST = "probe/raw_correct.npy"  # and -1 where the row is not in the sample that is probed
     ORIGINALS = "examples/originals.npy"
     RECONSTRUCTIONS = "examples/reconstructions.npy"
+    PICTURES = "examples/pictures.npy"
+    """uint8 (n, height, width) or (n, height, width, 3): the first PICTURED test rows, where they are pictures, scaled
+    down to sides of PICTURE_SIDE; at most 768 KiB."""
     SPECTRUM = "spectrum.npy"
     PCA_CURVE_VAL = "pca_curve_val.npy"  # (K + 1, 2): validation error for every dim3 from 0, SE of its logarithm
     PCA_CURVE = "pca_curve.npy"  # test error for every dim3 from 0, (K + 1, 2): raw, and clipped to [0, 1] or nan
@@ -274,3 +277,5 @@ def sample_artifact(source: Source, kind: Literal["samples", "nearest", "nearest
 
 IMAGE_KEY: Final = "reconstructions"  # of `log_image`: the UI shows a slider over the epochs
 EXAMPLES: Final = 16  # test rows, from the first, whose reconstructions every run logs
+PICTURED: Final = 256  # test rows, from the first, whose pictures every run logs
+PICTURE_SIDE: Final = 32  # pixels of the longer side of these pictures, at most

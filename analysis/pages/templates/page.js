@@ -1,4 +1,4 @@
-// Makes tables sortable, opens what a link leads to, and draws the plots and pictures whose data the page has.
+// Makes tables sortable, opens what a link leads to, and draws the plots, pictures and codes whose data the page has.
 // Texts come from a store that strangers wrote: they become text nodes and attributes, never markup.
 "use strict";
 (() => {
@@ -11,6 +11,7 @@
   };
   const STAR = "M0-10L2.4-3.2L9.5-3.1L3.8 1.2L5.9 8.1L0 4L-5.9 8.1L-3.8 1.2L-9.5-3.1L-2.4-3.2Z";
   const ROUNDING = 1e-9; // of the largest error: a logarithmic axis leaves out what is smaller
+  const MOST_CLASSES = 20; // in a legend
   const REACH = { mouse: 24, touch: 40 }; // pixels from the pointer to a mark
 
   function make(name, attributes = {}, ...children) {
@@ -73,33 +74,47 @@
 
   // Pictures ---------------------------------------------------------------------------------------------------------
 
+  // A slider over the dim3 of a view, and what to call for each of them.
+  function dim3Slider(spec, update) {
+    const input = make("input", { type: "range", min: 0, max: spec.dim3.length - 1, step: 1, value: spec.start });
+    const shown = make("b");
+    const moved = () => {
+      const dim3 = spec.dim3[input.value];
+      shown.textContent = dim3;
+      input.setAttribute("aria-valuetext", `dim3 ${dim3}`);
+      update(dim3);
+    };
+    input.addEventListener("input", moved);
+    return [make("div", { class: "controls" }, make("label", { class: "wide" }, "dim3", input, shown)), moved];
+  }
+
+  // Which of a model's dim3 is shown, -1 for none: the nearest below that was trained. And the words for that.
+  function nearestBelow(model, dim3) {
+    const at = model.dim3.findLastIndex(k => k <= dim3);
+    return [at, at < 0 ? `from dim3 ${model.dim3[0]} on` : `at dim3 ${model.dim3[at]}`];
+  }
+
+  function nameWith(model, at, place, dim3) {
+    return [model.label, ...(model.dim3[at] === dim3 ? [] : [" ", make("em", {}, place)])];
+  }
+
   // The originals, and below them each model's reconstructions, at the dim3 of a slider.
   function showPictures(root, spec) {
-    const last = spec.dim3.length - 1;
-    const input = make("input", { type: "range", min: 0, max: last, step: 1, value: spec.start });
-    const shown = make("b");
     const rows = spec.models.map(model => ({ model, ...exampleRow(spec, model) }));
     const originals = exampleRow(spec, null);
     originals.draw(0, "the test rows");
     originals.name.textContent = "original";
-    const label = make("label", { class: "wide" }, "dim3", input, shown);
-    root.append(make("div", { class: "controls" }, label), originals.row, ...rows.map(r => r.row));
-    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
-
-    function update() {
-      const dim3 = spec.dim3[input.value];
-      shown.textContent = dim3;
-      input.setAttribute("aria-valuetext", `dim3 ${dim3}`);
+    const [slider, moved] = dim3Slider(spec, dim3 => {
       for (const { model, draw, name, says } of rows) {
-        const at = model.dim3.findLastIndex(k => k <= dim3); // the nearest below that was trained
-        const place = at < 0 ? `from dim3 ${model.dim3[0]} on` : `at dim3 ${model.dim3[at]}`;
+        const [at, place] = nearestBelow(model, dim3);
         draw(at, `${model.label} ${place}`);
-        name.replaceChildren(model.label, ...(model.dim3[at] === dim3 ? [] : [" ", make("em", {}, place)]));
+        name.replaceChildren(...nameWith(model, at, place, dim3));
         says.textContent = model.texts[at] ?? "";
       }
-    }
-    input.addEventListener("input", update);
-    update();
+    });
+    root.append(slider, originals.row, ...rows.map(r => r.row));
+    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
+    moved();
   }
 
   // One row of examples: of a model, or the originals for null. `draw(i)` shows those of its i-th dim3, -1 none.
@@ -136,6 +151,112 @@
       picture.replaceChildren(...lines(spec.originals[0], "original"), ...made);
       picture.setAttribute("aria-label", name);
     }];
+  }
+
+  // Codes ------------------------------------------------------------------------------------------------------------
+
+  // A panel of codes for each model at the dim3 of a slider. One row is marked in all of them, and its picture shown.
+  function showCodes(root, spec) {
+    const panels = spec.models.map(model => codePanel(spec, model, mark));
+    const sheet = data[spec.sprite];
+    const picture = make("canvas", { role: "img", "aria-label": "picture of the marked row" });
+    const image = make("img", { src: sheet?.image ?? "" });
+    const said = make("p", { "aria-live": "polite" });
+    let marked = -1;
+
+    function mark(row) {
+      if (row === marked) return;
+      marked = row;
+      panels.forEach(panel => panel.mark(row));
+      const label = spec.labels ? [make("strong", {}, `class ${spec.labels[row]}`), ", "] : [];
+      said.replaceChildren(...label, `test row ${row}`);
+      show();
+    }
+    const show = () => { if (sheet) drawFrom(picture, image, sheet, marked); };
+    const [slider, moved] = dim3Slider(spec, dim3 => panels.forEach(panel => panel.draw(dim3)));
+    image.addEventListener("load", show);
+    const shown = make("div", { class: "marked" }, ...(sheet ? [picture] : []), said);
+    const keys = spec.classes.slice(0, MOST_CLASSES).map(([name, colour]) => {
+      const dot = series("circle", { colour });
+      dot.setAttribute("r", 5);
+      return make("span", {}, make("svg", { width: 12, height: 12, viewBox: "-6 -6 12 12", "aria-hidden": "true" }, dot), name);
+    });
+    const more = spec.classes.length - keys.length;
+    if (more > 0) keys.push(make("span", {}, `and ${more} more`));
+    const legend = keys.length ? [make("p", { class: "classes" }, "class", ...keys)] : [];
+    root.append(make("div", { class: "bar" }, slider, shown), ...legend, make("div", { class: "clouds" }, ...panels.map(p => p.box)));
+    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
+    moved();
+    mark(0);
+  }
+
+  // The picture of a row, cut out of the image that has those of all.
+  function drawFrom(canvas, image, { columns, shape: [height, width] }, row) {
+    [canvas.width, canvas.height] = [width, height];
+    if (!image.complete) return;
+    canvas.getContext("2d").drawImage(image, width * (row % columns), height * Math.floor(row / columns), width, height, 0, 0, width, height);
+  }
+
+  // The codes of one model; `found(row)` is called for the row that a pointer or the arrow keys come to.
+  function codePanel(spec, model, found) {
+    const [name, says, edge] = [make("strong"), make("span", { class: "soft" }), spec.side / 25];
+    const size = spec.side + 2 * edge;
+    const ring = make("circle", { class: "ring", r: edge });
+    const dots = Array.from({ length: spec.count }, (_, row) => {
+      const colour = spec.classes.find(([label]) => label === spec.labels?.[row])?.[1] ?? spec.colour;
+      const dot = series("circle", { colour });
+      dot.setAttribute("r", spec.side / 70);
+      return dot;
+    });
+    const svg = make("svg", { viewBox: `${-edge} ${-edge} ${size} ${size}`, tabindex: 0, role: "application" }, ...dots, ring);
+    const box = make("div", { class: "cloud" }, make("p", {}, name, " ", says), svg);
+    let [points, current] = [null, 0];
+
+    function draw(dim3) {
+      const [at, place] = nearestBelow(model, dim3);
+      name.replaceChildren(...nameWith(model, at, place, dim3));
+      says.textContent = model.texts[at] ?? "";
+      svg.setAttribute("aria-label", `codes of ${model.label} ${place}: arrow keys go from row to row`);
+      svg.style.visibility = at < 0 ? "hidden" : "visible";
+      points = at < 0 ? null : dots.map((_, row) => model.points[at].slice(2 * row, 2 * row + 2));
+      points?.forEach(([x, y], row) => setPlace(dots[row], x, y));
+      mark(current);
+    }
+    function mark(row) {
+      current = row;
+      if (points) setPlace(ring, ...points[row]);
+    }
+    // The nearest row to a place, of those that `isThere` names.
+    function nearest(x, y, isThere = () => true) {
+      const far = row => Math.hypot(points[row][0] - x, points[row][1] - y);
+      return points.map((_, row) => row).filter(isThere).sort((a, b) => far(a) - far(b))[0];
+    }
+    const under = event => {
+      const frame = svg.getBoundingClientRect();
+      const along = (at, start, length) => (at - start) / length * size - edge;
+      found(nearest(along(event.clientX, frame.left, frame.width), along(event.clientY, frame.top, frame.height)));
+    };
+    svg.addEventListener("pointermove", event => { if (event.pointerType !== "touch") under(event); });
+    svg.addEventListener("click", under);
+    svg.addEventListener("keydown", event => {
+      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (!step || !points) return;
+      event.preventDefault();
+      const [x, y] = points[current];
+      const ahead = row => { // within 45 degrees of the arrow
+        const [right, down] = [points[row][0] - x, points[row][1] - y];
+        const along = right * step[0] + down * step[1];
+        return along > 0 && along >= Math.abs(right * step[1] + down * step[0]);
+      };
+      const next = nearest(x, y, ahead);
+      if (next !== undefined) found(next);
+    });
+    return { box, draw, mark };
+  }
+
+  function setPlace(circle, x, y) {
+    circle.setAttribute("cx", x);
+    circle.setAttribute("cy", y);
   }
 
   // Plots ------------------------------------------------------------------------------------------------------------
@@ -404,7 +525,7 @@
   for (const figure of document.querySelectorAll("[data-live]")) {
     const spec = data[figure.dataset.live];
     figure.hidden = false;
-    ({ plot: showPlot, pictures: showPictures })[spec.kind](figure.firstElementChild, spec);
+    ({ plot: showPlot, pictures: showPictures, codes: showCodes })[spec.kind](figure.firstElementChild, spec);
     document.querySelector(`[data-replaced-by="${figure.dataset.live}"]`)?.classList.add("replaced");
   }
   if (location.hash) openTarget();

@@ -17,6 +17,7 @@ from mlflow.entities import Param, Run, RunData, RunInfo, RunTag
 
 from elbowroom.analysis import assignment, report
 from elbowroom.analysis.findings.find import Findings, Pick, find
+from elbowroom.analysis.latent_space.projections import Points, Projections
 from elbowroom.analysis.pages.interactive import views
 from elbowroom.analysis.pages.report import Page, RunLine, render
 from elbowroom.analysis.reporting.experiment import _curves_csv
@@ -91,9 +92,12 @@ def test_a_word_in_every_place_stays_a_word(kind: str) -> None:
         assert len(text) < 600
     json.loads(found.to_json())
     rows = {comparison.name: Examples((1, 1), np.ones((2, 1)), {label: {2: np.ones((2, 1))} for label in labels})}
-    live = views(found.comparisons, rows, lambda run_id: f"javascript:{word}", 10**6)
+    points = {label: {2: Points(np.eye(2), 1.0)} for label in labels}
+    codes = {comparison.name: Projections(None, None, points, [])}
+    live = views(found.comparisons, rows, codes, lambda run_id: f"javascript:{word}", 10**6)
     assert {p["link"] for m in live["c1-error"]["models"] for p in m["points"]} == {None}
-    assert [m["label"] for m in live["c1-pictures"]["models"]] == [clean(label, 28) for label in labels]
+    for name in ("c1-pictures", "c1-codes"):
+        assert [m["label"] for m in live[name]["models"]] == [clean(label, 28) for label in labels]
     page = Page(
         title=word, figures={}, links=lambda run_id: f'http://127.0.0.1:5000/#/{run_id}" onclick="{word}',
         command=word, made_with={word: word}, note=word, registered=word, live=live,

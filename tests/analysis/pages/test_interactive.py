@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elbowroom.analysis.pages.interactive import pictures, plot, views
+from elbowroom.analysis.latent_space.projections import Points, Projections
+from elbowroom.analysis.pages.interactive import pictures, plot, scatter, sprite, views
 from elbowroom.analysis.pages.report import MOST_COMPARISONS, room_for_live
 from elbowroom.analysis.runs.arrays import Examples
+from elbowroom.tracking.drawing import PALETTE
 from tests.analysis.pages.test_report import PNG, choice, comparison, model
 
 ROOM = 10**6
@@ -25,8 +27,17 @@ def examples(shape: tuple[int, ...] | None = (2, 1), dim3: tuple[int, ...] = (2,
     return Examples(shape, rows, made)
 
 
+def projections(dim3: tuple[int, ...] = (1, 2, 4), pictures: np.ndarray | None = None) -> Projections:
+    """Four rows of the classes 3, 3, 11 and 0, at the corners of a square; of one latent, at its ends and thirds."""
+    square = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 9.0], [3.0, 9.0]])
+    line = np.array([[1.0], [2.0], [3.0], [4.0]])
+    of_ae = {k: Points(line, 1.0) if k == 1 else Points(square, 0.5) for k in dim3}
+    of_pca = {k: Points(square * 0 + 7, None) for k in dim3[1:]}
+    return Projections(np.array([3, 3, 11, 0]), pictures, {"ae": of_ae, "pca": of_pca}, [])
+
+
 def pixels(uri: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(";base64,")[2]))))
 
 
 def test_a_point_has_the_numbers_of_the_table() -> None:
@@ -116,12 +127,76 @@ def test_dim3_that_do_not_fit_are_left_out_and_named() -> None:
     assert pictures(shown, found, 500) is None
 
 
+def test_codes_are_placed_between_the_outermost_points() -> None:
+    view = scatter(comparison([model("pca"), model("ae")]), projections(), "sprite1", ROOM)
+    assert view is not None
+    pca, ae = view["models"]
+    assert ae["points"][1] == [0, 1000, 1000, 1000, 0, 0, 1000, 0]  # x from the left, y from the top
+    assert ae["points"][0][::2] == [0, 333, 667, 1000]
+    assert set(pca["points"][0]) == {500}
+    assert (ae["dim3"], pca["dim3"]) == ([1, 2, 4], [2, 4])
+    assert ae["texts"] == ["one latent, across", "both latents", "50.0 % of the variance"]
+    assert pca["texts"] == ["all codes are equal"] * 2
+    # The store of these findings has cells at dim3 6 alone.
+    assert (view["dim3"], view["start"], view["count"], view["sprite"]) == ([1, 2, 4], 2, 4, "sprite1")
+
+
+def test_a_class_has_the_colour_of_the_figures_and_the_black_one_that_of_the_ink() -> None:
+    found = projections()
+    view = scatter(comparison(), found._replace(labels=np.array([8, 1, 11, 8])), None, ROOM)
+    assert view is not None
+    assert view["labels"] == [8, 1, 11, 8]
+    assert view["classes"] == [[1, PALETTE[1]], [8, "var(--ink)"], [11, PALETTE[1]]]
+    plain = scatter(comparison(), found._replace(labels=None), None, ROOM)
+    assert plain is not None
+    assert (plain["labels"], plain["classes"], plain["colour"]) == (None, [], PALETTE[0])
+
+
+def test_codes_that_do_not_fit_are_left_out_and_named() -> None:
+    found = projections(tuple(range(2, 12)))._replace(left_out=[12])
+    part = scatter(comparison([model("pca"), model("ae")]), found, None, 900)
+    assert part is not None
+    assert part["left_out"] == "Left out to keep this file small: dim3 3 to 5, 7 to 9, 11 to 12."
+    assert scatter(comparison(), found, None, 100) is None
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_the_pictures_of_the_rows_are_one_image(colours: tuple[int, ...]) -> None:
+    shades = np.random.default_rng(0).integers(0, 255, (20, 5, 3, *colours), dtype=np.uint8)
+    view = sprite(projections(pictures=shades))
+    assert view is not None
+    assert (view["columns"], view["shape"]) == (16, [5, 3])
+    whole = pixels(view["image"])
+    assert whole.shape == (10, 48, *colours)
+    assert np.array_equal(whole[:5, 45:], shades[15])
+    assert np.array_equal(whole[5:, 9:12], shades[19])
+    assert (whole[5:, 12:] == 0).all()
+    assert sprite(projections()) is None
+
+
+def test_pictures_that_compress_badly_are_kept_as_jpeg() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (256, 32, 32, 3), dtype=np.uint8)
+    view = sprite(projections(pictures=noise))
+    assert view is not None
+    assert view["image"].startswith("data:image/jpeg;base64,")
+    assert len(view["image"]) <= 400_000
+    assert pixels(view["image"]).shape == (512, 512, 3)
+
+
+def test_comparisons_of_the_same_data_share_the_pictures_of_the_rows() -> None:
+    many = [comparison([model("ae")], name=name, digest=name[0]) for name in ("a1", "a2", "b1")]
+    found = projections(pictures=np.zeros((4, 2, 2), np.uint8))
+    made = views(many, {}, {c.name: found for c in many}, LINKS, ROOM)
+    assert [made[f"c{i}-codes"]["sprite"] for i in (1, 2, 3)] == ["sprite1", "sprite1", "sprite2"]
+    assert sum(name.startswith("sprite") for name in made) == 2
+
+
 def test_all_views_together_fit_into_the_room() -> None:
     many = [comparison([model("pca"), model("ae")], name=f"data {i}") for i in range(MOST_COMPARISONS)]
-    figures = {c.name: {"error": PNG * 10_000} for c in many}
-    room = room_for_live(figures)
-    assert room_for_live({}) == 3_000_000 > room > 0
-    made = views(many, {c.name: examples(None, tuple(range(2, 40)), 60) for c in many}, LINKS, room)
+    room = room_for_live([PNG * 10_000 for _ in many])
+    assert room_for_live([]) == 3_000_000 > room > 0
+    rows = {c.name: examples(None, tuple(range(2, 40)), 60) for c in many}
+    made = views(many, rows, {c.name: projections() for c in many}, LINKS, room)
     assert sum(len(json.dumps(view)) for view in made.values()) <= room
     assert {name for name in made if name.endswith("error")} == {f"c{i + 1}-error" for i in range(len(many))}
-    assert "c1-pictures" in made
+    assert {"c1-pictures", "c1-codes"} <= made.keys()

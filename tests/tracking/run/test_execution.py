@@ -25,7 +25,7 @@ from elbowroom.tracking.run import execute
 from elbowroom.tracking.run.execution import _epoch_logger, evaluate, fit, prepare
 from elbowroom.tracking.run.figures import FIGURES
 from elbowroom.tracking.store.errors import BadInput, RunFailed
-from elbowroom.tracking.store.names import VERSION, Artifact, Kind, Metric, Param, Tag
+from elbowroom.tracking.store.names import PICTURED, VERSION, Artifact, Kind, Metric, Param, Tag
 from elbowroom.tracking.store.recorder import RunRecord
 
 pytestmark = pytest.mark.integration
@@ -45,7 +45,7 @@ INTRINSIC = {
 BY_NEIGHBOURS = {Metric.INTRINSIC_TWONN_SE, Metric.INTRINSIC_MLE, Metric.INTRINSIC_MLE_SE, Metric.INTRINSIC_ROWS}
 EVERY_RUN = {"errors/test", "errors/val", "errors/mean_row_test", "errors/mean_row_val", "errors/columns_test"}
 EVERY_RUN |= {"codes/test", "codes/labels", "codes/val", "codes/val_labels", "probe/raw_correct"}
-EVERY_RUN |= {"probe/raw_correct_val", "examples/originals", "examples/reconstructions"}
+EVERY_RUN |= {"probe/raw_correct_val", "examples/originals", "examples/reconstructions", "examples/pictures"}
 
 
 def array(client: MlflowClient, run_id: str, artifact: str) -> np.ndarray:
@@ -99,6 +99,14 @@ def test_metrics_are_live_and_final(shared_store: MlflowClient, vae_run: Run) ->
     assert final[Metric.VAL_MSE_FINAL] == pytest.approx(final[Metric.VAL_MSE], rel=1e-5)
     assert final[Metric.SAMPLES_PER_SECOND] == pytest.approx(1349 * 3 / final[Metric.FIT_SECONDS])
     assert final[Metric.TEST_ELBO] == pytest.approx(-(final[Metric.TEST_KL] + final[Metric.TEST_BCE]), rel=0.05)
+
+
+def test_the_first_test_rows_are_kept_as_pictures(shared_store: MlflowClient, vae_run: Run, tmp_path: Path) -> None:
+    kept = array(shared_store, vae_run.info.run_id, Artifact.PICTURES)
+    assert kept.dtype == np.uint8
+    assert np.array_equal(kept, (255 * DIGITS.x_test[:PICTURED]).round().reshape(-1, 8, 8))
+    np.save(tmp_path / "table.npy", np.random.default_rng(0).random((60, 5), dtype=np.float32))
+    assert Artifact.PICTURES not in computed(model="pca", dataset=str(tmp_path / "table.npy")).arrays
 
 
 def test_errors_and_codes_in_the_store_are_those_of_the_metrics(shared_store: MlflowClient, vae_run: Run) -> None:

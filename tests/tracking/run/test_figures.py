@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from elbowroom.models import MODELS, Epoch, build
 from elbowroom.tracking.data import load_dataset
-from elbowroom.tracking.drawing import PALETTE, Look, latent_plane
+from elbowroom.tracking.drawing import PALETTE, Look, latent_plane, small_pictures
 from elbowroom.tracking.run.figures import FIGURES, RunView, draw_reconstructions, pixels, plot_generated_samples
+from elbowroom.tracking.store.names import PICTURE_SIDE, PICTURED
 from tests.models.test_contract import SETTINGS
 
 DIGITS = load_dataset("digits")
@@ -196,6 +197,21 @@ def test_codes_that_all_collapsed_are_drawn(kind: Callable[..., RunView], dim3: 
 
 def test_values_become_shades_between_black_and_white() -> None:
     assert Look((2, 2), -2, 2).scaled(np.array([-2, 0, 2, 9])).tolist() == [0, 0.5, 1, 1]
+
+
+def test_pictures_are_scaled_down_to_whole_shades() -> None:
+    assert small_pictures(np.ones((2, 5)), Look(None), 32) is None
+    grey = small_pictures(np.array([[0, 2, 4, 8]]), Look((2, 2), 0, 8), 2)
+    assert grey is not None
+    assert grey.tolist() == [[[0, 64], [128, 255]]]
+    rows = np.tile([0, 1, 0.5], (2, 66 * 33))  # taller than wide
+    small = small_pictures(rows, Look((66, 33, 3)), 32)
+    assert small is not None
+    assert (small.shape, small.dtype) == ((2, 22, 11, 3), np.uint8)
+    assert (small == [0, 255, 128]).all()
+    largest = small_pictures(np.zeros((PICTURED, 32 * 32 * 3)), Look((32, 32, 3)), PICTURE_SIDE)
+    assert largest is not None
+    assert largest.nbytes == 768 * 1024
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
