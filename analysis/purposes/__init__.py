@@ -95,7 +95,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
     "features": Purpose(
         lambda e, m: features(e.label, *e.probe(), m, seeded=e.seeded),
         "loss of balanced accuracy of nearest neighbours among the codes",
-        lambda m: f"classify by neighbours within {_counted(100 * m, 'point')}",
+        lambda m: f"classify by neighbours within {_counted(100 * m, 'point')} of the best",
         0.02,
         (0, 1),
     ),

@@ -331,3 +331,9 @@ def test_pictures(shape: tuple[int, ...] | None) -> None:
         assert images == [[]] * 4
         assert len(figure.axes[0].lines) >= 10
     drawn(draw_pictures(Pictures(1, (2, 2), np.ones((1, 4)), [])))
+
+
+def test_a_choice_beyond_its_curve_has_no_star_and_the_legend_says_so() -> None:
+    figure = plot("error", model("pca", chosen=88), model("ae"))
+    assert [x for x, _ in stars(figure)] == [6]
+    assert legend_of(figure)[:2] == ["pca (choice 88, beyond its curve)", "ae (choice 6)"]
