@@ -518,7 +518,7 @@ def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
     for one in evidence:
         if one.left_out and one.judged[0] is not None:
             at = ranges(one.left_out)
-            notes.append(f"{one.label}: no part of the elbow's curve: dim3 {at}, which were sought around an answer")
+            notes.append(f"{one.label}: the elbow is judged without dim3 {at}, which were sought around an answer")
         if not one.series.trained:
             continue
         dim3, seeds = one.scanned.complete
@@ -532,7 +532,7 @@ def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
         if left := [c for c in others if seeds and not is_sought(c)]:
             at = ranges(sorted({c.dim3 for c in left}))
             notes.append(
-                f"{one.label}: no part of the elbow's curve: {len(left)} cells at dim3 {at}, where seeds differ"
+                f"{one.label}: the elbow is judged without {len(left)} cells at dim3 {at}, whose seeds other dim3 lack"
             )
     return notes
 

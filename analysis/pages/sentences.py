@@ -91,7 +91,9 @@ def _overlapping(found: Bunch) -> str:
     if len(pairs) == 1:
         return f"The classes that overlap most are {names} ({most} {near})."
     recurs = all(_rank(found.overlaps, o, run) < _AMONG for o in pairs for run in range(len(o.shares)))
-    every = f"In every run they are among the first {_AMONG}" if recurs else "In some runs other pairs overlap more"
+    every = (
+        f"In every run they are among the first {_AMONG} pairs" if recurs else "In some runs other pairs overlap more"
+    )
     return f"The pairs of classes that overlap most are {names} (up to {most} {near}). {every}."
 
 
@@ -343,7 +345,10 @@ def _codes(answers: Answers) -> str:
     if not rows:
         return "Whether the VAE's codes follow N(0, I) was not measured."
     rejected, runs = sum(p.rejected for p in rows), sum(len(p.squared.values) for p in rows)
-    said = f"A test by MMD at the 5 % level tells the VAE's codes from N(0, I) in {rejected} of {runs} runs."
+    said = (
+        "A test by maximum mean discrepancy at the 5 % level distinguishes the VAE's codes from N(0, I) in "
+        f"{rejected} of {runs} runs."
+    )
     theirs = [p for p in answers.priors if p.label == answers.cast.get(_rival(answers)) and p.of == "codes"]
     nearer = {_all_above(p.squared, o.squared) for p in rows for o in theirs if p.dim3 == o.dim3}
     return f"{said} In every run they lie nearer to it than the autoencoder's." if nearer == {"less"} else said

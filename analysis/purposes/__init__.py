@@ -113,7 +113,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
         "hidden entries predicted best, of runs with --measure",
         lambda _: "predict hidden entries best",
         elbo=False,
-        only="rank is not measured for a model with a prior, which the fit of a code would leave out",
+        only="rank is not measured for a model with a prior: fitting a code to a row leaves the prior out",
     ),
     "gain": Purpose(
         lambda e, g: e.returns(g),

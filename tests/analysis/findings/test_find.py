@@ -431,7 +431,7 @@ def test_a_scan_judges_the_sought_dim3_of_its_grid(store: MlflowClient, settings
     assert (ae.seeds, (ae.verdict.reason.split()[0] == "7")) == ([0], judged == 7)
     left = "12 to 13" if judged == 9 else "4, 8, 12 to 13"
     assert [n for n in comparison.notes if "seed" in n or "elbow" in n] == [
-        f"ae: no part of the elbow's curve: dim3 {left}, which were sought around an answer"
+        f"ae: the elbow is judged without dim3 {left}, which were sought around an answer"
     ]
     assert comparison.missing == []
 

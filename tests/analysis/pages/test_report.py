@@ -298,7 +298,7 @@ def test_each_dash_has_its_reason_once() -> None:
         "pca, ae, vae: no features without labels",
         "pca, ae: generate is for models with an ELBO",
         f"pca, ae: {measured}",
-        "vae: rank is not measured for a model with a prior, which the fit of a code would leave out",
+        "vae: rank is not measured for a model with a prior: fitting a code to a row leaves the prior out",
     ]
     inforce = [replace(m, choice=mine[0]) for m, mine in zip(models, found, strict=True)]
     assert labels not in " ".join(unknown(comparison(inforce)))  # the sentence on the choice says it
@@ -363,7 +363,7 @@ def test_the_page_names_its_places() -> None:
     assert f"vae has unused latents at dim3 10 to 11: {under}" in text
     assert f"1 cell is missing: {under}" in text
     assert "Longer training usually gives the trained models smaller errors" in text
-    assert "Brackets hold the 95 % interval, of “hidden entries” the dim3 within two standard errors" in text
+    assert "Brackets hold the 95 % interval; for “hidden entries” they hold the dim3 within two standard errors" in text
 
 
 def test_it_loads_nothing_and_runs_its_own_script_alone() -> None:

@@ -70,7 +70,7 @@ def test_clusters_of_several_runs(mixing: list[Any], places: list[Any], said: st
 def test_classes_that_overlap_are_named_with_whether_they_always_do() -> None:
     assert repeats()[1] == (
         "The pairs of classes that overlap most are 4 with 9 and 3 with 5 (up to 25.0 % of a code's 5 nearest "
-        "neighbours are of the other class). In every run they are among the first 5."
+        "neighbours are of the other class). In every run they are among the first 5 pairs."
     )
     others = [overlap(i, i + 1, 0.0, 0.2) for i in range(5)]
     changing = repeats(overlaps=[overlap(4, 9, 0.9, 0.0), *others])[1]
@@ -320,7 +320,8 @@ def prior(label: str, of: str, rejected: int, *squared: float) -> Bunch:
 
 def test_codes_beside_the_prior() -> None:
     theirs = prior("ae (loss bce)", "codes", 2, 0.5, 0.6)
-    test = "A test by MMD at the 5 % level tells the VAE's codes from N(0, I) in {} of 2 runs."
+    test = "A test by maximum mean discrepancy at the 5 % level distinguishes the VAE's codes from N(0, I) in {} of 2 "
+    test += "runs."
     nearer = " In every run they lie nearer to it than the autoencoder's."
     for rejected, squared, said in (
         (0, (0.0, 0.0), test.format(0) + nearer),
