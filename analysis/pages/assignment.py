@@ -1,6 +1,6 @@
 """The assignment's page as one HTML file that needs no network: `render(answers, findings, page)`.
 
-Each task opens with three sentences of `sentences.py` and one figure; the numbers are folded below. A small script
+Each task opens with paragraphs of `sentences.py` and one figure; the numbers are folded below. A small script
 shows the picture that a place on a latent plane decodes to; the page is whole without it.
 """
 

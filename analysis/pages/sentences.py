@@ -39,7 +39,9 @@ _LAYOUT = {
     "open": "Their layout is kept in some pairs of runs, but not in all",
 }
 Sentences = list[str]
-_Verdicts = dict[str, dict[int, float | None]]  # of each verdict, its dim3 and the number that decides; None: no limit
+_Verdicts = dict[
+    str, dict[int, float | None]
+]  # of each verdict, its dim3 and the number that decides; None: not measured
 
 
 def about_repeats(answers: Answers) -> Sentences:
@@ -52,11 +54,8 @@ def about_repeats(answers: Answers) -> Sentences:
     left = [name for name in found.names if name not in found.collapsed]
     if len(left) < 2:
         return [f"{_list(found.collapsed)} collapsed to one point, so there are no two runs to compare."]
-    texts = [_agreement(found), _overlapping(found), _spread_of_errors(found.error)]
-    return [
-        f"{_list(found.collapsed)} collapsed and is left out. {texts[0]}" if found.collapsed else texts[0],
-        *texts[1:],
-    ]
+    out = f"{_list(found.collapsed)} collapsed and is left out. " if found.collapsed else ""
+    return [out + _agreement(found), _overlapping(found), _spread_of_errors(found.error)]
 
 
 def _agreement(found: Bunch) -> str:
@@ -87,14 +86,11 @@ def _overlapping(found: Bunch) -> str:
     near = f"of a code's {MIXED_WITH} nearest neighbours are of the other class"
     if not pairs:
         return f"No two classes overlap much: at most {percent(found.overlaps[0].share)} {near}."
-    names, most = _list(f"{o.first} with {o.second}" for o in pairs), percent(pairs[0].share)
-    if len(pairs) == 1:
-        return f"The classes that overlap most are {names} ({most} {near})."
+    first, *others = (f"{o.first} with {o.second}" for o in pairs)
+    names = _list([f"{first} ({percent(pairs[0].share)} {near})", *others])
     recurs = all(_rank(found.overlaps, o, run) < _AMONG for o in pairs for run in range(len(o.shares)))
-    every = (
-        f"In every run they are among the first {_AMONG} pairs" if recurs else "In some runs other pairs overlap more"
-    )
-    return f"The pairs of classes that overlap most are {names} (up to {most} {near}). {every}."
+    every = f"In every run they are among the first {_AMONG}" if recurs else "In some runs other pairs overlap more"
+    return f"The classes that overlap most are {names}. {every}."
 
 
 def _rank(overlaps: Sequence[Bunch], pair: Bunch, run: int) -> int:
@@ -216,11 +212,9 @@ def _worth(model: ModelFinding | None) -> str:
     for one in [] if model is None else model.against:
         if one.raw is not None:
             low, high = one.raw.low, one.raw.high
-            open_ended = one.raw.components is None or (high is None and low is not None and low > one.dim3)
-            if open_ended or (low is not None and low > one.dim3):
+            verdict = "less" if high is not None and high < one.dim3 else "open"
+            if one.raw.components is None or (low is not None and low > one.dim3):
                 verdict = "more"
-            else:
-                verdict = "less" if high is not None and high < one.dim3 else "open"
             each = None if one.raw.components is None else one.raw.components / one.dim3
             verdicts.setdefault(verdict, {})[one.dim3] = each
     return _by_dim3(
@@ -291,12 +285,12 @@ def _samples(answers: Answers) -> str:
     real = {
         "more": (f"Decoded from the same z, more samples of the VAE than of {rival} lie among real rows", ""),
         "less": (f"Decoded from the same z, fewer samples of the VAE than of {rival} lie among real rows", "fewer"),
-        "open": (f"Undecided is whether more samples of the VAE or of {rival} lie among real rows", "undecided"),
+        "open": (f"It is undecided whether more samples of the VAE or of {rival} lie among real rows", "undecided"),
     }
     varied = {
         "more": ("The VAE's samples cover more of its reconstructions than the autoencoder's do of its own", ""),
         "less": ("The VAE's samples cover less of its reconstructions than the autoencoder's do of its own", "less"),
-        "open": ("Undecided is whose samples cover more of the model's reconstructions", "undecided"),
+        "open": ("It is undecided whose samples cover more of the model's reconstructions", "undecided"),
     }
     sentences = [
         _by_dim3(verdicts["precision"], real, "difference in precision {:+.2f}"),

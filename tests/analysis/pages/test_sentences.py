@@ -69,12 +69,12 @@ def test_clusters_of_several_runs(mixing: list[Any], places: list[Any], said: st
 
 def test_classes_that_overlap_are_named_with_whether_they_always_do() -> None:
     assert repeats()[1] == (
-        "The pairs of classes that overlap most are 4 with 9 and 3 with 5 (up to 25.0 % of a code's 5 nearest "
-        "neighbours are of the other class). In every run they are among the first 5 pairs."
+        "The classes that overlap most are 4 with 9 (25.0 % of a code's 5 nearest neighbours are of the other class) "
+        "and 3 with 5. In every run they are among the first 5."
     )
     others = [overlap(i, i + 1, 0.0, 0.2) for i in range(5)]
     changing = repeats(overlaps=[overlap(4, 9, 0.9, 0.0), *others])[1]
-    assert "are 4 with 9, 0 with 1" in changing
+    assert "of the other class), 0 with 1" in changing
     assert changing.endswith("In some runs other pairs overlap more.")
     assert "No two classes overlap much: at most 3.5 % of" in repeats(overlaps=[overlap(4, 9, 0.04, 0.03)])[1]
     assert "The classes that overlap most are 4 with 9 (35.0 %" in repeats(overlaps=[overlap(4, 9, 0.4, 0.3)])[1]
@@ -258,10 +258,10 @@ HIGH, LOW, MIDDLE = (0.9, 0.91), (0.1, 0.11), (0.1, 0.95)
         (
             MIDDLE,
             HIGH,
-            "Undecided is whether more samples of the VAE or of the autoencoder with the same loss lie among",
+            "It is undecided whether more samples of the VAE or of the autoencoder with the same loss lie among",
         ),
-        (HIGH, MIDDLE, "Undecided is whose samples cover more of the model's reconstructions at dim3 2"),
-        (HIGH[:1], HIGH[:1], "Undecided is whether more samples of the VAE"),  # one run decides nothing
+        (HIGH, MIDDLE, "It is undecided whose samples cover more of the model's reconstructions at dim3 2"),
+        (HIGH[:1], HIGH[:1], "It is undecided whether more samples of the VAE"),  # one run decides nothing
     ],
 )
 def test_samples_from_the_same_z(precision: tuple[float, ...], coverage: tuple[float, ...], said: str) -> None:
@@ -283,8 +283,8 @@ def test_samples_at_each_dim3() -> None:
     ]
     assert (
         "lie among real rows at dim3 2 (difference in precision +0.25); undecided at dim3 10 (difference in precision "
-        "+0.00). Undecided is whose samples cover more of the model's reconstructions at dim3 2 and 10 (difference in "
-        "recall +0.00)."
+        "+0.00). It is undecided whose samples cover more of the model's reconstructions at dim3 2 and 10 (difference "
+        "in recall +0.00)."
     ) in about_vae(answers(generators=made))[0]
     assert "No measured runs" in about_vae(answers())[0]
 
