@@ -195,7 +195,7 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     }.items():
         if undecided := at.get(word):
             span = " to ".join(dict.fromkeys(f"{end(ratios[k] for k in undecided):.2f}" for end in (min, max)))
-            parts.append(f"undecided at {ranges(undecided)} (ratio {span}; {why})")
+            parts.append(f"undecided at dim3 {ranges(undecided)} (ratio {span}; {why})")
     if exact := [p.dim3 for p in points if p.pca is not None and p.ratio is None]:
         parts.append(f"PCA's error at dim3 {ranges(exact)} is rounding, and gives no ratio")
     said = "; ".join(parts) or f"{label} and PCA share no dim3"
@@ -223,7 +223,7 @@ def _whose_lead(label: str, part: DecoderPart) -> str:
     shares, beyond = part
     span = " to ".join(dict.fromkeys(_part(end(shares.values())) for end in (min, max)))
     said = f"pca-mlp, a trained decoder on PCA's codes, has {span} of this lead at dim3 {ranges(list(shares))}"
-    return said + (f", and errs less than {label} at {ranges(beyond)}" if beyond else "")
+    return said + (f", and errs less than {label} at dim3 {ranges(beyond)}" if beyond else "")
 
 
 def _part(share: float) -> str:

@@ -73,7 +73,7 @@ def test_who_wins_where_in_a_sentence() -> None:
         "ae errs less than PCA at dim3 2 to 3 (down to 0.6 times, at 3); "
         "PCA errs less than ae at dim3 5 (up to 1.5 times); "
         "ae and PCA err the same, within 2 %, at dim3 4; "
-        "undecided at 7 (ratio 1.05; the interval contains 1)"
+        "undecided at dim3 7 (ratio 1.05; the interval contains 1)"
     )
 
 
@@ -93,7 +93,7 @@ def test_the_decoder_has_its_part_where_the_lead_is_shown() -> None:
     assert part.beyond == [3]
     assert who_wins("ae", mine, part).endswith(
         ". pca-mlp, a trained decoder on PCA's codes, has 80 % to all of this lead at dim3 2 to 3, "
-        "and errs less than ae at 3"
+        "and errs less than ae at dim3 3"
     )
     assert who_wins("ae", mine, DecoderPart({2: -0.001}, [])).endswith(" has 0 % of this lead at dim3 2")
 
@@ -108,8 +108,8 @@ def test_an_error_of_rounding_gives_no_ratio() -> None:
 def test_what_has_no_interval_is_apart_from_what_is_not_shown() -> None:
     points = [point(2, 0.9, 0.8, 1.1), point(3, 0.7, None, None), point(4, 0.8, None, None)]
     assert who_wins("ae", points) == (
-        "undecided at 2 (ratio 0.90; the interval contains 1); undecided at 3 to 4 (ratio 0.70 to 0.80; no interval: "
-        "errors by row are missing, or the seeds differ too much)"
+        "undecided at dim3 2 (ratio 0.90; the interval contains 1); undecided at dim3 3 to 4 (ratio 0.70 to "
+        "0.80; no interval: errors by row are missing, or the seeds differ too much)"
     )
 
 
