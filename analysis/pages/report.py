@@ -379,9 +379,7 @@ def disagreements(comparison: ComparisonFinding) -> list[str]:
         ends = [_ends(c, model) for c in reached]
         if max((low for low, _ in ends), default=0) > min((high for _, high in ends), default=0):
             parts = [f"{c.choice} to {Rule.parse(c.rule).words}" for c in reached]
-            said.append(
-                f"{model.label} needs dim3 {', '.join(parts)}: these purposes use different content of the data"
-            )
+            said.append(f"{model.label} {', '.join(parts)}")
     return said
 
 
