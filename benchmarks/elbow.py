@@ -307,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not heading:
             heading = ["judge", "seeds", "range", "noise", *shares]
             print("| " + " | ".join(heading) + " |\n|" + "---|" * len(heading))
-        first = [setting.judge, str(setting.seeds), setting.range, f"{setting.noise:.1%}"]
+        first = [setting.judge, str(setting.seeds), setting.range, f"{100 * setting.noise:.1f} %"]
         print("| " + " | ".join([*first, *(f"{v:.3f}" for v in shares.values())]) + " |", flush=True)
         if given.verbose:
             k = np.arange(2.0, 11)

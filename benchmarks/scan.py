@@ -172,7 +172,7 @@ def summary(scan: Scan, epoch: dict[str, float], epochs: int) -> str:
     lines = [
         table(("", "cells", "s in the fit", "s beside it"), rows),
         "",
-        f"wall time {scan.wall:.0f} s with {scan.workers} workers, of it outside training {outside(scan):.1%}; "
+        f"wall time {scan.wall:.0f} s with {scan.workers} workers, of it outside training {100 * outside(scan):.1f} %; "
         f"{start:.1f} s before the first cell, {end:.1f} s after the last",
     ]
     if epoch:

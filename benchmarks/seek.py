@@ -67,7 +67,7 @@ def summary(lines: Sequence[Mapping[str, object]]) -> str:
         middle = statistics.median(cast(int, line["cells"] or TRIALS + 1) for line in group)
         cells = f"{middle:g}" if middle <= TRIALS else f"more than {TRIALS}"
         near = sum(bool(line["near"]) for line in group)
-        rows.append([str(name), str(answer), f"{sd:.1%}", cells, f"{near} of {len(group)}"])
+        rows.append([str(name), str(answer), f"{100 * cast(float, sd):.1f} %", cells, f"{near} of {len(group)}"])
     return table(["", "answer", "noise", "median cells", "within 1"], rows)
 
 

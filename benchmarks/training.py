@@ -171,7 +171,7 @@ def summary(measured: Sequence[Measured]) -> str:
             )
         parts += [MODES[mode], table(("", "samples per second", "ours over it", "test MSE"), rows)]
         if share := ratios(measured, mode, "limit"):
-            parts.append(f"ours as a share of the limit: {spread(share):.1%}")
+            parts.append(f"ours, in % of the limit: {spread(100 * s for s in share):.1f}")
     return "\n\n".join(parts)
 
 

@@ -183,7 +183,7 @@ chance = compare("seed 0 and itself, shuffled", codes[0], shuffled)
 print()
 for seed, z in zip(SEEDS, codes, strict=True):
     accuracy = neighbour_accuracy(neighbours(z), labels).mean()
-    print(f"seed {seed}: the majority of the 10 nearest codes has the right class for {accuracy:.1%}")
+    print(f"seed {seed}: the majority of the 10 nearest codes has the right class for {100 * accuracy:.1f} %")
 
 # %% [markdown]
 # - **Procrustes**: the share of the variance that no rotation, reflection, shift and one scale explains. 0: the same.
@@ -258,7 +258,7 @@ show(draw_pictures(Pictures(2, data.image_shape, x_test[:10], shown)))
 # %%
 for name, z, error in (("PCA", scores, pca_mse), ("autoencoder", codes[0], runs[0][1]["test/mse"])):
     accuracy = neighbour_accuracy(neighbours(z), labels).mean()
-    print(f"{name:<12} test error {error:.4f}; the 10 nearest codes tell the class of {accuracy:.1%}")
+    print(f"{name:<12} test error {error:.4f}; the 10 nearest codes tell the class of {100 * accuracy:.1f} %")
 print(f"numbers that were fitted: PCA {pca.parameter_count():,}, autoencoder {models[0].parameter_count():,}")
 
 # %% [markdown]

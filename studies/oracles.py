@@ -116,7 +116,8 @@ def _collapse_is_seen(x: Array) -> Finding:
     explained = explained_variance(reconstruction_mse(x, crushed.reconstruct(x)), constant_mse(x, mean))
     return Finding(
         units == 0 and abs(explained) < 0.01 and healthy > 0,
-        f"{units} of {_DIM3} units in use and {explained:.2%} explained at beta 100; {healthy} in use at beta 1",
+        f"{units} of {_DIM3} units in use and {100 * explained:.2f} % explained at beta 100; {healthy} in use at "
+        "beta 1",
         {"units_in_use": units, "explained_variance": explained, "units_in_use_beta_1": healthy},
     )
 

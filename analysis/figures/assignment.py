@@ -87,7 +87,7 @@ class _Page(NamedTuple):
     look: Look
 
     def repeats(self, role: str, group: Group) -> dict[str, Drawn]:
-        """Draw the codes of each run, as they came and aligned to the first; only a few of many runs."""
+        """Draw the codes of each run, and those of each but the first aligned to the first."""
         found = dict(zip(run_names(group), self.shelf.take(group.cells, Artifact.CODES), strict=True))
         if group.is_pca:
             found[SECOND_FIT] = self.shelf.one(group.cells[0], Artifact.CODES_REFIT)
@@ -102,7 +102,7 @@ class _Page(NamedTuple):
         drawn: dict[str, Drawn] = {}
         for name, codes in known.items():
             drawn[f"came {role} {name}"] = self._drawn(codes @ latent_plane(codes).axes.T, codes)
-        for name, codes in aligned.items():
+        for name, codes in list(aligned.items())[1:]:
             drawn[f"aligned {role} {name}"] = self._drawn(codes, reference, window=window)
         return drawn
 

@@ -150,19 +150,25 @@ def _draw_curve(chart: _Chart, model: ModelFinding, style: Style) -> None:
     (axes,) = chart.panels
     x, y, low, high, sd = _columns(model.points, "dim3", "error", "low", "high", "sd")
     known = np.isfinite(low) & np.isfinite(high)
-    choice = model.choice.choice
-    said = [f"choice {choice}" if choice is not None else "no choice"]
+    choice, beyond = model.choice.choice, is_beyond(model)
+    said = [f"choice {choice}{', beyond its curve' * beyond}" if choice is not None else "no choice"]
     if not known.all():
         said.append("in part no interval" if known.any() else "no interval")
     _add_key(chart, _key(style), model.label, f" ({', '.join(said)})" if said else "")
     draw_path(axes, x, y, style)
     if not _near(x).all():
-        chart.share("dotted: dim3 without a cell", Line2D([], [], color=GREY, ls=":", lw=1))
+        chart.share("dotted: dim3 without a run", Line2D([], [], color=GREY, ls=":", lw=1))
     _draw_band(chart, x, low, high, style, "95 % interval")
     _draw_bars(chart, x, y, sd, style)
     _draw_markers(chart, x, y, style, model)
-    if choice is not None and x[0] <= choice <= x[-1]:
+    if choice is not None and not beyond:
         _draw_star(chart, choice, float(np.interp(choice, x, y)), style, f"star: choice by {model.choice.rule}")
+
+
+def is_beyond(model: ModelFinding) -> bool:
+    """Return whether the choice lies outside the dim3 of the model's curve, so that there is no place for its star."""
+    choice, dim3 = model.choice.choice, [p.dim3 for p in model.points]
+    return choice is not None and bool(dim3) and not dim3[0] <= choice <= dim3[-1]
 
 
 def _draw_brackets(chart: _Chart, series: Iterable[tuple[ModelFinding, Style, object]]) -> None:
@@ -261,9 +267,9 @@ def plot_equivalent(comparison: ComparisonFinding) -> Figure | None:
                     beyond, np.full(len(beyond), 0.965), "^", ms=7, mfc=fill, mec=style.colour, ls="",
                     transform=axes.get_xaxis_transform(),
                 )  # fmt: skip
-    chart.share("filled: PCA as it comes", _key(Style(GREY, "o", "")))
+    chart.share("filled: PCA unchanged", _key(Style(GREY, "o", "")))
     chart.share("open: PCA clipped to [0, 1]", _key(Style(GREY, "o", ""), fill="white"))
-    chart.share("no gain: dim3 itself", Line2D([], [], **_DOTTED))
+    chart.share("dotted: as many components as dim3", Line2D([], [], **_DOTTED))
     if any(e.low is not None for e in found):
         chart.share("bar: 95 % interval", Line2D([], [], color=GREY, marker="|", ms=9, mew=1.6, ls=""))
     if any(e.low is None and e.components is not None for e in found):

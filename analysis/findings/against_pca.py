@@ -175,8 +175,7 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
         pca-mlp's part of the lead.
     """
     ratios = {p.dim3: p.ratio for p in points if p.ratio is not None}
-    method = all(p.method for p in points if p.ratio is not None)
-    name = label if method else f"this network of {label}"
+    name = label if all(p.method for p in points if p.ratio is not None) else f"this network of {label}"
     at: dict[str, list[int]] = {}
     for point in points:
         if point.ratio is not None:
@@ -196,14 +195,10 @@ def who_wins(label: str, points: list[Against], part: DecoderPart = _NO_PART) ->
     }.items():
         if undecided := at.get(word):
             span = " to ".join(dict.fromkeys(f"{end(ratios[k] for k in undecided):.2f}" for end in (min, max)))
-            parts.append(f"undecided at {ranges(undecided)} (ratio {span}; {why})")
+            parts.append(f"undecided at dim3 {ranges(undecided)} (ratio {span}; {why})")
     if exact := [p.dim3 for p in points if p.pca is not None and p.ratio is None]:
         parts.append(f"PCA's error at dim3 {ranges(exact)} is rounding, and gives no ratio")
     said = "; ".join(parts) or f"{label} and PCA share no dim3"
-    if at.keys() <= {"no interval"}:
-        return said
-    of = "rows and trainings" if method else "rows, of one training"
-    said += f": mean squared error of held-out rows, 95 % intervals over {of}, each dim3 by itself"
     return f"{said}. {_whose_lead(label, part)}" if part.shares else said
 
 
@@ -227,8 +222,8 @@ def _whose_lead(label: str, part: DecoderPart) -> str:
     """Say how much of a model's lead over PCA is its decoder's, and the dim3 where PCA's codes do better."""
     shares, beyond = part
     span = " to ".join(dict.fromkeys(_part(end(shares.values())) for end in (min, max)))
-    said = f"A trained decoder on PCA's codes, pca-mlp, has {span} of this lead at dim3 {ranges(list(shares))}"
-    return said + (f", and errs less than {label} at {ranges(beyond)}" if beyond else "")
+    said = f"pca-mlp, a trained decoder on PCA's codes, has {span} of this lead at dim3 {ranges(list(shares))}"
+    return said + (f", and errs less than {label} at dim3 {ranges(beyond)}" if beyond else "")
 
 
 def _part(share: float) -> str:
@@ -283,7 +278,7 @@ def spectrum_criteria(baseline: Series) -> dict[str, int | None]:
     spectrum = spectrum_of(baseline.at(baseline.dim3[0])[0])
     if spectrum is None:
         return {}
-    shares: dict[str, int | None] = {f"explained variance {s:.0%}": _explained(spectrum, s) for s in _SHARES}
+    shares: dict[str, int | None] = {f"explained variance {100 * s:.0f} %": _explained(spectrum, s) for s in _SHARES}
     return {**shares, "profile likelihood": _profile_likelihood(spectrum)}
 
 

@@ -54,6 +54,7 @@ LOUD = 0.5
 """Of the variance: a column with more decides nearly alone what is kept."""
 _SMALL_RISE = 0.05  # of the error: the noise of one seed, which is not known
 _NOISE_SIGMAS = 2.0  # standard errors over seeds by which an error has to rise to count
+_FEWEST_DIM3 = 3  # of a variant that is judged beside a scan of the same model
 _CONFIRMED_RATIO = 1.5  # of the slopes before and after a confirmed corner, at twice the epochs
 
 
@@ -255,14 +256,17 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         for one in series:
             if one is not baseline:
                 versus[one.label] = against(one, baseline, test_rows[one.label], test_rows[baseline.label], curve)
-    common = _common(list(evidence.values()), rule)
+    apart = {s.label: why for s in series if (why := _apart(s, series))}
+    common = _common([e for label, e in evidence.items() if label not in apart], rule)
     models = []
     for one in series:
         part = DecoderPart({}, [])
         if decoder is not None and one is not decoder:
             between = against(one, decoder, test_rows[one.label], test_rows[decoder.label], curve)
             part = decoder_part(versus[one.label], versus[decoder.label], between)
-        models.append(_model(evidence[one.label], versus[one.label], part, store, rule, common))
+        models.append(
+            _model(evidence[one.label], versus[one.label], part, store, rule, common, apart.get(one.label, ""))
+        )
     loud = max((m.columns[0] for m in models if m.columns), default=0.0)
     if loud > LOUD:
         why = f"one column has {100 * loud:.3g} % of the variance, so the shares are mostly about it"
@@ -298,11 +302,18 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         intrinsic_rows=next(map(int, _intrinsic(baseline, {Metric.INTRINSIC_ROWS: "rows"}).values()), None),
         same_loss=_same_loss(series),
         doubled=comparison.doubled,
-        pick=_pick(models, series),
+        pick=_pick([(m, s) for m, s in zip(models, series, strict=True) if m.label not in apart]),
         pca_curve=curve,
         comparison=comparison,
         nested=beside(comparison, store.nested),
     )
+
+
+def _apart(one: Series, series: Sequence[Series]) -> str:
+    """Say why a variant is no candidate for a choice: few dim3 of a model that others scan; empty for all others."""
+    scanned = max(len(s.dim3) for s in series if s.model == one.model)
+    few = one.trained and len(one.dim3) < _FEWEST_DIM3 <= scanned
+    return f"trained at dim3 {ranges(one.dim3)} only, beside a scan of {one.model}; not judged" if few else ""
 
 
 def _common(evidence: Sequence[ModelEvidence], rule: Rule) -> Rule | None:
@@ -322,11 +333,12 @@ def _model(
     store: Store,
     rule: Rule,
     common: Rule | None,
+    apart: str,
 ) -> ModelFinding:
     series, (verdict, why) = evidence.series, evidence.judged
     confirmed, confirmation = _confirmed(series, verdict, store)
     unused = _unused(series)
-    purposes = _purposes(evidence, rule, common)
+    purposes = _purposes(evidence, rule, common, apart)
     choice = next(c for c in purposes if c.rule == rule.text)
     return ModelFinding(
         label=series.label,
@@ -341,7 +353,9 @@ def _model(
         verdict=verdict,
         no_verdict=why,
         sentence=choice.sentence,
-        elbow=verdict.sentence(series.label, confirmed) if verdict else f"{series.label}: no verdict: {why}",
+        elbow=verdict.sentence(series.label, confirmed)
+        if verdict
+        else ("" if apart else f"{series.label}: no verdict on an elbow: {why}"),
         uncalibrated=None if verdict is None else calibrated(*evidence.curve),
         confirmed=confirmed,
         confirmation=confirmation,
@@ -355,8 +369,11 @@ def _model(
     )
 
 
-def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None) -> list[Choice]:
-    """The choices of a model by the rules that every report shows, by the rule in force, and by a common share."""
+def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None, apart: str) -> list[Choice]:
+    """The choices of a model by the rules that every report shows, by the rule in force, and by a common share.
+
+    There are none where `apart` says why the model is no candidate.
+    """
     rules = [
         *(Rule("keep", share) for share in SHARES),
         *(Rule(name, PURPOSES[name].amount) for name in _SHOWN),
@@ -366,7 +383,7 @@ def _purposes(evidence: ModelEvidence, rule: Rule, common: Rule | None) -> list[
     found = []
     for one in in_order(rules):
         try:
-            found.append(choose(one, evidence))
+            found.append(no_choice(one, evidence.label, apart) if apart else choose(one, evidence))
         except NotOffered:
             if one == rule:
                 found.append(no_choice(one, evidence.label, PURPOSES[one.purpose].only))
@@ -501,7 +518,7 @@ def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
     for one in evidence:
         if one.left_out and one.judged[0] is not None:
             at = ranges(one.left_out)
-            notes.append(f"{one.label}: no part of the elbow's curve: dim3 {at}, which were sought around an answer")
+            notes.append(f"{one.label}: the elbow is judged without dim3 {at}, which were sought around an answer")
         if not one.series.trained:
             continue
         dim3, seeds = one.scanned.complete
@@ -515,7 +532,7 @@ def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
         if left := [c for c in others if seeds and not is_sought(c)]:
             at = ranges(sorted({c.dim3 for c in left}))
             notes.append(
-                f"{one.label}: no part of the elbow's curve: {len(left)} cells at dim3 {at}, where seeds differ"
+                f"{one.label}: the elbow is judged without {len(left)} cells at dim3 {at}, whose seeds other dim3 lack"
             )
     return notes
 
@@ -568,8 +585,8 @@ def _same_loss(series: Sequence[Series]) -> list[str]:
     return said
 
 
-def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | None:
-    """Return the cell of the model that needs the fewest latents; of equals an untrained one, then the least error.
+def _pick(candidates: Sequence[tuple[ModelFinding, Series]]) -> Pick | None:
+    """Return the cell of the model that needs the fewest latents; of several, an untrained one, then the least error.
 
     None where no model has a choice by the rule in force.
     """
@@ -579,10 +596,10 @@ def _pick(models: Sequence[ModelFinding], series: Sequence[Series]) -> Pick | No
         error = next((p.error for p in points if p.dim3 == choice), np.inf)
         return (np.inf if choice is None else choice, pair[0].trained, error)
 
-    model, one = min(zip(models, series, strict=True), key=need)
+    model, one = min(candidates, key=need)
     if not (dim3 := model.choice.choice):
         return None
-    return Pick(model.label, dim3, *run_at(one, dim3), _why(model, models))
+    return Pick(model.label, dim3, *run_at(one, dim3), _why(model, [m for m, _ in candidates]))
 
 
 def _why(picked: ModelFinding, models: Sequence[ModelFinding]) -> str:
@@ -597,9 +614,11 @@ def _why(picked: ModelFinding, models: Sequence[ModelFinding]) -> str:
     equal = [m for m in needs if m.choice.choice == at]
     parts = [f"dim3 to {Rule.parse(picked.choice.rule).words}: {', '.join(map(_need, needs))}"]
     parts += [f"{how} {', '.join(labels)}" for how, labels in lacking.items()]
-    parts += ["of equals the untrained, else the one with less error"] if len(equal) > 1 else []
+    if others := [m.label for m in equal if m is not picked]:
+        why = "has the smaller error" if picked.trained else "needs no training"
+        parts.append(f"{' and '.join(others)} need{'s' * (len(others) == 1)} as many, but {picked.label} {why}")
     said, kept = "; ".join(parts), [_kept(m, at) for m in models if m in equal or m.model == "pca"]
-    return f"{said}. At this dim3 {', '.join(kept)}" if len(kept) > 1 and all(kept) else said
+    return f"{said}. At dim3 {at}, {', '.join(kept)}" if len(kept) > 1 and all(kept) else said
 
 
 def _lacks(choice: Choice) -> str:
@@ -622,7 +641,7 @@ def _kept(model: ModelFinding, dim3: int | None) -> str:
     kept, parameters, seconds = (found.get(metric) for metric in wanted)
     if kept is None or parameters is None or seconds is None:
         return ""
-    cost = f"{parameters:,.0f} parameters, {seconds:.2g} s"
+    cost = f"{parameters:,.0f} parameters, fitted in {seconds:.2g} s"
     return f"{model.label} keeps {100 * kept:.1f} % of the test variance ({cost})"
 
 

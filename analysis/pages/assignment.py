@@ -1,6 +1,6 @@
 """The assignment's page as one HTML file that needs no network: `render(answers, findings, page)`.
 
-Each task opens with three sentences of `sentences.py` and one figure; the numbers are folded below. A script shows the
+Each task opens with paragraphs of `sentences.py` and one figure; the numbers are folded below. A script shows the
 picture that a place on a latent plane decodes to, and what `interactive.py` has for it; the page is whole without it.
 """
 
@@ -15,7 +15,20 @@ from ..figures.panels import Codes, Tiles, class_keys, marks
 from ..findings.find import ComparisonFinding, Findings, ModelFinding
 from ..latent_space.answers import IN_USE, MIXED_WITH, NEIGHBOURS, Answers, Estimate, Spread
 from . import sentences
-from .report import MOST_LINES, SECTIONS, embedded, environment, image, interval, link_to, number, script, worth
+from .report import (
+    MOST_LINES,
+    SECTIONS,
+    angle,
+    embedded,
+    environment,
+    image,
+    interval,
+    link_to,
+    number,
+    percent,
+    script,
+    worth,
+)
 
 _PUSH = 1.0  # length of the push in the table, in SDs of the codes
 _LEGIBLE = 0.86  # of the width that a figure is drawn for: narrower, its letters are below 9 pixels
@@ -61,10 +74,10 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
     made.filters |= {
         "plus_minus": _plus_minus,
         "estimate": _estimate,
-        "percent": _percent,
+        "percent": percent,
         "fixed": _fixed,
         "portion": _portion,
-        "angle": _angle,
+        "angle": angle,
         "worth": worth,
     }
     real = next((c.sharpness for c in answers.controls if c.source == Source.REAL), None)
@@ -102,7 +115,8 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         labels=list(dict.fromkeys(g.label for g in answers.generators)),
         curves=curves_of(finding, answers.shown),
         criteria=list(dict.fromkeys(c for m in finding.models if m.verdict for c in m.verdict.criteria)),
-        codes_caption=next(section.plot.live for section in SECTIONS if section.plot and section.name == "codes"),
+        captions={s.name: s.plot.caption for s in SECTIONS if s.plot is not None},
+        latent_space_caption=next(section.plot.live for section in SECTIONS if section.plot and section.name == "codes"),
         script=script("page.js", "plane.js"),
         data=embedded(page.live),
     )
@@ -123,7 +137,7 @@ def _sharpness(found: Spread | None, real: Spread | None) -> str:
     """Return the sharpness of samples as a share of that of real rows."""
     if found is None or real is None or real.mean <= 0:
         return "–"
-    return _percent(found.mean / real.mean)
+    return percent(found.mean / real.mean)
 
 
 def _plus_minus(found: Spread | None) -> str:
@@ -145,14 +159,6 @@ def _estimate(found: Estimate | None) -> str:
     return "–" if found is None else interval(found.value, (found.low, found.high))
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
 def _fixed(value: float | None) -> str:
     """Return a number with three decimals, a dash for None."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def _angle(degrees: float) -> str:
-    return "0°" if degrees < 1e-6 else f"{number(degrees, 2)}°"

@@ -22,6 +22,7 @@ from elbowroom.tracking.store.text import clean, ranges
 
 from ..figures.curves import (
     DPI,
+    is_beyond,
     pictured,
     plot_cost,
     plot_elbo,
@@ -221,11 +222,14 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: clean(value, _LONGEST) if type(value) is str else value,
+        finalize=lambda value: (
+            clean(value, _LONGEST).replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
+        ),
     )
     made.filters |= {
         "number": number,
         "name": lambda text: clean(text, _LONGEST_NAME),
+        "beyond_sentence": beyond_sentence,
         "columns_sentence": columns_sentence,
         "elbo_sentence": _elbo_sentence,
         "elbow_sentence": elbow_sentence,
@@ -247,6 +251,16 @@ def number(value: float | None, digits: int = 3) -> str:
     if size < _LEAST_PLAIN:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{max(digits - 1 - floor(log10(size)), 0)}f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as `48.8 %`, a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def angle(degrees: float) -> str:
+    """Return an angle as `0.19°`; one that is rounding is 0."""
+    return "0°" if degrees < 1e-6 else f"{number(degrees, 2)}°"
 
 
 def interval(value: float | None, ends: tuple[float | None, float | None]) -> str:
@@ -274,8 +288,8 @@ def columns_sentence(model: ModelFinding, least: float = 0.0) -> str:
     if model.columns is None or model.columns[0] <= least:
         return ""
     largest, median = model.columns
-    half = f"{100 * median:.3g} % of theirs, or more" if median > 0 else "nothing"
-    return f"The largest column has {100 * largest:.3g} % of the variance; half of the columns keep {half}"
+    half = f"at least {100 * median:.3g} %" if median > 0 else "nothing"
+    return f"Half of the columns keep {half} of their own variance; the largest has {100 * largest:.3g} % of the total"
 
 
 def _elbo_sentence(model: ModelFinding) -> str:
@@ -315,6 +329,12 @@ def _noise_sentence(model: ModelFinding) -> str:
 def elbow_sentence(model: ModelFinding) -> str:
     """Return the sentence on a model's elbow; empty where the sentence on its choice is the same."""
     return "" if model.choice.purpose == "elbow" else model.elbow
+
+
+def beyond_sentence(comparison: ComparisonFinding) -> str:
+    """Name the choices that lie beyond their curve, so that the plot has no star for them; or nothing."""
+    beyond = [f"{model.label} {model.choice.choice}" for model in comparison.models if is_beyond(model)]
+    return f"Choices beyond their curve, without a star: {', '.join(beyond)}" if beyond else ""
 
 
 def by_rule(comparison: ComparisonFinding) -> tuple[list[Rule], list[dict[str, Choice]]]:
@@ -363,7 +383,7 @@ def disagreements(comparison: ComparisonFinding) -> list[str]:
         ends = [_ends(c, model) for c in reached]
         if max((low for low, _ in ends), default=0) > min((high for _, high in ends), default=0):
             parts = [f"{c.choice} to {Rule.parse(c.rule).words}" for c in reached]
-            said.append(f"{model.label}: {', '.join(parts)}: they ask for different content of the data")
+            said.append(f"{model.label} {', '.join(parts)}")
     return said
 
 
@@ -637,10 +657,13 @@ SECTIONS = [
         plot=Plot(
             plot_error,
             _error_alt,
-            "Stars are the choices by the rule in force, brackets their intervals, dashed lines corners that no fitted "
-            "smooth curve explains; above stands the data's dimension by other methods.",
-            live="Point at a mark, or tap it, for its numbers and its run; stars are the choices, bars on the axis "
-            "their 95 % intervals.",
+            "Each mark is the mean error at one dim3; lines are dotted over dim3 without a run. A star is a model's "
+            "choice, a bracket on the axis its 95 % interval, a dashed line a clear corner of the curve. Above stands "
+            "the dimension of the data by other methods.",
+            live="Each mark is the mean error at one dim3, with a bar for its 95 % interval; hollow marks are "
+            "undertrained or leave latents unused, and lines are dotted over dim3 without a run. A star is a model's "
+            "choice, the bar on the axis its 95 % interval, and the dashed line the quality to reach. Point at a mark, "
+            "or tap it, for its numbers and its run.",
         ),
         folded=False,
     ),
@@ -650,8 +673,8 @@ SECTIONS = [
         plot=Plot(
             plot_equivalent,
             _alt("Principal components with the same test error", _say_worth),
-            "How many principal components PCA needs for the same test error: above the dotted line, a model errs "
-            "less than PCA of the same dim3.",
+            "A mark is the number of principal components with which PCA has the model's test error. Above the dotted "
+            "line the model errs less than PCA of the same dim3.",
         ),
         folded=False,
     ),
@@ -704,14 +727,14 @@ SECTIONS = [
     Section(
         "ratio",
         "Against PCA",
-        "Ratio: the test error over PCA's at the same dim3, paired by row; its interval is that of the method from two "
-        "seeds on, else of this network. Equivalent: the number of principal "
+        "Ratio: the test error over PCA's at the same dim3, paired by row, each dim3 by itself; its interval is over "
+        "rows and trainings from two seeds on, else over the rows of this network. Equivalent: the number of principal "
         "components with the same test error, with PCA's reconstructions unchanged (raw) and clipped to [0, 1] "
         "(clipped). Equivalent in mean squared error only. > 64 means that even 64 components have a larger error.",
         Plot(
             plot_ratio,
             _alt("Test error over PCA's", lambda m: _from_to([(a.dim3, a.ratio) for a in m.against])),
-            "Below 1 a model errs less than PCA at the same dim3.",
+            "Each mark is the ratio at one dim3. Below 1 a model errs less than PCA of the same dim3.",
         ),
         table=_against,
     ),
@@ -725,7 +748,7 @@ SECTIONS = [
         Plot(
             plot_elbo,
             _alt("Validation -ELBO in nats per row", lambda m: _metric_ends(m, Metric.VAL_ELBO, -1)),
-            "The -ELBO, of which less is better, and below it how many of the latent dimensions are in use.",
+            "The -ELBO against dim3, of which less is better, and below it how many latents are in use.",
         ),
     ),
     Section(
@@ -748,7 +771,7 @@ SECTIONS = [
         plot=Plot(
             plot_cost,
             _alt("Test error against seconds and parameters", _say_cost),
-            "Lower and farther left is better.",
+            "Each mark is one dim3 of a model. Lower and farther left is better.",
         ),
         table=_costs,
     ),

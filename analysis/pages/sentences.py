@@ -1,6 +1,7 @@
-"""The sentences that open each task of the assignment's page: three for each, made from the numbers by rules.
+"""The paragraphs that open each task of the assignment's page, made from the numbers by rules.
 
-A sentence says what the numbers decide, and says so where they do not. The numbers themselves are in the page's tables.
+A sentence says what the numbers decide, or that they do not, with the numbers that decide it. All numbers are in the
+page's tables.
 """
 
 from __future__ import annotations
@@ -15,19 +16,36 @@ from elbowroom.tracking.store.text import ranges
 
 from ..findings.find import ComparisonFinding, ModelFinding
 from ..latent_space.answers import MIXED_WITH, Answers, Estimate, Spread
+from ..purposes import Rule
+from ..purposes.choice import Choice
+from .report import angle, number, percent
 
 _KEPT, _ARBITRARY = 0.7, 0.4  # rank correlation from which an order is kept, and up to which it may be chance
 _OVERLAP = 0.05  # share of the nearest neighbours from which two classes overlap
 _NAMED, _AMONG = 3, 5  # pairs of classes that are named; they recur if they are among the first five of every run
 _EQUAL, _UNEQUAL = 0.02, 0.10  # SD over runs of the error, as a share of its mean
-_OUTSIDE = 0.001  # share of generated values from which a model leaves the range of the data
 _SAME_ANGLE = 0.01  # degrees that rounding makes
 _SHARP, _BLURRED = 0.95, 0.80  # sharpness over that of real rows: as sharp from here on, blurred up to there
+_NEIGHBOURS = {
+    "yes": "Clusters keep their neighbours from run to run",
+    "part": "Clusters keep their neighbours only in part",
+    "no": "Clusters change their neighbours from run to run",
+    "open": "Clusters keep their neighbours in some pairs of runs, but not in all",
+}
+_LAYOUT = {
+    "yes": "Their layout is kept, up to rotation, reflection and scale",
+    "part": "Their layout is kept only in part",
+    "no": "Their layout changes from run to run",
+    "open": "Their layout is kept in some pairs of runs, but not in all",
+}
 Sentences = list[str]
+_Verdicts = dict[
+    str, dict[int, float | None]
+]  # of each verdict, its dim3 and the number that decides; None: not measured
 
 
 def about_repeats(answers: Answers) -> Sentences:
-    """Task 1: whether runs of the autoencoder agree in neighbourhoods and places, which classes overlap, the error."""
+    """Task 1: whether runs of the autoencoder agree in neighbourhoods and layout, which classes overlap, the error."""
     found = _row(answers.repeats, answers, "ae")
     if found is None:
         return ["No run of an autoencoder was measured, so this task has no answer here."]
@@ -36,32 +54,19 @@ def about_repeats(answers: Answers) -> Sentences:
     left = [name for name in found.names if name not in found.collapsed]
     if len(left) < 2:
         return [f"{_list(found.collapsed)} collapsed to one point, so there are no two runs to compare."]
-    texts = [_agreement(found), _overlapping(found), _spread_of_errors(found.error)]
-    return [
-        f"{_list(found.collapsed)} collapsed and is left out. {texts[0]}" if found.collapsed else texts[0],
-        *texts[1:],
-    ]
+    out = f"{_list(found.collapsed)} collapsed and is left out. " if found.collapsed else ""
+    return [out + _agreement(found), _overlapping(found), _spread_of_errors(found.error)]
 
 
 def _agreement(found: Bunch) -> str:
     mixing, places = ([p[name] for p in found.pairs if p[name] is not None] for name in ("mixing", "places"))
     if not mixing or not places:
         return "There are not enough classes to say whether clusters keep their neighbours from run to run."
-    if (_kept(mixing), _kept(places)) == ("open", "open"):
-        return "These runs do not decide whether clusters keep their neighbours, nor whether they keep their layout."
-    neighbours = {
-        "yes": "Clusters keep their neighbours from run to run",
-        "part": "Clusters keep only some of their neighbours from run to run",
-        "no": "Clusters change their neighbours from run to run",
-        "open": "These runs do not decide whether clusters keep their neighbours",
-    }[_kept(mixing)]
-    layout = {
-        "yes": "they keep their layout too, up to rotation, reflection and scale",
-        "part": "where they lie is not kept, but for those that are near each other",
-        "no": "where they lie is arbitrary",
-        "open": "whether where they lie is kept as well these runs do not decide",
-    }[_kept(places)]
-    return f"{neighbours}; {layout}."
+    spans = [_span(each, "{:.2f}") for each in (mixing, places)]
+    return (
+        f"{_NEIGHBOURS[_kept(mixing)]} (rank correlation of the class overlaps {spans[0]}). "
+        f"{_LAYOUT[_kept(places)]} (rank correlation of the class distances {spans[1]})."
+    )
 
 
 def _kept(correlations: Sequence[float]) -> str:
@@ -75,16 +80,17 @@ def _kept(correlations: Sequence[float]) -> str:
 
 def _overlapping(found: Bunch) -> str:
     """Name the pairs of classes that overlap, and say whether they do in every run."""
-    pairs = [o for o in found.overlaps if o.share >= _OVERLAP][:_NAMED]
     if not found.overlaps:
         return "The rows have no classes whose overlap could be measured."
+    pairs = [o for o in found.overlaps if o.share >= _OVERLAP][:_NAMED]
+    near = f"of a code's {MIXED_WITH} nearest neighbours are of the other class"
     if not pairs:
-        return f"No two classes overlap: of a code's {MIXED_WITH} nearest neighbours hardly any are of another class."
-    names = _list(f"{o.first} with {o.second}" for o in pairs)
-    recurs = all(all(_rank(found.overlaps, o, run) < _AMONG for run in range(len(o.shares))) for o in pairs)
-    every = "in every run" if recurs else "on average, and not in every run"
-    what = "This pair of classes overlaps" if len(pairs) == 1 else "These classes overlap"
-    return f"{what} most, {every}: {names}."
+        return f"No two classes overlap much: at most {percent(found.overlaps[0].share)} {near}."
+    first, *others = (f"{o.first} with {o.second}" for o in pairs)
+    names = _list([f"{first} ({percent(pairs[0].share)} {near})", *others])
+    recurs = all(_rank(found.overlaps, o, run) < _AMONG for o in pairs for run in range(len(o.shares)))
+    every = f"In every run they are among the first {_AMONG}" if recurs else "In some runs other pairs overlap more"
+    return f"The classes that overlap most are {names}. {every}."
 
 
 def _rank(overlaps: Sequence[Bunch], pair: Bunch, run: int) -> int:
@@ -95,11 +101,8 @@ def _spread_of_errors(error: Spread | None) -> str:
     if error is None or error.sd is None or error.mean <= 0:
         return "Whether the runs are equally good is not known: fewer than two have a test error."
     share = error.sd / error.mean
-    if share <= _EQUAL:
-        return "The runs are equally good: the seed hardly moves the test error."
-    if share >= _UNEQUAL:
-        return "The runs are not equally good: the seed moves the test error, so one run is not the method."
-    return "The seed moves the test error a little; these runs do not decide whether some are better than others."
+    differ = "are equally good" if share <= _EQUAL else "differ a lot" if share >= _UNEQUAL else "differ a little"
+    return f"The runs {differ} (SD of the test error over seeds: {percent(share)} of its mean)."
 
 
 def about_pca(answers: Answers) -> Sentences:
@@ -108,10 +111,10 @@ def about_pca(answers: Answers) -> Sentences:
 
 
 def _errors(answers: Answers) -> str:
-    verdicts: dict[str, list[int]] = {}
+    verdicts: _Verdicts = {}
     for row in answers.maps:
         if row.label == answers.cast.get("ae") and row.ratio is not None:
-            verdicts.setdefault(_against_one(row.ratio), []).append(row.dim3)
+            verdicts.setdefault(_against_one(row.ratio), {})[row.dim3] = row.ratio.value
     return _by_dim3(
         verdicts,
         {
@@ -119,6 +122,7 @@ def _errors(answers: Answers) -> str:
             "more": ("The autoencoder has a larger test error than PCA", "a larger one"),
             "open": ("The data do not decide whether the autoencoder or PCA has the smaller test error", "undecided"),
         },
+        "ratio {:.2g}",
         "No measured runs compare the autoencoder with PCA.",
     )
 
@@ -134,24 +138,21 @@ def _plots(answers: Answers) -> str:
     pca, ae = (_row(answers.maps, answers, role) for role in ("pca", "ae"))
     if pca is None or ae is None:
         return "Its plot and pictures lack a measured run to compare them with."
-    classes = {
+    said = {
         "more": "The autoencoder's codes keep the classes better apart than PCA's",
         "less": "PCA's codes keep the classes better apart than the autoencoder's",
         "open": "The data do not decide whose codes keep the classes better apart",
         "none": "There are no classes to compare the plots by",
     }[_apart(ae.accuracy, pca.accuracy)]
+    if ae.accuracy is not None and pca.accuracy is not None:
+        shares = (percent(found.accuracy.value) for found in (ae, pca))
+        said += " (class told by the nearest codes: autoencoder {}, PCA {} of the rows)".format(*shares)
     if pca.outside is None or ae.outside is None:
-        return f"{classes}; the range of generated pictures was not measured."
-    leaves = (pca.outside.mean > _OUTSIDE, ae.outside.mean > _OUTSIDE)
-    pictures = {
-        (True, False): "PCA's pictures leave the range of the data and are clipped where they are drawn, the "
-        "autoencoder's stay in it",
-        (True, True): "both models' pictures leave the range of the data and are clipped where they are drawn",
-        (False, True): "the autoencoder's pictures leave the range of the data and are clipped where they are drawn, "
-        "PCA's stay in it",
-        (False, False): "the pictures of both stay in the range of the data",
-    }[leaves]
-    return f"{classes}; {pictures}."
+        return f"{said}. The range of generated pictures was not measured."
+    return (
+        f"{said}. Of the values that PCA generates, {percent(pca.outside.mean)} lie outside the range of the data and "
+        f"are clipped in the pictures; of the autoencoder's, {percent(ae.outside.mean)}."
+    )
 
 
 def _apart(mine: Estimate | None, other: Estimate | None) -> str:
@@ -167,19 +168,19 @@ def _apart(mine: Estimate | None, other: Estimate | None) -> str:
 def _refit(refits: Sequence[Bunch]) -> str:
     if not refits:
         return "Whether PCA changes when it is run twice was not measured in these runs."
-    if max(r.again for r in refits) > _SAME_ANGLE:
-        return "Run twice on the same rows, PCA changes here, so its eigenvalues are too close to tell the axes apart."
-    if max(r.other for r in refits) > _SAME_ANGLE:
+    again, other, randomized = (max(row[name] for row in refits) for name in ("again", "other", "randomized"))
+    if again > _SAME_ANGLE:
+        return f"PCA run twice on the same rows gives other subspaces (largest angle {angle(again)})."
+    if other > _SAME_ANGLE:
         return (
-            "Run twice, the same program repeats itself; another exact program finds other axes, so these data do not "
-            "fix them."
+            "PCA run twice gives the same subspace, but another exact program gives another one (largest angle "
+            f"{angle(other)}): these data do not fix it."
         )
-    signs = (
-        "only the signs of its axes are arbitrary" if any(r.flipped for r in refits) else "even the signs agree here"
+    signs = "only the signs of its axes are" if any(r.flipped for r in refits) else "not even the signs of its axes are"
+    return (
+        f"PCA run twice gives the same subspace (largest angle {angle(max(again, other))}); {signs} arbitrary. Between "
+        f"two seeds of a randomized solver, the angle is up to {angle(randomized)}."
     )
-    randomized = max(r.randomized for r in refits) > _SAME_ANGLE
-    end = "; a randomized solver changes a little with its seed" if randomized else ""
-    return f"Run twice, PCA gives the same result: {signs}{end}."
 
 
 def about_dim3(finding: ComparisonFinding, cast: Mapping[str, str]) -> Sentences:
@@ -190,32 +191,32 @@ def about_dim3(finding: ComparisonFinding, cast: Mapping[str, str]) -> Sentences
 
 def _nature(model: ModelFinding | None) -> str:
     nested = (
-        "PCA is one nested fit: its training error is the sum of the discarded eigenvalues and never rises with dim3"
+        "PCA is fitted once: its training error is the sum of the discarded eigenvalues, so it never rises with dim3."
     )
     if model is None or len(model.points) < 2:
-        return f"{nested}; no scan of an autoencoder is here to compare."
+        return f"{nested} There is no scan of an autoencoder to compare it with."
+    first, *_, last = model.points
     steps = list(zip(model.points, model.points[1:], strict=False))
-    rises = [b for a, b in steps if b.error > a.error]
+    rises = [b.dim3 for a, b in steps if b.error > a.error]
     sure = [b.dim3 for a, b in steps if None not in (a.high, b.low) and (b.low or 0) > (a.high or 0)]
-    end = "its error falls at every step all the same"
+    end = f"falls at every step, from {number(first.error)} at dim3 {first.dim3} to {number(last.error)} at {last.dim3}"
     if sure:
-        end = f"its error rises at dim3 {_numbers(sure)}"
+        end = f"rises at dim3 {_numbers(sure)}, by more than the 95 % intervals"
     elif rises:
-        end = "whether its error rises anywhere the data do not decide"
-    return f"{nested}. The autoencoder's latents are unordered and trained anew at each dim3; {end}."
+        end = f"rises at dim3 {_numbers(rises)}, but within the 95 % intervals"
+    return f"{nested} The autoencoder is trained anew at each dim3, and its latents have no order; its error {end}."
 
 
 def _worth(model: ModelFinding | None) -> str:
-    verdicts: dict[str, list[int]] = {}
+    verdicts: _Verdicts = {}
     for one in [] if model is None else model.against:
         if one.raw is not None:
             low, high = one.raw.low, one.raw.high
-            open_ended = one.raw.components is None or (high is None and low is not None and low > one.dim3)
-            if open_ended or (low is not None and low > one.dim3):
+            verdict = "less" if high is not None and high < one.dim3 else "open"
+            if one.raw.components is None or (low is not None and low > one.dim3):
                 verdict = "more"
-            else:
-                verdict = "less" if high is not None and high < one.dim3 else "open"
-            verdicts.setdefault(verdict, []).append(one.dim3)
+            each = None if one.raw.components is None else one.raw.components / one.dim3
+            verdicts.setdefault(verdict, {})[one.dim3] = each
     return _by_dim3(
         verdicts,
         {
@@ -223,75 +224,79 @@ def _worth(model: ModelFinding | None) -> str:
             "less": ("A latent of the autoencoder is worth less than an eigenvector", "less"),
             "open": ("The data do not decide whether a latent is worth more than an eigenvector", "undecided"),
         },
+        "eigenvectors a latent: {:.2g}",
         "What a latent is worth in eigenvectors needs runs of both models.",
     )
 
 
 def _optimum(models: Mapping[str, ModelFinding]) -> str:
-    """Say whether the range has an optimum of dim3 by the error, or by a corner."""
-    inside: list[str] = []
-    undecided: list[str] = []
-    for role in ("pca", "ae"):
-        model = models.get(role)
-        if model is None or len(model.points) < 2:
-            continue
-        least, last = min(model.points, key=lambda p: p.error), model.points[-1]
-        if least is not last:
+    """Say where in the scanned range the error is least, which curves have a corner, and what the rule chooses."""
+    scanned = [m for role in ("pca", "ae") if (m := models.get(role)) is not None and len(m.points) > 1]
+    said: list[str] = []
+    at_end: list[str] = []
+    for model in scanned:
+        last, least = model.points[-1], min(model.points, key=lambda p: p.error)
+        if least is last:
+            at_end.append(f"{model.label} {last.dim3}")
+        else:
             sure = None not in (least.high, last.low) and (last.low or 0) > (least.high or 0)
-            (inside if sure else undecided).append(f"{model.label}'s at dim3 {least.dim3}")
-    corners = [
-        f"{m.label} at dim3 {m.verdict.dim3}"
-        for m in models.values()
-        if m.verdict is not None and m.verdict.kind == "clear"
-    ]
-    corner = (
-        f"a corner is one answer, where a curve has it: {_list(dict.fromkeys(corners))}"
-        if corners
-        else "no curve has a corner"
-    )
-    rule = "so a purpose has to choose, by a rule that is fixed beforehand"
-    if inside:
-        return f"The least error is inside the range, {_list(inside)}, so beyond it more latents do not pay; {corner}."
-    if undecided:
-        return (
-            f"The least error is {_list(undecided)}, but the data do not decide between it and the end of the range; "
-            f"{corner}, {rule}."
-        )
-    return f"There is no optimum without a purpose: the error is least at the end of any range; {corner}, {rule}."
+            higher = "it is higher" if sure else "it is not shown to be higher"
+            said.append(
+                f"The error of {model.label} is least at dim3 {least.dim3}; at the last scanned, {last.dim3}, {higher}."
+            )
+    if at_end:
+        said.append(f"The error is least at the last scanned dim3 ({', '.join(at_end)}), so the scan shows no optimum.")
+    judged = {m.label: m.verdict for m in models.values() if m.verdict is not None}
+    if corners := [f"{label} at dim3 {v.dim3}" for label, v in judged.items() if v.kind == "clear"]:
+        said.append(f"A clear corner has the curve of {_list(corners)}.")
+    elif judged:
+        said.append("No curve has a clear corner.")
+    if needs := [_need(m.label, m.choice) for m in scanned if not m.choice.missing]:
+        wanted = Rule.parse(scanned[0].choice.rule).words
+        said.append(f"A purpose has to choose: to {wanted}, {_list(needs)}.")
+    return " ".join(said) or "No scan of PCA or of an autoencoder is here to choose from."
+
+
+def _need(label: str, choice: Choice) -> str:
+    if choice.reached:
+        return f"{label} needs dim3 {choice.choice}"
+    return f"{label} does not reach it up to dim3 {choice.below}"
 
 
 def about_vae(answers: Answers) -> Sentences:
     """Task 4: samples of the VAE and of the autoencoder from the same z, blur, codes and repeated draws."""
     if "vae" not in answers.cast:
         return ["No run of a variational autoencoder was measured, so this task has no answer here."]
-    return [_samples(answers), _blur(answers), _codes_and_draws(answers)]
+    return [_samples(answers), _blur(answers), f"{_codes(answers)} {_draws(answers)}"]
 
 
 def _samples(answers: Answers) -> str:
-    verdicts: dict[str, list[int]] = {}
-    rival = "those of the autoencoder with the same loss" if "same" in answers.cast else "the autoencoder's"
+    """Compare precision, and the recall of a model's own reconstructions, at each dim3."""
+    rival = f"the autoencoder{' with the same loss' if 'same' in answers.cast else ''}"
+    verdicts: dict[str, _Verdicts] = {"precision": {}, "coverage": {}}
     for dim3 in answers.shown:
         ae, vae = (_generator(answers, role, dim3) for role in (_rival(answers), "vae"))
-        if ae is None or vae is None:
-            continue
-        found = {_all_above(vae[q], ae[q]) for q in ("precision", "coverage")}
-        verdicts.setdefault(found.pop() if len(found) == 1 else "open", []).append(dim3)
-    return _by_dim3(
-        verdicts,
-        {
-            "more": (f"Decoded from the same z, the VAE's samples are more real and more varied than {rival}", ""),
-            "less": (
-                f"Decoded from the same z, the VAE's samples are less real and less varied than {rival}",
-                "less so",
-            ),
-            "open": (
-                f"Decoded from the same z, the VAE's samples are not both more real and more varied than {rival}, "
-                "nor the reverse,",
-                "not both, nor the reverse,",
-            ),
-        },
-        "No measured runs decode the same z by the autoencoder and the VAE.",
-    )
+        for quality, found in verdicts.items():
+            if ae is not None and vae is not None and None not in (ae[quality], vae[quality]):
+                lead = vae[quality].mean - ae[quality].mean
+                found.setdefault(_all_above(vae[quality], ae[quality]), {})[dim3] = lead
+    if not any(verdicts.values()):
+        return "No measured runs decode the same z by the autoencoder and the VAE."
+    real = {
+        "more": (f"Decoded from the same z, more samples of the VAE than of {rival} lie among real rows", ""),
+        "less": (f"Decoded from the same z, fewer samples of the VAE than of {rival} lie among real rows", "fewer"),
+        "open": (f"It is undecided whether more samples of the VAE or of {rival} lie among real rows", "undecided"),
+    }
+    varied = {
+        "more": ("The VAE's samples cover more of its reconstructions than the autoencoder's do of its own", ""),
+        "less": ("The VAE's samples cover less of its reconstructions than the autoencoder's do of its own", "less"),
+        "open": ("It is undecided whose samples cover more of the model's reconstructions", "undecided"),
+    }
+    sentences = [
+        _by_dim3(verdicts["precision"], real, "difference in precision {:+.2f}"),
+        _by_dim3(verdicts["coverage"], varied, "difference in recall {:+.2f}"),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _rival(answers: Answers) -> str:
@@ -306,57 +311,53 @@ def _blur(answers: Answers) -> str:
     if real is None or real.mean <= 0 or vae is None or vae.sharpness is None:
         return "Whether samples are blurred was not measured: the rows are no pictures, or the runs are older."
     shares = [value / real.mean for value in vae.sharpness.values]
+    verdict = "The VAE's samples are blurred a little or not at all"
     if max(shares) <= _BLURRED:
-        first = "The VAE's samples are blurred beside real pictures"
+        verdict = "The VAE's samples are blurred"
     elif min(shares) >= _SHARP:
-        first = "The VAE's samples are as sharp as real pictures"
-    else:
-        first = "Whether the VAE's samples are blurred these runs do not decide"
+        verdict = "The VAE's samples are as sharp as real pictures"
+    sharp = percent(vae.sharpness.mean / real.mean)
+    said = f"{verdict}: at dim3 {dim3} they have {sharp} of the sharpness of real pictures."
     mine, other = (_generator(answers, role, dim3, Source.RECONSTRUCTED) for role in ("vae", _rival(answers)))
     if mine is None or other is None or mine.sharpness is None or other.sharpness is None:
-        return f"{first}."
-    whose = (
-        "the autoencoder with the same loss" if "same" in answers.cast else "the autoencoder, which has another loss"
+        return said
+    loss = "with the same loss" if "same" in answers.cast else "with another loss"
+    beside = {"less": "are blurrier than", "more": "are sharper than", "open": "may be as sharp as"}
+    shares = [found.sharpness.mean / real.mean for found in (mine, other)]
+    return (
+        f"{said} Its reconstructions {beside[_all_above(mine.sharpness, other.sharpness)]} those of the "
+        f"autoencoder {loss} ({percent(shares[0])} against {percent(shares[1])})."
     )
-    cause = {
-        "less": f"its reconstructions are blurrier than those of {whose}",
-        "more": f"its reconstructions are sharper than those of {whose}",
-        "open": f"its reconstructions are neither sharper nor blurrier, run by run, than those of {whose}",
-    }[_all_above(mine.sharpness, other.sharpness)]
-    return f"{first}; {cause}."
 
 
-def _codes_and_draws(answers: Answers) -> str:
-    """Say whether the codes follow the prior, and whether samples differ from call to call."""
+def _codes(answers: Answers) -> str:
+    """Say in how many runs the codes differ from the prior, and whether they are nearer to it than the rival's."""
     label = answers.cast["vae"]
-    health = [h for h in answers.health if h.label == label]
-    if any(h.collapsed for h in health):
-        where = _numbers([h.dim3 for h in health if h.collapsed])
-        return f"The VAE collapsed at dim3 {where}: its codes say nothing, and each call gives the same picture."
+    if collapsed := [h.dim3 for h in answers.health if h.label == label and h.collapsed]:
+        return f"The VAE collapsed at dim3 {_numbers(collapsed)}: its codes carry no information."
     rows = [p for p in answers.priors if p.label == label and p.of == "draws"]
-    beyond = [p.rejected / len(p.squared.values) for p in rows]
-    if not beyond:
-        codes = "Whether the VAE's codes follow N(0, I) was not measured"
-    elif max(beyond) == 0:
-        codes = "The VAE's codes, all together, can't be told from N(0, I)"
-    else:
-        theirs = [p for p in answers.priors if p.label == answers.cast.get(_rival(answers)) and p.of == "codes"]
-        nearer = {_all_above(p.squared, o.squared) for p in rows for o in theirs if p.dim3 == o.dim3}
-        codes = "The VAE's codes differ from N(0, I)"
-        if min(beyond) < 1:
-            codes = "Whether the VAE's codes differ from N(0, I) these runs do not decide"
-        elif nearer == {"less"}:
-            codes = "The VAE's codes lie nearer to N(0, I) than the autoencoder's, though not exactly on it"
-    draws = [d for d in answers.draws if d.label == label]
+    if not rows:
+        return "Whether the VAE's codes follow N(0, I) was not measured."
+    rejected, runs = sum(p.rejected for p in rows), sum(len(p.squared.values) for p in rows)
+    said = (
+        "A test by maximum mean discrepancy at the 5 % level distinguishes the VAE's codes from N(0, I) in "
+        f"{rejected} of {runs} runs."
+    )
+    theirs = [p for p in answers.priors if p.label == answers.cast.get(_rival(answers)) and p.of == "codes"]
+    nearer = {_all_above(p.squared, o.squared) for p in rows for o in theirs if p.dim3 == o.dim3}
+    return f"{said} In every run they lie nearer to it than the autoencoder's." if nearer == {"less"} else said
+
+
+def _draws(answers: Answers) -> str:
+    draws = [d for d in answers.draws if d.label == answers.cast["vae"]]
     if not draws:
-        return f"{codes}; repeated samples were not measured."
-    again = (
-        "the same seed repeats them" if max(d.same.mean for d in draws) == 0 else "the same seed does not repeat them"
+        return "Repeated samples were not measured."
+    changes = "change" if min(min(d.new.values) for d in draws) > 0 else "do not change"
+    new, same = (_span([d[seed].mean for d in draws], "{:.2g}") for seed in ("new", "same"))
+    return (
+        f"Samples {changes} from call to call: the mean squared difference of two calls is {new} with different seeds "
+        f"and {same} with the same seed."
     )
-    new = (
-        "a new call gives other pictures" if min(min(d.new.values) for d in draws) > 0 else "a new call changes nothing"
-    )
-    return f"{codes}; {new}, {again}."
 
 
 def _row(rows: Iterable[Any], answers: Answers, role: str) -> Any:
@@ -381,21 +382,26 @@ def _all_above(mine: Spread | None, other: Spread | None) -> str:
     return "less" if max(mine.values) < min(other.values) else "open"
 
 
-def _by_dim3(verdicts: Mapping[str, list[int]], texts: Mapping[str, tuple[str, str]], none: str) -> str:
-    """Return a sentence that gives the verdict at each dim3.
+def _by_dim3(verdicts: _Verdicts, texts: Mapping[str, tuple[str, str]], unit: str, none: str = "") -> str:
+    """Return a sentence that gives the verdict at each dim3, and in brackets the range of the numbers that decided.
 
-    Parameters
-    ----------
-    verdicts
-        The dim3 of each verdict.
-    texts
-        Of each verdict, in order: the beginning of a sentence, and what follows another verdict.
-    none
-        The sentence where there is no verdict.
+    texts has, for each verdict, in order, the beginning of a sentence, and what follows another verdict; unit formats a
+    number; none is the sentence where there is no verdict.
     """
-    known = [kind for kind in texts if kind in verdicts]
-    parts = [f"{texts[kind][i > 0]} at dim3 {_numbers(verdicts[kind])}" for i, kind in enumerate(known)]
+    parts: list[str] = []
+    for kind, (beginning, following) in texts.items():
+        if kind in verdicts:
+            known = [v for v in verdicts[kind].values() if v is not None]
+            beyond = " and more" if len(known) < len(verdicts[kind]) else ""
+            span = f" ({_span(known, unit)}{beyond})" if known else ""
+            parts.append(f"{following if parts else beginning} at dim3 {_numbers(list(verdicts[kind]))}{span}")
     return f"{'; '.join(parts)}." if parts else none
+
+
+def _span(values: Sequence[float], unit: str) -> str:
+    """Return the range of numbers as text: `ratio 0.42 to 0.74` for the unit `ratio {:.2f}`."""
+    words, colon, shown = unit.partition("{:")
+    return words + " to ".join(dict.fromkeys((colon + shown).format(end(values)) for end in (min, max)))
 
 
 def _numbers(dim3: list[int]) -> str:

@@ -95,7 +95,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
     "features": Purpose(
         lambda e, m: features(e.label, *e.probe(), m, seeded=e.seeded),
         "loss of balanced accuracy of nearest neighbours among the codes",
-        lambda m: f"classify by neighbours within {_counted(100 * m, 'point')}",
+        lambda m: f"classify by neighbours within {_counted(100 * m, 'point')} of the best",
         0.02,
         (0, 1),
     ),
@@ -113,7 +113,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
         "hidden entries predicted best, of runs with --measure",
         lambda _: "predict hidden entries best",
         elbo=False,
-        only="rank is not measured for a model with a prior, which the fit of a code would leave out",
+        only="rank is not measured for a model with a prior: fitting a code to a row leaves the prior out",
     ),
     "gain": Purpose(
         lambda e, g: e.returns(g),

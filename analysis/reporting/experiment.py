@@ -282,7 +282,7 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
             if model.unused:
                 lines.append(f"    has unused latents at dim3 {ranges(list(model.unused))}")
         if comparison.pick and len(comparison.models) > 1:
-            picked = f"{comparison.pick.model} at dim3 = {comparison.pick.dim3}: {comparison.pick.why}"
+            picked = f"{comparison.pick.model} at dim3 = {comparison.pick.dim3}; {comparison.pick.why}"
             lines.append(f"  {Rule.parse(findings.rule).head}: {picked}")
         lines += [f"  {nested.sentence}" for nested in comparison.nested]
         if comparison.missing:

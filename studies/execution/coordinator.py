@@ -71,7 +71,7 @@ class Summary:
         outside = 1 - sum(self.fit_seconds) / (workers * self.seconds)
         return (
             f"{len(self.fit_seconds)} cells in {duration(self.seconds)} on {workers} workers; "
-            f"{outside:.0%} of the workers' time outside training"
+            f"{100 * outside:.0f} % of the workers' time outside training"
             + (f"; {self.lost} times a worker was lost" if self.lost else "")
         )
 

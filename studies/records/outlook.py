@@ -33,7 +33,7 @@ def outlook(values: Sequence[float], knobs: int, *, nats: bool = False) -> str:
     before, best = min(values[:-later]), min(values)
     gain = before - best
     if gain > 0:
-        by = f"{gain:.2g} nats" if nats else f"{gain / before:.1%}"
+        by = f"{gain:.2g} nats" if nats else f"{100 * gain / before:.1f} %"
         lowered = f"lowered the best value by {by}, from {before:.5g} to {best:.5g}"
     else:
         lowered = f"found no better value than {best:.5g}"
@@ -59,7 +59,7 @@ def front_outlook(points: Sequence[tuple[float, float]], knobs: int) -> str:
         lowered += not before or error < (1 - _SHARE) * min(before)
     return (
         f"{_says(lowered > 0)}: {lowered or 'none'} of the last {later} of {len(points)} trials lowered the error of "
-        f"the Pareto front by more than {_SHARE:.0%}"
+        f"the Pareto front by more than {100 * _SHARE:.0f} %"
     )
 
 

@@ -33,7 +33,7 @@ def test_the_plain_approach_trains_the_models_that_have_epochs() -> None:
 def test_the_summary_says_how_many_times_the_scan_the_plain_approach_takes() -> None:
     said = summary(SCAN, {"ae": 5.0, "vae": 6.0}, epochs=5).splitlines()
     assert "| ae | 2 | 16.5 | 1.0 |" in said
-    assert said[-4].endswith("outside training 40.0%; 10.0 s before the first cell, 5.0 s after the last")
+    assert said[-4].endswith("outside training 40.0 %; 10.0 s before the first cell, 5.0 s after the last")
     assert said[-2:] == [
         "20 epochs each (its recipe): 320 s, 6.4 times the scan",
         "5 epochs each (as the scan): 80 s, 1.6 times the scan",

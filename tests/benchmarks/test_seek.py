@@ -36,8 +36,8 @@ def test_the_table_has_medians_and_hits() -> None:
     lines = [{**line, "cells": cells, "near": near} for cells, near in ((15, True), (17, False))]
     lines += [{**line, "name": "TPESampler", "cells": None, "near": False}]
     assert seek.summary(lines).splitlines()[2:] == [
-        "| seek | 10 | 1.0% | 16 | 1 of 2 |",
-        "| TPESampler | 10 | 1.0% | more than 80 | 0 of 1 |",
+        "| seek | 10 | 1.0 % | 16 | 1 of 2 |",
+        "| TPESampler | 10 | 1.0 % | more than 80 | 0 of 1 |",
     ]
 
 
@@ -47,4 +47,4 @@ def test_the_command_compares_three_methods(tmp_path: Path, capsys: pytest.Captu
     assert seek.main(["--draws", "1", "--answers", "10", "--jsonl", str(lines)]) == 0
     found = [json.loads(line) for line in lines.read_text().splitlines()[1:]]
     assert {line["name"] for line in found} == {"seek", "TPESampler", "GPSampler"}
-    assert "| GPSampler | 10 | 1.0% |" in capsys.readouterr().out
+    assert "| GPSampler | 10 | 1.0 % |" in capsys.readouterr().out

@@ -150,7 +150,7 @@ def test_ratios_are_taken_round_by_round_and_the_table_says_the_middle() -> None
         "| plain | 100 (100 to 100) | 3.00 (2.00 to 6.00) | 0.0182 (0.0182 to 0.0182) |",
         "| limit | 400 (400 to 800) | 0.75 (0.50 to 0.75) |  |",
         "",
-        "ours as a share of the limit: 75.0% (50.0% to 75.0%)",
+        "ours, in % of the limit: 75.0 (50.0 to 75.0)",
     ]
 
 

@@ -42,8 +42,9 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
         trained, budget = epochs[-1].number, epochs[-1].total
         early = f" of {budget} (stopped early, patience {config.patience})" * (trained < budget)
         how += [f"{trained} epoch{'s' * (trained != 1)}{early}", f"seed {config.seed}"]
+    explained = 100 * metrics[Metric.TEST_EXPLAINED_VARIANCE]
     title = (
-        f"{quoted(config.model)}, dim3 {config.dim3}: {metrics[Metric.TEST_EXPLAINED_VARIANCE]:.1%} of the variance of "
+        f"{quoted(config.model)}, dim3 {config.dim3}: {explained:.1f} % of the variance of "
         f"{len(data.x_test):,} test rows explained"
     )
     parts = [
@@ -91,4 +92,4 @@ def _unsettled(epochs: Sequence[Epoch], config: RunConfig) -> str | None:
     if fall <= _FALLING[config.schedule]:
         return None
     span = f"{last} epochs" if last > 1 else "epoch"
-    return f"The {called} was still falling, by {fall:.1%} over the last {span}: more --epochs would lower it."
+    return f"The {called} was still falling, by {100 * fall:.1f} % over the last {span}: more --epochs would lower it."

@@ -10,6 +10,7 @@ for (const group of document.querySelectorAll("[data-planes]")) {
     return { place, marker, picture: place.querySelector("img"), ...data };
   });
   if (!planes.length) continue;
+  group.querySelector("[data-hint]").hidden = false;
   const { rows, columns } = planes[0];
   const clouds = [...group.querySelectorAll("[data-codes]")].map((place) => {
     const dot = document.createElement("i");

@@ -191,7 +191,7 @@ def test_no_line_or_band_over_dim3_without_cells() -> None:
     solid, dotted = [[list(line.get_xdata()) for line in figure.axes[0].lines if line.get_ls() == ls] for ls in "-:"]
     assert solid[0] == pytest.approx([2, np.nan, 4, 6, 7, 8, np.nan, 16], nan_ok=True)
     assert dotted == [[2, 4, 6, 7, 8, 16]]
-    assert "dotted: dim3 without a cell" in legend_of(figure)
+    assert "dotted: dim3 without a run" in legend_of(figure)
 
 
 def test_a_value_that_is_rounding_does_not_stretch_the_axis() -> None:
@@ -331,3 +331,9 @@ def test_pictures(shape: tuple[int, ...] | None) -> None:
         assert images == [[]] * 4
         assert len(figure.axes[0].lines) >= 10
     drawn(draw_pictures(Pictures(1, (2, 2), np.ones((1, 4)), [])))
+
+
+def test_a_choice_beyond_its_curve_has_no_star_and_the_legend_says_so() -> None:
+    figure = plot("error", model("pca", chosen=88), model("ae"))
+    assert [x for x, _ in stars(figure)] == [6]
+    assert legend_of(figure)[:2] == ["pca (choice 88, beyond its curve)", "ae (choice 6)"]

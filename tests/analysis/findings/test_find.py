@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowCl
     for point in linear.against:
         assert point.raw is not None
         assert point.raw.components == pytest.approx(point.dim3, abs=0.15)
-    assert linear.versus.startswith("this network of linear-ae and PCA err the same, within 2 %, at dim3 2, 6: mean")
+    assert linear.versus.startswith("this network of linear-ae and PCA err the same, within 2 %, at dim3 2, 6")
     assert linear.undertrained == {}
 
 
@@ -121,7 +121,10 @@ def test_the_lead_over_pca_is_parted_by_its_codes_with_a_decoder(store: MlflowCl
     log_curve(store, falling(0.7), tmp_path, model="pca-mlp")
     comparison = found(store)
     assert model(comparison, "ae").decoder.shares == pytest.approx(dict.fromkeys(FEW, 0.6))
-    assert "pca-mlp, has 60 % of this lead at dim3 2 to 5" in model(comparison, "ae").versus
+    assert (
+        "pca-mlp, a trained decoder on PCA's codes, has 60 % of this lead at dim3 2 to 5"
+        in model(comparison, "ae").versus
+    )
     assert model(comparison, "pca-mlp").decoder.shares == {}
     assert not any("pca-mlp runs" in note for note in comparison.notes)
 
@@ -196,6 +199,29 @@ def test_the_pick_says_apart_what_is_missed_undecided_and_without_evidence() -> 
         f"dim3 to {Rule.parse('keep:0.90').words}: ae 4, pca 6; "
         "not reached by vae; undecided for nested; no answer for mine"
     )
+
+
+def test_the_pick_says_why_it_is_chosen_among_equals() -> None:
+    choice = Choice(4, 3, None, True, 0.9, 1, 100, "", purpose="keep", rule="keep:0.90")
+    one, two, pca = (
+        SimpleNamespace(label=label, model=label, choice=choice, points=[], trained=label != "pca")
+        for label in ("ae", "vae", "pca")
+    )
+    assert _why(cast(Any, one), [one, two]).endswith(": ae 4, vae 4; vae needs as many, but ae has the smaller error")
+    assert _why(cast(Any, pca), [pca, one, two]).endswith("; ae and vae need as many, but pca needs no training")
+
+
+def test_a_variant_at_two_dim3_beside_a_scan_of_its_model_is_not_judged(store: MlflowClient, tmp_path: Path) -> None:
+    log_curve(store, falling(1, range(2, 12)), tmp_path, model="pca", mean_row=1.0)
+    log_curve(store, falling(0.5, range(2, 12)), tmp_path, mean_row=1.0, facts={"loss": "mse"})
+    log_curve(store, {2: 0.01, 10: 0.001}, tmp_path, mean_row=1.0, facts={"loss": "bce"})
+    comparison = found(store)
+    variant = model(comparison, "ae (loss bce)")
+    assert variant.sentence == "ae (loss bce): trained at dim3 2, 10 only, beside a scan of ae; not judged"
+    assert (variant.elbow, {c.choice for c in variant.purposes}) == ("", {None})
+    assert comparison.pick is not None
+    assert (comparison.pick.model, "bce" in comparison.pick.why) == ("ae", False)
+    assert [a.errs for a in variant.against] == ["less", "less"]
 
 
 def test_models_are_compared_at_the_share_that_all_keep_where_one_misses(store: MlflowClient, tmp_path: Path) -> None:
@@ -314,7 +340,9 @@ def test_few_points_few_seeds_and_no_pca_are_said(store: MlflowClient) -> None:
     assert ae.sentence == (
         "ae: no share of the variance: the runs log neither the mean row's errors nor explained variance"
     )
-    assert ae.elbow == "ae: no verdict: a curve of 3 dim3 can't be judged: it takes 4, and 8 to see a corner"
+    assert (
+        ae.elbow == "ae: no verdict on an elbow: a curve of 3 dim3 can't be judged: it takes 4, and 8 to see a corner"
+    )
     notes = "\n".join(comparison.notes)
     for said in (
         "each test row is one of the training rows, so the test errors say nothing of new rows",
@@ -373,7 +401,7 @@ def test_dim3_that_a_seek_chose_make_no_verdict(store: MlflowClient) -> None:
     comparison = found(store, "gain:0.05")
     vae = model(comparison, "vae")
     sought = "its dim3 were sought around an answer, too few to"
-    assert vae.elbow == f"vae: no verdict: {sought} judge an elbow: studies.scan adds the others"
+    assert vae.elbow == f"vae: no verdict on an elbow: {sought} judge an elbow: studies.scan adds the others"
     assert vae.choice.missing == f"{sought} tell gains from noise: studies.scan adds the others"
     assert (vae.verdict, vae.elbo_verdict, vae.seeds, comparison.missing) == (None, None, [0, 1, 2], [])
     assert _elbo_sentence(vae) == "vae by its validation -ELBO: least at dim3 = 32 (101.9 nats per row)"
@@ -403,7 +431,7 @@ def test_a_scan_judges_the_sought_dim3_of_its_grid(store: MlflowClient, settings
     assert (ae.seeds, (ae.verdict.reason.split()[0] == "7")) == ([0], judged == 7)
     left = "12 to 13" if judged == 9 else "4, 8, 12 to 13"
     assert [n for n in comparison.notes if "seed" in n or "elbow" in n] == [
-        f"ae: no part of the elbow's curve: dim3 {left}, which were sought around an answer"
+        f"ae: the elbow is judged without dim3 {left}, which were sought around an answer"
     ]
     assert comparison.missing == []
 

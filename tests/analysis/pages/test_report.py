@@ -127,7 +127,7 @@ def model(
         against=against,
         decoder=DecoderPart({}, []),
         versus=who_wins(label, against) if against else "",
-        spectrum_criteria={} if trained else {"explained variance 90%": 87, "profile likelihood": None},
+        spectrum_criteria={} if trained else {"explained variance 90 %": 87, "profile likelihood": None},
     )
 
 
@@ -259,8 +259,7 @@ def test_what_a_sparse_grid_does_not_show_is_not_said() -> None:
         kept = replace(choice("ae", at), below=below, interval=(at, at))
         one = replace(sparse, choice=kept, purposes=[kept, rank])
         assert ("over 7: what larger dim3 add is noise" in render(findings([comparison([one])]), page())) == noise
-        said = f"ae: {at} to keep 90 % of the variance, 4 to predict hidden entries best"
-        apart = [f"{said}: they ask for different content of the data"] if noise else []
+        apart = [f"ae {at} to keep 90 % of the variance, 4 to predict hidden entries best"] if noise else []
         assert disagreements(comparison([one])) == apart
     known = replace(choice("pca", 8), below=7, interval=(8, 8))  # PCA's curve is known between the scanned dim3
     assert disagreements(comparison([replace(sparse, choice=known, purposes=[known, rank])])) != []
@@ -298,7 +297,7 @@ def test_each_dash_has_its_reason_once() -> None:
         "pca, ae, vae: no features without labels",
         "pca, ae: generate is for models with an ELBO",
         f"pca, ae: {measured}",
-        "vae: rank is not measured for a model with a prior, which the fit of a code would leave out",
+        "vae: rank is not measured for a model with a prior: fitting a code to a row leaves the prior out",
     ]
     inforce = [replace(m, choice=mine[0]) for m, mine in zip(models, found, strict=True)]
     assert labels not in " ".join(unknown(comparison(inforce)))  # the sentence on the choice says it
@@ -308,8 +307,14 @@ def test_each_dash_has_its_reason_once() -> None:
     ("columns", "said"),
     [
         (None, ""),
-        ((0.4, 0.85), "The largest column has 40 % of the variance; half of the columns keep 85 % of theirs, or more"),
-        ((0.975, -0.0141), "The largest column has 97.5 % of the variance; half of the columns keep nothing"),
+        (
+            (0.4, 0.85),
+            "Half of the columns keep at least 85 % of their own variance; the largest has 40 % of the total",
+        ),
+        (
+            (0.975, -0.0141),
+            "Half of the columns keep nothing of their own variance; the largest has 97.5 % of the total",
+        ),
     ],
 )
 def test_a_loud_column(columns: tuple[float, float] | None, said: str) -> None:
@@ -317,7 +322,7 @@ def test_a_loud_column(columns: tuple[float, float] | None, said: str) -> None:
     assert columns_sentence(one) == said
     assert columns_sentence(one, 0.5) == (said if columns and columns[0] > 0.5 else "")
     text = _said(findings([comparison([one])]), [], Path("out"), "")
-    assert ("The largest column has 97.5 %" in text) == (columns == (0.975, -0.0141))
+    assert ("the largest has 97.5 %" in text) == (columns == (0.975, -0.0141))
 
 
 @pytest.mark.parametrize(
@@ -326,10 +331,10 @@ def test_a_loud_column(columns: tuple[float, float] | None, said: str) -> None:
 def test_a_place_of_the_curve_is_not_recommended(rule: str, head: str) -> None:
     found = findings([comparison(pick=Pick("ae", 6, None, 0, "why"))], rule=rule)
     text = Reader(render(found, page())).text
-    assert f"{head}: ae at dim3 = 6 (no run of this dim3 is in the store): why." in text
+    assert f"{head}: ae at dim3 = 6 (no run of this dim3 is in the store). why." in text
     for said in ("to use", "the same quality for all models"):
         assert (said in text.lower()) == (rule == "keep:0.90")
-    assert f"  {head[0].lower()}{head[1:]}: ae at dim3 = 6: why" in _said(found, [], Path("out"), "")
+    assert f"  {head[0].lower()}{head[1:]}: ae at dim3 = 6; why" in _said(found, [], Path("out"), "")
 
 
 def test_the_elbow_as_the_rule_is_said_once() -> None:
@@ -343,13 +348,21 @@ def test_the_elbow_as_the_rule_is_said_once() -> None:
     assert "Why: a smooth curve (power) explains it as well." in read
 
 
+def test_choices_beyond_their_curve_are_named_beside_the_plot() -> None:
+    shown = [comparison([model("pca", chosen=88), model("ae")])]
+    assert (
+        Reader(render(findings(shown), page())).text.count("Choices beyond their curve, without a star: pca 88.") == 1
+    )
+    assert "Choices beyond" not in render(findings(), page())
+
+
 def test_the_page_names_its_places() -> None:
     text = Reader(render(findings([comparison(quick=True)]), page())).text
     under = "see under “Undertrained, missing and doubled cells”"
     assert f"vae has unused latents at dim3 10 to 11: {under}" in text
     assert f"1 cell is missing: {under}" in text
     assert "Longer training usually gives the trained models smaller errors" in text
-    assert "In brackets the 95 % interval; for “hidden entries” the dim3 within two standard errors" in text
+    assert "Brackets hold the 95 % interval; for “hidden entries” they hold the dim3 within two standard errors" in text
 
 
 def test_it_loads_nothing_and_runs_its_own_script_alone() -> None:
@@ -470,7 +483,7 @@ def test_criteria() -> None:
     assert rows["where returns diminish (gain:0.05)"] == ["6", "6", "6"]
     assert rows["l method"] == ["no answer"] * 3
     assert rows["one standard error"] == ["11 (end of the range)"] * 3
-    assert rows["explained variance 90%"] == ["87", "–", "–"]
+    assert rows["explained variance 90 %"] == ["87", "–", "–"]
     assert rows["profile likelihood"] == ["no answer", "–", "–"]
     assert rows["how far kneedle follows the range"] == ["0.00"] * 3
 

@@ -47,8 +47,8 @@ def test_no_rule_is_refused(text: str) -> None:
     ("rule", "words"),
     [
         ("keep:0.07", "keep 7 % of the variance"),
-        ("features:0.01", "classify by neighbours within 1 point"),
-        ("features:0.02", "classify by neighbours within 2 points"),
+        ("features:0.01", "classify by neighbours within 1 point of the best"),
+        ("features:0.02", "classify by neighbours within 2 points of the best"),
         ("generate:0.5", "come within 0.5 nat of the best scanned ELBO"),
         ("generate:2", "come within 2 nats of the best scanned ELBO"),
         ("rank", "predict hidden entries best"),

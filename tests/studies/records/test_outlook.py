@@ -16,16 +16,16 @@ EARLIER = [0.9, *[0.5] * 9]
         ([*EARLIER, *[inf] * 20], "unlikely to help: the last 20 of 30 trials found no better value than 0.5"),
         (
             [*EARLIER, *[0.496] * 20],
-            "unlikely to help: the last 20 of 30 trials lowered the best value by 0.8%, from 0.5 to 0.496",
+            "unlikely to help: the last 20 of 30 trials lowered the best value by 0.8 %, from 0.5 to 0.496",
         ),
         (
             [*EARLIER, 0.4, *[0.6] * 19],
-            "may help: the last 20 of 30 trials lowered the best value by 20.0%, from 0.5 to 0.4",
+            "may help: the last 20 of 30 trials lowered the best value by 20.0 %, from 0.5 to 0.4",
         ),
         # of a hundred the later half counts, and not the last twenty
         (
             [*EARLIER, *[0.6] * 50, 0.4, *[0.6] * 39],
-            "may help: the last 50 of 100 trials lowered the best value by 20.0%, from 0.5 to 0.4",
+            "may help: the last 50 of 100 trials lowered the best value by 20.0 %, from 0.5 to 0.4",
         ),
         ([0.0] * 30, "unlikely to help: the last 20 of 30 trials found no better value than 0"),
     ],
@@ -55,9 +55,9 @@ def test_a_pareto_front_moves_where_an_error_is_less_than_all_of_its_dim3_or_les
     behind = [*earlier, *[(0.31, 5.0), (0.499, 2.0)] * 10]
     assert front_outlook(behind, 4) == (
         "more trials are unlikely to help: none of the last 20 of 30 trials lowered the error of the Pareto front "
-        "by more than 1%"
+        "by more than 1 %"
     )
     assert front_outlook([*behind[:-2], (0.2, 5.0), (0.4, 3.0)], 4) == (
-        "more trials may help: 2 of the last 20 of 30 trials lowered the error of the Pareto front by more than 1%"
+        "more trials may help: 2 of the last 20 of 30 trials lowered the error of the Pareto front by more than 1 %"
     )
     assert front_outlook([*behind[:-1], (9.0, 1.0)], 4).startswith("more trials may help: 1 of")  # a new end

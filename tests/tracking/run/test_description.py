@@ -31,16 +31,16 @@ def paragraph(config: RunConfig, seen: list[Epoch], record: RunRecord | None = N
         (
             [10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
             "constant",
-            "validation error was still falling, by 66.7% over the last 2",
+            "validation error was still falling, by 66.7 % over the last 2",
         ),
         ([2, 1, 1, 1, 1, 1, 1, 1, 1, 0.995], "constant", None),
-        ([2, 1, 1, 1, 1, 1, 1, 1, 1, 0.985], "constant", "by 1.5% over the last 2 epochs"),
-        ([4, 3, 2, 1], "constant", "by 50.0% over the last epoch:"),
+        ([2, 1, 1, 1, 1, 1, 1, 1, 1, 0.985], "constant", "by 1.5 % over the last 2 epochs"),
+        ([4, 3, 2, 1], "constant", "by 50.0 % over the last epoch:"),
         ([2, 1, 1.5, 1.6, 1.7], "constant", None),
         ([3], "constant", "One epoch cannot show whether the validation error has settled"),
-        ([2, 1, 1, 1, 0.96], "constant", "by 4.0%"),
+        ([2, 1, 1, 1, 0.96], "constant", "by 4.0 %"),
         ([2, 1, 1, 1, 0.96], "one-cycle", None),  # the end of a cycle alone lowers it as much
-        ([2, 1, 1, 1, 0.94], "one-cycle", "by 6.0%"),
+        ([2, 1, 1, 1, 0.94], "one-cycle", "by 6.0 %"),
     ],
 )
 def test_the_warning(values: list[float], schedule: str, warning: str | None) -> None:
@@ -50,7 +50,7 @@ def test_the_warning(values: list[float], schedule: str, warning: str | None) ->
 
 def test_without_validation_rows_the_training_loss_is_judged_and_early_stops_are_not() -> None:
     falling = epochs([3, 2, 1], "train/loss")
-    said = "training loss (there are no validation rows) was still falling, by 50.0%"
+    said = "training loss (there are no validation rows) was still falling, by 50.0 %"
     assert said in paragraph(RunConfig(epochs=3), falling)
     assert paragraph(RunConfig(epochs=20), [replace(e, total=20) for e in falling]).endswith("seed 0.")
 
@@ -59,7 +59,7 @@ def test_the_last_fifth_is_counted_in_epochs_where_not_each_is_measured() -> Non
     at = {1: 10.0, 4: 5.0, 8: 4.0, 9: 3.0, 10: 2.0}
     said = paragraph(RunConfig(epochs=10, schedule="constant"), [Epoch(n, 10, {"val/mse": v}) for n, v in at.items()])
     assert "10 epochs, seed 0" in said
-    assert "by 50.0% over the last 2 epochs" in said
+    assert "by 50.0 % over the last 2 epochs" in said
 
 
 def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
@@ -70,11 +70,11 @@ def test_the_paragraph_of_a_vae_that_was_still_falling() -> None:
     facts = {"loss": "bce", "output": "sigmoid", "output_reason": "of the data", "device": "cpu"}
     record = RunRecord(metrics, {f"{FACT_PREFIX}{name}": text for name, text in facts.items()})
     assert paragraph(config, epochs([2, 1]), record) == (
-        "vae, dim3 3: 61.2% of the variance of 299 test rows explained\n\n"
+        "vae, dim3 3: 61.2 % of the variance of 299 test rows explained\n\n"
         "Mean squared error 0.041235 on test rows, 0.05 on validation rows. Trained on 1,349 rows of 64 numbers of "
         "digits in 12.3 s: loss bce, output sigmoid, 2 epochs, seed 5. Its output is sigmoid because of the data. "
         "ELBO -105.8 nats per row, of which KL 25.4; 2 of 3 latents in use (KL above 0.05 nat). "
-        "The validation error was still falling, by 50.0% over the last epoch: more --epochs would lower it."
+        "The validation error was still falling, by 50.0 % over the last epoch: more --epochs would lower it."
     )
 
 
