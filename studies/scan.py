@@ -240,7 +240,7 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     settings = study_settings(grid.base, digest)
     objectives = error_objective(study.prepared_data)
     spec = StudySpec(
-        options.study, _WHAT, settings, Kind.RUN, digest, grid.question, grid.label, objectives=objectives, codes=codes
+        options.study, _WHAT, settings, Kind.RUN, digest, grid.task, grid.label, objectives=objectives, codes=codes
     )
     cells = grid.cells()
     done = _done(study, spec, cells)

@@ -180,8 +180,8 @@ class Question:
         return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, cells)
 
     @property
-    def words(self) -> str:
-        """The question in words."""
+    def task(self) -> str:
+        """The task of its study, in words."""
         asked = f"the dim3 that {', '.join(self.rules)} needs, of {', '.join(self.models)}"
         return f"{asked}; 95 % interval within {self.within} dim3, {self.seeds} seeds around the answer"
 
@@ -236,7 +236,7 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
             settings,
             Kind.RUN,
             digest,
-            question.words,
+            question.task,
             objectives=error_objective(study.prepared_data),
             codes=codes,
             tags={Tag.SOUGHT: "true"},

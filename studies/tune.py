@@ -136,7 +136,7 @@ class Search:
     @property
     def objective(self) -> str:
         """The name of the first objective in texts and figures."""
-        return "validation -ELBO (nats)" if self.sign < 0 else "validation error, mean squared"
+        return "validation -ELBO (nats)" if self.sign < 0 else "validation mean squared error"
 
     def values(self, metrics: Mapping[str, float]) -> list[float]:
         """The objectives of a finished run."""

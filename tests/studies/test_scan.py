@@ -256,7 +256,7 @@ def test_choice_and_verdict_stand_on_the_study_with_the_grid_that_was_asked_for(
     assert parent.data.metrics["choice/pca"] == 21
     assert parent.data.metrics["kept/pca"] == pytest.approx(0.8994, abs=5e-5)  # of the test rows
     assert parent.data.params["rule"] == "keep:0.90"
-    assert parent.data.params["question"] == "the error of pca at dim3 2 to 9; 3 seeds"
+    assert parent.data.params["task"] == "the error of pca at dim3 2 to 9; 3 seeds"
     description = parent.data.tags[Tag.DESCRIPTION]  # the sentences can be wrapped, the table of the curve can't
     assert description.startswith("digits, 228 epochs: pca 21 (dim3 to keep 90 % of the variance)\n\n| model |")
     assert "\n| pca | 21 | 21 to 22 | none, still falls |\n\n[Curve](" in description

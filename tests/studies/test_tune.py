@@ -199,7 +199,7 @@ def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowCli
     assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
     out = capsys.readouterr().out
     trials = study().get_trials()
-    assert study().metric_names == ["validation error, mean squared", "dim3"]
+    assert study().metric_names == ["validation mean squared error", "dim3"]
     assert "8 trials are too few to tell whether more would help: that takes 35" in out
     assert {t.state for t in trials} == {TrialState.COMPLETE}  # nothing is pruned across dim3
     points = [(t.values[1], t.values[0]) for t in trials]
