@@ -70,7 +70,7 @@ def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study, kept: list[
     assert stored(filed.client, sought.parent()) == kept[1]
     assert {c.place.model for c in kept[1].cells} == {"ae"}
     assert kept[1].total is None
-    assert kept[1].answers[0].text.startswith("ae keep:0.90: more than 8 (")
+    assert kept[1].answers[0].text.startswith("ae keep:0.90: dim3 8 (keeps ")
 
 
 @pytest.mark.usefixtures("cells_here")
