@@ -137,11 +137,12 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
     models = list(dict.fromkeys(p.model for p in points))
     for model, style in zip(models, styles_of(models), strict=True):
         mine = [p for p in points if p.model == model]
-        seeds = max(len(p.errors) for p in mine)
-        label = plain_label(model.rpartition(":")[2], LABEL_LENGTH) + (f", mean of {seeds} seeds" if seeds > 1 else "")
+        least, most = min(len(p.errors) for p in mine), max(len(p.errors) for p in mine)
+        seeds = f"{least} to {most}" if least < most else f"{most}"
+        label = plain_label(model.rpartition(":")[2], LABEL_LENGTH) + (f", mean of {seeds} seeds" if most > 1 else "")
         x, y = np.array([p.dim3 for p in mine]), np.array([p.mean for p in mine])
         draw_path(axes, x, y, style, marker=style.marker, ms=4.5, label=label)
-        if seeds > 1:
+        if most > 1:
             x = np.array([p.dim3 for p in mine for _ in p.errors])
             axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=style.colour, alpha=0.5)
     axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=f"{error}, mean squared")
@@ -207,12 +208,13 @@ def record_curve(recorder: Recorder, points: list[Point], title: str, error: str
     points, title, error
         As of `draw`.
     """
-    for model in dict.fromkeys(point.model for point in points):
-        name = f"{CURVE_PREFIX}{key(model)}"
-        there = {(m.step, m.value) for m in recorder.client.get_metric_history(recorder.run_id, name)}
-        for point in points:
-            if point.model == model and (point.dim3, point.mean) not in there:  # else a chart would draw it twice
-                recorder.metrics({name: point.mean}, point.dim3)
+    logged = [(f"{CURVE_PREFIX}{key(point.model)}", point.dim3, point.mean) for point in points]
+    there = {
+        (name, m.step, m.value)
+        for name in {name for name, *_ in logged}
+        for m in recorder.client.get_metric_history(recorder.run_id, name)
+    }
+    recorder.points(point for point in logged if point not in there)  # else a chart would draw it twice
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:

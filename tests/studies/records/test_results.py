@@ -42,7 +42,7 @@ def test_the_picture_has_a_line_a_model_and_a_dot_a_seed() -> None:
     assert [round(y, 9) for y in ae.get_xydata()[:, 1]] == [0.5, 0.2]
     assert sorted(dots.get_xydata()[:, 1]) == [0.1, 0.2, 0.25, 0.3, 0.75]
     assert axes.get_ylim()[0] == 0
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["pca", "ae, mean of 3 seeds"]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["pca", "ae, mean of 2 to 3 seeds"]
 
 
 def test_a_point_of_the_curve_is_logged_again_only_where_it_has_changed(store: MlflowClient) -> None:
