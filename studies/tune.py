@@ -16,7 +16,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from math import inf
@@ -33,15 +33,17 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
+from elbowroom.analysis.reporting.front_page import links_line
 from elbowroom.tracking.cli import Parser, command, config_fields, flag
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.addresses import children_page, run_page
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import ranges
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown, ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
@@ -64,7 +66,7 @@ _KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
 }
 """The fields of RunConfig that are tuned, where the model takes them, and their ranges; `most` is the base's epochs."""
 _MIN_DRAWN = 2  # complete trials that a figure needs
-_PRUNED = "behind the median of the earlier trials at the same epoch"
+_LINE = 90  # letters of a command in a description: the UI does not wrap it
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,14 @@ class Search:
         """The name of the first objective in texts and figures."""
         return "validation -ELBO (nats)" if self.sign < 0 else "validation mean squared error"
 
+    @property
+    def final_metric(self) -> str:
+        """The metric of a finished run that is the first objective."""
+        return self.metric if self.sign < 0 else Metric.VAL_MSE_FINAL
+
     def values(self, metrics: Mapping[str, float]) -> list[float]:
         """The objectives of a finished run."""
-        first = self.sign * metrics[self.metric] if self.sign < 0 else metrics[Metric.VAL_MSE_FINAL]
+        first = self.sign * metrics[self.final_metric]
         return [first] if self.one_dim3 else [first, metrics[Metric.DIM3]]
 
     def suggest(self, trial: Trial) -> RunConfig:
@@ -315,13 +322,10 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     reason = f"{missing} of {search.trials} trials failed" if missing > 0 else ""
     best = _best(records, search) if complete else ()
     pruned, more = len(trials) - len(complete), _outlook(search, trials)
-    counts = f"{len(complete)} trials complete, {pruned} pruned" + (f": {_PRUNED}" if pruned else "")
-    lines = [counts, *_best_lines(search, best), more]
-    text = "\n".join(lines)
-    options.say(f"\n{text}\n")
-    told = description([*lines, reason])
-    recorder.tags({Tag.DESCRIPTION: told})
-    records.describe(told)
+    answer = _answer(search, best, len(trials))
+    said = [f"{pruned} of {len(trials)} trials were stopped early (pruned)" if pruned else "", more]
+    options.say("\n".join(["", answer, *filter(None, said), *_commands(search, best), ""]))
+    _describe(records, search, best, f"{_title(search)}: {answer}", [*said, reason])
     if len(complete) >= _MIN_DRAWN:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
@@ -352,41 +356,76 @@ def _outlook(search: Search, trials: list[FrozenTrial]) -> str:
     return front_outlook([(t.values[0], t.values[1]) for t in trials], len(search.knobs) + 1)
 
 
-def _train_command(config: RunConfig) -> str:
-    """The command that trains this configuration and keeps all artifacts."""
+def _train_command(config: RunConfig, longest: int | None = None) -> str:
+    """The command that trains this configuration and keeps all artifacts, on lines of `longest` letters, or one."""
     whole_run = replace(config, artifacts="full", threads=RunConfig().threads)
-    words = [
-        f"{flag(f.name)} {shlex.quote(str(value))}"
-        for f in fields(RunConfig)
-        if (value := getattr(whole_run, f.name)) != f.default or f.name in ("model", "dim3")
-    ]
-    return "python -m tracking.train " + " ".join(words)
+    lines = ["python -m tracking.train"]
+    for f in fields(RunConfig):
+        if (value := getattr(whole_run, f.name)) != f.default or f.name in ("model", "dim3"):
+            word = f" {flag(f.name)} {shlex.quote(str(value))}"
+            if longest is not None and len(lines[-1] + word) > longest:
+                lines.append(f"   {word}")
+            else:
+                lines[-1] += word
+    return " \\\n".join(lines)
 
 
 def _best(records: StudyRecords, search: Search) -> tuple[Best, ...]:
     """The best trial, or the Pareto front by dim3, recorded as metrics of the study's run."""
-    study, recorder, found = records.study, Recorder(records.client, records.parent_id), []
+    study, found = records.study, []
     trials = [study.best_trial] if search.one_dim3 else sorted(study.best_trials, key=lambda t: t.values[1])
     for trial in trials:
         run = records.client.get_run(trial.user_attrs["run_id"])
         config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
         found.append(Best(trial.number, str(run.info.run_id), config, tuple(trial.values)))
-        if search.one_dim3:
-            recorder.metrics({BEST: trial.values[0]})
-        else:
-            recorder.metrics({PARETO: trial.values[0]}, config.dim3)
+    points = ((BEST, 0, b.values[0]) if search.one_dim3 else (PARETO, b.config.dim3, b.values[0]) for b in found)
+    Recorder(records.client, records.parent_id).points(points)
     return tuple(found)
 
 
-def _best_lines(search: Search, best: tuple[Best, ...]) -> list[str]:
-    """The best trials as the commands that train them."""
+def _title(search: Search) -> str:
+    """The data, the model and the dim3."""
+    return f"{clean(search.base.dataset, LABEL_LENGTH)}, {search.base.model} at dim3 {ranges(list(search.dim3))}"
+
+
+def _answer(search: Search, best: tuple[Best, ...], trials: int) -> str:
+    """The best trial and its settings, or the ends of the Pareto front."""
     if not best:
-        return []
+        return f"None of {trials} trials is complete"
     if search.one_dim3:
         (one,) = best
-        return [f"best: trial {one.trial}, {search.objective} {one.values[0]:.6g}", _train_command(one.config)]
-    said = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
-    return ["Pareto front: no trial has both a smaller dim3 and a smaller error", "dim3  error", *said]
+        settings = ", ".join(f"{name} {_short(getattr(one.config, name))}" for name in search.knobs)
+        return f"Best of {trials} trials: trial {one.trial}, {search.objective} {one.values[0]:.4g} ({settings})"
+    ends = dict.fromkeys(f"{b.values[0]:.4g} at dim3 {b.config.dim3}" for b in (best[0], best[-1]))
+    return f"Pareto front of {trials} trials: {search.objective} {' to '.join(ends)}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _commands(search: Search, best: tuple[Best, ...]) -> list[str]:
+    """The commands that train the best trials, as lines to print."""
+    if search.one_dim3:
+        return [f"train it:  {_train_command(b.config)}" for b in best]
+    rows = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
+    return ["No trial has both a smaller dim3 and a smaller error than these:", "dim3  error", *rows]
+
+
+def _describe(
+    records: StudyRecords, search: Search, best: tuple[Best, ...], answer: str, sentences: Sequence[str]
+) -> None:
+    """Write the answer, a table of the best trials, and the commands that train them to both stores."""
+    settings = search.knobs if search.one_dim3 else ("dim3", *search.knobs)
+    rows: list[Sequence[object]] = [("trial", search.objective, *settings), (":--",) * (2 + len(settings))]
+    rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in best]
+    answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+    rest = description(sentences, "\n".join(_train_command(b.config, _LINE) for b in best))
+    place, parent_id = records.experiment_id, records.parent_id
+    links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in best}
+    links["All trials, the best first"] = children_page(place, parent_id, search.final_metric, search.sign > 0)
+    Recorder(records.client, parent_id).tags({Tag.DESCRIPTION: "\n\n".join([answer, links_line(links), rest])})
+    records.describe(f"{answer}\n\n{rest}")
 
 
 @contextmanager

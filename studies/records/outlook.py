@@ -31,13 +31,12 @@ def outlook(values: Sequence[float], knobs: int, *, nats: bool = False) -> str:
     if not later:
         return _too_few(len(values), knobs)
     before, best = min(values[:-later]), min(values)
-    gain = before - best
+    gain, found = before - best, f"found no better value than {best:.5g}"
     if gain > 0:
         by = f"{gain:.2g} nats" if nats else f"{gain / before:.1%}"
-        lowered = f"lowered the best value by {by}, from {before:.5g} to {best:.5g}"
-    else:
-        lowered = f"found no better value than {best:.5g}"
-    return f"{_says(gain > (_NATS if nats else _SHARE * before))}: the last {later} of {len(values)} trials {lowered}"
+        found = f"lowered the best value by {by}, from {before:.5g} to {best:.5g}"
+    helps = gain > (_NATS if nats else _SHARE * before)
+    return _said(helps, len(values), f"the last {later} of {len(values)} trials {found}")
 
 
 def front_outlook(points: Sequence[tuple[float, float]], knobs: int) -> str:
@@ -57,10 +56,8 @@ def front_outlook(points: Sequence[tuple[float, float]], knobs: int) -> str:
     for error, dim3 in points[-later:]:
         before = [e for e, d in points[:-later] if d <= dim3]
         lowered += not before or error < (1 - _SHARE) * min(before)
-    return (
-        f"{_says(lowered > 0)}: {lowered or 'none'} of the last {later} of {len(points)} trials lowered the error of "
-        f"the Pareto front by more than {_SHARE:.0%}"
-    )
+    of = f"{lowered or 'none'} of the last {later} of {len(points)} trials"
+    return _said(lowered > 0, len(points), f"{of} lowered the error of the Pareto front by more than {_SHARE:.0%}")
 
 
 def _least(knobs: int) -> int:
@@ -74,8 +71,9 @@ def _later(trials: int, knobs: int) -> int:
 
 
 def _too_few(trials: int, knobs: int) -> str:
-    return f"{trials} trials are too few to tell whether more would help: that takes {_RANDOM + _least(knobs)}"
+    enough = _RANDOM + _least(knobs)
+    return f"Run at least {enough} trials (--trials {enough}): {trials} are too few to tell whether more would help"
 
 
-def _says(helps: bool) -> str:
-    return "more trials may help" if helps else "more trials are unlikely to help"
+def _said(helps: bool, trials: int, why: str) -> str:
+    return f"More trials {f'may help (--trials {2 * trials})' if helps else 'are unlikely to help'}: {why}"
