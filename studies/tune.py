@@ -43,7 +43,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, markdown, ranges
+from elbowroom.tracking.store.text import markdown, ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
@@ -324,8 +324,8 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     pruned, more = len(trials) - len(complete), _outlook(search, trials)
     answer = _answer(search, best, len(trials))
     said = [f"{pruned} of {len(trials)} trials were stopped early (pruned)" if pruned else "", more]
-    options.say("\n".join(["", answer, *filter(None, said), *_commands(search, best), ""]))
-    _describe(records, search, best, f"{_title(search)}: {answer}", [*said, reason])
+    options.say("\n".join(["", answer, *_commands(search, best), *filter(None, said), ""]))
+    _describe(records, search, best, answer, [*said, reason])
     if len(complete) >= _MIN_DRAWN:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
@@ -381,11 +381,6 @@ def _best(records: StudyRecords, search: Search) -> tuple[Best, ...]:
     points = ((BEST, 0, b.values[0]) if search.one_dim3 else (PARETO, b.config.dim3, b.values[0]) for b in found)
     Recorder(records.client, records.parent_id).points(points)
     return tuple(found)
-
-
-def _title(search: Search) -> str:
-    """The data, the model and the dim3."""
-    return f"{clean(search.base.dataset, LABEL_LENGTH)}, {search.base.model} at dim3 {ranges(list(search.dim3))}"
 
 
 def _answer(search: Search, best: tuple[Best, ...], trials: int) -> str:

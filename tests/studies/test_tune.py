@@ -157,7 +157,7 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(store: Mlflow
     assert few in out
     described = parent.data.tags[Tag.DESCRIPTION]
     title, table, links, sentences, command = described.split("\n\n")
-    assert title.startswith(f"digits, vae at dim3 3: {answer}")
+    assert title.startswith(answer)
     assert table.startswith("| trial | validation -ELBO (nats) | lr | dim2 | batch_size | epochs | beta |\n")
     assert f"\n| {best.number} | {best.value:.4g} | {config.lr:.3g} | {config.dim2} | " in table
     assert best.user_attrs["run_id"] in links
