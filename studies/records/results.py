@@ -11,15 +11,18 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 
-from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
+from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.figures.curves import LOG_FROM, draw_path, scale, scale_dim3, styles_of
 from elbowroom.analysis.findings import find
+from elbowroom.analysis.findings.evidence import ModelEvidence
 from elbowroom.analysis.purposes import Rule
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.reporting.answer import answer_lines, answer_metrics
 from elbowroom.analysis.reporting.front_page import describe_experiment, links_line, write_views
-from elbowroom.analysis.runs.comparison import Cell, Unusable, assemble, own_cell
+from elbowroom.analysis.runs.comparison import Cell, Unusable, own_cell
+from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.drawing import plain_label
 from elbowroom.tracking.store.addresses import children_page, run_page
 from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Kind, Metric, Tag
@@ -61,14 +64,12 @@ def curve(cells: Iterable[FinishedCell]) -> list[Point]:
     ]
 
 
-def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]:
-    """The verdict on each model's curve up to the dim3 `most`; none for a curve with too few points."""
-    found = {}
-    for model in dict.fromkeys(p.model for p in points):
-        dim3, errors = assemble((p.dim3, s, e) for p in points if p.model == model for s, e in p.by_seed.items())
-        if sum(most is None or k <= most for k in dim3) >= LEAST_POINTS:
-            found[model] = judge(dim3, errors, most=most)
-    return found
+def evidence(client: MlflowClient, cells: Sequence[FinishedCell]) -> dict[str, ModelEvidence]:
+    """The evidence of each model of a study as a report of its experiment has it, so that both say the same."""
+    if not cells:
+        return {}
+    experiment = client.get_experiment(cells[0].run.info.experiment_id).name
+    return find.evidence_in(read(client, experiment), {cell.run.info.run_id for cell in cells})
 
 
 def choices(cells: Iterable[FinishedCell]) -> dict[str, Choice]:
