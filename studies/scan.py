@@ -54,7 +54,6 @@ from .records.results import (
     Answers,
     Point,
     curve,
-    error_name,
     evidence,
     record_answers,
     record_curve,
@@ -299,17 +298,6 @@ def _corners(
     """The corners to confirm: as asked for; with `auto` those that the analysis finds in the done cells, printed.
 
     One between two dim3 counts as the nearer, and the study's others may have one beyond the grid's range.
-
-    Parameters
-    ----------
-    client
-        Of the tracking store.
-    grid
-        Of this start.
-    done
-        The finished cells.
-    say
-        Prints a line.
     """
     if not isinstance(grid.confirm, str):
         return grid.confirm
@@ -386,7 +374,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     reason = f"{missing} of {len(cells)} cells failed" if missing else ""
     everything = sorted(done.values(), key=lambda f: [*grid.dim3, f.config.model].index(f.config.model))
     scanned = _without_confirmations(everything, grid)
-    points, label = curve(scanned), error_name(scanned)
+    points, (label,) = curve(scanned), plan.spec.objectives
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
     found = evidence(records.client, scanned)
     judged, rule = _verdicts(found), Rule.parse(DEFAULT_RULE)

@@ -43,7 +43,7 @@ from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import markdown, ranges
+from elbowroom.tracking.store.text import clean, markdown, ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
@@ -66,7 +66,6 @@ _KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
 }
 """The fields of RunConfig that are tuned, where the model takes them, and their ranges; `most` is the base's epochs."""
 _MIN_DRAWN = 2  # complete trials that a figure needs
-_LINE = 90  # letters of a command in a description: the UI does not wrap it
 
 
 @dataclass(frozen=True)
@@ -140,14 +139,9 @@ class Search:
         """The name of the first objective in texts and figures."""
         return "validation -ELBO (nats)" if self.sign < 0 else "validation mean squared error"
 
-    @property
-    def final_metric(self) -> str:
-        """The metric of a finished run that is the first objective."""
-        return self.metric if self.sign < 0 else Metric.VAL_MSE_FINAL
-
     def values(self, metrics: Mapping[str, float]) -> list[float]:
         """The objectives of a finished run."""
-        first = self.sign * metrics[self.final_metric]
+        first = self.sign * metrics[self.metric] if self.sign < 0 else metrics[Metric.VAL_MSE_FINAL]
         return [first] if self.one_dim3 else [first, metrics[Metric.DIM3]]
 
     def suggest(self, trial: Trial) -> RunConfig:
@@ -356,18 +350,15 @@ def _outlook(search: Search, trials: list[FrozenTrial]) -> str:
     return front_outlook([(t.values[0], t.values[1]) for t in trials], len(search.knobs) + 1)
 
 
-def _train_command(config: RunConfig, longest: int | None = None) -> str:
-    """The command that trains this configuration and keeps all artifacts, on lines of `longest` letters, or one."""
+def _train_command(config: RunConfig) -> str:
+    """The command that trains this configuration and keeps all artifacts."""
     whole_run = replace(config, artifacts="full", threads=RunConfig().threads)
-    lines = ["python -m tracking.train"]
-    for f in fields(RunConfig):
-        if (value := getattr(whole_run, f.name)) != f.default or f.name in ("model", "dim3"):
-            word = f" {flag(f.name)} {shlex.quote(str(value))}"
-            if longest is not None and len(lines[-1] + word) > longest:
-                lines.append(f"   {word}")
-            else:
-                lines[-1] += word
-    return " \\\n".join(lines)
+    words = [
+        f"{flag(f.name)} {shlex.quote(str(value))}"
+        for f in fields(RunConfig)
+        if (value := getattr(whole_run, f.name)) != f.default or f.name in ("model", "dim3")
+    ]
+    return "python -m tracking.train " + " ".join(words)
 
 
 def _best(records: StudyRecords, search: Search) -> tuple[Best, ...]:
@@ -415,10 +406,13 @@ def _describe(
     rows: list[Sequence[object]] = [("trial", search.objective, *settings), (":--",) * (2 + len(settings))]
     rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in best]
     answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
-    rest = description(sentences, "\n".join(_train_command(b.config, _LINE) for b in best))
+    commands = (
+        clean(_train_command(b.config)).replace("`", "'") for b in best
+    )  # in a list, as the UI wraps no block of code
+    rest = "\n".join([description(sentences), *(f"- `{command}`" for command in commands)])
     place, parent_id = records.experiment_id, records.parent_id
     links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in best}
-    links["All trials, the best first"] = children_page(place, parent_id, search.final_metric, search.sign > 0)
+    links["All trials, the best first"] = children_page(place, parent_id, search.metric, search.sign > 0)
     Recorder(records.client, parent_id).tags({Tag.DESCRIPTION: "\n\n".join([answer, links_line(links), rest])})
     records.describe(f"{answer}\n\n{rest}")
 

@@ -86,15 +86,6 @@ def readable(cells: Iterable[FinishedCell]) -> list[Cell]:
     return found
 
 
-def error_name(cells: Iterable[FinishedCell]) -> str:
-    """The name of the errors: on validation or on test rows."""
-    return (
-        "validation error"
-        if all(Metric.VAL_MSE_FINAL in cell.metrics for cell in cells)
-        else "test error (there are no validation rows)"
-    )
-
-
 def table(points: list[Point]) -> str:
     """A row per dim3 and a column per model: the mean error over seeds, and ± its standard deviation.
 
@@ -146,7 +137,7 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
         if most > 1:
             x = np.array([p.dim3 for p in mine for _ in p.errors])
             axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=style.colour, alpha=0.5)
-    axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=f"{error}, mean squared")
+    axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=error)
     scale_dim3(axes.xaxis, (p.dim3 for p in points))
     scale(axes.yaxis, [p.mean for p in points], LOG_FROM)
     axes.grid(alpha=0.3)
@@ -200,15 +191,7 @@ def description(sentences: Sequence[str], *tables: str) -> str:
 
 
 def record_curve(recorder: Recorder, points: list[Point], title: str, error: str) -> None:
-    """Write the curve to a run, as metrics, CSV and figure.
-
-    Parameters
-    ----------
-    recorder
-        Of the run.
-    points, title, error
-        As of `draw`.
-    """
+    """Write the curve to a run, as metrics, CSV and figure; points, title and error are those of `draw`."""
     logged = [(f"{CURVE_PREFIX}{key(point.model)}", point.dim3, point.mean) for point in points]
     there = {
         (name, m.step, m.value)
