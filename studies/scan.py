@@ -389,7 +389,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     own = {(p.model, p.dim3) for p in points}
     for model, one in found.items():
         if more := [k for k in one.series.dim3 if (model, k) not in own]:
-            sentences.append(f"{one.label}: other runs of the experiment, at dim3 {ranges(more)}, count in this, too")
+            sentences.append(f"{one.label}: its answers also use other runs of the experiment, at dim3 {ranges(more)}")
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
     recorder.tags({f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()})

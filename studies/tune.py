@@ -49,7 +49,7 @@ from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
-from .records.outlook import front_outlook, outlook
+from .records.outlook import outlook
 from .records.results import description
 from .records.stored_state import trial_states
 from .records.study import StudyRecords, StudySpec, done_cells, trial_attributes
@@ -315,7 +315,11 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     missing = search.trials - len(trials)
     reason = f"{missing} of {search.trials} trials failed" if missing > 0 else ""
     best = _best(records, search) if complete else ()
-    pruned, more = len(trials) - len(complete), _outlook(search, trials)
+    pruned, one = len(trials) - len(complete), search.one_dim3
+    points = [
+        (t.values[0], 0.0 if one else t.values[1]) if t.state is TrialState.COMPLETE else (inf, 0.0) for t in trials
+    ]
+    more = outlook(points, len(search.knobs) + (not one), nats=search.sign < 0)
     answer = _answer(search, best, len(trials))
     said = [f"{pruned} of {len(trials)} trials were stopped early (pruned)" if pruned else "", more]
     options.say("\n".join(["", answer, *_commands(search, best), *filter(None, said), ""]))
@@ -340,14 +344,6 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
         outlook=more,
         failures=tuple(summary.failures),
     )
-
-
-def _outlook(search: Search, trials: list[FrozenTrial]) -> str:
-    """Whether more trials would help, in a sentence."""
-    if search.one_dim3:
-        values = [t.values[0] if t.state is TrialState.COMPLETE else inf for t in trials]
-        return outlook(values, len(search.knobs), nats=search.sign < 0)
-    return front_outlook([(t.values[0], t.values[1]) for t in trials], len(search.knobs) + 1)
 
 
 def _train_command(config: RunConfig) -> str:

@@ -318,7 +318,7 @@ def test_its_verdicts_are_those_of_the_report(filed: Study, capsys: Capture) -> 
     other = replace(filed, name="other")
     capsys.readouterr()
     assert scan(other, *TINY, "--dim3", "2:5") == 0
-    assert "pca: other runs of the experiment, at dim3 6 to 12, count in this, too" in capsys.readouterr().out
+    assert "pca: its answers also use other runs of the experiment, at dim3 6 to 12" in capsys.readouterr().out
     (comparison,) = find(read(filed.client, filed.experiment)).comparisons
     reported = {model.label: model.verdict.kind for model in comparison.models if model.verdict}
     tags = other.parent().data.tags
