@@ -402,10 +402,8 @@ def _describe(
     rows: list[Sequence[object]] = [("trial", search.objective, *settings), (":--",) * (2 + len(settings))]
     rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in best]
     answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
-    commands = (
-        clean(_train_command(b.config)).replace("`", "'") for b in best
-    )  # in a list, as the UI wraps no block of code
-    rest = "\n".join([description(sentences), *(f"- `{command}`" for command in commands)])
+    commands = [f"Train trial {b.trial} again: `{clean(_train_command(b.config)).replace('`', chr(39))}`" for b in best]
+    rest = "\n\n".join([description(sentences), *commands])  # the UI wraps this code, but no block of code
     place, parent_id = records.experiment_id, records.parent_id
     links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in best}
     links["All trials, the best first"] = children_page(place, parent_id, search.metric, search.sign > 0)

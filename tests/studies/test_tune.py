@@ -156,15 +156,15 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(store: Mlflow
     few = "Run at least 35 trials (--trials 35): 7 are too few to tell whether more would help"
     assert few in out
     described = parent.data.tags[Tag.DESCRIPTION]
-    title, table, links, sentences = described.split("\n\n")
+    title, table, links, sentences, command = described.split("\n\n")
     assert title.startswith(answer)
     assert table.startswith("| trial | validation -ELBO (nats) | lr | dim2 | batch_size | epochs | beta |\n")
     assert f"\n| {best.number} | {best.value:.4g} | {config.lr:.3g} | {config.dim2} | " in table
     assert best.user_attrs["run_id"] in links
     assert few in sentences.replace("\\", "")
-    assert f"\n- `{_train_command(config)}`" in sentences
+    assert command == f"Train trial {best.number} again: `{_train_command(config)}`"
     note = get_note(study())
-    assert all(part in note for part in (title, table, sentences))
+    assert all(part in note for part in (title, table, sentences, command))
     assert links not in note
     assert study().metric_names == ["validation -ELBO (nats)"]
     assert best.user_attrs == {
