@@ -65,6 +65,7 @@ _KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
     "beta": lambda trial, most: trial.suggest_float("beta", 0.1, 10.0, log=True),
 }
 """The fields of RunConfig that are tuned, where the model takes them, and their ranges; `most` is the base's epochs."""
+_DESCRIBED = 8  # trials of a front in a description, which has room for 5,000 letters
 _MIN_DRAWN = 2  # complete trials that a figure needs
 
 
@@ -400,12 +401,16 @@ def _describe(
     """Write the answer, a table of the best trials, and the commands that train them to both stores."""
     settings = search.knobs if search.one_dim3 else ("dim3", *search.knobs)
     rows: list[Sequence[object]] = [("trial", search.objective, *settings), (":--",) * (2 + len(settings))]
-    rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in best]
+    shown = best[:_DESCRIBED]
+    rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in shown]
+    left_out = f"the front has {len(best) - len(shown)} more, with larger dim3" if shown != best else ""
     answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
-    commands = [f"Train trial {b.trial} again: `{clean(_train_command(b.config)).replace('`', chr(39))}`" for b in best]
-    rest = "\n\n".join([description(sentences), *commands])  # the UI wraps this code, but no block of code
+    commands = [
+        f"Train trial {b.trial} again: `{clean(_train_command(b.config)).replace('`', chr(39))}`" for b in shown
+    ]
+    rest = "\n\n".join([description([left_out, *sentences]), *commands])  # the UI wraps this code, but no block of code
     place, parent_id = records.experiment_id, records.parent_id
-    links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in best}
+    links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in shown}
     links["All trials, the best first"] = children_page(place, parent_id, search.metric, search.sign > 0)
     Recorder(records.client, parent_id).tags({Tag.DESCRIPTION: "\n\n".join([answer, links_line(links), rest])})
     records.describe(f"{answer}\n\n{rest}")

@@ -207,7 +207,10 @@ def test_trials_of_other_code_are_refused(
     assert call(store, *given, "--trials", "2") == 0
 
 
-def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowClient, capsys: Capture) -> None:
+def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(
+    store: MlflowClient, capsys: Capture, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr("elbowroom.studies.tune._DESCRIBED", 1)
     assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
     out = capsys.readouterr().out
     trials = study().get_trials()
@@ -221,6 +224,9 @@ def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowCli
     assert logged == front
     for dim3, error in front:
         assert f"{int(dim3):<6}{error:<12.6g}python -m tracking.train --model ae" in out
+    described = parent.data.tags[Tag.DESCRIPTION]
+    assert f"\n- the front has {len(front) - 1} more, with larger dim3\n" in described
+    assert described.count("Train trial ") == 1
     assert [f.path for f in store.list_artifacts(parent.info.run_id, "figures")] == ["figures/pareto_front.png"]
 
 
