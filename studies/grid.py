@@ -113,8 +113,8 @@ class Grid:
         return self.preset or f"scan-{clean(Path(self.base.dataset).stem, LABEL_LENGTH)}"
 
     @property
-    def question(self) -> str:
-        """The question of its study, in words."""
+    def task(self) -> str:
+        """The task of its study, in words."""
         models: dict[tuple[int, ...], list[str]] = {}
         for model, values in self.dim3.items():
             models.setdefault(values, []).append(model)

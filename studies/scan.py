@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from mlflow import MlflowClient
+
 from elbowroom.analysis.elbow import Verdict
-from elbowroom.analysis.purposes import DEFAULT_RULE, Rule
+from elbowroom.analysis.findings.evidence import ModelEvidence
+from elbowroom.analysis.purposes import DEFAULT_RULE, Rule, choose
 from elbowroom.analysis.purposes.choice import Choice
-from elbowroom.analysis.runs.comparison import most_to_judge
 from elbowroom.tracking.cli import UNSET, Parser, command, config_fields
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
@@ -32,7 +34,7 @@ from elbowroom.tracking.store.errors import Failed
 from elbowroom.tracking.store.names import TAG_LENGTH, VERDICT_PREFIX, Kind, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, key, ranges
 
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .execution.progress import Cost, cost_left, cost_table, estimate_costs
@@ -51,13 +53,11 @@ from .options import RESUME, SWITCH, Options, add_options, parse_options
 from .records.results import (
     Answers,
     Point,
-    choices,
     curve,
-    error_name,
+    evidence,
     record_answers,
     record_curve,
     table,
-    verdicts,
 )
 from .records.study import FinishedCell, StudySpec, error_objective
 
@@ -239,14 +239,16 @@ def _plan(study: Coordinator, grid: Grid) -> _Plan:
     settings = study_settings(grid.base, digest)
     objectives = error_objective(study.prepared_data)
     spec = StudySpec(
-        options.study, _WHAT, settings, Kind.RUN, digest, grid.question, grid.label, objectives=objectives, codes=codes
+        options.study, _WHAT, settings, Kind.RUN, digest, grid.task, grid.label, objectives=objectives, codes=codes
     )
     cells = grid.cells()
     done = _done(study, spec, cells)
-    asked = _all_asked(grid, None if study.parent is None else study.parent.data.tags.get(Tag.GRID))
-    to_confirm = grid.confirm == "auto" and None in spec.match(cells, done).values()
+    before = None if study.parent is None else study.parent.data.tags.get(Tag.GRID)
+    asked = _all_asked(grid, before)
+    # The analysis reads the grids of studies, so it has to wait for the tag of a new one.
+    to_confirm = grid.confirm == "auto" and (None in spec.match(cells, done).values() or asked != before)
     if not to_confirm:
-        cells += grid.confirmations(_corners(grid, asked, done.values(), options.say))
+        cells += grid.confirmations(_corners(study.client, grid, done.values(), options.say))
     costs = estimate_costs(spec.match(cells, done))
     options.say(f"study {options.study}: {len(cells)} cells on {clean(grid.base.dataset)}")
     options.say(cost_table(costs, study.pool.slots()))
@@ -291,27 +293,17 @@ def _done(study: Coordinator, spec: StudySpec, cells: list[RunConfig]) -> dict[s
     return current
 
 
-def _corners(grid: Grid, asked: str, done: Iterable[FinishedCell], say: Callable[[str], None]) -> Mapping[str, int]:
+def _corners(
+    client: MlflowClient, grid: Grid, done: Iterable[FinishedCell], say: Callable[[str], None]
+) -> Mapping[str, int]:
     """The corners to confirm: as asked for; with `auto` those that the analysis finds in the done cells, printed.
 
     One between two dim3 counts as the nearer, and the study's others may have one beyond the grid's range.
-
-    Parameters
-    ----------
-    grid
-        Of this start.
-    asked
-        It and the study's earlier grids, as JSON.
-    done
-        The finished cells.
-    say
-        Prints a line.
     """
     if not isinstance(grid.confirm, str):
         return grid.confirm
-    scanned = _without_confirmations(done, grid)
     found = {}
-    for model, verdict in _verdicts(scanned, asked).items():
+    for model, verdict in _verdicts(evidence(client, _without_confirmations(done, grid))).items():
         at, values = verdict.dim3, grid.dim3.get(model, ())
         if at is not None and model in grid.with_epochs and min(values) <= at <= max(values):
             found[model] = min(values, key=lambda k: abs(k - at))
@@ -324,19 +316,9 @@ def _without_confirmations(cells: Iterable[FinishedCell], grid: Grid) -> list[Fi
     return [f for f in cells if f.config.epochs == grid.base.epochs]
 
 
-def _verdicts(cells: list[FinishedCell], asked: str) -> dict[str, Verdict]:
-    """The verdicts on cells with the same data, without the dim3 that only a seek chose: they lie around an answer.
-
-    asked has the study's grids as JSON.
-    """
-    last = json.loads(asked)
-    grids = [g["dim3"] for g in [last, *last.get("before", [])]]
-    judged = [
-        f
-        for f in cells
-        if Tag.SOUGHT not in f.run.data.tags or any(f.config.dim3 in dim3.get(f.config.model, ()) for dim3 in grids)
-    ]
-    return verdicts(curve(judged), most_to_judge(cells[0].run.data.params) if cells else None)
+def _verdicts(found: Mapping[str, ModelEvidence]) -> dict[str, Verdict]:
+    """The verdict on each model's curve; none on one with too few points."""
+    return {model: verdict for model, one in found.items() if (verdict := one.judged[0]) is not None}
 
 
 def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
@@ -350,7 +332,8 @@ def _run_cells(study: Coordinator, plan: _Plan) -> Summary:
 
     def confirmations() -> Iterator[list[RunConfig]]:
         done = records.done()
-        found = records.spec.match(grid.confirmations(_corners(grid, plan.asked, done.values(), progress.say)), done)
+        corners = _corners(records.client, grid, done.values(), progress.say)
+        found = records.spec.match(grid.confirmations(corners), done)
         missing = [cell for cell, finished in found.items() if finished is None]
         cells.extend(found)
         progress.extend(len(found), len(found) - len(missing))
@@ -385,24 +368,27 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     reason = f"{missing} of {len(cells)} cells failed" if missing else ""
     everything = sorted(done.values(), key=lambda f: [*grid.dim3, f.config.model].index(f.config.model))
     scanned = _without_confirmations(everything, grid)
-    points, label = curve(scanned), error_name(scanned)
+    points, (label,) = curve(scanned), plan.spec.objectives
     confirmed = curve(f for f in everything if f.config.epochs == 2 * epochs)
-    judged = _verdicts(scanned, plan.asked)
+    found = evidence(records.client, scanned)
+    judged, rule = _verdicts(found), Rule.parse(DEFAULT_RULE)
+    chosen = {model: choose(rule, one) for model, one in found.items()}
     title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
     title += f" [{records.label}: not to be quoted]" if records.label else ""
     tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
-    chosen = choices(scanned)
     sentences = [choice.sentence for choice in chosen.values()]
     sentences += [verdict.sentence(model.rpartition(":")[2]) for model, verdict in judged.items()]
+    own = {(p.model, p.dim3) for p in points}
+    for model, one in found.items():
+        if more := [k for k in one.series.dim3 if (model, k) not in own]:
+            sentences.append(f"{one.label}: its answers also use other runs of the experiment, at dim3 {ranges(more)}")
     options.say("\n" + "\n\n".join([tables[0], *(["\n".join(sentences)] if sentences else []), *tables[1:]]) + "\n")
     recorder = Recorder(records.client, records.parent_id)
     recorder.tags({f"{VERDICT_PREFIX}{key(model)}": verdict.kind for model, verdict in judged.items()})
     record_curve(recorder, points, title, label)
-    views = record_answers(
-        records, Answers(title, Rule.parse(DEFAULT_RULE), chosen, judged, [*sentences, reason], tables, grid.aside)
-    )
+    views = record_answers(records, Answers(title, rule, chosen, judged, [*sentences, reason], tables, grid.aside))
     options.say(summary.spent(study.pool.slots()))
     study.conclude(summary, reason, views)
     return ScanResult(

@@ -51,7 +51,6 @@ from .options import RESUME, Options, add_options, parse_options
 from .records.results import (
     Answers,
     curve,
-    error_name,
     readable,
     record_answers,
     record_curve,
@@ -179,8 +178,8 @@ class Question:
         return Search(tuple(map(Rule.parse, self.rules)), self.within, self.seeds, cells)
 
     @property
-    def words(self) -> str:
-        """The question in words."""
+    def task(self) -> str:
+        """The task of its study, in words."""
         asked = f"the dim3 that {', '.join(self.rules)} needs, of {', '.join(self.models)}"
         return f"{asked}; 95 % interval within {self.within} dim3, {self.seeds} seeds around the answer"
 
@@ -235,7 +234,7 @@ def seek(question: Question | None = None, options: Options | None = None) -> Se
             settings,
             Kind.RUN,
             digest,
-            question.words,
+            question.task,
             objectives=error_objective(study.prepared_data),
             codes=codes,
             tags={Tag.SOUGHT: "true"},
@@ -404,11 +403,11 @@ class _Seek:
         failed = sorted({failure.model for failure in summary.failures})
         settled = not failed and all(v.phase is Phase.DONE for found in views.values() for v in found)
         reason = f"cells of {', '.join(failed)} failed" if failed else ""
-        points, label = curve(finished), error_name(finished)
+        points, (label,) = curve(finished), records.spec.objectives
         title = clean(self.question.base.dataset, LABEL_LENGTH)
         if any("epochs" in model_settings(model) for model in self.question.models):
             title += f", {self.question.base.epochs} epochs"
-        shown = f"{label}, mean squared, ± SD over seeds, (n): n seeds; {title}\n\n{table(points)}"
+        shown = f"{label}, ± SD over seeds, (n): n seeds; {title}\n\n{table(points)}"
         self.options.say("\n" + "\n".join([shown, "", *said]) + "\n")
         record_curve(self.recorder, points, title, label)
         first = {model: found[0].choice for model, found in views.items() if found and found[0].choice is not None}

@@ -16,7 +16,7 @@ import elbowroom.tracking.imports  # noqa: F401  before the others
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from math import inf
@@ -33,21 +33,23 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, Trial, TrialState
 from optuna.visualization import matplotlib as plots
 
+from elbowroom.analysis.reporting.front_page import links_line
 from elbowroom.tracking.cli import Parser, command, config_fields, flag
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run.execution import prepare
+from elbowroom.tracking.store.addresses import children_page, run_page
 from elbowroom.tracking.store.errors import BadInput
 from elbowroom.tracking.store.names import BEST, PARETO, Artifact, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import Recorder
 from elbowroom.tracking.store.session import use_store
-from elbowroom.tracking.store.text import ranges
+from elbowroom.tracking.store.text import clean, markdown, ranges
 
 from .execution.cell import Job, Pruning
 from .execution.coordinator import Coordinator, Failure, JobQueue, Summary, open_study
 from .grid import check_whole, model_settings, parse_range, parse_whole, shared_fields, study_settings
 from .options import RESUME, Options, add_options, parse_options
-from .records.outlook import front_outlook, outlook
+from .records.outlook import outlook
 from .records.results import description
 from .records.study import StudyRecords, StudySpec, done_cells, trial_attributes
 from .records.trials import absolute, retry_storage
@@ -62,8 +64,8 @@ _KNOBS: Mapping[str, Callable[[Trial, int], object]] = {
     "beta": lambda trial, most: trial.suggest_float("beta", 0.1, 10.0, log=True),
 }
 """The fields of RunConfig that are tuned, where the model takes them, and their ranges; `most` is the base's epochs."""
+_DESCRIBED = 8  # trials of a front in a description, which has room for 5,000 letters
 _MIN_DRAWN = 2  # complete trials that a figure needs
-_PRUNED = "behind the median of the earlier trials at the same epoch"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Search:
     @property
     def objective(self) -> str:
         """The name of the first objective in texts and figures."""
-        return "validation -ELBO (nats)" if self.sign < 0 else "validation error, mean squared"
+        return "validation -ELBO (nats)" if self.sign < 0 else "validation mean squared error"
 
     def values(self, metrics: Mapping[str, float]) -> list[float]:
         """The objectives of a finished run."""
@@ -310,14 +312,15 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     missing = search.trials - len(trials)
     reason = f"{missing} of {search.trials} trials failed" if missing > 0 else ""
     best = _best(records, search) if complete else ()
-    pruned, more = len(trials) - len(complete), _outlook(search, trials)
-    counts = f"{len(complete)} trials complete, {pruned} pruned" + (f": {_PRUNED}" if pruned else "")
-    lines = [counts, *_best_lines(search, best), more]
-    text = "\n".join(lines)
-    options.say(f"\n{text}\n")
-    told = description([*lines, reason])
-    recorder.tags({Tag.DESCRIPTION: told})
-    records.describe(told)
+    pruned, one = len(trials) - len(complete), search.one_dim3
+    points = [
+        (t.values[0], 0.0 if one else t.values[1]) if t.state is TrialState.COMPLETE else (inf, 0.0) for t in trials
+    ]
+    more = outlook(points, len(search.knobs) + (not one), nats=search.sign < 0)
+    answer = _answer(search, best, len(trials))
+    said = [f"{pruned} of {len(trials)} trials were stopped early (pruned)" if pruned else "", more]
+    options.say("\n".join(["", answer, *_commands(search, best), *filter(None, said), ""]))
+    _describe(records, search, best, answer, [*said, reason])
     if len(complete) >= _MIN_DRAWN:
         with recorder.files() as folder:
             (folder / Artifact.FIGURES).mkdir()
@@ -340,14 +343,6 @@ def _finish(study: Coordinator, search: Search, summary: Summary) -> TuneResult:
     )
 
 
-def _outlook(search: Search, trials: list[FrozenTrial]) -> str:
-    """Whether more trials would help, in a sentence."""
-    if search.one_dim3:
-        values = [t.values[0] if t.state is TrialState.COMPLETE else inf for t in trials]
-        return outlook(values, len(search.knobs), nats=search.sign < 0)
-    return front_outlook([(t.values[0], t.values[1]) for t in trials], len(search.knobs) + 1)
-
-
 def _train_command(config: RunConfig) -> str:
     """The command that trains this configuration and keeps all artifacts."""
     whole_run = replace(config, artifacts="full", threads=RunConfig().threads)
@@ -361,28 +356,60 @@ def _train_command(config: RunConfig) -> str:
 
 def _best(records: StudyRecords, search: Search) -> tuple[Best, ...]:
     """The best trial, or the Pareto front by dim3, recorded as metrics of the study's run."""
-    study, recorder, found = records.study, Recorder(records.client, records.parent_id), []
+    study, found = records.study, []
     trials = [study.best_trial] if search.one_dim3 else sorted(study.best_trials, key=lambda t: t.values[1])
     for trial in trials:
         run = records.client.get_run(trial.user_attrs["run_id"])
         config = RunConfig.from_json(run.data.tags[Tag.CONFIG])
         found.append(Best(trial.number, str(run.info.run_id), config, tuple(trial.values)))
-        if search.one_dim3:
-            recorder.metrics({BEST: trial.values[0]})
-        else:
-            recorder.metrics({PARETO: trial.values[0]}, config.dim3)
+    points = ((BEST, 0, b.values[0]) if search.one_dim3 else (PARETO, b.config.dim3, b.values[0]) for b in found)
+    Recorder(records.client, records.parent_id).points(points)
     return tuple(found)
 
 
-def _best_lines(search: Search, best: tuple[Best, ...]) -> list[str]:
-    """The best trials as the commands that train them."""
+def _answer(search: Search, best: tuple[Best, ...], trials: int) -> str:
+    """The best trial and its settings, or the ends of the Pareto front."""
     if not best:
-        return []
+        return f"None of {trials} trials is complete"
     if search.one_dim3:
         (one,) = best
-        return [f"best: trial {one.trial}, {search.objective} {one.values[0]:.6g}", _train_command(one.config)]
-    said = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
-    return ["Pareto front: no trial has both a smaller dim3 and a smaller error", "dim3  error", *said]
+        settings = ", ".join(f"{name} {_short(getattr(one.config, name))}" for name in search.knobs)
+        return f"Best of {trials} trials: trial {one.trial}, {search.objective} {one.values[0]:.4g} ({settings})"
+    ends = dict.fromkeys(f"{b.values[0]:.4g} at dim3 {b.config.dim3}" for b in (best[0], best[-1]))
+    return f"Pareto front of {trials} trials: {search.objective} {' to '.join(ends)}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _commands(search: Search, best: tuple[Best, ...]) -> list[str]:
+    """The commands that train the best trials, as lines to print."""
+    if search.one_dim3:
+        return [f"train it:  {_train_command(b.config)}" for b in best]
+    rows = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
+    return ["No trial has both a smaller dim3 and a smaller error than these:", "dim3  error", *rows]
+
+
+def _describe(
+    records: StudyRecords, search: Search, best: tuple[Best, ...], answer: str, sentences: Sequence[str]
+) -> None:
+    """Write the answer, a table of the best trials, and the commands that train them to both stores."""
+    settings = search.knobs if search.one_dim3 else ("dim3", *search.knobs)
+    rows: list[Sequence[object]] = [("trial", search.objective, *settings), (":--",) * (2 + len(settings))]
+    shown = best[:_DESCRIBED]
+    rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in shown]
+    left_out = f"the front has {len(best) - len(shown)} more, with larger dim3" if shown != best else ""
+    answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+    commands = [
+        f"Train trial {b.trial} again: `{clean(_train_command(b.config)).replace('`', chr(39))}`" for b in shown
+    ]
+    rest = "\n\n".join([description([left_out, *sentences]), *commands])  # the UI wraps this code, but no block of code
+    place, parent_id = records.experiment_id, records.parent_id
+    links = {f"Trial {b.trial}": run_page(place, b.run_id) for b in shown}
+    links["All trials, the best first"] = children_page(place, parent_id, search.metric, search.sign > 0)
+    Recorder(records.client, parent_id).tags({Tag.DESCRIPTION: "\n\n".join([answer, links_line(links), rest])})
+    records.describe(f"{answer}\n\n{rest}")
 
 
 @contextmanager

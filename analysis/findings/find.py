@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -24,7 +24,7 @@ from ..purposes import DEFAULT_RULE, PURPOSES, NotOffered, Rule, choose, in_orde
 from ..purposes.choice import ByDim3, Choice, Missing
 from ..purposes.keep import SHARES
 from ..runs.arrays import rows_of
-from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, assemble, compare, is_sought, missing
+from ..runs.comparison import Cell, Comparison, LeftOut, Series, Store, assemble, compare, data_of, is_sought, missing
 from .against_pca import (
     Against,
     DecoderPart,
@@ -225,9 +225,19 @@ def choices(cells: Sequence[Cell], rule: str = DEFAULT_RULE) -> dict[str, Choice
     return {model: choose(asked, one) for model, one in evidence(cells).items()}
 
 
-def evidence(cells: Sequence[Cell]) -> dict[str, ModelEvidence]:
+def evidence(cells: Sequence[Cell], store: Store | None = None) -> dict[str, ModelEvidence]:
     """Return the evidence of each model, of the cells of one study."""
-    return {e.series.model: e for comparison in compare(cells) for e in _evidence(comparison, []).values()}
+    return {e.series.model: e for comparison in compare(cells) for e in _evidence(comparison, [], store).values()}
+
+
+def evidence_in(store: Store, run_ids: Collection[str]) -> dict[str, ModelEvidence]:
+    """Return the evidence of each model of a study as `find` has it: of all cells on the curves of the study's runs."""
+
+    def curve(cell: Cell) -> tuple[object, ...]:
+        return cell.model, cell.variant, cell.settings, *data_of(cell)
+
+    curves = {curve(cell) for cell in store.cells if cell.run_id in run_ids}
+    return evidence([cell for cell in store.cells if curve(cell) in curves], store)
 
 
 def _evidence(comparison: Comparison, notes: list[str], store: Store | None = None) -> dict[str, ModelEvidence]:

@@ -116,7 +116,7 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
         curves=curves_of(finding, answers.shown),
         criteria=list(dict.fromkeys(c for m in finding.models if m.verdict for c in m.verdict.criteria)),
         captions={s.name: s.plot.caption for s in SECTIONS if s.plot is not None},
-        latent_space_caption=next(section.plot.live for section in SECTIONS if section.plot and section.name == "codes"),
+        latent_space_caption=next(s.plot.live for s in SECTIONS if s.plot is not None and s.name == "codes"),
         script=script("page.js", "plane.js"),
         data=embedded(page.live),
     )

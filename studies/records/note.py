@@ -21,22 +21,22 @@ _VERSION = "dashboard:note_ver"
 _PIECE = "dashboard:note_str:"
 _PIECE_LENGTH = 2045  # letters, as in the dashboard
 _WRITTEN = "elbowroom:note"  # the version and the digest of the note that was written last
-_OPEN = "They come when the study ends. It is running, or was interrupted: then the same command goes on."
+_RUNNING = "The answers are written here when the study ends. If it was interrupted, the same command continues it."
 _GRID = (
-    "**Best Trial** has only the least error, mostly with the largest dim3. It is not the answer.",
-    "**History** and **Hyperparameter Importance** do not apply: a sampler chose none of these trials.",
-    "**Analytics**, *Slice*, *Param dim3*: the curve of error against dim3, with the trials of all models in one.",
+    "**Best Trial** is not the answer: it is the trial with the smallest error, mostly one with the largest dim3.",
+    "**History** and **Hyperparameter Importance** tell nothing here: they are for searches for the smallest error.",
+    "The curve of error against dim3 is under **Analytics**: choose *Slice*, then *Param dim3*. It shows all models.",
 )
 _ONE_DIM3 = (
-    "**Best Trial** has the best settings. Its value is the least of many on the same validation rows, so new rows "
-    "will have a slightly worse one: train it, and read the error of the test rows.",
-    "A **pruned** trial was behind the median of the earlier trials at the same epoch, which its *reason* names.",
+    "**Best Trial** has the best settings. The validation rows chose them, so expect a slightly worse value on new "
+    "rows: train them again with the command above, and read the error of the test rows.",
+    "A **pruned** trial was stopped early; its *reason* says why.",
 )
 _FRONT = (
-    "**Best Trials** are the Pareto front: no trial has both a smaller dim3 and a smaller error.",
-    "**Hyperparameter Importance**: only the bars of the error count, because dim3 is a parameter, too.",
+    "**Best Trials** are the Pareto front: no other trial has both a smaller dim3 and a smaller error.",
+    "**Hyperparameter Importance**: read the bars of the error only, because dim3 is itself one of the two values.",
 )
-_TRIAL = "A trial's *variance kept* is the share of the variance of the test rows; *run_id* is its run in MLflow."
+_TRIAL = "A trial's *variance kept* is the share of the test rows' variance that its model keeps; *run_id* is its run."
 
 
 def page_of(tracking_uri: str, experiment_id: str, run_id: str) -> tuple[str, str]:
@@ -70,24 +70,24 @@ def compose(
         The command that makes the report; empty for a tuning, whose trials no report reads.
     """
     address, command = page
-    named = f"The objective{' is' if len(objectives) == 1 else 's are'} the {markdown(', and '.join(objectives))}"
-    reading = [f"{named}: less is better."]
+    value = "value is" if len(objectives) == 1 else "values are"
+    reading = [f"A trial is one training. Its {value} the {markdown(' and '.join(objectives))}: less is better."]
     reading += _GRID if report else _ONE_DIM3 if len(objectives) == 1 else _FRONT
     there = _code(f"{command}\n# then open {address}") if command else f"[The study's run in MLflow](<{address}>)"
     parts = [
         _listed(f"{name}: {_fact(fact)}" for name, fact in facts.items()),
-        f"## Answers\n\n{answers or _OPEN}",
+        f"## Answers\n\n{answers or _RUNNING}",
         f"## How to read this dashboard\n\n{_listed([*reading, _TRIAL])}",
         f"## In MLflow\n\n{there}",
     ]
     if report:
-        parts.append(f"The report has the curves, the choices and their intervals:\n\n{_code(report)}")
+        parts.append(f"The report compares the models, with curves and intervals:\n\n{_code(report)}")
     return "\n\n".join(parts)
 
 
 def _fact(text: str) -> str:
     """A text, literally: as code where it may have an address, of which the dashboard would make a link."""
-    return quoted(text) if "/" in text else markdown(text)
+    return quoted(text, None) if "/" in text else markdown(text)
 
 
 def _listed(lines: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ again are expected to gain less than the later half did.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 _RANDOM = 10  # trials that TPE draws at random before it learns from them: its default
 _BY_KNOB = 5  # later trials for each setting that is tuned, at least
@@ -15,67 +16,29 @@ _SHARE = 0.01  # of an error: about what trainings differ by that have different
 _NATS = 0.5  # the tolerance of the rule `generate`
 
 
-def outlook(values: Sequence[float], knobs: int, *, nats: bool = False) -> str:
-    """Return whether more trials would lower the best value: not where the later ones did so by less than 1 %.
-
-    Parameters
-    ----------
-    values
-        Of the trials, in their order; infinity for a pruned one, which is no gain.
-    knobs
-        The number of settings that are tuned.
-    nats
-        Whether they are nats, whose zero means nothing, and not errors: then by less than 0.5 nats.
-    """
-    later = _later(len(values), knobs)
-    if not later:
-        return _too_few(len(values), knobs)
-    before, best = min(values[:-later]), min(values)
-    gain = before - best
-    if gain > 0:
-        by = f"{gain:.2g} nats" if nats else f"{100 * gain / before:.1f} %"
-        lowered = f"lowered the best value by {by}, from {before:.5g} to {best:.5g}"
-    else:
-        lowered = f"found no better value than {best:.5g}"
-    return f"{_says(gain > (_NATS if nats else _SHARE * before))}: the last {later} of {len(values)} trials {lowered}"
-
-
-def front_outlook(points: Sequence[tuple[float, float]], knobs: int) -> str:
-    """Return whether more trials would move the Pareto front: not where no later one lowered its error by 1 %.
+def outlook(points: Sequence[tuple[float, float]], knobs: int, *, nats: bool = False) -> str:
+    """Return whether more trials would help: not where no later one improved on the earlier ones by more than 1 %.
 
     Parameters
     ----------
     points
-        The error and the dim3 of the trials, in their order.
+        The value and the dim3 of the trials, in their order; infinity for a pruned one, which is no gain. A trial is
+        compared with the earlier ones of its dim3 or less.
     knobs
-        The number of settings that are tuned, dim3 included.
+        The number of settings that are tuned, with dim3 where several are tried.
+    nats
+        Whether the values are nats, whose zero means nothing, and not errors: then 0.5 nats count.
     """
-    later = _later(len(points), knobs)
-    if not later:
-        return _too_few(len(points), knobs)
-    lowered = 0
-    for error, dim3 in points[-later:]:
-        before = [e for e, d in points[:-later] if d <= dim3]
-        lowered += not before or error < (1 - _SHARE) * min(before)
-    return (
-        f"{_says(lowered > 0)}: {lowered or 'none'} of the last {later} of {len(points)} trials lowered the error of "
-        f"the Pareto front by more than {100 * _SHARE:.0f} %"
-    )
-
-
-def _least(knobs: int) -> int:
-    return max(_RANDOM, _BY_KNOB * knobs)
-
-
-def _later(trials: int, knobs: int) -> int:
-    """The number of later trials, which are compared with the earlier ones; 0 where either are too few."""
-    later = max(trials // 2, _least(knobs))
-    return later if trials - later >= _RANDOM else 0
-
-
-def _too_few(trials: int, knobs: int) -> str:
-    return f"{trials} trials are too few to tell whether more would help: that takes {_RANDOM + _least(knobs)}"
-
-
-def _says(helps: bool) -> str:
-    return "more trials may help" if helps else "more trials are unlikely to help"
+    trials, least = len(points), max(_RANDOM, _BY_KNOB * knobs)
+    later = max(trials // 2, least)
+    if trials - later < _RANDOM:
+        enough = _RANDOM + least
+        return f"Run at least {enough} trials (--trials {enough}): {trials} are too few to tell whether more would help"
+    improved = 0
+    for value, dim3 in points[-later:]:
+        before = min((v for v, d in points[:-later] if d <= dim3), default=inf)
+        improved += value < (before - _NATS if nats else (1 - _SHARE) * before)
+    helps = f"may help (--trials {2 * trials})" if improved else "are unlikely to help"
+    by = f"{_NATS} nats" if nats else f"{100 * _SHARE:.0f} %"
+    some = f"{improved or 'none'} of the last {later} of {trials} trials"
+    return f"More trials {helps}: {some} improved on the earlier ones by more than {by}"

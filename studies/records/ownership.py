@@ -175,7 +175,7 @@ def _open(
         study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions, load_if_exists=True)
     models = study.user_attrs.get(_MODELS, list(MODEL_CHOICES))
     records = StudyRecords(client, storage, study, parent, spec, token, models)
-    records.describe()  # first, because the dashboard lists attributes in this order
+    records.describe()
     attributes = {_MODELS: models, _SETTINGS: dict(spec.settings), _STUDY: spec.what, _PARENT: parent.info.run_id}
     for name, value in attributes.items():
         study.set_user_attr(name, value)

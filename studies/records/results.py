@@ -11,15 +11,18 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 
-from elbowroom.analysis.elbow import LEAST_POINTS, Verdict, judge
+from elbowroom.analysis.elbow import Verdict
 from elbowroom.analysis.figures.curves import LOG_FROM, draw_path, scale, scale_dim3, styles_of
 from elbowroom.analysis.findings import find
+from elbowroom.analysis.findings.evidence import ModelEvidence
 from elbowroom.analysis.purposes import Rule
 from elbowroom.analysis.purposes.choice import Choice
 from elbowroom.analysis.reporting.answer import answer_lines, answer_metrics
 from elbowroom.analysis.reporting.front_page import describe_experiment, links_line, write_views
-from elbowroom.analysis.runs.comparison import Cell, Unusable, assemble, own_cell
+from elbowroom.analysis.runs.comparison import Cell, Unusable, own_cell
+from elbowroom.analysis.runs.query import read
 from elbowroom.tracking.drawing import plain_label
 from elbowroom.tracking.store.addresses import children_page, run_page
 from elbowroom.tracking.store.names import CURVE_PREFIX, Artifact, Kind, Metric, Tag
@@ -61,14 +64,12 @@ def curve(cells: Iterable[FinishedCell]) -> list[Point]:
     ]
 
 
-def verdicts(points: list[Point], most: int | None = None) -> dict[str, Verdict]:
-    """The verdict on each model's curve up to the dim3 `most`; none for a curve with too few points."""
-    found = {}
-    for model in dict.fromkeys(p.model for p in points):
-        dim3, errors = assemble((p.dim3, s, e) for p in points if p.model == model for s, e in p.by_seed.items())
-        if sum(most is None or k <= most for k in dim3) >= LEAST_POINTS:
-            found[model] = judge(dim3, errors, most=most)
-    return found
+def evidence(client: MlflowClient, cells: Sequence[FinishedCell]) -> dict[str, ModelEvidence]:
+    """The evidence of each model of a study as a report of its experiment has it, so that both say the same."""
+    if not cells:
+        return {}
+    experiment = client.get_experiment(cells[0].run.info.experiment_id).name
+    return find.evidence_in(read(client, experiment), {cell.run.info.run_id for cell in cells})
 
 
 def choices(cells: Iterable[FinishedCell]) -> dict[str, Choice]:
@@ -83,15 +84,6 @@ def readable(cells: Iterable[FinishedCell]) -> list[Cell]:
         with suppress(Unusable):
             found.append(own_cell(cell.run, {}))
     return found
-
-
-def error_name(cells: Iterable[FinishedCell]) -> str:
-    """The name of the errors: on validation or on test rows."""
-    return (
-        "validation error"
-        if all(Metric.VAL_MSE_FINAL in cell.metrics for cell in cells)
-        else "test error (there are no validation rows)"
-    )
 
 
 def table(points: list[Point]) -> str:
@@ -137,14 +129,15 @@ def draw(points: list[Point], title: str, error: str) -> Figure:
     models = list(dict.fromkeys(p.model for p in points))
     for model, style in zip(models, styles_of(models), strict=True):
         mine = [p for p in points if p.model == model]
-        seeds = max(len(p.errors) for p in mine)
-        label = plain_label(model.rpartition(":")[2], LABEL_LENGTH) + (f", mean of {seeds} seeds" if seeds > 1 else "")
+        least, most = min(len(p.errors) for p in mine), max(len(p.errors) for p in mine)
+        seeds = f"{least} to {most}" if least < most else f"{most}"
+        label = plain_label(model.rpartition(":")[2], LABEL_LENGTH) + (f", mean of {seeds} seeds" if most > 1 else "")
         x, y = np.array([p.dim3 for p in mine]), np.array([p.mean for p in mine])
         draw_path(axes, x, y, style, marker=style.marker, ms=4.5, label=label)
-        if seeds > 1:
+        if most > 1:
             x = np.array([p.dim3 for p in mine for _ in p.errors])
             axes.plot(x, [e for p in mine for e in p.errors], ".", ms=3, color=style.colour, alpha=0.5)
-    axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=f"{error}, mean squared")
+    axes.set(title=plain_label(title, LABEL_LENGTH), xlabel="latent dimension dim3", ylabel=error)
     scale_dim3(axes.xaxis, (p.dim3 for p in points))
     scale(axes.yaxis, [p.mean for p in points], LOG_FROM)
     axes.grid(alpha=0.3)
@@ -198,21 +191,14 @@ def description(sentences: Sequence[str], *tables: str) -> str:
 
 
 def record_curve(recorder: Recorder, points: list[Point], title: str, error: str) -> None:
-    """Write the curve to a run, as metrics, CSV and figure.
-
-    Parameters
-    ----------
-    recorder
-        Of the run.
-    points, title, error
-        As of `draw`.
-    """
-    for model in dict.fromkeys(point.model for point in points):
-        name = f"{CURVE_PREFIX}{key(model)}"
-        there = {(m.step, m.value) for m in recorder.client.get_metric_history(recorder.run_id, name)}
-        for point in points:
-            if point.model == model and (point.dim3, point.mean) not in there:  # else a chart would draw it twice
-                recorder.metrics({name: point.mean}, point.dim3)
+    """Write the curve to a run, as metrics, CSV and figure; points, title and error are those of `draw`."""
+    logged = [(f"{CURVE_PREFIX}{key(point.model)}", point.dim3, point.mean) for point in points]
+    there = {
+        (name, m.step, m.value)
+        for name in {name for name, *_ in logged}
+        for m in recorder.client.get_metric_history(recorder.run_id, name)
+    }
+    recorder.points(point for point in logged if point not in there)  # else a chart would draw it twice
     with recorder.files() as folder:
         (folder / Artifact.CURVE).write_text(csv(points), encoding="utf-8")
         if points:

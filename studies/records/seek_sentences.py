@@ -73,8 +73,10 @@ def state(known: Known, view: View, search: Search, seconds: float, workers: int
     ends = sorted({*_left(known, view, search)})
     cells = " to ".join(map(str, ends))
     time_left = " to ".join(dict.fromkeys(duration(ceil(n / workers) * seconds) for n in ends))
-    left = f"about {cells} more, {time_left}" if any(ends) else "the budget is spent"
-    return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}; {_cells(known)}, {left}"
+    left = f"about {cells} more in {time_left}" if any(ends) else "the budget is spent"
+    climbs = view.phase is Phase.CLIMB and any(ends) and view.wanted[0][0] > max(known.cells)
+    trying = f", trying {view.wanted[0][0]}" if climbs else ""
+    return f"{_label(known)} {view.rule.text}: {_bracket(known, view)}{trying}; {_cells(known)} so far, {left}"
 
 
 def _cells(known: Known) -> str:
@@ -86,13 +88,16 @@ def _bracket(known: Known, view: View) -> str:
     choice, largest = view.choice, max(known.cells)
     if choice is None or choice.choice is None:
         climbs = choice is not None and choice.by_error and view.phase is Phase.CLIMB and largest < known.most
-        return f"{'more than' if climbs else 'no answer up to'} {_kept(known, view, largest)}"
+        at = _kept(known, view, largest)
+        return f"dim3 {at} is too small" if climbs else f"no answer up to dim3 {at}"
     if view.phase is Phase.REFINE:
-        return f"{choice.choice} ({spanned(choice.interval or (None, None))})"
+        return f"dim3 {choice.choice} ({spanned(choice.interval or (None, None))})"
     if not choice.by_error:
-        return f"{choice.choice} so far"
+        return f"dim3 {choice.choice} so far"
     at = _kept(known, view, choice.choice)
-    return f"{at} or less" if choice.below is None else f"{_kept(known, view, choice.below)} to {at}"
+    if choice.below is None:
+        return f"at most dim3 {at}"
+    return f"dim3 {_kept(known, view, choice.below)} is too small, {at} is enough"
 
 
 def _kept(known: Known, view: View, dim3: int) -> str:
@@ -100,7 +105,7 @@ def _kept(known: Known, view: View, dim3: int) -> str:
     if view.rule.purpose != "keep" or known.evidence is None:
         return str(dim3)
     kept = known.evidence.fitted.chosen.kept(dim3)
-    return str(dim3) if kept is None else f"{dim3} ({100 * kept[0]:.3g} %)"
+    return str(dim3) if kept is None else f"{dim3} (keeps {100 * kept[0]:.3g} %)"
 
 
 def _left(known: Known, view: View, search: Search) -> tuple[int, int]:

@@ -39,6 +39,7 @@ class TakenOver(RuntimeError):
 
 
 _OTHER = "other"  # a model that is not among the study's; an attribute of the trial has its name
+_TASK_LENGTH = 1000  # letters
 OPENED_TWICE = "an empty duplicate: MLflow repeated the request for a new run, because the first answer was lost"
 MODEL_CHOICES = (*MODELS, _OTHER)
 """The values of a new study's parameter `model`. Optuna refuses a change, so each study remembers its own."""
@@ -50,7 +51,7 @@ def _error(metrics: Mapping[str, float]) -> list[float]:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """The identity of a study: under one name, all but the question, the label and the codes stay the same."""
+    """The identity of a study: under one name, all but the task, the label and the codes stay the same."""
 
     name: str
     what: str
@@ -61,11 +62,11 @@ class StudySpec:
     """The kind of its runs."""
     digest: str
     """The digest of its data."""
-    question: str = ""
+    task: str = ""
     """The grid, the rules or the knobs of this start, in words."""
     label: str = ""
     """A warning that its results are too cheap to quote."""
-    objectives: tuple[str, ...] = ("validation error, mean squared",)
+    objectives: tuple[str, ...] = ("validation mean squared error",)
     """The names of the objectives of a trial, which is better where they are less."""
     values: Callable[[Mapping[str, float]], list[float]] = _error
     """The objectives of a trial, by the metrics of its run."""
@@ -73,6 +74,10 @@ class StudySpec:
     """The current revision of each model's code: `tracking.logged_model.code.code_of`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """More tags of its runs."""
+
+    def __post_init__(self) -> None:
+        """Shorten the task: a param and the note take it as it is."""
+        object.__setattr__(self, "task", clean(self.task, _TASK_LENGTH))
 
     def key(self, config: RunConfig) -> str:
         """The key of a cell with the current code."""
@@ -96,7 +101,7 @@ class FinishedCell(NamedTuple):
 
 def error_objective(data: PreparedData) -> tuple[str]:
     """The name of the objective of a cell: `error_of`."""
-    return (f"{'test' if data.split.x_val is None else 'validation'} error, mean squared",)
+    return (f"{'test' if data.split.x_val is None else 'validation'} mean squared error",)
 
 
 def trial_attributes(config: RunConfig) -> dict[str, str | int]:
@@ -224,36 +229,32 @@ class StudyRecords:
         }
 
     def log_params(self) -> None:
-        """Log the settings, what is minimised, and what this start asks for, as `question 2` where that is another.
+        """Log the settings, the objective, and the task of this start.
 
-        A param can't change.
+        A param can't change, so another task is `task 2`.
         """
-        there = self.client.get_run(self.parent_id).data.params
-        names = ("question" if n == 1 else f"question {n}" for n in count(1))
-        asked = next(name for name in names if there.get(name, self.spec.question) == self.spec.question)
-        about = {"objective": self.spec.objectives[0], asked: self.spec.question}
+        there, task = self.client.get_run(self.parent_id).data.params, self.spec.task
+        names = ("task" if n == 1 else f"task {n}" for n in count(1))
+        free = next(name for name in names if there.get(name, task) == task)
+        about = {"objective": self.spec.objectives[0], free: task}
         Recorder(self.client, self.parent_id).params({**self.spec.settings, **about})
 
     @retry_storage
     def describe(self, answers: str = "") -> None:
-        """Say in Optuna's dashboard what the study is: names of the objectives, attributes of the study, and a note.
+        """Write the names of the objectives and the note of the study to Optuna's dashboard.
 
         answers: in Markdown; empty while the study runs.
         """
         spec, uri = self.spec, self.client.tracking_uri
         experiment = str(self.client.get_experiment(self.experiment_id).name)
-        dataset = clean(str(spec.settings.get("dataset", "")), LABEL_LENGTH)
-        address, command = page = page_of(uri, self.experiment_id, self.parent_id)
-        facts = {"question": spec.question, "dataset": dataset, "experiment": clean(experiment, LABEL_LENGTH)}
-        seen = {**facts, "page": f"{command}, then open {address}" if command else address}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self.study.set_metric_names(list(spec.objectives))
-        for name, fact in seen.items():
-            self.study.set_user_attr(f"elbowroom.{name}", clean(fact))
-        about = {"study": spec.what, **facts}
+        facts = {"study": spec.what, "task": spec.task, "dataset (digest)": spec.settings.get("dataset", "")}
+        facts["MLflow experiment"] = clean(experiment, LABEL_LENGTH)
+        page = page_of(uri, self.experiment_id, self.parent_id)
         report = report_command(uri, experiment) if spec.kind is Kind.RUN else ""
-        write_note(self._storage, self._study_id, compose(about, spec.objectives, page, answers, report))
+        write_note(self._storage, self._study_id, compose(facts, spec.objectives, page, answers, report))
 
     def children(self) -> list[Run]:
         """All runs of the study's cells or trials."""

@@ -90,7 +90,7 @@ def test_the_studys_page_has_the_answer_and_keeps_its_facts_in_sight(page: Page,
     open_run(page, ui, study)
     page.get_by_text("Show more").click()
     expect(page.get_by_role("row", name="pca 21 21 to 22")).to_be_visible()
-    for name, value in (("question", STUDY.question), ("rule", DEFAULT_RULE), ("dim2", "64")):
+    for name, value in (("task", STUDY.task), ("rule", DEFAULT_RULE), ("dim2", "64")):
         expect(page.get_by_role("row", name=f"{name} {value}")).to_be_visible()
     for name in ("choice/pca", "kept/pca", "kept/vae"):
         expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()

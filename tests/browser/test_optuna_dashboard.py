@@ -27,7 +27,7 @@ def test_it_shows_the_studys_trials(page: Page, dashboard: str, browsed: Browsed
     best = study.best_trial
     expect(page.get_by_text(f"Best Trial (number={best.number})")).to_be_visible()
     expect(page.get_by_text(str(best.value), exact=True)).to_be_visible()
-    expect(page.get_by_text("validation error, mean squared").first).to_be_visible()
+    expect(page.get_by_text("validation mean squared error").first).to_be_visible()
     expect(page.get_by_text("Objective 0")).to_have_count(0)
     page.get_by_role("link", name="Trials (List)").click()
     expect(page.get_by_text(f"{len(cells)} Trials")).to_be_visible()
@@ -52,7 +52,7 @@ def test_its_note_has_the_answers_and_how_to_read_it(page: Page, dashboard: str,
     for sentence in re.findall(r"^- (.*)$", parent.data.tags[Tag.DESCRIPTION], re.MULTILINE):
         expect(said.filter(has_text=re.sub(r"\\(.)", r"\1", sentence)).first).to_be_visible()
     expect(said.filter(has_text="study: a scan of dim3")).to_be_visible()
-    expect(said.filter(has_text="It is not the answer.")).to_be_visible()
+    expect(said.filter(has_text="is not the answer")).to_be_visible()
     expect(page.get_by_text(f"mlflow ui --backend-store-uri sqlite:///{browsed.folder}/mlflow.db")).to_be_visible()
     expect(page.get_by_text(f"/runs/{parent.info.run_id}?workflowType")).to_be_visible()
     expect(page.get_by_text("python -m analysis.report --experiment")).to_be_visible()

@@ -131,7 +131,7 @@ def test_a_scan_and_its_report(store: MlflowClient, monkeypatch: Patch) -> None:
 @pytest.mark.usefixtures("_as_it_was")
 def test_a_tuning(store: MlflowClient) -> None:
     made = tune(Search.of(replace(BASE, model="ae"), dim3=3, trials=2), elsewhere(store, "t"))
-    assert (made.complete, made.trials, made.objective) == (True, 2, "validation error, mean squared")
+    assert (made.complete, made.trials, made.objective) == (True, 2, "validation mean squared error")
     (best,) = made.best
     assert best.config.dim3 == 3
     assert store.get_run(best.run_id).data.metrics["val/mse/final"] == best.values[0]

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import optuna
 import psutil
 import pytest
+from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from elbowroom.analysis.elbow import Verdict
@@ -20,7 +22,6 @@ from elbowroom.analysis.findings.find import find
 from elbowroom.analysis.runs.query import read
 from elbowroom.studies import scan as scan_command
 from elbowroom.studies.grid import Grid, parse_confirm
-from elbowroom.studies.records.results import Point
 from elbowroom.studies.records.study import FinishedCell
 from elbowroom.studies.scan import _all_asked, _corners, _long_cells_first
 from elbowroom.tracking.config import RunConfig
@@ -256,7 +257,7 @@ def test_choice_and_verdict_stand_on_the_study_with_the_grid_that_was_asked_for(
     assert parent.data.metrics["choice/pca"] == 21
     assert parent.data.metrics["kept/pca"] == pytest.approx(0.8994, abs=5e-5)  # of the test rows
     assert parent.data.params["rule"] == "keep:0.90"
-    assert parent.data.params["question"] == "the error of pca at dim3 2 to 9; 3 seeds"
+    assert parent.data.params["task"] == "the error of pca at dim3 2 to 9; 3 seeds"
     description = parent.data.tags[Tag.DESCRIPTION]  # the sentences can be wrapped, the table of the curve can't
     assert description.startswith("digits, 228 epochs: pca 21 (dim3 to keep 90 % of the variance)\n\n| model |")
     assert "\n| pca | 21 | 21 to 22 | none, still falls |\n\n[Curve](" in description
@@ -278,52 +279,68 @@ def test_a_study_keeps_every_grid_that_was_asked_for_once() -> None:
     }
 
 
-def test_the_corners_to_confirm_are_those_that_the_analysis_finds() -> None:
+def corner_at(dim3: int | None) -> SimpleNamespace:
+    kind, interval = ("none", None) if dim3 is None else ("clear", (dim3, dim3))
+    return SimpleNamespace(judged=(Verdict(kind, dim3, interval, None, "none", {}, 20.0, None, "a corner"), ""))
+
+
+def test_the_corners_to_confirm_are_those_that_the_analysis_finds(monkeypatch: Patch) -> None:
     """Only trained models have some, judged at the study's epochs: PCA has no budget that could make a corner."""
     values = tuple(range(2, 21))
     grid = Grid({"pca": values, "ae": values}, 1, RunConfig(epochs=20))
+    done = [FinishedCell(None, RunConfig(model="ae", dim3=8, epochs=e), {}) for e in (20, 40)]
+    printed: list[str] = []
 
-    run, sought = (SimpleNamespace(data=SimpleNamespace(params={}, tags=t)) for t in ({}, {Tag.SOUGHT: "true"}))
+    def corners(grid: Grid, at: int | None = 8) -> Mapping[str, int]:
+        def evidence(_: object, cells: list[FinishedCell]) -> dict[str, SimpleNamespace]:
+            assert cells == done[:1]
+            return {"pca": corner_at(at), "ae": corner_at(at), "vae": SimpleNamespace(judged=(None, "too few"))}
 
-    def cell(model: str, dim3: int, error: float, epochs: int = 20) -> FinishedCell:
-        return FinishedCell(run, RunConfig(model=model, dim3=dim3, epochs=epochs), {Metric.VAL_MSE_FINAL: error})
+        monkeypatch.setattr(scan_command, "evidence", evidence)
+        return _corners(MlflowClient(), grid, done, printed.append)
 
-    corner = {k: 1 - 0.1 * (k - 2) if k < 8 else 0.4 - 0.01 * (k - 8) for k in values}
-    done = [cell(model, k, e) for model in ("pca", "ae") for k, e in corner.items()]
-    done += [cell("ae", k, 7.0, epochs=40) for k in (7, 8, 9, 20)]
-    auto, printed = replace(grid, confirm="auto"), list[str]()
-    asked = _all_asked(grid, None)
-    assert _corners(auto, asked, done, printed.append) == {"ae": 8}
-    around = [cell("ae", k, 0.1 / k)._replace(run=sought) for k in (21, 22, 23)]
-    assert _corners(auto, asked, done + around, print) == {"ae": 8}
-    wider = replace(auto, dim3={"ae": (2, 30)})
-    within = [f._replace(run=sought) for f in done if f.config.dim3 in (7, 9)] + done
-    assert _corners(wider, _all_asked(wider, asked), within, print) == {"ae": 2}  # the nearest of this grid
-    assert _corners(auto, asked, [cell("ae", k, 1 / k) for k in values], printed.append) == {}
+    auto = replace(grid, confirm="auto")
+    assert corners(auto) == {"ae": 8}
+    assert corners(auto, None) == {}
     assert printed == ["to confirm: ae=8", "nothing to confirm: no trained model's curve has a clear elbow"]
-    assert _corners(replace(auto, dim3={"ae": (2, 3, 7, 10)}), asked, done, print) == {"ae": 7}  # the nearest
-    assert _corners(replace(auto, dim3={"ae": (2, 3, 7)}), asked, done, print) == {}  # it lies beyond this grid
-    assert _corners(replace(grid, confirm={"ae": 5}), asked, done, print) == {"ae": 5}
-    assert _corners(grid, asked, done, print) == parse_confirm("no", grid) == {}
+    assert corners(replace(auto, dim3={"ae": (2, 3, 7, 10)})) == {"ae": 7}  # the nearest
+    assert corners(replace(auto, dim3={"ae": (2, 3, 7)})) == {}  # it lies beyond this grid
+    assert corners(replace(grid, confirm={"ae": 5})) == {"ae": 5}
+    assert corners(grid) == parse_confirm("no", grid) == {}
     assert parse_confirm("auto", grid) == "auto"
     assert parse_confirm("5", grid) == parse_confirm("ae=5", grid) == {"ae": 5}
+
+
+@pytest.mark.usefixtures("cells_here")
+def test_its_verdicts_are_those_of_the_report(filed: Study, capsys: Capture) -> None:
+    """PCA has no epochs, so a report judges its cells of all studies of the data as one curve."""
+    assert scan(filed, "--models", "pca", "--dim3", "2:12", "--dataset", "digits") == 0
+    other = replace(filed, name="other")
+    capsys.readouterr()
+    assert scan(other, *TINY, "--dim3", "2:5") == 0
+    assert "pca: its answers also use other runs of the experiment, at dim3 6 to 12" in capsys.readouterr().out
+    (comparison,) = find(read(filed.client, filed.experiment)).comparisons
+    reported = {model.label: model.verdict.kind for model in comparison.models if model.verdict}
+    tags = other.parent().data.tags
+    assert reported == {model: tags[f"{VERDICT_PREFIX}{model}"] for model in ("pca", "ae")}
+    assert reported["pca"] == "exhausted"  # four points of its own would tell nothing
 
 
 @pytest.mark.usefixtures("cells_here")
 def test_corners_are_confirmed_by_the_command_that_finds_them(
     filed: Study, monkeypatch: Patch, capsys: Capture
 ) -> None:
-    """The verdict on three points and more is taken as a corner at 3; the second start is killed as it judges."""
+    """The autoencoder is said to have a corner at 3; the second start is killed as it judges."""
     judged: list[int] = []
+    found = iter([{"ae": corner_at(3)}, {}, None, {"ae": corner_at(3)}, {}])
 
-    def corner(points: list[Point], most: int | None) -> dict[str, Verdict]:
-        assert most == 32  # half of the digits' 64 pixels
-        judged.append(sum(p.model == "ae" for p in points))
-        if len(judged) == 3:
+    def evidence(_: object, cells: list[FinishedCell]) -> dict[str, SimpleNamespace]:
+        judged.append(sum(f.config.model == "ae" for f in cells))
+        if (answer := next(found)) is None:
             raise KeyboardInterrupt
-        return {"ae": Verdict("clear", 3, (3, 3), None, "none", {}, 20.0, None, "a corner")}
+        return answer
 
-    monkeypatch.setattr(scan_command, "verdicts", corner)
+    monkeypatch.setattr(scan_command, "evidence", evidence)
     given = [*TINY, "--dim3", "2:4", "--confirm", "auto"]
     assert scan(filed, *given, "--dry-run") == 0
     said = capsys.readouterr()

@@ -56,7 +56,7 @@ def test_a_seek_goes_on_after_a_budget_and_says_its_answers(filed: Study, questi
     found = seek(replace(question, max_cells=1), options(filed, verbose=True))
     assert (found.complete, found.settled, found.cells) == (True, False, {"pca": 1, "linear-ae": 1})
     out = capsys.readouterr().out
-    assert "linear-ae keep:0.90: not settled: more than 2 (6" in out
+    assert "linear-ae keep:0.90: not settled: dim3 2 (keeps 6" in out
     assert "not settled, --max-cells 1 is spent: the same command with --max-cells 2 goes on" in out
     late = seek(replace(question, timeout=1e-9), options(filed, verbose=True))
     assert (late.complete, late.settled, late.cells) == (True, False, found.cells)
@@ -68,7 +68,9 @@ def test_a_seek_goes_on_after_a_budget_and_says_its_answers(filed: Study, questi
     assert found.choices["linear-ae"]["keep:0.90"].interval == (RANK, RANK)
     assert found.cells == {"pca": 4, "linear-ae": 12}  # 2 | 4 | 3, then three seeds at 1 to 4
     out, err = capsys.readouterr()
-    assert re.search(r"linear-ae keep:0.90: 2 \(6\d.?\d? %\) to 4 \(99.* %\); 2 cells, about \d+ to \d+ more", err)
+    assert re.search(
+        r"linear-ae keep:0.90: dim3 2 \(keeps 6\d.?\d? %\) is too small, 4 \(keeps 99.* %\) is enough; 2 ", err
+    )
     assert re.search(
         r"linear-ae keeps 90 % of the variance with dim3 3 \(2 is not enough; 95 % interval 3\); 12 cells, \d+ s\n", out
     )

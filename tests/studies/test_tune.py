@@ -148,12 +148,24 @@ def test_the_best_is_printed_as_its_command_and_trials_are_a_total(store: Mlflow
             assert trial.value == -run.data.metrics[Metric.VAL_ELBO]
     best = min((t for t in trials if t.state is TrialState.COMPLETE), key=lambda t: t.value)
     config = RunConfig.from_json(by_id[best.user_attrs["run_id"]].data.tags[Tag.CONFIG])
-    assert _train_command(config) in out
-    assert _train_command(config) in parent.data.tags[Tag.DESCRIPTION]
-    few = "7 trials are too few to tell whether more would help: that takes 35"
+    assert f"train it:  {_train_command(config)}\n" in out
+    answer = (
+        f"Best of 7 trials: trial {best.number}, validation -ELBO (nats) {best.value:.4g} (lr {config.lr:.3g}, dim2 "
+    )
+    assert f"\n{answer}{config.dim2}, " in out
+    few = "Run at least 35 trials (--trials 35): 7 are too few to tell whether more would help"
     assert few in out
-    assert few in parent.data.tags[Tag.DESCRIPTION]
-    assert parent.data.tags[Tag.DESCRIPTION] in get_note(study())
+    described = parent.data.tags[Tag.DESCRIPTION]
+    title, table, links, sentences, command = described.split("\n\n")
+    assert title.startswith(answer)
+    assert table.startswith("| trial | validation -ELBO (nats) | lr | dim2 | batch_size | epochs | beta |\n")
+    assert f"\n| {best.number} | {best.value:.4g} | {config.lr:.3g} | {config.dim2} | " in table
+    assert best.user_attrs["run_id"] in links
+    assert few in sentences.replace("\\", "")
+    assert command == f"Train trial {best.number} again: `{_train_command(config)}`"
+    note = get_note(study())
+    assert all(part in note for part in (title, table, sentences, command))
+    assert links not in note
     assert study().metric_names == ["validation -ELBO (nats)"]
     assert best.user_attrs == {
         "model": "vae",
@@ -195,12 +207,15 @@ def test_trials_of_other_code_are_refused(
     assert call(store, *given, "--trials", "2") == 0
 
 
-def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowClient, capsys: Capture) -> None:
+def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(
+    store: MlflowClient, capsys: Capture, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr("elbowroom.studies.tune._DESCRIBED", 1)
     assert call(store, "--model", "ae", "--dim3", "2:5", "--epochs", "4", "--trials", "8") == 0
     out = capsys.readouterr().out
     trials = study().get_trials()
-    assert study().metric_names == ["validation error, mean squared", "dim3"]
-    assert "8 trials are too few to tell whether more would help: that takes 35" in out
+    assert study().metric_names == ["validation mean squared error", "dim3"]
+    assert "Run at least 35 trials (--trials 35): 8 are too few to tell whether more would help" in out
     assert {t.state for t in trials} == {TrialState.COMPLETE}  # nothing is pruned across dim3
     points = [(t.values[1], t.values[0]) for t in trials]
     front = {(d, e) for d, e in points if not any((a <= d and b <= e and (a, b) != (d, e)) for a, b in points)}
@@ -209,6 +224,9 @@ def test_over_dim3_the_pareto_front_is_printed_logged_and_drawn(store: MlflowCli
     assert logged == front
     for dim3, error in front:
         assert f"{int(dim3):<6}{error:<12.6g}python -m tracking.train --model ae" in out
+    described = parent.data.tags[Tag.DESCRIPTION]
+    assert f"\n- the front has {len(front) - 1} more, with larger dim3\n" in described
+    assert described.count("Train trial ") == 1
     assert [f.path for f in store.list_artifacts(parent.info.run_id, "figures")] == ["figures/pareto_front.png"]
 
 

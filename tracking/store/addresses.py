@@ -23,10 +23,11 @@ def run_page(experiment_id: str, run: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning"
 
 
-def children_page(experiment_id: str, run_id: str, metric: str) -> str:
+def children_page(experiment_id: str, run_id: str, metric: str, ascending: bool = True) -> str:
     """Return the path in the UI of the runs below a run, sorted by a metric."""
     asked = {"searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'", "orderByKey": f"metrics.`{metric}`"}
-    return f"#/experiments/{experiment_id}/runs?{urlencode(asked)}&orderByAsc=true&workflowType=machine_learning"
+    sort = f"orderByAsc={str(ascending).lower()}"
+    return f"#/experiments/{experiment_id}/runs?{urlencode(asked)}&{sort}&workflowType=machine_learning"
 
 
 def view_page(experiment_id: str, view: str, mode: str) -> str:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -99,17 +99,20 @@ class Recorder:
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at one step."""
+        self.points((name, step, value) for name, value in values.items())
+
+    def points(self, points: Iterable[tuple[str, int, float]]) -> None:
+        """Log points of curves: the name, the step, and the value of each."""
         now = time.time_ns() // 1_000_000
-        self.client.log_batch(self.run_id, [Metric(k, float(v), now, step) for k, v in values.items()])
+        metrics = [Metric(name, float(value), now, step) for name, step, value in points]
+        for start in range(0, len(metrics), _MOST_METRICS):
+            self.client.log_batch(self.run_id, metrics[start : start + _MOST_METRICS])
 
     def write(self, record: RunRecord, step: int) -> None:
         """Log a record, its metrics at this step; numbers before files, which a full disk may refuse."""
         self.metrics(record.metrics, step)
-        now = time.time_ns() // 1_000_000
         errors = [] if record.curve is None else record.curve.tolist()
-        curve = [Metric(names.Metric.CURVE_MSE, error, now, dim3) for dim3, error in enumerate(errors, 1)]
-        for start in range(0, len(curve), _MOST_METRICS):
-            self.client.log_batch(self.run_id, curve[start : start + _MOST_METRICS])
+        self.points((names.Metric.CURVE_MSE, dim3, error) for dim3, error in enumerate(errors, 1))
         self.tags(record.tags)
         figures = {f"{Artifact.FIGURES}/{name}.png": png for name, png in record.figures.items()}
         with self.files() as folder:

@@ -51,9 +51,9 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]>#|~!])", r"\\\1", words)
 
 
-def quoted(name: str) -> str:
+def quoted(name: str, longest: int | None = LABEL_LENGTH) -> str:
     """Return a name for a sentence that is Markdown and also printed: as it is, or in backticks where it has markup."""
-    plain = clean(name, LABEL_LENGTH)
+    plain = clean(name, longest)
     return plain if re.fullmatch(r"[\w .:-]*", plain) and "_" not in plain else f"`{plain.replace('`', chr(39))}`"
 
 

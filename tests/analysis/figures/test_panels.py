@@ -24,8 +24,9 @@ from elbowroom.analysis.figures.panels import (
 )
 from elbowroom.tracking.drawing import PALETTE, Look
 from tests.analysis.figures.test_curves import outside, overlaps
-from tests.analysis.figures.test_latent_space import DIGITS, LOOK, X, Y
+from tests.analysis.figures.test_latent_space import DIGITS, X, Y
 
+LOOK = Look((8, 8))
 CODES = np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32) * [3, 1]
 
 

@@ -140,7 +140,7 @@ def test_the_report_shows_it_and_the_registry_does_not_take_it(
     assert main(given) == 0
     assert "One training of 16 latents by nested-ae (60 epochs) takes" in capsys.readouterr().out
     html = Path("out/report.html").read_text()
-    for said in ("The whole curve from one training", "+20.0 %", run_id):
+    for said in ("The whole curve from one training", "+20.0\N{NO-BREAK SPACE}%", run_id):
         assert said in html
     assert Path("out/figures/nested.png").exists()
     assert "nested-ae" not in Path("out/curves.csv").read_text()

@@ -235,24 +235,31 @@ def test_a_study_of_an_earlier_edition_goes_on_in_that(filed: Study) -> None:
 
 
 def test_a_study_says_in_optunas_dashboard_what_it_is(filed: Study) -> None:
-    asked = replace(spec(), question="the error of ae at dim3 10")
+    asked = replace(spec(), task="the error of ae at dim3 10")
     storage = connect(filed.storage)
     with claim(filed.client, storage, asked) as held:
-        assert held.study.metric_names == ["validation error, mean squared"]
-        shown = held.study.user_attrs
-        assert shown["elbowroom.study"] == "a scan of dim3"
-        assert shown["elbowroom.question"] == asked.question
-        assert shown["elbowroom.dataset"] == f"digits ({asked.digest})"
-        assert shown["elbowroom.experiment"] == "filed"
-        assert shown["elbowroom.page"].startswith(
-            f"mlflow ui --backend-store-uri {filed.tracking_uri}, then open http:"
-        )
-        assert held.parent_id in shown["elbowroom.page"]
-        assert "- question: the error of ae at dim3 10\n" in get_note(held.study)
+        assert held.study.metric_names == ["validation mean squared error"]
+        facts, *_, place = get_note(held.study).split("\n\n## ")
+        assert facts.splitlines() == [
+            "- study: a scan of dim3",
+            "- task: the error of ae at dim3 10",
+            f"- dataset (digest): digits ({asked.digest})",
+            "- MLflow experiment: filed",
+        ]
+        assert f"mlflow ui --backend-store-uri {filed.tracking_uri}\n# then open http:" in place
+        assert held.parent_id in place
         storage.set_study_system_attr(storage.get_study_id_from_name("s"), "study:metric_names", None)
         held.describe("- use 21")
-        assert held.study.metric_names == ["validation error, mean squared"]
+        assert held.study.metric_names == ["validation mean squared error"]
         assert "## Answers\n\n- use 21\n" in get_note(held.study)
+
+
+def test_tasks_are_params_each_once_and_long_ones_are_cut(filed: Study) -> None:
+    for task in ("first", "second", "x" * 9000, "first", "x" * 9000):
+        with claim(filed.client, connect(filed.storage), replace(spec(), task=task)):
+            pass
+    params = {name: value for name, value in filed.parent().data.params.items() if name.startswith("task")}
+    assert (params["task"], params["task 2"], len(params["task 3"]), len(params)) == ("first", "second", 1000, 3)
 
 
 def test_a_study_with_damaged_attributes_is_one_line(filed: Study, capsys: Capture) -> None:

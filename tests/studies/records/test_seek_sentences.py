@@ -30,17 +30,29 @@ def test_the_answer_says_what_a_grid_would_have_cost_and_what_ends_the_search() 
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "where", "left"),
     [
-        ({2: 1, 4: 1, 8: 1}, "more than 8 (74.1 %); 3 cells, about 7 to 27 more, 40 s to 2:20 min"),
-        ({2: 1, 16: 1, 32: 1}, "16 (87.1 %) to 32 (93.5 %); 3 cells, about 10 to 24 more, 50 s to 2:00 min"),
-        ({2: 1, 19: 1, 20: 1, 21: 1}, "20 (89.6 %) to 21 (90.1 %); 4 cells, about 9 to 17 more, 50 s to 1:30 min"),
+        (
+            {2: 1, 4: 1, 8: 1},
+            "dim3 8 (keeps 74.1 %) is too small, trying 16",
+            "3 cells so far, about 7 to 27 more in 40 s",
+        ),
+        (
+            {2: 1, 16: 1, 32: 1},
+            "dim3 16 (keeps 87.1 %) is too small, 32 (keeps 93.5 %) is enough",
+            "3 cells so far, about 10 to 24 more in 50 s",
+        ),
+        (
+            {2: 1, 19: 1, 20: 1, 21: 1},
+            "dim3 20 (keeps 89.6 %) is too small, 21 (keeps 90.1 %) is enough",
+            "4 cells so far, about 9 to 17 more in 50 s",
+        ),
     ],
 )
-def test_the_state_of_a_search_says_where_it_is_and_what_is_left(cells: dict[int, int], said: str) -> None:
-    assert state(*searched(cells), SEARCH, 10, 2) == f"ae keep:0.90: {said}"
+def test_the_state_of_a_search_says_where_it_is_and_what_is_left(cells: dict[int, int], where: str, left: str) -> None:
+    assert state(*searched(cells), SEARCH, 10, 2).startswith(f"ae keep:0.90: {where}; {left} to ")
     spent = searched(cells)[0]._replace(spent=40)
-    assert state(spent, look(spent, SEARCH)[0], SEARCH, 10, 2).endswith("cells, the budget is spent")
+    assert state(spent, look(spent, SEARCH)[0], SEARCH, 10, 2).endswith("cells so far, the budget is spent")
 
 
 def test_the_time_of_cells_side_by_side_is_that_of_the_clock() -> None:

@@ -46,7 +46,7 @@ def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study) -> None:
     found = last(sought)
     assert {c.place.model for c in found.cells} == {"ae"}
     assert (found.total, found.done) == (None, 6)
-    assert found.answers[0].text.startswith("ae keep:0.90: more than 8 (")
+    assert found.answers[0].text.startswith("ae keep:0.90: dim3 8 (keeps ")
 
 
 @pytest.mark.usefixtures("cells_here")
