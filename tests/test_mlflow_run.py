@@ -48,6 +48,7 @@ def test_trains_and_continues_the_run_that_mlflow_opened(store: MlflowClient, tm
     assert f"run ae-d2-s0, id {run.info.run_id}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells_here")
 def test_a_scan_is_a_tree_below_the_first_invocation_and_the_second_is_linked(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -57,6 +57,7 @@ def test_a_run_is_whole_or_says_that_it_is_not(
 TINY = ("--models", "pca", "--dim3", "2:3", "--seeds", "1", "--dataset", "digits")
 
 
+@pytest.mark.slow
 def test_a_request_that_is_repeated_after_a_lost_answer_counts_no_cell_twice(
     proxy: Proxy, server: str, tmp_path: Path, cells_here: None
 ) -> None:

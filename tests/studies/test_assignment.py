@@ -34,6 +34,7 @@ def assign(*more: str) -> int:
     return assignment.main(["--preset", "digits", "--show", "2", "--repeats", "2", "--workers", "2", *more])
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp_path: Path, capsys: Capture) -> None:
     assert scan.main(["--preset", "digits", "--models", "pca,ae,vae", "--workers", "2"]) == 0
     assert len(runs(store)) == 6

@@ -144,6 +144,7 @@ def drawn(store: MlflowClient, run_id: str, folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in Path(store.download_artifacts(run_id, "figures", str(folder))).iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells_here")
 def test_figures_are_the_same_in_whatever_style_the_caller_draws(store: MlflowClient, tmp_path: Path) -> None:
     """A notebook's, or the one that Optuna sets where it draws. A study that is there is drawn again."""

@@ -473,7 +473,8 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("deaths", "workers", "dim3", "seeds"), [(2, 1, (2, 3), 1), *marked("soak", (6, 2, (2, 3, 4, 5, 6), 2))]
+    ("deaths", "workers", "dim3", "seeds"),
+    [*marked("slow", (2, 1, (2, 3), 1)), *marked("soak", (6, 2, (2, 3, 4, 5, 6), 2))],
 )
 def test_a_study_whose_processes_are_killed_comes_out_as_if_they_had_not_been(
     filed: Study,

@@ -51,6 +51,7 @@ def names(study: Study) -> list[str]:
     return sorted(r.info.run_name for r in study.finished())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells_here")
 def test_a_seek_goes_on_after_a_budget_and_says_its_answers(filed: Study, question: Question, capsys: Capture) -> None:
     found = seek(replace(question, max_cells=1), options(filed, verbose=True))

@@ -127,6 +127,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 def test_a_worker_and_a_server_end_with_the_coordinator_and_a_worker_not_with_its_server() -> None:
     """Ending workers prints nothing, and each has one thread, also where its coordinator has more."""
     threads = dict.fromkeys(_ENVIRONMENT, "2")

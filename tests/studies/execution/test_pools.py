@@ -53,6 +53,7 @@ def test_jobs_run_on_as_many_workers_as_there_are_jobs(pool: _LocalPool, request
     assert len(pool.workers) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["cpu", "cuda"], indirect=True)
 def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses_it(
     pool: _LocalPool, monkeypatch: Patch
@@ -71,6 +72,7 @@ def test_a_worker_that_died_idle_is_replaced_and_one_that_dies_under_a_job_loses
     assert pool.workers == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_a_server_that_was_killed_is_replaced_and_an_interrupt_while_a_job_is_handed_out_leaves_no_worker(
     pool: _LocalPool, monkeypatch: Patch

@@ -37,7 +37,7 @@ def test_a_scan_and_the_seek_that_takes_its_cells_over(filed: Study) -> None:
     assert filed.run_here(*SMALL, *grid) == 0
     scanned = last(filed)
     assert (scanned.total, scanned.done, [a.model for a in scanned.answers]) == (6, 6, ["pca", "ae"])
-    assert (scanned.measure, scanned.workers) == ("validation error, mean squared", 1)
+    assert (scanned.measure, scanned.workers) == ("validation mean squared error", 1)
     assert [cell.place[:3] for cell in scanned.cells[1:4]] == [("pca", 4, 0), ("ae", 2, 0), ("ae", 2, 1)]
     assert filed.errors()["ae-d4-s1"] == scanned.cells[-1].value
 

@@ -66,6 +66,7 @@ def trained_again(config: RunConfig) -> Reducer:
     return prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
 
 
+@pytest.mark.slow
 def test_models_load_without_the_checkout_and_give_the_same_numbers(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
