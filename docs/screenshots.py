@@ -79,8 +79,8 @@ def shots(ui: str, report: Path) -> list[Shot]:
     """The pictures of pages."""
     page, drawn = report.resolve().as_uri(), ".scatterlayer .point"
     return [
-        Shot("mlflow-curve.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-curve', 'CHART')}", 1300, 760, drawn),
-        Shot("mlflow-cells.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-scatter', 'CHART')}", 1300, 760, drawn),
+        Shot("mlflow-curve.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-curve', 'CHART')}", 1300, 850, drawn),
+        Shot("mlflow-cells.png", f"{ui}/{view_page('1', f'{EXPERIMENT}-scatter', 'CHART')}", 1300, 850, drawn),
         Shot("report.png", page, 1100, 1030, "svg .series"),
         Shot("report-digits.png", page, 1000, 2104, "svg .series"),
     ]

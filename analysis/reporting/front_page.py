@@ -46,6 +46,7 @@ _MARKS: Final = {
 }
 _NAMED, _UPDATED = (3, 15), (3, 16)  # versions from which a saved view has a name, and the time of its change
 _LONGEST = 20_000  # letters of a tag of an experiment: MLflow's limit
+_HEIGHT = 420  # pixels of a chart: one or two fill the page
 _LATEST = 200  # runs whose other metrics get no chart; the UI loads 100
 _OLD_PART = re.compile(r"\n*[^\n]*<!-- elbowroom: written by the report -->.*?<!-- elbowroom: end -->", re.DOTALL)
 """Our part of a description that an earlier version wrote."""
@@ -179,6 +180,7 @@ def _state(view: _View, metrics: Sequence[str]) -> str:
     """Return a view as the UI reads it. It makes a chart of each metric that has none: these are listed as deleted."""
     place = {"metricSectionId": "charts"}
     shown = [{"uuid": f"chart{i}", "runsCountToCompare": 100, **place, **c} for i, c in enumerate(view.charts)]
+    section = {"uuid": "charts", "name": view.name, "display": True, "isReordered": True}
     has = {str(chart.get("metricKey", chart.get("imageKeys"))) for chart in shown}
     unwanted: list[_Chart] = [{"type": "BAR", "metricKey": name} for name in metrics if name not in has]
     unwanted += [{"type": "IMAGE", "imageKeys": [IMAGE_KEY]}] if str([IMAGE_KEY]) not in has else []
@@ -196,7 +198,7 @@ def _state(view: _View, metrics: Sequence[str]) -> str:
         "columnOrder": view.columns,
         "runsHiddenMode": "SHOWALL",
         "compareRunCharts": charts,
-        "compareRunSections": [{"uuid": "charts", "name": view.name, "display": True, "isReordered": True}],
+        "compareRunSections": [{**section, "columns": len(view.charts), "cardHeight": _HEIGHT}],
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
         "groupBy": None,
