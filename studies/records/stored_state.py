@@ -188,7 +188,9 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
                     counted = state.done  # also where its arrays can't be read: they are read again with the next cell
                     answers = answers_of(study.done)
                     due = time.monotonic() + (time.thread_time() - began) / _SHARE
-                state = replace(state, answers=answers)
+                # While dim3 are missing, a choice that is not reached says nothing.
+                made = tuple(a for a in answers if a.dim3 is not None or not state.running)
+                state = replace(state, answers=made)
         except Exception as error:
             if state is None:
                 raise

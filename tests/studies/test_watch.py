@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 
 from elbowroom.studies import watch
 from elbowroom.studies.execution.processes import process_tag
+from elbowroom.studies.execution.state import Answer
+from elbowroom.studies.records import stored_state
 from elbowroom.studies.records.stored_state import StoredStudy, states
 from elbowroom.tracking.store.names import Tag
 from tests.hostile import NAMES, check_lines
@@ -79,6 +81,16 @@ def test_a_store_that_fails_later_is_asked_again(store: MlflowClient, monkeypatc
     store.set_terminated(study.parent.info.run_id, "FINISHED")
     assert next(found).note.startswith("finished at 20")
     assert list(found) == []
+
+
+def test_a_choice_that_is_not_reached_is_said_at_the_end(store: MlflowClient, monkeypatch: Patch) -> None:
+    answers = (Answer("ae", None, "not reached by 2"), Answer("pca", 2, "pca keeps"))
+    monkeypatch.setattr(stored_state, "answers_of", lambda cells: answers)
+    study = StoredStudy(store, log_study(store, f"{process_tag()} token"))
+    found = states(study, lambda seconds: None)
+    assert next(found).answers == answers[1:]
+    store.set_terminated(study.parent.info.run_id, "FINISHED")
+    assert next(found).answers == answers
 
 
 def test_ctrl_c_ends_the_table_of_a_terminal_and_gives_the_cursor_back(store: MlflowClient, tmp_path: Path) -> None:
