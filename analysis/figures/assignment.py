@@ -50,7 +50,8 @@ def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[
     for role, group in cast.items():
         if role != "same":
             makers[f"repeats {role}"] = partial(page.repeats, role, group)
-        makers[f"planes {role}"] = partial(page.planes, role, group if role == "ae" else group.first)
+        several = group if role == "ae" else group._replace(cells=group.cells[:1])
+        makers[f"planes {role}"] = partial(page.planes, role, several)
         if role in ("pca", "ae"):
             makers[f"codes {role}"] = partial(page.codes, role, group)
         if role != "pca" and "vae" in cast:
