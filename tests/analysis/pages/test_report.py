@@ -208,7 +208,8 @@ def test_everything_is_said() -> None:
         "ae: seed 3 is not judged",
         "vae looks undertrained at dim3 9",
         "dim3 9: its error is higher than before",
-        "vae has unused latents at dim3 10 to 11",
+        "vae has unused latents at dim3 10 to 11: see under “Undertrained, missing and doubled cells”",
+        "1 cell is missing: see under “Undertrained, missing and doubled cells”",
         "dim3 11: 1.5 in use",
         "ae dim3 4 seed 2",
         "with the same loss (bce)",
@@ -354,15 +355,6 @@ def test_choices_beyond_their_curve_are_named_beside_the_plot() -> None:
         Reader(render(findings(shown), page())).text.count("Choices beyond their curve, without a star: pca 88.") == 1
     )
     assert "Choices beyond" not in render(findings(), page())
-
-
-def test_the_page_names_its_places() -> None:
-    text = Reader(render(findings([comparison(quick=True)]), page())).text
-    under = "see under “Undertrained, missing and doubled cells”"
-    assert f"vae has unused latents at dim3 10 to 11: {under}" in text
-    assert f"1 cell is missing: {under}" in text
-    assert "Longer training usually gives the trained models smaller errors" in text
-    assert "Brackets hold the 95 % interval; for “hidden entries” they hold the dim3 within two standard errors" in text
 
 
 def test_it_loads_nothing_and_runs_its_own_script_alone() -> None:
