@@ -48,13 +48,6 @@ _MOST_CROSSES = 30  # in a panel
 _MOST_CLOUDS = 12  # panels of the codes of a comparison
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
-_COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
-_MIXED = [  # the colour of one and the marker of another, where there are more series than styles
-    Style(one.colour, other.marker, other.line)
-    for turn in range(1, len(_COLOURED))
-    for one, other in zip(_COLOURED, [*_COLOURED[turn:], *_COLOURED[:turn]], strict=True)
-]
-_FREE = [*_COLOURED[len(KNOWN) :], *_COLOURED[: len(KNOWN)], *_MIXED]  # for models that have no style of their own
 
 
 class Cloud(NamedTuple):
@@ -118,7 +111,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
     Each panel has, by label and model, an array (R, 3): length of the push, error, and its standard error.
     """
     series = list(dict.fromkeys((label, model) for _, curves in panels for label, model, _ in curves))
-    style_of = dict(zip(series, styles_of([model for _, model in series], _FREE), strict=True))
+    style_of = dict(zip(series, styles_of(model for _, model in series), strict=True))
     figure, grid = _panels(len(panels), 2.3, 0.6 + 0.2 * math.ceil((len(series) + 1) / 2))
     points = np.concatenate([curve for _, curves in panels for _, _, curve in curves])
     right = float(points[:, 0].max(initial=0)) or 1.0
@@ -179,7 +172,7 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     """
     figure = _figure(_WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
-    styles = styles_of([model for _, model, _ in curves], _FREE)
+    styles = styles_of(model for _, model, _ in curves)
     lines = [(label, x, style.colour, style.line, 1.6) for (label, _, x), style in zip(curves, styles, strict=True)]
     if real is not None:
         lines.append(("real test rows", real, "black", "-", 3.0))
