@@ -60,11 +60,6 @@ class Tiles(NamedTuple):
     ticks: list[list[float]]
 
 
-def _box_of(width: float) -> tuple[float, float, float, float]:
-    left, bottom, right, top = _BORDER
-    return left / width, top / width, 1 - right / width, 1 - bottom / width
-
-
 def draw_codes(
     codes: _Array,
     labels: _Array | None,
@@ -95,11 +90,10 @@ def draw_codes(
     equal
         Whether both axes have one scale, and the circles of 1 and 2 standard deviations of N(0, I) are drawn.
     """
-    (left, bottom, right, top), letters = _BORDER, _LETTERS[width]
+    (left, bottom, right, top), letters = (inches / width for inches in _BORDER), _LETTERS[width]
+    box = left, top, 1 - right, 1 - bottom
     figure = Figure(figsize=(width, width), dpi=DPI, facecolor="none")
-    axes = figure.add_axes(
-        (left / width, bottom / width, (width - left - right) / width, (width - bottom - top) / width)
-    )
+    axes = figure.add_axes((left, bottom, 1 - left - right, 1 - bottom - top))
     axes.set_facecolor("none")
     draw_cloud(axes, codes, labels, classes, width)
     axes.set_box_aspect(None)
@@ -107,7 +101,7 @@ def draw_codes(
     axes.set_xlabel(names[0], fontsize=letters)
     axes.set_ylabel(upright(codes, labels, names), fontsize=letters, labelpad=1)
     if codes.shape[1] == 1:
-        return Codes(figure, axes.get_xlim(), (0.0, 1.0), _box_of(width))
+        return Codes(figure, axes.get_xlim(), (0.0, 1.0), box)
     shown = limits(codes) if window is None else window
     if equal:
         shown = np.stack([np.minimum(shown[:, 0], -_AROUND), np.maximum(shown[:, 1], _AROUND)], axis=1)
@@ -125,7 +119,7 @@ def draw_codes(
                 offset_transform=axes.transData, edgecolors=colours, linewidths=1.3, zorder=2,
             )
         )  # fmt: skip
-    return Codes(figure, tuple(shown[0]), tuple(shown[1]), _box_of(width))
+    return Codes(figure, tuple(shown[0]), tuple(shown[1]), box)
 
 
 def _evenly(n: int, most: int) -> npt.NDArray[np.int64]:

@@ -564,7 +564,6 @@ def _controls(groups: Sequence[Group]) -> list[Bunch]:
     return [
         Bunch(name=name, label="", source=source, dim3=None, main=True, **_qualities(groups[0].cells[:1], source))
         for source, name in names.items()
-        if groups
     ]
 
 
