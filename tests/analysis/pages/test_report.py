@@ -417,12 +417,6 @@ def test_little_is_no_fault(found: Findings) -> None:
     assert ("No finished run can be judged" in read.text) == (not found.comparisons)
 
 
-def test_intervals_are_not_invented() -> None:
-    text = Reader(render(findings([comparison([model("pca"), model("ae", intervals=False)])]), page())).text
-    assert "0.0133, no interval" in text
-    assert "12.0, no interval" in text
-
-
 def test_comparisons_stand_apart() -> None:
     two = comparison(name="digits, 5 epochs", dataset="digits", settings={"epochs": "5", "lr": "0.001"})
     figures = {"mnist, 20 epochs": {"error": PNG}, "digits, 5 epochs": {"cost": PNG}}
