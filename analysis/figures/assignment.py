@@ -50,7 +50,8 @@ def figures_of(groups: Sequence[Group], answers: Answers, shelf: Shelf) -> dict[
     for role, group in cast.items():
         if role != "same":
             makers[f"repeats {role}"] = partial(page.repeats, role, group)
-        makers[f"planes {role}"] = partial(page.planes, role, group if role == "ae" else group.first)
+        several = group if role == "ae" else group._replace(cells=group.cells[:1])
+        makers[f"planes {role}"] = partial(page.planes, role, several)
         if role in ("pca", "ae"):
             makers[f"codes {role}"] = partial(page.codes, role, group)
         if role != "pca" and "vae" in cast:
@@ -150,11 +151,11 @@ class _Page(NamedTuple):
         """Draw the pictures of one model: samples over their nearest training rows, interpolations, repeated draws."""
         drawn: dict[str, Drawn] = {}
         for one in (g for g in self.answers.generators if g.main and (g.label, g.dim3) == (group.label, group.dim3)):
-            pair = [
+            x, nearest = (
                 self.shelf.one(group.cells[0], sample_artifact(one.source, kind)) for kind in ("samples", "nearest")
-            ]
-            if pair[0] is not None and pair[1] is not None and len(pair[0]) == len(pair[1]):
-                rows = np.stack([x[:_SAMPLES] for x in pair if x is not None])
+            )
+            if x is not None and nearest is not None and len(x) == len(nearest):
+                rows = np.stack([x[:_SAMPLES], nearest[:_SAMPLES]])
                 drawn[f"samples {one.name} {group.dim3}"] = draw_tiles(rows, self.look)
         paths = self.shelf.one(group.cells[0], Artifact.INTERPOLATIONS)
         if paths is not None:

@@ -77,13 +77,13 @@ class Pictures(NamedTuple):
     rows: list[tuple[str, _Array]]
 
 
-def styles_of(models: Iterable[str], free: Sequence[Style] = _FREE) -> list[Style]:
+def styles_of(models: Iterable[str]) -> list[Style]:
     """Return a style for each series: its model's own if it is not taken, else the next of those that are free."""
     own: list[Style | None] = []
     for model in models:
         style = KNOWN.get(model)
         own.append(None if style in own else style)
-    others = cycle([style for style in free if style not in own])
+    others = cycle([style for style in _FREE if style not in own])
     return [next(others) if style is None else style for style in own]
 
 

@@ -1,8 +1,8 @@
 """Figures of codes, and of the measures of codes and of generated rows.
 
-Each function takes arrays and returns a Figure; `plot_codes` takes a comparison. Arrays have rows, and lists are not
-empty. Labels are truncated and drawn as plain text; only the names of latent axes may be formulas. Without pyplot, on
-white.
+Each function takes arrays and returns a Figure; `plot_codes` takes a comparison. Arrays have rows and are finite, and
+lists are not empty. Labels are truncated and drawn as plain text; only the names of latent axes may be formulas.
+Without pyplot, on white.
 """
 
 from __future__ import annotations
@@ -48,13 +48,6 @@ _MOST_CROSSES = 30  # in a panel
 _MOST_CLOUDS = 12  # panels of the codes of a comparison
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
-_COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
-_MIXED = [  # the colour of one and the marker of another, where there are more series than styles
-    Style(one.colour, other.marker, other.line)
-    for turn in range(1, len(_COLOURED))
-    for one, other in zip(_COLOURED, [*_COLOURED[turn:], *_COLOURED[:turn]], strict=True)
-]
-_FREE = [*_COLOURED[len(KNOWN) :], *_COLOURED[: len(KNOWN)], *_MIXED]  # for models that have no style of their own
 
 
 class Cloud(NamedTuple):
@@ -118,19 +111,17 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
     Each panel has, by label and model, an array (R, 3): length of the push, error, and its standard error.
     """
     series = list(dict.fromkeys((label, model) for _, curves in panels for label, model, _ in curves))
-    style_of = dict(zip(series, styles_of([model for _, model in series], _FREE), strict=True))
+    style_of = dict(zip(series, styles_of(model for _, model in series), strict=True))
     figure, grid = _panels(len(panels), 2.3, 0.6 + 0.2 * math.ceil((len(series) + 1) / 2))
     points = np.concatenate([curve for _, curves in panels for _, _, curve in curves])
-    right = float(np.nanmax(points[:, 0], initial=0)) or 1.0
-    top = float(np.nanmax(points[:, 1] + np.nan_to_num(1.96 * points[:, 2]), initial=0)) or 1.0
+    right = float(points[:, 0].max(initial=0)) or 1.0
+    top = float((points[:, 1] + 1.96 * points[:, 2]).max(initial=0)) or 1.0
     for i, (axes, (dim3, curves)) in enumerate(zip(grid, panels, strict=True)):
         for label, model, curve in curves:
             style = style_of[label, model]
-            x, y, error = np.asarray(curve, dtype=float).T
+            x, y, error = curve.T
             axes.plot(x, y, style.line, color=style.colour, marker=style.marker, ms=4, lw=1.5, clip_on=False)
             axes.fill_between(x, y - 1.96 * error, y + 1.96 * error, color=style.colour, alpha=0.22, lw=0)
-            if len(x) == 1:
-                axes.vlines(x, y - 1.96 * error, y + 1.96 * error, color=style.colour, lw=5, alpha=0.3)
         axes.set(xlim=(0, 1.04 * right), ylim=(0, 1.06 * top))
         axes.set_title(f"dim3 = {dim3}", fontsize=_NORMAL)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
@@ -148,11 +139,11 @@ def draw_kl(panels: list[tuple[str, _Array]]) -> Figure:
     A cross marks a dimension that is not in use; of more than 30 in a panel, every n-th.
     """
     figure, grid = _panels(len(panels), 2.4, 0.5)
-    top = max(float(np.nanmax(kl, initial=0)) for _, kl in panels) or 1.0
+    top = max(float(kl.max(initial=0)) for _, kl in panels) or 1.0
     side = _WIDTH / _columns(len(panels))
     silent = False
     for i, (axes, (label, kl)) in enumerate(zip(grid, panels, strict=True)):
-        ordered = np.sort(np.nan_to_num(np.asarray(kl, dtype=float)))[::-1]
+        ordered = np.sort(kl)[::-1]
         ranks = np.arange(1, len(ordered) + 1)
         axes.bar(ranks, ordered, width=0.8, color=KNOWN["vae"].colour, lw=0)
         below = ranks[ordered <= IN_USE]
@@ -181,21 +172,18 @@ def draw_distances(curves: list[tuple[str, str, _Array]], real: _Array | None) -
     """
     figure = _figure(_WIDTH, 3.7 + 0.2 * math.ceil((len(curves) + 1) / 2))
     axes = figure.subplots()
-    styles = styles_of([model for _, model, _ in curves], _FREE)
+    styles = styles_of(model for _, model, _ in curves)
     lines = [(label, x, style.colour, style.line, 1.6) for (label, _, x), style in zip(curves, styles, strict=True)]
     if real is not None:
         lines.append(("real test rows", real, "black", "-", 3.0))
     found, keys = [], []
     for _, x, colour, line, width in lines:
-        finite = np.sort(_finite(np.asarray(x, dtype=float).reshape(-1, 1))[:, 0])
-        steps, share = finite, finite
-        if len(finite):
-            steps = np.concatenate([finite[:1], finite, [finite[-1] * 1e6 + 1]])  # the last step reaches the border
-            share = np.concatenate([[0], np.arange(1, len(finite) + 1) / len(finite), [1]])
+        ordered = np.sort(x.astype(float))
+        steps = np.concatenate([ordered[:1], ordered, [ordered[-1] * 1e6 + 1]])  # the last step reaches the border
+        share = np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]])
         axes.plot(steps, share, line, color=colour, lw=width, drawstyle="steps-post", zorder=1.5 if width > 2 else 2)
-        found.append(finite)
+        found.append(ordered)
         keys.append(Line2D([], [], color=colour, ls=line, lw=width))
-    found = [x for x in found if len(x)] or [np.zeros(1)]
     right = max(float(np.percentile(x, _CENTRAL[1])) for x in found) or 1.0
     middles = [float(np.median(x)) for x in found]
     left = min(float(x[0]) for x in found)
@@ -229,12 +217,11 @@ def draw_cloud(axes: Axes, codes: _Array, labels: _Array | None, classes: tuple[
     side
         Of the axes, in inches.
     """
-    kept = np.flatnonzero(np.isfinite(codes).all(axis=1))
-    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).astype(int)]
+    kept = np.linspace(0, len(codes) - 1, min(len(codes), _MOST_POINTS)).astype(int)
     shown = np.asarray(codes[kept], dtype=float)
     window = limits(codes)
     c: Any = STYLES[0].colour if labels is None else class_colours(labels[kept])
-    area = float(np.clip(2500 / max(len(shown), 1) * (side / 2.2) ** 2, 1.5, 14))
+    area = float(np.clip(2500 / len(shown) * (side / 2.2) ** 2, 1.5, 14))
     axes.set_xlim(*window[0])
     if shown.shape[1] > 1:
         axes.scatter(shown[:, 0], shown[:, 1], s=area, c=c, alpha=0.7, linewidths=0)
@@ -263,18 +250,11 @@ def upright(codes: _Array, labels: _Array | None, axes: tuple[str, str]) -> str:
 
 def limits(codes: _Array) -> npt.NDArray[np.float64]:
     """Return the limits (columns, 2) of the axes for codes (N, columns), without the outermost ones."""
-    codes = _finite(codes)
-    if not len(codes):
-        return np.tile([-1.0, 1.0], (codes.shape[1], 1))
     low, high = np.percentile(np.asarray(codes, dtype=float), _CENTRAL, axis=0)
     pad = 0.08 * (high - low)
     constant = pad <= 1e-9 * np.maximum(np.abs(low), np.abs(high))
     pad = np.where(constant, np.maximum(0.5, 0.05 * np.abs(low)), pad)
     return np.stack([low - pad, high + pad], axis=1)
-
-
-def _finite(codes: _Array) -> _Array:
-    return codes[np.isfinite(codes).all(axis=1)]
 
 
 def even(n: int, most: int = 6) -> npt.NDArray[np.int64]:

@@ -6,7 +6,6 @@ The page arranges the panels, so that their letters keep their size on a phone, 
 from __future__ import annotations
 
 import io
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image
 
-from elbowroom.tracking.drawing import PALETTE, Look, class_colours, draw_cells
+from elbowroom.tracking.drawing import PALETTE, Look, class_colours, draw_cells, small_pictures
 
 from .curves import DPI, STYLES
 from .latent_space import coordinate, draw_cloud, even, limits, upright
@@ -61,11 +60,6 @@ class Tiles(NamedTuple):
     ticks: list[list[float]]
 
 
-def _box_of(width: float) -> tuple[float, float, float, float]:
-    left, bottom, right, top = _BORDER
-    return left / width, top / width, 1 - right / width, 1 - bottom / width
-
-
 def draw_codes(
     codes: _Array,
     labels: _Array | None,
@@ -77,7 +71,7 @@ def draw_codes(
     posterior: tuple[_Array, _Array] | None = None,
     equal: bool = False,
 ) -> Codes:
-    """Draw the finite codes of one run.
+    """Draw the codes of one run.
 
     Parameters
     ----------
@@ -96,11 +90,10 @@ def draw_codes(
     equal
         Whether both axes have one scale, and the circles of 1 and 2 standard deviations of N(0, I) are drawn.
     """
-    (left, bottom, right, top), letters = _BORDER, _LETTERS[width]
+    (left, bottom, right, top), letters = (inches / width for inches in _BORDER), _LETTERS[width]
+    box = left, top, 1 - right, 1 - bottom
     figure = Figure(figsize=(width, width), dpi=DPI, facecolor="none")
-    axes = figure.add_axes(
-        (left / width, bottom / width, (width - left - right) / width, (width - bottom - top) / width)
-    )
+    axes = figure.add_axes((left, bottom, 1 - left - right, 1 - bottom - top))
     axes.set_facecolor("none")
     draw_cloud(axes, codes, labels, classes, width)
     axes.set_box_aspect(None)
@@ -108,7 +101,7 @@ def draw_codes(
     axes.set_xlabel(names[0], fontsize=letters)
     axes.set_ylabel(upright(codes, labels, names), fontsize=letters, labelpad=1)
     if codes.shape[1] == 1:
-        return Codes(figure, axes.get_xlim(), (0.0, 1.0), _box_of(width))
+        return Codes(figure, axes.get_xlim(), (0.0, 1.0), box)
     shown = limits(codes) if window is None else window
     if equal:
         shown = np.stack([np.minimum(shown[:, 0], -_AROUND), np.maximum(shown[:, 1], _AROUND)], axis=1)
@@ -126,7 +119,7 @@ def draw_codes(
                 offset_transform=axes.transData, edgecolors=colours, linewidths=1.3, zorder=2,
             )
         )  # fmt: skip
-    return Codes(figure, tuple(shown[0]), tuple(shown[1]), _box_of(width))
+    return Codes(figure, tuple(shown[0]), tuple(shown[1]), box)
 
 
 def _evenly(n: int, most: int) -> npt.NDArray[np.int64]:
@@ -144,7 +137,7 @@ def squared(window: _Array) -> npt.NDArray[np.float64]:
 def draw_tiles(x: _Array, look: Look, ticks: _Array | None = None) -> Tiles | Figure:
     """Return rows (rows, columns, dim1) as a grid of pictures, top left first, a figure of lines where they are none.
 
-    Large pictures are averaged over squares of pixels until the grid fits.
+    Large pictures are reduced until the grid fits.
 
     Parameters
     ----------
@@ -156,20 +149,14 @@ def draw_tiles(x: _Array, look: Look, ticks: _Array | None = None) -> Tiles | Fi
         The coordinates (2, columns) or (1, columns) along the axes of a latent plane.
     """
     rows, columns, dim1 = x.shape
-    shape = look.shape(dim1)
-    if shape is None:
+    pictures = small_pictures(x.reshape(-1, dim1), look, _MOST_PIXELS // columns)
+    if pictures is None:
         return _lines(x, look, ticks)
-    pictures = look.scaled(x).reshape(rows, columns, *shape)
-    pictures = pictures if pictures.ndim == 5 else pictures[..., None]
-    factor = math.ceil(columns * shape[1] / _MOST_PIXELS)
-    if 1 < factor <= min(shape[:2]):
-        height, width = shape[0] // factor, shape[1] // factor
-        parts = pictures[:, :, : height * factor, : width * factor]
-        pictures = parts.reshape(rows, columns, height, factor, width, factor, -1).mean(axis=(3, 5))
-    gap = int(min(pictures.shape[2:4]) < _SMALL)
-    height, width = pictures.shape[2] + gap, pictures.shape[3] + gap
-    grid = np.full((rows, columns, height, width, pictures.shape[4]), _LINE, dtype=np.uint8)
-    grid[:, :, : height - gap, : width - gap] = (255 * pictures).round()
+    height, width = pictures.shape[1:3]
+    gap = int(min(height, width) < _SMALL)
+    tiles = pictures.reshape(rows, columns, height, width, -1)
+    grid = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=_LINE)
+    height, width = height + gap, width + gap
     pixels = grid.swapaxes(1, 2).reshape(rows * height, columns * width, -1)
     into = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(into, "PNG", optimize=True)
@@ -189,10 +176,9 @@ def _lines(x: _Array, look: Look, ticks: _Array | None) -> Figure:
     axes = figure.add_axes((around[0] / WIDE, around[1] / height, side / WIDE, 1 - (around[1] + around[3]) / height))
     draw_cells(axes, x, Look(None, float(x.min()), float(x.max())), gap=False)
     axes.set_aspect("auto")
-    for which, along in zip("xy", () if ticks is None else ticks, strict=False):
-        places = marks(along.tolist())
-        set_ticks = axes.set_xticks if which == "x" else axes.set_yticks
-        set_ticks([p / 100 * len(along) for p, _ in places], [text for _, text in places], fontsize=_LETTERS[WIDE])
+    for axis, along in zip((axes.xaxis, axes.yaxis), () if ticks is None else ticks, strict=False):
+        places, texts = zip(*marks(along.tolist()), strict=True)
+        axis.set_ticks(np.array(places) / 100 * len(along), texts, fontsize=_LETTERS[WIDE])
     return figure
 
 

@@ -6,9 +6,8 @@ averaged. The same runs give the same values. Task 3, the error against dim3, is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,7 +32,7 @@ from ..purposes.choice import Held
 from ..purposes.uncertainty import Variance, spread
 from ..runs.arrays import LOST, MOST_ROWS, are_labels, fetch
 from ..runs.comparison import Cell, Comparison, Series, is_measured
-from .classes import class_distances, class_overlaps, most_overlapping, rank_correlation
+from .classes import class_distances, class_overlaps, class_pairs, rank_correlation
 from .similarity import (
     FEWEST,
     affine_disparity,
@@ -64,11 +63,7 @@ _ONE_AXIS = {
     Artifact.SPECTRUM,
     *(sample_artifact(s, "nearest_mse") for s in Source),
 }
-_THREE_AXES = {
-    Artifact.DRAWS,
-    Artifact.PLANE,
-    Artifact.INTERPOLATIONS,
-}  # pictures in a grid; other arrays have two axes
+_THREE_AXES = {Artifact.DRAWS, Artifact.PLANE, Artifact.INTERPOLATIONS}  # pictures in a grid; others have two axes
 _MOST_SIDE = 64  # cells along a side of a grid
 _MOST_NEIGHBOUR_ROWS = 50_000  # codes whose neighbours are searched, each row against each
 _QUALITIES = {
@@ -193,11 +188,6 @@ class Group(NamedTuple):
         return {"label": self.series.label, "model": self.series.model, "dim3": self.dim3}
 
     @property
-    def first(self) -> Group:
-        """The group of its first run alone."""
-        return self._replace(cells=self.cells[:1])
-
-    @property
     def is_pca(self) -> bool:
         """Whether the codes are PCA scores, of which there is a second fit."""
         return self.series.model == "pca"
@@ -273,7 +263,8 @@ class _Codes:
     """The codes (N, dim3) of a group's runs and of PCA's second fit, by name, with their nearest neighbours.
 
     collapsed names runs of constant codes; labels are the classes of the rows, or None; correct says for each other run
-    whether the vote of a row's neighbours gives its class, (N,).
+    whether the vote of a row's neighbours gives its class, (N,). overlaps and distances have, of each of these runs and
+    of the second fit, a number for each pair of classes; empty without labels.
     """
 
     def __init__(self, group: Group, shelf: Shelf, labels: _Array | None) -> None:
@@ -295,33 +286,23 @@ class _Codes:
             for n, found in self.neighbours.items()
             if self.labels is not None and n not in self.collapsed and n != SECOND_FIT
         ]
-
-    @cached_property
-    def overlaps(self) -> dict[str, _Array]:
-        """The overlap of each pair of classes, of each run that has not collapsed; empty without labels."""
-        if self.labels is None:
-            return {}
-        found = {n: near[:, :MIXED_WITH] for n, near in self.neighbours.items() if n not in self.collapsed}
-        return {n: class_overlaps(near, self.labels) for n, near in found.items()}
-
-    def correlation(self, first: str, second: str, of: Callable[[str], _Array]) -> float | None:
-        """Return the rank correlation of two runs in a number of each pair of classes."""
-        known = {first, second} <= self.overlaps.keys()
-        return rank_correlation(of(first), of(second)) if known else None
-
-    def distances(self, name: str) -> _Array:
-        """Return the distance of each pair of classes in one run."""
-        assert self.labels is not None
-        return class_distances(self.by_name[name], self.labels)
+        self.overlaps: dict[str, _Array] = {}
+        self.distances: dict[str, _Array] = {}
+        for name, near in self.neighbours.items():
+            if self.labels is not None and name not in self.collapsed:
+                self.overlaps[name] = class_overlaps(near[:, :MIXED_WITH], self.labels)
+                self.distances[name] = class_distances(self.by_name[name], self.labels)
 
     def most_overlapping(self) -> list[Bunch]:
         """Return the pairs of classes that overlap most, by their mean over runs."""
         if self.labels is None or not self.overlaps:
             return []
-        runs = list(self.overlaps.values())
-        own = [{(o.first, o.second): o.share for o in most_overlapping(self.labels, shares)} for shares in runs]
-        found = most_overlapping(self.labels, np.mean(runs, axis=0))[:MOST_PAIRS]
-        return [Bunch(**o._asdict(), shares=[shares[o.first, o.second] for shares in own]) for o in found]
+        pairs, runs = class_pairs(self.labels), np.array(list(self.overlaps.values()))
+        mean = runs.mean(axis=0)
+        return [
+            Bunch(first=pairs[i][0], second=pairs[i][1], share=float(mean[i]), shares=runs[:, i].tolist())
+            for i in np.argsort(-mean, kind="stable")[:MOST_PAIRS]
+        ]
 
 
 def answer(comparison: Comparison, shown: Sequence[int], shelf: Shelf) -> Answers:
@@ -412,9 +393,14 @@ def _pair(codes: _Codes, first: str, second: str) -> Bunch:
         affine=affine_disparity(a, b),
         cka=linear_cka(a, b),
         overlap=neighbour_overlap(codes.neighbours[first], codes.neighbours[second]) if varied else None,
-        mixing=codes.correlation(first, second, lambda name: codes.overlaps[name]),
-        places=codes.correlation(first, second, codes.distances),
+        mixing=_agreement(codes.overlaps, first, second),
+        places=_agreement(codes.distances, first, second),
     )
+
+
+def _agreement(by_run: Mapping[str, _Array], first: str, second: str) -> float | None:
+    """Return the rank correlation of two runs in a number of each pair of classes."""
+    return rank_correlation(by_run[first], by_run[second]) if {first, second} <= by_run.keys() else None
 
 
 # Task 2: how does a model compare with PCA, and does PCA change when it is run twice?
@@ -578,7 +564,6 @@ def _controls(groups: Sequence[Group]) -> list[Bunch]:
     return [
         Bunch(name=name, label="", source=source, dim3=None, main=True, **_qualities(groups[0].cells[:1], source))
         for source, name in names.items()
-        if groups
     ]
 
 

@@ -7,7 +7,7 @@ Labels (N,) are whole numbers from 0, one for each row of the codes (N, dim3). P
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,7 @@ from scipy.stats import spearmanr
 _Float64s = npt.NDArray[np.float64]
 _Labels = npt.NDArray[np.integer[Any]]
 
-FEWEST_PAIRS = 6
-"""Pairs of classes, of four of them, that a rank correlation needs."""
-
-
-class Overlap(NamedTuple):
-    """Two classes, and the mean share of the nearest neighbours of a row of one that are rows of the other."""
-
-    first: int
-    second: int
-    share: float
+_FEWEST_PAIRS = 6  # of classes, of four of them, that a rank correlation needs
 
 
 def class_pairs(labels: _Labels) -> list[tuple[int, int]]:
@@ -62,12 +53,6 @@ def rank_correlation(a: _Float64s, b: _Float64s) -> float | None:
     None for fewer than four classes, and where the numbers of one are all equal. For the distances of ten classes
     placed at random in a plane 95 % of the values are from -0.32 to 0.40.
     """
-    if len(a) < FEWEST_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if len(a) < _FEWEST_PAIRS or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(spearmanr(a, b).statistic)
-
-
-def most_overlapping(labels: _Labels, shares: _Float64s) -> list[Overlap]:
-    """Return the pairs by their share, the largest first."""
-    found = [Overlap(*pair, float(share)) for pair, share in zip(class_pairs(labels), shares, strict=True)]
-    return sorted(found, key=lambda pair: -pair.share)

@@ -55,22 +55,21 @@ def project(series: Sequence[Series], dim3: Collection[int] | None = None) -> Pr
     while len(shown) > _MOST_DIM3:
         shown = shown[::2]
     cells = [(one.label, one.at(k)[0]) for one, k in places if k in shown]
-    found: dict[tuple[str, int], Points] = {}
-    lengths: dict[tuple[str, int], int] = {}
+    found: list[tuple[str, int, int, Points]] = []  # label, dim3, and the number of rows
     for start in range(0, len(cells), _AT_ONCE):
         part = cells[start : start + _AT_ONCE]
         arrays = fetch([cell for _, cell in part], Artifact.CODES)
         for label, cell in part:
             codes = arrays[cell.run_id]
             if isinstance(codes, np.ndarray) and _are_codes(codes, cell.dim3):
-                found[label, cell.dim3], lengths[label, cell.dim3] = _points(codes), len(codes)
+                found.append((label, cell.dim3, len(codes), _points(codes)))
     if not found:
         return None
-    counts = list(lengths.values())
+    counts = [count for _, _, count, _ in found]
     rows = max(counts, key=counts.count)
     points: dict[str, dict[int, Points]] = {}
-    for (label, k), each in found.items():
-        if lengths[label, k] == rows:
+    for label, k, count, each in found:
+        if count == rows:
             points.setdefault(label, {})[k] = each
     labels, pictures = _of_rows([cell for _, cell in cells], rows)
     return Projections(labels, pictures, points, [k for k in every if k not in shown])

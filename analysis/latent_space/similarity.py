@@ -1,7 +1,7 @@
 """Whether two trained models found the same latent space, and whether codes are distributed as N(0, I).
 
-Codes a (N, dim3) and b (N, dim3') are of the same rows in the same order. Measures of constant codes are None, never
-NaN. Codes that are not 2-D, empty, not finite, or of different numbers of rows raise ValueError.
+Codes a (N, dim3) and b (N, dim3') are finite, of the same rows in the same order. Measures of constant codes are None,
+never NaN.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class _Mmd(NamedTuple):
 
 def is_constant(codes: _Codes) -> bool:
     """Return whether no column of the codes (N, dim3) varies beyond the rounding of float32: the model collapsed."""
-    return _is_constant(_checked(codes))
+    codes = codes.astype(np.float64)
+    # Against all columns' magnitude: a column near 0 can be the difference of greater ones, and has their rounding.
+    return bool(codes.std(axis=0).max() <= _ROUNDING * np.abs(codes).max())
 
 
 def disparity(a: _Codes, b: _Codes) -> float | None:
@@ -47,15 +49,14 @@ def disparity(a: _Codes, b: _Codes) -> float | None:
     Symmetric; directions of large variance dominate. The narrower is padded with zeros. By chance it is from
     1 - dim3 / N to 1. None where either is constant. Procrustes analysis, Gower 1975.
     """
-    a, b = _pair(a, b)
-    if _is_constant(a) or _is_constant(b):
+    if is_constant(a) or is_constant(b):
         return None
     return float(np.clip(procrustes(*_padded(a, b))[2], 0, 1))
 
 
 def _affine_onto(b: _Codes, a: _Codes) -> _Float64s:
     """The codes b under the affine map that is nearest to a by least squares: (N, dim3) of a, in its units."""
-    b, a = _pair(b, a)
+    b, a = b.astype(np.float64), a.astype(np.float64)
     mean = a.mean(axis=0)
     b = b - b.mean(axis=0)
     fitted: _Float64s = b @ np.linalg.lstsq(b, a - mean)[0] + mean
@@ -68,8 +69,7 @@ def affine_disparity(a: _Codes, b: _Codes) -> float | None:
     One direction is 1 - R^2 of the regression: a map onto fewer dimensions may be perfect and its inverse not. By
     chance it is about 1 - dim3 / N, so N has to be far above dim3. None where either is constant.
     """
-    a, b = _pair(a, b)
-    if _is_constant(a) or _is_constant(b):
+    if is_constant(a) or is_constant(b):
         return None
     left = [disparity(a, _affine_onto(b, a)), disparity(b, _affine_onto(a, b))]
     return float(np.mean([1 if d is None else d for d in left]))  # None: uncorrelated, and the fit is the mean
@@ -103,8 +103,7 @@ def rigid_onto(b: _Codes, a: _Codes) -> _Float64s:
 
 def _centred(b: _Codes, a: _Codes) -> tuple[_Float64s, _Float64s, _Float64s]:
     """Return both centred and of equal width, zeros where either is constant, and the mean of a."""
-    b, a = _pair(b, a)
-    varied = 0.0 if _is_constant(a) or _is_constant(b) else 1.0
+    varied = 0.0 if is_constant(a) or is_constant(b) else 1.0
     b, a = _padded(b, a)
     mean = a.mean(axis=0)
     return (b - b.mean(axis=0)) * varied, (a - mean) * varied, mean
@@ -123,10 +122,9 @@ def linear_cka(a: _Codes, b: _Codes) -> float | None:
     Directions of large variance dominate. By chance it is at most sqrt(dim3 · dim3') / N. None where either is
     constant. Kornblith, Norouzi, Lee & Hinton 2019.
     """
-    a, b = _pair(a, b)
-    if _is_constant(a) or _is_constant(b):
+    if is_constant(a) or is_constant(b):
         return None
-    a, b = (x - x.mean(axis=0) for x in (a, b))
+    a, b = (x - x.mean(axis=0) for x in (a.astype(np.float64), b.astype(np.float64)))
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)  # their fourth powers stay within float64's range
     shared, own_a, own_b = (np.linalg.norm(x) for x in (a.T @ b, a.T @ a, b.T @ b))
     return min(float(shared**2 / (own_a * own_b)), 1.0)  # rounding can exceed 1
@@ -137,7 +135,7 @@ def neighbours(codes: _Codes, k: int = 10) -> _Indices:
 
     Ties are broken arbitrarily, so the neighbours of constant codes mean nothing.
     """
-    codes = _checked(codes)
+    codes = codes.astype(np.float64)
     # Centred, as |a|^2 - 2 a·b + |b|^2 would cancel far from 0. Trees are slow at dim3 20 and on duplicates.
     nearest = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(codes - codes.mean(axis=0))
     found: _Indices = nearest.kneighbors(return_distance=False)
@@ -176,10 +174,8 @@ def mmd_to_normal(codes: _Codes, seed: int = 0, rows: int = 2000, permutations: 
     permutations
         Of the pooled rows, for the null; p is (1 + those with at least the value found) / (1 + permutations).
     """
-    codes = _checked(codes)
+    codes = codes.astype(np.float64)
     n, dim3 = min(rows, len(codes)), codes.shape[1]
-    if n < FEWEST:
-        raise ValueError(f"MMD needs {FEWEST} rows at least, has {n} of codes of shape {codes.shape}")
     rng = np.random.default_rng([seed, _STREAM])
     reference = rng.standard_normal((n, dim3))  # first, so that it is the same for all codes of equal dim3
     chosen = codes[rng.choice(len(codes), n, replace=False)]
@@ -201,8 +197,8 @@ def gaussian_kl(codes: _Codes) -> float | None:
     Codes drawn from N(0, I) have about dim3 (dim3 + 3) / (4 N). None where S is singular to rounding, as the KL of a
     constant direction is infinite.
     """
-    codes = _checked(codes)
-    if _is_constant(codes):  # also a single row, which has no covariance
+    codes = codes.astype(np.float64)
+    if is_constant(codes):  # also a single row, which has no covariance
         return None
     mean = codes.mean(axis=0)
     variances = np.linalg.eigvalsh((codes - mean).T @ (codes - mean) / (len(codes) - 1))
@@ -222,26 +218,8 @@ def _kernel(pooled: _Float64s) -> _Float64s:
     return kernel
 
 
-def _is_constant(codes: _Float64s) -> bool:
-    # Against all columns' magnitude: a column near 0 can be the difference of greater ones, and has their rounding.
-    return bool(codes.std(axis=0).max() <= _ROUNDING * np.abs(codes).max())
-
-
-def _padded(a: _Float64s, b: _Float64s) -> tuple[_Float64s, _Float64s]:
+def _padded(a: _Codes, b: _Codes) -> tuple[_Float64s, _Float64s]:
     """Both, the narrower padded with columns of zeros."""
     width = max(a.shape[1], b.shape[1])
-    a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (a, b))
+    a, b = (np.pad(x.astype(np.float64), ((0, 0), (0, width - x.shape[1]))) for x in (a, b))
     return a, b
-
-
-def _pair(a: _Codes, b: _Codes) -> tuple[_Float64s, _Float64s]:
-    a, b = _checked(a), _checked(b)
-    if len(a) != len(b):
-        raise ValueError(f"codes have to have equally many rows, are of shapes {a.shape} and {b.shape}")
-    return a, b
-
-
-def _checked(codes: _Codes) -> _Float64s:
-    if codes.ndim != 2 or not codes.size or not np.isfinite(codes).all():
-        raise ValueError(f"codes have to be (N, dim3), not empty and finite, are of shape {codes.shape}")
-    return codes.astype(np.float64)

@@ -18,7 +18,6 @@ from . import sentences
 from .report import (
     MOST_LINES,
     SECTIONS,
-    angle,
     embedded,
     environment,
     image,
@@ -27,7 +26,6 @@ from .report import (
     number,
     percent,
     script,
-    worth,
 )
 
 _PUSH = 1.0  # length of the push in the table, in SDs of the codes
@@ -74,11 +72,8 @@ def render(answers: Answers, findings: Findings, page: AssignmentPage) -> str:
     made.filters |= {
         "plus_minus": _plus_minus,
         "estimate": _estimate,
-        "percent": percent,
         "fixed": _fixed,
         "portion": _portion,
-        "angle": angle,
-        "worth": worth,
     }
     real = next((c.sharpness for c in answers.controls if c.source == Source.REAL), None)
     planes = {role: [name for name in page.figures if name.startswith(f"plane {role} ")] for role in answers.cast}

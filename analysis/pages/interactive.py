@@ -24,7 +24,7 @@ from ..latent_space.projections import Points, Projections
 from ..purposes import Rule
 from ..purposes.choice import Choice
 from ..runs.arrays import Examples
-from .report import by_rule, choice_text, interval, link_to, number
+from .report import by_rule, choice_text, interval, link_to, number, percent
 
 View = dict[str, Any]
 _Array = npt.NDArray[Any]
@@ -106,6 +106,7 @@ def plot(comparison: ComparisonFinding, links: Callable[[str], str | None]) -> V
     shown = _shown(comparison)
     points = [p for m, _ in shown for p in m.points]
     rules, choices = by_rule(comparison)
+    in_force = {model.choice.rule for model in comparison.models}
     by_series = {s.label: s for s in comparison.comparison.series}
     ladder, more = is_ladder(p.dim3 for p in points), len(comparison.models) - len(shown)
 
@@ -122,7 +123,7 @@ def plot(comparison: ComparisonFinding, links: Callable[[str], str | None]) -> V
         "kept": comparison.mean_row is not None,
         "log_dim3": ladder,
         "log_error": is_wide([p.error for p in points], SPARSE_LOG_FROM if ladder else LOG_FROM),
-        "rule": next((i for i, rule in enumerate(rules) if _is_in_force(rule, comparison)), 0),
+        "rule": next((i for i, rule in enumerate(rules) if rule.text in in_force), 0),
         "purposes": [_purpose(rule, [c.get(rule.text) for c in choices[: len(shown)]], comparison) for rule in rules],
         "models": [
             _named(model, style) | {"points": [_point(p, model, comparison) | link(model, p) for p in model.points]}
@@ -155,6 +156,10 @@ def _fitting(every: list[int], kept: list[int], make: Callable[[list[int]], View
     return None
 
 
+def _nearest(dim3: Sequence[int], wanted: int) -> int:
+    return min(range(len(dim3)), key=lambda i: abs(dim3[i] - wanted))
+
+
 def _pictures(
     comparison: ComparisonFinding, found: Examples, kept: Sequence[int], draw: Callable[[list[_Array]], Any]
 ) -> View:
@@ -173,7 +178,7 @@ def _pictures(
         "count": min(len(found.originals), _LINES if small is None else _PICTURES),
         "shape": None if small is None else list(small.shape[1:3]),
         "dim3": list(kept),
-        "start": min(range(len(kept)), key=lambda i: abs(kept[i] - (start or 0))),
+        "start": _nearest(kept, start or 0),
         "originals": draw([found.originals]),
         "models": models,
     }
@@ -194,7 +199,6 @@ def scatter(comparison: ComparisonFinding, found: Projections, sprite_name: str 
         Characters of JSON.
     """
     kept = sorted({k for points in found.points.values() for k in points})
-    near = pictured(comparison, _START) or _START
     labels = None if found.labels is None else found.labels.tolist()
 
     def view(kept: list[int]) -> View:
@@ -213,7 +217,7 @@ def scatter(comparison: ComparisonFinding, found: Projections, sprite_name: str 
             "colour": PALETTE[0],
             "sprite": sprite_name,
             "dim3": kept,
-            "start": min(range(len(kept)), key=lambda i: abs(kept[i] - near)),
+            "start": _nearest(kept, pictured(comparison, _START) or _START),
             "models": models,
         }
 
@@ -223,7 +227,7 @@ def scatter(comparison: ComparisonFinding, found: Projections, sprite_name: str 
 def _plane_text(dim3: int, points: Points) -> str:
     if points.share is None:
         return "all codes are equal"
-    return {1: "one latent, across", 2: "both latents"}.get(dim3) or f"{_percent(points.share)} of the variance"
+    return {1: "one latent, across", 2: "both latents"}.get(dim3) or f"{percent(points.share)} of the variance"
 
 
 def _placed(codes: _Array) -> list[int]:
@@ -267,10 +271,6 @@ def _named(model: ModelFinding, style: Style) -> View:
     return {"label": clean(model.label, LONGEST), "colour": style.colour, "marker": style.marker}
 
 
-def _is_in_force(rule: Rule, comparison: ComparisonFinding) -> bool:
-    return any(model.choice.rule == rule.text for model in comparison.models)
-
-
 def _purpose(rule: Rule, choices: Sequence[Choice | None], comparison: ComparisonFinding) -> View:
     """A purpose, its choices by model, and for a share of the variance the level that a curve has to cross."""
     base = comparison.mean_row if rule.purpose == "keep" else None
@@ -289,7 +289,9 @@ def _point(point: Point, model: ModelFinding, comparison: ComparisonFinding) -> 
     errors = (point.error, point.low, point.high)
     shares = [_kept(e, comparison) for e in errors]
     said = [f"{comparison.error_name} {interval(point.error, (point.low, point.high))}"]
-    said += [] if shares[0] is None else [f"variance kept {_percent(shares[0])}{_between(shares[2], shares[1])}"]
+    if shares[0] is not None:
+        ends = "" if None in shares else f" [{percent(shares[2])}, {percent(shares[1])}]"
+        said.append(f"variance kept {percent(shares[0])}{ends}")
     said.append(f"{point.seeds} seeds" if point.seeds > 1 else "one training")
     if point.dim3 in model.undertrained:
         said.append(f"looks undertrained: {model.undertrained[point.dim3]}")
@@ -309,21 +311,13 @@ def _kept(error: float | None, comparison: ComparisonFinding) -> float | None:
     return None if error is None or not comparison.mean_row else 1 - error / comparison.mean_row
 
 
-def _between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{_percent(low)}, {_percent(high)}]"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
 def _row_text(point: Point, comparison: ComparisonFinding) -> str:
     share = _kept(point.error, comparison)
-    return f"{'' if share is None else f'keeps {_percent(share)}, '}error {number(point.error)}"
+    return f"{'' if share is None else f'keeps {percent(share)}, '}error {number(point.error)}"
 
 
 def _look(found: Examples) -> Look:

@@ -228,6 +228,9 @@ def environment() -> Environment:
     )
     made.filters |= {
         "number": number,
+        "percent": percent,
+        "angle": angle,
+        "worth": worth,
         "name": lambda text: clean(text, _LONGEST_NAME),
         "beyond_sentence": beyond_sentence,
         "columns_sentence": columns_sentence,
@@ -551,8 +554,7 @@ def _nested_tables(comparison: ComparisonFinding) -> list[_Table]:
 
 
 def _nested_sentences(comparison: ComparisonFinding) -> list[_Listing]:
-    cautions = (f" Caution: {n.caution}." if n.caution else "" for n in comparison.nested)
-    return [_Listing([f"{n.sentence}.{caution}" for n, caution in zip(comparison.nested, cautions, strict=True)])]
+    return [_Listing([f"{n.sentence}.{f' Caution: {n.caution}.' if n.caution else ''}" for n in comparison.nested])]
 
 
 def _costs(comparison: ComparisonFinding) -> list[_Table]:

@@ -39,9 +39,8 @@ _LAYOUT = {
     "open": "Their layout is kept in some pairs of runs, but not in all",
 }
 Sentences = list[str]
-_Verdicts = dict[
-    str, dict[int, float | None]
-]  # of each verdict, its dim3 and the number that decides; None: not measured
+# Of each verdict, its dim3 and the number that decides; None: not measured.
+_Verdicts = dict[str, dict[int, float | None]]
 
 
 def about_repeats(answers: Answers) -> Sentences:

@@ -159,16 +159,11 @@ def _views(metrics: Sequence[str], last_epoch: int) -> dict[str, _View]:
 
 def _line(metrics: Sequence[str], x_scale: str, *, points: bool = True) -> _Chart:
     """A chart of metrics by step. The errors are on a logarithmic axis."""
-    axes = {"xAxisKey": "step", "xAxisScaleType": x_scale, "scaleType": "log", "range": {}}
-    own: _Chart = {"metricKey": metrics[0], "selectedMetricKeys": metrics, "displayPoints": points}
     return {
-        "type": "LINE",
-        **axes,
-        **own,
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-        "lineSmoothness": 0,
-    }
+        "type": "LINE", "xAxisKey": "step", "xAxisScaleType": x_scale, "scaleType": "log", "range": {},
+        "metricKey": metrics[0], "selectedMetricKeys": metrics, "displayPoints": points,
+        "useGlobalXaxisKey": False, "useGlobalLineSmoothing": False, "lineSmoothness": 0,
+    }  # fmt: skip
 
 
 def _scatter(metric: Metric) -> _Chart:

@@ -31,6 +31,17 @@
     return made;
   }
 
+  // The mark of a series in a legend.
+  function legendKey(series) {
+    return make("svg", { width: 12, height: 12, viewBox: "-6 -6 12 12", "aria-hidden": "true" }, series);
+  }
+
+  function dot(colour, r) {
+    const made = series("circle", { colour });
+    made.setAttribute("r", r);
+    return made;
+  }
+
   // Tables -----------------------------------------------------------------------------------------------------------
 
   function numberIn(text) {
@@ -113,7 +124,6 @@
       }
     });
     root.append(slider, originals.row, ...rows.map(r => r.row));
-    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
     moved();
   }
 
@@ -176,16 +186,11 @@
     const [slider, moved] = dim3Slider(spec, dim3 => panels.forEach(panel => panel.draw(dim3)));
     image.addEventListener("load", show);
     const shown = make("div", { class: "marked" }, ...(sheet ? [picture] : []), said);
-    const keys = spec.classes.slice(0, MOST_CLASSES).map(([name, colour]) => {
-      const dot = series("circle", { colour });
-      dot.setAttribute("r", 5);
-      return make("span", {}, make("svg", { width: 12, height: 12, viewBox: "-6 -6 12 12", "aria-hidden": "true" }, dot), name);
-    });
+    const keys = spec.classes.slice(0, MOST_CLASSES).map(([name, colour]) => make("span", {}, legendKey(dot(colour, 5)), name));
     const more = spec.classes.length - keys.length;
     if (more > 0) keys.push(make("span", {}, `and ${more} more`));
     const legend = keys.length ? [make("p", { class: "classes" }, "class", ...keys)] : [];
     root.append(make("div", { class: "bar" }, slider, shown), ...legend, make("div", { class: "clouds" }, ...panels.map(p => p.box)));
-    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
     moved();
     mark(0);
   }
@@ -204,9 +209,7 @@
     const ring = make("circle", { class: "ring", r: edge });
     const dots = Array.from({ length: spec.count }, (_, row) => {
       const colour = spec.classes.find(([label]) => label === spec.labels?.[row])?.[1] ?? spec.colour;
-      const dot = series("circle", { colour });
-      dot.setAttribute("r", spec.side / 70);
-      return dot;
+      return dot(colour, spec.side / 70);
     });
     const svg = make("svg", { viewBox: `${-edge} ${-edge} ${size} ${size}`, tabindex: 0, role: "application" }, ...dots, ring);
     const box = make("div", { class: "cloud" }, make("p", {}, name, " ", says), svg);
@@ -286,12 +289,12 @@
     return ticks.filter(tick => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9));
   }
 
-  function labelled(name, control, before = false) {
-    return before ? make("label", {}, control, name) : make("label", {}, name, control);
-  }
+  const labelled = (...parts) => make("label", {}, ...parts);
 
   function choose(names, selected) {
-    return make("select", {}, ...names.map((name, i) => make("option", { value: i, ...(i === selected && { selected: "" }) }, name)));
+    const menu = make("select", {}, ...names.map((name, i) => make("option", { value: i }, name)));
+    menu.value = selected;
+    return menu;
   }
 
   function showPlot(root, spec) {
@@ -301,8 +304,7 @@
     const logY = make("input", { type: "checkbox" });
     [logX.checked, logY.checked] = [spec.log_dim3, spec.log_error];
     const keys = spec.models.map(model => {
-      const marker = make("path", { class: "point", d: MARKERS[model.marker] });
-      const key = make("svg", { width: 12, height: 12, viewBox: "-6 -6 12 12", "aria-hidden": "true" }, series("g", model, marker));
+      const key = legendKey(series("g", model, make("path", { class: "point", d: MARKERS[model.marker] })));
       const text = make("span");
       const button = make("button", { type: "button", "aria-pressed": "true" }, key, `${model.label} `, text);
       return { button, text };
@@ -311,10 +313,9 @@
     const chart = make("div", { class: "chart" });
     root.append(
       make("div", { class: "controls" }, labelled("dim3 to", purpose), ...(spec.kept ? [labelled("Show", measure)] : []),
-        labelled("logarithmic dim3", logX, true), labelled("logarithmic error", logY, true)),
+        labelled(logX, "logarithmic dim3"), labelled(logY, "logarithmic error")),
       make("div", { class: "legend", role: "group", "aria-label": "Models and their choices" }, ...keys.map(k => k.button)),
       chart, said);
-    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
 
     function update() {
       const asked = spec.purposes[purpose.value];
@@ -525,7 +526,9 @@
   for (const figure of document.querySelectorAll("[data-live]")) {
     const spec = data[figure.dataset.live];
     figure.hidden = false;
-    ({ plot: showPlot, pictures: showPictures, codes: showCodes })[spec.kind](figure.firstElementChild, spec);
+    const root = figure.firstElementChild;
+    ({ plot: showPlot, pictures: showPictures, codes: showCodes })[spec.kind](root, spec);
+    if (spec.left_out) root.append(make("p", { class: "soft" }, spec.left_out));
     document.querySelector(`[data-replaced-by="${figure.dataset.live}"]`)?.classList.add("replaced");
   }
   if (location.hash) openTarget();

@@ -1,36 +1,31 @@
 "use strict";
 // Shows what a place on a latent plane decodes to, in every plane of a group at once. The pictures are those of the
 // decoded grids, which the page has; without this script nothing is missing but the enlargement.
+function add(parent, name, className = "") {
+  const made = document.createElement(name);
+  made.className = className;
+  parent.append(made);
+  return made;
+}
 for (const group of document.querySelectorAll("[data-planes]")) {
   const planes = [...group.querySelectorAll("[data-tiles]")].map((place) => {
     const data = JSON.parse(place.dataset.tiles);
-    const marker = document.createElement("i");
-    marker.className = "marker";
-    place.append(marker);
-    return { place, marker, picture: place.querySelector("img"), ...data };
+    return { place, marker: add(place, "i", "marker"), picture: place.querySelector("img"), ...data };
   });
   if (!planes.length) continue;
   group.querySelector("[data-hint]").hidden = false;
   const { rows, columns } = planes[0];
   const clouds = [...group.querySelectorAll("[data-codes]")].map((place) => {
-    const dot = document.createElement("i");
-    dot.className = "dot";
-    place.append(dot);
     const data = JSON.parse(place.dataset.codes);
-    return { place, dot, ...data, plane: planes.find((plane) => plane.name === data.name) };
+    return { place, dot: add(place, "i", "dot"), ...data, plane: planes.find((plane) => plane.name === data.name) };
   });
-  const bar = document.createElement("div");
-  bar.className = "chosen";
+  const bar = add(group, "div", "chosen");
   bar.hidden = true;
   bar.setAttribute("aria-live", "polite");
   for (const plane of planes) {
-    const figure = document.createElement("figure");
-    plane.canvas = document.createElement("canvas");
-    plane.caption = document.createElement("figcaption");
-    figure.append(plane.canvas, plane.caption);
-    bar.append(figure);
+    const figure = add(bar, "figure");
+    [plane.canvas, plane.caption] = [add(figure, "canvas"), add(figure, "figcaption")];
   }
-  group.append(bar);
   const chosen = { column: columns >> 1, row: rows >> 1 };
 
   const clamp = (value, most) => Math.min(Math.max(value, 0), most);

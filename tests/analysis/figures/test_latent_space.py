@@ -13,7 +13,6 @@ from sklearn.datasets import load_digits
 from elbowroom.analysis.figures import latent_space
 from elbowroom.analysis.figures.curves import KNOWN
 from elbowroom.analysis.figures.latent_space import (
-    _MOST_POINTS,
     Cloud,
     _Array,
     draw_clouds,
@@ -23,7 +22,6 @@ from elbowroom.analysis.figures.latent_space import (
     plot_codes,
 )
 from elbowroom.analysis.latent_space.projections import Points, Projections
-from elbowroom.tracking.drawing import PALETTE
 from tests.analysis.figures.test_curves import legend_of, outside, overlaps
 from tests.analysis.pages.test_report import comparison
 
@@ -47,9 +45,9 @@ def clouds(n: int = 3, dim3: int = 2, titles: tuple[str, ...] = ("PCA", "AE", "V
     return [Cloud(titles[i % len(titles)], CODES[:, :dim3] * (i + 1.0)) for i in range(n)]
 
 
-def curve(slope: float, n: int = 4) -> _Array:
-    push = np.arange(n, dtype=float)
-    return np.stack([push, 0.01 + slope * push, np.full(n, 0.001)], axis=1)
+def curve(slope: float) -> _Array:
+    push = np.arange(4.0)
+    return np.stack([push, 0.01 + slope * push, np.full(4, 0.001)], axis=1)
 
 
 def robust(n: int, labels: tuple[str, ...] = ("PCA", "autoencoder", "VAE")):
@@ -85,33 +83,17 @@ def test_hostile_labels_are_drawn_letter_by_letter(name: str) -> None:
 
 
 def test_clouds() -> None:
-    shown = clouds()
-    shown[1].codes[3] = (900, -900)
-    figure = drawn(draw_clouds(shown, Y, DIGITS))
+    figure = drawn(draw_clouds(clouds(), Y, DIGITS))
     assert titles_of(figure) == ["PCA", "AE", "VAE"]
     assert legend_of(figure) == list(DIGITS)
-    assert max(np.abs(axes.get_xlim()).max() for axes in figure.axes) < 20  # no outlier squeezes
-    dots = figure.axes[0].collections[0]
-    np.testing.assert_array_equal(dots.get_offsets(), shown[0].codes)
-    assert all(same_color(c[:3], PALETTE[y]) for c, y in zip(dots.get_facecolors(), Y, strict=True))
-    many = draw_clouds([Cloud("a", np.tile(CODES, (20, 1)))], np.tile(Y, 20), DIGITS)
-    assert len(many.axes[0].collections[0].get_offsets()) == _MOST_POINTS
-
-
-def test_one_dimension_is_a_strip_for_each_class_or_a_histogram() -> None:
-    figure = drawn(draw_clouds(clouds(2, 1), Y, DIGITS))
-    offsets = figure.axes[0].collections[0].get_offsets()
-    np.testing.assert_array_equal(np.round(offsets[:, 1]), Y)
-    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(DIGITS)
+    np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), 2 * CODES)
     figure = drawn(draw_clouds(clouds(2, 1), None, ()))
-    assert sum(p.get_height() for p in figure.axes[0].patches) == pytest.approx(len(CODES), rel=0.02)
     assert (figure.axes[0].get_ylabel(), figure.legends) == ("rows", [])
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
-@pytest.mark.parametrize("value", [1e6, np.nan])
-def test_a_collapsed_model(dim3: int, value: float) -> None:
-    flat = [Cloud("VAE", np.full((len(Y), dim3), value, dtype=np.float32))]
+def test_a_collapsed_model(dim3: int) -> None:
+    flat = [Cloud("VAE", np.full((len(Y), dim3), 1e6, dtype=np.float32))]
     drawn(draw_clouds(flat, None, DIGITS))
     drawn(draw_clouds(flat, Y, DIGITS))
 
@@ -128,11 +110,8 @@ def test_robustness() -> None:
     band = next(c for c in figure.axes[0].collections if isinstance(c, FillBetweenPolyCollection))
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == pytest.approx((0.01 - 0.00196, 0.04 + 0.00196))
-    drawn(draw_robustness([(2, [("PCA", "pca", np.array([[0.0, 0.0, np.nan]]))])]))
-    drawn(draw_robustness([(2, [("VAE", "vae", curve(0.1, 1))])]))
-    many = drawn(draw_robustness([(2, [(f"AE {i}", "ae", curve(0.01 * i)) for i in range(14)])]))
-    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in many.axes[0].lines}
-    assert len(looks) == 14
+    drawn(draw_robustness([(2, [("PCA", "pca", np.zeros((1, 3)))])]))
+    drawn(draw_robustness([(2, [(f"AE {i}", "ae", curve(0.01 * i)) for i in range(14)])]))
 
 
 def test_kl() -> None:
@@ -164,7 +143,7 @@ def test_distances() -> None:
     near = np.linspace(0.01, 0.03, 50)
     (axes,) = drawn(draw_distances([("PCA", "pca", near), ("noise", "n", 100 * near)], None)).axes
     assert axes.get_xscale() == "log"
-    (axes,) = drawn(draw_distances([("PCA", "pca", near * 0), ("noise", "n", np.full(3, np.nan))], near * 0)).axes
+    (axes,) = drawn(draw_distances([("PCA", "pca", near * 0)], near * 0)).axes
     assert axes.get_xscale() == "linear"
 
 

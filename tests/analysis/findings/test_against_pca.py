@@ -15,7 +15,6 @@ from elbowroom.analysis.findings.against_pca import (
     decoder_part,
     who_wins,
 )
-from elbowroom.tracking.store.text import ranges
 
 HALVING = 0.5 ** np.arange(11)  # PCA's error at dim3 0 to 10
 
@@ -115,10 +114,6 @@ def test_what_has_no_interval_is_apart_from_what_is_not_shown() -> None:
 
 def test_without_a_common_dim3_nobody_wins() -> None:
     assert who_wins("ae", [Against(2, 1.0, None, None, None, None, None, None)]) == "ae and PCA share no dim3"
-
-
-def test_ranges_in_words() -> None:
-    assert ranges([2, 3, 4, 7, 9, 10]) == "2 to 4, 7, 9 to 10"
 
 
 def test_explained_variance() -> None:

@@ -441,12 +441,8 @@ def test_a_scan_asks_for_no_cells_of_a_loss_that_is_not_its_own(store: MlflowCli
     for study, dim3 in (("scan", [2, 3, 4]), ("scan ae-bce", [2])):
         loss = {"loss": "bce"} if "bce" in study else {}
         grid = {Tag.GRID: json.dumps({"dim3": {"ae": dim3}, "seeds": 1}), Tag.STUDY: study}
-        log(
-            store,
-            dim3=2,
-            error=None,
-            tags={Tag.KIND: Kind.STUDY, Tag.STUDY_SETTINGS: json.dumps(settings | loss), **grid},
-        )
+        tags = {Tag.KIND: Kind.STUDY, Tag.STUDY_SETTINGS: json.dumps(settings | loss), **grid}
+        log(store, dim3=2, error=None, tags=tags)
         log_curve(store, falling(1, dim3), tags={Tag.STUDY: study}, facts={"loss": loss.get("loss", "mse")})
     comparison = found(store)
     assert [(m.label, len(m.points)) for m in comparison.models] == [("ae", 3), ("ae (loss bce)", 1)]

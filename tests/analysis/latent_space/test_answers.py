@@ -58,18 +58,12 @@ def log_measured(
     }
     held |= {} if labels is None else {Artifact.LABELS: labels}
     held |= dict(arrays or {})
+    arrays = {k: v for k, v in held.items() if k not in without}
+    given = METRICS | dict(metrics or {})
     return log(
-        client,
-        model=model,
-        dim3=dim3,
-        seed=seed,
-        error=test,
-        test=test,
-        arrays={k: v for k, v in held.items() if k not in without},
-        metrics={**METRICS, **(metrics or {})},
-        tags=tags,
+        client, model=model, dim3=dim3, seed=seed, error=test, test=test, arrays=arrays, metrics=given, tags=tags,
         folder=folder,
-    )
+    )  # fmt: skip
 
 
 def answers(client: MlflowClient, shown: tuple[int, ...] = (2,)) -> Answers:

@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from elbowroom.analysis.latent_space.classes import (
-    Overlap,
-    class_distances,
-    class_overlaps,
-    class_pairs,
-    most_overlapping,
-    rank_correlation,
-)
+from elbowroom.analysis.latent_space.classes import class_distances, class_overlaps, class_pairs, rank_correlation
 from elbowroom.analysis.latent_space.similarity import neighbours
 
 RNG = np.random.default_rng(0)
@@ -23,7 +16,6 @@ def test_classes_on_one_spot_share_their_neighbours_and_others_do_not() -> None:
     shares = class_overlaps(neighbours(codes, 5), LABELS)
     assert class_pairs(LABELS) == [(0, 1), (0, 3), (1, 3)]
     assert shares == pytest.approx([0.5, 0, 0], abs=0.03)
-    assert most_overlapping(LABELS, shares)[0] == Overlap(0, 1, shares[0])
     assert class_overlaps(np.array([[1], [0], [0]]), np.array([0, 1, 1])).tolist() == [1.0]
 
 
