@@ -1,6 +1,8 @@
 """The notebooks: the same as their text, run from top to bottom, and what they print holds on another machine."""
 
+import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import jupytext
@@ -39,6 +41,17 @@ def test_a_notebook_and_its_text_say_the_same(name: str) -> None:
     for each in (notebook, text):
         assert each.metadata["jupytext"]["formats"] == "ipynb,py:percent"
         assert each.metadata["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_imports_is_there(name: str) -> None:
+    tree = ast.parse((HERE / f"{name}.py").read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "elbowroom" in str(node.module)]
+    missing = [
+        alias.name for n in imported for alias in n.names if not hasattr(import_module(str(n.module)), alias.name)
+    ]
+    assert len(imported) > 5
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", NAMES)

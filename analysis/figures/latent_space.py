@@ -1,15 +1,15 @@
-"""Figures of codes, and of the measures of codes and of generated rows.
+"""Figures of codes, of rows decoded from them, of generated rows and of their measures.
 
 Each function takes arrays and returns a Figure; `plot_codes` takes a comparison. Arrays have rows and are finite, and
-lists are not empty. Labels are truncated and drawn as plain text; only the names of latent axes may be formulas.
-Without pyplot, on white.
+lists other than `decoded` are not empty. Labels are truncated and drawn as plain text; only the names of latent axes
+may be formulas. Without pyplot, on white.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from elbowroom.tracking.drawing import (
     MOST_CLASSES,
     PALETTE,
+    Look,
     class_colours,
+    draw_cells,
+    in_rows,
     plain_label,
     settled,
 )
@@ -43,6 +46,7 @@ _WIDTH = 7.0  # inches: the page shows it about 700 pixels wide
 _SMALL, _NORMAL = 8.0, 9.0  # points
 _LETTER = 0.0083  # width of a letter in inches, for each point of its size
 _MOST_POINTS = 3000  # of a scatter plot; more hide each other
+_COLUMNS = 10  # pictures in a row
 _ABREAST = 3  # panels in a row
 _MOST_CROSSES = 30  # in a panel
 _MOST_CLOUDS = 12  # panels of the codes of a comparison
@@ -57,35 +61,120 @@ class Cloud(NamedTuple):
     codes: _Array
 
 
-def draw_clouds(
-    clouds: list[Cloud], labels: _Array | None, classes: tuple[str, ...], axes: tuple[str, str] = AXES
+class Decoded(NamedTuple):
+    """Rows decoded from a grid over the latent plane of a model.
+
+    x is (rows, side, dim1), top left first; ticks (2, side), ascending, are the coordinates along both axes, (1, side)
+    for a grid of one row. The title is shown where it is not that of the codes.
+    """
+
+    title: str
+    x: _Array
+    ticks: _Array
+
+
+def draw_repeats(
+    came: list[Cloud],
+    aligned: list[Cloud],
+    labels: _Array | None,
+    classes: tuple[str, ...],
+    axes: tuple[str, str] = AXES,
 ) -> Figure:
-    """Draw the codes of several models, at most three in a row.
+    """Draw the codes of several runs in columns, and below them the codes aligned to the first run.
+
+    The lower row has one window and one scale for both axes. Windows omit the outermost codes.
 
     Parameters
     ----------
-    clouds
-        The codes of each model.
+    came, aligned
+        The codes of each run, before and after the alignment.
     labels, classes
         The class of each row (N,) or None, and the names of the classes.
     axes
         Names of the axes.
     """
+    width = _width(len(came))
+    side = (width - 0.8) / len(came)
+    titles = [_wrapped(cloud.title, side - 0.35, _NORMAL) for cloud in came]
+    around = 0.9 + 0.16 * max(title.count("\n") for title in titles) + _legend_height(width, labels, classes)
+    figure = _figure(width, 2 * (max(1.2, side) + 0.1) + around)
+    grid = figure.subplots(2, len(came), squeeze=False)
+    common = limits(np.concatenate([cloud.codes for cloud in aligned]))
+    middle, half = common.mean(axis=1), float(np.diff(common).max()) / 2
+    for row, clouds, name in ((0, came, "as they came"), (1, aligned, "aligned to the first")):
+        for i, (panel, cloud) in enumerate(zip(grid[row], clouds, strict=True)):
+            draw_cloud(panel, cloud.codes, labels, classes, side)
+            panel.set_xlabel(axes[0], fontsize=_NORMAL)
+            if row == 0:
+                panel.set_title(titles[i], fontsize=_NORMAL)
+            elif cloud.codes.shape[1] == 1:
+                panel.set_xlim(*common[0])
+            else:
+                panel.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+                panel.set_aspect("equal")
+            if panel is grid[row, 0]:
+                panel.set_ylabel(f"{name}\n{upright(cloud.codes, labels, axes)}", fontsize=_NORMAL)
+            elif (row == 1) if cloud.codes.shape[1] > 1 else (labels is not None):
+                panel.tick_params(labelleft=False)
+    _class_legend(figure, labels, classes)
+    return settled(figure)
+
+
+def draw_planes(
+    clouds: list[Cloud],
+    decoded: list[Decoded],
+    labels: _Array | None,
+    classes: tuple[str, ...],
+    look: Look,
+    axes: tuple[str, str] = AXES,
+) -> Figure:
+    """Draw the codes of several models in columns, and below them the rows decoded over their latent planes.
+
+    Parameters
+    ----------
+    clouds
+        The codes of each model; three models in a row.
+    decoded
+        Decoded rows of each model; empty for the codes alone.
+    labels, classes
+        The class of each row (N,) or None, and the names of the classes.
+    look
+        How rows are drawn.
+    axes
+        Names of the axes.
+    """
     columns = _columns(len(clouds))
+    bands = math.ceil(len(clouds) / columns)
     width = _width(columns)
     side = (width - 0.6) / columns
-    rows = math.ceil(len(clouds) / columns)
-    figure = _figure(width, rows * (side + 0.28) + _legend_height(width, labels, classes))
-    grid = GridSpec(rows, columns, figure=figure)
+    heights = [side - 0.3]
+    if decoded:
+        heights.append(heights[0] * (0.3 if all(len(plane.x) == 1 for plane in decoded) else 1.0))
+        look = _fitted(look, [plane.x for plane in decoded])
+    rows = len(heights)
+    figure = _figure(width, bands * (sum(heights) + 0.58 * rows) + _legend_height(width, labels, classes))
+    grid = GridSpec(rows * bands, columns, figure=figure, height_ratios=heights * bands)
     for i, cloud in enumerate(clouds):
-        panel = figure.add_subplot(grid[i])
+        band, column = divmod(i, columns)
+        panel = figure.add_subplot(grid[rows * band, column])
         draw_cloud(panel, cloud.codes, labels, classes, side)
         panel.set_title(_wrapped(cloud.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
-        panel.set_xlabel(axes[0], fontsize=_NORMAL)
-        if i % columns == 0:
-            panel.set_ylabel(upright(cloud.codes, labels, axes), fontsize=_NORMAL)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
+        if column == 0 or cloud.codes.shape[1] != clouds[i - 1].codes.shape[1]:
+            panel.set_ylabel(_folded(upright(cloud.codes, labels, axes), side), fontsize=_NORMAL)
         elif cloud.codes.shape[1] == 1 and labels is not None:
             panel.tick_params(labelleft=False)
+        if not decoded:
+            continue
+        plane = decoded[i]
+        panel = figure.add_subplot(grid[rows * band + 1, column])
+        draw_cells(panel, plane.x, look, gap=False)
+        if plane.title != cloud.title:
+            panel.set_title(_wrapped(plane.title, side - 0.35, _NORMAL), fontsize=_NORMAL)
+        _tick_values(panel, plane)
+        panel.set_xlabel(_folded(axes[0], side), fontsize=_NORMAL)
+        if column == 0 and len(plane.ticks) > 1:
+            panel.set_ylabel(_folded(axes[1], side), fontsize=_NORMAL)
     _class_legend(figure, labels, classes)
     return settled(figure)
 
@@ -99,10 +188,43 @@ def plot_codes(comparison: ComparisonFinding) -> Figure | None:
     clouds = []
     for label, points in list(found.points.items())[:_MOST_CLOUDS]:
         codes, share = points[dim3]
-        clouds.append(Cloud(label if dim3 <= 2 or share is None else f"{label}: {100 * share:.1f} %", codes))
+        shown = f": {100 * share:.1f} %" if dim3 > 2 and share is not None else ""
+        clouds.append(Cloud(f"{label}, dim3 {dim3}{shown}", codes))
     classes = () if found.labels is None else tuple(str(i) for i in range(int(found.labels.max()) + 1))
-    names = AXES if dim3 <= 2 else (f"principal axis 1 of {dim3}", f"principal axis 2 of {dim3}")
-    return draw_clouds(clouds, found.labels, classes, names)
+    names = AXES if dim3 <= 2 else ("principal axis 1", "principal axis 2")
+    return draw_planes(clouds, [], found.labels, classes, Look(None), names)
+
+
+def draw_samples(rows: list[tuple[str, _Array, _Array]], look: Look) -> Figure:
+    """Draw the first ten samples (n, dim1) of each generator over their nearest training rows (n, dim1)."""
+    look = _fitted(look, [x for _, samples, nearest in rows for x in (samples, nearest)])
+    bands = [(label, np.stack([samples[:_COLUMNS], nearest[:_COLUMNS]])) for label, samples, nearest in rows]
+    return settled(_draw_bands(bands, look, ("sample", "nearest"))[0])
+
+
+def draw_draws(
+    draws: _Array, titles: tuple[str, ...] = ("one draw", "a new draw", "the first seed again"), *, look: Look
+) -> Figure:
+    """Draw several sets of samples, each as a square of pictures.
+
+    Parameters
+    ----------
+    draws
+        (sets, n, dim1).
+    titles
+        Of each set.
+    look
+        How rows are drawn.
+    """
+    look = _fitted(look, [draws])
+    columns = math.ceil(math.sqrt(draws.shape[1]))
+    rows = math.ceil(draws.shape[1] / columns)
+    side = (_WIDTH - 0.3) / len(draws)
+    figure = _figure(_WIDTH, side * rows / columns * look.tall(draws.shape[2]) + 0.3)
+    for axes, x, title in zip(figure.subplots(1, len(draws), squeeze=False).flat, draws, titles, strict=True):
+        draw_cells(axes, in_rows(x, rows), look)
+        axes.set_title(_wrapped(title, side - 0.1, _NORMAL), fontsize=_NORMAL)
+    return settled(figure)
 
 
 def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> Figure:
@@ -257,6 +379,35 @@ def limits(codes: _Array) -> npt.NDArray[np.float64]:
     return np.stack([low - pad, high + pad], axis=1)
 
 
+def _draw_bands(bands: Sequence[tuple[str, _Array]], look: Look, names: tuple[str, ...]) -> tuple[Figure, list[Axes]]:
+    """Draw a grid of pictures (rows, columns, dim1) for each label, below each other, at one scale."""
+    columns = max(x.shape[1] for _, x in bands)
+    rows = [len(x) for _, x in bands]
+    beside = 1.75 + 0.5 * bool(names)  # inches that the labels take
+    tall = look.tall(bands[0][1].shape[2])
+    each = max(0.2, min((_WIDTH - beside) / columns, 1.1, 1.4 / tall))
+    width = _WIDTH if columns >= 5 else beside + each * columns
+    figure = _figure(width, each * tall * sum(rows) + 0.2 * len(bands) + 0.3)
+    panels = list(figure.subplots(len(bands), 1, squeeze=False, height_ratios=rows).flat)
+    for axes, (label, x) in zip(panels, bands, strict=True):
+        blank = np.full((len(x), columns - x.shape[1], x.shape[2]), np.nan)
+        draw_cells(axes, np.concatenate([x, blank], axis=1), look)
+        axes.set_ylabel(_wrapped(label, 1.45, _NORMAL), rotation=0, ha="right", va="center", fontsize=_NORMAL)
+        if names:
+            axes.set_yticks(len(x) - np.arange(len(x)) - 0.5, names, fontsize=_SMALL - 0.5)
+    return figure, panels
+
+
+def _tick_values(axes: Axes, plane: Decoded) -> None:
+    """Label up to six cells along each axis with their coordinate on the latent plane."""
+    for name, ticks in zip("xy", plane.ticks, strict=False):
+        shown = even(len(ticks))
+        span = float(ticks[-1] - ticks[0])
+        set_ticks = axes.set_xticks if name == "x" else axes.set_yticks
+        set_ticks(shown + 0.5, [coordinate(float(ticks[i]), span) for i in shown], fontsize=_SMALL)
+    axes.tick_params(length=2.5)
+
+
 def even(n: int, most: int = 6) -> npt.NDArray[np.int64]:
     """Return the indices of at most so many of n cells, evenly spaced, with both ends."""
     counts = [m for m in range(most, 2, -1) if m <= n and (n - 1) % (m - 1) == 0]
@@ -271,6 +422,16 @@ def coordinate(value: float, span: float) -> str:
     else:
         text = f"{value:.2g}"
     return text.replace("-", "−")
+
+
+def _fitted(look: Look, arrays: Iterable[_Array]) -> Look:
+    """Return the look for these rows; lines are scaled to the range of all values."""
+    arrays = list(arrays)
+    if look.shape(arrays[0].shape[-1]) is not None:
+        return look
+    values = np.concatenate([np.asarray(x, dtype=float).ravel() for x in arrays])
+    values = values[np.isfinite(values)]
+    return Look(None, *((float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)))
 
 
 def _class_legend(figure: Figure, labels: _Array | None, classes: tuple[str, ...]) -> None:
@@ -360,6 +521,11 @@ def _plain(axes: Axes, size: float = _SMALL) -> None:
 
 def _key(style: Style) -> Line2D:
     return Line2D([], [], color=style.colour, marker=style.marker, ls=style.line, ms=4.5, lw=1.5)
+
+
+def _folded(name: str, side: float) -> str:
+    """Return the name of a latent axis, wrapped to a panel's side in inches unless it is a formula."""
+    return name if "$" in name else textwrap.fill(name, max(8, int(side / (_NORMAL * _LETTER))))
 
 
 def _wrapped(text: str, inches: float, size: float) -> str:

@@ -1,11 +1,11 @@
-"""Figures of codes and of their measures: what each shows of its arrays, and that no text hides another."""
+"""The figures of the assignment's page: what each shows of its arrays, and that no text hides another."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import FillBetweenPolyCollection, PathCollection
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
@@ -14,19 +14,25 @@ from elbowroom.analysis.figures import latent_space
 from elbowroom.analysis.figures.curves import KNOWN
 from elbowroom.analysis.figures.latent_space import (
     Cloud,
+    Decoded,
     _Array,
-    draw_clouds,
     draw_distances,
+    draw_draws,
     draw_kl,
+    draw_planes,
+    draw_repeats,
     draw_robustness,
+    draw_samples,
     plot_codes,
 )
 from elbowroom.analysis.latent_space.projections import Points, Projections
+from elbowroom.tracking.drawing import PALETTE, Look
 from tests.analysis.figures.test_curves import legend_of, outside, overlaps
 from tests.analysis.pages.test_report import comparison
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:400].astype(np.float32) / 16, Y[:400]
+LOOK = Look((8, 8))
 DIGITS = tuple("0123456789")
 HOSTILE = ("a$b_{", "W" * 200, "_$\\frac{" * 9, "größe\n\x00 \\$y$", "")
 CODES = ((X - X.mean(axis=0)) @ np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[2][:2].T).astype(np.float32)
@@ -45,6 +51,12 @@ def clouds(n: int = 3, dim3: int = 2, titles: tuple[str, ...] = ("PCA", "AE", "V
     return [Cloud(titles[i % len(titles)], CODES[:, :dim3] * (i + 1.0)) for i in range(n)]
 
 
+def planes(n: int = 3, rows: int = 5, shown: slice = slice(None), titles: tuple[str, ...] = ("PCA", "AE", "VAE")):
+    ticks = np.stack([np.linspace(-2, 2, 5), np.linspace(-1, 1, 5)])[: 2 if rows > 1 else 1]
+    x = X[: 5 * rows].reshape(rows, 5, 64)[:, :, shown]
+    return [Decoded(titles[i % len(titles)], x, ticks) for i in range(n)]
+
+
 def curve(slope: float) -> _Array:
     push = np.arange(4.0)
     return np.stack([push, 0.01 + slope * push, np.full(4, 0.001)], axis=1)
@@ -57,21 +69,29 @@ def robust(n: int, labels: tuple[str, ...] = ("PCA", "autoencoder", "VAE")):
     ]
 
 
+def pictures(figure: Figure) -> list[_Array]:
+    return [image.get_array().data for axes in figure.axes for image in axes.images]
+
+
 def titles_of(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes]
 
 
 @pytest.mark.parametrize("n", [1, 4, 6])
 def test_any_number_of_panels(n: int) -> None:
-    assert len(drawn(draw_clouds(clouds(n), Y, DIGITS)).axes) == n
+    assert len(drawn(draw_repeats(clouds(n), clouds(n), Y, DIGITS)).axes) == 2 * n
+    assert len(drawn(draw_planes(clouds(n), planes(n), Y, DIGITS, LOOK)).axes) == 2 * n
     assert len(drawn(draw_robustness(robust(n))).axes) == n
     assert len(drawn(draw_kl([(f"VAE, dim3 = {k}", np.ones(k)) for k in range(2, n + 2)])).axes) == n
+    assert len(drawn(draw_samples([("PCA", X[:n], X[:n])] * n, LOOK)).axes) == n
     drawn(draw_distances([("PCA", "pca", np.ones(1))] * n, None))
 
 
 HOSTILES: dict[str, Callable[[], Figure]] = {
-    "clouds": lambda: draw_clouds(clouds(5, 2, HOSTILE), Y, HOSTILE * 2),
-    "strips": lambda: draw_clouds(clouds(2, 1, HOSTILE), Y, HOSTILE * 2),
+    "repeats": lambda: draw_repeats(clouds(5, 2, HOSTILE), clouds(5), Y, HOSTILE * 2),
+    "strips": lambda: draw_repeats(clouds(2, 1, HOSTILE), clouds(2, 1), Y, HOSTILE * 2),
+    "planes": lambda: draw_planes(clouds(5, 2, HOSTILE), planes(5, titles=HOSTILE), Y, DIGITS, LOOK),
+    "samples": lambda: draw_samples([(label, X[:12], X[:12]) for label in HOSTILE], LOOK),
     "robustness": lambda: draw_robustness(robust(3, HOSTILE)),
     "kl": lambda: draw_kl([(label, np.ones(3)) for label in HOSTILE]),
 }
@@ -82,20 +102,102 @@ def test_hostile_labels_are_drawn_letter_by_letter(name: str) -> None:
     drawn(HOSTILES[name]())
 
 
-def test_clouds() -> None:
-    figure = drawn(draw_clouds(clouds(), Y, DIGITS))
-    assert titles_of(figure) == ["PCA", "AE", "VAE"]
+def test_repeats() -> None:
+    came, aligned = clouds(), clouds()
+    came[1].codes[3] = (900, -900)
+    aligned[0].codes[0] = (500, 0)
+    figure = drawn(draw_repeats(came, aligned, Y, DIGITS))
+    upper, lower = figure.axes[:3], figure.axes[3:]
+    assert titles_of(figure)[:3] == ["PCA", "AE", "VAE"]
+    assert upper[0].get_ylabel().startswith("as they came")
+    assert lower[0].get_ylabel().startswith("aligned to the first")
     assert legend_of(figure) == list(DIGITS)
-    np.testing.assert_array_equal(figure.axes[1].collections[0].get_offsets(), 2 * CODES)
-    figure = drawn(draw_clouds(clouds(2, 1), None, ()))
-    assert (figure.axes[0].get_ylabel(), figure.legends) == ("rows", [])
+    assert len(figure.legends) == 1
+    assert [axes.get_aspect() for axes in upper] == ["auto"] * 3
+    assert [axes.get_aspect() for axes in lower] == [1.0] * 3
+    assert len({axes.get_xlim() + axes.get_ylim() for axes in lower}) == 1
+    assert max(np.abs(axes.get_xlim()).max() for axes in figure.axes) < 20  # no outlier squeezes
+    (dots,) = [c for c in lower[0].collections if isinstance(c, PathCollection)]
+    np.testing.assert_array_equal(dots.get_offsets(), aligned[0].codes)
+    assert all(same_color(c[:3], PALETTE[y]) for c, y in zip(dots.get_facecolors(), Y, strict=True))
+
+
+def test_one_dimension_is_a_strip_for_each_class_or_a_histogram() -> None:
+    figure = drawn(draw_repeats(clouds(2, 1), clouds(2, 1), Y, DIGITS))
+    offsets = figure.axes[0].collections[0].get_offsets()
+    np.testing.assert_array_equal(np.round(offsets[:, 1]), Y)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(DIGITS)
+    assert figure.axes[2].get_xlim() == figure.axes[3].get_xlim()
+    figure = drawn(draw_repeats(clouds(2, 1), clouds(2, 1), None, ()))
+    assert sum(p.get_height() for p in figure.axes[0].patches) == pytest.approx(len(CODES), rel=0.02)
+    assert (figure.axes[0].get_ylabel(), figure.legends) == ("as they came\nrows", [])
 
 
 @pytest.mark.parametrize("dim3", [1, 2])
 def test_a_collapsed_model(dim3: int) -> None:
     flat = [Cloud("VAE", np.full((len(Y), dim3), 1e6, dtype=np.float32))]
-    drawn(draw_clouds(flat, None, DIGITS))
-    drawn(draw_clouds(flat, Y, DIGITS))
+    drawn(draw_repeats(flat, flat, None, DIGITS))
+    same = Decoded("VAE", np.ones((5 if dim3 == 2 else 1, 5, 64)), np.zeros((dim3, 5)))
+    drawn(draw_planes(flat, [same], Y, DIGITS, LOOK))
+
+
+def test_planes() -> None:
+    figure = drawn(draw_planes(clouds(), planes(), Y, DIGITS, LOOK))
+    assert titles_of(figure) == ["PCA", "", "AE", "", "VAE", ""]
+    below = figure.axes[1]
+    assert [p.shape for p in pictures(figure)] == [(40, 40)] * 3
+    np.testing.assert_array_equal(pictures(figure)[0][:8, 8:16], X[1].reshape(8, 8))  # top left first
+    assert [t.get_text() for t in below.get_xticklabels()] == ["−2.0", "−1.0", "0.0", "1.0", "2.0"]
+    assert [t.get_text() for t in below.get_yticklabels()] == ["−1.0", "−0.5", "0.0", "0.5", "1.0"]
+    np.testing.assert_array_equal(below.get_yticks(), np.arange(5) + 0.5)
+    assert list(below.images[0].get_extent()) == [0, 5, 0, 5]
+    assert (below.get_xlabel(), below.get_ylabel()) == ("$z_1$", "$z_2$")
+    assert legend_of(figure) == list(DIGITS)
+    alone = drawn(draw_planes(clouds(2), [], Y, DIGITS, LOOK))
+    assert (titles_of(alone), pictures(alone)) == (["PCA", "AE"], [])
+
+
+def test_planes_of_one_dimension_and_with_long_names() -> None:
+    figure = drawn(draw_planes(clouds(2, 1), planes(2, 1), Y, DIGITS, LOOK))
+    assert [p.shape for p in pictures(figure)] == [(8, 40)] * 2
+    assert list(figure.axes[1].get_yticks()) == []
+    names = ("principal axis 1 of the 10-dimensional codes", "principal axis 2 of the 10-dimensional codes")
+    figure = drawn(draw_planes(clouds(4), planes(4), Y, DIGITS, LOOK, names))
+    assert figure.axes[0].get_xlabel().replace("\n", " ") == names[0]
+
+
+def test_rows_that_are_no_pictures_are_lines() -> None:
+    figure = drawn(draw_planes(clouds(1), planes(1, shown=slice(0, 30)), None, (), Look(None)))
+    assert pictures(figure) == []
+    assert len(figure.axes[1].lines) == 25
+    first = figure.axes[1].lines[0].get_ydata()
+    assert 4 <= first.min() <= first.max() <= 5
+    assert np.argmax(first) == np.argmax(X[0, :30])
+    odd = drawn(draw_samples([("PCA", X[:3, :30], X[3:6, :30])], LOOK))  # 30 columns are no picture of 8 by 8
+    assert len(odd.axes[0].lines) == 6
+    one = drawn(draw_draws(np.full((3, 4, 1), 7.0), look=Look(None)))
+    assert [len(axes.lines) for axes in one.axes] == [4, 4, 4]
+
+
+def test_samples_stand_over_their_nearest_rows() -> None:
+    x = np.zeros((12, 400))
+    figure = drawn(draw_samples([("PCA", x, x + 2), ("VAE", x[:3], x[:3] + 2)], Look((20, 20), 0, 2)))
+    assert [p.shape for p in pictures(figure)] == [(44, 220), (44, 220)]
+    one, other = pictures(figure)
+    assert one[1:21, 1:21].max() == 0
+    assert one[23:43, 1:21].min() == 1
+    assert other[:22, 66:].min() == 1  # blank
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["sample", "nearest"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["PCA", "VAE"]
+
+
+def test_draws() -> None:
+    figure = drawn(draw_draws(np.stack([X[:36], X[36:72], X[:36]]), look=LOOK))
+    assert titles_of(figure) == ["one draw", "a new draw", "the first seed again"]
+    first, new, again = pictures(figure)
+    np.testing.assert_array_equal(first, again)
+    assert (first != new).any()
+    assert first.shape == (108, 108)  # pixels twice as large, and a frame
 
 
 def test_robustness() -> None:
@@ -149,7 +251,7 @@ def test_distances() -> None:
 
 @pytest.mark.parametrize(
     ("at", "title", "axis"),
-    [(1, "pca", "$z_1$"), (2, "pca", "$z_1$"), (9, "pca: 25.0 %", "principal axis 1 of 9")],
+    [(1, "pca, dim3 1", "$z_1$"), (2, "pca, dim3 2", "$z_1$"), (9, "pca, dim3 9: 25.0 %", "principal axis 1")],
 )
 def test_codes_of_the_report(monkeypatch: pytest.MonkeyPatch, at: int, title: str, axis: str) -> None:
     points = {at: Points(CODES[:, :at], 0.25)}
