@@ -29,7 +29,7 @@ from .results import choices
 from .study import FinishedCell, StudySpec, cells_of_others, children, done_cells
 
 _READ_SECONDS = 2.0  # between two readings of a store, at least
-_SHARE = 0.05  # of a core: a reading that takes longer is made less often
+_SHARE = 0.05  # of a core, and of the time for choices: what takes longer is made less often
 _SILENT_SECONDS = 900.0  # after which a study of another machine may have died
 _MOST_CELLS = 20_000  # of a tag
 _STAGES = {"FINISHED": Stage.DONE, "RUNNING": Stage.RUNNING, "FAILED": Stage.FAILED}
@@ -186,8 +186,9 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
             if not study.sought:
                 if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
                     counted = state.done  # also where its arrays can't be read: they are read again with the next cell
+                    asked = time.monotonic()  # other threads read the arrays: a server gets four requests a cell
                     answers = answers_of(study.done)
-                    due = time.monotonic() + (time.thread_time() - began) / _SHARE
+                    due = time.monotonic() + (time.monotonic() - asked) / _SHARE
                 state = replace(state, answers=answers)
         except Exception as error:
             if state is None:
