@@ -169,8 +169,8 @@ def _trials(state: StudyState, height: int) -> Iterator[RenderableType]:
     last = state.cells[-max(min(_TRIALS, height - 10), 2) :]
     names = list(dict.fromkeys(name for cell in state.cells for name, _ in cell.settings))
     table = _plain_table()
-    table.add_column("trial", justify="right")
-    table.add_column("objective", justify="right")
+    for name in ("trial", "objective"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for name in names:
         longest = max(len(dict(cell.settings).get(name, "")) for cell in state.cells)
         table.add_column(name, justify="right", no_wrap=True, min_width=min(longest, _MOST_LETTERS))
