@@ -163,7 +163,8 @@ class StoredStudy:
             if config is None or stage not in (Stage.RUNNING, Stage.FAILED):
                 continue
             place = _place(run, config)
-            if stage is Stage.RUNNING or (place in cells and cells[place].ended < _began(run)):
+            asked_for = place in cells or place.confirms  # confirmations are part of no grid
+            if stage is Stage.RUNNING or (asked_for and cells.get(place, CellState(place)).ended < _began(run)):
                 cells[place] = _cell(run, config, place, stage, epochs)
         models = list(dict.fromkeys([*asked.models, *(place.model for place in sorted(cells))]))
         ordered = sorted(cells.values(), key=lambda c: (models.index(c.place.model), c.place.confirms, c.place))

@@ -139,6 +139,13 @@ def test_choices_that_take_long_are_made_less_often(monkeypatch: Patch) -> None:
     assert made == [1, 108]  # after 20 times the 5 seconds, at the next of the readings
 
 
+def test_a_confirmation_that_failed_is_shown(store: MlflowClient) -> None:
+    study = StoredStudy(store, log_study(store, f"{process_tag()} token"))
+    (failed,) = store.search_runs([study.parent.info.experiment_id], "attributes.status = 'FAILED'")
+    _set(store, failed.info.run_id, [Tag.CONFIRMS], "true")
+    assert [cell.place for cell in study.state().at(Stage.FAILED)] == [Place("ae", 4, confirms=True)]
+
+
 def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
     parent = log_study(store, "")
     grid = {"dim3": {"pca": [2, 3], "ae": [2, 3]}, "seeds": 1, "repeated": [[2], 3]}
