@@ -285,6 +285,7 @@ def _grid(tags: Mapping[str, str], unseeded: set[str]) -> _Asked:
     try:
         asked = {str(model): [int(k) for k in values] for model, values in grid["dim3"].items()}
         repeated, repeats = grid.get("repeated", ([], 1))
+        repeated = set(repeated)
         seeds = {k: max(int(grid["seeds"]), int(repeats) if k in repeated else 1) for ks in asked.values() for k in ks}
     except _UNREADABLE:
         return _NOTHING

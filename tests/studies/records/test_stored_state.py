@@ -156,7 +156,14 @@ def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [*NAMES.values(), "[]", "[[1]]", '{"most epochs": 1, "dim3": 5}', '{"dim3": {"ae": [2]}, "seeds": 99999999}'],
+    [
+        *NAMES.values(),
+        "[]",
+        "[[1]]",
+        '{"most epochs": 1, "dim3": 5}',
+        '{"dim3": {"ae": [2]}, "seeds": 99999999}',
+        '{"dim3": {}, "repeated": [5, 1], "seeds": 1}',
+    ],
 )
 def test_tags_of_a_stranger_are_left_out(store: MlflowClient, text: str) -> None:
     text = text.encode(errors="replace").decode().replace("\0", "")[:5000]
