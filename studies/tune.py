@@ -385,7 +385,7 @@ def _short(value: object) -> str:
 
 def _commands(search: Search, best: tuple[Best, ...]) -> list[str]:
     """The commands that train the best trials, as lines to print."""
-    if search.one_dim3:
+    if search.one_dim3 or not best:
         return [f"train it:  {_train_command(b.config)}" for b in best]
     rows = [f"{b.config.dim3:<6}{b.values[0]:<12.6g}{_train_command(b.config)}" for b in best]
     return ["No trial has both a smaller dim3 and a smaller error than these:", "dim3  error", *rows]
@@ -400,7 +400,8 @@ def _describe(
     shown = best[:_DESCRIBED]
     rows += [(b.trial, f"{b.values[0]:.4g}", *(_short(getattr(b.config, name)) for name in settings)) for b in shown]
     left_out = f"the front has {len(best) - len(shown)} more, with larger dim3" if shown != best else ""
-    answer = "\n".join([markdown(answer), "", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+    table = ["", *(f"| {' | '.join(map(str, row))} |" for row in rows)] if shown else []
+    answer = "\n".join([markdown(answer), *table])
     commands = [
         f"Train trial {b.trial} again: `{clean(_train_command(b.config)).replace('`', chr(39))}`" for b in shown
     ]

@@ -162,14 +162,15 @@ def _trials(state: StudyState, height: int) -> Iterator[RenderableType]:
     """The last trials of a tuning and the best, with the settings that are tuned."""
     done = [cell for cell in state.cells if cell.value is not None]
     best = min(done, key=lambda cell: cell.value or 0.0, default=None)
-    if best is not None:
-        yield Text(f"best so far: trial {best.place.trial}, {best.value:.5g}", style="bold green")
+    if best is not None:  # of several dim3 the smallest error is mostly at the largest, and each has its own best
+        word = "smallest error" if "dim3" in dict(best.settings) else "best"
+        yield Text(f"{word} so far: trial {best.place.trial}, {best.value:.5g}", style="bold green")
     yield _line(clean(state.measure, _SENTENCE))
     last = state.cells[-max(min(_TRIALS, height - 10), 2) :]
     names = list(dict.fromkeys(name for cell in state.cells for name, _ in cell.settings))
     table = _plain_table()
-    table.add_column("trial", justify="right")
-    table.add_column("objective", justify="right")
+    for name in ("trial", "objective"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for name in names:
         longest = max(len(dict(cell.settings).get(name, "")) for cell in state.cells)
         table.add_column(name, justify="right", no_wrap=True, min_width=min(longest, _MOST_LETTERS))

@@ -29,7 +29,7 @@ from .results import choices
 from .study import FinishedCell, StudySpec, cells_of_others, children, done_cells
 
 _READ_SECONDS = 2.0  # between two readings of a store, at least
-_SHARE = 0.05  # of a core: a reading that takes longer is made less often
+_SHARE = 0.05  # of a core, and of the time for choices: what takes longer is made less often
 _SILENT_SECONDS = 900.0  # after which a study of another machine may have died
 _MOST_CELLS = 20_000  # of a tag
 _STAGES = {"FINISHED": Stage.DONE, "RUNNING": Stage.RUNNING, "FAILED": Stage.FAILED}
@@ -163,7 +163,8 @@ class StoredStudy:
             if config is None or stage not in (Stage.RUNNING, Stage.FAILED):
                 continue
             place = _place(run, config)
-            if stage is Stage.RUNNING or (place in cells and cells[place].ended < _began(run)):
+            asked_for = place in cells or place.confirms  # confirmations are part of no grid
+            if stage is Stage.RUNNING or (asked_for and cells.get(place, CellState(place)).ended < _began(run)):
                 cells[place] = _cell(run, config, place, stage, epochs)
         models = list(dict.fromkeys([*asked.models, *(place.model for place in sorted(cells))]))
         ordered = sorted(cells.values(), key=lambda c: (models.index(c.place.model), c.place.confirms, c.place))
@@ -186,8 +187,9 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
             if not study.sought:
                 if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
                     counted = state.done  # also where its arrays can't be read: they are read again with the next cell
+                    asked = time.monotonic()  # other threads read the arrays: a server gets four requests a cell
                     answers = answers_of(study.done)
-                    due = time.monotonic() + (time.thread_time() - began) / _SHARE
+                    due = time.monotonic() + (time.monotonic() - asked) / _SHARE
                 # While dim3 are missing, a choice that is not reached says nothing.
                 made = tuple(a for a in answers if a.dim3 is not None or not state.running)
                 state = replace(state, answers=made)
@@ -285,6 +287,7 @@ def _grid(tags: Mapping[str, str], unseeded: set[str]) -> _Asked:
     try:
         asked = {str(model): [int(k) for k in values] for model, values in grid["dim3"].items()}
         repeated, repeats = grid.get("repeated", ([], 1))
+        repeated = set(repeated)
         seeds = {k: max(int(grid["seeds"]), int(repeats) if k in repeated else 1) for ks in asked.values() for k in ks}
     except _UNREADABLE:
         return _NOTHING

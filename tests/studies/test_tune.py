@@ -14,7 +14,7 @@ from optuna_dashboard import get_note
 
 from elbowroom.studies import scan, tune
 from elbowroom.studies.execution.cell import _PRUNER, Job, Pruning, Status, run_cell
-from elbowroom.studies.tune import Search, _train_command
+from elbowroom.studies.tune import Search, _commands, _train_command
 from elbowroom.tracking import train
 from elbowroom.tracking.cli import config_fields
 from elbowroom.tracking.config import RunConfig
@@ -241,7 +241,9 @@ def test_trials_that_fail_are_told_and_made_up_for(
     said = capsys.readouterr()
     assert "2 of 2 trials failed" in said.err
     assert "trial-0         no threes" in said.err
-    assert runs(store, Kind.STUDY)[0].info.status == "FAILED"
+    (parent,) = runs(store, Kind.STUDY)
+    assert (parent.info.status, "|" in parent.data.tags[Tag.DESCRIPTION]) == ("FAILED", False)  # no empty table
+    assert _commands(Search.of(dim3=(2, 3)), ()) == []
     (tmp_path / "mended").touch()
     assert call(store, *given) == 0
     assert [t.state for t in study().get_trials()] == [TrialState.FAIL] * 2 + [TrialState.COMPLETE] * 2

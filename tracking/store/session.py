@@ -49,6 +49,8 @@ def borrowed(tracking_uri: str | None = None, experiment: str | None = None) -> 
         # Arrays come through the server: MLflow would first try the bucket behind it for minutes, which may be out of
         # reach.
         os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+        # Threads read arrays, also those of a study's table; of more connections than this each costs a warning.
+        os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", "40")
         if tracking_uri is not None:
             mlflow.set_tracking_uri(tracking_uri)
         _use_experiment(experiment)

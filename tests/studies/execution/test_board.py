@@ -118,6 +118,10 @@ def test_trials_are_the_last_and_the_best() -> None:
         "    2        0.5   0.2",
     ]
     assert [int(line.split()[0]) for line in lines[6:]] == list(range(20, 30))
+    wide = tuple(replace(trial, settings=tuple((name * 9, "0.5") for name in "abcdef")) for trial in trials)
+    assert shown(StudyState("t", wide, 40, tuned=True), 40)[4].startswith("trial  objective  ")
+    of_dim3 = tuple(replace(trial, settings=(("dim3", "2"),)) for trial in trials)
+    assert shown(StudyState("t", of_dim3, 40, tuned=True), 60)[2] == "smallest error so far: trial 2, 0.5"
 
 
 @pytest.mark.parametrize("name", [*NAMES.values(), ALL, "[bold]x[/bold] [link=http://evil.example]y[/link]"])

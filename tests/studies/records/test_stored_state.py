@@ -3,6 +3,9 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count, islice
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from mlflow import MlflowClient
@@ -11,9 +14,10 @@ from mlflow.entities import Run, RunTag
 
 from elbowroom.studies import tune
 from elbowroom.studies.execution.processes import process_tag
-from elbowroom.studies.execution.state import Answer, Place, Stage, StudyState
+from elbowroom.studies.execution.state import Answer, CellState, Place, Stage, StudyState
 from elbowroom.studies.records import stored_state
 from elbowroom.studies.records.stored_state import StoredStudy, states
+from elbowroom.studies.records.study import FinishedCell
 from elbowroom.studies.seek import main as seek
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric, Tag
@@ -114,6 +118,34 @@ def test_a_study_of_another_machine_may_have_died_when_it_wrote_nothing_for_long
     assert state.note.endswith(": its process on far may have ended (start the same command to go on)")
 
 
+def test_choices_that_take_long_are_made_less_often(monkeypatch: Patch) -> None:
+    clock, made = [1.0], []
+
+    def pass_time(seconds: float) -> None:
+        clock[0] += seconds
+
+    def choose(cells: Iterable[FinishedCell]) -> tuple[Answer, ...]:
+        made.append(clock[0])
+        pass_time(5)
+        return ()
+
+    monkeypatch.setattr(stored_state, "answers_of", choose)
+    monkeypatch.setattr(stored_state, "time", SimpleNamespace(thread_time=lambda: 0.0, monotonic=lambda: clock[0]))
+    cell = CellState(Place("ae", 2), Stage.DONE)
+    grown = (StudyState("s", (cell,) * number) for number in count(1))
+    study = SimpleNamespace(sought=False, done=[cell], state=lambda: next(grown))
+    for _ in islice(states(cast(StoredStudy, study), pass_time), 60):
+        pass
+    assert made == [1, 108]  # after 20 times the 5 seconds, at the next of the readings
+
+
+def test_a_confirmation_that_failed_is_shown(store: MlflowClient) -> None:
+    study = StoredStudy(store, log_study(store, f"{process_tag()} token"))
+    (failed,) = store.search_runs([study.parent.info.experiment_id], "attributes.status = 'FAILED'")
+    _set(store, failed.info.run_id, [Tag.CONFIRMS], "true")
+    assert [cell.place for cell in study.state().at(Stage.FAILED)] == [Place("ae", 4, confirms=True)]
+
+
 def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
     parent = log_study(store, "")
     grid = {"dim3": {"pca": [2, 3], "ae": [2, 3]}, "seeds": 1, "repeated": [[2], 3]}
@@ -124,7 +156,14 @@ def test_an_assignment_repeats_some_dim3(store: MlflowClient) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [*NAMES.values(), "[]", "[[1]]", '{"most epochs": 1, "dim3": 5}', '{"dim3": {"ae": [2]}, "seeds": 99999999}'],
+    [
+        *NAMES.values(),
+        "[]",
+        "[[1]]",
+        '{"most epochs": 1, "dim3": 5}',
+        '{"dim3": {"ae": [2]}, "seeds": 99999999}',
+        '{"dim3": {}, "repeated": [5, 1], "seeds": 1}',
+    ],
 )
 def test_tags_of_a_stranger_are_left_out(store: MlflowClient, text: str) -> None:
     text = text.encode(errors="replace").decode().replace("\0", "")[:5000]
