@@ -186,7 +186,10 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
             if not study.sought:
                 if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
                     counted = state.done  # also where its arrays can't be read: they are read again with the next cell
-                    answers = answers_of(study.done)
+                    open_models = {c.place.model for c in state.cells if c.stage in (Stage.WAITING, Stage.RUNNING)}
+                    found = answers_of(study.done)
+                    # A larger dim3 of the grid may still reach what the finished ones do not.
+                    answers = tuple(a for a in found if a.dim3 is not None or a.model not in open_models)
                     due = time.monotonic() + (time.thread_time() - began) / _SHARE
                 state = replace(state, answers=answers)
         except Exception as error:
