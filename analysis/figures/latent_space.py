@@ -49,10 +49,11 @@ _MOST_CLOUDS = 12  # panels of the codes of a comparison
 AXES = ("$z_1$", "$z_2$")
 _CENTRAL = (0.5, 99.5)  # percentiles at the ends of the axes of a scatter plot
 _COLOURED = [style for style in STYLES if style.colour != "#000000"]  # black is for real rows
-_MIXED = [  # the colour of one and the marker of another, where there are more series than styles
+_MIXED = [  # the colour of one, the marker and the other line of another, where there are more series than styles
     Style(one.colour, other.marker, other.line)
     for turn in range(1, len(_COLOURED))
     for one, other in zip(_COLOURED, [*_COLOURED[turn:], *_COLOURED[:turn]], strict=True)
+    if one.line != other.line
 ]
 _FREE = [*_COLOURED[len(KNOWN) :], *_COLOURED[: len(KNOWN)], *_MIXED]  # for models that have no style of their own
 

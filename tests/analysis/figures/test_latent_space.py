@@ -164,6 +164,8 @@ def test_distances() -> None:
     near = np.linspace(0.01, 0.03, 50)
     (axes,) = drawn(draw_distances([("PCA", "pca", near), ("noise", "n", 100 * near)], None)).axes
     assert axes.get_xscale() == "log"
+    (axes,) = drawn(draw_distances([(f"{i}", ("pca", "ae", "vae")[i % 3], near) for i in range(10)], None)).axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 10  # there are no markers
     (axes,) = drawn(draw_distances([("PCA", "pca", near * 0), ("noise", "n", np.full(3, np.nan))], near * 0)).axes
     assert axes.get_xscale() == "linear"
 

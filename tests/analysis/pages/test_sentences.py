@@ -211,14 +211,15 @@ def test_a_corner_and_the_choices_are_named_and_one_point_is_no_curve() -> None:
 def test_latents_in_eigenvectors() -> None:
     every = model("ae", FALLS, [(9, 8, 10), (2, 1, 2.5), (4, 3, 5)])
     assert dim3(every)[1] == (
-        "A latent of the autoencoder is worth more than an eigenvector at dim3 2 (eigenvectors per latent: 4.5); less at "
-        "dim3 3 (eigenvectors per latent: 0.67); undecided at dim3 4 (eigenvectors per latent: 1)."
+        "A latent of the autoencoder is worth more than an eigenvector at dim3 2 (eigenvectors per latent: 4.5); less "
+        "at dim3 3 (eigenvectors per latent: 0.67); undecided at dim3 4 (eigenvectors per latent: 1)."
     )
     all_components = (None, None, None)  # of which none has as small an error
     assert dim3(model("ae", FALLS, [all_components]))[1] == (
         "A latent of the autoencoder is worth more than an eigenvector at dim3 2."
     )
-    assert dim3(model("ae", FALLS, [(9, 8, 10), all_components]))[1].endswith("(eigenvectors per latent: 4.5 and more).")
+    (_, more, _) = dim3(model("ae", FALLS, [(9, 8, 10), all_components]))
+    assert more.endswith("(eigenvectors per latent: 4.5 and more).")
     assert dim3(model("ae", FALLS, [(1, 0.5, 1.5)]))[1].startswith("A latent of the autoencoder is worth less")
     assert "needs runs of both" in dim3()[1]
 
