@@ -13,7 +13,7 @@ from elbowroom.tracking.store.text import KEY_LENGTH, clean
 
 from .grid import check_whole, parse_whole
 
-RESUME = "what ran ended KILLED; the same command again goes on where this one stopped"
+RESUME = "the running cells end with the status KILLED; the same command again continues the study"
 """Printed by each command of a study that a signal ends."""
 SWITCH: Mapping[str, Any] = {"nargs": "?", "const": "yes", "default": "no", "choices": ("yes", "no")}
 """Arguments of a switch, which is on where it has no value; MLproject always gives it yes or no."""

@@ -375,7 +375,7 @@ def _finish(study: Coordinator, plan: _Plan, summary: Summary) -> ScanResult:
     chosen = {model: choose(rule, one) for model, one in found.items()}
     title = f"{clean(grid.base.dataset, LABEL_LENGTH)}, {epochs} epochs"
     title += f" [{records.label}: not to be quoted]" if records.label else ""
-    tables = [f"{label}, mean over seeds; {title}\n\n{table(points)}"]
+    tables = [f"{label}, mean ± SD over seeds; {title}\n\n{table(points)}"]
     if confirmed:
         tables.append(f"the same after {2 * epochs} epochs, to confirm an elbow\n\n{table(confirmed)}")
     sentences = [choice.sentence for choice in chosen.values()]

@@ -248,7 +248,7 @@ def draw_robustness(panels: list[tuple[int, list[tuple[str, str, _Array]]]]) -> 
         axes.set_title(f"dim3 = {dim3}", fontsize=_NORMAL)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-        _outer(grid, i, "length of the push,\nin SDs of the codes", "error of decode(z + push),\nmean squared")
+        _outer(grid, i, "length of the perturbation,\nin SDs of the codes", "mean squared error\nof perturbed codes")
     keys: list[Artist] = [_key(style_of[each]) for each in series]
     band = Patch(color=GREY, alpha=0.25, lw=0)
     _legend(figure, [*keys, band], [*(plain_label(label, LONGEST) for label, _ in series), "±1.96 standard errors"])

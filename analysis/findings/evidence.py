@@ -253,7 +253,7 @@ class ModelEvidence(CurveEvidence):
             raise Missing(
                 f"rank needs {needs}: the measured runs have no hidden entries"
                 if cells
-                else "rank is not measured: studies.scan --measure yes does, from 10 columns on"
+                else "rank is not measured: studies.scan --measure yes measures it for 10 columns or more"
             )
         base = fetch(cells, Artifact.HIDDEN_ENTRIES_MEAN)
         known = [a.astype(np.float64) for a in base.values() if not isinstance(a, str) and a.ndim == 2]

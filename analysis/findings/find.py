@@ -301,7 +301,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         dataset=comparison.dataset,
         digest=comparison.digest,
         settings=comparison.settings,
-        quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells),
+        quick=any(c.tag(Tag.LABEL) == "quick" for c in comparison.cells if c.trained),
         error_name="validation error" if first.on_validation else "test error (there are no validation rows)",
         mean_row=store.mean_row if judged is None else float(judged.mean()),
         missing=missing(comparison, store),
@@ -542,7 +542,7 @@ def _about_seeds(evidence: Sequence[ModelEvidence]) -> list[str]:
         if left := [c for c in others if seeds and not is_sought(c)]:
             at = ranges(sorted({c.dim3 for c in left}))
             notes.append(
-                f"{one.label}: the elbow is judged without {len(left)} cells at dim3 {at}, whose seeds other dim3 lack"
+                f"{one.label}: the elbow is judged without {len(left)} cells at dim3 {at}: other dim3 lack their seeds"
             )
     return notes
 

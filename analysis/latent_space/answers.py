@@ -54,7 +54,7 @@ MIXED_WITH = 5
 """Nearest neighbours of a code whose classes tell which classes overlap."""
 MOST_PAIRS = 8
 """Pairs of classes that are named, those that overlap most."""
-SECOND_FIT = "another exact program"
+SECOND_FIT = "another exact solver"
 """The name of PCA's second fit among the runs."""
 _CODES = (Artifact.CODES, Artifact.CODES_REFIT, Artifact.CODES_SAMPLED, Artifact.CODES_SD)  # (N, dim3)
 _ONE_AXIS = {

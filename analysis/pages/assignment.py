@@ -28,6 +28,7 @@ from .report import (
     script,
 )
 
+_ROUNDING = 1e-12  # relative SD of equal numbers after rounding
 _PUSH = 1.0  # length of the push in the table, in SDs of the codes
 _LEGIBLE = 0.86  # of the width that a figure is drawn for: narrower, its letters are below 9 pixels
 
@@ -139,7 +140,9 @@ def _plus_minus(found: Spread | None) -> str:
     """Return mean ± SD: `0.0414 ± 0.0005`; the mean alone for one run, a dash for None."""
     if found is None:
         return "–"
-    return number(found.mean) + ("" if found.sd is None else f" ± {number(found.sd, 2)}")
+    if found.sd is None:
+        return number(found.mean)
+    return f"{number(found.mean)} ± {number(0 if found.sd < _ROUNDING * abs(found.mean) else found.sd, 2)}"
 
 
 def _portion(found: Spread | None) -> str:

@@ -88,7 +88,8 @@ def _overlapping(found: Bunch) -> str:
     first, *others = (f"{o.first} with {o.second}" for o in pairs)
     names = _list([f"{first} ({percent(pairs[0].share)} {near})", *others])
     recurs = all(_rank(found.overlaps, o, run) < _AMONG for o in pairs for run in range(len(o.shares)))
-    every = f"In every run they are among the first {_AMONG}" if recurs else "In some runs other pairs overlap more"
+    among = f"{'It is' if len(pairs) == 1 else 'They are'} among the {_AMONG} most overlapping pairs of every run"
+    every = among if recurs else "In some runs other pairs overlap more"
     return f"The classes that overlap most are {names}. {every}."
 
 
@@ -172,7 +173,7 @@ def _refit(refits: Sequence[Bunch]) -> str:
         return f"PCA run twice on the same rows gives other subspaces (largest angle {angle(again)})."
     if other > _SAME_ANGLE:
         return (
-            "PCA run twice gives the same subspace, but another exact program gives another one (largest angle "
+            "PCA run twice gives the same subspace, but another exact solver gives another one (largest angle "
             f"{angle(other)}): these data do not fix it."
         )
     signs = "only the signs of its axes are" if any(r.flipped for r in refits) else "not even the signs of its axes are"
@@ -203,7 +204,8 @@ def _nature(model: ModelFinding | None) -> str:
         end = f"rises at dim3 {_numbers(sure)}, by more than the 95 % intervals"
     elif rises:
         end = f"rises at dim3 {_numbers(rises)}, but within the 95 % intervals"
-    return f"{nested} The autoencoder is trained anew at each dim3, and its latents have no order; its error {end}."
+    anew = "The autoencoder is trained anew at each dim3, and its latents have no order"
+    return f"{nested} {anew}; its held-out error {end}."
 
 
 def _worth(model: ModelFinding | None) -> str:
@@ -223,7 +225,7 @@ def _worth(model: ModelFinding | None) -> str:
             "less": ("A latent of the autoencoder is worth less than an eigenvector", "less"),
             "open": ("The data do not decide whether a latent is worth more than an eigenvector", "undecided"),
         },
-        "eigenvectors a latent: {:.2g}",
+        "eigenvectors per latent: {:.2g}",
         "What a latent is worth in eigenvectors needs runs of both models.",
     )
 
@@ -240,11 +242,12 @@ def _optimum(models: Mapping[str, ModelFinding]) -> str:
         else:
             sure = None not in (least.high, last.low) and (last.low or 0) > (least.high or 0)
             higher = "it is higher" if sure else "it is not shown to be higher"
-            said.append(
-                f"The error of {model.label} is least at dim3 {least.dim3}; at the last scanned, {last.dim3}, {higher}."
-            )
+            where = f"is least at dim3 {least.dim3}; at the last scanned, {last.dim3}, {higher}"
+            said.append(f"The held-out error of {model.label} {where}.")
     if at_end:
-        said.append(f"The error is least at the last scanned dim3 ({', '.join(at_end)}), so the scan shows no optimum.")
+        said.append(
+            f"The held-out error is least at the last scanned dim3 ({', '.join(at_end)}), so the scan shows no optimum."
+        )
     judged = {m.label: m.verdict for m in models.values() if m.verdict is not None}
     if corners := [f"{label} at dim3 {v.dim3}" for label, v in judged.items() if v.kind == "clear"]:
         said.append(f"A clear corner has the curve of {_list(corners)}.")

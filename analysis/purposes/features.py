@@ -200,7 +200,7 @@ def _failure(found: _Comparison, sample: Sample, value: float) -> tuple[str, boo
     more = f"about {float(f'{needed:.2g}'):.0f} rows" if counted else "more rows or trainings"
     points = _points(found.amount)
     return (
-        f"{len(sample.rows)} rows can't show that its codes lose at most {points} of balanced accuracy, {more} could",
+        f"{len(sample.rows)} rows can't show that the codes lose at most {points} of balanced accuracy, {more} could",
         False,
     )
 

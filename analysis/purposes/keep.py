@@ -246,4 +246,4 @@ def _on_test_rows(model: Fitted, quality: _Quality, at: int) -> str:
     margin = Spread(error, len(model.reported.base) - 1).margin(0.975)
     low, high = (quality.number(min(kept + sign * margin, 1)) for sign in (-1, 1))
     less = ": less than on the validation rows, so new rows may keep less" if kept + margin < quality.share else ""
-    return f"{said} ({low} to {high} by the rows alone){less}"
+    return f"{said} (95 % interval over rows {low} to {high}){less}"

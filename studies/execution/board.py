@@ -143,7 +143,7 @@ def _cell(cells: list[CellState]) -> Text:
     if stage is Stage.FAILED:
         text = "failed"
     elif errors:
-        text = f"{sum(errors) / len(errors):.3g}" + ("*" if len(errors) < len(cells) else "")
+        text = f"{sum(errors) / len(errors):#.3g}".rstrip(".") + ("*" if len(errors) < len(cells) else "")
     elif stage is Stage.RUNNING:
         text = _epochs(max((c for c in cells if c.stage is stage), key=lambda cell: cell.epoch))
     else:

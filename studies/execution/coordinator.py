@@ -68,10 +68,10 @@ class Summary:
         """The cells and their time, in one line."""
         if not self.fit_seconds:
             return "no cell finished" if self.failures else "nothing was left to run"
-        outside = 1 - sum(self.fit_seconds) / (workers * self.seconds)
+        share = sum(self.fit_seconds) / (workers * self.seconds)
         return (
             f"{len(self.fit_seconds)} cells in {duration(self.seconds)} on {workers} workers; "
-            f"{100 * outside:.0f} % of the workers' time outside training"
+            f"training took {100 * share:.0f} % of the workers' time"
             + (f"; {self.lost} times a worker was lost" if self.lost else "")
         )
 

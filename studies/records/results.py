@@ -211,4 +211,4 @@ def _words(point: Point | None, most: int) -> str:
     if point is None:
         return "-"
     spread = f" ±{np.std(point.errors, ddof=1):.2g}" if len(point.errors) > 1 else ""
-    return f"{point.mean:.5g}{spread}" + (f" ({len(point.errors)})" if len(point.errors) < most else "")
+    return f"{point.mean:#.4g}".rstrip(".") + spread + (f" ({len(point.errors)})" if len(point.errors) < most else "")

@@ -149,9 +149,9 @@ def sentences(
         cost = f"{_cells(one)}{shared}, {duration(times[model].spent)}"
         said += [answer(one, view, search, cost) for view in found]
         if up := rising(one):
-            why = "latents that it leaves unused" if one.elbo else "too few rows"
+            why = "unused latents" if one.elbo else "too few rows"
             risen = f"{_label(one)} errs more at dim3 {ranges(up)} than at a smaller one"
-            said.append(f"{risen}: {why} or other --epochs may be the cause")
+            said.append(f"{risen}: {why} or the number of --epochs may be the cause")
     return said + _worse_than_pca(known, views)
 
 
@@ -186,7 +186,11 @@ def _why_it_ends(known: Known, view: View, search: Search) -> str:
     if choice.choice is not None:
         low, high = choice.by_rows or (choice.choice, choice.choice)
         wide = max(choice.choice - (low or 1), (high or known.most) - choice.choice) > search.within
-        return f"; mostly the {choice.rows} rows that choose make it so wide: --val-size takes more" if wide else ""
+        return (
+            f"; its width is mostly due to only {choice.rows} rows that choose: a larger --val-size gives more"
+            if wide
+            else ""
+        )
     if view.rule.purpose == "rank" and (most := most_measured(known)) < known.most:
         return f"; hidden entries are predicted up to {most} latents only"
     if choice.missing or max(known.cells) < known.most or known.evidence is None:

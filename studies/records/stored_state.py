@@ -188,11 +188,12 @@ def states(study: StoredStudy, wait: Callable[[float], object] = time.sleep) -> 
                 if study.done and ((state.done != counted and time.monotonic() > due) or not state.running):
                     counted = state.done  # also where its arrays can't be read: they are read again with the next cell
                     asked = time.monotonic()  # other threads read the arrays: a server gets four requests a cell
-                    answers = answers_of(study.done)
+                    open_models = {c.place.model for c in state.cells if c.stage in (Stage.WAITING, Stage.RUNNING)}
+                    # A larger dim3 of the grid may still reach what the finished ones do not.
+                    found = answers_of(study.done)
+                    answers = tuple(a for a in found if a.dim3 is not None or a.model not in open_models)
                     due = time.monotonic() + (time.monotonic() - asked) / _SHARE
-                # While dim3 are missing, a choice that is not reached says nothing.
-                made = tuple(a for a in answers if a.dim3 is not None or not state.running)
-                state = replace(state, answers=made)
+                state = replace(state, answers=answers)
         except Exception as error:
             if state is None:
                 raise

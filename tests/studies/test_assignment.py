@@ -59,7 +59,7 @@ def test_what_is_missing_is_run_and_the_page_is_written(store: MlflowClient, tmp
     numbers = (tmp_path / "reports" / "assignment.json").read_bytes()
     found = json.loads(numbers)["answers"]
     assert [r["names"] for r in found["repeats"]] == [
-        ["scikit-learn", "another exact program"],
+        ["scikit-learn", "another exact solver"],
         ["seed 0", "seed 1"],
         ["seed 0", "seed 1"],
         ["seed 0", "seed 1"],

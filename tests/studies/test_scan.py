@@ -120,7 +120,7 @@ def test_missing_measures_come_to_be_once_and_stay(filed: Study, capsys: Capture
         return next(choice.sentence for choice in model.purposes if choice.purpose == "rank")
 
     assert scan(filed, *given, "--dim3", "2") == 0
-    assert rank() == "pca: rank is not measured: studies.scan --measure yes does, from 10 columns on"
+    assert rank() == "pca: rank is not measured: studies.scan --measure yes measures it for 10 columns or more"
     capsys.readouterr()
     assert scan(filed, *given, "--measure") == 0
     out = capsys.readouterr().out

@@ -354,6 +354,15 @@ def test_few_points_few_seeds_and_no_pca_are_said(store: MlflowClient) -> None:
         assert said in notes
 
 
+def test_pca_of_a_quick_study_does_not_make_a_comparison_quick(store: MlflowClient) -> None:
+    quick = {Tag.LABEL: "quick"}
+    log_curve(store, falling(1), model="pca", tags=quick)
+    log_curve(store, falling(1))
+    assert not found(store).quick
+    log_curve(store, falling(1), seed=1, tags=quick)
+    assert found(store).quick
+
+
 def test_broken_rows_cost_their_interval_and_nothing_else(store: MlflowClient, tmp_path: Path) -> None:
     for k in FEW:
         arrays = errors(1.0 / k, 1.0 / k)

@@ -285,7 +285,7 @@ def test_an_end_outside_the_range_and_a_choice_that_there_is_not() -> None:
 
 def test_each_dash_has_its_reason_once() -> None:
     rank, classify, sample = (Rule.parse(text) for text in ("rank", "features", "generate"))
-    measured = "rank is not measured: studies.scan --measure yes does, from 10 columns on"
+    measured = "rank is not measured: studies.scan --measure yes measures it for 10 columns or more"
     labels = "no features without labels"
     models = [model("pca"), model("ae"), model("vae")]
     found = [

@@ -58,7 +58,7 @@ def test_correlations_are_said_with_their_range() -> None:
 def test_classes_that_overlap_are_named_with_whether_they_always_do() -> None:
     assert repeats()[1] == (
         "The classes that overlap most are 4 with 9 (25.0 % of a code's 5 nearest neighbours are of the other class) "
-        "and 3 with 5. In every run they are among the first 5."
+        "and 3 with 5. They are among the 5 most overlapping pairs of every run."
     )
     others = [overlap(i, i + 1, 0.0, 0.2) for i in range(5)]
     changing = repeats(overlaps=[overlap(4, 9, 0.9, 0.0), *others])[1]
@@ -140,7 +140,7 @@ def test_pca_run_twice() -> None:
         "two seeds of a randomized solver, the angle is up to 0.50°."
     )
     assert "not even the signs of its axes are arbitrary" in refit(flipped=0)
-    assert "another exact program gives another one (largest angle 30°)" in refit(other=30)
+    assert "another exact solver gives another one (largest angle 30°)" in refit(other=30)
     assert refit(again=30) == "PCA run twice on the same rows gives other subspaces (largest angle 30°)."
     assert "was not measured" in about_pca(answers())[2]
 
@@ -172,7 +172,7 @@ def dim3(*models: Bunch) -> list[str]:
         (
             RISES,
             "rises at dim3 4, by more than the 95 %",
-            "The error of ae is least at dim3 3; at the last scanned, 4, it is higher.",
+            "The held-out error of ae is least at dim3 3; at the last scanned, 4, it is higher.",
         ),
         (FLAT, "rises at dim3 4, but within the 95 %", "at the last scanned, 4, it is not shown to be higher."),
     ],
@@ -199,14 +199,15 @@ def test_a_corner_and_the_choices_are_named_and_one_point_is_no_curve() -> None:
 def test_latents_in_eigenvectors() -> None:
     every = model("ae", FALLS, [(9, 8, 10), (2, 1, 2.5), (4, 3, 5)])
     assert dim3(every)[1] == (
-        "A latent of the autoencoder is worth more than an eigenvector at dim3 2 (eigenvectors a latent: 4.5); less at "
-        "dim3 3 (eigenvectors a latent: 0.67); undecided at dim3 4 (eigenvectors a latent: 1)."
+        "A latent of the autoencoder is worth more than an eigenvector at dim3 2 (eigenvectors per latent: 4.5); less "
+        "at dim3 3 (eigenvectors per latent: 0.67); undecided at dim3 4 (eigenvectors per latent: 1)."
     )
     all_components = (None, None, None)  # of which none has as small an error
     assert dim3(model("ae", FALLS, [all_components]))[1] == (
         "A latent of the autoencoder is worth more than an eigenvector at dim3 2."
     )
-    assert dim3(model("ae", FALLS, [(9, 8, 10), all_components]))[1].endswith("(eigenvectors a latent: 4.5 and more).")
+    (_, more, _) = dim3(model("ae", FALLS, [(9, 8, 10), all_components]))
+    assert more.endswith("(eigenvectors per latent: 4.5 and more).")
     assert dim3(model("ae", FALLS, [(1, 0.5, 1.5)]))[1].startswith("A latent of the autoencoder is worth less")
     assert "needs runs of both" in dim3()[1]
 

@@ -154,7 +154,7 @@ def test_two_kinds_of_not_reached() -> None:
     few = features("ae", probed({32: missing(300, slice(9, 18))}, raw))
     assert (
         few.sentence
-        == "ae: 300 rows can't show that its codes lose at most 2 points of balanced accuracy, about 1000 rows could"
+        == "ae: 300 rows can't show that the codes lose at most 2 points of balanced accuracy, about 1000 rows could"
     )
 
 

@@ -134,7 +134,7 @@ def test_few_validation_rows_show_the_share_on_the_test_rows() -> None:
     assert found.choice == 10
     assert found.value == pytest.approx(0.88)
     assert found.note == (
-        "chosen on 200 validation rows; on the test rows 88 % of the variance (88 to 88 by the rows alone): "
+        "chosen on 200 validation rows; on the test rows 88 % of the variance (95 % interval over rows 88 to 88): "
         "less than on the validation rows, so new rows may keep less"
     )
 

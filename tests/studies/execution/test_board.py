@@ -55,8 +55,8 @@ def test_a_place_has_its_error_its_epoch_or_its_failure() -> None:
         "",
         "validation error, mean over seeds",
         "dim3         2         3         4         5         6",
-        "pca        0.5     0.333      0.25",
-        "ae         0.3    0.125*      7/20    failed         ·",
+        "pca      0.500     0.333     0.250",
+        "ae       0.300    0.125*      7/20    failed         ·",
         "* mean of the seeds that have finished so far",
         "",
         "ae keeps 90 % of the variance with dim3 3",
@@ -68,7 +68,7 @@ def test_a_place_has_its_error_its_epoch_or_its_failure() -> None:
 def test_a_study_that_is_stopped_has_no_running_cell_and_says_why() -> None:
     lines = shown(STATE.stopped("interrupted"), 80)
     assert lines[:2] == ["scan-digits: 6 of 12 cells done, 1 failed", "interrupted"]
-    assert lines[6] == "ae         0.3    0.125*         ·    failed         ·"
+    assert lines[6] == "ae       0.300    0.125*         ·    failed         ·"
     assert lines[-1] == "ae keeps 90 % of the variance with dim3 3"
 
 

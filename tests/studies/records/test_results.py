@@ -29,8 +29,8 @@ def test_each_error_stands_beside_its_own_seed() -> None:
 def test_the_table_says_where_seeds_are_missing() -> None:
     assert [line.split() for line in table(POINTS).splitlines()] == [
         ["dim3", "pca", "ae"],
-        ["2", "0.5", "0.5", "±0.35", "(2)"],
-        ["3", "0.25", "0.2", "±0.1"],
+        ["2", "0.5000", "0.5000", "±0.35", "(2)"],
+        ["3", "0.2500", "0.2000", "±0.1"],
     ]
     assert table([]) == "no cell has finished"
 

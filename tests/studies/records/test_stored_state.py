@@ -96,6 +96,7 @@ def test_a_study_that_runs_and_one_whose_process_died(store: MlflowClient) -> No
     state = study.state()
     assert state.running
     assert stages(state) == ["done", "running", "failed", "waiting"]
+    assert next(states(study)).answers == ()  # dim3 5 may still reach what 2 does not
     (running,) = state.at(Stage.RUNNING)
     assert (running.place, running.epoch, running.epochs) == (Place("ae", 3), 7, 20)
 
