@@ -90,8 +90,8 @@ def test_the_page_has_four_sections_with_figures_and_is_logged_and_the_same_agai
     figures = sorted(path.name for path in (first / "assignment-figures").iterdir())
     assert [name.removesuffix(".png")[3:] for name in figures] == [
         "error", "equivalent", "pictures",
-        "came-pca-scikit-learn", "came-pca-another-exact-program",
-        "aligned-pca-another-exact-program", "plane-pca-scikit-learn", "codes-pca",
+        "came-pca-scikit-learn", "came-pca-another-exact-solver",
+        "aligned-pca-another-exact-solver", "plane-pca-scikit-learn", "codes-pca",
         "came-ae-seed-0", "came-ae-seed-1", "aligned-ae-seed-1",
         "plane-ae-seed-0", "plane-ae-seed-1", "codes-ae", "posterior-ae", "prior-ae",
         "came-vae-seed-0", "came-vae-seed-1", "aligned-vae-seed-1",

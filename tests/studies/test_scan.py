@@ -57,7 +57,7 @@ def test_a_study_is_one_tree_with_ids_both_ways_and_is_never_run_twice(filed: St
     assert parent.info.status == "FINISHED"
     assert parent.data.tags[Tag.COORDINATOR] == ""
     out = capsys.readouterr().out
-    assert f"{curve[3]:.5g}" in out
+    assert f"{curve[3]:#.4g}" in out
     assert not list(private_folder("shared").iterdir())
 
     before = filed.errors()
@@ -465,7 +465,7 @@ def test_ctrl_c_ends_what_ran_killed_and_a_second_start_is_refused(
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert [p for p in (server, worker) if p.is_running()] == []
-    assert "the same command again goes on" in filed.log
+    assert "the same command again continues the study" in filed.log
     (run,) = filed.runs()
     assert (run.info.status, run.data.tags[Tag.REASON]) == ("KILLED", "interrupted by SIGINT")
     assert filed.parent().info.status == "KILLED"
