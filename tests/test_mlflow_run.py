@@ -81,6 +81,7 @@ def test_a_seek_answers_in_the_run_that_mlflow_opened(store: MlflowClient, tmp_p
     assert len(runs_of(store)) == 1 + 5
 
 
+@pytest.mark.slow
 def test_a_report_is_the_run_that_mlflow_opened(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

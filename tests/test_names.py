@@ -45,6 +45,7 @@ def output(code: str, folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [("models.pca", "elbowroom.studies.scan"), ("elbowroom.studies.scan", "tracking.run")],

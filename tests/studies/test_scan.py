@@ -384,6 +384,7 @@ def test_short_cells_go_last_but_for_the_first_with_and_without_measures() -> No
     ]
 
 
+@pytest.mark.slow
 def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     filed: Study, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
@@ -406,6 +407,7 @@ def test_a_cell_that_raises_fails_alone_and_is_tried_again_by_the_next_start(
     assert filed.parent().info.status == "FINISHED"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells_here")
 def test_cells_of_a_model_that_was_edited_are_trained_anew_and_never_averaged(
     filed: Study, tmp_path: Path, monkeypatch: Patch, capsys: Capture

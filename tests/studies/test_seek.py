@@ -167,6 +167,7 @@ def test_a_round_that_was_stopped_is_completed_and_that_of_another_question_is_l
     assert names(filed)[:2] == ["pca-d1-s0", "pca-d9-s0"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cells_here")
 def test_a_cell_that_fails_ends_the_search_of_its_model_alone(
     filed: Study, question: Question, monkeypatch: Patch, tmp_path: Path

@@ -40,6 +40,7 @@ def model(comparison: ComparisonFinding, label: str) -> ModelFinding:
     return one
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.usefixtures("cells_here")
 def test_a_linear_autoencoder_is_worth_pca_of_the_same_dimension(store: MlflowClient) -> None:
