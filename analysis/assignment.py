@@ -164,7 +164,7 @@ def _scanned(found: Findings, shown: tuple[int, ...]) -> ComparisonFinding:
 
 
 def _live(scanned: ComparisonFinding, room: int) -> dict[str, View]:
-    """What the page's script shows: the reconstructions and the codes at each dim3."""
+    """Return the views that the page's script draws: the reconstructions and the codes at each dim3."""
     series = scanned.comparison.series
     rows, codes = examples(series), project(series)
     made = views(

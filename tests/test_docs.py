@@ -368,7 +368,7 @@ def test_make_help_lists_the_targets_that_the_readme_names() -> None:
     "text", sorted({c.text for p in PAGES if p not in DELEGATED for c in commands(p) if way(c.text) == "installed"})
 )
 def test_what_is_installed_is_what_the_docs_install(text: str, checkout: Path) -> None:
-    """Nothing is left to install here but torch's CPU build, which has torch's version; no index is asked."""
+    """Each command of the docs finds its packages installed, torch as its CPU build of the same version; offline."""
     words = [str(BIN / "python"), "-m", *shlex.split(text), "--dry-run", "--no-index", "--no-deps"]
     assert "Would install" not in shell(shlex.join(words), checkout)
 

@@ -88,7 +88,7 @@ class StudyState:
         return [cell for cell in self.cells if cell.stage is stage]
 
     def stopped(self, note: str) -> StudyState:
-        """The same once it has ended: without running trials, with waiting cells for running ones, and with a note."""
+        """Return the state of the ended study: running trials are dropped, running cells wait, and a note says why."""
         kept = [cell for cell in self.cells if not (self.tuned and cell.stage is Stage.RUNNING)]
         cells = tuple(CellState(cell.place) if cell.stage is Stage.RUNNING else cell for cell in kept)
         return replace(self, cells=cells, running=False, note=note)

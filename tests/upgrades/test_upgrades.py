@@ -51,7 +51,7 @@ def test_this_schema_has_a_store() -> None:
 
 
 def numbers(read: dict[str, Any]) -> dict[str, Any]:
-    """What a report found out, without its words and the choice, whose rule has changed: verdict and errors by dim3."""
+    """Return the verdicts and the errors by dim3 of a report; its words and its rule of choice differ by version."""
     found: dict[str, Any] = {}
     for comparison in read["comparisons"]:
         for model in comparison["models"]:

@@ -27,7 +27,7 @@ def test_the_time_left_is_not_guessed() -> None:
 
 
 def test_a_trial_that_failed_is_not_left() -> None:
-    """Of 6 trials of 10 s two are done and one has failed; one is at half its epochs, and two wait."""
+    """Six trials of 10 s: two are done, one has failed, one is at half its epochs, and two wait."""
     stages = [Stage.DONE, Stage.PRUNED, Stage.FAILED]
     ended = [CellState(Place(trial=n), stage, began=5.0, ended=15.0) for n, stage in enumerate(stages)]
     running = CellState(Place(trial=3), Stage.RUNNING, epoch=10, epochs=20)

@@ -61,7 +61,7 @@ def test_a_model_that_the_store_keeps_elsewhere_is_not_written(
 
 
 def trained_again(config: RunConfig) -> Reducer:
-    """The same model, trained in this process: the same seed gives the same numbers."""
+    """Train the configured model in this process; its seed makes its numbers reproducible."""
     prepared = prepare(config)
     return prepared.model.fit(prepared.split.x_train, x_val=prepared.split.x_val)
 

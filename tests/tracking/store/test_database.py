@@ -1,4 +1,4 @@
-"""Whose tables a database holds, told without changing it, and a store that is made whole or not at all."""
+"""Databases: whose tables one holds is found without a change to it, and a new store is made whole or not at all."""
 
 import shutil
 import sqlite3

@@ -27,7 +27,7 @@ from tests.conftest import locked_for
 
 
 def stored() -> MlflowException:
-    """What MLflow raises where its database does."""
+    """Return the exception that MLflow raises for an error of its database."""
     said = MlflowException(
         "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO runs (a) VALUES (?)]"
     )
@@ -145,7 +145,7 @@ def test_a_run_that_keeps_its_files_elsewhere_ends_before_training(
 def test_only_the_store_is_asked_for_its_first_experiments_artifacts(
     monkeypatch: pytest.MonkeyPatch, location: str, asked: list[str]
 ) -> None:
-    """Where the experiment in use is not yet made."""
+    """The experiment in use is not yet made."""
     first = Experiment("0", "Default", location, "active")
     client = SimpleNamespace(tracking_uri=SERVER, get_experiment=lambda _: first, get_experiment_by_name=lambda _: None)
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""The same run against `mlflow server` over HTTP, and what happens when the server goes."""
+"""Runs and reports against `mlflow server` over HTTP, and errors when the server ends."""
 
 import subprocess
 import sys
