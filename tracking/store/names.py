@@ -14,7 +14,21 @@ VERSION: Final = "1"  # of these names, under `Tag.SCHEMA`
 EXPERIMENT: Final = "elbowroom"  # the default
 TAG_LENGTH: Final = 5000  # letters of the longest value of a tag that every store takes
 
-BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1}
+TABLE_FIELDS: Final = {
+    "array": "auto",
+    "rows": "all",
+    "columns": "all",
+    "drop": "none",
+    "id_column": "none",
+    "group_column": "none",
+    "missing": "refuse",
+    "categories": "refuse",
+    "scale": "auto",
+    "resize": "none",
+}
+"""Fields of a configuration that say how a file becomes rows of numbers, and their defaults."""
+
+BEFORE: Final = {"schedule": "constant", "header": "auto", "edition": 1} | TABLE_FIELDS
 """The values of fields that the configuration (`Tag.CONFIG`) of an older run lacks."""
 
 COORDINATES: Final = ("model", "dim3", "seed")
@@ -52,6 +66,9 @@ class Tag(StrEnum):
     DIGEST = "elbowroom.dataset.digest"  # truncated SHA-256 over the training rows, then the test rows
     DATASET = "elbowroom.dataset.name"
     DATA_SCALING = "elbowroom.dataset.scaling"  # how the numbers of the file were scaled when it was read
+    DOMINANT_COLUMN = "elbowroom.dataset.dominant_column"
+    """`{"column": "dose", "share": 0.97}`, where one column has more than 90 % of the training rows' variance."""
+    DATA_READING = "elbowroom.dataset.reading"  # how a file became rows, where there were choices: JSON, a list of texts
     IMAGE_SHAPE = "elbowroom.dataset.image_shape"  # `28x28` or `32x32x3`, where the rows are pictures
     RUNS_DIGEST = "elbowroom.analysis.runs"  # on an analysis: truncated SHA-256 over the ids of the runs read
     COMMIT = "elbowroom.code.commit"
@@ -139,6 +156,8 @@ class Metric(StrEnum):
     INTRINSIC_ROWS = "data/intrinsic/rows"  # of both: without repeated rows
     INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"  # (sum of lambda)^2 / sum of lambda^2
     INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"  # components above the 95th percentile of permuted columns
+    DATA_RESOLUTION = "data/resolution"
+    """Mean squared error of rounding the centred test rows to float32: a smaller error of a model says nothing."""
     DATA_RANGE = "data/range"  # the largest less the smallest value of the training rows
     # of a run with `--measure`; definitions in models/measures/latent_space.py and models/measures/generation.py
     MEASURE_SECONDS = "measure/seconds"
@@ -228,7 +247,8 @@ class Artifact(StrEnum):
     """Paths of artifacts. FIGURES and MODEL belong to `--artifacts full`, the others to every run."""
 
     CODES = "codes/test.npy"
-    LABELS = "codes/labels.npy"
+    LABELS = "codes/labels.npy"  # whole numbers: classes; float64: the numbers of a target that is no class
+    IDS = "codes/ids.npy"  # the names of the test rows, where --id-column names a column
     ERRORS_VAL = "errors/val.npy"
     ERRORS_TEST = "errors/test.npy"
     MEAN_ROW_VAL = "errors/mean_row_val.npy"  # squared error of the mean training row, of each row, (N,)
