@@ -71,7 +71,7 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-cluster.txt requirements-notebooks.txt requirements-server.txt
+$(VENV)/test.stamp: $(VENV)/run.stamp $(addsuffix .txt,$(addprefix requirements-,dev bio cluster excel notebooks server))
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 

@@ -20,6 +20,7 @@ from .neural.training import Diverged, Training
 from .neural.vae import VAE
 from .pca import PCA
 from .registry import MODELS, UnknownModel, build, class_of, gives_a_curve, settings_of, suited
+from .scaled import Scaled, restored
 
 __all__ = [
     "MODELS",
@@ -34,6 +35,7 @@ __all__ = [
     "OnEpoch",
     "Reducer",
     "Rows",
+    "Scaled",
     "Training",
     "UnknownModel",
     "build",
@@ -41,6 +43,7 @@ __all__ = [
     "class_of",
     "gives_a_curve",
     "in_unit_interval",
+    "restored",
     "settings_of",
     "suited",
 ]

@@ -317,7 +317,8 @@ def python(text: str, names: dict[str, object]) -> None:
 def run(words: list[str]) -> int:
     """The exit code of a module of the project with these arguments, in this process."""
     try:
-        return int(importlib.import_module(words[0]).main(words[1:]))
+        module = f"{words[0]}.__main__" if words[0] == "tracking.data" else words[0]
+        return int(importlib.import_module(module).main(words[1:]))
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
 

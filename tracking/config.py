@@ -47,6 +47,28 @@ class RunConfig:
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a .csv has the names of its columns; yes; no: the columns are called f0, f1, …;
     auto: yes if the line has a text, an error if it has numbers that may be names."""
+    array: str = "auto"
+    """The array of an .npz, .mat or .h5 file, the layer of an .h5ad, the sheet of an .xlsx; auto: the usual or only
+    one."""
+    rows: int | Literal["all"] = "all"
+    """Read this number of rows, a sample with a fixed seed; all: every row."""
+    columns: str = "all"
+    """The columns of a table to train on: names or patterns such as gene_*, separated by commas."""
+    drop: str = "none"
+    """Columns of a table to leave out: names or patterns, separated by commas."""
+    id_column: str = "none"
+    """The column that names the rows: left out of the training, and kept beside the codes as codes/ids.npy."""
+    group_column: str = "none"
+    """The column of patients, sites, …: all rows of a group are training, validation or test rows."""
+    missing: Literal["refuse", "drop", "median"] = "refuse"
+    """Gaps in a table; drop: leave out rows with one; median: that of the column's training rows."""
+    categories: Literal["refuse", "drop", "one-hot"] = "refuse"
+    """Columns of words; drop: leave them out; one-hot: a column of 0 and 1 for each word of the training rows."""
+    scale: Literal["auto", "none", "global", "columns", "255"] = "auto"
+    """Scale of the rows, in which errors are measured; columns: each column has mean 0 and variance 1 over the training
+    rows; global: one scale for all; 255: divide by 255; auto: 255 for pictures of 8 bits, else none."""
+    resize: str = "none"
+    """WIDTHxHEIGHT: resize the images of a folder, such as 32x32."""
     dim2: int = 400
     """Width of the hidden layer."""
     dim3: int = 2

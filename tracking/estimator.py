@@ -18,7 +18,8 @@ from elbowroom.models import Reducer, build, class_of, suited
 from elbowroom.models.measures.errors import reconstruction_mse
 
 from .config import RunConfig
-from .data.datasets import Dataset, far_from_zero, split
+from .data.datasets import Dataset, split
+from .data.preparation import far_from_zero
 
 _Rows = npt.NDArray[Any]
 _Seed = int | np.random.RandomState | None

@@ -24,7 +24,8 @@ from optuna.trial import Trial
 from elbowroom.models import Epoch
 from elbowroom.tracking.cli import be_quiet
 from elbowroom.tracking.config import RunConfig
-from elbowroom.tracking.data.prepared_data import DATA_FIELDS, PreparedData
+from elbowroom.tracking.data.datasets import DATA_FIELDS
+from elbowroom.tracking.data.prepared_data import PreparedData
 from elbowroom.tracking.logged_model.code import code_of
 from elbowroom.tracking.run import execute
 from elbowroom.tracking.store.errors import one_line

@@ -23,6 +23,7 @@ from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.estimator import LatentTransformer
 from elbowroom.tracking.run import execute
+from elbowroom.tracking.store.names import TABLE_FIELDS
 from tests.conftest import ROOT, environment
 
 DIGITS = load_dataset("digits")
@@ -145,7 +146,7 @@ def test_its_parameters_are_the_fields_of_a_run_with_their_defaults() -> None:
     assert [given.pop(name) for name in ("random_state", "val_size", "image_shape")] == [RunConfig.seed, 0, None]
     assert given == {name: getattr(RunConfig, name) for name in given}
     no_parameters = {"dataset", "test_data", "label_column", "header", "seed", "val_size", "threads", "artifacts"}
-    no_parameters |= {"edition", "measure"}
+    no_parameters |= {"edition", "measure", *TABLE_FIELDS}
     assert set(given) == set(RunConfig.__dataclass_fields__) - no_parameters
 
 

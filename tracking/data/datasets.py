@@ -1,41 +1,49 @@
 """Data sets, and `SOURCES`, the one registry of where they come from.
 
 To add a data set by name, write a function that returns a `Dataset`; to add a kind of file, a reader in `files/` that
-returns a `Table`. Either needs one line in `SOURCES`.
+returns its `Contents`. Either needs one line in `SOURCES`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from elbowroom.models import Array, Labels, Rows, in_unit_interval
+from elbowroom.models import Array, Rows, in_unit_interval
 from elbowroom.models.lazy_sklearn import sklearn
 
 from ..config import RunConfig
 from ..store.errors import BadInput
+from ..store.names import TABLE_FIELDS
 from ..store.text import KEY_LENGTH, clean
-from .files.arrays import read_arrays
-from .files.base import Request, Table, listed, reading
+from .files.arrays import read_mat, read_npy
+from .files.base import Contents, Request, reading
+from .files.builtin import read_sklearn, read_torchvision
+from .files.hdf5 import read_h5, read_h5ad
 from .files.images import read_images
-from .files.tables import read_csv, read_parquet
+from .files.tables import COMPRESSED, read_excel, read_feather, read_json_lines, read_parquet, read_text
 from .mnist import load_idx
+from .preparation import Encoding, Part, Scaler, arrange, as_floats, far_from_zero, fitted, is_class, scaler_of
 
 _SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
-_MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
 _DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
 _TEST_SHARE = 6  # of a source without a test set the last sixth is held out
 _RANK, _NOISE = 8, 0.01  # of low-rank
 _FOLDER = "a folder of images"
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_FILE_FIELDS = ("test_data", "label_column", "header", *TABLE_FIELDS)  # of RunConfig: for files and folders alone
+
+DATA_FIELDS = ("dataset", *_FILE_FIELDS, "edition", "val_size")
+"""The fields of RunConfig that say which rows there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +51,31 @@ class Dataset:
     """Training rows and test rows.
 
     x_train (N, dim1) and x_test (N_test, dim1) are float32, or float64 where float32 lacks digits of the file. y_train
-    (N,) and y_test (N_test,) are indices into `classes`, or None. `image_shape` is (height, width) or (height, width,
-    3) where a row is a picture, else None. `scaling` says how the numbers were scaled, `source` where they come from.
+    (N,) and y_test (N_test,) are indices into `classes`; or float64, and no classes, where the labels are measured; or
+    None. `image_shape` is (height, width) or (height, width, 3) where a row is a picture, else None. `scaling` says how
+    the numbers were scaled, `source` where they come from.
+
+    Of a table `names` are those of the columns, `scaler` and `encoding` what was fitted on the training rows to scale
+    the rows and to handle gaps and words, and `notes` tell how the file was read. ids_val and ids_test name rows. The
+    last `val_rows` training rows are validation rows of the source's own; `groups` (N,) must not be split.
     """
 
     name: str
     source: str
     x_train: Rows
     x_test: Rows
-    y_train: Labels | None
-    y_test: Labels | None
+    y_train: npt.NDArray[Any] | None
+    y_test: npt.NDArray[Any] | None
     image_shape: tuple[int, ...] | None
     scaling: str
     classes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    scaler: Scaler | None = None
+    encoding: Encoding | None = None
+    ids_test: npt.NDArray[np.str_] | None = None
+    groups: npt.NDArray[Any] | None = None
+    val_rows: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def dim1(self) -> int:
@@ -72,9 +92,9 @@ class Split(NamedTuple):
     """The training rows of a Dataset in two parts: those to train on, and the validation rows."""
 
     x_train: Rows
-    y_train: Labels | None
+    y_train: npt.NDArray[Any] | None
     x_val: Rows | None
-    y_val: Labels | None
+    y_val: npt.NDArray[Any] | None
 
 
 def value_range(x: Rows) -> tuple[float, float]:
@@ -94,59 +114,38 @@ def digest(*arrays: Rows) -> str:
     return sha.hexdigest()[:16]
 
 
-def far_from_zero(x: Rows) -> npt.NDArray[np.intp]:
-    """The columns of x (N, dim1) in float64 whose variation is so small against their mean that float32 loses it."""
-    if x.dtype == np.float32 or not x.size:
-        return np.array([], dtype=np.intp)
-    deviations = np.square(x - x.mean(axis=0)).sum(axis=0)
-    return np.flatnonzero((np.square(x).sum(axis=0) > _MOST_OFFSET**2 * deviations) & (np.ptp(x, axis=0) > 0))
+def load_dataset(given: RunConfig | str) -> Dataset:
+    """The data set that a configuration names, or one by its name or path alone.
 
-
-def load_dataset(
-    name: str,
-    *,
-    test_data: str = "none",
-    label_column: str = "none",
-    header: str = "auto",
-    edition: int = RunConfig.edition,
-) -> Dataset:
-    """A data set by its name, or from a file or folder.
-
-    Parameters
-    ----------
-    name : str
-        A name in `SOURCES`, or the path of a file or folder.
-    test_data, label_column, header, edition
-        The fields of RunConfig of these names. The first three are for files and folders alone.
-
-    Returns
-    -------
-    Dataset
-        Where the source has no test rows, the last sixth of a fixed permutation.
-
-    Raises
-    ------
-    BadInput
-        Where there is no such source, or it can't be read as rows of finite numbers.
+    Where the source has no test rows, they are the last sixth of a fixed permutation. Raises BadInput where there is no
+    such source, or it can't be read as rows of finite numbers.
     """
+    config = given if isinstance(given, RunConfig) else RunConfig(dataset=given)
+    name = config.dataset
     source = SOURCES.get(name)
     if source is not None and source.load is not None:
-        for flag, value in {"test_data": test_data, "label_column": label_column, "header": header}.items():
-            if value != getattr(RunConfig, flag):
-                raise BadInput(f"{flag} goes with a file or folder of your own, and {name} has its own; leave it out")
+        for field in _FILE_FIELDS:
+            if getattr(config, field) != getattr(RunConfig, field):
+                raise BadInput(f"{field} goes with a file or folder of your own, and {name} has its own; leave it out")
         return source.load()
+    library, colon, inside = name.partition(":")
+    if colon and (source := SOURCES.get(f"{library}:")) is not None and source.read_name is not None:
+        return _from_contents(
+            source.read_name(inside, request_of(config)), None, clean(inside, KEY_LENGTH), name, config
+        )
     path = _existing(name)
     if path is None:
         raise BadInput(
             f"unknown dataset {name!r}: no such file or folder, and no data set of that name; known: {source_names()}"
         )
-    return _from_files(path, test_data, Request(None if label_column == "none" else label_column, header), edition)
+    return _from_files(path, config)
 
 
 def source_names() -> str:
     """All sources, as the help and the error messages list them."""
     named = [key for key, source in SOURCES.items() if source.load is not None]
-    return f"{', '.join(named)}, a file ({', '.join(_suffixes())}) or {_FOLDER}"
+    prefixes = [f"{key}NAME" for key, source in SOURCES.items() if source.read_name is not None]
+    return f"{', '.join([*named, *prefixes])}, a file ({', '.join(_suffixes())}) or {_FOLDER}"
 
 
 def _suffixes() -> list[str]:
@@ -156,23 +155,43 @@ def _suffixes() -> list[str]:
 def split(dataset: Dataset, val_size: int | Literal["auto"]) -> Split:
     """Split the training rows: the last `val_size` of a permutation with a fixed seed are the validation rows.
 
-    auto: a tenth, at most 5,000; 0: none. Raises BadInput where fewer than two training rows are left.
+    auto: the source's own, else a tenth, at most 5,000; 0: none. Groups stay whole. Raises BadInput where fewer than
+    two training rows are left.
     """
-    rows = len(dataset.x_train)
+    x, y = dataset.x_train, dataset.y_train
+    fit, val = _fit_and_val(len(x), val_size, dataset.val_rows, dataset.groups)
+    if not len(val):
+        return Split(x, y, None, None)
+    return Split(x[fit], None if y is None else y[fit], x[val], None if y is None else y[val])
+
+
+def _fit_and_val(
+    rows: int, val_size: int | Literal["auto"], own: int, groups: npt.NDArray[Any] | None
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The places of the rows to train on and of the validation rows. Raises BadInput where too few are left."""
+    if val_size == "auto" and own:
+        return np.arange(rows - own), np.arange(rows - own, rows)
     n_val = min(5000, rows // 10) if val_size == "auto" else val_size
     if rows - n_val < 2:
         raise BadInput(
             f"val_size {n_val} leaves {max(rows - n_val, 0)} of {rows} training rows; allowed: 0 to {rows - 2}"
         )
-    if n_val == 0:
-        return Split(dataset.x_train, dataset.y_train, None, None)
-    return Split(*_parted(dataset.x_train, dataset.y_train, n_val))
+    return _parted(rows, n_val, groups) if n_val else (np.arange(rows), np.arange(0))
 
 
-def _parted(x: Rows, y: Labels | None, last: int) -> tuple[Rows, Labels | None, Rows, Labels | None]:
-    """A permutation of the rows with a fixed seed, in two parts: all but the last `last`, and those."""
-    fit, held = np.split(np.random.default_rng(_SPLIT_SEED).permutation(len(x)), [len(x) - last])
-    return x[fit], None if y is None else y[fit], x[held], None if y is None else y[held]
+def _parted(rows: int, last: int, groups: npt.NDArray[Any] | None) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """A permutation of the rows with a fixed seed, in two parts: all but the last `last`, and those.
+
+    With groups, about as large a share of the groups. Raises BadInput where there are too few of them.
+    """
+    if groups is None:
+        fit, held = np.split(np.random.default_rng(_SPLIT_SEED).permutation(rows), [rows - last])
+        return fit, held
+    if len(np.unique(groups)) < 2:
+        raise BadInput("group_column: the rows are one group, and at least 3 are needed")
+    splitter = sklearn.model_selection.GroupShuffleSplit(1, test_size=last / rows, random_state=_SPLIT_SEED)
+    ((fit, held),) = splitter.split(np.empty((rows, 0)), groups=groups)
+    return fit, held
 
 
 def _from_idx(name: str, classes: tuple[str, ...]) -> Dataset:
@@ -193,8 +212,10 @@ def _pixels(images: npt.NDArray[np.uint8]) -> Array:
 def _digits() -> Dataset:
     """Scikit-learn's 1,797 digits of 8 x 8 pixels: Alpaydin & Kaynak 1998, UCI. No download."""
     x, y = sklearn.datasets.load_digits(return_X_y=True)
-    table = Table((x / 16).astype(np.float32), y.astype(np.int64), (8, 8))
-    return _held_out("digits", "sklearn.datasets.load_digits", table, _DIGITS, "divided by 16")
+    rows, labels = (x / 16).astype(np.float32), y.astype(np.int64)
+    kept, held = _parted(len(rows), len(rows) // _TEST_SHARE, None)
+    parts = rows[kept], rows[held], labels[kept], labels[held]
+    return Dataset("digits", "sklearn.datasets.load_digits", *parts, (8, 8), "divided by 16", _DIGITS)
 
 
 def _low_rank() -> Dataset:
@@ -210,44 +231,139 @@ def _low_rank() -> Dataset:
     return Dataset("low-rank", "synthetic", rows[:6000], rows[6000:], None, None, None, "none")
 
 
-def _from_files(path: Path, test_data: str, wanted: Request, edition: int) -> Dataset:
+def request_of(config: RunConfig) -> Request:
+    """The fields of a configuration that readers need. Raises BadInput for a size that is none."""
+    size = None
+    if config.resize != "none":
+        if (found := re.fullmatch("([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", config.resize)) is None:
+            raise BadInput(f"resize must be none or WIDTHxHEIGHT, such as 32x32, got {config.resize!r}")
+        size = int(found[1]), int(found[2])
+    return Request(
+        label_column=None if config.label_column == "none" else config.label_column,
+        others=tuple(n for n in dict.fromkeys((config.id_column, config.group_column)) if n != "none"),
+        header=config.header,
+        array=None if config.array == "auto" else config.array,
+        rows=None if config.rows == "all" else config.rows,
+        resize=size,
+    )
+
+
+def _from_files(path: Path, config: RunConfig) -> Dataset:
     """The data set in a file or folder, with the test rows in `test_data` or in the file. Raises BadInput."""
-    test_path = None if test_data == "none" else _existing(test_data)
-    if test_path is None and test_data != "none":
-        raise BadInput(f"test_data {test_data!r}: no such file or folder")
+    test_path = None if config.test_data == "none" else _existing(config.test_data)
+    if test_path is None and config.test_data != "none":
+        raise BadInput(f"test_data {config.test_data!r}: no such file or folder")
     sources = [_source_of(p) for p in (path, test_path) if p is not None]
-    if wanted.header != "auto" and not any(source is not None and source.has_header for source in sources):
+    if config.header != "auto" and not any(source is not None and source.has_header for source in sources):
         suffixes = " or ".join(suffix for suffix in _suffixes() if SOURCES[suffix].has_header)
         raise BadInput(f"header goes with a {suffixes} file, and {path} is none; leave it out")
-    table = _read_table(path, wanted)
-    if test_path is not None and test_path.samefile(path) and not table.has_test:
+    wanted = request_of(config)
+    contents = read(path, wanted)
+    if test_path is not None and test_path.samefile(path) and contents.test is None:
         raise BadInput(f"test_data is {path} itself; name other rows, or leave it out, and the last sixth is held out")
-    name = clean(path.resolve().stem, KEY_LENGTH).strip() or "data"
-    tables, source = [table], str(path)
-    if test_path is not None or table.has_test:
-        test_path = test_path or path
-        test = _in_order(_read_table(test_path, wanted._replace(test=True)), test_path, table, path)
-        if test.x.shape[1] != table.x.shape[1] or test.image_shape != table.image_shape:
-            whose = "its test array" if test_path == path else str(test_path)
+    name, source = (
+        clean(path.resolve().name.split(".")[0] or path.resolve().stem, KEY_LENGTH).strip() or "data",
+        str(path),
+    )
+    if test_path is not None and not test_path.samefile(path):
+        given = read(test_path, wanted._replace(test=True))
+        contents = contents._replace(test=given.test or given.train)
+    if contents.test is not None:
+        source = f"{path}, test rows {test_path or path}"
+    return _from_contents(contents, test_path, name, source, config, path)
+
+
+def _from_contents(
+    contents: Contents, test_path: Path | None, name: str, source: str, config: RunConfig, path: Path | None = None
+) -> Dataset:
+    """The data set in what a reader returned: rows are chosen, split, encoded and scaled. Raises BadInput."""
+    place, test_place = path or Path(source), test_path or path or Path(source)
+    train, val_rows = arrange(contents.train, config, place), 0
+    if contents.val is not None:
+        val = arrange(contents.val, config, place, train)
+        train, val_rows = _joined(train, val), len(val)
+    if contents.test is None:
+        rows = len(train)
+        if rows < 3:
+            raise BadInput(f"{place} has {rows} rows; at least 3 are needed, one of them to test on")
+        kept, held = _parted(rows, max(1, rows // _TEST_SHARE), train.groups)
+        train, test, val_rows = train.take(kept), train.take(held), 0
+    else:
+        test = arrange(contents.test, config, test_place, train)
+        source += " without labels" * (train.y is not None and test.y is None)
+    _check_parts(train, test, place, test_place)
+    fit, _ = _fit_and_val(len(train), config.val_size, val_rows, train.groups)
+    fit_rows = train if len(fit) == len(train) else train.take(fit)
+    encoding = fitted(fit_rows, config)
+    (x, x_test), scaling = _scaled([encoding.apply(train), encoding.apply(test)], train, test, config)
+    scaler = scaler_of(x[fit], config.scale)
+    if scaler is not None:
+        x, x_test = scaler.apply(x), scaler.apply(x_test)
+        scaling = f"{config.scale}: mean 0 and variance 1" + " over all columns" * (config.scale == "global")
+    names = None
+    if train.names is not None:
+        names = (*train.names, *(f"{column}={word}" for column, words in encoding.words.items() for word in words))
+    y, y_test, classes = _labels(train.y, test.y)
+    return Dataset(
+        name,
+        source,
+        x,
+        x_test,
+        y,
+        y_test,
+        train.image_shape,
+        scaling,
+        classes,
+        names,
+        scaler,
+        encoding if config.missing == "median" or encoding.words else None,
+        None if test.ids is None else test.ids.astype(str),
+        train.groups,
+        val_rows,
+        (*train.notes, *(f"{note} (test rows)" for note in test.notes if note not in train.notes)),
+    )
+
+
+def _joined(first: Part, second: Part) -> Part:
+    """The rows of two parts, one below the other."""
+    both = {
+        name: None if a is None or b is None else np.concatenate([a, b])
+        for name in ("numbers", "y", "ids", "groups")
+        for a, b in [(getattr(first, name), getattr(second, name))]
+    }
+    words = {name: np.concatenate([values, second.words[name]]) for name, values in first.words.items()}
+    return replace(first, words=words, **both)  # type: ignore[arg-type]
+
+
+def _check_parts(train: Part, test: Part, path: Path, test_path: Path) -> None:
+    """Raise BadInput where training and test rows do not match, or share a group."""
+    if test.numbers.shape[1] != train.numbers.shape[1] or test.image_shape != train.image_shape:
+        whose = "its test array" if test_path == path else str(test_path)
+        raise BadInput(f"{path} has {_shape(train)}, but {whose} has {_shape(test)}; training and test rows must match")
+    if train.groups is not None and test.groups is not None:
+        shared = np.intersect1d(train.groups.astype(str), test.groups.astype(str))
+        if len(shared):
             raise BadInput(
-                f"{path} has {_shape(table)}, but {whose} has {_shape(test)}; training and test rows must match"
+                f"group_column: {len(shared)} groups, such as {str(shared[0])!r}, have training and test rows"
             )
-        tables.append(test)
-        source = f"{path}, test rows {test_path}" + " without labels" * (table.y is not None and test.y is None)
-    (x, *x_test), scaling = _scaled(tables, edition)
-    y, classes = None, tuple[str, ...]()
-    if table.y is not None:
-        words, numbers = np.unique(np.concatenate([t.y for t in tables if t.y is not None]), return_inverse=True)
-        y, classes = numbers.astype(np.int64), tuple(map(str, words))
-    if not x_test:
-        return _held_out(name, source, table._replace(x=x, y=y), classes, scaling)
-    y_train = None if y is None else y[: len(x)]
-    y_test = None if y is None or tables[1].y is None else y[len(x) :]
-    return Dataset(name, source, x, x_test[0], y_train, y_test, table.image_shape, scaling, classes)
 
 
-def _read_table(path: Path, wanted: Request) -> Table:
-    """The table in a file or folder, by its reader. Raises BadInput."""
+def _labels(
+    y: npt.NDArray[Any] | None, y_test: npt.NDArray[Any] | None
+) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None, tuple[str, ...]]:
+    """The labels of training and test rows as indices into the classes, or as numbers that are no classes."""
+    if y is None:
+        return None, None, ()
+    given = y if y_test is None else np.concatenate([y, y_test])
+    if not is_class(given):
+        return y.astype(np.float64), None if y_test is None else y_test.astype(np.float64), ()
+    words, numbers = np.unique(given.astype(str) if given.dtype.kind == "O" else given, return_inverse=True)
+    numbers = numbers.astype(np.int64)
+    return numbers[: len(y)], None if y_test is None else numbers[len(y) :], tuple(map(str, words))
+
+
+def read(path: Path, wanted: Request) -> Contents:
+    """The content of a file or folder, by its reader. Raises BadInput."""
     with reading(path):
         if not path.is_dir() and not path.is_file():  # a pipe would block
             raise BadInput(f"{path}: is neither a file nor a folder")
@@ -259,49 +375,37 @@ def _read_table(path: Path, wanted: Request) -> Table:
 
 
 def _source_of(path: Path) -> DataSource | None:
-    return SOURCES.get(_FOLDER if path.is_dir() else path.suffix.lower())
+    suffix = path.suffix.lower()
+    if suffix in COMPRESSED:
+        inner = SOURCES.get(path.with_suffix("").suffix.lower())
+        return inner if inner is not None and inner.is_text else None
+    return SOURCES.get(_FOLDER if path.is_dir() else suffix)
 
 
-def _scaled(tables: Sequence[Table], edition: int) -> tuple[list[Rows], str]:
-    """The rows of the tables, 8-bit pixels divided by 255, and the text for `Dataset.scaling`.
+def _scaled(arrays: Sequence[npt.NDArray[Any]], train: Part, test: Part, config: RunConfig) -> tuple[list[Rows], str]:
+    """The training and test rows, pixels divided by their largest number, and the text for `Dataset.scaling`.
 
     8-bit numbers are pixels in pictures, and in arrays whose largest number is over 127. Raises BadInput where only
-    some of the tables would be divided.
+    one of the two would be divided.
     """
-    eight_bit = [t for t in tables if t.x.dtype == np.uint8]
-    most = max((int(t.x.max()) for t in eight_bit), default=0)
-    divide = most > _DARK or (eight_bit and (edition == 1 or any(t.from_pictures for t in eight_bit)))
-    if divide and len(eight_bit) < len(tables):
+    eight_bit = [a for a in arrays if a.dtype == np.uint8]
+    most = max((int(a.max()) for a in eight_bit), default=0)
+    pictures = train.from_pictures or test.from_pictures
+    divide = most > _DARK or (eight_bit and (config.edition == 1 or pictures))
+    if config.scale == "255":
+        return as_floats([a / np.float32(255) for a in arrays]), "divided by 255"
+    if config.scale != "auto":
+        return as_floats(arrays), "none"
+    if divide and len(eight_bit) < len(arrays):
         raise BadInput(
             "of the training and the test rows one holds 8-bit numbers, which would be divided by 255, and the other "
             "does not; save both as the same type"
         )
-    common = np.result_type(np.float32, *(t.x.dtype for t in tables))
-    rows = [_pixels(t.x) if divide else t.x.astype(common, copy=False) for t in tables]
     if divide:
-        return rows, "divided by 255 (8-bit numbers)"
-    return rows, f"none: 8-bit numbers up to {most} are no pixels" if eight_bit else "none"
-
-
-def _in_order(test: Table, test_path: Path, table: Table, path: Path) -> Table:
-    """The test rows with their columns in the order of the training columns, by name. Raises BadInput."""
-    if test.names == table.names:
-        return test
-    if test.names is None or table.names is None:
-        bare, named = (test_path, path) if test.names is None else (path, test_path)
-        raise BadInput(
-            f"the columns of {named} have names and those of {bare} have none, so they can't be matched; "
-            "save both with names, or both without"
-        )
-    place = {name: i for i, name in enumerate(test.names)}
-    lacks, known = [n for n in table.names if n not in place], set(table.names)
-    more = [n for n in test.names if n not in known]
-    if lacks or more:
-        parts = [f"lacks {listed(lacks)}"] * bool(lacks) + [f"has {listed(more)} more"] * bool(more)
-        raise BadInput(f"the columns of {test_path} must be those of {path}: it {' and '.join(parts)}")
-    if not len(known) == len(table.names) == len(test.names):
-        raise BadInput(f"{path} and {test_path} have columns of one name in another order, which can't be matched")
-    return test._replace(x=np.ascontiguousarray(test.x[:, [place[name] for name in table.names]]))
+        return [_pixels(a) for a in arrays], "divided by 255 (8-bit numbers)"
+    if pictures and all(a.dtype == np.uint16 for a in arrays):
+        return as_floats([a / np.float32(65535) for a in arrays]), "divided by 65535 (16-bit numbers)"
+    return as_floats(arrays), f"none: 8-bit numbers up to {most} are no pixels" if eight_bit else "none"
 
 
 def _existing(text: str) -> Path | None:
@@ -313,38 +417,47 @@ def _existing(text: str) -> Path | None:
         return None
 
 
-def _held_out(name: str, source: str, table: Table, classes: tuple[str, ...], scaling: str) -> Dataset:
-    """A Dataset whose test rows are the last sixth of a permutation with a fixed seed. Raises BadInput."""
-    rows = len(table.x)
-    if rows < 3:
-        raise BadInput(f"{source} has {rows} rows; at least 3 are needed, one of them to test on")
-    x, y, x_test, y_test = _parted(table.x, table.y, max(1, rows // _TEST_SHARE))
-    return Dataset(name, source, x, x_test, y, y_test, table.image_shape, scaling, classes)
-
-
-def _shape(table: Table) -> str:
-    return f"{table.x.shape[1]} columns" if table.image_shape is None else "x".join(map(str, table.image_shape))
+def _shape(part: Part) -> str:
+    return f"{part.numbers.shape[1]} columns" if part.image_shape is None else "x".join(map(str, part.image_shape))
 
 
 class DataSource(NamedTuple):
-    """A source of data: `load` returns a data set by its name, `read` the rows of one kind of file or folder.
+    """A source of data.
 
-    `has_header`: the first line of such a file may be a header, as --header says.
+    `load` returns a data set by its name, `read` the content of one kind of file or folder, `read_name` that of a
+    library's data set by its name there. `has_header`: the first line of such a file may be a header, as --header says.
+    `is_text`: such a file may be compressed.
     """
 
     load: Callable[[], Dataset] | None = None
-    read: Callable[[Path, Request], Table] | None = None
+    read: Callable[[Path, Request], Contents] | None = None
+    read_name: Callable[[str, Request], Contents] | None = None
     has_header: bool = False
+    is_text: bool = False
 
 
+_TEXT = DataSource(read=read_text, has_header=True, is_text=True)
 SOURCES: dict[str, DataSource] = {
     "mnist": DataSource(load=partial(_from_idx, "mnist", _DIGITS)),
     "fashion-mnist": DataSource(load=partial(_from_idx, "fashion-mnist", _CLOTHES)),
     "digits": DataSource(load=_digits),
     "low-rank": DataSource(load=_low_rank),
-    ".npy": DataSource(read=read_arrays),
-    ".npz": DataSource(read=read_arrays),
-    ".csv": DataSource(read=read_csv, has_header=True),
+    "sklearn:": DataSource(read_name=read_sklearn),
+    "torchvision:": DataSource(read_name=read_torchvision),
+    ".csv": _TEXT,
+    ".tsv": _TEXT,
+    ".txt": _TEXT,
+    ".xlsx": DataSource(read=read_excel, has_header=True),
+    ".jsonl": DataSource(read=read_json_lines, is_text=True),
+    ".ndjson": DataSource(read=read_json_lines, is_text=True),
     ".parquet": DataSource(read=read_parquet),
+    ".feather": DataSource(read=read_feather),
+    ".arrow": DataSource(read=read_feather),
+    ".npy": DataSource(read=read_npy),
+    ".npz": DataSource(read=read_npy),
+    ".mat": DataSource(read=read_mat),
+    ".h5": DataSource(read=read_h5),
+    ".hdf5": DataSource(read=read_h5),
+    ".h5ad": DataSource(read=read_h5ad),
     _FOLDER: DataSource(read=read_images),
 }

@@ -22,12 +22,13 @@ from elbowroom.models.measures.probe import neighbour_hits
 from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.locks import private_file
-from . import load_dataset
-from .datasets import Dataset, Split, digest, far_from_zero, split, value_range
+from .datasets import Dataset, Split, digest, load_dataset, split, value_range
+from .preparation import Encoding, Scaler, far_from_zero, resolution
 from .reference_samples import References
 
 _FACTS = "facts.json"
-DATA_FIELDS = ("dataset", "test_data", "label_column", "header", "edition", "val_size")  # of RunConfig: which rows
+_LISTS = ("classes", "names", "notes")  # of a Dataset
+_DOMINANT, _FEWEST = 0.9, 3  # share of the variance, and of so many columns at least
 
 
 class MeanRow(NamedTuple):
@@ -57,13 +58,7 @@ class PreparedData:
     @classmethod
     def load(cls, config: RunConfig) -> Self:
         """The data that the configuration names. Raises BadInput."""
-        data = load_dataset(
-            config.dataset,
-            test_data=config.test_data,
-            label_column=config.label_column,
-            header=config.header,
-            edition=config.edition,
-        )
+        data = load_dataset(config)
         parts = split(data, config.val_size)
         parts.x_train.flags.writeable = False  # so that one decomposition serves PCA and its curve
         digests = {"all": digest(data.x_train, data.x_test)}
@@ -87,6 +82,21 @@ class PreparedData:
         return replace(self, data=data, split=self.split._replace(x_train=x.astype(np.float32), x_val=x_val))
 
     @cached_property
+    def dominant_column(self) -> tuple[str, float] | None:
+        """The column with more than 90 % of the training rows' variance, and its share; None where there is none."""
+        variances = self.split.x_train.var(axis=0, dtype=np.float64)
+        largest, total = int(variances.argmax()), float(variances.sum())
+        if len(variances) < _FEWEST or not total or variances[largest] <= _DOMINANT * total:
+            return None
+        names = self.data.names
+        return names[largest] if names else f"column {largest + 1}", float(variances[largest]) / total
+
+    @cached_property
+    def resolution(self) -> float:
+        """The mean squared error of rounding the centred test rows to float32."""
+        return resolution(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
+
+    @cached_property
     def intrinsic(self) -> Intrinsic:
         """The intrinsic dimension of the rows."""
         return Intrinsic(*self._once("intrinsic.json", lambda: measure(self.split.x_train, self.data.x_test)))
@@ -97,7 +107,8 @@ class PreparedData:
         parts = ((self.split.x_val, self.split.y_val), (self.data.x_test, self.data.y_test))
 
         def hits() -> list[list[int] | None]:
-            found = [None if x is None or y is None else neighbour_hits(x, y) for x, y in parts]
+            classes = bool(self.data.classes)
+            found = [neighbour_hits(x, y) if x is not None and y is not None and classes else None for x, y in parts]
             return [None if each is None else each.tolist() for each in found]
 
         val, test = (None if each is None else np.array(each, np.int8) for each in self._once("probes.json", hits))
@@ -144,12 +155,17 @@ class PreparedData:
             "y": (self.split.y_train, self.split.y_val),
             "x_test": (self.data.x_test,),
             "y_test": (self.data.y_test,),
+            "ids_test": (self.data.ids_test,),
         }
         for name, given in parts.items():
             if arrays := [part for part in given if part is not None]:
                 with private_file(folder / f"{name}.npy") as file:
                     _write(file, arrays)
-        facts = {name: getattr(self.data, name) for name in ("name", "source", "image_shape", "scaling", "classes")}
+        scaler, encoding = self.data.scaler, self.data.encoding
+        facts = {name: getattr(self.data, name) for name in ("name", "source", "image_shape", "scaling", *_LISTS)}
+        facts["scaler"] = None if scaler is None else [array.tolist() for array in scaler]
+        facts["fill"] = None if encoding is None or encoding.fill is None else encoding.fill.tolist()
+        facts["words"] = None if encoding is None else encoding.words
         facts |= {"rows_train": len(self.split.x_train), "digests": self.digests}
         with private_file(folder / _FACTS) as file:
             file.write(json.dumps(facts).encode())
@@ -163,9 +179,24 @@ class PreparedData:
         facts = json.loads((folder / _FACTS).read_text())
         arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False).view(np.ndarray) for p in folder.glob("*.npy")}
         n, x, y = facts["rows_train"], arrays["x"], arrays.get("y")
-        y_test, classes = arrays.get("y_test"), tuple(facts["classes"])
-        shape = None if facts["image_shape"] is None else tuple(facts["image_shape"])
-        data = Dataset(facts["name"], facts["source"], x, arrays["x_test"], y, y_test, shape, facts["scaling"], classes)
+        lists: dict[str, Any] = {
+            name: None if facts[name] is None else tuple(facts[name]) for name in ("image_shape", *_LISTS)
+        }
+        scaler = None if facts["scaler"] is None else Scaler(*map(np.array, facts["scaler"]))
+        fill = None if facts["fill"] is None else np.array(facts["fill"])
+        data = Dataset(
+            name=facts["name"],
+            source=facts["source"],
+            x_train=x,
+            x_test=arrays["x_test"],
+            y_train=y,
+            y_test=arrays.get("y_test"),
+            scaling=facts["scaling"],
+            scaler=scaler,
+            encoding=None if facts["words"] is None else Encoding(fill, facts["words"]),
+            ids_test=arrays.get("ids_test"),
+            **lists,
+        )
         y_train, y_val = (None, None) if y is None else (y[:n], y[n:])
         parts = Split(x[:n], y_train, x[n:], y_val) if n < len(x) else Split(x, y, None, None)
         return cls(data, parts, facts["digests"], folder)

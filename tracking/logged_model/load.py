@@ -20,7 +20,7 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from safetensors.numpy import load_file
 
-from elbowroom.models import MODELS, Reducer, build
+from elbowroom.models import MODELS, Reducer, build, restored
 
 from ..config import RunConfig
 from ..store.addresses import elsewhere
@@ -102,14 +102,15 @@ def _unpack(folder: Path, own: str | None = None) -> Reducer:
                 f"model {model[:200]!r} is none of {', '.join(MODELS)}; allowed: model={model[:200]!r}, to import it "
                 "here, or trust_code=True, to run the copy of its code that lies in the store"
             )
-        reducer = build(model, asdict(config) | {"dim1": dim1, "image_shape": shape and tuple(shape)})
+        settings = asdict(config) | {"dim1": dim1, "image_shape": shape and tuple(shape)}
+        reducer = build(model, settings)
         values = {name: np.asarray(value) for name, value in about.get("state", {}).items()}
         file = _WEIGHTS_BEFORE if (folder / _WEIGHTS_BEFORE).exists() else WEIGHTS
         state = values | _tensors(folder / file)
         for name in state:
             if callable(getattr(type(reducer), name, None)):  # no array takes the place of a method
                 raise ValueError(f"{name[:80]!r} is no part of such a model")
-        reducer.restore(state)
+        reducer = restored(model, settings, state)
         _check_shapes(reducer, dim1, config.dim3)
     except Exception as error:  # the content of a file may raise anything
         text = " ".join(str(error).split())[:300]

@@ -62,7 +62,7 @@ def _load_pyfunc(path: str) -> _Served:
     state |= load_file(Path(path) / WEIGHTS)
     models = importlib.import_module(f"{__package__}.models")
     with _shipped(models, Path(path).parents[1] / "code"):
-        reducer = models.build(about["model"], about["settings"]).restore(state)
+        reducer = models.restored(about["model"], about["settings"], state)
     return _Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
 
 

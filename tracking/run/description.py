@@ -54,6 +54,12 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
         f"Trained on {len(prepared_data.split.x_train):,} rows of {data.dim1} numbers of {quoted(data.name)} in "
         f"{metrics[Metric.FIT_SECONDS]:.1f} s" + (f": {', '.join(how)}." if how else "."),
     ]
+    if data.scaler is not None:
+        parts.append(
+            f"Errors are in the units of --scale {config.scale}; errors/columns_test.npy has each column's in its own."
+        )
+    if data.notes:
+        parts.append(f"The data: {'; '.join(map(quoted, data.notes))}.")
     if data.test_repeats:
         parts.append("Each test row is one of the training rows, so the test error says nothing about new rows.")
     if config.output == "auto" and "output_reason" in facts:

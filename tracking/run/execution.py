@@ -6,6 +6,7 @@ everything else is computed into a `RunRecord` and then written at once.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +19,17 @@ from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
-from elbowroom.models import ContractError, Epoch, OnEpoch, Reducer, class_of, in_unit_interval, settings_of, suited
+from elbowroom.models import (
+    ContractError,
+    Epoch,
+    OnEpoch,
+    Reducer,
+    Scaled,
+    class_of,
+    in_unit_interval,
+    settings_of,
+    suited,
+)
 from elbowroom.models.measures.errors import (
     active_units,
     column_mse,
@@ -32,7 +43,8 @@ from elbowroom.models.measures.intrinsic_dimension import participation_ratio
 from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig
-from ..data.datasets import Dataset, Split, far_from_zero
+from ..data.datasets import Dataset, Split
+from ..data.preparation import far_from_zero
 from ..data.prepared_data import PreparedData
 from ..drawing import Look, model_colour, small_pictures
 from ..logged_model.code import code_of
@@ -141,8 +153,10 @@ def execute(
                 record |= diagnose(run.model, run.prepared_data, record.arrays[Artifact.CODES])
             recorder.write(record, step=fitted.trained)
             if config.artifacts == "full":
-                dtype = "float64" if far_from_zero(run.split.x_train).size else "float32"
-                log_model(client, recorder.run_id, config.model, run.settings, run.model, dtype)
+                scaler, model = run.data.scaler, run.model
+                whole = model if scaler is None else Scaled(model, *scaler)  # of rows in the data's own units
+                dtype = "float64" if scaler or far_from_zero(run.split.x_train).size else "float32"
+                log_model(client, recorder.run_id, config.model, run.settings, whole, dtype)
             return RunResult(recorder.run_id, metrics)
 
 
@@ -199,15 +213,17 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     model, data = run.model, run.data
     codes = model.encode(data.x_test)
     examples = data.x_test[:EXAMPLES]
+    units = 1.0 if data.scaler is None else np.square(data.scaler.scale)  # of squared errors, in the data's own
     extra = model.extra_artifacts(run.split.x_train, data.x_test)
     mean_row = run.prepared_data.mean_row
     rebuilt = model.decode(codes)
     found: dict[str, npt.NDArray[Any] | None] = {
         Artifact.CODES: codes,
         Artifact.LABELS: data.y_test,
+        Artifact.IDS: data.ids_test,
         Artifact.ERRORS_TEST: row_mse(data.x_test, rebuilt),
         Artifact.MEAN_ROW_TEST: mean_row.test,  # in float64, as squares of float32 numbers may exceed its range
-        Artifact.COLUMNS_TEST: np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)]),
+        Artifact.COLUMNS_TEST: np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)]) * units,
         Artifact.PROBE_TEST: run.prepared_data.probes.test,
         Artifact.ORIGINALS: examples,
         Artifact.RECONSTRUCTIONS: model.reconstruct(examples),
@@ -261,6 +277,7 @@ def _metrics(run: _Prepared, fitted: _Fitted, arrays: Mapping[str, npt.NDArray[A
         **{f"test/{name}": value for name, value in run.model.extra_metrics(run.data.x_test).items()},
         Metric.DIM3: run.config.dim3,
         Metric.DATA_RANGE: high - low,
+        Metric.DATA_RESOLUTION: run.prepared_data.resolution,
         Metric.FIT_SECONDS: fitted.seconds,
         Metric.SAMPLES_PER_SECOND: len(run.split.x_train) * passes / fitted.seconds,
         Metric.PARAMETERS: run.model.parameter_count(),
@@ -362,6 +379,10 @@ def _log_start(run: _Prepared, recorder: Recorder, threads: int) -> None:
         Tag.DATA_SCALING: data.scaling,
         Tag.SEEDED: "yes" if "seed" in settings_of(run.config.model) else "no",
     }
+    if data.notes:
+        tags[Tag.DATA_READING] = json.dumps(data.notes, ensure_ascii=False)
+    if (dominant := run.prepared_data.dominant_column) is not None:
+        tags[Tag.DOMINANT_COLUMN] = json.dumps(dict(zip(("column", "share"), dominant, strict=True)))
     if data.test_repeats:
         tags[Tag.TEST_REPEATS] = "true"
     if code := code_of(run.config.model, imported=True):

@@ -8,7 +8,7 @@ from typing import Final
 
 from .text import clean
 
-LONGEST = 600  # letters of the message of a BadInput
+LONGEST = 900  # letters of the message of a BadInput
 
 
 class BadInput(ValueError):

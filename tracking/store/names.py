@@ -68,7 +68,9 @@ class Tag(StrEnum):
     DATA_SCALING = "elbowroom.dataset.scaling"  # how the numbers of the file were scaled when it was read
     DOMINANT_COLUMN = "elbowroom.dataset.dominant_column"
     """`{"column": "dose", "share": 0.97}`, where one column has more than 90 % of the training rows' variance."""
-    DATA_READING = "elbowroom.dataset.reading"  # how a file became rows, where there were choices: JSON, a list of texts
+    DATA_READING = (
+        "elbowroom.dataset.reading"  # how a file became rows, where there were choices: JSON, a list of texts
+    )
     IMAGE_SHAPE = "elbowroom.dataset.image_shape"  # `28x28` or `32x32x3`, where the rows are pictures
     RUNS_DIGEST = "elbowroom.analysis.runs"  # on an analysis: truncated SHA-256 over the ids of the runs read
     COMMIT = "elbowroom.code.commit"
@@ -253,7 +255,7 @@ class Artifact(StrEnum):
     ERRORS_TEST = "errors/test.npy"
     MEAN_ROW_VAL = "errors/mean_row_val.npy"  # squared error of the mean training row, of each row, (N,)
     MEAN_ROW_TEST = "errors/mean_row_test.npy"
-    COLUMNS_TEST = "errors/columns_test.npy"  # (2, dim1): mean squared error of the mean row, and of the model
+    COLUMNS_TEST = "errors/columns_test.npy"  # (2, dim1): of the mean row, and of the model, in the data's own units
     CODES_VAL = "codes/val.npy"
     LABELS_VAL = "codes/val_labels.npy"
     ELBO_VAL = "elbo/val.npy"  # of each row in nats, (N,), as `Metric.TEST_ELBO`

@@ -5,7 +5,6 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from elbowroom.tracking.data.datasets import _read_table
-from elbowroom.tracking.data.files.base import Request, Table
+from elbowroom.tracking.config import RunConfig
+from elbowroom.tracking.data.datasets import read, request_of
+from elbowroom.tracking.data.preparation import Part, arrange, as_floats
 from elbowroom.tracking.store.errors import BadInput
 from tests.tracking.data.malformed import UNPICKLED, Bomb
 
@@ -47,14 +47,15 @@ def made(write: Callable[..., object], *given: Any) -> bytes:
     return file.getvalue()
 
 
-def load_table(path: Path, label_column: str | None = None, header: str = "auto") -> Table:
-    return _read_table(path, Request(label_column, header))
+def load_table(path: Path, label_column: str | None = None, **fields: Any) -> Part:
+    config = RunConfig(label_column=label_column or "none", **fields)
+    return arrange(read(path, request_of(config)).train, config, path)
 
 
-def refused(path: Path, message: str, label_column: str | None = None, header: str = "auto") -> None:
+def refused(path: Path, message: str, label_column: str | None = None, **fields: Any) -> None:
     """BadInput of one line."""
     with pytest.raises(BadInput, match=message) as caught:
-        load_table(path, label_column, header)
+        load_table(path, label_column, **fields)
     assert "\n" not in str(caught.value)
 
 
@@ -87,27 +88,32 @@ def test_rows_and_labels_are_read(
     tmp_path: Path, name: str, content: Any, label: str | None, x: np.ndarray, y: list[object] | None
 ) -> None:
     table = load_table(write(tmp_path / name, content), label)
-    assert table.x.tolist() == x.tolist()
+    assert table.numbers.tolist() == x.tolist()
     assert (None if table.y is None else table.y.tolist()) == y
 
 
 @pytest.mark.parametrize("kind", ["f2", "f4", ">f4", ">f8", "g", "i1", "u2", ">i2", "i4", "i8", ">i8", "u8"])
 def test_every_type_of_number_is_read(tmp_path: Path, kind: str) -> None:
     array = X.astype(kind)
-    assert load_table(write(tmp_path / "A.NPY", made(np.save, array))).x.tolist() == X.tolist()
-    assert load_table(write(tmp_path / "a.npz", {"any": np.asfortranarray(array)})).x.tolist() == X.tolist()
+    assert load_table(write(tmp_path / "A.NPY", made(np.save, array))).numbers.tolist() == X.tolist()
+    assert load_table(write(tmp_path / "a.npz", {"any": np.asfortranarray(array)})).numbers.tolist() == X.tolist()
     if kind[0] not in ">g":
         path = write(tmp_path / "a.parquet", dict(zip("abc", array.T, strict=True)))
-        assert load_table(path).x.tolist() == X.tolist()
+        assert load_table(path).numbers.tolist() == X.tolist()
 
 
 @pytest.mark.parametrize(
-    ("dtype", "held"),
-    [("uint8", "uint8"), ("int16", "float32"), ("int64", "float32"), ("float32", "float32"), ("float64", "float64")],
+    ("numbers", "dtype", "held"),
+    [
+        ([0, 255], "int16", "float32"),
+        ([0, 255], "float64", "float32"),
+        ([2**24, 2**24 + 1], "int64", "float64"),  # the variation is lost in float32
+        ([1e9, 1e9 + 1], "float64", "float64"),
+    ],
 )
-def test_numbers_are_held_in_a_type_that_has_all_their_digits(tmp_path: Path, dtype: str, held: str) -> None:
-    table = load_table(write(tmp_path / "a.parquet", {"a": np.array([0, 255], dtype)}))
-    assert (table.x.tolist(), table.x.dtype) == ([[0], [255]], held)
+def test_rows_are_float64_where_float32_loses_their_variation(numbers: list[float], dtype: str, held: str) -> None:
+    (x,) = as_floats([np.array(numbers, dtype)[:, None]])
+    assert (x[:, 0].tolist(), x.dtype) == (numbers, held)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +127,13 @@ def test_the_shape_of_a_picture(
     tmp_path: Path, shape: tuple[int, ...], image_shape: tuple[int, ...] | None, dim1: int
 ) -> None:
     table = load_table(write(tmp_path / "a.npy", np.random.default_rng(0).random(shape)))
-    assert (table.image_shape, table.x.shape) == (image_shape, (4, dim1))
+    assert (table.image_shape, table.numbers.shape) == (image_shape, (4, dim1))
 
 
 def test_channels_may_come_first_as_torch_stores_pictures(tmp_path: Path) -> None:
     grey = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     table = load_table(write(tmp_path / "a.npy", np.stack([grey] * 3, axis=1)))
-    assert np.array_equal(table.x.reshape(2, 3, 4, 3)[..., 2], grey)
+    assert np.array_equal(table.numbers.reshape(2, 3, 4, 3)[..., 2], grey)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
@@ -136,7 +142,7 @@ def test_channels_may_come_first_as_torch_stores_pictures(tmp_path: Path) -> Non
 )
 def test_csv_with_and_without_a_header(tmp_path: Path, header: str, end: str) -> None:
     lines = [header] * bool(header) + [",".join(map(str, row)) for row in X]
-    assert load_table(write(tmp_path / "a.csv", end.join(lines) + end)).x.tolist() == X.tolist()
+    assert load_table(write(tmp_path / "a.csv", end.join(lines) + end)).numbers.tolist() == X.tolist()
 
 
 FRACTIONS = "0.5,0.25,0.75\n0.5,0.75,0.25\n0.25,0.5,0.75\n"
@@ -168,10 +174,10 @@ def test_numbers_that_may_be_names_are_read_as_neither(tmp_path: Path, first: st
     refused(path, f"a.csv: its first line, {first.split(',')[0]}, .*; --header yes or --header no says which$")
     numbers = np.array([line.split(",") for line in rows.splitlines()], dtype=float)
     table = load_table(path, header="yes")
-    assert (table.x.tolist(), table.names) == (numbers.tolist(), tuple(first.split(",")))
+    assert (table.numbers.tolist(), table.names) == (numbers.tolist(), tuple(first.split(",")))
     table = load_table(path, header="no")
-    assert (table.x[1:].tolist(), table.names) == (numbers.tolist(), None)
-    assert table.x[0].tolist() == np.array(first.split(","), dtype=float).tolist()
+    assert (table.numbers[1:].tolist(), table.names) == (numbers.tolist(), None)
+    assert table.numbers[0].tolist() == np.array(first.split(","), dtype=float).tolist()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_numbers_that_may_be_names_are_read_as_neither(tmp_path: Path, first: st
 def test_a_first_row_like_others_is_a_row(tmp_path: Path, rows: str) -> None:
     (tmp_path / "a.csv").write_text(rows)
     expected = np.array([line.split(",") for line in rows.splitlines()], dtype=float)
-    assert load_table(tmp_path / "a.csv").x.tolist() == expected.tolist()
+    assert load_table(tmp_path / "a.csv").numbers.tolist() == expected.tolist()
 
 
 def test_few_rows_of_random_numbers_are_taken_for_a_header(tmp_path: Path) -> None:
@@ -207,21 +213,30 @@ def test_few_rows_of_random_numbers_are_taken_for_a_header(tmp_path: Path) -> No
 
 def test_columns_without_a_header_have_names_for_the_labels(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("5.1,3.5,u\n4.9,3,v\n")
-    table = load_table(tmp_path / "a.csv", "f2", "no")
-    assert (table.x.shape, table.y.tolist()) == ((2, 2), ["u", "v"])
+    table = load_table(tmp_path / "a.csv", "f2", header="no")
+    assert (table.numbers.shape, table.y.tolist()) == ((2, 2), ["u", "v"])
 
 
 @pytest.mark.parametrize(
-    ("mark", "called"), [(";", "';'"), ("\t", "tabs"), ("|", r"'\|'"), (" ", "spaces"), ("   ", "spaces")]
+    ("mark", "called"),
+    [(";", "';'"), ("\t", "tabs"), ("|", "'|'"), (" ", "spaces"), ("   ", "spaces"), (",", "commas")],
 )
-@pytest.mark.parametrize("header", ["a,b,kind", '"a","b","kind"', "1,2,3"])
+@pytest.mark.parametrize("header", ["a,b,kind", '"a","b","kind"'])
 @pytest.mark.parametrize("decimal", [".", ","])
-def test_other_separators_are_named(tmp_path: Path, mark: str, called: str, header: str, decimal: str) -> None:
-    lines = [header.replace(",", mark), *(mark.join((f"0{decimal}40{i}", f"1{decimal}5", f"{i}")) for i in range(3))]
-    (tmp_path / "a.csv").write_text("\n".join(lines))
-    commas = ", with decimal commas; save with commas and decimal points$" if decimal == "," else "; save with commas$"
-    for label in (None, "kind"):
-        refused(tmp_path / "a.csv", f"a.csv: columns look separated by {called}{commas}", label)
+def test_separators_and_decimal_commas_are_detected(
+    tmp_path: Path, mark: str, called: str, header: str, decimal: str
+) -> None:
+    if mark == decimal:
+        mark = '","'  # in quotes
+    cells = [(f"0{decimal}40{i}", f"1{decimal}5", f"{i}") for i in range(3)]
+    quote = '"' * (len(mark) == 3 and mark[0] == '"')
+    lines = [header.replace('"', "").replace(",", mark), *(mark.join(row) for row in cells)]
+    (tmp_path / "a.csv").write_text("\n".join(f"{quote}{line}{quote}" for line in lines))
+    part = load_table(tmp_path / "a.csv", "kind")
+    assert part.numbers.tolist() == [[0.4, 1.5], [0.401, 1.5], [0.402, 1.5]]
+    assert part.y.tolist() == [0, 1, 2]
+    notes = [f"separated by {called}"] * (called != "commas") + ["with decimal commas"] * (decimal == ",")
+    assert part.notes == ((", ".join(notes),) if notes else ())
 
 
 def test_folders_of_images(tmp_path: Path) -> None:
@@ -229,12 +244,12 @@ def test_folders_of_images(tmp_path: Path) -> None:
         picture(tmp_path / "classes" / name, value)
     table = load_table(tmp_path / "classes")
     assert (table.image_shape, table.y.tolist()) == ((2, 3), ["cat", "cat", "dog"])
-    assert table.x[:, 0].tolist() == [0, 51, 255]
+    assert table.numbers[:, 0].tolist() == [0, 51, 255]
     picture(tmp_path / "flat" / "a.png", 9, mode="RGB")
     picture(tmp_path / "flat" / "b.png", 99)
     flat = load_table(tmp_path / "flat")
     assert (flat.image_shape, flat.y, flat.from_pictures) == ((2, 3, 3), None, True)
-    assert flat.x.reshape(2, 6, 3)[:, 0].tolist() == [[9, 0, 0], [99, 99, 99]]
+    assert flat.numbers.reshape(2, 6, 3)[:, 0].tolist() == [[9, 0, 0], [99, 99, 99]]
 
 
 def test_hidden_and_other_files_between_images_are_skipped(tmp_path: Path) -> None:
@@ -242,7 +257,7 @@ def test_hidden_and_other_files_between_images_are_skipped(tmp_path: Path) -> No
         picture(tmp_path / name, value)
     (tmp_path / "._a.png").write_bytes(b"resource fork")
     (tmp_path / "notes.txt").write_text("not an image")
-    assert load_table(tmp_path).x[:, 0].tolist() == [1, 2]
+    assert load_table(tmp_path).numbers[:, 0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
@@ -257,29 +272,35 @@ def test_pictures_are_read_upright(tmp_path: Path, suffix: str) -> None:
     upright.transpose(Image.Transpose.ROTATE_180).save(tmp_path / f"c.{suffix}")
     table = load_table(tmp_path)
     assert table.image_shape[:2] == (24, 16)
-    assert np.abs(table.x[0] - table.x[1]).max() < 0.05  # JPEG and WEBP lose a little
-    assert np.abs(table.x[0] - table.x[2]).max() > 0.9
+    assert np.abs(table.numbers[0] - table.numbers[1]).max() < 0.05  # JPEG and WEBP lose a little
+    assert np.abs(table.numbers[0] - table.numbers[2]).max() > 0.9
 
 
 def test_an_opaque_picture_with_an_alpha_channel_is_read(tmp_path: Path) -> None:
     Image.new("RGBA", (3, 2), (51, 51, 51, 255)).save(tmp_path / "a.png")
     Image.new("LA", (3, 2), (102, 255)).save(tmp_path / "b.png")
     Image.new("L", (3, 2), 153).save(tmp_path / "c.png", transparency=9)
-    assert load_table(tmp_path).x[:, 0].tolist() == [51, 102, 153]
+    assert load_table(tmp_path).numbers[:, 0].tolist() == [51, 102, 153]
 
 
 def test_a_preview_that_a_camera_appended_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
     for name, value in {"a.jpg": 51, "b.jpg": 102}.items():
         preview = Image.new("RGB", (3, 2), (0, 0, 0))
         Image.new("RGB", (3, 2), (value,) * 3).save(tmp_path / name, "mpo", save_all=True, append_images=[preview])
-    assert load_table(tmp_path).x[:, 0].tolist() == [51, 102]
+    assert load_table(tmp_path).numbers[:, 0].tolist() == [51, 102]
 
 
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
-    for number, place in enumerate(("train/cat", "train/dog", "Val/cat", "Val/dog")):
-        picture(tmp_path / "parts" / place / "a.png", number)
-    refused(tmp_path / "parts", "parts: its subfolders Val, train are parts of a data set, not classes; give one of")
-    assert load_table(tmp_path / "parts" / "train").y.tolist() == ["cat", "dog"]
+    for number, place in enumerate(("train/cat", "train/dog", "Val/cat", "Val/dog", "test/cat", "test/dog")):
+        picture(tmp_path / "parts" / place / "a.png", 10 * number)
+    contents = read(tmp_path / "parts", request_of(RunConfig()))
+    assert [part.x[:, 0, 0].tolist() for part in contents] == [[0, 10], [20, 30], [40, 50]]
+    assert {tuple(part.columns["class"].to_pylist()) for part in contents} == {("cat", "dog")}
+    for number, place in enumerate(("val/cat", "test/cat")):
+        picture(tmp_path / "untrained" / place / "a.png", number)
+    refused(
+        tmp_path / "untrained", "its subfolders test, val are parts of a data set, not classes, and there is no train"
+    )
     for number, name in enumerate(("bus", "train")):  # as a class among others
         picture(tmp_path / "vehicles" / name / "a.png", number)
     assert load_table(tmp_path / "vehicles").y.tolist() == ["bus", "train"]
@@ -336,61 +357,43 @@ COLUMNS = ",".join(f"c{i}" for i in range(20)) + "\n"
         ("a.csv", "a,b\n1,2\n3\n", None, ".*Row #3: Expected 2 columns, got 1: 3"),
         ("a.csv", "a,b\n1,2\n3,4,5\n", None, ".*Row #3: Expected 2 columns, got 3: 3,4,5"),
         ("a.csv", "1,2\n3\n", None, ".*Row #2: Expected 2 columns, got 1: 3"),
-        ("a.csv", "a,b\n1,2\n3,\n", None, "row 2, column 'b' is empty"),
-        ("a.csv", "a b, c d\n1, 2\n3,\n", None, "row 2, column ' c d' is empty"),
-        ("a.csv", "a,b\n1,2\n3,nan\n", None, "row 2, column 'b' is empty or not a number"),
+        ("a.csv", "a,b\n1,2\n3,\n", None, "1 of 2 columns can't be used as they are: 'b' has 1 gap, 50 %"),
+        ("a.csv", "a b, c d\n1, 2\n3,\n", None, "1 of .*: 'c d' has 1 gap, 50 %. Allowed: --missing median"),
+        ("a.csv", "a,b\n1,2\n3,nan\n", None, "1 of .*: 'b' has 1 gap"),
         ("a.csv", "a,b\n1,2\n3,-inf\n", None, "row 2, column 2 is not a finite number: -inf"),
-        ("a.csv", "a,b\n1,2\n3,x\n", None, r"row 2, column 'b' holds 'x' \(text\), not numbers; label_column names"),
-        ("a.csv", 'a,b\n1,2\n3,"4,5"\n', None, "row 2, column 'b' holds '4,5', with a decimal comma; save it with"),
-        ("a.csv", ",b\n0,2\n1,4\n", None, ".*looks like row numbers; save without an index"),
-        ("a.csv", "a,b,\n0,2,3\n1,4,5\n", None, "column 3 has no name"),
-        ("a.csv", bytes(range(256)), None, ".*can't decode byte"),
+        ("a.csv", "a,b\n1,2\n3,x\n", None, r"1 of .*: 'b' holds words \(2 different\), such as '2'"),
+        ("a.csv", ",b\n0,2\n1,4\n", None, "1 of .*: 'column 1' numbers the rows. Allowed: --id-column 'column 1'"),
+        ("a.csv", "a,b,\n0,2,\n1,4,\n", None, "1 of .*: 'column 3' has no values. Allowed: --drop 'column 3'"),
+        ("a.csv", bytes(range(256)), None, "could not be read: CSV parse error"),
         ("a.csv", "a,b\n1,2\n3,4\n", "kind", "has no column 'kind'; it has: a, b$"),
-        ("a.csv", "a,kind\n1,u\n2,\n", "kind", "row 2, column 'kind' is empty"),
-        ("a.csv", "a,kind\n1,3\n2,\n", "kind", "row 2, column 'kind' is empty"),
+        ("a.csv", "a,kind\n1,u\n2,\n", "kind", "labels are missing, 1 in all, the first in row 2; --missing drop"),
+        ("a.csv", "a,kind\n1,3\n2,\n", "kind", "labels are missing, 1 in all, the first in row 2; --missing drop"),
         ("a.csv", "a,a,b\n1,2,3\n3,4,5\n", "a", "has 2 columns 'a'"),
-        ("a.csv", "kind\nu\nv\n", "kind", "is empty"),
+        ("a.csv", "kind\nu\nv\n", "kind", "no column is left to train on"),
         ("a.csv", COLUMNS + "1," * 19 + "1\n", "kind", ".*c10, c11 and 8 more$"),
         ("a.parquet", b"", None, ".*size is 0 bytes"),
         ("a.parquet", b"garbage" * 9, None, ".*not a parquet file"),
-        (
-            "a.parquet",
-            {"a": [1, 2], "b": ["u", "v"]},
-            None,
-            r"row 1, column 'b' holds 'u' \(text\), not numbers; label_",
-        ),
-        (
-            "a.parquet",
-            {"b": [[1, 2], [3, 4]]},
-            None,
-            "column 'b' holds lists, not numbers; save each of their values as",
-        ),
-        ("a.parquet", {"b": [{"u": 1}, {"u": 2}]}, None, "column 'b' holds struct<u: int64>, not numbers"),
-        (
-            "a.parquet",
-            {"b": [Decimal("1.5"), Decimal(2)]},
-            None,
-            r"row 1, column 'b' holds '1.5' \(decimal128\(2, 1\)\)",
-        ),
-        ("a.parquet", {"a": [1.0, None], "b": [1, 2]}, None, "row 2, column 'a' is empty"),
-        ("a.parquet", {"Unnamed: 0": [0, 1], "b": [1, 2]}, None, ".*looks like row numbers"),
+        ("a.parquet", {"a": [1, 2], "b": ["u", "v"]}, None, r"1 of .*: 'b' holds words \(2 different\), such as 'u'"),
+        ("a.parquet", {"a": [1, 2], "b": [[1], [3, 4]]}, None, "1 of .*: 'b' holds lists of different lengths"),
+        ("a.parquet", {"a": [1.0, None], "b": [1, 2]}, None, "1 of .*: 'a' has 1 gap"),
+        ("a.parquet", {"Unnamed: 0": [0, 1], "b": [1, 2]}, None, "1 of .*: 'Unnamed: 0' numbers the rows"),
         ("a.npy", b"", None, "is no numpy file"),
         ("a.npy", b"garbage", None, "is no numpy file, or holds Python objects"),
         ("a.npy", b"\x93NUMPY\x01\x00", None, "could not be read: EOF: reading array header"),
-        ("a.npy", X, "kind", "a .npy file has no columns by name"),
+        ("a.npy", X, "kind", "has no columns by name, as label_column"),
         ("a.npz", b"", None, "is no numpy file"),
         ("a.npz", b"PK\x03\x04garbage", None, "could not be read: File is not a zip file"),
+        ("a.npz", {"u": X, "v": X}, None, "holds the arrays u, v; --array names one of them"),
+        ("a.npz", {"x": X}, "kind", "has no array 'kind'; it has: x"),
+        ("a.npz", {"x": X, "kind": np.arange(3)}, "kind", r"has 4 rows, but array 'kind' has shape \(3,\)"),
+        ("a.npz", {"x": X, "kind": np.zeros((4, 2))}, "kind", r"has 4 rows, but array 'kind' has shape \(4, 2\)"),
         (
             "a.npz",
-            {"u": X, "v": X},
-            None,
-            "holds the arrays u, v; allowed: x, x_train, train_images, data, or one array",
+            {"x": X, "kind": np.array([1, np.nan, 2, 3])},
+            "kind",
+            "labels are missing, 1 in all, the first in row 2",
         ),
-        ("a.npz", {"x": X}, "kind", "has no array 'kind'; it has: x"),
-        ("a.npz", {"x": X, "kind": np.arange(3)}, "kind", r"has 4 rows, but labels of shape \(3,\)"),
-        ("a.npz", {"x": X, "kind": np.zeros((4, 2))}, "kind", r"has 4 rows, but labels of shape \(4, 2\)"),
-        ("a.npz", {"x": X, "kind": np.array([1, np.nan, 2, 3])}, "kind", "the label of row 2 is not a finite number"),
-        ("a.txt", "1 2", None, "can't read .txt; allowed: .npy, .npz, .csv, .parquet"),
+        ("a.dat", "1 2", None, "can't read .dat; allowed: .csv, .tsv, .txt, .xlsx, .jsonl"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path: Path, name: str, content: Any, label: str | None, message: str) -> None:
@@ -423,9 +426,7 @@ def headed(text: str) -> bytes:
         ("a.csv", ["a,b\n1,2\0\n3,4\n", "\0" * 99, "a\x1b[31m\x07,b\n1,2\n3,\n", '"a,b\n1,2\n', "<html>\n" * 9], None),
         ("a.csv", ["a,b", "a", "\n\n\n", " ", ",", '""\n'], None),
         ("a.csv", [("aé,b\n" + ROWS).encode(e) for e in ("utf-16", "utf-16-le", "utf-32", "utf-7", "latin-1")], None),
-        ("a.csv", [ROWS], LONG),
         ("a.csv", [ROWS], "q\n"),
-        ("a.csv", ["a,kind\n1,café\n3,b\n".encode("latin-1")], "kind"),
         ("a.npy", [headed(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {each}, }}") for each in HEADERS], None),
         ("a.npy", [headed(f"{{'descr': {kind}, 'fortran_order': False, 'shape': (3, 4), }}")
                    for kind in ("'|O'", "[('a', '|O')]", "'nonsense'", "None", "'T'")], None),
@@ -460,7 +461,7 @@ def test_a_file_with_an_odd_name_is_refused_in_one_line(tmp_path: Path, suffix: 
 
 def test_a_folder_called_like_a_partition_adds_no_column(tmp_path: Path) -> None:
     (tmp_path / "year=2020").mkdir()
-    assert load_table(write(tmp_path / "year=2020" / "a.parquet", {"a": [1, 2]})).x.tolist() == [[1], [2]]
+    assert load_table(write(tmp_path / "year=2020" / "a.parquet", {"a": [1, 2]})).numbers.tolist() == [[1], [2]]
 
 
 def test_a_device_is_refused() -> None:
@@ -470,7 +471,7 @@ def test_a_device_is_refused() -> None:
 def test_a_row_of_a_csv_file_may_be_long(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((3, 10_000))
     (tmp_path / "a.csv").write_text("".join(",".join(f"{v:.200f}" for v in row) + "\n" for row in x))
-    assert np.array_equal(load_table(tmp_path / "a.csv").x, x)
+    assert np.array_equal(load_table(tmp_path / "a.csv").numbers, x)
 
 
 def test_a_zip_of_other_files_is_refused(tmp_path: Path) -> None:
@@ -483,7 +484,7 @@ def test_a_numpy_file_of_the_other_suffix_is_read(tmp_path: Path) -> None:
     write(tmp_path / "a.npy", X).rename(tmp_path / "b.npz")
     write(tmp_path / "a.npz", {"x": X}).rename(tmp_path / "b.npy")
     for name in ("b.npz", "b.npy"):
-        assert load_table(tmp_path / name).x.tolist() == X.tolist()
+        assert load_table(tmp_path / name).numbers.tolist() == X.tolist()
 
 
 def test_a_folder_has_no_column_of_labels(tmp_path: Path) -> None:
@@ -509,9 +510,13 @@ SEVERAL = {"save_all": True, "append_images": [Image.new("L", (3, 2), value) for
             "could not be read: cannot identify image file",
         ),
         ("b.png", stored(Image.new("L", (9, 9), 1)), "is 9x9 pixels, a.png is 3x2"),
-        ("b.png", stored(Image.fromarray(np.zeros((2, 3), np.uint16))), "has more than 8 bits a pixel"),
-        ("b.tif", stored(Image.fromarray(np.ones((2, 3), np.float32)), "tiff"), "has more than 8 bits a pixel"),
-        ("b.ppm", b"P6 3 2 1023\n" + bytes(36), "has more than 8 bits a pixel"),
+        ("b.png", stored(Image.fromarray(np.zeros((2, 3), np.uint16))), "has 16 bits a pixel and another has 8"),
+        (
+            "b.tif",
+            stored(Image.fromarray(np.ones((2, 3), np.float32)), "tiff"),
+            "has more than 16 bits a pixel, or colours of 16",
+        ),
+        ("b.ppm", b"P6 3 2 1023\n" + bytes(36), "has more than 16 bits a pixel, or colours of 16"),
         ("b.pgm", b"P5 3 2 0\n" + bytes(6), "could not be read: "),
         ("b.pgm", b"P5 -3 2 255\n" + bytes(6), "could not be read: "),
         ("b.png", stored(Image.new("RGBA", (3, 2), (9, 9, 9, 254))), "has transparent pixels; save it on a background"),
@@ -542,4 +547,4 @@ def test_unusable_folders_of_images_are_refused(tmp_path: Path) -> None:
 
 def test_an_index_that_pandas_saved_is_no_column(tmp_path: Path) -> None:
     rows = pd.DataFrame({"a": [1, 2], "b": [3, 4]}, index=["u", "v"])
-    assert load_table(write(tmp_path / "a.parquet", rows)).x.tolist() == [[1, 3], [2, 4]]
+    assert load_table(write(tmp_path / "a.parquet", rows)).numbers.tolist() == [[1, 3], [2, 4]]

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from elbowroom.tracking.data.files.base import _LARGEST, _SMALLEST
+from elbowroom.tracking.data.preparation import _LARGEST, _SMALLEST, as_floats
 from elbowroom.tracking.store.errors import LONGEST, BadInput
 from tests.conftest import examples
 from tests.tracking.data.test_files import load_table
@@ -70,7 +70,7 @@ def test_finite_numbers_without_a_header_come_back_bit_for_bit(
     assume(different(x))
     write(path, [[repr(float(v)) for v in row] for row in x], style)
     table = load_table(path, header="no")
-    assert table.x.astype(float).tobytes() == x.tobytes()
+    assert table.numbers.astype(float).tobytes() == x.tobytes()
     assert (table.y, table.image_shape) == (None, None)
 
 
@@ -87,7 +87,7 @@ def test_numbers_with_a_header_and_labels_anywhere_come_back_bit_for_bit(
     rows = [[*map(float, row[:at]), label, *map(float, row[at:])] for row, label in zip(x, labels, strict=True)]
     write(path, [names, *rows], style)
     table = load_table(path, names[at])
-    assert table.x.astype(float).tobytes() == x.tobytes()
+    assert table.numbers.astype(float).tobytes() == x.tobytes()
     assert table.y is not None
     assert table.y.tolist() == labels
 
@@ -125,12 +125,13 @@ def test_any_text_is_a_table_or_refused_in_one_line(path: Path, content: bytes, 
     except BadInput as error:
         seen_as_one_line(error)
         return
-    assert table.x.dtype in (np.float32, np.float64)
-    assert table.x.ndim == 2
-    assert np.isfinite(table.x).all()
-    assert different(table.x)
+    (x,) = as_floats([table.numbers])
+    assert x.dtype in (np.float32, np.float64)
+    assert x.ndim == 2
+    assert np.isfinite(x).all()
+    assert different(x)
     assert (table.y is None) == (label is None)
-    assert table.y is None or len(table.y) == len(table.x)
+    assert table.y is None or len(table.y) == len(table.numbers)
 
 
 def seen_as_one_line(error: BadInput) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data import load_dataset
 from elbowroom.tracking.data.datasets import Dataset
 from elbowroom.tracking.store.errors import LONGEST, BadInput
@@ -51,7 +52,7 @@ def test_malformed_files_are_refused_in_one_line_or_read_right(
         name = case.write(folder)
         start = time.process_time()
         try:
-            outcome, fault = "read", fault_of_data(case, load_dataset(name, label_column=case.label))
+            outcome, fault = "read", fault_of_data(case, load_dataset(RunConfig(dataset=name, label_column=case.label)))
         except BadInput as error:
             outcome, fault = "refused", fault_of_refusal(case, str(error))
         except Exception as error:

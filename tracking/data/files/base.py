@@ -1,44 +1,74 @@
-"""The result of each reader: rows of finite numbers. Whatever is wrong with a file becomes one line of BadInput."""
+"""The result of each reader: the content of a file. Whatever is wrong with a file becomes one line of BadInput."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import psutil
+import pyarrow as pa
+from tqdm import tqdm
 
 from ...store.errors import BadInput
 
-_EXACT = 2**24  # float32 holds every whole number up to it
-_LARGEST = float(np.finfo(np.float32).max) / 2**12  # leaves room for scores, sums over a row, a decoder's overshoot
-_SMALLEST = float(np.finfo(np.float32).tiny) * 128  # below it float32 loses digits
+_log = logging.getLogger(__name__)
+
+_SEED = 0  # of the sample of --rows
+_BYTES = 16  # of memory a number takes at the most: as it is read, as float32, and as float32 split into parts
+_LARGE = 200_000_000  # bytes; a log names larger files before they are read
+_SHOWN_AFTER = 2  # seconds, when a progress bar appears
 
 
 class Table(NamedTuple):
-    """Rows x (N, dim1) as read, labels y (N,) of any kind, the shape of a picture, the names of the columns.
+    """The rows of a file, as an array or as columns.
 
-    x is uint8 where the file holds 8-bit numbers, else float32 where that holds every digit, else float64.
-    `has_test`: the file has test rows too.
+    x (N, ...) holds numbers, or is None where the rows are the columns. `columns` are those of a table, of any type; or
+    what lies beside x, such as labels. `labels` names the column that usually has them. `named` says whether the
+    columns of a table have names in the file. notes tell how it was read where there was a choice.
     """
 
-    x: npt.NDArray[Any]
-    y: npt.NDArray[Any] | None
-    image_shape: tuple[int, ...] | None
+    x: npt.NDArray[Any] | None
+    columns: pa.Table
+    labels: str | None = None
+    named: bool = True
     from_pictures: bool = False
-    names: tuple[str, ...] | None = None
-    has_test: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The count of rows."""
+        return int(self.columns.num_rows) if self.x is None else len(self.x)
+
+
+class Contents(NamedTuple):
+    """The parts of a file or folder: training rows, and validation and test rows where it says which they are."""
+
+    train: Table
+    val: Table | None = None
+    test: Table | None = None
 
 
 class Request(NamedTuple):
-    """The parts of a file to read: the labels, which test rows may lack, whether line 1 is a header, and which rows."""
+    """The fields of RunConfig that say how a file is read; for their meaning see there."""
 
     label_column: str | None = None
+    others: tuple[str, ...] = ()  # further columns that are no part of the rows: ids, groups
+    test: bool = False  # rows to test on, which may lack the others
     header: str = "auto"
-    test: bool = False
+    array: str | None = None
+    rows: int | None = None
+    resize: tuple[int, int] | None = None  # width, height
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The columns that are asked for beside the rows."""
+        return (*([] if self.label_column is None else [self.label_column]), *self.others)
 
 
 @contextmanager
@@ -54,68 +84,46 @@ def reading(place: object) -> Iterator[None]:
         raise BadInput(f"{place}: could not be read: {text.splitlines()[0]}") from error
 
 
-def checked_table(array: npt.NDArray[Any], labels: npt.NDArray[Any] | None, path: Path) -> Table:
-    """Rows of numbers from an array of any shape.
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading from its begin to its end, with a progress bar where that takes over two seconds."""
+    size = path.stat().st_size
+    if size > _LARGE:
+        _log.info("reading %s (%s)", path, gigabytes(size))
+    with (
+        path.open("rb") as file,
+        tqdm.wrapattr(file, "read", size, desc=path.name, delay=_SHOWN_AFTER, disable=None) as watched,
+    ):
+        yield watched  # type: ignore[misc]  # a wrapper with all methods of the file
 
-    Parameters
-    ----------
-    array : array of real numbers
-        (N, dim1); or pictures, (N, height, width), (N, height, width, 1 or 3) or (N, 1 or 3, height, width).
-    labels : array (N,) or None
-        Numbers or text.
-    path : Path
-        Named in the error messages.
 
-    Returns
-    -------
-    Table
-        With all numbers finite and small enough for float32.
+def sampled(count: int, wanted: Request) -> npt.NDArray[np.intp] | slice:
+    """The rows to read of `count`: all, or for --rows a sample with a fixed seed, in the order of the file."""
+    if wanted.rows is None or wanted.rows >= count:
+        return slice(None)
+    return np.sort(np.random.default_rng(_SEED).choice(count, wanted.rows, replace=False))
 
-    Raises
-    ------
-    BadInput
-        With fewer than two rows, a number that is not finite, rows that are all equal, or labels that do not fit.
-    """
-    if array.size == 0:
-        raise BadInput(f"{path}: is empty")
-    if array.ndim < 2:
-        raise BadInput(f"{path}: has shape {array.shape}; rows and columns are needed")
-    if len(array) < 2:
-        raise BadInput(f"{path}: has one row; more are needed")
-    image_shape = None
-    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
-        array = np.moveaxis(array, 1, 3)  # channels first, as torch stores pictures
-    if array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3)):
-        image_shape = array.shape[1:] if array.shape[3:] == (3,) else array.shape[1:3]
-    x = np.ascontiguousarray(array.reshape(len(array), -1))
-    if x.dtype != np.uint8:
-        x = _as_float(x, path)
-    if (x == x[0]).all():
-        raise BadInput(f"{path}: all {len(x)} rows are the same")
-    if np.ptp(x, axis=0).max() < _SMALLEST:
+
+def check_memory(path: Path, rows: int, columns: int, wanted: Request) -> None:
+    """Raise BadInput where so many rows of so many numbers do not fit into the free memory."""
+    free, kept = psutil.virtual_memory().available, min(rows, wanted.rows or rows)
+    need = kept * columns * _BYTES
+    if need > free:
+        fits = max(1, int(0.8 * free / (columns * _BYTES)))
         raise BadInput(
-            f"{path}: no column varies by {_SMALLEST:.2g}, which is too little for 32 bits; use another unit"
+            f"{path}: {kept:,} rows of {columns:,} numbers need about {gigabytes(need)} of memory, and "
+            f"{gigabytes(free)} are free; --rows {fits} reads a random sample"
         )
-    if labels is not None:
-        if labels.shape != (len(x),):
-            raise BadInput(f"{path}: has {len(x)} rows, but labels of shape {labels.shape}")
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise BadInput(f"{path}: the label of row {int(np.isfinite(labels).argmin()) + 1} is not a finite number")
-    return Table(x, labels, image_shape)
 
 
-def _as_float(x: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """x (N, dim1) as float32 where that holds every digit, else as float64. Raises BadInput."""
-    whole = x.dtype.kind in "iu" and max(-int(x.min()), int(x.max())) <= _EXACT
-    float32 = whole or np.result_type(x.dtype, np.float32) == np.float32
-    rows = x.astype(np.float32 if float32 else np.float64, copy=False)
-    allowed = np.abs(rows) <= _LARGEST  # False for nan
-    if not allowed.all():
-        row, column = (int(i) for i in np.argwhere(~allowed)[0])
-        value = x[row, column]
-        fault = f"larger than {_LARGEST:.2g}" if np.isfinite(value) else "not a finite number"
-        raise BadInput(f"{path}: row {row + 1}, column {column + 1} is {fault}: {value}")
-    return rows
+def gigabytes(count: float) -> str:
+    """A number of bytes for a message."""
+    return f"{count / 1e9:.3g} GB"
+
+
+def missing_package(package: str, extra: str, path: Path) -> BadInput:
+    """The error where a reader's package is not installed."""
+    return BadInput(f"{path}: needs the package {package}; pip install 'elbowroom[{extra}]' or pip install {package}")
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -1,192 +1,233 @@
-"""The readers of tables, .csv and .parquet, through Arrow."""
+"""The readers of tables through Arrow: text, JSON lines, .parquet and .feather; and of .xlsx by openpyxl."""
 
 from __future__ import annotations
 
-import csv
-import re
-from itertools import islice
+import hashlib
+import importlib.util
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
+import pyarrow.feather as feather
+import pyarrow.json as arrow_json
 import pyarrow.parquet as parquet
 
+from ...store.addresses import cache_folder
 from ...store.errors import BadInput
-from .base import Request, Table, checked_table, listed, reading
+from ...store.text import KEY_LENGTH, clean
+from .base import Contents, Request, Table, check_memory, listed, missing_package, opened, reading, sampled
+from .dialect import Dialect, dialect_of, is_number, may_be_names
 
-_CSV_BLOCK = 16 << 20  # bytes that Arrow reads at a time; a row can't be longer
-_FAR = 3  # ranges of a column by which a number lies outside it
+COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+"""Suffixes behind that of a text table, and Arrow's name of the codec."""
+_HEAD = 1 << 16  # bytes that the dialect is read off
+_PACKED = 4  # times as large, a guess, is the text of a compressed file
+_BLOCK = 16 << 20  # bytes that Arrow reads at a time; a row can't be longer
 
 
-def read_csv(path: Path, wanted: Request) -> Table:
-    """The columns of a .csv file. Raises BadInput.
+def read_text(path: Path, wanted: Request) -> Contents:
+    """The columns of a .csv, .tsv or .txt file, also a compressed one. Raises BadInput.
 
     The first line is a header where it has anything but numbers, or the name of the labels. Arrow reads the file:
     it refuses rows of different lengths, which pandas pads or cuts without a warning.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = list(islice((line for line in file if line.strip("\r\n")), 2))
-    first = next(csv.reader(lines[:1]), [])
-    numbers = bool(first) and all(_is_number(cell) for cell in first) and wanted.label_column not in first
-    unnamed = wanted.header == "no" or (wanted.header == "auto" and numbers)
-    # With several threads Arrow's error does not name the row that is too short or too long.
-    options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=unnamed, block_size=_CSV_BLOCK)
-    try:
-        table = _columns(arrow_csv.read_csv(path, read_options=options), wanted, path)
-    except (BadInput, pa.ArrowInvalid):
-        fault = _separated_otherwise(lines)
-        if fault is None:
-            raise
-        raise BadInput(f"{path}: {fault}") from None
-    if not unnamed:
-        return table
-    if wanted.header == "auto" and _may_be_names(first, table.x):
-        raise BadInput(
-            f"{path}: its first line, {listed(first, 4)}, may be names of the columns or a row; "
-            "--header yes or --header no says which"
+    with _text(path) as file:
+        head = more = file.read(_HEAD)
+        while more and b"\n" not in head and b"\r" not in head:
+            head += (more := file.read(_HEAD))
+    dialect = dialect_of(head[: head.rfind(b"\n") + 1] or head)
+    first = dialect.first
+    unnamed = _unnamed(first, wanted)
+    size = path.stat().st_size * (_PACKED if path.suffix in COMPRESSED else 1)
+    check_memory(path, int(size / dialect.line_bytes), max(len(first), 1), wanted)
+    options = arrow_csv.ReadOptions(
+        # With several threads Arrow's error does not name the row that is too short or too long.
+        use_threads=False,
+        autogenerate_column_names=unnamed,
+        block_size=_BLOCK,
+        skip_rows=0 if wanted.rows else dialect.skipped,
+        encoding="utf-8" if wanted.rows else dialect.encoding,
+    )
+    with _text(path) as file:
+        table = arrow_csv.read_csv(
+            _sample(file, path, dialect, wanted.rows - unnamed) if wanted.rows else _regular(file, dialect),
+            read_options=options,
+            parse_options=arrow_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=dialect.quotes),
+            convert_options=arrow_csv.ConvertOptions(decimal_point=dialect.decimal),
         )
-    return table._replace(names=None)
+    return _table(table, first, unnamed, path, wanted, dialect.notes)
 
 
-def _may_be_names(first: list[str], x: npt.NDArray[Any]) -> bool:
-    """Whether numbers in the first line, which is the first row of x (N, dim1), may be the names of columns.
-
-    True where one of these holds:
-    - There are three columns or more, and the line is 0, 1, 2, …; or it is 1, 2, 3, … and some other row does not
-      count up by 1 as well.
-    - It is whole numbers, not all equal where there are several, and at most 2 % of the other rows are whole.
-    - There are three columns or more, the line rises or falls in equal steps, and at most 10 % of the other rows do.
-      From four columns or twenty rows on the steps need not be equal, and some may be 0: in a few rows of three
-      columns that is common by chance.
-    - In each column that varies, its number lies outside the others by more than three times their range.
-    """
-    columns, rows = x.shape[1], len(x) - 1
-    steps = np.diff(x, axis=1)
-    if columns > 2 and first == [str(i) for i in range(len(first))]:
-        return True
-    if columns > 2 and first == [str(i + 1) for i in range(len(first))] and not (steps[1:] == 1).all():
-        return True
-    whole = all(re.fullmatch("[+-]?[0-9]+", cell) for cell in first)
-    if whole and (columns == 1 or len(set(first)) > 1) and _is_rare((x == np.rint(x)).all(axis=1), 0.02):
-        return True
-    if columns > 2:
-        rises, falls = ((sign * steps >= 0).all(axis=1) & (sign * (x[:, -1] - x[:, 0]) > 0) for sign in (1, -1))
-        marks = [(rises | falls) & (steps == steps[:, :1]).all(axis=1)]
-        marks += [rises, falls] if columns > 3 or rows > 19 else []
-        if any(_is_rare(mark, 0.1) for mark in marks):
-            return True
-    low, high = x[1:].min(axis=0), x[1:].max(axis=0)
-    varied = high > low
-    far = np.maximum(x[0] - high, low - x[0]) > _FAR * (high - low)
-    return bool(varied.any() and far[varied].all())
+def _unnamed(first: Sequence[object], wanted: Request) -> bool:
+    """Whether a table with this first line has no header."""
+    numbers = bool(first) and all(map(is_number, first)) and wanted.label_column not in first
+    return wanted.header == "no" or (wanted.header == "auto" and numbers)
 
 
-def _is_rare(marks: npt.NDArray[np.bool_], share: float) -> bool:
-    """Whether the first row is marked, and at most this share of the others."""
-    return bool(marks[0] and marks[1:].mean() <= share)
+def _table(
+    table: pa.Table, first: Sequence[str], unnamed: bool, path: Path, wanted: Request, notes: tuple[str, ...]
+) -> Contents:
+    """A table whose first line is known, with names for its columns. Raises BadInput where that line may be names."""
+    if not unnamed:
+        names = [name.strip() or f"column {i}" for i, name in enumerate(table.column_names, 1)]
+        return _contents(table.rename_columns(names), path, notes)
+    if wanted.header == "auto" and all(pa.types.is_integer(c.type) or pa.types.is_floating(c.type) for c in table):
+        x = np.column_stack([column.to_numpy() for column in table.columns])
+        if len(x) > 1 and may_be_names(first, x):
+            raise BadInput(
+                f"{path}: its first line, {listed(first, 4)}, may be names of the columns or a row; "
+                "--header yes or --header no says which"
+            )
+    return _contents(table, path, notes, named=False)
 
 
-def _separated_otherwise(lines: list[str]) -> str | None:
-    """The separator of the first two lines where it is no comma, as an error message; None where none is found."""
-    for mark, words in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (None, "spaces")):
-        cells = [[cell.strip(' "') for cell in line.split(mark)] for line in lines]
-        last = cells[-1] if cells else []
-        numbers = sum(_is_number(cell) or _has_decimal_comma(cell) for cell in last)
-        if numbers > (mark is None) and len(cells[0]) == len(last) > 1:
-            if any(map(_has_decimal_comma, last)):
-                return f"columns look separated by {words}, with decimal commas; save with commas and decimal points"
-            return f"columns look separated by {words}; save with commas"
-    return None
+def _contents(table: pa.Table, path: Path, notes: tuple[str, ...] = (), *, named: bool = True) -> Contents:
+    """The content of a file that is one table. Raises BadInput where it is empty."""
+    if table.num_columns == 0 or table.num_rows == 0:
+        raise BadInput(f"{path}: has a header and no rows" if table.num_columns else f"{path}: is empty")
+    return Contents(Table(None, _without_lists(table.flatten()), named=named, notes=notes))
 
 
-def _has_decimal_comma(cell: str) -> bool:
-    return re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", cell, re.ASCII | re.IGNORECASE) is not None
+def _without_lists(table: pa.Table) -> pa.Table:
+    """A table with a column of numbers for each place of lists of one length: `emb` becomes `emb[0]`, `emb[1]`, …."""
+    names, columns = list[str](), list[Any]()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        lengths = (
+            pc.list_value_length(column) if pa.types.is_nested(column.type) and "list" in str(column.type) else None
+        )
+        if lengths is None or column.null_count or len(pc.unique(lengths)) > 1:
+            names.append(name)
+            columns.append(column)
+            continue
+        values = pc.list_flatten(column).to_numpy().reshape(len(column), -1)
+        names += [f"{name}[{i}]" for i in range(values.shape[1])]
+        columns += [pa.array(values[:, i]) for i in range(values.shape[1])]
+    return pa.table(columns, names)
 
 
-def read_parquet(path: Path, wanted: Request) -> Table:
+@contextmanager
+def _text(path: Path) -> Iterator[Any]:
+    """The bytes of a text file, which may be compressed."""
+    with opened(path) as file:
+        codec = COMPRESSED.get(path.suffix.lower())
+        yield file if codec is None else pa.CompressedInputStream(pa.PythonFile(file, "r"), codec)
+
+
+def _regular(file: Any, dialect: Dialect) -> Any:
+    """A text for Arrow, which knows one separator between two cells, and no spaces at the end of a line."""
+    if dialect.separator != " ":
+        return file
+    lines = (b" ".join(line.split()) for line in file.read().decode(dialect.encoding).encode().splitlines())
+    return io.BytesIO(b"\n".join(lines))
+
+
+def _sample(file: Any, path: Path, dialect: Dialect, rows: int) -> Any:
+    """The first line and a sample of the others, with a fixed seed, as a text without comments."""
+    count = sum(1 for _ in _records(file, dialect)) - 1
+    chosen = sampled(count, Request(rows=rows))
+    places = set(range(count)) if isinstance(chosen, slice) else set(chosen.tolist())
+    with _text(path) as again:
+        kept = (line for i, line in enumerate(_records(again, dialect), -1) if i < 0 or i in places)
+        return _regular(io.BytesIO("".join(kept).encode()), dialect._replace(encoding="utf-8"))
+
+
+def _records(file: Any, dialect: Dialect) -> Iterator[str]:
+    """The lines of a text behind its comments; a line that ends within quotes goes on."""
+    record = ""
+    for number, line in enumerate(io.TextIOWrapper(file, dialect.encoding)):
+        if number < dialect.skipped or not line.strip():
+            continue
+        record += line if line.endswith("\n") else f"{line}\n"
+        if record.count('"') % 2 == 0:
+            yield record
+            record = ""
+
+
+def read_json_lines(path: Path, wanted: Request) -> Contents:
+    """The columns of a file with one JSON object a line. Raises BadInput."""
+    with _text(path) as file:
+        table = arrow_json.read_json(file, arrow_json.ReadOptions(block_size=_BLOCK))
+    return _contents(_taken(table, wanted), path)
+
+
+def read_parquet(path: Path, wanted: Request) -> Contents:
     """The columns of a .parquet file, without an index that pandas saved. Raises BadInput."""
-    with parquet.ParquetFile(path) as file:
-        table = file.read()
+    with opened(path), parquet.ParquetFile(path) as file:
+        check_memory(path, file.metadata.num_rows, file.metadata.num_columns, wanted)
+        kept, parts, start = sampled(file.metadata.num_rows, wanted), [], 0
+        for batch in file.iter_batches():
+            rows = kept if isinstance(kept, slice) else kept[(kept >= start) & (kept < start + len(batch))] - start
+            parts.append(batch if isinstance(rows, slice) else batch.take(pa.array(rows)))
+            start += len(batch)
+        table = pa.Table.from_batches(parts, file.schema_arrow)
+    return _contents(_without_index(table, wanted), path)
+
+
+def read_feather(path: Path, wanted: Request) -> Contents:
+    """The columns of a .feather or .arrow file, without an index that pandas saved. Raises BadInput."""
+    table = feather.read_table(path, memory_map=True)
+    check_memory(path, table.num_rows, table.num_columns, wanted)
+    return _contents(_without_index(_taken(table, wanted), wanted), path)
+
+
+def _taken(table: pa.Table, wanted: Request) -> pa.Table:
+    kept = sampled(table.num_rows, wanted)
+    return table if isinstance(kept, slice) else table.take(pa.array(kept))
+
+
+def _without_index(table: pa.Table, wanted: Request) -> pa.Table:
+    """A table without the index that pandas saved as columns, unless a column of it is asked for."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return _columns(table.drop_columns([name for name in index if name in table.column_names]), wanted, path)
+    return table.drop_columns([n for n in index if n in table.column_names and n not in wanted.beside])
 
 
-def _columns(table: pa.Table, wanted: Request, path: Path) -> Table:
-    """The columns of numbers as rows, and the labels, which a file of test rows may lack. Raises BadInput."""
-    if table.num_rows == 0:
-        raise BadInput(f"{path}: has a header and no rows")
-    y, label_column = None, wanted.label_column
-    if label_column is not None and (label_column in table.column_names or not wanted.test):
-        found = [i for i, name in enumerate(table.column_names) if name == label_column]
-        if not found:
-            raise BadInput(f"{path}: has no column {label_column!r}; it has: {listed(table.column_names)}")
-        if len(found) > 1:
-            raise BadInput(f"{path}: has {len(found)} columns {label_column!r}")
-        y = _labels(table.column(found[0]), label_column, path)
-        table = table.remove_column(found[0])
-    if table.num_columns == 0:
+def read_excel(path: Path, wanted: Request) -> Contents:
+    """A sheet of an .xlsx file, by default the first. Raises BadInput."""
+    if importlib.util.find_spec("openpyxl") is None:
+        raise missing_package("openpyxl", "excel", path)
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        names = [str(name) for name in book.sheet_names]
+        sheet = wanted.array or names[0]
+        if sheet not in names:
+            raise BadInput(f"{path}: has no sheet {sheet!r}; it has: {listed(names)}")
+        frame = book.parse(sheet, header=None)
+    if frame.empty:
         raise BadInput(f"{path}: is empty")
-    for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if number == 0 and name in ("", "Unnamed: 0", "__index_level_0__"):
-            raise BadInput(f"{path}: its first column has no name and looks like row numbers; save without an index")
-        if not name:
-            raise BadInput(f"{path}: column {number + 1} has no name")
-        if column.null_count:
-            raise BadInput(f"{path}: row {_row(column.is_null())}, column {name!r} is empty or not a number")
-        if not _holds_numbers(column.type):
-            raise BadInput(f"{path}: {_why_no_numbers(name, column)}")
-    common = np.result_type(*{column.type.to_pandas_dtype() for column in table.columns})
-    array = np.empty((table.num_rows, table.num_columns), common)
-    for number, column in enumerate(table.columns):
-        array[:, number] = column.to_numpy()
-    return checked_table(array, y, path)._replace(names=tuple(table.column_names))
+    first = ["" if pd.isna(cell) else str(cell) for cell in frame.iloc[0]]
+    unnamed = _unnamed(first, wanted)
+    columns = {number: frame[number].iloc[0 if unnamed else 1 :].infer_objects() for number in frame.columns}
+    names = [f"f{number}" for number in frame.columns] if unnamed else first
+    arrays = [pa.array(c if c.dtype != object else c.map(_text_of), from_pandas=True) for c in columns.values()]
+    notes = (f"sheet {sheet[:40]!r} of {len(book.sheet_names)}",) if len(book.sheet_names) > 1 else ()
+    return _table(_taken(pa.table(arrays, names), wanted), first, unnamed, path, wanted, notes)
 
 
-def _why_no_numbers(name: str, column: pa.ChunkedArray) -> str:
-    """The error message for a column: what it holds in place of numbers."""
-    kind = column.type
-    if pa.types.is_nested(kind):
-        held = "lists" if "list" in str(kind) else kind
-        return f"column {name!r} holds {held}, not numbers; save each of their values as a column of its own"
-    others = ((row, str(v)[:40]) for row, v in enumerate(column.to_pylist(), 1) if not _is_number(v))
-    row, text = next(others, (1, str(column[0])))
-    if _has_decimal_comma(text):
-        return f"row {row}, column {name!r} holds {text!r}, with a decimal comma; save it with decimal points"
-    held = "text" if "string" in str(kind) else kind
-    return f"row {row}, column {name!r} holds {text!r} ({held}), not numbers; label_column names the labels"
+def _text_of(cell: object) -> str | None:
+    return None if pd.isna(cell) else str(cell)  # type: ignore[call-overload]
 
 
-def _labels(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[Any]:
-    """A column of labels: numbers as they are, words and dates as text."""
-    if column.null_count:
-        raise BadInput(f"{path}: row {_row(column.is_null())}, column {name!r} is empty")
-    if _holds_numbers(column.type):
-        numbers: npt.NDArray[Any] = column.to_numpy()
-        return numbers
-    with reading(f"{path}: column {name!r}"):
-        words = np.array(column.cast(pa.large_string()).to_pylist(), dtype=str)
-    if (words == "").any():
-        raise BadInput(f"{path}: row {int((words == '').argmax()) + 1}, column {name!r} is empty")
-    return words
+def save_frame(frame: pd.DataFrame, name: str = "frame") -> str:
+    """Write a DataFrame to the cache, and return the path as a `dataset` for a run or a study.
 
-
-def _row(marks: pa.ChunkedArray) -> int:
-    """The number of the first marked row, from 1."""
-    return int(pc.index(marks, True).as_py()) + 1
-
-
-def _holds_numbers(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
-
-
-def _is_number(cell: object) -> bool:
-    text = str(cell)
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.isascii() and "_" not in text  # float() also takes 1_000 and the digits of other scripts
+    Equal frames have one file, so that a study continues. Raises BadInput for a column of several types.
+    """
+    with reading(f"the frame {name}"):
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        content = pa.BufferOutputStream()
+        parquet.write_table(table, content)
+    file = content.getvalue()
+    path = cache_folder("frames") / hashlib.sha256(file).hexdigest()[:16] / f"{clean(name, KEY_LENGTH)}.parquet"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(file)
+        part.replace(path)
+    return str(path)
