@@ -19,7 +19,7 @@ from elbowroom.models.measures.errors import reconstruction_mse
 
 from .config import RunConfig
 from .data.datasets import Dataset, split
-from .data.preparation import far_from_zero
+from .data.precision import far_from_zero
 
 _Rows = npt.NDArray[Any]
 _Seed = int | np.random.RandomState | None

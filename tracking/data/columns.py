@@ -58,6 +58,11 @@ class Column:
     example: str = ""
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values."""
+        return self.values.dtype
+
+    @property
     def called(self) -> str:
         """The name for a message."""
         return repr(self.name[:40]) if self.name else "the column without a name"
@@ -66,7 +71,12 @@ class Column:
 def look(table: Table) -> list[Column]:
     """Find the kind of each column of a table, in their order."""
     names = table.columns.column_names
-    return [_column(name, table.columns.column(i).combine_chunks()) for i, name in enumerate(names)]
+    return [_column(name, _whole(table.columns.column(i))) for i, name in enumerate(names)]
+
+
+def _whole(values: pa.ChunkedArray) -> pa.Array:
+    """The values in one piece, without a copy where they are."""
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
 def _column(name: str, values: pa.Array) -> Column:

@@ -31,7 +31,8 @@ from .files.hdf5 import read_h5, read_h5ad
 from .files.images import read_images
 from .files.tables import COMPRESSED, read_excel, read_feather, read_json_lines, read_parquet, read_text
 from .mnist import load_idx
-from .preparation import Encoding, Part, Scaler, arrange, as_floats, far_from_zero, fitted, is_class, scaler_of
+from .precision import far_from_zero
+from .preparation import Encoding, Part, Scaler, arrange, as_floats, fitted, is_class, scaler_of
 
 _SPLIT_SEED = 0  # of every split; never the run's seed, or seeds would be compared on different rows
 _DARK = 127  # 8-bit numbers all up to it may be counts or classes; pictures have some above
@@ -130,9 +131,8 @@ def load_dataset(given: RunConfig | str) -> Dataset:
         return source.load()
     library, colon, inside = name.partition(":")
     if colon and (source := SOURCES.get(f"{library}:")) is not None and source.read_name is not None:
-        return _from_contents(
-            source.read_name(inside, request_of(config)), None, clean(inside, KEY_LENGTH), name, config
-        )
+        parts = _parts_of(source.read_name(inside, request_of(config)), config, Path(name), hold_out=True)
+        return _assembled(parts, clean(inside, KEY_LENGTH), name, config)
     path = _existing(name)
     if path is None:
         raise BadInput(
@@ -258,45 +258,55 @@ def _from_files(path: Path, config: RunConfig) -> Dataset:
         suffixes = " or ".join(suffix for suffix in _suffixes() if SOURCES[suffix].has_header)
         raise BadInput(f"header goes with a {suffixes} file, and {path} is none; leave it out")
     wanted = request_of(config)
-    contents = read(path, wanted)
-    if test_path is not None and test_path.samefile(path) and contents.test is None:
+    same = test_path is not None and test_path.samefile(path)
+    parts = _parts_of(read(path, wanted), config, path, hold_out=test_path is None)
+    if same and parts.test is None:
         raise BadInput(f"test_data is {path} itself; name other rows, or leave it out, and the last sixth is held out")
-    name, source = (
-        clean(path.resolve().name.split(".")[0] or path.resolve().stem, KEY_LENGTH).strip() or "data",
-        str(path),
-    )
-    if test_path is not None and not test_path.samefile(path):
-        given = read(test_path, wanted._replace(test=True))
-        contents = contents._replace(test=given.test or given.train)
-    if contents.test is not None:
-        source = f"{path}, test rows {test_path or path}"
-    return _from_contents(contents, test_path, name, source, config, path)
+    if test_path is not None and not same:
+        held = read(test_path, wanted._replace(test=True))
+        parts = parts._replace(test=arrange(held.test or held.train, config, test_path, parts.train), in_file=True)
+    source = f"{path}, test rows {test_path or path}" if parts.in_file else str(path)
+    name = clean(path.resolve().name.split(".")[0], KEY_LENGTH).strip() or "data"
+    return _assembled(parts, name, source, config)
 
 
-def _from_contents(
-    contents: Contents, test_path: Path | None, name: str, source: str, config: RunConfig, path: Path | None = None
-) -> Dataset:
-    """The data set in what a reader returned: rows are chosen, split, encoded and scaled. Raises BadInput."""
-    place, test_place = path or Path(source), test_path or path or Path(source)
-    train, val_rows = arrange(contents.train, config, place), 0
+class _Parts(NamedTuple):
+    """Training rows, the last `val_rows` of which are validation rows; test rows, which were `in_file` or held out."""
+
+    train: Part
+    val_rows: int
+    test: Part | None
+    in_file: bool
+
+
+def _parts_of(contents: Contents, config: RunConfig, path: Path, *, hold_out: bool) -> _Parts:
+    """The parts of what a reader returned; where it has no test rows, a sixth is held out. Raises BadInput."""
+    train, val_rows = arrange(contents.train, config, path), 0
     if contents.val is not None:
-        val = arrange(contents.val, config, place, train)
+        val = arrange(contents.val, config, path, train)
         train, val_rows = _joined(train, val), len(val)
-    if contents.test is None:
-        rows = len(train)
-        if rows < 3:
-            raise BadInput(f"{place} has {rows} rows; at least 3 are needed, one of them to test on")
-        kept, held = _parted(rows, max(1, rows // _TEST_SHARE), train.groups)
-        train, test, val_rows = train.take(kept), train.take(held), 0
-    else:
-        test = arrange(contents.test, config, test_place, train)
+    if contents.test is not None:
+        return _Parts(train, val_rows, arrange(contents.test, config, path, train), True)
+    del contents  # it may be as large as the rows
+    if not hold_out:
+        return _Parts(train, val_rows, None, False)
+    if len(train) < 3:
+        raise BadInput(f"{path} has {len(train)} rows; at least 3 are needed, one of them to test on")
+    kept, held = _parted(len(train), max(1, len(train) // _TEST_SHARE), train.groups)
+    return _Parts(train.take(kept), 0, train.take(held), False)
+
+
+def _assembled(parts: _Parts, name: str, source: str, config: RunConfig) -> Dataset:
+    """The data set of training and test rows: encoded and scaled by the rows to train on. Raises BadInput."""
+    train, val_rows, test, in_file = parts
+    assert test is not None
+    if in_file:
         source += " without labels" * (train.y is not None and test.y is None)
-    _check_parts(train, test, place, test_place)
+        _check_parts(train, test)
     fit, _ = _fit_and_val(len(train), config.val_size, val_rows, train.groups)
-    fit_rows = train if len(fit) == len(train) else train.take(fit)
-    encoding = fitted(fit_rows, config)
+    encoding = fitted(train, fit, config)
     (x, x_test), scaling = _scaled([encoding.apply(train), encoding.apply(test)], train, test, config)
-    scaler = scaler_of(x[fit], config.scale)
+    scaler = scaler_of(x, fit, config.scale)
     if scaler is not None:
         x, x_test = scaler.apply(x), scaler.apply(x_test)
         scaling = f"{config.scale}: mean 0 and variance 1" + " over all columns" * (config.scale == "global")
@@ -305,22 +315,22 @@ def _from_contents(
         names = (*train.names, *(f"{column}={word}" for column, words in encoding.words.items() for word in words))
     y, y_test, classes = _labels(train.y, test.y)
     return Dataset(
-        name,
-        source,
-        x,
-        x_test,
-        y,
-        y_test,
-        train.image_shape,
-        scaling,
-        classes,
-        names,
-        scaler,
-        encoding if config.missing == "median" or encoding.words else None,
-        None if test.ids is None else test.ids.astype(str),
-        train.groups,
-        val_rows,
-        (*train.notes, *(f"{note} (test rows)" for note in test.notes if note not in train.notes)),
+        name=name,
+        source=source,
+        x_train=x,
+        x_test=x_test,
+        y_train=y,
+        y_test=y_test,
+        image_shape=train.image_shape,
+        scaling=scaling,
+        classes=classes,
+        names=names,
+        scaler=scaler,
+        encoding=encoding,
+        ids_test=None if test.ids is None else test.ids.astype(str),
+        groups=train.groups,
+        val_rows=val_rows,
+        notes=(*train.notes, *(f"{note} (test rows)" for note in test.notes if note not in train.notes)),
     )
 
 
@@ -335,17 +345,14 @@ def _joined(first: Part, second: Part) -> Part:
     return replace(first, words=words, **both)  # type: ignore[arg-type]
 
 
-def _check_parts(train: Part, test: Part, path: Path, test_path: Path) -> None:
+def _check_parts(train: Part, test: Part) -> None:
     """Raise BadInput where training and test rows do not match, or share a group."""
     if test.numbers.shape[1] != train.numbers.shape[1] or test.image_shape != train.image_shape:
-        whose = "its test array" if test_path == path else str(test_path)
-        raise BadInput(f"{path} has {_shape(train)}, but {whose} has {_shape(test)}; training and test rows must match")
+        raise BadInput(f"training rows have {_shape(train)}, and test rows have {_shape(test)}; they must match")
     if train.groups is not None and test.groups is not None:
-        shared = np.intersect1d(train.groups.astype(str), test.groups.astype(str))
-        if len(shared):
-            raise BadInput(
-                f"group_column: {len(shared)} groups, such as {str(shared[0])!r}, have training and test rows"
-            )
+        shared = np.intersect1d(train.groups.astype(str), test.groups.astype(str)).tolist()
+        if shared:
+            raise BadInput(f"group_column: {len(shared)} groups, such as {shared[0]!r}, have training and test rows")
 
 
 def _labels(

@@ -22,12 +22,8 @@ from ..config import RunConfig
 from ..store.errors import BadInput
 from .columns import MOST_WORDS, Column, Kind, look, pick, plain
 from .files.base import Table, listed
+from .precision import LARGEST, SMALLEST, blocks, far_from_zero
 
-_BLOCK = 1 << 22  # numbers that are converted at a time
-_EXACT = 2**24  # float32 holds every whole number up to it
-_LARGEST = float(np.finfo(np.float32).max) / 2**12  # leaves room for scores, sums over a row, a decoder's overshoot
-_SMALLEST = float(np.finfo(np.float32).tiny) * 128  # below it float32 loses digits
-_MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
 _SHOWN, _LETTERS = 8, 30  # columns in a refusal, letters of an example
 _FEW_VALUES, _ROWS_EACH = 20, 10  # whole numbers with more values, and fewer rows for each, are no classes
 
@@ -91,7 +87,7 @@ class Scaler(NamedTuple):
     def apply(self, x: Rows) -> Rows:
         """The rows x (N, dim1), scaled, in float32."""
         scaled = np.empty(x.shape, dtype=np.float32)
-        for rows in _blocks(x):
+        for rows in blocks(x):
             scaled[rows] = (x[rows] - self.center) / self.scale
         return scaled
 
@@ -152,13 +148,21 @@ def arrange(table: Table, config: RunConfig, path: Path, like: Part | None = Non
         words = {c.name: c.values for c in used if c.kind == Kind.WORDS and config.categories == "one-hot"}
         if not kept and not words:
             raise BadInput(f"{path}: no column is left to train on")
-        x = np.column_stack([c.values for c in kept]) if kept else np.empty((table.rows, 0), dtype=np.float32)
+        x = _stacked(kept, table.rows)
         names = tuple(c.name for c in kept) if table.named else None
         kinds = tuple((c.name, c.kind) for c in used)
         part = Part(x, names, words, kinds, y, ids, groups, None, False, (*notes, *_told(used, config)))
     part = _without_gaps(part, config, path)
     _check(part.numbers, path)
     return part
+
+
+def _stacked(columns: Sequence[Column], rows: int) -> npt.NDArray[Any]:
+    """The numbers of columns as an array (rows, columns), filled column by column: a table may fill the memory."""
+    x = np.empty((rows, len(columns)), np.result_type(*{c.dtype for c in columns}) if columns else np.float32)
+    for i, column in enumerate(columns):
+        x[:, i] = column.values
+    return x
 
 
 def _beside(table: Table, name: str | None, path: Path, like: Part | None) -> npt.NDArray[Any] | None:
@@ -331,23 +335,23 @@ def _without_gaps(part: Part, config: RunConfig, path: Path) -> Part:
     return part
 
 
-def fitted(part: Part, config: RunConfig) -> Encoding:
-    """The encoding of gaps and words, fitted on training rows."""
+def fitted(part: Part, rows: npt.NDArray[np.intp], config: RunConfig) -> Encoding:
+    """The encoding of gaps and words, fitted on these rows of a part."""
     fill, words = None, dict[str, tuple[str, ...]]()
     if config.missing == "median" and part.numbers.dtype.kind == "f":
         imputer = sklearn.impute.SimpleImputer(strategy="median", keep_empty_features=True)
-        fill = imputer.fit(part.numbers).statistics_
+        fill = imputer.fit(part.numbers[rows]).statistics_
     for name, values in part.words.items():
-        (found,) = sklearn.preprocessing.OneHotEncoder().fit([[w] for w in values if w is not None]).categories_
+        (found,) = sklearn.preprocessing.OneHotEncoder().fit([[w] for w in values[rows] if w is not None]).categories_
         words[name] = tuple(map(str, found))
     return Encoding(fill, words)
 
 
-def scaler_of(x: Rows, kind: str) -> Scaler | None:
-    """The scaler of --scale, fitted on training rows x (N, dim1); None where they stay as they are."""
+def scaler_of(x: Rows, rows: npt.NDArray[np.intp], kind: str) -> Scaler | None:
+    """The scaler of --scale, fitted on these rows of x (N, dim1); None where they stay as they are."""
     if kind not in ("columns", "global"):
         return None
-    found = sklearn.preprocessing.StandardScaler().fit(x)
+    found = sklearn.preprocessing.StandardScaler().fit(x[rows])
     scale = found.scale_ if kind == "columns" else np.full(x.shape[1], np.sqrt(found.var_.mean()))
     return Scaler(found.mean_, scale)
 
@@ -363,45 +367,20 @@ def _check(x: npt.NDArray[Any], path: Path) -> None:
     if len(x) < 2:
         raise BadInput(f"{path}: has one row; more are needed" if len(x) else f"{path}: is empty")
     if x.dtype.kind == "f":
-        for rows in _blocks(x):
-            refused = np.abs(x[rows], dtype=np.float64) > _LARGEST
+        for rows in blocks(x):
+            refused = np.abs(x[rows], dtype=np.float64) > LARGEST
             if refused.any():
                 row, column = (int(i) for i in np.argwhere(refused)[0])
                 value = x[rows][row, column]
-                fault = f"larger than {_LARGEST:.2g}" if np.isfinite(value) else "not a finite number"
+                fault = f"larger than {LARGEST:.2g}" if np.isfinite(value) else "not a finite number"
                 raise BadInput(f"{path}: row {rows.start + row + 1}, column {column + 1} is {fault}: {value}")
     spans = np.fmax.reduce(x, axis=0).astype(np.float64) - np.fmin.reduce(x, axis=0)  # beside nan
     if not spans.size:
         return
     if not spans.any():
         raise BadInput(f"{path}: all {len(x)} rows are the same")
-    if spans.max() < _SMALLEST:
-        raise BadInput(
-            f"{path}: no column varies by {_SMALLEST:.2g}, which is too little for 32 bits; use another unit"
-        )
-
-
-def far_from_zero(x: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """The columns of x (N, dim1) whose variation is so small against their mean that float32 loses it."""
-    if x.dtype.itemsize < 4 or x.dtype == np.float32 or not x.size:
-        return np.array([], dtype=np.intp)
-    mean, squares, deviations = x.mean(axis=0, dtype=np.float64), np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for rows in _blocks(x):
-        squares += np.square(x[rows], dtype=np.float64).sum(axis=0)
-        deviations += np.square(x[rows] - mean).sum(axis=0)
-    return np.flatnonzero((squares > _MOST_OFFSET**2 * deviations) & (x.max(axis=0) > x.min(axis=0)))
-
-
-def resolution(x: Rows, mean: npt.NDArray[np.float64]) -> float:
-    """The mean squared error of rounding the rows x (N, dim1) less a mean row to float32.
-
-    A model computes in float32 on centred rows, so smaller errors say nothing.
-    """
-    total = 0.0
-    for rows in _blocks(x):
-        step = np.spacing(np.abs(x[rows] - mean).astype(np.float32)).astype(np.float64)
-        total += float(np.square(step).sum())
-    return total / 12 / x.size
+    if spans.max() < SMALLEST:
+        raise BadInput(f"{path}: no column varies by {SMALLEST:.2g}, which is too little for 32 bits; use another unit")
 
 
 def is_class(labels: npt.NDArray[Any]) -> bool:
@@ -412,9 +391,3 @@ def is_class(labels: npt.NDArray[Any]) -> bool:
         return False
     count = len(np.unique(labels))
     return count <= _FEW_VALUES or count * _ROWS_EACH <= len(labels)
-
-
-def _blocks(x: npt.NDArray[Any]) -> list[slice]:
-    """Slices of rows of a size that needs little memory in float64."""
-    step = max(1, _BLOCK // x.shape[1])
-    return [slice(i, i + step) for i in range(0, len(x), step)]

@@ -23,7 +23,8 @@ from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.locks import private_file
 from .datasets import Dataset, Split, digest, load_dataset, split, value_range
-from .preparation import Encoding, Scaler, far_from_zero, resolution
+from .precision import far_from_zero, resolution
+from .preparation import Encoding, Scaler
 from .reference_samples import References
 
 _FACTS = "facts.json"

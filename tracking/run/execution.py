@@ -44,7 +44,7 @@ from elbowroom.models.threads import on_threads
 
 from ..config import RunConfig
 from ..data.datasets import Dataset, Split
-from ..data.preparation import far_from_zero
+from ..data.precision import far_from_zero
 from ..data.prepared_data import PreparedData
 from ..drawing import Look, model_colour, small_pictures
 from ..logged_model.code import code_of

@@ -11,14 +11,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from elbowroom.tracking.data.preparation import _LARGEST, _SMALLEST, as_floats
+from elbowroom.tracking.data.precision import LARGEST, SMALLEST
+from elbowroom.tracking.data.preparation import as_floats
 from elbowroom.tracking.store.errors import LONGEST, BadInput
 from tests.conftest import examples
 from tests.tracking.data.test_files import load_table
 
 pytestmark = pytest.mark.property
 
-FLOATS = st.one_of(st.floats(-_LARGEST, _LARGEST), st.floats(-1, 1), st.integers(-(2**63), 2**64 - 1).map(float))
+FLOATS = st.one_of(st.floats(-LARGEST, LARGEST), st.floats(-1, 1), st.integers(-(2**63), 2**64 - 1).map(float))
 MATRICES = arrays.arrays(float, arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=FLOATS)
 TEXT = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
 NAMES = st.text(TEXT, min_size=1, max_size=12).filter(lambda n: n.strip() == n and not is_number(n))
@@ -59,7 +60,7 @@ def write(path: Path, rows: list[list[Any]], style: dict[str, Any]) -> None:
 
 def different(x: np.ndarray) -> bool:
     """Whether its rows differ by what float32 can hold: others are refused."""
-    return bool(np.ptp(x, axis=0).max() >= _SMALLEST)
+    return bool(np.ptp(x, axis=0).max() >= SMALLEST)
 
 
 @examples(2)

@@ -1,0 +1,56 @@
+"""What 32 bits hold: models train in them, and rows stay in 64 bits where they would lose their variation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from elbowroom.models import Rows
+
+LARGEST = float(np.finfo(np.float32).max) / 2**12
+"""The largest number that is accepted: it leaves room for scores, sums over a row, a decoder's overshoot."""
+SMALLEST = float(np.finfo(np.float32).tiny) * 128
+"""Below it float32 loses digits."""
+_MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
+_BLOCK = 1 << 22  # numbers that are converted at a time
+
+
+def far_from_zero(x: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The columns of x (N, dim1) whose variation is so small against their mean that float32 loses it."""
+    if x.dtype.itemsize < 4 or x.dtype == np.float32 or not x.size:
+        return np.array([], dtype=np.intp)
+    mean, squares, deviations = x.mean(axis=0, dtype=np.float64), np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for rows in blocks(x):
+        squares += np.square(x[rows], dtype=np.float64).sum(axis=0)
+        deviations += np.square(x[rows] - mean).sum(axis=0)
+    return np.flatnonzero((squares > _MOST_OFFSET**2 * deviations) & (x.max(axis=0) > x.min(axis=0)))
+
+
+def fits_float32(values: npt.NDArray[np.float64]) -> bool:
+    """Whether float32 holds the range and the variation of a column (N,), which may have nan."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return True
+    low, high = float(known.min()), float(known.max())
+    inside = max(-low, high) <= LARGEST and (low == high or high - low >= SMALLEST)
+    return inside and not far_from_zero(known[:, None]).size
+
+
+def resolution(x: Rows, mean: npt.NDArray[np.float64]) -> float:
+    """The mean squared error of rounding the rows x (N, dim1) less a mean row to float32.
+
+    A model computes in float32 on centred rows, so smaller errors say nothing.
+    """
+    total = 0.0
+    for rows in blocks(x):
+        step = np.spacing(np.abs(x[rows] - mean).astype(np.float32)).astype(np.float64)
+        total += float(np.square(step).sum())
+    return total / 12 / x.size
+
+
+def blocks(x: npt.NDArray[Any]) -> list[slice]:
+    """Slices of the rows of x (N, dim1) that need little memory in float64."""
+    step = max(1, _BLOCK // x.shape[1])
+    return [slice(i, i + step) for i in range(0, len(x), step)]
