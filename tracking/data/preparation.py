@@ -24,6 +24,7 @@ from .columns import MOST_WORDS, Column, Kind, look, pick, plain
 from .files.base import Table, listed
 from .precision import LARGEST, SMALLEST, blocks, far_from_zero
 
+_LABEL_NAMES = ("label", "labels", "target", "class", "species", "diagnosis", "y")
 _SHOWN, _LETTERS = 8, 30  # columns in a refusal, letters of an example
 _FEW_VALUES, _ROWS_EACH = 20, 10  # whole numbers with more values, and fewer rows for each, are no classes
 
@@ -305,6 +306,9 @@ def _told(columns: Sequence[Column], config: RunConfig) -> tuple[str, ...]:
     encoded = [f"{c.name} ({c.distinct})" for c in columns if c.kind == Kind.WORDS and config.categories == "one-hot"]
     filled = [f"{c.name} ({c.gaps})" for c in columns if c.gaps and c.kind == Kind.NUMBERS]
     notes = [f"gaps filled with the column's median: {listed(filled)}"] * (config.missing == "median" and bool(filled))
+    named = [c.name for c in columns if c.kind == Kind.NUMBERS and c.name.lower() in _LABEL_NAMES]
+    if config.label_column == "none" and named:
+        notes.append(f"{named[0]} is trained on, as a number; --label-column {named[0]} would make it the labels")
     notes += [f"left out, as they hold words: {listed(left_out)}"] * bool(left_out)
     notes += [f"a column of 0 and 1 for each word of {listed(encoded)}"] * bool(encoded)
     return tuple(notes)

@@ -56,7 +56,8 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
     ]
     if data.scaler is not None:
         parts.append(
-            f"Errors are in the units of --scale {config.scale}; errors/columns_test.npy has each column's in its own."
+            f"Errors are in the units of --scale {config.scale}; errors/columns_test_own_units.npy has each column's "
+            "in its own."
         )
     if data.notes:
         parts.append(f"The data: {'; '.join(map(quoted, data.notes))}.")

@@ -213,17 +213,18 @@ def evaluate(run: _Prepared, fitted: _Fitted) -> RunRecord:
     model, data = run.model, run.data
     codes = model.encode(data.x_test)
     examples = data.x_test[:EXAMPLES]
-    units = 1.0 if data.scaler is None else np.square(data.scaler.scale)  # of squared errors, in the data's own
     extra = model.extra_artifacts(run.split.x_train, data.x_test)
     mean_row = run.prepared_data.mean_row
     rebuilt = model.decode(codes)
+    columns = np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)])
     found: dict[str, npt.NDArray[Any] | None] = {
         Artifact.CODES: codes,
         Artifact.LABELS: data.y_test,
         Artifact.IDS: data.ids_test,
         Artifact.ERRORS_TEST: row_mse(data.x_test, rebuilt),
         Artifact.MEAN_ROW_TEST: mean_row.test,  # in float64, as squares of float32 numbers may exceed its range
-        Artifact.COLUMNS_TEST: np.stack([mean_row.columns, column_mse(data.x_test, rebuilt)]) * units,
+        Artifact.COLUMNS_TEST: columns,
+        Artifact.COLUMNS_OWN: None if data.scaler is None else columns * np.square(data.scaler.scale),
         Artifact.PROBE_TEST: run.prepared_data.probes.test,
         Artifact.ORIGINALS: examples,
         Artifact.RECONSTRUCTIONS: model.reconstruct(examples),

@@ -255,7 +255,8 @@ class Artifact(StrEnum):
     ERRORS_TEST = "errors/test.npy"
     MEAN_ROW_VAL = "errors/mean_row_val.npy"  # squared error of the mean training row, of each row, (N,)
     MEAN_ROW_TEST = "errors/mean_row_test.npy"
-    COLUMNS_TEST = "errors/columns_test.npy"  # (2, dim1): of the mean row, and of the model, in the data's own units
+    COLUMNS_TEST = "errors/columns_test.npy"  # (2, dim1): mean squared error of the mean row, and of the model
+    COLUMNS_OWN = "errors/columns_test_own_units.npy"  # the same in the data's own units, where --scale scaled the rows
     CODES_VAL = "codes/val.npy"
     LABELS_VAL = "codes/val_labels.npy"
     ELBO_VAL = "elbo/val.npy"  # of each row in nats, (N,), as `Metric.TEST_ELBO`

@@ -57,8 +57,8 @@ def test_the_refusal_names_them_all_in_one_line(table: str) -> None:
     assert str(caught.value) == (
         "mine.csv: 4 of 8 columns can't be used as they are: 'id' numbers the rows; 'b' has 6 gaps, 10 %; 'city' holds "
         "words (2 different), such as 'Oslo'; 'day' holds dates, such as '2020-01-01'. Allowed: --id-column id "
-        "--drop day --categories one-hot (or drop) --missing median (or drop), or --label-column for the one with the labels. "
-        "`python -m tracking.data inspect mine.csv` lists all columns"
+        "--drop day --categories one-hot (or drop) --missing median (or drop), or --label-column for the one with the "
+        "labels. `python -m tracking.data inspect mine.csv` lists all columns"
     )
 
 
