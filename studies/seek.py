@@ -256,6 +256,8 @@ def _check_data(question: Question, prepared_data: PreparedData, options: Option
     purposes = {rule.purpose for rule in question.search.rules}
     if "features" in purposes and data.y_train is None:
         raise BadInput(f"rule features needs labels, and {data.name} has none: --label-column names their column")
+    if "features" in purposes and not data.classes:
+        raise BadInput(f"rule features needs classes, and the labels of {data.name} are measured numbers")
     _, labels = _labels(prepared_data)
     if "features" in purposes and labels is not None and (unfit := unfit_labels(Sample.of(Coded({}, labels, None)))):
         raise BadInput(f"rule features: {unfit}; --val-size takes more")

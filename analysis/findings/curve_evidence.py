@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from elbowroom.tracking.store.text import ranges
+
 from .. import Floats
 from ..elbow import LEAST_POINTS, POINTS_TO_TELL, Verdict, judge
 from ..purposes.choice import ByDim3, Choice, Missing
@@ -44,6 +46,7 @@ class CurveEvidence:
         """
         self.label, self.by_dim3, self.curve, self.mean_row = label, by_dim3, curve, mean_row
         self.most_to_judge, self.seeded = most_to_judge, True
+        self.unresolved: list[int] = []  # dim3 whose errors are those of 32 bits, and that are no part of the curve
         self.left_out: list[int] = []  # dim3 of the errors that a seek chose, and that are no part of the curve
 
     @cached_property
@@ -107,7 +110,9 @@ class CurveEvidence:
         raise Missing("a table of errors has no hidden entries")
 
     def _sought(self, task: str) -> str:
-        """Say why a place of the curve is not told where a seek chose dim3; empty where none did."""
+        """Say why a place of the curve is not told where its dim3 were sought or its errors are those of 32 bits."""
+        if self.unresolved:
+            return f"its errors at dim3 {ranges(self.unresolved)} are those of 32 bits"
         few = f"its dim3 were sought around an answer, too few to {task}: studies.scan adds the others"
         return few if self.left_out else ""
 

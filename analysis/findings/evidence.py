@@ -124,12 +124,14 @@ class ModelEvidence(CurveEvidence):
         studies
             The parent runs of the store.
         """
-        self.scanned = scanned(series, studies)
+        resolved = series._replace(cells={k: v for k, v in series.cells.items() if k not in series.unresolved})
+        self.scanned = scanned(resolved, studies) if resolved.cells else resolved
         errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
         most = most_to_judge(series.first.run.data.params)
         curve = (self.scanned.complete[0], self.scanned.errors())
         super().__init__(series.label, errors, curve, mean_row, most)
-        self.left_out = [k for k in series.dim3 if k not in self.scanned.cells]
+        self.unresolved = series.unresolved
+        self.left_out = [k for k in resolved.dim3 if k not in self.scanned.cells]
         self.series, self.baseline, self.base, self.val, self.test = series, baseline, base, val, test
         self.seeded = series.seeded
 
@@ -183,9 +185,11 @@ class ModelEvidence(CurveEvidence):
         raise Missing("no features without labels: --label-column or a column of classes gives them")
 
     def _coded(self, codes: str, labels: str, raw: str) -> Coded | None:
-        """One set of rows; None where it has no labels."""
+        """One set of rows; None where it has no labels. Raises Missing for labels that are no classes."""
         first = self.series.first
         own, hits = (fetch([first], artifact)[first.run_id] for artifact in (labels, raw))
+        if not isinstance(own, str) and own.dtype.kind == "f":
+            raise Missing("no features: the labels are measured numbers, not classes")
         if isinstance(own, str) or own.ndim != 1 or own.dtype.kind not in "iu":
             return None
         if isinstance(hits, str) or hits.shape != own.shape or hits.dtype.kind != "i":

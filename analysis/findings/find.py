@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elbowroom.tracking.store.names import FACT_PREFIX, METRICS, PACKAGE_PREFIX, REUSED, Artifact, Metric, Tag
-from elbowroom.tracking.store.text import fingerprint, ranges
+from elbowroom.tracking.store.text import dominance, fingerprint, ranges
 
 from .. import Floats
 from ..elbow import LEAST_POINTS, Verdict, calibrated, judge
@@ -139,7 +139,8 @@ class Pick:
 class ComparisonFinding:
     """All models of one data set and training budget.
 
-    mean_row is the mean row's error on the rows that are judged. comparison holds the cells, and is no part of
+    mean_row is the mean row's error on the rows that are judged. cautions say why its answer may mislead: with one, no
+    model is registered unless the user names it. comparison holds the cells, and is no part of
     result.json.
     """
 
@@ -162,6 +163,7 @@ class ComparisonFinding:
     nested: list[NestedFinding] = field(default_factory=list)
     intrinsic_se: dict[str, float] = field(default_factory=dict)
     intrinsic_rows: int | None = None
+    cautions: list[str] = field(default_factory=list)
 
     def shown(self) -> dict[str, Any]:
         """Return the finding as `result.json` has it: without cells, and without `nested` where there is none."""
@@ -278,9 +280,9 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
             _model(evidence[one.label], versus[one.label], part, store, rule, common, apart.get(one.label, ""))
         )
     loud = max((m.columns[0] for m in models if m.columns), default=0.0)
-    if loud > LOUD:
+    if loud > LOUD and not _cautions(comparison):
         why = f"one column has {100 * loud:.3g} % of the variance, so the shares are mostly about it"
-        notes.append(f"{why}: divide columns in different units by their standard deviation first")
+        notes.append(f"{why}: --scale columns gives columns in different units the same weight")
     command = "studies.seek" if all(is_sought(c) for c in comparison.cells) else "studies.scan"
     ahead = [m.label for m in models if m.trained and any(a.errs == "less" for a in m.against)]
     if ahead and decoder is None:
@@ -312,11 +314,32 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         intrinsic_rows=next(map(int, _intrinsic(baseline, {Metric.INTRINSIC_ROWS: "rows"}).values()), None),
         same_loss=_same_loss(series),
         doubled=comparison.doubled,
+        cautions=_cautions(comparison),
         pick=_pick([(m, s) for m, s in zip(models, series, strict=True) if m.label not in apart]),
         pca_curve=curve,
         comparison=comparison,
         nested=beside(comparison, store.nested),
     )
+
+
+def _cautions(comparison: Comparison) -> list[str]:
+    """Say which column has nearly all the variance, and which errors are those of 32 bits."""
+    found = [dominance(*one) for c in comparison.cells if (one := _dominant(c)) is not None][:1]
+    for series in comparison.series:
+        if series.unresolved:
+            limit = max(r for c in series.every_cell if (r := c.metric(Metric.DATA_RESOLUTION)) is not None)
+            at = f"{series.label} at dim3 {ranges(series.unresolved)}"
+            found.append(f"{at}: errors up to {limit:.2g} are those of 32 bits: not judged, not compared with PCA")
+    return found
+
+
+def _dominant(cell: Cell) -> tuple[str, float] | None:
+    """The column with nearly all the variance, and its share; None where the run names none."""
+    try:
+        found = json.loads(cell.tag(Tag.DOMINANT_COLUMN))
+        return str(found["column"]), float(found["share"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _apart(one: Series, series: Sequence[Series]) -> str:

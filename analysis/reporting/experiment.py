@@ -273,6 +273,7 @@ def _said(findings: Findings, notes: Sequence[str], out: Path, more: str) -> str
     for comparison in findings.comparisons:
         quick = " [too few epochs to quote]" if comparison.quick else ""
         lines.append(f"{comparison.name}{quick}, judged on the {comparison.error_name}")
+        lines += [f"  caution: {text}" for text in comparison.cautions]
         for model in comparison.models:
             lines.append(f"  {model.sentence}")
             beside = (model.choice.note, columns_sentence(model, LOUD), elbow_sentence(model))

@@ -132,6 +132,9 @@ def register(client: MlflowClient, experiment_id: str, findings: Findings, choos
         Where there is no such cell.
     """
     finding = findings.comparisons[0]
+    if choose is None and finding.cautions:
+        how = "--choose model=NAME,dim3=N registers one all the same"
+        return Registered(f"no model is registered, because of the caution above; {how}", None)
     pick = finding.pick if choose is None else _chosen(finding, choose)
     if pick is None:
         why = "no model has a choice in this range; --choose model=NAME,dim3=N registers one"

@@ -339,6 +339,12 @@ class Series(NamedTuple):
         """`error`, `test` or a metric of the complete cells, (S, D) as `assemble` orders it; nan where one lacks it."""
         return assemble((c.dim3, c.seed, c.value(pick)) for c in self.every_cell)[1]
 
+    @property
+    def unresolved(self) -> list[int]:
+        """The dim3 whose error is no larger than what 32 bits make of the data; runs of before do not say."""
+        found = {k: [c.metric(Metric.DATA_RESOLUTION) for c in self.at(k)] for k in self.dim3}
+        return [k for k, error in self.means("error").items() if any(r is not None and error <= r for r in found[k])]
+
     def means(self, pick: str = "test") -> dict[int, float]:
         """Return these values by dim3, as means over its seeds."""
         return {k: float(np.mean([c.value(pick) for c in self.at(k)])) for k in self.dim3}

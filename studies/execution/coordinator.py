@@ -24,7 +24,7 @@ from elbowroom.tracking.store.names import Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.terminal import through_stderr
-from elbowroom.tracking.store.text import LABEL_LENGTH, clean
+from elbowroom.tracking.store.text import LABEL_LENGTH, clean, dominance
 
 from ..options import Options
 from ..records.ownership import begun_settings, claim, find_parent, find_study
@@ -303,6 +303,8 @@ def open_study(options: Options, base: RunConfig, jobs: int) -> Iterator[Coordin
             client, storage = reach_store(), connect(options.storage)
             base = _as_begun(base, begun_settings(storage, options.study))
             data = PreparedData.load(base)
+            if data.dominant_column is not None:
+                options.say(f"caution: {dominance(*data.dominant_column)}")
             base = base.for_rows(len(data.split.x_train))
             yield Coordinator(options, base, pool, client, storage, data, invocation, shows_table)
 

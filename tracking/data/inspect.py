@@ -20,7 +20,7 @@ from ..cli import Parser, command, config_fields, flag
 from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.names import TABLE_FIELDS
-from ..store.text import clean
+from ..store.text import clean, dominance
 from .columns import Column, Kind, look, pick
 from .datasets import read, request_of
 from .files.base import Contents, Table
@@ -131,10 +131,7 @@ def _values(column: Column) -> str:
 def _said(columns: Sequence[Column], config: RunConfig) -> Iterator[str]:
     """Remarks on the columns as a whole."""
     if found := _dominant(columns):
-        yield (
-            f"{found[0].called} has {100 * found[1]:.1f} % of the variance, so errors measure little else; "
-            "--scale columns gives each column the same weight"
-        )
+        yield dominance(found[0].name, found[1])
     numbers = [c for c in columns if c.kind == Kind.NUMBERS]
     constant = [c.called for c in numbers if np.fmin.reduce(c.values) == np.fmax.reduce(c.values)]
     if constant:

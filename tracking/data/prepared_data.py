@@ -94,7 +94,7 @@ class PreparedData:
 
     @cached_property
     def resolution(self) -> float:
-        """The mean squared error of rounding the centred test rows to float32."""
+        """The mean squared error on test rows that 32 bits make; see `precision.resolution`."""
         return resolution(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
 
     @cached_property

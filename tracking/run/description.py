@@ -11,7 +11,7 @@ from ..config import RunConfig
 from ..data.prepared_data import PreparedData
 from ..store.names import FACT_PREFIX, Metric
 from ..store.recorder import RunRecord
-from ..store.text import clean, quoted
+from ..store.text import clean, dominance, quoted
 
 _FALLING = {"constant": 0.01, "one-cycle": 0.05}
 """An error that fell by more than this share in the last epochs had not settled. The end of a cycle alone lowers it by
@@ -47,7 +47,9 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
         f"{quoted(config.model)}, dim3 {config.dim3}: {explained:.1f} % of the variance of "
         f"{len(data.x_test):,} test rows explained"
     )
-    parts = [
+    dominant = prepared_data.dominant_column
+    parts = [f"Caution: {quoted(dominance(*dominant), None)}."] if dominant else []
+    parts += [
         f"Mean squared error {metrics[Metric.TEST_MSE]:.5g} on test rows"
         + (f", {metrics[Metric.VAL_MSE_FINAL]:.5g} on validation rows" if Metric.VAL_MSE_FINAL in metrics else "")
         + ".",

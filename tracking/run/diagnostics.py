@@ -92,7 +92,8 @@ def _parts(model: Reducer, prepared_data: PreparedData, codes: Array) -> Iterato
 
 def _interpolations(model: Reducer, prepared_data: PreparedData, codes: Array) -> RunRecord:
     """Between random pairs of test rows, of different classes where there are labels."""
-    labels, rng = prepared_data.data.y_test, np.random.default_rng(_SEED)
+    data = prepared_data.data
+    labels, rng = data.y_test if data.classes else None, np.random.default_rng(_SEED)
     ends = rng.integers(len(codes), size=(2, 4 * _PAIRS))
     apart = ends[0] != ends[1] if labels is None else labels[ends[0]] != labels[ends[1]]
     ends = ends[:, apart][:, :_PAIRS]

@@ -181,7 +181,7 @@ def _draw_overlaid(title: str, originals: Rows, reconstructions: Rows) -> Figure
 
 
 def _plot_latent_scatter(view: RunView) -> Figure:
-    """The codes of the test rows, coloured by class where there are labels."""
+    """The codes of the test rows, coloured by class, or by a label that is a measured number."""
     plane = latent_plane(view.codes)
     scores = plane.scores(view.codes)[:_MOST_POINTS]
     labels = None if view.labels is None else view.labels[:_MOST_POINTS]
@@ -191,10 +191,13 @@ def _plot_latent_scatter(view: RunView) -> Figure:
         _draw_line_of_codes(axes, scores[:, 0], labels, view.classes)
         axes.set_xlabel(plane.names[0])
     else:
-        c = PALETTE[0] if labels is None else class_colours(labels)
-        axes.scatter(scores[:, 0], scores[:, 1], s=_dot(len(scores)), c=c, alpha=0.7, linewidths=0)
+        measured = labels is not None and not view.classes
+        c = labels if measured else PALETTE[0] if labels is None else class_colours(labels)
+        dots = axes.scatter(scores[:, 0], scores[:, 1], s=_dot(len(scores)), c=c, alpha=0.7, linewidths=0)
         axes.set(xlabel=plane.names[0], ylabel=plane.names[1])
-        if labels is not None:
+        if measured:
+            figure.colorbar(dots, label="label")
+        elif labels is not None:
             _class_legend(axes, view.classes)
     axes.grid(alpha=0.2)
     shown = f"{len(scores):,} of {len(view.codes):,}" if len(scores) < len(view.codes) else f"{len(scores):,}"
@@ -264,6 +267,10 @@ def _draw_line_of_codes(axes: Axes, scores: Array, labels: Labels | None, classe
     if labels is None:
         axes.hist(scores, bins=60, color=PALETTE[0])
         axes.set_ylabel("test rows")
+        return
+    if not classes:
+        axes.scatter(scores, labels, s=_dot(len(scores)), c=PALETTE[0], linewidths=0)
+        axes.set_ylabel("label")
         return
     height = np.random.default_rng(0).uniform(-0.35, 0.35, len(scores))
     axes.scatter(scores, labels + height, s=_dot(len(scores)), c=class_colours(labels), linewidths=0)

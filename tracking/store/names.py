@@ -159,7 +159,7 @@ class Metric(StrEnum):
     INTRINSIC_PARTICIPATION = "data/intrinsic/participation_ratio"  # (sum of lambda)^2 / sum of lambda^2
     INTRINSIC_PARALLEL = "data/intrinsic/parallel_analysis"  # components above the 95th percentile of permuted columns
     DATA_RESOLUTION = "data/resolution"
-    """Mean squared error of rounding the centred test rows to float32: a smaller error of a model says nothing."""
+    """The error on test rows that computing in 32 bits makes: a smaller error of a model says nothing."""
     DATA_RANGE = "data/range"  # the largest less the smallest value of the training rows
     # of a run with `--measure`; definitions in models/measures/latent_space.py and models/measures/generation.py
     MEASURE_SECONDS = "measure/seconds"

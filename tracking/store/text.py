@@ -39,6 +39,15 @@ def hidden(text: str) -> str:
     return text
 
 
+def dominance(column: str, share: float) -> str:
+    """Return the sentence on a column that has nearly all the variance of a data set, and what to do about it."""
+    much = "over 99.9 %" if share > 0.999 else f"{100 * share:.1f} %"
+    return (
+        f"column {clean(column, 40)!r} has {much} of the variance, so errors and shares tell little of the others; "
+        "--scale columns gives each column the same weight"
+    )
+
+
 def drawn_plainly(text: str) -> str:
     """Return a label for matplotlib: no formula, not empty, and not hidden for a leading `_`."""
     plain = text.replace("$", r"\$") or " "

@@ -516,3 +516,36 @@ def test_the_codes_of_five_trainings_a_dim3_are_probed(store: MlflowClient, tmp_
         log(store, dim3=2, seed=seed, error=1.0, arrays=arrays, folder=tmp_path)
     (features,) = [c for c in model(found(store), "ae").purposes if c.purpose == "features"]
     assert (features.value, features.seeds) == (0, 5)
+
+
+def test_errors_that_32_bits_make_are_named_and_not_judged(store: MlflowClient) -> None:
+    """As of PCA's exact columns: without this, an autoencoder erred up to 4e18 times as much."""
+    limit = {Metric.DATA_RESOLUTION: 1e-6}
+    for k, error in CORNER.items():
+        log(store, dim3=k, error=error, test=error, metrics=limit)
+        small = error if k < 8 else 1e-9
+        log(store, model="pca", dim3=k, error=small, test=small, metrics=limit)
+    comparison = found(store)
+    assert comparison.cautions == [
+        "pca at dim3 8 to 15: errors up to 1e-06 are those of 32 bits: not judged, not compared with PCA"
+    ]
+    assert [a.dim3 for a in model(comparison, "ae").against] == list(range(2, 8))
+    assert model(comparison, "ae").verdict.kind == "clear"  # type: ignore[union-attr]
+    assert model(comparison, "pca").verdict.kind != "clear"  # type: ignore[union-attr]
+
+
+def test_a_curve_of_such_errors_has_no_verdict(store: MlflowClient) -> None:
+    for k in CORNER:
+        log(store, dim3=k, error=1e-9, metrics={Metric.DATA_RESOLUTION: 1e-6})
+    one = model(found(store), "ae")
+    assert (one.verdict, one.no_verdict) == (None, "its errors at dim3 2 to 15 are those of 32 bits")
+
+
+def test_a_column_with_nearly_all_the_variance_is_a_caution(store: MlflowClient) -> None:
+    for k, error in CORNER.items():
+        tag = json.dumps({"column": "<b>\n" if k == 2 else "", "share": 0.9715})
+        log(store, dim3=k, error=error, tags={Tag.DOMINANT_COLUMN: tag if k == 2 else "[broken"})
+    assert found(store).cautions == [
+        "column '<b> ' has 97.2 % of the variance, so errors and shares tell little of the others; --scale columns "
+        "gives each column the same weight"
+    ]

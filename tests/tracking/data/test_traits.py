@@ -216,7 +216,7 @@ def _(folder: Path) -> None:
     assert scaled.dominant_column is None
     assert np.allclose(scaled.split.x_train.mean(axis=0), 0, atol=1e-6)
     assert np.allclose(scaled.split.x_train.var(axis=0), 1, atol=1e-6)
-    assert scaled.resolution < 1e-14
+    assert scaled.resolution < 1e-12
 
 
 @trait("numbers far from 0, such as years or time stamps")
