@@ -83,6 +83,17 @@ class Dataset:
         """The count of numbers in a row."""
         return int(self.x_train.shape[1])
 
+    @property
+    def columns(self) -> list[dict[str, Any]] | None:
+        """The columns of a table with what `encoding` does to each; None where there are no names to find them by."""
+        if self.names is None or len(set(self.names)) < len(self.names):
+            return None
+        words = {} if self.encoding is None else self.encoding.words
+        numbers = self.names[: self.dim1 - sum(map(len, words.values()))]
+        fill = None if self.encoding is None or self.encoding.fill is None else self.encoding.fill.tolist()
+        plain = [{"name": name, "fill": fill and fill[i]} for i, name in enumerate(numbers)]
+        return [*plain, *({"name": name, "words": list(found)} for name, found in words.items())]
+
     @cached_property
     def test_repeats(self) -> bool:
         """Whether every test row is one of the training rows."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,13 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "sc
 
 
 def log_model(
-    client: MlflowClient, run_id: str, name: str, settings: Mapping[str, Any], model: Reducer, dtype: str = "float32"
+    client: MlflowClient,
+    run_id: str,
+    name: str,
+    settings: Mapping[str, Any],
+    model: Reducer,
+    dtype: str = "float32",
+    columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Log a fitted model as the artifact `model` of a run, for `mlflow.pyfunc.load_model` and `load_reducer`.
 
@@ -49,6 +55,9 @@ def log_model(
     model : Reducer
     dtype : str
         The type of rows, `float64` where they lose digits in float32.
+    columns : sequence of Mapping, optional
+        Of a table: each column's `name`, with `fill`, a number for gaps or None, or with `words`, each a column of 0
+        and 1.
 
     Raises
     ------
@@ -57,11 +66,12 @@ def log_model(
     BadInput
         Where the store keeps the model's files elsewhere.
     """
-    tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # of every op; `serving` checks the width
+    # No schema of inputs: MLflow would refuse other types of numbers, and tables. `serving` checks the width.
+    tensors = Schema([TensorSpec(np.dtype(dtype), (-1, -1))])  # of every op
     params = ParamSchema([ParamSpec("op", "string", serving.OPS[0]), ParamSpec("seed", "long", 0)])
     with tempfile.TemporaryDirectory() as temporary:
         data, code = Path(temporary, serving.FOLDER), Path(temporary, "code")
-        _write_model(data, name, settings, model.state(), dtype)
+        _write_model(data, name, settings, model.state(), {"dtype": dtype, "columns": columns})
         package = _copy_code(code)
         own = _copy_own(name, code)
         with warnings.catch_warnings():
@@ -80,13 +90,13 @@ def log_model(
                 loader_module=f"{package}.serving",
                 data_path=str(data),
                 code_paths=[str(code / package), *own],
-                signature=ModelSignature(inputs=tensors, outputs=tensors, params=params),
+                signature=ModelSignature(outputs=tensors, params=params),
                 pip_requirements=[f"{r}=={version(r)}" for r in _REQUIREMENTS],
             )
 
 
 def _write_model(
-    folder: Path, name: str, settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], dtype: str
+    folder: Path, name: str, settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]], rows: Mapping[str, Any]
 ) -> None:
     folder.mkdir(exist_ok=True)
     tensors = {key: np.ascontiguousarray(array) for key, array in state.items() if _is_tensor(array)}
@@ -94,7 +104,7 @@ def _write_model(
     about = {
         "model": name,
         "settings": {**settings, "device": "auto"},  # a model that was trained on a GPU loads without one
-        "dtype": dtype,
+        **rows,
         "state": {key: array.tolist() for key, array in state.items() if not _is_tensor(array)},
     }
     (folder / serving.ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")

@@ -28,8 +28,9 @@ OPS = ("reconstruct", "encode", "decode", "sample")
 class _Served:
     """One fitted model behind MLflow's `predict(data, params)`."""
 
-    def __init__(self, reducer: Any, dim1: int, dim3: int, dtype: str) -> None:
-        self.reducer, self.dtype = reducer, dtype
+    def __init__(self, reducer: Any, about: dict[str, Any]) -> None:
+        self.reducer, self.dtype, self.columns = reducer, about["dtype"], about.get("columns")
+        dim1, dim3 = about["settings"]["dim1"], about["settings"]["dim3"]
         self.widths = {"reconstruct": dim1, "encode": dim1, "decode": dim3, "sample": None}
 
     def get_raw_model(self) -> Any:
@@ -39,20 +40,43 @@ class _Served:
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """Apply params["op"] to the rows of data (N, ·) and return an array of the model's dtype.
 
-        reconstruct and encode take rows of dim1, decode codes of dim3. sample draws N new rows, whatever the data,
-        from a generator seeded with params["seed"]. Raises ValueError for another op or width.
+        reconstruct and encode take rows of dim1, decode codes of dim3. Of a DataFrame with the columns of the training
+        table these are taken by name, gaps and words as in training; else columns count by their order. sample draws N
+        new rows, whatever the data, from a generator seeded with params["seed"]. Raises ValueError for another op or
+        width, or a column that is missing.
         """
         params = params or {}
         op, seed = params.get("op", OPS[0]), params.get("seed", 0)
         if op not in OPS:
             raise ValueError(f"unknown op {op!r}; allowed: {', '.join(OPS)}")
-        rows = np.asarray(data.to_numpy() if isinstance(data, pd.DataFrame) else data, dtype=self.dtype)
+        by_name = isinstance(data, pd.DataFrame) and self.columns and op in ("reconstruct", "encode")
+        rows = np.asarray(self._by_name(data) if by_name else data, dtype=self.dtype)
         if op == "sample":
             return self.reducer.sample(len(rows), np.random.default_rng(int(seed))).astype(self.dtype, copy=False)
         width = self.widths[op]
         if rows.ndim != 2 or rows.shape[1] != width:
             raise ValueError(f"op {op!r} takes rows of {width} numbers, got an array of shape {rows.shape}")
         return getattr(self.reducer, op)(rows).astype(self.dtype, copy=False)
+
+    def _by_name(self, table: pd.DataFrame) -> Any:
+        """Return the rows (N, dim1) of a table that has the columns of the training table, and others; or the table."""
+        columns = self.columns or []
+        lacks = [c["name"] for c in columns if c["name"] not in table]
+        if len(lacks) == len(columns):  # other names, or numbers: by their order
+            return table
+        if lacks:
+            raise ValueError(f"the table lacks the columns {', '.join(lacks[:12])}")
+        made: list[Any] = []
+        for column in columns:
+            values = table[column["name"]]
+            if "words" in column:
+                made += [values.astype(str) == word for word in column["words"]]
+            else:
+                numbers = pd.to_numeric(values, errors="coerce")
+                made.append(numbers if column["fill"] is None else numbers.fillna(column["fill"]))
+                if made[-1].isna().any():
+                    raise ValueError(f"column {column['name']!r} has a gap or a word")
+        return np.column_stack(made)
 
 
 def _load_pyfunc(path: str) -> _Served:
@@ -63,7 +87,7 @@ def _load_pyfunc(path: str) -> _Served:
     models = importlib.import_module(f"{__package__}.models")
     with _shipped(models, Path(path).parents[1] / "code"):
         reducer = models.restored(about["model"], about["settings"], state)
-    return _Served(reducer, about["settings"]["dim1"], about["settings"]["dim3"], about["dtype"])
+    return _Served(reducer, about)
 
 
 @contextmanager

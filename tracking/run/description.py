@@ -48,7 +48,7 @@ def describe(config: RunConfig, prepared_data: PreparedData, record: RunRecord, 
         f"{len(data.x_test):,} test rows explained"
     )
     dominant = prepared_data.dominant_column
-    parts = [f"Caution: {quoted(dominance(*dominant), None)}."] if dominant else []
+    parts = [f"Caution: {dominance(*dominant)}."] if dominant else []
     parts += [
         f"Mean squared error {metrics[Metric.TEST_MSE]:.5g} on test rows"
         + (f", {metrics[Metric.VAL_MSE_FINAL]:.5g} on validation rows" if Metric.VAL_MSE_FINAL in metrics else "")

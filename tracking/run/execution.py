@@ -156,7 +156,7 @@ def execute(
                 scaler, model = run.data.scaler, run.model
                 whole = model if scaler is None else Scaled(model, *scaler)  # of rows in the data's own units
                 dtype = "float64" if scaler or far_from_zero(run.split.x_train).size else "float32"
-                log_model(client, recorder.run_id, config.model, run.settings, whole, dtype)
+                log_model(client, recorder.run_id, config.model, run.settings, whole, dtype, run.data.columns)
             return RunResult(recorder.run_id, metrics)
 
 

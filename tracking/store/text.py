@@ -43,7 +43,7 @@ def dominance(column: str, share: float) -> str:
     """Return the sentence on a column that has nearly all the variance of a data set, and what to do about it."""
     much = "over 99.9 %" if share > 0.999 else f"{100 * share:.1f} %"
     return (
-        f"column {clean(column, 40)!r} has {much} of the variance, so errors and shares tell little of the others; "
+        f"column {quoted(column, 40)} has {much} of the variance, so errors and shares tell little of the others; "
         "--scale columns gives each column the same weight"
     )
 

@@ -382,7 +382,10 @@
 
   function drawAxes(x, y, edge, state, spec) {
     const group = make("g", { class: "axis" });
-    const plain = value => String(Number(value.toPrecision(6)));
+    const plain = value => {
+      const short = Number(value.toPrecision(6));
+      return Math.abs(short) < 1e5 ? String(short) : short.toExponential().replace("e+", "e"); // others are too wide
+    };
     for (const tick of x.ticks.filter(Number.isInteger)) {
       group.append(make("line", { x1: x.at(tick), x2: x.at(tick), y1: edge.top, y2: edge.bottom }),
         make("text", { x: x.at(tick), y: edge.bottom + 18, "text-anchor": "middle" }, plain(tick)));

@@ -546,6 +546,6 @@ def test_a_column_with_nearly_all_the_variance_is_a_caution(store: MlflowClient)
         tag = json.dumps({"column": "<b>\n" if k == 2 else "", "share": 0.9715})
         log(store, dim3=k, error=error, tags={Tag.DOMINANT_COLUMN: tag if k == 2 else "[broken"})
     assert found(store).cautions == [
-        "column '<b> ' has 97.2 % of the variance, so errors and shares tell little of the others; --scale columns "
+        "column `<b> ` has 97.2 % of the variance, so errors and shares tell little of the others; --scale columns "
         "gives each column the same weight"
     ]

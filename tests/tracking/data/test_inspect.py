@@ -47,7 +47,7 @@ def test_all_columns_and_the_flag_for_each(table: str, capsys: pytest.CaptureFix
     assert lines["city"] == "words Oslo, … (2 different) refused --categories one-hot (or drop)"
     assert lines["day"] == "dates 2020-01-01, … refused --drop"
     assert lines["one"] == "numbers 1, constant a number"
-    assert lines["column"].startswith("'money' has over 99.9 % of the variance, so errors and shares tell little")
+    assert lines["column"].startswith("money has over 99.9 % of the variance, so errors and shares tell little")
     assert lines["constant,"] == "and so of no use: 'one'"
 
 

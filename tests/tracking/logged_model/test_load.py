@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {"dataset": "digits", "epochs": 1, "dim2": 8, "dim3": 3,
 def written(folder: Path, model: str = "ae") -> Path:
     """A fitted model in a folder, as a run logs it."""
     settings = asdict(RunConfig(model=model, **SMALL)) | {"dim1": X.shape[1], "image_shape": DIGITS.image_shape}
-    _write_model(folder, model, settings, build(model, settings).fit(X).state(), "float32")
+    _write_model(folder, model, settings, build(model, settings).fit(X).state(), {"dtype": "float32"})
     return folder
 
 
@@ -91,7 +91,7 @@ def test_every_kind_of_state_comes_back(tmp_path: Path) -> None:
     }
     kept = asdict(RunConfig(**SMALL)) | {"dim1": X.shape[1], "image_shape": None}
     model = "tests.tracking.own:Keep"
-    _write_model(tmp_path / "model", model, kept, state, "float32")
+    _write_model(tmp_path / "model", model, kept, state, {"dtype": "float32"})
     found = _unpack(tmp_path / "model", model).state()
     assert {n: (a.dtype, a.tolist()) for n, a in found.items()} == {n: (a.dtype, a.tolist()) for n, a in state.items()}
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
+from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
 from elbowroom.models import MODELS, Reducer
 from elbowroom.tracking.config import RunConfig
@@ -124,6 +126,35 @@ def test_rows_that_need_float64_keep_their_digits(store: MlflowClient, tmp_path:
     model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
     codes = model.predict(x, params={"op": "encode"})
     assert model.predict(codes, params={"op": "decode"}) == pytest.approx(x, rel=0, abs=1e-5)
+
+
+def test_numbers_of_any_type_and_rest_bodies_are_taken(loaded: mlflow.pyfunc.PyFuncModel) -> None:
+    x = load_dataset("digits").x_test[:3]
+    codes = loaded.predict(x, params={"op": "encode"})
+    bodies = [{"dataframe_split": {"data": x.tolist()}}, {"inputs": x.tolist()}, {"instances": x.tolist()}]
+    for given in (x.astype(np.float64), pd.DataFrame(x), *map(infer_and_parse_data, bodies)):
+        assert loaded.predict(given, params={"op": "encode"}) == pytest.approx(codes, abs=1e-6)
+
+
+def test_a_table_is_taken_by_its_columns_as_in_training(store: MlflowClient, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc")).assign(kind=np.resize(["cat", "dog"], 60))
+    table.loc[::9, "b"] = np.nan
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    config = RunConfig(
+        model="pca", dataset=str(tmp_path / "mine.csv"), missing="median", categories="one-hot", scale="columns"
+    )
+    model = mlflow.pyfunc.load_model(f"runs:/{execute(config).run_id}/model")
+    data = load_dataset(config)
+    rows = data.x_test * data.scaler.scale + data.scaler.center  # type: ignore[union-attr]
+    order = np.random.default_rng(0).permutation(60)[50:]
+
+    shuffled = table.iloc[order][["kind", "c", "a", "b"]].assign(note="ignored")
+    codes = model.predict(rows, params={"op": "encode"})
+    assert model.predict(shuffled, params={"op": "encode"}) == pytest.approx(codes, abs=1e-5)
+    assert model.predict(pd.DataFrame(rows), params={"op": "encode"}) == pytest.approx(codes, abs=1e-6)
+    with pytest.raises(ValueError, match="the table lacks the columns b, kind"):
+        model.predict(table[["a", "c"]], params={"op": "encode"})
 
 
 def test_a_second_model_that_a_repeated_request_made_is_passed_over(
