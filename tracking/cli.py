@@ -73,7 +73,8 @@ class Parser(argparse.ArgumentParser):
         if read:
             text = "write nothing into the store"
             self.add_argument("--no-log", nargs="?", const="yes", default="no", metavar="no", help=text)
-        self.add_argument("--experiment", metavar="NAME", help=f"default: MLFLOW_EXPERIMENT_NAME, else {EXPERIMENT}")
+        least = f"the one with runs of this project, else {EXPERIMENT}" if read else EXPERIMENT
+        self.add_argument("--experiment", metavar="NAME", help=f"default: MLFLOW_EXPERIMENT_NAME, else {least}")
         self.add_argument("--tracking-uri", metavar="URI", help=f"default: MLFLOW_TRACKING_URI, else {DEFAULT_STORE}")
 
 

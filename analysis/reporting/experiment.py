@@ -39,7 +39,7 @@ from ..runs.arrays import examples
 from ..runs.comparison import Store
 from ..runs.csv_table import CurveIs
 from ..runs.query import columns_of, read, read_table
-from .publish import CellChoice, Registered, output_folder, png, publish, register, write_files
+from .publish import CellChoice, Registered, output_folder, png, publish, refuse_other_report, register, write_files
 
 _PAGE = "report.html"
 
@@ -113,6 +113,7 @@ def report(
         store = ask(lambda: read(client, name, mapped, curve_is=curve_is))
         if not store.cells:
             raise BadInput(_why_empty(store))
+        refuse_other_report(out, store.experiment)
         findings = ask(lambda: find(store, asked))
         links, note = links_of(client, store.experiment_id)
         registered = ask(lambda: register(client, store.experiment_id, findings, chosen)) if log else None
@@ -156,6 +157,7 @@ def report_table(
     asked = None if rule is None else Rule.parse(rule)
     out, path = output_folder(Path(out)), Path(path)
     store = read_table(path, curve_is, asked)
+    refuse_other_report(out, store.experiment)
     findings = find(store, DEFAULT_RULE if asked is None else asked.text)
     command = _command(["--curve", str(path)], rule or "", curve_is)
     write_files(out, _files(findings, store, command))

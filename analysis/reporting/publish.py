@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import shlex
@@ -37,6 +38,16 @@ _MOST_LINES = 40  # of a description
 _LONGEST_LINE, _LONGEST_COMMAND = 1200, 1000  # letters
 _NO_SETTINGS = ("tracking_uri", "experiment")  # flags that say where a run is recorded
 _RUN_LENGTH = 5000  # letters of a run's description, which MLflow takes on every store
+
+
+def refuse_other_report(out: Path, experiment: str) -> None:
+    """Raise BadInput where the output folder has the report of another experiment, which would be overwritten."""
+    try:
+        other = str(json.loads((out / "result.json").read_text(encoding="utf-8"))["experiment"])
+    except (OSError, ValueError, KeyError, TypeError):  # there is none
+        return
+    if other != experiment:
+        raise BadInput(f"out {out}: has the report of {clean(other, LABEL_LENGTH)!r}; --out names another folder")
 
 
 def output_folder(out: Path) -> Path:

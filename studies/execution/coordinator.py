@@ -18,9 +18,9 @@ from optuna.storages import RDBStorage
 
 from elbowroom.tracking.config import RunConfig
 from elbowroom.tracking.data.prepared_data import PreparedData
-from elbowroom.tracking.store.client import find_experiment, reach_store, within
+from elbowroom.tracking.store.client import find_experiment, named_experiment, reach_store, within
 from elbowroom.tracking.store.errors import one_line
-from elbowroom.tracking.store.names import Kind, Metric, Tag
+from elbowroom.tracking.store.names import EXPERIMENT, Kind, Metric, Tag
 from elbowroom.tracking.store.recorder import close
 from elbowroom.tracking.store.session import borrowed, see_it
 from elbowroom.tracking.store.terminal import through_stderr
@@ -148,6 +148,10 @@ class Coordinator:
         """
         self.parent = parent = find_parent(self.client, find_study(self.storage, spec), spec)
         place = find_experiment(self.client) if parent is None else parent.info.experiment_id
+        if parent is not None and named_experiment() is None:
+            name = str(self.client.get_experiment(str(place)).name)
+            if name != EXPERIMENT:  # as after `mlflow run`, which writes to Default
+                self.options.say(f"study {self.options.study} continues in experiment {clean(name, LABEL_LENGTH)}")
         if spec.kind is Kind.RUN and place is not None:
             self.others = cells_of_others(self.client, place, parent, spec)
         return self.others if parent is None else [*children(self.client, parent, spec.kind), *self.others]

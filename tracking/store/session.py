@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,14 +20,18 @@ from typing import TypeVar
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from .addresses import run_page, store_uri, unclear_password
 from .database import SQLITE_SECONDS, database_file, held
 from .errors import BadInput, Failed, as_bad_input, one_line, store_failed
-from .names import EXPERIMENT
+from .names import EXPERIMENT, Kind, Tag
 from .terminal import LOG_LEVELS, quiet_libraries
-from .text import hidden
+from .text import LABEL_LENGTH, clean, hidden
 
+_log = logging.getLogger(__name__)
+
+_COUNTED = 1000  # runs, at most, that are counted to tell experiments apart
 _COPY = "elbowroom-copy-"  # prefix of the temporary folder with a copy of a store
 _ALLOWED = "allowed: the store that runs were logged to"
 _Result = TypeVar("_Result")
@@ -87,14 +92,14 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
     tracking_uri
         None: that of the environment, else the default store.
     name
-        Of the experiment; None: that of the environment, else the default.
+        Of the experiment; None: that of the environment, else the one that has runs of this project, which is logged.
     log
         Whether the analysis will be logged to the store.
 
     Raises
     ------
     BadInput
-        Where there is no such store, or MLflow must not open it.
+        Where there is no such store, MLflow must not open it, or several experiments have runs.
     """
     # Fail after a minute without a server; MLflow would retry for ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -113,7 +118,37 @@ def opened(tracking_uri: str | None, name: str | None, *, log: bool) -> Iterator
             client.search_experiments(max_results=1)
             if name is None and (by_id := os.environ.get("MLFLOW_EXPERIMENT_ID")):
                 name = str(client.get_experiment(by_id).name)
-        yield client, name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+            name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or _with_our_runs(client)
+        yield client, name
+
+
+def _with_our_runs(client: MlflowClient) -> str:
+    """The experiment that has finished runs of this project: `mlflow run` writes to Default, other commands do not.
+
+    The default one where none has. Raises BadInput where several have, with the number of runs in each.
+    """
+
+    def found(ids: list[str], most: int) -> Counter[str]:
+        asked = f"tags.`{Tag.KIND}` = '{Kind.RUN}' and attributes.status = 'FINISHED'"
+        return Counter(r.info.experiment_id for r in (client.search_runs(ids, asked, max_results=most) if ids else []))
+
+    try:
+        names = {e.experiment_id: str(e.name) for e in client.search_experiments()}
+        default = [one for one, name in names.items() if name == EXPERIMENT]
+        others = found([one for one in names if one not in default], _COUNTED)
+        here = found(default, 1 if not others else _COUNTED)
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
+        return EXPERIMENT
+    counts = here + others
+    if len(counts) > 1:
+        many = ", ".join(f"{clean(names[one], LABEL_LENGTH)!r} ({n:,} runs)" for one, n in counts.most_common())
+        raise BadInput(f"several experiments have runs of this project: {many}; --experiment names the one to read")
+    name = names[next(iter(counts))] if counts else EXPERIMENT
+    if name != EXPERIMENT:
+        _log.info("experiment %s: the only one with runs of this project", clean(name, LABEL_LENGTH))
+    return name
 
 
 def _prepared(uri: str, folder: Path, log: bool) -> str:
