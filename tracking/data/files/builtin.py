@@ -40,10 +40,12 @@ def read_sklearn(name: str, wanted: Request) -> Contents:
 
 def read_torchvision(name: str, wanted: Request) -> Contents:
     """The data set of `torchvision.datasets.NAME`, downloaded into the cache. Raises BadInput."""
-    found = getattr(importlib.import_module("torchvision.datasets"), name, None)
-    if not isinstance(found, type) or not {"train", "download"} <= inspect.signature(found).parameters.keys():
-        raise BadInput(f"torchvision:{name}: is no data set with training and test rows, such as torchvision:CIFAR10")
     with reading(f"torchvision:{name}"):
+        found = getattr(importlib.import_module("torchvision.datasets"), name, None)
+        if not isinstance(found, type) or not {"train", "download"} <= inspect.signature(found).parameters.keys():
+            raise BadInput(
+                f"torchvision:{name}: is no data set with training and test rows, such as torchvision:CIFAR10"
+            )
         parts = [found(str(cache_folder("torchvision")), train=train, download=True) for train in (True, False)]
         return Contents(_images(parts[0], wanted), test=_images(parts[1], wanted))
 
