@@ -24,7 +24,7 @@ from .columns import MOST_WORDS, Column, Kind, look, pick, plain
 from .files.base import Table, listed
 from .precision import LARGEST, SMALLEST, blocks, far_from_zero
 
-_LABEL_NAMES = ("label", "labels", "target", "class", "species", "diagnosis", "y")
+_LABEL_NAMES = ("label", "labels", "target", "class", "species", "diagnosis")
 _SHOWN, _LETTERS = 8, 30  # columns in a refusal, letters of an example
 _FEW_VALUES, _ROWS_EACH = 20, 10  # whole numbers with more values, and fewer rows for each, are no classes
 
@@ -316,6 +316,8 @@ def _told(columns: Sequence[Column], config: RunConfig) -> tuple[str, ...]:
 
 def _without_gaps(part: Part, config: RunConfig, path: Path) -> Part:
     """The part without the rows that have gaps, with --missing drop. Raises BadInput where a gap is refused."""
+    if part.groups is not None and pd.isna(part.groups).any():
+        raise BadInput(f"{path}: group_column {config.group_column!r} has gaps; each row needs a group")
     gaps = part.gaps
     unlabelled = np.zeros(len(part), dtype=bool) if part.y is None else pd.isna(part.y)
     if config.missing == "drop":
@@ -323,6 +325,8 @@ def _without_gaps(part: Part, config: RunConfig, path: Path) -> Part:
         if not drop.any():
             return part
         kept = part.take(~drop)
+        if len(kept) < 2:
+            raise BadInput(f"{path}: {int(drop.sum()):,} of {len(part):,} rows have gaps; --drop the columns with most")
         return replace(kept, notes=(*part.notes, f"{int(drop.sum()):,} rows with gaps left out, {len(kept):,} kept"))
     if unlabelled.any():
         raise BadInput(
@@ -346,8 +350,7 @@ def fitted(part: Part, rows: npt.NDArray[np.intp], config: RunConfig) -> Encodin
         imputer = sklearn.impute.SimpleImputer(strategy="median", keep_empty_features=True)
         fill = imputer.fit(part.numbers[rows]).statistics_
     for name, values in part.words.items():
-        (found,) = sklearn.preprocessing.OneHotEncoder().fit([[w] for w in values[rows] if w is not None]).categories_
-        words[name] = tuple(map(str, found))
+        words[name] = tuple(sorted({word for word in values[rows] if word is not None}))
     return Encoding(fill, words)
 
 
@@ -370,6 +373,8 @@ def _check(x: npt.NDArray[Any], path: Path) -> None:
     """Raise BadInput for rows that are too few, or all alike, and for numbers but nan that float32 can't hold."""
     if len(x) < 2:
         raise BadInput(f"{path}: has one row; more are needed" if len(x) else f"{path}: is empty")
+    if not x.shape[1]:  # words alone
+        return
     if x.dtype.kind == "f":
         for rows in blocks(x):
             refused = np.abs(x[rows], dtype=np.float64) > LARGEST
@@ -379,8 +384,6 @@ def _check(x: npt.NDArray[Any], path: Path) -> None:
                 fault = f"larger than {LARGEST:.2g}" if np.isfinite(value) else "not a finite number"
                 raise BadInput(f"{path}: row {rows.start + row + 1}, column {column + 1} is {fault}: {value}")
     spans = np.fmax.reduce(x, axis=0).astype(np.float64) - np.fmin.reduce(x, axis=0)  # beside nan
-    if not spans.size:
-        return
     if not spans.any():
         raise BadInput(f"{path}: all {len(x)} rows are the same")
     if spans.max() < SMALLEST:

@@ -75,6 +75,14 @@ def _(folder: Path) -> None:
     assert data.notes == ("separated by ';', with decimal commas",)
 
 
+@trait("1,234: a decimal comma or thousands")
+def _(folder: Path) -> None:
+    numbers = pd.DataFrame({"a": [f"{i % 9 + 1},{100 + i}" for i in range(60)], "b": range(0, 120, 2)})
+    refuses("'1,100' may have a decimal comma or a separator of thousands", csv(folder, numbers, sep=";"))
+    numbers.loc[0, "a"] = "0,5"
+    assert load(csv(folder, numbers, sep=";"), columns="a").x_train.max() < 10
+
+
 @trait("tabs (.tsv)")
 def _(folder: Path) -> None:
     is_whole(load(csv(folder, sep="\t", name="a.tsv")))
@@ -142,6 +150,7 @@ def _(folder: Path) -> None:
     csv(folder, FRAME.assign(kind=KINDS))
     refuses(r"'kind' holds words \(2 different\), such as 'cat'. Allowed: --categories one-hot", folder / "a.csv")
     is_whole(load(folder / "a.csv", categories="drop"))
+    assert load(folder / "a.csv", categories="one-hot", columns="kind").dim1 == 2
     hot = load(folder / "a.csv", categories="one-hot")
     assert hot.names == ("a", "b", "c", "kind=cat", "kind=dog")
     assert (hot.x_train[:, 3] + hot.x_train[:, 4] == 1).all()
@@ -185,6 +194,12 @@ def _(folder: Path) -> None:
     csv(folder, FRAME.assign(b=FRAME.b.astype(str).where(FRAME.index > 1, "?")))
     refuses(r"'b' has 2 gaps, 3.3 % \(written '\?'\)", folder / "a.csv")
     assert len(rows(load(folder / "a.csv", missing="drop"))) == 58
+
+
+@trait("a gap in each row")
+def _(folder: Path) -> None:
+    csv(folder, FRAME.mask(np.eye(3, dtype=bool)[np.arange(60) % 3]))
+    refuses("60 of 60 rows have gaps; --drop the columns with most", folder / "a.csv", missing="drop")
 
 
 @trait("a column without values")
@@ -263,6 +278,12 @@ def _(folder: Path) -> None:
     found = [{groups[float(v)] for v in x[:, 0]} for x in (parts.x_train, parts.x_val, data.x_test)]
     assert sum(map(len, found)) == len(set.union(*found)) == 20
     assert all(found)
+
+
+@trait("rows without a group")
+def _(folder: Path) -> None:
+    path = csv(folder, FRAME.assign(who=pd.Series(KINDS).where(FRAME.index > 3)))
+    refuses("group_column 'who' has gaps; each row needs a group", path, group_column="who")
 
 
 @trait("a group in training and test file")

@@ -26,6 +26,7 @@ class Dialect(NamedTuple):
     decimal: str = "."
     skipped: int = 0
     quotes: bool = False
+    unsure: str = ""  # a number that may have a decimal comma or a separator of thousands, where all are such
     first: tuple[str, ...] = ()  # the cells of the first line
     line_bytes: float = 1.0  # of a line, in the mean
 
@@ -65,7 +66,14 @@ def dialect_of(head: bytes) -> Dialect:
     *_, point, separator = max(found, default=(True, ","))
     first = tuple(cells_of(lines[:1], separator)[0]) if lines else ()
     size = max(len(head), 1) / max(len(text.splitlines()), 1)
-    return Dialect(encoding, separator, "." if point else ",", skipped, quotes, first, size)
+    unsure = "" if point else _unsure(cells_of(lines[1:] or lines, separator))
+    return Dialect(encoding, separator, "." if point else ",", skipped, quotes, unsure, first, size)
+
+
+def _unsure(rows: Sequence[Sequence[str]]) -> str:
+    """A number such as 1,234, where all numbers with a comma are such; else empty."""
+    commas = [cell for row in rows for cell in row if has_decimal_comma(cell)]
+    return commas[0] if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas) else ""
 
 
 def cells_of(lines: Sequence[str], separator: str) -> list[list[str]]:

@@ -50,6 +50,11 @@ def read_text(path: Path, wanted: Request) -> Contents:
         while more and b"\n" not in head and b"\r" not in head:
             head += (more := file.read(_HEAD))
     dialect = dialect_of(head[: head.rfind(b"\n") + 1] or head)
+    if dialect.unsure:
+        raise BadInput(
+            f"{path}: {dialect.unsure!r} may have a decimal comma or a separator of thousands, as all numbers with a "
+            "comma here; save with decimal points"
+        )
     first = dialect.first
     unnamed = _unnamed(first, wanted)
     size = path.stat().st_size * (_PACKED if path.suffix in COMPRESSED else 1)
