@@ -26,12 +26,13 @@ class Edit(NamedTuple):
 MODEL = OWN_REDUCER.replace("elbowroom.models.base", "..base")
 READER = """
 import numpy as np
+import pyarrow as pa
 
-from .base import checked_table
+from .base import Contents, Table
 
 
 def read_words(path, wanted):
-    return checked_table(np.loadtxt(path), None, path)
+    return Contents(Table(np.loadtxt(path), pa.table({})))
 """
 FIGURE = """
 def _plot_first(view):

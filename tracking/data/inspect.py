@@ -1,7 +1,6 @@
 """Look at a file before training: `python -m tracking.data inspect mine.csv`.
 
-It lists the columns with what each holds and what becomes of it, and ends with the command that trains on them. Exit
-codes: 0 it can be used as it is; 2 it can't, or not yet.
+It lists the columns with what each holds and what becomes of it, and ends with the command that trains on them.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def _array(table: Table, path: Path) -> int:
     beside = ", ".join(table.columns.column_names)
     print(f"  beside them: {beside}" if beside else "  no labels")
     print(f"\ntrain:  python -m tracking.train --dataset {shlex.quote(str(path))}" + " --missing median" * (gaps > 0))
-    return 2 if gaps else 0
+    return 0
 
 
 def _table(columns: Sequence[Column], config: RunConfig, path: Path) -> int:
@@ -98,7 +97,7 @@ def _table(columns: Sequence[Column], config: RunConfig, path: Path) -> int:
     units = ["--scale columns"] * (_dominant(chosen) is not None and config.scale in ("auto", "none", "global"))
     words = [text.partition(" (")[0] for text in flags]
     print(f"train:  {' '.join(['python -m tracking.train --dataset', shlex.quote(str(path)), *given, *words, *units])}")
-    return 2 if any(fault_of(c, config) for c in chosen) else 0
+    return 0
 
 
 def _row(column: Column, config: RunConfig, used: bool) -> tuple[str, str, str, str, str]:
