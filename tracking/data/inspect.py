@@ -23,11 +23,11 @@ from ..store.text import clean, dominance
 from .columns import Column, Kind, look, pick
 from .datasets import read, request_of
 from .files.base import Contents, Table
+from .precision import dominant
 from .preparation import fault_of, share_of_gaps, suggested
 
 _MOST = 200  # columns of the table
 _FIELDS = ("label_column", "header", *TABLE_FIELDS)  # of RunConfig
-_DOMINANT = 0.9  # share of the variance in one column, of which --scale columns is the mending
 
 
 def parser() -> Parser:
@@ -140,7 +140,5 @@ def _said(columns: Sequence[Column], config: RunConfig) -> Iterator[str]:
 def _dominant(columns: Sequence[Column]) -> tuple[Column, float] | None:
     """The column with more than 90 % of the variance of all, and its share."""
     numbers = [c for c in columns if c.kind == Kind.NUMBERS]
-    variances = np.array([np.nanvar(c.values, dtype=np.float64) for c in numbers])
-    if len(numbers) < 3 or not (total := float(variances.sum())) or (share := variances.max() / total) <= _DOMINANT:
-        return None
-    return numbers[int(variances.argmax())], float(share)
+    found = dominant(np.array([np.nanvar(c.values, dtype=np.float64) for c in numbers]))
+    return None if found is None else (numbers[found[0]], found[1])

@@ -1,4 +1,4 @@
-"""What 32 bits hold: models train in them, and rows stay in 64 bits where they would lose their variation."""
+"""The limits of 32 bits, in which models train: rows that would lose their variation stay in 64 bits."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SMALLEST = float(np.finfo(np.float32).tiny) * 128
 """Below it float32 loses digits."""
 _MOST_OFFSET = 3000  # standard deviations from 0; beyond, rounding to float32 adds over 1e-8 of the rows' variance
 _ROUNDINGS = 10
+_DOMINANT, _FEWEST_COLUMNS = 0.9, 3  # share of the variance, of so many columns at least
 _BLOCK = 1 << 22  # numbers that are converted at a time
 
 
@@ -22,11 +23,26 @@ def far_from_zero(x: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """The columns of x (N, dim1) whose variation is so small against their mean that float32 loses it."""
     if x.dtype.itemsize < 4 or x.dtype == np.float32 or not x.size:
         return np.array([], dtype=np.intp)
-    mean, squares, deviations = x.mean(axis=0, dtype=np.float64), np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for rows in blocks(x):
-        squares += np.square(x[rows], dtype=np.float64).sum(axis=0)
-        deviations += np.square(x[rows] - mean).sum(axis=0)
+    squares, deviations = sums_of_squares(x, 0.0), sums_of_squares(x, x.mean(axis=0, dtype=np.float64))
     return np.flatnonzero((squares > _MOST_OFFSET**2 * deviations) & (x.max(axis=0) > x.min(axis=0)))
+
+
+def sums_of_squares(x: npt.NDArray[Any], center: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+    """The sum over the rows x (N, dim1) of the squares of x - center, (dim1,), without a copy of the rows."""
+    total = np.zeros(x.shape[1])
+    for rows in blocks(x):
+        total += np.square(x[rows] - center, dtype=np.float64).sum(axis=0)
+    return total
+
+
+def dominant(variances: npt.NDArray[np.float64]) -> tuple[int, float] | None:
+    """The column with more than 90 % of all columns' variance (dim1,), and its share; None where there is none."""
+    total = float(variances.sum())
+    if len(variances) < _FEWEST_COLUMNS or not total:
+        return None
+    largest = int(variances.argmax())
+    share = float(variances[largest]) / total
+    return (largest, share) if share > _DOMINANT else None
 
 
 def fits_float32(values: npt.NDArray[np.float64]) -> bool:

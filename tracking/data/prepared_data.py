@@ -23,13 +23,12 @@ from ..config import RunConfig
 from ..store.errors import BadInput
 from ..store.locks import private_file
 from .datasets import Dataset, Split, digest, load_dataset, split, value_range
-from .precision import far_from_zero, resolution
+from .precision import dominant, far_from_zero, resolution, sums_of_squares
 from .preparation import Encoding, Scaler
 from .reference_samples import References
 
 _FACTS = "facts.json"
 _LISTS = ("classes", "names", "notes")  # of a Dataset
-_DOMINANT, _FEWEST = 0.9, 3  # share of the variance, and of so many columns at least
 
 
 class MeanRow(NamedTuple):
@@ -85,17 +84,20 @@ class PreparedData:
     @cached_property
     def dominant_column(self) -> tuple[str, float] | None:
         """The column with more than 90 % of the training rows' variance, and its share; None where there is none."""
-        variances = self.split.x_train.var(axis=0, dtype=np.float64)
-        largest, total = int(variances.argmax()), float(variances.sum())
-        if len(variances) < _FEWEST or not total or variances[largest] <= _DOMINANT * total:
-            return None
-        names = self.data.names
-        return names[largest] if names else f"column {largest + 1}", float(variances[largest]) / total
+        x, names = self.split.x_train, self.data.names
+        found = self._once("dominant.json", lambda: dominant(sums_of_squares(x, self._mean) / len(x)))
+        return None if found is None else (names[found[0]] if names else f"column {found[0] + 1}", found[1])
 
     @cached_property
     def resolution(self) -> float:
         """The mean squared error on test rows that 32 bits make; see `precision.resolution`."""
-        return resolution(self.data.x_test, self.split.x_train.mean(axis=0, dtype=np.float64))
+        return float(self._once("resolution.json", lambda: resolution(self.data.x_test, self._mean)))
+
+    @cached_property
+    def _mean(self) -> Float64s:
+        """The mean training row (dim1,)."""
+        mean: Float64s = self.split.x_train.mean(axis=0, dtype=np.float64)
+        return mean
 
     @cached_property
     def intrinsic(self) -> Intrinsic:
@@ -132,7 +134,7 @@ class PreparedData:
     @cached_property
     def mean_row(self) -> MeanRow:
         """The errors of the mean training row as the reconstruction of each row."""
-        mean, x_val, x_test = self.split.x_train.mean(axis=0, dtype=np.float64), self.split.x_val, self.data.x_test
+        mean, x_val, x_test = self._mean, self.split.x_val, self.data.x_test
         val = None if x_val is None else row_mse(x_val, np.broadcast_to(mean, x_val.shape))
         constant = np.broadcast_to(mean, x_test.shape)
         return MeanRow(val, row_mse(x_test, constant), column_mse(x_test, constant))
