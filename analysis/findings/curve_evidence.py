@@ -55,7 +55,7 @@ class CurveEvidence:
         dim3, errors = self.curve
         if len(dim3) < LEAST_POINTS:
             enough = f"it takes {LEAST_POINTS}, and {POINTS_TO_TELL} to see a corner"
-            return None, self._sought("judge an elbow") or f"a curve of {len(dim3)} dim3 can't be judged: {enough}"
+            return None, self._why_few("judge an elbow") or f"a curve of {len(dim3)} dim3 can't be judged: {enough}"
         try:
             return judge(dim3, errors, most=self.most_to_judge), ""
         except ValueError as why:
@@ -73,7 +73,7 @@ class CurveEvidence:
         dim3, errors = self.curve
         if len(dim3) < POINTS_TO_TELL:
             few = f"gains are told from noise by {POINTS_TO_TELL} dim3 or more, here are {len(dim3)}"
-            raise Missing(self._sought("tell gains from noise") or few)
+            raise Missing(self._why_few("tell gains from noise") or few)
         try:
             found = judge(dim3, errors, gain=share)
         except ValueError as why:
@@ -109,7 +109,7 @@ class CurveEvidence:
         """Raise Missing: a curve has no entries."""
         raise Missing("a table of errors has no hidden entries")
 
-    def _sought(self, task: str) -> str:
+    def _why_few(self, task: str) -> str:
         """Say why a place of the curve is not told where its dim3 were sought or its errors are those of 32 bits."""
         if self.unresolved:
             return f"its errors at dim3 {ranges(self.unresolved)} are those of 32 bits"

@@ -124,13 +124,14 @@ class ModelEvidence(CurveEvidence):
         studies
             The parent runs of the store.
         """
-        resolved = series._replace(cells={k: v for k, v in series.cells.items() if k not in series.unresolved})
+        unresolved = series.unresolved
+        resolved = series._replace(cells={k: v for k, v in series.cells.items() if k not in unresolved})
         self.scanned = scanned(resolved, studies) if resolved.cells else resolved
         errors = {k: np.array([c.error for c in series.at(k)]) for k in series.dim3}
         most = most_to_judge(series.first.run.data.params)
         curve = (self.scanned.complete[0], self.scanned.errors())
         super().__init__(series.label, errors, curve, mean_row, most)
-        self.unresolved = series.unresolved
+        self.unresolved = unresolved
         self.left_out = [k for k in resolved.dim3 if k not in self.scanned.cells]
         self.series, self.baseline, self.base, self.val, self.test = series, baseline, base, val, test
         self.seeded = series.seeded

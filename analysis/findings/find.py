@@ -140,8 +140,7 @@ class ComparisonFinding:
     """All models of one data set and training budget.
 
     mean_row is the mean row's error on the rows that are judged. cautions say why its answer may mislead: with one, no
-    model is registered unless the user names it. comparison holds the cells, and is no part of
-    result.json.
+    model is registered unless the user names it. comparison holds the cells, and is no part of result.json.
     """
 
     name: str
@@ -280,7 +279,8 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
             _model(evidence[one.label], versus[one.label], part, store, rule, common, apart.get(one.label, ""))
         )
     loud = max((m.columns[0] for m in models if m.columns), default=0.0)
-    if loud > LOUD and not _cautions(comparison):
+    cautions = _cautions(comparison)
+    if loud > LOUD and not cautions:
         why = f"one column has {100 * loud:.3g} % of the variance, so the shares are mostly about it"
         notes.append(f"{why}: --scale columns gives columns in different units the same weight")
     command = "studies.seek" if all(is_sought(c) for c in comparison.cells) else "studies.scan"
@@ -314,7 +314,7 @@ def _comparison(comparison: Comparison, store: Store, rule: Rule) -> ComparisonF
         intrinsic_rows=next(map(int, _intrinsic(baseline, {Metric.INTRINSIC_ROWS: "rows"}).values()), None),
         same_loss=_same_loss(series),
         doubled=comparison.doubled,
-        cautions=_cautions(comparison),
+        cautions=cautions,
         pick=_pick([(m, s) for m, s in zip(models, series, strict=True) if m.label not in apart]),
         pca_curve=curve,
         comparison=comparison,
@@ -326,9 +326,9 @@ def _cautions(comparison: Comparison) -> list[str]:
     """Say which column has nearly all the variance, and which errors are those of 32 bits."""
     found = [dominance(*one) for c in comparison.cells if (one := _dominant(c)) is not None][:1]
     for series in comparison.series:
-        if series.unresolved:
+        if unresolved := series.unresolved:
             limit = max(r for c in series.every_cell if (r := c.metric(Metric.DATA_RESOLUTION)) is not None)
-            at = f"{series.label} at dim3 {ranges(series.unresolved)}"
+            at = f"{series.label} at dim3 {ranges(unresolved)}"
             found.append(f"{at}: errors up to {limit:.2g} are those of 32 bits: not judged, not compared with PCA")
     return found
 

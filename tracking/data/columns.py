@@ -58,11 +58,6 @@ class Column:
     example: str = ""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the values."""
-        return self.values.dtype
-
-    @property
     def called(self) -> str:
         """The name for a message."""
         return repr(self.name[:40]) if self.name else "the column without a name"
@@ -139,8 +134,9 @@ def _counted(texts: pa.Array) -> list[tuple[str | None, int]]:
     return list(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True))
 
 
-def plain(values: pa.Array) -> npt.NDArray[Any]:
+def plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """The values as numbers, with nan at a gap, or as texts, with None at a gap."""
+    values = _whole(column)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     whole = pa.types.is_boolean(values.type) and not values.null_count

@@ -57,7 +57,7 @@ class Dataset:
     the numbers were scaled, `source` where they come from.
 
     Of a table `names` are those of the columns, `scaler` and `encoding` what was fitted on the training rows to scale
-    the rows and to handle gaps and words, and `notes` tell how the file was read. ids_val and ids_test name rows. The
+    the rows and to handle gaps and words, and `notes` tell how the file was read. ids_test names the test rows. The
     last `val_rows` training rows are validation rows of the source's own; `groups` (N,) must not be split.
     """
 

@@ -1,6 +1,6 @@
 """From the content of a file to rows of numbers: columns are chosen, gaps and words handled, rows checked and scaled.
 
-scikit-learn's transformers do the work, fitted on the training rows alone.
+Medians and scales are scikit-learn's. All that is fitted is fitted on the training rows alone.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ class Part:
     """The rows of one part of a data set before they are numbers alone.
 
     numbers (N, k) have nan at gaps; words are the columns of words, None at gaps; y (N,), ids (N,) and groups (N,) are
-    the values of the columns that name them, if any. names are those of the columns of numbers, if they have any.
+    the values of the columns that name them, if any. names are those of the columns of numbers, if they have any; kinds
+    are those of all columns that were chosen, also of words that are left out. An array has neither.
     """
 
     numbers: npt.NDArray[Any]
     names: tuple[str, ...] | None
     words: dict[str, npt.NDArray[Any]]
-    kinds: (
-        tuple[tuple[str, Kind], ...] | None
-    )  # of the columns that were chosen, also of those that are left out for their kind
+    kinds: tuple[tuple[str, Kind], ...] | None
     y: npt.NDArray[Any] | None
     ids: npt.NDArray[Any] | None
     groups: npt.NDArray[Any] | None
@@ -55,18 +54,11 @@ class Part:
 
     def take(self, rows: npt.NDArray[Any]) -> Part:
         """These rows of the part, as indices or marks."""
-        kept = {name: None if (a := getattr(self, name)) is None else a[rows] for name in ("y", "ids", "groups")}
+        kept: dict[str, Any] = {
+            name: None if (a := getattr(self, name)) is None else a[rows] for name in ("y", "ids", "groups")
+        }
         words = {name: values[rows] for name, values in self.words.items()}
-        return Part(
-            self.numbers[rows],
-            self.names,
-            words,
-            self.kinds,
-            **kept,
-            image_shape=self.image_shape,
-            from_pictures=self.from_pictures,
-            notes=self.notes,
-        )
+        return replace(self, numbers=self.numbers[rows], words=words, **kept)
 
     @property
     def gaps(self) -> npt.NDArray[np.bool_]:
@@ -94,7 +86,7 @@ class Scaler(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """What fills the gaps of the columns of numbers, (k,) or None, and the words of each column that is encoded."""
+    """The numbers that fill the gaps of the columns, (k,) or None, and the words of each column that is encoded."""
 
     fill: npt.NDArray[np.float64] | None
     words: dict[str, tuple[str, ...]]
@@ -127,7 +119,6 @@ def arrange(table: Table, config: RunConfig, path: Path, like: Part | None = Non
     BadInput
         Naming all columns that can't be used, and the flags that say what to do with them.
     """
-    columns = look(table)
     notes = table.notes
     y = _beside(table, table.labels if config.label_column == "none" else config.label_column, path, like)
     ids, groups = (
@@ -141,7 +132,7 @@ def arrange(table: Table, config: RunConfig, path: Path, like: Part | None = Non
         x, image_shape = _flat(table.x)
         part = Part(x, None, {}, None, y, ids, groups, image_shape, table.from_pictures, notes)
     else:
-        used = pick([c for c in columns if c.name != table.labels], config, path)
+        used = pick([c for c in look(table) if c.name != table.labels], config, path)
         used = used if like is None else _as_in_training(used, table, like, path)
         if refusal := refused(used, config, path):
             raise BadInput(refusal)
@@ -160,7 +151,7 @@ def arrange(table: Table, config: RunConfig, path: Path, like: Part | None = Non
 
 def _stacked(columns: Sequence[Column], rows: int) -> npt.NDArray[Any]:
     """The numbers of columns as an array (rows, columns), filled column by column: a table may fill the memory."""
-    x = np.empty((rows, len(columns)), np.result_type(*{c.dtype for c in columns}) if columns else np.float32)
+    x = np.empty((rows, len(columns)), np.result_type(*{c.values.dtype for c in columns}) if columns else np.float32)
     for i, column in enumerate(columns):
         x[:, i] = column.values
     return x
@@ -179,8 +170,7 @@ def _beside(table: Table, name: str | None, path: Path, like: Part | None) -> np
         raise BadInput(f"{path}: has no column {name!r}; it has: {listed(table.columns.column_names)}")
     if len(found) > 1:
         raise BadInput(f"{path}: has {len(found)} columns {name!r}")
-    values = table.columns.column(found[0]).combine_chunks()
-    return plain(values)
+    return plain(table.columns.column(found[0]))
 
 
 def _flat(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:

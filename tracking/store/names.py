@@ -68,9 +68,7 @@ class Tag(StrEnum):
     DATA_SCALING = "elbowroom.dataset.scaling"  # how the numbers of the file were scaled when it was read
     DOMINANT_COLUMN = "elbowroom.dataset.dominant_column"
     """`{"column": "dose", "share": 0.97}`, where one column has more than 90 % of the training rows' variance."""
-    DATA_READING = (
-        "elbowroom.dataset.reading"  # how a file became rows, where there were choices: JSON, a list of texts
-    )
+    DATA_READING = "elbowroom.dataset.reading"  # how a file became rows, where there were choices: a JSON list of texts
     IMAGE_SHAPE = "elbowroom.dataset.image_shape"  # `28x28` or `32x32x3`, where the rows are pictures
     RUNS_DIGEST = "elbowroom.analysis.runs"  # on an analysis: truncated SHA-256 over the ids of the runs read
     COMMIT = "elbowroom.code.commit"

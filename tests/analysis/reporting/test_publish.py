@@ -1,4 +1,4 @@
-"""What a report registers."""
+"""The registration of a model by a report."""
 
 import numpy as np
 import pandas as pd

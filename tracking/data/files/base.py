@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from types import ModuleType
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from tqdm import tqdm
 from ...store.errors import BadInput
 
 _log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 _SEED = 0  # of the sample of --rows
 _BYTES = 16  # of memory a number takes at the most: as it is read, as float32, and as float32 split into parts
@@ -121,9 +124,18 @@ def gigabytes(count: float) -> str:
     return f"{count / 1e9:.3g} GB"
 
 
-def missing_package(package: str, extra: str, path: Path) -> BadInput:
-    """The error where a reader's package is not installed."""
-    return BadInput(f"{path}: needs the package {package}; pip install 'elbowroom[{extra}]' or pip install {package}")
+def shown(items: Sequence[_Item], name: str, unit: str) -> Iterable[_Item]:
+    """The items, with a progress bar on a terminal where they take over two seconds."""
+    return tqdm(items, desc=name, unit=unit, delay=_SHOWN_AFTER, disable=None)
+
+
+def required(package: str, extra: str, path: Path) -> ModuleType:
+    """The package that a reader needs. Raises BadInput, which names the extra, where it is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise BadInput(
+            f"{path}: needs the package {package}; pip install 'elbowroom[{extra}]' or pip install {package}"
+        )
+    return importlib.import_module(package)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -6,7 +6,6 @@ https://anndata.readthedocs.io/en/stable/fileformat-prose.html
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ import scipy.sparse
 
 from ...store.errors import BadInput
 from .arrays import dense, parts_of
-from .base import Contents, Request, Table, check_memory, listed, missing_package, sampled
+from .base import Contents, Request, Table, check_memory, listed, required, sampled
 
 
 def read_h5(path: Path, wanted: Request) -> Contents:
     """The arrays of an HDF5 file by their paths in it. Raises BadInput."""
-    h5py = _h5py(path)
+    h5py = required("h5py", "bio", path)
     with h5py.File(path) as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
@@ -31,7 +30,7 @@ def read_h5(path: Path, wanted: Request) -> Contents:
 
 def read_h5ad(path: Path, wanted: Request) -> Contents:
     """The cells of an .h5ad file as rows: X, or the layer `array`, with the columns of obs beside. Raises BadInput."""
-    with _h5py(path).File(path) as file:
+    with required("h5py", "bio", path).File(path) as file:
         layers = list(file.get("layers", {}))
         if wanted.array is not None and wanted.array not in layers:
             raise BadInput(f"{path}: has no layer {wanted.array!r}; it has: {listed(layers) or 'none'}, or auto: X")
@@ -70,10 +69,3 @@ def _array(held: Any) -> npt.NDArray[Any]:
     kind = held.dtype.kind
     found: npt.NDArray[Any] = np.asarray(held.asstr()[()] if kind == "O" else held[()], str if kind in "OS" else None)
     return found
-
-
-def _h5py(path: Path) -> Any:
-    try:
-        return importlib.import_module("h5py")
-    except ImportError:
-        raise missing_package("h5py", "bio", path) from None

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from ...store.errors import BadInput
-from .base import Contents, Request, Table, check_memory, reading, sampled
+from .base import Contents, Request, Table, check_memory, reading, sampled, shown
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # some others in Pillow start programs
@@ -59,7 +58,7 @@ def _pictures(folder: Path, files: Sequence[Path], wanted: Request) -> Table:
     kept = sampled(len(files), wanted)
     files = files[kept] if isinstance(kept, slice) else [files[i] for i in kept]
     pictures: list[Image.Image] = []
-    for file in tqdm(files, desc=folder.name, delay=2, disable=None):
+    for file in shown(files, folder.name, "image"):
         with reading(file):
             picture = _picture(file)
             if wanted.resize is not None:

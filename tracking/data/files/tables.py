@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import logging
 import os
@@ -20,13 +19,12 @@ import pyarrow.csv as arrow_csv
 import pyarrow.feather as feather
 import pyarrow.json as arrow_json
 import pyarrow.parquet as parquet
-from tqdm import tqdm
 
 from ...store.addresses import cache_folder
 from ...store.errors import BadInput
 from ...store.text import KEY_LENGTH, clean
 from ..precision import fits_float32
-from .base import Contents, Request, Table, check_memory, listed, missing_package, opened, reading, sampled
+from .base import Contents, Request, Table, check_memory, listed, opened, reading, required, sampled, shown
 from .dialect import Dialect, dialect_of, is_number, may_be_names
 
 _log = logging.getLogger(__name__)
@@ -183,8 +181,8 @@ def read_parquet(path: Path, wanted: Request) -> Contents:
         if len(set(names)) < len(names):
             table = _taken(file.read(), wanted)
         else:
-            shown = tqdm(names, desc=path.name, unit="column", delay=2, disable=None)
-            columns = [_compact(_taken(file.read(columns=[name]), wanted).column(0)) for name in shown]
+            one_by_one = (file.read(columns=[name]) for name in shown(names, path.name, "column"))
+            columns = [_compact(_taken(one, wanted).column(0)) for one in one_by_one]
             table = pa.table(columns, names)
         table = table.replace_schema_metadata(file.schema_arrow.metadata)
     return _contents(_without_index(table, wanted), path)
@@ -218,8 +216,7 @@ def _without_index(table: pa.Table, wanted: Request) -> pa.Table:
 
 def read_excel(path: Path, wanted: Request) -> Contents:
     """A sheet of an .xlsx file, by default the first. Raises BadInput."""
-    if importlib.util.find_spec("openpyxl") is None:
-        raise missing_package("openpyxl", "excel", path)
+    required("openpyxl", "excel", path)
     with pd.ExcelFile(path, engine="openpyxl") as book:
         names = [str(name) for name in book.sheet_names]
         sheet = wanted.array or names[0]
